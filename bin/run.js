@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+// Nothing newer than Node 18 may stand in this file: it is what tells people that their Node is too old.
+const [major, minor] = process.versions.node.split('.').map(Number)
+
+if (major < 24 || (major === 24 && minor < 15)) {
+  process.stderr.write(
+    `error: subnet needs Node 24.15 or newer, this is ${process.version}; in a clone, "npx subnet" runs it on the Node that npm ci installed\n`,
+  )
+  process.exitCode = 2
+} else {
+  const { enableCompileCache } = await import('node:module')
+  enableCompileCache?.()
+  const { main } = await import('../dist/cli/main.js')
+  await main(process.argv.slice(2), import.meta.url)
+}

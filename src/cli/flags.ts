@@ -1,0 +1,36 @@
+import { Flags } from '@oclif/core'
+
+// Texts only: what they mean, where else they may come from and their defaults is in node/config.ts, in one place.
+
+/** On every command. */
+export const commonFlags = {
+  home: Flags.string({ helpValue: 'DIR', helpGroup: 'GLOBAL', description: 'the directory of this node [env: SUBNET_HOME]' }),
+  timeout: Flags.string({ helpValue: 'DUR', helpGroup: 'GLOBAL', description: 'for the whole command, as 500ms, 20s, 5m [default: 60s]' }),
+  'log-level': Flags.string({ helpValue: 'LEVEL', helpGroup: 'GLOBAL', description: 'silent, error, warn, info, debug or trace' }),
+  color: Flags.boolean({ allowNo: true, default: true, hidden: true }),
+  'no-color': Flags.boolean({ helpGroup: 'GLOBAL', description: 'no colours' }),
+}
+
+/** On commands that need the chain or the identity of a node. */
+export const chainFlags = {
+  'subnet-id': Flags.string({ helpValue: 'N', helpGroup: 'NODE', description: 'the subnet [default: 1]' }),
+  chain: Flags.string({ helpValue: 'URL', helpGroup: 'NODE', description: 'ledger:, or ledger:/path/file.db that nodes share' }),
+  key: Flags.string({ helpValue: 'FILE', helpGroup: 'NODE', description: 'the identity key [default: identity.key in the home]' }),
+}
+
+/** On every command that may run a node. */
+export const nodeFlags = {
+  bootstrap: Flags.string({
+    helpValue: 'MULTIADDR',
+    helpGroup: 'NODE',
+    multiple: true,
+    multipleNonGreedy: true,
+    description: 'a peer to connect to first; may be repeated',
+  }),
+  ...chainFlags,
+  'max-frame-bytes': Flags.string({
+    helpValue: 'N',
+    helpGroup: 'NODE',
+    description: 'the largest message sent or accepted [default: 64 MiB]',
+  }),
+}

@@ -1,0 +1,60 @@
+import { open, stat } from 'node:fs/promises'
+import { AtomicFile } from '../primitives/atomic-file.ts'
+import { UsageError } from '../primitives/errors.ts'
+import { reasonOf } from './payload.ts'
+
+/** Where a result goes: it is there whole, or not at all. */
+export interface OutputFile {
+  /** @throws UsageError; then nothing is left behind */
+  finish(bytes: Uint8Array): Promise<void>
+  discard(): Promise<void>
+}
+
+/** Opens a file for a result before there is one, so that a path that cannot be written costs no work. @throws UsageError */
+export async function openOutput(path: string): Promise<OutputFile> {
+  const there = await stat(path).catch(() => undefined)
+  if (there?.isDirectory() === true) {
+    throw cannotWrite(path, 'it is a directory')
+  }
+  // a device or a pipe is written to, not replaced
+  return there != null && !there.isFile() ? openSpecial(path) : openRegular(path)
+}
+
+async function openRegular(path: string): Promise<OutputFile> {
+  const file = await AtomicFile.open(path).catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
+  return {
+    finish: async (bytes) => {
+      try {
+        await file.write(bytes)
+        await file.commit()
+      } catch (cause) {
+        await file.discard()
+        throw cannotWrite(path, reasonOf(cause), cause)
+      }
+    },
+    discard: async () => file.discard(),
+  }
+}
+
+async function openSpecial(path: string): Promise<OutputFile> {
+  const handle = await open(path, 'w').catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
+  return {
+    finish: async (bytes) => {
+      try {
+        await handle.writeFile(bytes)
+      } catch (cause) {
+        throw cannotWrite(path, reasonOf(cause), cause)
+      } finally {
+        await handle.close()
+      }
+    },
+    discard: async () => handle.close(),
+  }
+}
+
+function cannotWrite(path: string, reason: string, cause?: unknown): UsageError {
+  return new UsageError(`the output ${path} cannot be written: ${reason}`, {
+    cause,
+    hint: '--output names a file in a folder that you can write',
+  })
+}

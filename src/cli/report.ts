@@ -1,0 +1,76 @@
+import { Errors } from '@oclif/core'
+import { chalkStderr } from 'chalk'
+import { isDeadline } from '../primitives/deadline.ts'
+import { describeError, type ErrorCode, EXIT_CODES, SubnetError } from '../primitives/errors.ts'
+import { printable } from './render.ts'
+
+/** What a script gets of an error. */
+export interface ErrorReport {
+  code: ErrorCode
+  exit: number
+  message: string
+  hint?: string
+  attempts?: unknown[]
+}
+
+/** Ends the process by the signal that ended the command. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+  readonly signal: NodeJS.Signals
+
+  constructor(signal: NodeJS.Signals) {
+    super(`ended by ${signal}`)
+    this.signal = signal
+  }
+}
+
+export function reportOf(error: unknown): ErrorReport {
+  if (error instanceof SubnetError) {
+    const attempts = 'attempts' in error ? { attempts: error.attempts as unknown[] } : {}
+    return report(error.code, describeError(error), error.hint, attempts)
+  }
+  if (isOclifError(error)) {
+    return report('USAGE', usageMessage(error), '--help shows what a command takes')
+  }
+  if (isDeadline(error)) {
+    return report('TIMEOUT', 'the command did not end in time', '--timeout DUR gives it longer')
+  }
+  return report('INTERNAL', `this is a bug: ${describeError(error)}`, 'run it again with --log-level debug for the stack')
+}
+
+/** Prints an error the way the caller reads it, and sets the exit code. */
+export function printError(error: unknown, json: boolean, stack = false): void {
+  if (error instanceof Interrupted) {
+    return
+  }
+  const found = reportOf(error)
+  process.exitCode = found.exit
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ error: found })}\n`)
+  } else {
+    process.stderr.write(`${chalkStderr.red('error:')} ${printable(found.message)}\n`)
+    if (found.hint != null) {
+      process.stderr.write(`${chalkStderr.dim('hint:')} ${printable(found.hint)}\n`)
+    }
+  }
+  if (stack && error instanceof Error) {
+    process.stderr.write(`${error.stack ?? ''}\n`)
+  }
+}
+
+function report(code: ErrorCode, message: string, hint?: string, rest: { attempts?: unknown[] } = {}): ErrorReport {
+  return { code, exit: EXIT_CODES[code], message, ...(hint == null ? {} : { hint }), ...rest }
+}
+
+function isOclifError(error: unknown): error is Error {
+  return error instanceof Errors.CLIError || (error instanceof Error && 'oclif' in error)
+}
+
+/** oclif's texts have several lines, the first of which says it; lists of missing arguments go behind it. */
+function usageMessage(error: Error): string {
+  const lines = error.message.split('\n').map((line) => line.trim().replace(/\s+/g, ' '))
+  return lines
+    .filter((line) => line !== '' && !line.startsWith('See more help'))
+    .join(' ')
+    .replace(/:$/, '')
+}

@@ -1,0 +1,21 @@
+import { Args } from '@oclif/core'
+import { BaseCommand } from '../../cli/base-command.ts'
+import { chainFlags } from '../../cli/flags.ts'
+import type { ChainAnswer } from '../../session/session.ts'
+
+export default class ChainLookup extends BaseCommand {
+  static override summary = 'Show the multiaddrs that a peer has on the chain, one a line.'
+  static override examples = [
+    '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
+    '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --chain ledger:/tmp/subnet.db --json',
+  ]
+  static override args = { peer: Args.string({ required: true, description: 'a peer ID' }) }
+  static override flags = chainFlags
+
+  async run(): Promise<ChainAnswer> {
+    const { args } = await this.parse(ChainLookup)
+    const record = await (await this.session()).chainLookup(args.peer, this.callOptions)
+    this.log(record.multiaddrs.join('\n'))
+    return record
+  }
+}

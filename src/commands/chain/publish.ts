@@ -1,0 +1,24 @@
+import { Args } from '@oclif/core'
+import { BaseCommand } from '../../cli/base-command.ts'
+import { chainFlags } from '../../cli/flags.ts'
+import type { ChainAnswer } from '../../session/session.ts'
+
+export default class ChainPublish extends BaseCommand {
+  static override summary = "Put this peer's multiaddrs on the chain, in place of what is there."
+  static override description = 'Without MULTIADDR those of the running node. One that does not end in /p2p gets the peer ID of this home.'
+  static override examples = [
+    '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960',
+    '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
+  ]
+  static override strict = false
+  static override args = { multiaddr: Args.string({ description: 'where this peer can be dialled; several may follow' }) }
+  static override flags = chainFlags
+
+  async run(): Promise<ChainAnswer> {
+    const { argv } = await this.parse(ChainPublish)
+    const record = await (await this.session()).chainPublish(argv.map(String), this.callOptions)
+    this.log(record.multiaddrs.join('\n'))
+    this.logToStderr(`published at block ${record.block}`)
+    return record
+  }
+}

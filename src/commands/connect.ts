@@ -1,0 +1,23 @@
+import { Args } from '@oclif/core'
+import { BaseCommand } from '../cli/base-command.ts'
+import { nodeFlags } from '../cli/flags.ts'
+import { parsePeerMultiaddr } from '../primitives/address.ts'
+import type { ConnectAnswer } from '../session/session.ts'
+
+export default class Connect extends BaseCommand {
+  static override summary = 'Connect to a peer at one address.'
+  static override examples = [
+    '<%= config.bin %> connect /ip4/127.0.0.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
+    '<%= config.bin %> connect /dns4/peer.example.org/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --timeout 5s --json',
+  ]
+  static override args = { multiaddr: Args.string({ required: true, description: 'ends in /p2p/<peer ID>' }) }
+  static override flags = nodeFlags
+
+  async run(): Promise<ConnectAnswer> {
+    const { args } = await this.parse(Connect)
+    parsePeerMultiaddr(args.multiaddr)
+    const connected = await (await this.session()).connect(args.multiaddr, this.callOptions)
+    this.log(`connected to ${connected.peerId} at ${connected.multiaddr}`)
+    return connected
+  }
+}

@@ -1,0 +1,39 @@
+import { Args, Flags } from '@oclif/core'
+import { BaseCommand } from '../cli/base-command.ts'
+import { parseDurationFlag } from '../cli/duration.ts'
+import { describeAttempts } from '../cli/events.ts'
+import { nodeFlags } from '../cli/flags.ts'
+import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
+import type { ResolveAnswer } from '../session/session.ts'
+
+export default class Resolve extends BaseCommand {
+  static override summary = "Find a peer's multiaddrs, and show how they were found."
+  static override description =
+    'Asks the address book first, then the connected peers, then the chain. The answer goes to stdout, one multiaddr a line.'
+  static override examples = [
+    '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
+    '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --tier chain --json',
+  ]
+  static override args = { peer: Args.string({ required: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }) }
+  static override flags = {
+    ...nodeFlags,
+    tier: Flags.option({ options: TIER_NAMES, multiple: true, multipleNonGreedy: true })({
+      helpValue: 'TIER',
+      description: 'ask only this one: gossip, neighbour or chain; may be repeated',
+    }),
+    'max-age': Flags.string({ helpValue: 'DUR', description: 'take no answer that is older' }),
+  }
+
+  async run(): Promise<ResolveAnswer> {
+    const { args, flags } = await this.parse(Resolve)
+    const tiers = flags.tier as TierName[] | undefined
+    const found = await (await this.session()).resolve(args.peer, {
+      ...this.callOptions,
+      tiers,
+      maxAgeMs: parseDurationFlag('max-age', flags['max-age']),
+    })
+    this.log(found.multiaddrs.join('\n'))
+    this.logToStderr(describeAttempts(found))
+    return found
+  }
+}

@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto'
+import { Args, Flags } from '@oclif/core'
+import { BaseCommand } from '../cli/base-command.ts'
+import { nodeFlags } from '../cli/flags.ts'
+import { openOutput } from '../cli/output-file.ts'
+import { readPayload } from '../cli/payload.ts'
+import { toTaskJson } from '../cli/task-json.ts'
+import { UsageError } from '../primitives/errors.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+
+export default class SendTask extends BaseCommand {
+  static override summary = 'Send a task to a peer and print its result.'
+  static override description =
+    'Finds the peer, dials it, sends one request and reads one answer. The result, and nothing else, goes to stdout.'
+  static override examples = [
+    '<%= config.bin %> send-task 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --text hello',
+    'tar c data | <%= config.bin %> send-task 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --payload - --output result.bin',
+  ]
+  static override args = { peer: Args.string({ required: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }) }
+  static override flags = {
+    ...nodeFlags,
+    payload: Flags.string({ helpValue: 'FILE|-', description: 'what to send: a file, or - for stdin', exclusive: ['text'] }),
+    text: Flags.string({ helpValue: 'STR', description: 'what to send: this text' }),
+    'task-id': Flags.string({ helpValue: 'ID', description: 'at most 256 bytes [default: a random UUID]' }),
+    output: Flags.string({ helpValue: 'FILE|-', description: 'where the result goes: a file, there whole or not at all, or - for stdout' }),
+  }
+
+  async run(): Promise<object> {
+    const { args, flags } = await this.parse(SendTask)
+    if (flags.payload == null && flags.text == null) {
+      throw new UsageError('nothing to send', { hint: 'give --payload FILE, --payload - for stdin, or --text STR' })
+    }
+    const { signal } = this.interrupted
+    const payload =
+      flags.payload == null ? Buffer.from(flags.text ?? '') : await readPayload(flags.payload, this.settings.maxFrameBytes, signal)
+    const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output)
+    try {
+      const task = { taskId: flags['task-id'] ?? randomUUID(), payload }
+      const answer = await (await this.session()).sendTask(args.peer, task, this.callOptions)
+      if (!answer.accepted) {
+        process.exitCode = 7
+        if (!this.jsonEnabled()) {
+          throw new ProtocolError('TASK_REJECTED', `the peer rejected the task: ${answer.error?.message ?? ''}`)
+        }
+      } else if (output != null) {
+        await output.finish(answer.result)
+      } else if (!this.jsonEnabled()) {
+        await this.writeStdout(answer.result)
+      }
+      return toTaskJson(answer, answer.accepted ? flags.output : undefined)
+    } finally {
+      await output?.discard()
+    }
+  }
+}

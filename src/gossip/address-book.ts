@@ -1,0 +1,226 @@
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { retryWhileBusy } from '../primitives/database.ts'
+
+/** How an address came to the book first. */
+export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain'
+
+export type PeerState = 'joining' | 'online' | 'offline'
+
+export interface BookEntry {
+  peerId: PeerId
+  multiaddrs: Multiaddr[]
+  /** The peer's signed record; absent for addresses that only a connection confirmed. */
+  envelope: Uint8Array | undefined
+  /** Of the signed record; 0 without one. */
+  seq: bigint
+  origin: AddressOrigin
+  state: PeerState
+  /** Unix time in milliseconds when this was last heard. */
+  seenAtMs: number
+  /** Unix time in milliseconds of the last heartbeat; absent when none was heard. */
+  heartbeatAtMs: number | undefined
+  /** The peer's heartbeat interval in milliseconds. */
+  intervalMs: number
+  /** True when every address of this entry failed to be dialled since it was heard. */
+  bad: boolean
+}
+
+export type PutResult = 'stored' | 'old' | 'full'
+
+export interface BookOptions {
+  /** Peers kept at most. @default 10_000 */
+  capacity?: number
+  /** How long an entry is kept after it was last heard, in milliseconds. @default 24 hours */
+  ttlMs?: number
+  now?: () => number
+}
+
+const DEFAULTS = { capacity: 10_000, ttlMs: 24 * 60 * 60 * 1_000, now: Date.now } satisfies Required<BookOptions>
+/** An entry is stale after this many intervals without a word of its peer. */
+const STALE_AFTER_INTERVALS = 3
+
+export const ADDRESS_BOOK_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS address_book (
+    peer_id TEXT PRIMARY KEY,
+    multiaddrs TEXT NOT NULL,
+    envelope BLOB,
+    seq INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    state TEXT NOT NULL,
+    seen_at_ms INTEGER NOT NULL,
+    heartbeat_at_ms INTEGER,
+    interval_ms INTEGER NOT NULL,
+    bad INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS address_book_seen ON address_book (seen_at_ms);
+  CREATE TABLE IF NOT EXISTS own_sequence (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) STRICT;
+`
+
+// a sequence number may be over 2^53 (some peers count nanoseconds), which node:sqlite gives as a number only as text
+const COLUMNS = 'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad'
+
+/**
+ * Where peers can be dialled, by their last word: in SQLite, so that a command started later finds it. Reads are
+ * synchronous and take microseconds. A full book drops what is stale, then refuses newcomers: the living are not evicted.
+ */
+export class AddressBook {
+  readonly #database: DatabaseSync
+  readonly #options: Required<BookOptions>
+
+  /** @param database has `ADDRESS_BOOK_SCHEMA`; its owner closes it */
+  constructor(database: DatabaseSync, options: BookOptions = {}) {
+    this.#database = database
+    this.#options = { ...DEFAULTS, ...options }
+  }
+
+  get(peerId: PeerId): BookEntry | undefined {
+    const row = this.#database
+      .prepare(`SELECT ${COLUMNS} FROM address_book WHERE peer_id = ? AND seen_at_ms > ?`)
+      .get(peerId.toString(), this.#expiry())
+    return row == null ? undefined : toEntry(row)
+  }
+
+  /** All entries that did not expire, the last heard first. */
+  list(): BookEntry[] {
+    return this.#database
+      .prepare(`SELECT ${COLUMNS} FROM address_book WHERE seen_at_ms > ? ORDER BY seen_at_ms DESC`)
+      .all(this.#expiry())
+      .map(toEntry)
+  }
+
+  get size(): number {
+    return Number(this.#database.prepare('SELECT count(*) AS n FROM address_book').get()?.n)
+  }
+
+  /** How long ago the entry was heard, in milliseconds. */
+  ageMs(entry: BookEntry): number {
+    return Math.max(0, this.#options.now() - entry.seenAtMs)
+  }
+
+  /** True while the entry is an answer: heard within three of its peer's intervals, not refuted, its peer not gone. */
+  isFresh(entry: BookEntry): boolean {
+    return !entry.bad && entry.state !== 'offline' && this.ageMs(entry) <= STALE_AFTER_INTERVALS * entry.intervalMs
+  }
+
+  /** Stores what was heard of a peer, unless the book has a newer record of it, or is full of living peers. */
+  async put(entry: BookEntry): Promise<PutResult> {
+    return retryWhileBusy(() => this.#transaction(() => this.#put(entry)))
+  }
+
+  /** Notes that no address of the peer's record `seq` could be dialled. A newer record clears that. */
+  async markBad(peerId: PeerId, seq: bigint): Promise<void> {
+    await retryWhileBusy(() =>
+      this.#database.prepare('UPDATE address_book SET bad = 1 WHERE peer_id = ? AND seq <= ?').run(peerId.toString(), seq),
+    )
+  }
+
+  /** Notes that a connection to one of the entry's addresses succeeded. */
+  async markGood(peerId: PeerId): Promise<void> {
+    await retryWhileBusy(() =>
+      this.#database.prepare('UPDATE address_book SET bad = 0, state = ? WHERE peer_id = ? AND bad = 1').run('online', peerId.toString()),
+    )
+  }
+
+  /** A sequence number for one's own next record: above every earlier one, over restarts too. */
+  async nextSequence(): Promise<bigint> {
+    return retryWhileBusy(() => {
+      const row = this.#database
+        .prepare(
+          `INSERT INTO own_sequence (id, seq) VALUES (1, :now)
+           ON CONFLICT (id) DO UPDATE SET seq = max(seq + 1, :now) RETURNING seq`,
+        )
+        .get({ now: this.#options.now() })
+      return BigInt(Number(row?.seq))
+    })
+  }
+
+  #put(entry: BookEntry): PutResult {
+    const known = this.get(entry.peerId)
+    if (known != null && isOlder(entry, known, this.isFresh(known))) {
+      return 'old'
+    }
+    if (known == null && this.size >= this.#options.capacity && !this.#makeRoom()) {
+      return 'full'
+    }
+    // the record that is there already, come by another way: what was found out about it stays true
+    const same = entry.envelope != null && known?.seq === entry.seq
+    const { origin, state, bad } = same ? known : entry
+    this.#database
+      .prepare(
+        `INSERT INTO address_book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (peer_id) DO UPDATE SET multiaddrs = excluded.multiaddrs, envelope = excluded.envelope, seq = excluded.seq,
+           origin = excluded.origin, state = excluded.state, seen_at_ms = excluded.seen_at_ms,
+           heartbeat_at_ms = coalesce(excluded.heartbeat_at_ms, heartbeat_at_ms), interval_ms = excluded.interval_ms, bad = excluded.bad`,
+      )
+      .run(
+        entry.peerId.toString(),
+        JSON.stringify(entry.multiaddrs.map(String)),
+        entry.envelope ?? null,
+        entry.seq,
+        origin,
+        state,
+        entry.seenAtMs,
+        entry.heartbeatAtMs ?? null,
+        entry.intervalMs,
+        bad ? 1 : 0,
+      )
+    return 'stored'
+  }
+
+  /** Drops what expired, and if that is nothing, what is stale. */
+  #makeRoom(): boolean {
+    const expired = this.#database.prepare('DELETE FROM address_book WHERE seen_at_ms <= ?').run(this.#expiry())
+    if (Number(expired.changes) > 0) {
+      return true
+    }
+    const stale = this.#database
+      .prepare(`DELETE FROM address_book WHERE bad = 1 OR state = 'offline' OR seen_at_ms < ? - ${STALE_AFTER_INTERVALS} * interval_ms`)
+      .run(this.#options.now())
+    return Number(stale.changes) > 0
+  }
+
+  #transaction<T>(work: () => T): T {
+    this.#database.exec('BEGIN IMMEDIATE')
+    try {
+      const result = work()
+      this.#database.exec('COMMIT')
+      return result
+    } catch (error) {
+      this.#database.exec('ROLLBACK')
+      throw error
+    }
+  }
+
+  #expiry(): number {
+    return this.#options.now() - this.#options.ttlMs
+  }
+}
+
+/** Signed records are ordered by their sequence number; unsigned addresses only replace what is no longer an answer. */
+function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolean): boolean {
+  if (entry.envelope == null) {
+    return known.envelope != null && knownIsFresh
+  }
+  if (known.envelope == null) {
+    return false
+  }
+  return entry.seq < known.seq || (entry.seq === known.seq && entry.seenAtMs <= known.seenAtMs)
+}
+
+function toEntry(row: Record<string, SQLOutputValue>): BookEntry {
+  return {
+    peerId: peerIdFromString(String(row.peer_id)),
+    multiaddrs: (JSON.parse(String(row.multiaddrs)) as string[]).map((text) => multiaddr(text)),
+    envelope: row.envelope instanceof Uint8Array ? row.envelope : undefined,
+    seq: BigInt(String(row.seq)),
+    origin: String(row.origin) as AddressOrigin,
+    state: String(row.state) as PeerState,
+    seenAtMs: Number(row.seen_at_ms),
+    heartbeatAtMs: row.heartbeat_at_ms == null ? undefined : Number(row.heartbeat_at_ms),
+    intervalMs: Number(row.interval_ms),
+    bad: row.bad === 1,
+  }
+}

@@ -1,0 +1,246 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { Message, SubscriptionChangeData, TopicValidatorFn } from '@libp2p/gossipsub'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { type Heartbeat, HeartbeatSchema, PeerState as WireState } from '../gen/subnet/gossip/v1/heartbeat_pb.ts'
+import { describeError } from '../primitives/errors.ts'
+import type { Logger } from '../primitives/log.ts'
+import { TokenBuckets } from '../primitives/token-bucket.ts'
+import type { AddressBook, PeerState } from './address-book.ts'
+import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
+
+/** What heartbeats need of gossipsub. */
+export interface HeartbeatTopic {
+  topicValidators: Map<string, TopicValidatorFn>
+  subscribe(topic: string): void
+  unsubscribe(topic: string): void
+  publish(topic: string, data: Uint8Array): Promise<unknown>
+  addEventListener(type: 'subscription-change', listener: (event: CustomEvent<SubscriptionChangeData>) => void): void
+  removeEventListener(type: 'subscription-change', listener: (event: CustomEvent<SubscriptionChangeData>) => void): void
+}
+
+export interface HeartbeatEvent {
+  peerId: string
+  state: PeerState
+  multiaddrs: string[]
+}
+
+export interface HeartbeatInit {
+  pubsub: HeartbeatTopic
+  book: AddressBook
+  privateKey: PrivateKey
+  subnetId: number
+  /** Milliseconds between two beats: 500 to 600_000. */
+  intervalMs: number
+  /** One's own addresses, as they are worth telling now. */
+  addresses(): Multiaddr[]
+  log: Logger
+  onHeartbeat?: (event: HeartbeatEvent) => void
+  now?: () => number
+}
+
+/** Whether a beat goes into the book and on to others, and if not, why. Only `reject` scores the sender down. */
+export type Verdict = { result: 'accept' } | { result: 'ignore' | 'reject'; reason: string }
+
+/** Intervals outside are not believed; a lifetime is three of them. */
+export const HEARTBEAT_INTERVAL_MS = { min: 500, max: 600_000, default: 20_000 }
+
+const MAX_HEARTBEAT_BYTES = 4 * 1024
+const MAX_CLOCK_SKEW_MS = 60_000
+const LIFETIME_INTERVALS = 3
+/** JOINING, ONLINE, a new address, OFFLINE: that many may come at once. */
+const BURST = 4
+const MAX_AUTHORS = 20_000
+
+const STATES = new Map<WireState, PeerState>([
+  [WireState.JOINING, 'joining'],
+  [WireState.ONLINE, 'online'],
+  [WireState.OFFLINE, 'offline'],
+])
+
+export function heartbeatTopic(subnetId: number): string {
+  return `/subnet/${subnetId}/heartbeat/1.0.0`
+}
+
+/** Tells the subnet that and where this peer lives, and keeps the book of what others tell. */
+export class HeartbeatService {
+  readonly #init: HeartbeatInit
+  readonly #self: PeerId
+  readonly #topic: string
+  readonly #now: () => number
+  readonly #rates = new TokenBuckets({ maxKeys: MAX_AUTHORS })
+  #state: PeerState = 'joining'
+  #timer: NodeJS.Timeout | undefined
+  #announced = ''
+  #ownRecord: SignedRecord | undefined
+  #publishing: Promise<unknown> = Promise.resolve()
+
+  constructor(init: HeartbeatInit) {
+    this.#init = init
+    this.#self = peerIdFromPublicKey(init.privateKey.publicKey)
+    this.#topic = heartbeatTopic(init.subnetId)
+    this.#now = init.now ?? Date.now
+  }
+
+  /** What this peer last told of itself; none while it has no address. */
+  get ownRecord(): SignedRecord | undefined {
+    return this.#ownRecord?.multiaddrs.length === 0 ? undefined : this.#ownRecord
+  }
+
+  async start(): Promise<void> {
+    if (this.#timer != null) {
+      return
+    }
+    const { pubsub, intervalMs } = this.#init
+    this.#state = 'joining'
+    pubsub.topicValidators.set(this.#topic, async (_sender, message) => this.#judge(message))
+    pubsub.addEventListener('subscription-change', this.#onSubscription)
+    pubsub.subscribe(this.#topic)
+    this.#timer = setInterval(() => this.#beat(), intervalMs)
+    await this.#beat()
+  }
+
+  /** Says goodbye, if somebody listens, and stops listening itself. */
+  async stop(): Promise<void> {
+    if (this.#timer == null) {
+      return
+    }
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#init.pubsub.removeEventListener('subscription-change', this.#onSubscription)
+    this.#state = 'offline'
+    await this.#beat()
+    this.#init.pubsub.unsubscribe(this.#topic)
+    this.#init.pubsub.topicValidators.delete(this.#topic)
+  }
+
+  /** To be called when the node's own addresses may have changed: a change goes out at once. */
+  async addressesChanged(): Promise<void> {
+    if (this.#timer != null && this.#init.addresses().join() !== this.#announced) {
+      await this.#beat()
+    }
+  }
+
+  /** Checks a beat and, if it is accepted, enters it into the book. */
+  async receive(message: Message): Promise<Verdict> {
+    const opened = await this.#open(message)
+    if ('result' in opened) {
+      return opened
+    }
+    const { beat, record, state } = opened
+    const ageMs = this.#now() - Number(beat.sentAtMs)
+    if (beat.intervalMs < HEARTBEAT_INTERVAL_MS.min || beat.intervalMs > HEARTBEAT_INTERVAL_MS.max) {
+      return ignore('interval out of range')
+    }
+    if (ageMs < -MAX_CLOCK_SKEW_MS) {
+      return ignore('sent in the future')
+    }
+    if (ageMs > Math.max(MAX_CLOCK_SKEW_MS, LIFETIME_INTERVALS * beat.intervalMs)) {
+      return ignore('older than its lifetime')
+    }
+    const known = this.#init.book.get(record.peerId)
+    if (known?.envelope != null && record.seq <= known.seq) {
+      return ignore('old sequence number')
+    }
+    if (!this.#rates.take(record.peerId.toString(), { burst: BURST, refillMs: beat.intervalMs })) {
+      return ignore('too many beats of this peer')
+    }
+    await this.#store(beat, record, state)
+    return { result: 'accept' }
+  }
+
+  async #judge(message: Message): Promise<never> {
+    const verdict = await this.receive(message).catch((error): Verdict => ignore(`not stored: ${describeError(error)}`))
+    if (verdict.result !== 'accept') {
+      this.#init.log.debug(`heartbeat ${verdict.result === 'reject' ? 'rejected' : 'ignored'}: ${verdict.reason}`)
+    }
+    // the values of gossipsub's TopicValidatorResult: importing that enum would load gossipsub with this file
+    return verdict.result as never
+  }
+
+  async #open(message: Message): Promise<Verdict | { beat: Heartbeat; record: SignedRecord; state: PeerState }> {
+    if (message.type !== 'signed') {
+      return reject('not signed')
+    }
+    if (message.from.equals(this.#self)) {
+      return ignore('our own')
+    }
+    if (message.data.byteLength > MAX_HEARTBEAT_BYTES) {
+      return reject(`over ${MAX_HEARTBEAT_BYTES} bytes`)
+    }
+    try {
+      const beat = fromBinary(HeartbeatSchema, message.data)
+      const state = STATES.get(beat.state)
+      if (beat.subnetId !== this.#init.subnetId) {
+        return reject('of another subnet')
+      }
+      if (state == null) {
+        return reject('without a state')
+      }
+      const record = await openPeerRecord(beat.signedPeerRecord)
+      return record.peerId.equals(message.from) ? { beat, record, state } : reject('author is not the peer of the record')
+    } catch (error) {
+      return reject(describeError(error))
+    }
+  }
+
+  async #store(beat: Heartbeat, record: SignedRecord, state: PeerState): Promise<void> {
+    const now = this.#now()
+    const result = await this.#init.book.put({
+      ...record,
+      origin: 'gossip',
+      state,
+      seenAtMs: now,
+      heartbeatAtMs: now,
+      intervalMs: beat.intervalMs,
+      bad: false,
+    })
+    if (result === 'full') {
+      this.#init.log.warn('the address book is full of living peers: a newcomer was not entered')
+    }
+    this.#init.onHeartbeat?.({ peerId: record.peerId.toString(), state, multiaddrs: record.multiaddrs.map(String) })
+  }
+
+  /** One after the other, so that sequence numbers leave in order. */
+  async #beat(): Promise<void> {
+    const state = this.#state
+    this.#publishing = this.#publishing
+      .then(async () => this.#publish(state))
+      .catch((error) => this.#init.log.warn('heartbeat not sent', error))
+    await this.#publishing
+  }
+
+  async #publish(state: PeerState): Promise<void> {
+    const { book, privateKey, pubsub, subnetId, intervalMs } = this.#init
+    const multiaddrs = this.#init.addresses()
+    this.#announced = multiaddrs.join()
+    const record = await sealPeerRecord(privateKey, multiaddrs, await book.nextSequence())
+    this.#ownRecord = record
+    const beat = create(HeartbeatSchema, {
+      signedPeerRecord: record.envelope,
+      subnetId,
+      state: [...STATES].find(([, name]) => name === state)?.[0] ?? WireState.UNSPECIFIED,
+      sentAtMs: BigInt(this.#now()),
+      intervalMs,
+    })
+    await pubsub.publish(this.#topic, toBinary(HeartbeatSchema, beat))
+  }
+
+  /** The first listener hears that this peer is there; what was said before, nobody heard. */
+  readonly #onSubscription = (event: CustomEvent<SubscriptionChangeData>): void => {
+    const listens = event.detail.subscriptions.some(({ topic, subscribe }) => subscribe && topic === this.#topic)
+    if (listens && this.#state === 'joining') {
+      this.#state = 'online'
+      void this.#beat()
+    }
+  }
+}
+
+function ignore(reason: string): Verdict {
+  return { result: 'ignore', reason }
+}
+
+function reject(reason: string): Verdict {
+  return { result: 'reject', reason }
+}

@@ -1,0 +1,45 @@
+import type { PeerId, PrivateKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { addressesOf } from '../primitives/address.ts'
+
+/** The most addresses that one record may hold. */
+export const MAX_RECORD_ADDRESSES = 16
+/** The largest sequence number that SQLite's signed integers hold: nanoseconds until the year 2262. */
+const MAX_SEQUENCE = 2n ** 63n - 1n
+
+/** A peer's own statement of its addresses, in an envelope that it signed (libp2p RFC 0002 and 0003). */
+export interface SignedRecord {
+  peerId: PeerId
+  /** Each ends in `/p2p` of that peer. */
+  multiaddrs: Multiaddr[]
+  /** Rises with every record of the peer. */
+  seq: bigint
+  envelope: Uint8Array
+}
+
+/** Signs addresses of one's own. */
+export async function sealPeerRecord(privateKey: PrivateKey, multiaddrs: Multiaddr[], seq: bigint): Promise<SignedRecord> {
+  const peerId = peerIdFromPublicKey(privateKey.publicKey)
+  const own = addressesOf(peerId, multiaddrs, MAX_RECORD_ADDRESSES)
+  const envelope = await RecordEnvelope.seal(new PeerRecord({ peerId, multiaddrs: own, seqNumber: seq }), privateKey)
+  return { peerId, multiaddrs: own, seq, envelope: envelope.marshal() }
+}
+
+/** Reads and checks an envelope. @throws Error when it is malformed, too large, badly signed or signed by another peer */
+export async function openPeerRecord(bytes: Uint8Array): Promise<SignedRecord> {
+  const envelope = await RecordEnvelope.openAndCertify(bytes, PeerRecord.DOMAIN)
+  const record = PeerRecord.createFromProtobuf(envelope.payload)
+  if (!record.peerId.equals(peerIdFromPublicKey(envelope.publicKey))) {
+    throw new Error('the record is signed by another peer than the one it is about')
+  }
+  if (record.multiaddrs.length > MAX_RECORD_ADDRESSES) {
+    throw new Error(`the record has more than ${MAX_RECORD_ADDRESSES} addresses`)
+  }
+  if (record.seqNumber > MAX_SEQUENCE) {
+    throw new Error('the record has a sequence number of more than 63 bits')
+  }
+  const multiaddrs = addressesOf(record.peerId, record.multiaddrs, MAX_RECORD_ADDRESSES)
+  return { peerId: record.peerId, multiaddrs, seq: record.seqNumber, envelope: bytes }
+}

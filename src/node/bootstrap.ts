@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Libp2p, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import pRetry from 'p-retry'
+import { raceSignal } from 'race-signal'
+import type { Logger } from '../primitives/log.ts'
+import type { Dialler } from './dialler.ts'
+
+/** How long a bootstrap that is connected may take to say which protocols it speaks. */
+const IDENTIFY_TIMEOUT_MS = 2_000
+const FIRST_RETRY_MS = 500
+const MAX_RETRY_MS = 60_000
+
+export interface BootstrapInit {
+  libp2p: Libp2p
+  dialler: Dialler
+  targets: Array<{ peerId: PeerId; multiaddr: Multiaddr }>
+  log: Logger
+}
+
+/** Keeps a connection to every bootstrap peer: each on its own, tried for ever, so that a dead one hinders nothing. */
+export class Bootstrap extends EventTarget {
+  readonly #init: BootstrapInit
+  #stopped = new AbortController()
+  #running: Array<Promise<void>> = []
+  #pending = 0
+
+  constructor(init: BootstrapInit) {
+    super()
+    this.#init = init
+  }
+
+  /** True while a bootstrap's first attempt has neither failed nor led to a peer that can be asked. */
+  get pending(): boolean {
+    return this.#pending > 0
+  }
+
+  start(): void {
+    if (this.#running.length > 0) {
+      return
+    }
+    this.#stopped = new AbortController()
+    this.#pending = this.#init.targets.length
+    this.#running = this.#init.targets.map(async (target) => this.#keep(target, this.#stopped.signal))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort(new Error('the node stops'))
+    await Promise.all(this.#running)
+    this.#running = []
+  }
+
+  async #keep(target: BootstrapInit['targets'][number], signal: AbortSignal): Promise<void> {
+    let first = true
+    const settle = (): void => {
+      if (first) {
+        first = false
+        this.#pending--
+        this.dispatchEvent(new Event('settled'))
+      }
+    }
+    while (!signal.aborted) {
+      try {
+        await this.#connect(target, signal, settle)
+        settle()
+        await this.#disconnected(target.peerId, signal)
+        // a peer that takes connections only to drop them is not hammered
+        await delay(FIRST_RETRY_MS * (1 + Math.random()), undefined, { signal })
+      } catch (error) {
+        if (!signal.aborted) {
+          this.#init.log.warn(`bootstrap ${target.multiaddr.toString()}`, error)
+        }
+      }
+    }
+    settle()
+  }
+
+  async #connect({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal, settle: () => void): Promise<void> {
+    await pRetry(
+      async () => {
+        if (this.#init.dialler.connectionsTo(peerId).length === 0) {
+          const identified = this.#identified(peerId, signal)
+          await this.#init.dialler.dial([multiaddr], signal)
+          await identified
+        }
+      },
+      {
+        retries: Number.POSITIVE_INFINITY,
+        minTimeout: FIRST_RETRY_MS,
+        maxTimeout: MAX_RETRY_MS,
+        randomize: true,
+        signal,
+        onFailedAttempt: ({ error, attemptNumber }) => {
+          settle()
+          this.#init.log[attemptNumber === 1 ? 'info' : 'debug'](`bootstrap not reached (attempt ${attemptNumber}): ${error.message}`)
+        },
+      },
+    )
+  }
+
+  async #identified(peerId: PeerId, signal: AbortSignal): Promise<void> {
+    await until(this.#init.libp2p, 'peer:identify', (event) => event.detail.peerId.equals(peerId), signal, IDENTIFY_TIMEOUT_MS)
+  }
+
+  async #disconnected(peerId: PeerId, signal: AbortSignal): Promise<void> {
+    const gone = until(this.#init.libp2p, 'peer:disconnect', (event) => event.detail.equals(peerId), signal)
+    if (this.#init.dialler.connectionsTo(peerId).length > 0) {
+      await gone
+    }
+  }
+}
+
+type Events = Parameters<Libp2p['addEventListener']>
+
+async function until(
+  libp2p: Libp2p,
+  type: Events[0],
+  matches: (event: CustomEvent) => boolean,
+  signal: AbortSignal,
+  timeoutMs?: number,
+): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const listener = (event: CustomEvent): void => {
+    if (matches(event)) {
+      resolve()
+    }
+  }
+  libp2p.addEventListener(type, listener as Events[1])
+  const timer = timeoutMs == null ? undefined : setTimeout(resolve, timeoutMs)
+  try {
+    await raceSignal(promise, signal)
+  } catch {
+    // stopping: whoever waits looks at the signal next
+  } finally {
+    clearTimeout(timer)
+    libp2p.removeEventListener(type, listener as Events[1])
+  }
+}

@@ -1,0 +1,206 @@
+import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { ChainRegistry } from '../chain/registry.ts'
+import { ADDRESS_BOOK_SCHEMA, AddressBook, type BookEntry } from '../gossip/address-book.ts'
+import { HEARTBEAT_INTERVAL_MS, HeartbeatService } from '../gossip/heartbeat.ts'
+import { openPeerRecord } from '../gossip/peer-record.ts'
+import { addressesOf, announceable, parsePeerMultiaddr } from '../primitives/address.ts'
+import { openDatabase } from '../primitives/database.ts'
+import type { Logger } from '../primitives/log.ts'
+import { ByteBudget, DEFAULT_LIMITS } from '../protocol/limits.ts'
+import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
+import { type TaskHandler, TaskProtocol } from '../protocol/protocols/task.ts'
+import { Resolver, type ResolverMemory } from '../resolve/resolver.ts'
+import type { Candidate } from '../resolve/tier.ts'
+import { type ChainSource, ChainTier } from '../resolve/tiers/chain.ts'
+import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
+import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
+import { Bootstrap } from './bootstrap.ts'
+import type { Settings } from './config.ts'
+import { createLibp2p } from './create-libp2p.ts'
+import { Dialler } from './dialler.ts'
+import type { Home } from './home.ts'
+import { openRegistry } from './open-registry.ts'
+import { byDistance, Speakers } from './speakers.ts'
+import { SubnetNode } from './subnet-node.ts'
+
+export type NodeSettings = Pick<
+  Settings,
+  'bootstrap' | 'subnetId' | 'chain' | 'announce' | 'heartbeatInterval' | 'kadProtocol' | 'gossipIpColocationWeight' | 'maxFrameBytes'
+>
+
+export interface ComposeInit {
+  home: Home
+  settings: NodeSettings
+  privateKey: PrivateKey
+  /** Where to listen; empty for a node that only asks. */
+  listen: string[]
+  /** Answers tasks; without one they are rejected. */
+  handler?: TaskHandler | undefined
+  /** What the node calls itself, as `subnet-cli/1.0.0`. */
+  agent: string
+  log: Logger
+}
+
+/** Joins the parts of a node: the only place where tiers, protocols, gossip and chain meet. */
+export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
+  const { home, settings, privateKey, log } = init
+  const serves = init.listen.length > 0
+  const targets = settings.bootstrap.map(parsePeerMultiaddr)
+  const registry = openRegistry(init)
+  const database = await openDatabase(home.databaseFile, ADDRESS_BOOK_SCHEMA)
+  const book = new AddressBook(database)
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen: init.listen, agent: init.agent })
+  const dialler = new Dialler(libp2p.services.dial)
+  const bootstrap = new Bootstrap({ libp2p, dialler, targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)), log })
+  const speakers = new Speakers()
+  const network: AskPeer = {
+    neighbours: (target, options) => speakers.closestTo(target, bootstrap, options.signal),
+    ask: async (neighbour, target, { signal }) => {
+      const answer = await addresses.ask(neighbour, target, { signal })
+      return answer == null ? undefined : rememberAnswer(book, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
+    },
+    walk: async (target, { signal }) => {
+      const found = await libp2p.peerRouting.findPeer(target, { signal, useCache: false }).catch(() => undefined)
+      const multiaddrs = addressesOf(target, found?.multiaddrs ?? [], MAX_ADDRESSES)
+      return multiaddrs.length === 0
+        ? undefined
+        : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }
+    },
+  }
+  const resolver = new Resolver(
+    [new GossipTier(bookSource(book)), new NeighboursTier(network), new ChainTier(chainSource(registry, book))],
+    memoryOf(book),
+  )
+  const heartbeats =
+    libp2p.services.pubsub == null
+      ? undefined
+      : new HeartbeatService({
+          pubsub: libp2p.services.pubsub,
+          book,
+          privateKey,
+          subnetId: settings.subnetId,
+          intervalMs: settings.heartbeatInterval,
+          addresses: () => announceable(libp2p.getMultiaddrs()),
+          log,
+          onHeartbeat: (event) => node.emit('heartbeat', event),
+        })
+  const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes }
+  const node = new SubnetNode({
+    libp2p,
+    dialler,
+    resolver,
+    bootstrap,
+    book,
+    registry,
+    heartbeats,
+    limits,
+    budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
+    log,
+    serves,
+    release: async () => database.close(),
+  })
+  const directory: AddressDirectory = {
+    recordOf: async (peerId) => {
+      if (peerId.equals(libp2p.peerId)) {
+        return heartbeats?.ownRecord == null
+          ? undefined
+          : { envelope: heartbeats.ownRecord.envelope, ageMs: 0, intervalMs: settings.heartbeatInterval }
+      }
+      return recordFromBook(book, peerId) ?? (await recordFromIdentify(libp2p, peerId))
+    },
+    isRecordOf: async (envelope, peerId) =>
+      openPeerRecord(envelope).then(
+        (record) => record.peerId.equals(peerId) && record.multiaddrs.length > 0,
+        () => false,
+      ),
+    neighbours: (target) => byDistance(speakers.list(), target),
+  }
+  const addresses = new AddressProtocol(node, directory)
+  node.tasks = new TaskProtocol(node, init.handler, { onTask: (event) => node.emit('task', event) })
+  speakers.follow(libp2p, addresses.id)
+  return node
+}
+
+const MAX_ADDRESSES = 16
+
+/** The cap that a peer's own word is put under, whoever passes it on. */
+function boundedInterval(intervalMs: number): number {
+  return Math.min(Math.max(intervalMs, HEARTBEAT_INTERVAL_MS.min), HEARTBEAT_INTERVAL_MS.max)
+}
+
+function toCandidate(entry: BookEntry, ageMs: number, detail: string): Candidate {
+  // what the book holds was signed by the peer, read from the chain, or confirmed by a connection
+  return { multiaddrs: entry.multiaddrs, source: entry.origin, verified: true, seq: entry.seq, ageMs, detail }
+}
+
+function bookSource(book: AddressBook): BookSource {
+  return {
+    freshAddressesOf: (peerId) => {
+      const entry = book.get(peerId)
+      return entry == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
+        ? undefined
+        : toCandidate(entry, book.ageMs(entry), 'in the address book')
+    },
+  }
+}
+
+function memoryOf(book: AddressBook): ResolverMemory {
+  return {
+    refuted: async (peerId, candidate) => {
+      const entry = book.get(peerId)
+      if (entry != null && entry.seq <= candidate.seq) {
+        await book.markBad(peerId, candidate.seq)
+      }
+    },
+    lastResort: (peerId) => {
+      const entry = book.get(peerId)
+      return entry == null || entry.multiaddrs.length === 0
+        ? undefined
+        : toCandidate(entry, book.ageMs(entry), 'stale entry of the address book')
+    },
+  }
+}
+
+function chainSource(registry: ChainRegistry, book: AddressBook): ChainSource {
+  return {
+    addressesOf: async (peerId, { signal }) => {
+      const record = await registry.lookup(peerId, { signal })
+      if (record == null || record.multiaddrs.length === 0) {
+        return undefined
+      }
+      if (record.verified) {
+        const entry = { ...record, envelope: undefined, origin: 'chain', state: 'online', heartbeatAtMs: undefined, bad: false } as const
+        await book.put({ ...entry, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default })
+      }
+      const { multiaddrs, verified, seq, block } = record
+      return { multiaddrs, source: 'chain', verified, seq, ageMs: undefined, detail: `read at block ${block}` }
+    },
+  }
+}
+
+/** A neighbour's answer, its signature checked, becomes an entry of the book and a candidate. */
+async function rememberAnswer(book: AddressBook, answer: KnownRecord, detail: string): Promise<Candidate> {
+  const record = await openPeerRecord(answer.envelope)
+  const intervalMs = boundedInterval(answer.intervalMs)
+  const seenAtMs = Date.now() - answer.ageMs
+  await book.put({ ...record, origin: 'neighbour', state: 'online', seenAtMs, heartbeatAtMs: undefined, intervalMs, bad: false })
+  return { multiaddrs: record.multiaddrs, source: 'neighbour', verified: true, seq: record.seq, ageMs: answer.ageMs, detail }
+}
+
+function recordFromBook(book: AddressBook, peerId: PeerId): KnownRecord | undefined {
+  const entry = book.get(peerId)
+  return entry?.envelope == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
+    ? undefined
+    : { envelope: entry.envelope, ageMs: book.ageMs(entry), intervalMs: entry.intervalMs }
+}
+
+/** A connected peer that was not heard to beat yet: identify brought its signed record. */
+async function recordFromIdentify(libp2p: Libp2p, peerId: PeerId): Promise<KnownRecord | undefined> {
+  if (libp2p.getConnections(peerId).length === 0) {
+    return undefined
+  }
+  const peer = await libp2p.peerStore.get(peerId).catch(() => undefined)
+  return peer?.peerRecordEnvelope == null
+    ? undefined
+    : { envelope: peer.peerRecordEnvelope, ageMs: 0, intervalMs: HEARTBEAT_INTERVAL_MS.default }
+}

@@ -1,0 +1,223 @@
+import { readFile } from 'node:fs/promises'
+import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat.ts'
+import { parseMultiaddr, parsePeerMultiaddr } from '../primitives/address.ts'
+import { describeError, UsageError } from '../primitives/errors.ts'
+import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
+import { DEFAULT_LIMITS } from '../protocol/limits.ts'
+import type { Home } from './home.ts'
+
+/** What a node, and the commands on it, can be told. Times in milliseconds. */
+export interface Settings {
+  bootstrap: string[]
+  subnetId: number
+  chain: string
+  key: string | undefined
+  listen: string[]
+  announce: string[]
+  handler: string | undefined
+  heartbeatInterval: number
+  publish: boolean
+  kadProtocol: string | undefined
+  gossipIpColocationWeight: number
+  maxFrameBytes: number
+  taskTimeout: number
+  timeout: number | undefined
+  logLevel: LogLevel
+}
+
+export type SettingName = keyof Settings
+export type SettingSource = 'flag' | 'env' | 'config' | 'default'
+
+/** Where a setting's raw value stands, and how it becomes what it means. */
+interface Setting<T> {
+  fallback: T
+  /** Reads one raw text; a list gives all its texts. @throws Error that says what is expected */
+  parse(texts: string[]): T
+  list?: true
+}
+
+const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
+
+/** Reads `500ms`, `20s`, `5m` or `1h` into milliseconds. @throws Error */
+export function parseDuration(text: string): number {
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text) ?? []
+  const ms = Number(amount) * DURATION_UNITS_MS[unit as keyof typeof DURATION_UNITS_MS]
+  // the longest that a timer of Node can wait
+  if (!(ms > 0 && ms <= 2 ** 31 - 1)) {
+    throw new Error('a duration looks like 500ms, 20s or 5m')
+  }
+  return ms
+}
+
+function text(fallback: string): Setting<string>
+function text(fallback: undefined): Setting<string | undefined>
+function text(fallback: string | undefined): Setting<string | undefined> {
+  return { fallback, parse: ([value]) => value }
+}
+
+function integer(fallback: number, min: number, max: number): Setting<number> {
+  return {
+    fallback,
+    parse: ([value]) => {
+      const number = /^-?\d+$/.test(value ?? '') ? Number(value) : Number.NaN
+      if (!(number >= min && number <= max)) {
+        throw new Error(`a whole number from ${min} to ${max}`)
+      }
+      return number
+    },
+  }
+}
+
+function duration<T extends number | undefined>(fallback: T, min = 1, max = 2 ** 31 - 1): Setting<number | T> {
+  return {
+    fallback,
+    parse: ([value]) => {
+      const ms = parseDuration(value ?? '')
+      if (ms < min || ms > max) {
+        throw new Error(`a duration from ${min}ms to ${max / 1_000}s`)
+      }
+      return ms
+    },
+  }
+}
+
+function flag(fallback: boolean): Setting<boolean> {
+  return {
+    fallback,
+    parse: ([value]) => {
+      if (value !== 'true' && value !== 'false') {
+        throw new Error('true or false')
+      }
+      return value === 'true'
+    },
+  }
+}
+
+function list(check: (text: string) => unknown): Setting<string[]> {
+  return {
+    fallback: [],
+    list: true,
+    parse: (values) => {
+      for (const value of values) {
+        check(value)
+      }
+      return values
+    },
+  }
+}
+
+function oneOf<T extends string>(values: readonly T[], fallback: T): Setting<T> {
+  return {
+    fallback,
+    parse: ([value]) => {
+      const found = values.find((candidate) => candidate === value)
+      if (found == null) {
+        throw new Error(`one of ${values.join(', ')}`)
+      }
+      return found
+    },
+  }
+}
+
+const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
+  bootstrap: list(parsePeerMultiaddr),
+  subnetId: integer(1, 0, 2 ** 32 - 1),
+  chain: text('ledger:'),
+  key: text(undefined),
+  listen: list(parseMultiaddr),
+  announce: list(parseMultiaddr),
+  handler: text(undefined),
+  heartbeatInterval: duration(HEARTBEAT_INTERVAL_MS.default, HEARTBEAT_INTERVAL_MS.min, HEARTBEAT_INTERVAL_MS.max),
+  publish: flag(false),
+  kadProtocol: text(undefined),
+  gossipIpColocationWeight: integer(-5, -1_000, 0),
+  maxFrameBytes: integer(DEFAULT_LIMITS.maxFrameBytes, 1_024, 2 ** 31 - 1),
+  taskTimeout: duration(60_000),
+  timeout: duration(undefined),
+  logLevel: oneOf(LOG_LEVELS, 'warn'),
+}
+
+export type RawSettings = { [Name in SettingName]?: string | string[] | boolean | undefined }
+
+export interface SettingsInit {
+  flags: RawSettings
+  env: NodeJS.ProcessEnv
+  home: Home
+}
+
+/** The effective settings, and where each came from: flag, then environment, then config.json, then default. @throws UsageError */
+export async function loadSettings(init: SettingsInit): Promise<{ settings: Settings; sources: Record<SettingName, SettingSource> }> {
+  const config = await readConfigFile(init.home.configFile)
+  const settings: Record<string, unknown> = {}
+  const sources: Record<string, SettingSource> = {}
+  for (const name of Object.keys(SETTINGS) as SettingName[]) {
+    const variable = `SUBNET_${kebab(name).replaceAll('-', '_').toUpperCase()}`
+    const found = [
+      { source: 'flag' as const, raw: init.flags[name], where: `--${kebab(name)}` },
+      { source: 'env' as const, raw: splitList(name, init.env[variable]), where: variable },
+      { source: 'config' as const, raw: config[name], where: `"${name}" in ${init.home.configFile}` },
+    ].find(({ raw }) => raw != null && raw !== '')
+    settings[name] = found == null ? SETTINGS[name].fallback : parse(name, found.raw, found.where)
+    sources[name] = found?.source ?? 'default'
+  }
+  return { settings: settings as unknown as Settings, sources: sources as Record<SettingName, SettingSource> }
+}
+
+/** @throws UsageError */
+function parse(name: SettingName, raw: unknown, where: string): unknown {
+  const setting = SETTINGS[name]
+  const values = (Array.isArray(raw) ? raw : [raw]).map(String)
+  try {
+    if (values.length > 1 && setting.list == null) {
+      throw new Error('one value only')
+    }
+    return setting.parse(values)
+  } catch (cause) {
+    if (cause instanceof UsageError) {
+      throw new UsageError(`${where}: ${cause.message}`, { cause, hint: cause.hint })
+    }
+    throw new UsageError(`${where}: ${JSON.stringify(raw)} is not valid; expected ${describeError(cause)}`, { cause })
+  }
+}
+
+function splitList(name: SettingName, value: string | undefined): string | string[] | undefined {
+  return value != null && SETTINGS[name].list === true
+    ? value
+        .split(',')
+        .map((item) => item.trim())
+        .filter((item) => item !== '')
+    : value
+}
+
+async function readConfigFile(file: string): Promise<RawSettings> {
+  let content: string
+  try {
+    content = await readFile(file, 'utf8')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
+      return {}
+    }
+    throw new UsageError(`config ${file} cannot be read: ${describeError(cause)}`, { cause })
+  }
+  let config: unknown
+  try {
+    config = JSON.parse(content)
+  } catch (cause) {
+    throw new UsageError(`config ${file} is not JSON: ${describeError(cause)}`, { cause })
+  }
+  if (config == null || typeof config !== 'object' || Array.isArray(config)) {
+    throw new UsageError(`config ${file} is not a JSON object`)
+  }
+  const unknown = Object.keys(config).filter((key) => !(key in SETTINGS))
+  if (unknown.length > 0) {
+    throw new UsageError(`config ${file} has unknown settings: ${unknown.join(', ')}`, {
+      hint: `known are ${Object.keys(SETTINGS).join(', ')}`,
+    })
+  }
+  return config as RawSettings
+}
+
+/** The flag of a setting: `heartbeatInterval` is `--heartbeat-interval`. */
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

@@ -1,0 +1,118 @@
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
+import { identify, identifyPush } from '@libp2p/identify'
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { noise } from '@libp2p/noise'
+import { type Ping, ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
+import { heartbeatTopic } from '../gossip/heartbeat.ts'
+import { announceable } from '../primitives/address.ts'
+import type { DialComponents } from './dialler.ts'
+
+export type Services = {
+  identify: unknown
+  ping: Ping
+  dht: KadDHT
+  dial: DialComponents
+  pubsub?: GossipSub
+}
+
+export interface StackInit {
+  privateKey: PrivateKey
+  /** A node that listens takes part in gossip and serves the DHT; one that does not only asks. */
+  listen: string[]
+  announce: string[]
+  subnetId: number
+  /** @default /subnet/<subnetId>/kad/1.0.0 */
+  kadProtocol: string | undefined
+  gossipIpColocationWeight: number
+  agent: string
+}
+
+/** Keeps `pause()` honest: with yamux's own 16 MiB a paused stream outgrows libp2p's 4 MiB read buffer and is reset. */
+const MAX_STREAM_WINDOW_BYTES = 1 << 20
+/** New connections per second from one address, and half-open ones in all: shells open a hundred at once (`xargs -P`). */
+const CONNECTIONS_PER_SECOND = 200
+const MAX_PENDING_CONNECTIONS = 200
+const MAX_PING_STREAMS = 32
+const MAX_GOSSIP_BYTES = 64 * 1024
+const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
+
+/** The libp2p stack of a node, started when it is asked to. */
+export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
+  const serves = init.listen.length > 0
+  const options: Libp2pOptions<Services> = {
+    start: false,
+    privateKey: init.privateKey,
+    nodeInfo: { userAgent: init.agent },
+    addresses: { listen: init.listen, announce: init.announce, announceFilter: announceable },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })],
+    connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND, maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS },
+    connectionMonitor: { enabled: serves },
+    services: {
+      identify: identify(),
+      // one at a time is the default, and a stream that closes still counts
+      ping: ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS }),
+      dht: kadDHT({
+        clientMode: !serves,
+        protocol: init.kadProtocol ?? `/subnet/${init.subnetId}/kad/1.0.0`,
+        // a subnet may live on loopback or in a LAN: private addresses are addresses
+        peerInfoMapper: passthroughMapper,
+      }),
+      dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
+      ...(serves ? { identifyPush: identifyPush(), pubsub: gossip(init) } : {}),
+    },
+  }
+  return createStack(options)
+}
+
+/**
+ * Starts a stack. One that only asks does not answer identify: it may share its identity with a node that runs in the same
+ * home, and its few protocols would replace that node's in the other side's books.
+ */
+export async function startLibp2p(libp2p: Libp2p<Services>, serves: boolean): Promise<void> {
+  await libp2p.start()
+  if (!serves) {
+    await libp2p.unhandle(IDENTIFY_PROTOCOL)
+  }
+}
+
+function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<typeof gossipsub> {
+  return gossipsub({
+    allowPublishToZeroTopicPeers: true,
+    maxInboundDataLength: MAX_GOSSIP_BYTES,
+    // beats are small and few: tell many neighbours of them, so that a star's every leaf hears every other
+    Dlazy: 16,
+    allowedTopics: [heartbeatTopic(subnetId)],
+    scoreParams: {
+      IPColocationFactorWeight: gossipIpColocationWeight,
+      IPColocationFactorWhitelist: new Set(['127.0.0.1', '::1']),
+      topics: {
+        // low traffic: silence is no offence, only what the validator rejects is
+        [heartbeatTopic(subnetId)]: {
+          topicWeight: 1,
+          timeInMeshWeight: 0.01,
+          timeInMeshQuantum: 1_000,
+          timeInMeshCap: 100,
+          firstMessageDeliveriesWeight: 0.1,
+          firstMessageDeliveriesDecay: 0.9,
+          firstMessageDeliveriesCap: 10,
+          meshMessageDeliveriesWeight: 0,
+          meshMessageDeliveriesDecay: 0.5,
+          meshMessageDeliveriesCap: 1,
+          meshMessageDeliveriesThreshold: 1,
+          meshMessageDeliveriesWindow: 10,
+          meshMessageDeliveriesActivation: 1_000,
+          meshFailurePenaltyWeight: 0,
+          meshFailurePenaltyDecay: 0.5,
+          invalidMessageDeliveriesWeight: -10,
+          invalidMessageDeliveriesDecay: 0.9,
+        },
+      },
+    },
+  })
+}

@@ -1,0 +1,36 @@
+import { createLogger } from '../primitives/log.ts'
+import type { TaskHandler } from '../protocol/protocols/task.ts'
+import { composeNode } from './compose.ts'
+import { loadSettings, type RawSettings } from './config.ts'
+import { ensureHome, homeAt } from './home.ts'
+import { loadIdentity } from './identity.ts'
+import type { SubnetNode } from './subnet-node.ts'
+
+export interface CreateNodeOptions {
+  /** The directory of the node; made if it is not there. */
+  home: string
+  /** As on the command line and in config.json, camelCase: `listen`, `bootstrap`, `subnetId`, `chain`, `heartbeatInterval`, … */
+  settings?: RawSettings
+  /** Answers tasks; without one they are rejected. */
+  handler?: TaskHandler
+  /** What the node calls itself. @default subnet-cli */
+  agent?: string
+}
+
+/** A node of one's own process, not started yet. One that listens nowhere only asks. @throws UsageError */
+export async function createNode(options: CreateNodeOptions): Promise<SubnetNode> {
+  const home = homeAt(options.home)
+  await ensureHome(home)
+  const { settings } = await loadSettings({ flags: options.settings ?? {}, env: {}, home })
+  const log = createLogger(settings.logLevel, (line) => process.stderr.write(line))
+  const privateKey = await loadIdentity(home, settings.key)
+  return composeNode({
+    home,
+    settings,
+    privateKey,
+    listen: settings.listen,
+    handler: options.handler,
+    agent: options.agent ?? 'subnet-cli',
+    log,
+  })
+}

@@ -1,0 +1,51 @@
+import { readFile, rm } from 'node:fs/promises'
+import { DatabaseSync } from 'node:sqlite'
+import { AtomicFile } from '../primitives/atomic-file.ts'
+import { sqliteCode } from '../primitives/database.ts'
+import { NodeError } from './errors.ts'
+import type { Home } from './home.ts'
+
+const SQLITE_BUSY = 5
+
+/** Held by the one node that runs in a home. The kernel releases it with the process, however that ends. */
+export class HomeLock {
+  readonly #home: Home
+  readonly #database: DatabaseSync
+
+  private constructor(home: Home, database: DatabaseSync) {
+    this.#home = home
+    this.#database = database
+  }
+
+  /** @throws NodeError ALREADY_RUNNING, naming the pid */
+  static async acquire(home: Home): Promise<HomeLock> {
+    const database = new DatabaseSync(home.lockFile, { timeout: 0 })
+    try {
+      database.exec('BEGIN EXCLUSIVE')
+    } catch (cause) {
+      database.close()
+      if (sqliteCode(cause) !== SQLITE_BUSY) {
+        throw cause
+      }
+      throw new NodeError('ALREADY_RUNNING', `a node runs in ${home.path} already (${await describePid(home)})`, {
+        cause,
+        hint: 'stop it first, or give this one a home of its own: --home DIR',
+      })
+    }
+    // information for people; the lock is what counts: in containers every pid is 1
+    const file = await AtomicFile.open(home.pidFile, 0o600)
+    await file.write(Buffer.from(`${process.pid}\n`))
+    await file.commit()
+    return new HomeLock(home, database)
+  }
+
+  async release(): Promise<void> {
+    await rm(this.#home.pidFile, { force: true })
+    this.#database.close()
+  }
+}
+
+async function describePid(home: Home): Promise<string> {
+  const pid = await readFile(home.pidFile, 'utf8').catch(() => '')
+  return pid.trim() === '' ? 'pid unknown' : `pid ${pid.trim()}`
+}

@@ -1,0 +1,25 @@
+import type { PrivateKey } from '@libp2p/interface'
+import { LedgerRegistry } from '../chain/drivers/ledger.ts'
+import type { ChainRegistry } from '../chain/registry.ts'
+import { UsageError } from '../primitives/errors.ts'
+import type { Logger } from '../primitives/log.ts'
+import type { Settings } from './config.ts'
+import type { Home } from './home.ts'
+
+export interface RegistryInit {
+  home: Home
+  settings: Pick<Settings, 'chain' | 'subnetId'>
+  privateKey: PrivateKey
+  log: Logger
+}
+
+/** Opens the chain of a URL, its driver chosen by the scheme. Nothing is connected yet. @throws UsageError */
+export function openRegistry({ home, settings, privateKey, log }: RegistryInit): ChainRegistry {
+  const [, scheme, rest] = /^([a-z]+):(.*)$/.exec(settings.chain) ?? []
+  if (scheme === 'ledger') {
+    return new LedgerRegistry({ file: rest || home.ledgerFile, subnetId: settings.subnetId, privateKey, log })
+  }
+  throw new UsageError(`not a chain that is known here: ${JSON.stringify(settings.chain)}`, {
+    hint: '--chain ledger:/path/file.db names a ledger that nodes share; ledger: alone is the one in the home',
+  })
+}

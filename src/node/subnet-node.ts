@@ -1,0 +1,398 @@
+import { EventEmitter } from 'node:events'
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
+import { isPeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { ChainRegistry } from '../chain/registry.ts'
+import type { AddressBook, BookEntry } from '../gossip/address-book.ts'
+import type { HeartbeatEvent, HeartbeatService } from '../gossip/heartbeat.ts'
+import { addressesOf, peerIdOf } from '../primitives/address.ts'
+import { describeError, UsageError } from '../primitives/errors.ts'
+import type { Logger } from '../primitives/log.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import type { ByteBudget, ProtocolLimits } from '../protocol/limits.ts'
+import {
+  ConnectionLostError,
+  type Destination,
+  type ProtocolHandler,
+  type ProtocolHost,
+  type Reached,
+  type ReachOptions,
+} from '../protocol/protocol-base.ts'
+import type { TaskEvent, TaskProtocol } from '../protocol/protocols/task.ts'
+import type { Attempt, Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
+import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.ts'
+import type { Bootstrap } from './bootstrap.ts'
+import { type Services, startLibp2p } from './create-libp2p.ts'
+import type { Dialler } from './dialler.ts'
+
+export interface NodeEvents {
+  'peer:connect': [{ peerId: string; multiaddr: string; direction: 'inbound' | 'outbound' }]
+  'peer:disconnect': [{ peerId: string }]
+  heartbeat: [HeartbeatEvent]
+  task: [TaskEvent]
+  /** The node's own addresses changed. */
+  addresses: [{ multiaddrs: string[] }]
+}
+
+/** Where a peer is, and how that was found out. */
+export interface Resolved {
+  peerId: PeerId
+  multiaddrs: Multiaddr[]
+  source: AddressSource
+  /** Milliseconds since the peer was last heard to be there; undefined when that is not known. */
+  ageMs: number | undefined
+  /** True when the peer signed these addresses, or a connection confirmed them. */
+  verified: boolean
+  attempts: Attempt[]
+}
+
+export interface KnownPeer {
+  peerId: PeerId
+  connection: Connection | undefined
+  agent: string | undefined
+  protocols: string[]
+  multiaddrs: Multiaddr[]
+  source: AddressSource
+  entry: BookEntry | undefined
+}
+
+export interface NodeParts {
+  libp2p: Libp2p<Services>
+  dialler: Dialler
+  resolver: Resolver
+  bootstrap: Bootstrap
+  book: AddressBook
+  registry: ChainRegistry
+  heartbeats: HeartbeatService | undefined
+  limits: ProtocolLimits
+  budget: ByteBudget
+  log: Logger
+  /** A node that serves listens, gossips and answers; one that does not only asks. */
+  serves: boolean
+  /** Releases what the parts share, last. */
+  release(): Promise<void>
+}
+
+const AGENT_KEY = 'AgentVersion'
+
+/** A peer of the subnet: resolves peers, dials them, and carries protocols. */
+export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost {
+  readonly limits: ProtocolLimits
+  readonly budget: ByteBudget
+  readonly log: Logger
+  readonly #parts: NodeParts
+  readonly #protocols = new Map<string, ProtocolHandler>()
+  #running = false
+  #announced = ''
+
+  constructor(parts: NodeParts) {
+    super()
+    this.#parts = parts
+    this.limits = parts.limits
+    this.budget = parts.budget
+    this.log = parts.log
+  }
+
+  /** The protocol that tasks are sent with; entered by whoever composed the node. */
+  declare tasks: TaskProtocol
+
+  get peerId(): PeerId {
+    return this.#parts.libp2p.peerId
+  }
+
+  /** One's own addresses, each ending in `/p2p`; empty for a node that does not listen. */
+  get multiaddrs(): Multiaddr[] {
+    return this.#parts.libp2p.getMultiaddrs()
+  }
+
+  get registry(): ChainRegistry {
+    return this.#parts.registry
+  }
+
+  async start(): Promise<void> {
+    if (this.#running) {
+      return
+    }
+    this.#running = true
+    const { libp2p, heartbeats, bootstrap, serves } = this.#parts
+    libp2p.addEventListener('peer:connect', this.#onConnect)
+    libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
+    libp2p.addEventListener('self:peer:update', this.#onOwnAddresses)
+    await startLibp2p(libp2p, serves)
+    this.#announced = this.multiaddrs.join()
+    await Promise.all([...this.#protocols.values()].map(async (protocol) => this.#register(protocol)))
+    await heartbeats?.start()
+    bootstrap.start()
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#running) {
+      return
+    }
+    this.#running = false
+    const { libp2p, heartbeats, bootstrap, registry, release } = this.#parts
+    await bootstrap.stop()
+    await heartbeats?.stop()
+    for (const protocol of this.#protocols.values()) {
+      protocol.onStopped()
+    }
+    libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
+    await libp2p.stop()
+    libp2p.removeEventListener('peer:connect', this.#onConnect)
+    libp2p.removeEventListener('peer:disconnect', this.#onDisconnect)
+    await registry.close()
+    await release()
+  }
+
+  addProtocol(protocol: ProtocolHandler): void {
+    if (this.#protocols.has(protocol.id)) {
+      throw new Error(`there is a protocol ${protocol.id} already`)
+    }
+    this.#protocols.set(protocol.id, protocol)
+    if (this.#running) {
+      this.#register(protocol).catch((error) => this.log.error(`protocol ${protocol.id} not registered`, error))
+    }
+  }
+
+  async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T> {
+    if (!isPeerId(to)) {
+      return use({ connection: await this.#dialGiven(Array.isArray(to) ? to : [to], options), source: 'given', attempts: [] })
+    }
+    const connected = await this.#useOpenConnections(to, use)
+    if (connected != null) {
+      return connected.value
+    }
+    if (options.connectedOnly === true) {
+      throw new ProtocolError('UNREACHABLE', `not connected to ${to.toString()}`, { phase: 'dial' })
+    }
+    this.#refuseSelf(to)
+    const dial: Judge<Connection> = async (multiaddrs, _candidate, signal) => {
+      options.onPhase?.('dial')
+      // the peer may have been a bootstrap that answered in the meantime
+      return this.#parts.dialler.connectionsTo(to)[0] ?? this.#parts.dialler.dial(multiaddrs, signal)
+    }
+    const { value, candidate, attempts } = await this.#parts.resolver.resolve(to, 'connect', dial, { signal: options.signal })
+    await this.#remember(to, candidate, value)
+    return use({ connection: value, source: candidate.source, attempts })
+  }
+
+  /** Where a peer is. Addresses that it did not sign are confirmed by a connection. @throws ResolveError */
+  async resolve(peerId: PeerId, options: ResolveOptions = {}): Promise<Resolved> {
+    this.#refuseSelf(peerId)
+    const connected = options.tiers == null ? await this.#resolveConnected(peerId) : undefined
+    if (connected != null) {
+      return connected
+    }
+    const confirm: Judge<Connection | undefined> = async (multiaddrs, candidate, signal) =>
+      candidate.verified ? undefined : this.#parts.dialler.dial(multiaddrs, signal)
+    const { candidate, value, attempts } = await this.#parts.resolver.resolve(peerId, 'resolve', confirm, options)
+    if (value != null) {
+      await this.#remember(peerId, candidate, value)
+    }
+    return { peerId, multiaddrs: candidate.multiaddrs, source: candidate.source, ageMs: candidate.ageMs, verified: true, attempts }
+  }
+
+  /** Connects to a peer at exactly this address. @throws ProtocolError UNREACHABLE */
+  async connect(address: Multiaddr, signal?: AbortSignal): Promise<Connection> {
+    return this.#dialGiven([address], { signal })
+  }
+
+  /** One round trip to a peer, in milliseconds. */
+  async ping(to: Destination, signal?: AbortSignal): Promise<{ ms: number; reached: Reached }> {
+    return this.reach(
+      to,
+      async (reached) => {
+        const { remotePeer } = reached.connection
+        try {
+          return { ms: await this.#parts.libp2p.services.ping.ping(remotePeer, signal == null ? {} : { signal }), reached }
+        } catch (cause) {
+          signal?.throwIfAborted()
+          throw new ProtocolError('REMOTE_FAILED', `${remotePeer.toString()} did not answer a ping: ${describeError(cause)}`, { cause })
+        }
+      },
+      { signal },
+    )
+  }
+
+  /** Waits until a bootstrap is connected, or all were tried, or the signal aborts. */
+  async bootstrapped(signal: AbortSignal): Promise<void> {
+    const { bootstrap, libp2p } = this.#parts
+    if (!bootstrap.pending || libp2p.getPeers().length > 0) {
+      return
+    }
+    const { promise, resolve } = Promise.withResolvers<void>()
+    bootstrap.addEventListener('settled', () => resolve(), { signal, once: true })
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    await promise
+  }
+
+  /** Connected peers; with `all` also those that the address book knows. */
+  async peers(options: { all?: boolean } = {}): Promise<KnownPeer[]> {
+    const { libp2p, book } = this.#parts
+    const connected = await Promise.all(libp2p.getPeers().map(async (peerId) => this.#describePeer(peerId)))
+    const known = options.all === true ? book.list().filter(({ peerId }) => !connected.some((peer) => peer.peerId.equals(peerId))) : []
+    return [
+      ...connected,
+      ...known.map((entry) => ({
+        peerId: entry.peerId,
+        connection: undefined,
+        agent: undefined,
+        protocols: [],
+        multiaddrs: entry.multiaddrs,
+        source: entry.origin,
+        entry,
+      })),
+    ]
+  }
+
+  async #register(protocol: ProtocolHandler): Promise<void> {
+    if (!this.#parts.serves) {
+      return
+    }
+    const { maxStreamsPerConnection } = this.limits
+    await this.#parts.libp2p.handle(protocol.id, (stream, connection) => protocol.onStream(stream, connection), {
+      maxInboundStreams: maxStreamsPerConnection,
+      maxOutboundStreams: maxStreamsPerConnection,
+    })
+    protocol.onStarted()
+  }
+
+  /** Undefined when no open connection could be used: the peer then has to be found. */
+  async #useOpenConnections<T>(peerId: PeerId, use: (reached: Reached) => Promise<T>): Promise<{ value: T } | undefined> {
+    let unsupported: unknown
+    for (const connection of this.#parts.dialler.connectionsTo(peerId)) {
+      try {
+        return { value: await use({ connection, source: 'connected', attempts: skippedAll() }) }
+      } catch (error) {
+        if (error instanceof ConnectionLostError) {
+          this.log.debug('a connection is lost', error)
+          connection.abort(error)
+        } else if (error instanceof ProtocolError && error.code === 'PROTOCOL_UNSUPPORTED') {
+          // a peer may have a second process with its identity: a command beside its node
+          unsupported = error
+        } else {
+          throw error
+        }
+      }
+    }
+    if (unsupported != null) {
+      throw unsupported
+    }
+    return undefined
+  }
+
+  async #dialGiven(multiaddrs: Multiaddr[], options: ReachOptions): Promise<Connection> {
+    const peerId = multiaddrs[0] == null ? undefined : peerIdOf(multiaddrs[0])
+    if (peerId == null) {
+      throw new UsageError('a multiaddr to dial ends in /p2p/<peer ID>')
+    }
+    this.#refuseSelf(peerId)
+    const there = this.#parts.dialler
+      .connectionsTo(peerId)
+      .find(({ remoteAddr, direction }) => direction === 'outbound' && multiaddrs.some((address) => address.equals(remoteAddr)))
+    if (there != null) {
+      return there
+    }
+    options.onPhase?.('dial')
+    try {
+      return await this.#parts.dialler.dial(multiaddrs, options.signal)
+    } catch (cause) {
+      options.signal?.throwIfAborted()
+      throw new ProtocolError('UNREACHABLE', `not reached: ${describeError(cause)}`, {
+        cause,
+        phase: 'dial',
+        hint: 'is the peer running, and is this its address? By its peer ID alone it would be looked up',
+      })
+    }
+  }
+
+  #refuseSelf(peerId: PeerId): void {
+    if (peerId.equals(this.peerId)) {
+      throw new UsageError(`${peerId.toString()} is this node itself`, { hint: 'name another peer; "subnet id" shows this one' })
+    }
+  }
+
+  /** A connection proved an answer right. */
+  async #remember(peerId: PeerId, candidate: Candidate, connection: Connection): Promise<void> {
+    const { book } = this.#parts
+    await book.markGood(peerId)
+    if (!candidate.verified && candidate.source !== 'connected') {
+      const { seenAtMs, intervalMs } = { seenAtMs: Date.now(), intervalMs: CONFIRMED_INTERVAL_MS }
+      await book.put({
+        peerId,
+        multiaddrs: addressesOf(peerId, [connection.remoteAddr], 1),
+        envelope: undefined,
+        seq: 0n,
+        origin: candidate.source,
+        state: 'online',
+        seenAtMs,
+        heartbeatAtMs: undefined,
+        intervalMs,
+        bad: false,
+      })
+    }
+  }
+
+  async #resolveConnected(peerId: PeerId): Promise<Resolved | undefined> {
+    if (this.#parts.dialler.connectionsTo(peerId).length === 0) {
+      return undefined
+    }
+    const { multiaddrs } = await this.#describePeer(peerId)
+    return { peerId, multiaddrs, source: 'connected', ageMs: 0, verified: true, attempts: skippedAll() }
+  }
+
+  async #describePeer(peerId: PeerId): Promise<KnownPeer> {
+    const { libp2p, dialler, book } = this.#parts
+    const connections = dialler.connectionsTo(peerId)
+    const stored = await libp2p.peerStore.get(peerId).catch(() => undefined)
+    const entry = book.get(peerId)
+    const dialled = connections.filter(({ direction }) => direction === 'outbound').map(({ remoteAddr }) => remoteAddr)
+    const certified = (stored?.addresses ?? []).filter(({ isCertified }) => isCertified).map(({ multiaddr }) => multiaddr)
+    // an inbound connection's own address is a port that nobody listens on: the last to name
+    const multiaddrs = [dialled, entry?.multiaddrs ?? [], certified, connections.map(({ remoteAddr }) => remoteAddr)].find(
+      ({ length }) => length > 0,
+    )
+    const agent = stored?.metadata.get(AGENT_KEY)
+    return {
+      peerId,
+      connection: connections[0],
+      agent: agent == null ? undefined : new TextDecoder().decode(agent),
+      protocols: stored?.protocols ?? [],
+      multiaddrs: addressesOf(peerId, multiaddrs ?? [], Number.POSITIVE_INFINITY),
+      source: 'connected',
+      entry,
+    }
+  }
+
+  readonly #onConnect = (event: CustomEvent<PeerId>): void => {
+    const connection = this.#parts.dialler.connectionsTo(event.detail)[0]
+    if (connection != null) {
+      const { direction, remoteAddr } = connection
+      this.emit('peer:connect', {
+        peerId: event.detail.toString(),
+        multiaddr: addressesOf(event.detail, [remoteAddr], 1).join(),
+        direction,
+      })
+    }
+  }
+
+  readonly #onDisconnect = (event: CustomEvent<PeerId>): void => {
+    this.emit('peer:disconnect', { peerId: event.detail.toString() })
+  }
+
+  readonly #onOwnAddresses = (): void => {
+    const multiaddrs = this.multiaddrs
+    if (multiaddrs.join() !== this.#announced) {
+      this.#announced = multiaddrs.join()
+      void this.#parts.heartbeats?.addressesChanged()
+      this.emit('addresses', { multiaddrs: multiaddrs.map(String) })
+    }
+  }
+}
+
+/** How long an address that only a connection confirmed counts as an answer: three times this. */
+const CONFIRMED_INTERVAL_MS = 20_000
+
+function skippedAll(): Attempt[] {
+  return TIER_NAMES.map((tier) => ({ tier, outcome: 'skipped', ms: 0, detail: 'already connected' }))
+}

@@ -1,0 +1,94 @@
+import { stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { resolve as resolvePath } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { Queue } from '@libp2p/utils'
+import { parse as parseWords } from 'shell-quote'
+import { describeError, UsageError } from '../primitives/errors.ts'
+import type { TaskHandler } from '../protocol/protocols/task.ts'
+import { runChild } from './run-child.ts'
+
+export interface HandlerOptions {
+  /** How long a child process may run, in milliseconds; its group is killed then. */
+  timeoutMs: number
+  /** The most a child process may print, in bytes. */
+  maxOutputBytes: number
+  /** Child processes at a time. @default the number of cores */
+  concurrency?: number
+}
+
+/** Tasks that wait for a child process; more are rejected. */
+const MAX_WAITING = 256
+const HINT = 'a handler is echo, upper, exec:COMMAND, sh:COMMAND, or a JS/TS module whose default export takes a task and returns bytes'
+
+/** Makes a task handler of what `--handler` says. @throws UsageError */
+export async function loadHandler(spec: string, options: HandlerOptions): Promise<TaskHandler> {
+  if (spec === 'echo') {
+    return ({ payload }) => payload
+  }
+  if (spec === 'upper') {
+    return ({ payload }) => Buffer.from(Buffer.from(payload).toString().toUpperCase())
+  }
+  if (spec.startsWith('exec:')) {
+    return childHandler(splitWords(spec.slice('exec:'.length)), options)
+  }
+  if (spec.startsWith('sh:')) {
+    return childHandler(['/bin/sh', '-c', spec.slice('sh:'.length)], options)
+  }
+  return loadModule(spec)
+}
+
+/** Splits like a shell's words. What only a shell could do is refused, not passed on as text. */
+function splitWords(command: string): [string, ...string[]] {
+  const words = parseWords(command, (name) => `$${name}`).map((word) => {
+    if (typeof word === 'string') {
+      return word
+    }
+    if ('op' in word && word.op === 'glob') {
+      return word.pattern
+    }
+    const operator = 'op' in word ? word.op : '#'
+    throw new UsageError(`handler exec:${command} uses ${JSON.stringify(operator)}, which only a shell understands`, {
+      hint: `write sh:${command}`,
+    })
+  })
+  const [program, ...args] = words
+  if (program == null) {
+    throw new UsageError('handler exec: names no command', { hint: HINT })
+  }
+  return [program, ...args]
+}
+
+function childHandler(command: [string, ...string[]], options: HandlerOptions): TaskHandler {
+  const concurrency = options.concurrency ?? availableParallelism()
+  const queue = new Queue<Uint8Array>({ concurrency, maxSize: concurrency + MAX_WAITING })
+  return async ({ taskId, payload }, { peerId, signal }) => {
+    const env = { SUBNET_TASK_ID: taskId, SUBNET_PEER_ID: peerId.toString() }
+    try {
+      return await queue.add(async (job) => runChild(command, payload, { ...options, env, signal: job.signal ?? signal }), { signal })
+    } catch (error) {
+      if (error instanceof Error && error.name === 'QueueFullError') {
+        throw new Error(`busy: ${concurrency} tasks run and ${MAX_WAITING} wait already`, { cause: error })
+      }
+      throw error
+    }
+  }
+}
+
+async function loadModule(spec: string): Promise<TaskHandler> {
+  const file = resolvePath(spec)
+  const found = await stat(file).catch(() => undefined)
+  if (found?.isFile() !== true) {
+    throw new UsageError(`no such handler: ${JSON.stringify(spec)}`, { hint: HINT })
+  }
+  let loaded: { default?: unknown }
+  try {
+    loaded = await import(pathToFileURL(file).href)
+  } catch (cause) {
+    throw new UsageError(`handler ${spec} cannot be loaded: ${describeError(cause)}`, { cause })
+  }
+  if (typeof loaded.default !== 'function') {
+    throw new UsageError(`handler ${spec} has no function as its default export`, { hint: HINT })
+  }
+  return loaded.default as TaskHandler
+}

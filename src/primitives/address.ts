@@ -1,0 +1,86 @@
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { isLoopback } from '@libp2p/utils'
+import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { describeError, UsageError } from './errors.ts'
+
+/** A peer, or one exact place of a peer: the multiaddr then ends in `/p2p/<peer ID>`. */
+export interface PeerTarget {
+  peerId: PeerId
+  multiaddr?: Multiaddr
+}
+
+const EXAMPLE = 'a peer ID starts with 12D3Koo, Qm or bafz; a multiaddr looks like /ip4/127.0.0.1/tcp/38960/p2p/<peer ID>'
+
+/** Reads a peer ID in any of its spellings (base58 multihash or CIDv1). @throws UsageError */
+export function parsePeerId(text: string): PeerId {
+  const refuse = (cause?: unknown) => new UsageError(`not a peer ID: ${JSON.stringify(text)}`, { cause, hint: EXAMPLE })
+  let peerId: PeerId
+  try {
+    peerId = peerIdFromString(text)
+  } catch (cause) {
+    throw refuse(cause)
+  }
+  // an identity multihash that holds no key is taken for the URL of an HTTP gateway: nothing that can be dialled here
+  if (peerId.type === 'url') {
+    throw refuse()
+  }
+  return peerId
+}
+
+/** Reads a multiaddr. @throws UsageError */
+export function parseMultiaddr(text: string): Multiaddr {
+  try {
+    return multiaddr(text)
+  } catch (cause) {
+    throw new UsageError(`not a multiaddr: ${JSON.stringify(text)} (${describeError(cause)})`, { cause, hint: EXAMPLE })
+  }
+}
+
+/** Reads a multiaddr that must end in `/p2p/<peer ID>`. @throws UsageError */
+export function parsePeerMultiaddr(text: string): Required<PeerTarget> {
+  const address = parseMultiaddr(text)
+  const peerId = peerIdOf(address)
+  if (peerId == null) {
+    throw new UsageError(`multiaddr without a peer ID at its end: ${text}`, { hint: `append /p2p/<peer ID>; ${EXAMPLE}` })
+  }
+  return { peerId, multiaddr: address }
+}
+
+/** Reads what the contract calls `<peer>`: a peer ID or a multiaddr that ends in one. @throws UsageError */
+export function parsePeerTarget(text: string): PeerTarget {
+  return text.startsWith('/') ? parsePeerMultiaddr(text) : { peerId: parsePeerId(text) }
+}
+
+/** The peer ID that a multiaddr ends in, if it does. */
+export function peerIdOf(address: Multiaddr): PeerId | undefined {
+  const last = address.getComponents().at(-1)
+  return last?.code === CODE_P2P && last.value != null ? peerIdFromString(last.value) : undefined
+}
+
+/** The same address, ending in `/p2p/<peer ID>`; undefined where it ends in another peer's ID. */
+export function withPeerId(address: Multiaddr, peerId: PeerId): Multiaddr | undefined {
+  const found = peerIdOf(address)
+  if (found == null) {
+    return address.encapsulate(`/p2p/${peerId.toString()}`)
+  }
+  return found.equals(peerId) ? address : undefined
+}
+
+/** Those of `addresses` that can belong to this peer, each ending in its `/p2p`, without repeats, at most `max`. */
+export function addressesOf(peerId: PeerId, addresses: Iterable<Multiaddr>, max: number): Multiaddr[] {
+  const unique = new Map<string, Multiaddr>()
+  for (const address of addresses) {
+    const complete = withPeerId(address, peerId)
+    if (complete != null && unique.size < max) {
+      unique.set(complete.toString(), complete)
+    }
+  }
+  return [...unique.values()]
+}
+
+/** What is worth telling others: loopback addresses only where there is no other. */
+export function announceable(addresses: Multiaddr[]): Multiaddr[] {
+  const reachable = addresses.filter((address) => !isLoopback(address))
+  return reachable.length > 0 ? reachable : addresses
+}

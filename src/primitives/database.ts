@@ -1,0 +1,51 @@
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as delay } from 'node:timers/promises'
+
+const BUSY_TIMEOUT_MS = 50
+const RETRY_FOR_MS = 5_000
+const SQLITE_BUSY = 5
+const SQLITE_LOCKED = 6
+
+/** The primary SQLite result code of an error of node:sqlite; undefined for any other error. */
+export function sqliteCode(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown } | null)?.errcode
+  return typeof code === 'number' ? code & 0xff : undefined
+}
+
+function isBusy(error: unknown): boolean {
+  const code = sqliteCode(error)
+  return code === SQLITE_BUSY || code === SQLITE_LOCKED
+}
+
+/**
+ * Runs a short, synchronous piece of database work. While another process holds the lock it waits outside the event loop
+ * and tries again, for at most 5 s. `work` must be one transaction: it is run again from its start.
+ */
+export async function retryWhileBusy<T>(work: () => T): Promise<T> {
+  const giveUpAtMs = Date.now() + RETRY_FOR_MS
+  for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 200)) {
+    try {
+      return work()
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > giveUpAtMs) {
+        throw error
+      }
+      await delay(waitMs * (0.5 + Math.random()))
+    }
+  }
+}
+
+/** Opens (and creates) a database that many processes share, in WAL mode, and brings it to `schema` (idempotent SQL). */
+export async function openDatabase(file: string, schema: string): Promise<DatabaseSync> {
+  return retryWhileBusy(() => {
+    const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
+    try {
+      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;')
+      database.exec(schema)
+      return database
+    } catch (error) {
+      database.close()
+      throw error
+    }
+  })
+}

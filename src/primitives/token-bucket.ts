@@ -1,0 +1,28 @@
+import { LRUCache } from 'lru-cache'
+
+/** `burst` tokens at once, then one every `refillMs`. */
+export interface Rate {
+  burst: number
+  refillMs: number
+}
+
+/** One token bucket per key; the number of keys is bounded, and the one unused longest is forgotten first. */
+export class TokenBuckets {
+  readonly #buckets: LRUCache<string, { tokens: number; atMs: number }>
+  readonly #now: () => number
+
+  constructor(options: { maxKeys: number; now?: () => number }) {
+    this.#buckets = new LRUCache({ max: options.maxKeys })
+    this.#now = options.now ?? Date.now
+  }
+
+  /** Takes one token of `key`; false when there is none left. */
+  take(key: string, rate: Rate): boolean {
+    const now = this.#now()
+    const bucket = this.#buckets.get(key) ?? { tokens: rate.burst, atMs: now }
+    const refilled = Math.min(rate.burst, bucket.tokens + Math.max(0, now - bucket.atMs) / rate.refillMs)
+    const taken = refilled >= 1
+    this.#buckets.set(key, { tokens: taken ? refilled - 1 : refilled, atMs: now })
+    return taken
+  }
+}

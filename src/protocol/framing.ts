@@ -1,0 +1,281 @@
+import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import * as varint from 'uint8-varint'
+import { ProtocolError } from './errors.ts'
+import type { ByteBudget, ProtocolLimits } from './limits.ts'
+
+/** A length prefix is an unsigned varint of at most this many bytes (64 bits). */
+const MAX_PREFIX_BYTES = 10
+/** Written at a time, so that a slow reader is felt after this much. */
+const WRITE_CHUNK_BYTES = 64 * 1024
+/** Unread bytes beyond this pause the stream; the muxer's receive window (1 MiB) comes on top. */
+const PAUSE_ABOVE_BYTES = 256 * 1024
+
+export interface Frame {
+  bytes: Uint8Array
+  /** Gives the frame's share of the byte budget back, once its bytes are no longer in use. */
+  release(): void
+}
+
+export interface ReadOptions {
+  signal?: AbortSignal | undefined
+  /** How long the frame's first byte may take. Unlimited when absent: then the signal is the only bound. */
+  firstByteTimeoutMs?: number | undefined
+  /** Called when the frame's first byte is there. */
+  onFirstByte?: (() => void) | undefined
+}
+
+export interface WriteOptions {
+  signal?: AbortSignal | undefined
+  /** How long the peer may take nothing. Unlimited when absent: then the signal is the only bound. */
+  stallTimeoutMs?: number | undefined
+}
+
+type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
+
+/**
+ * Frames on a stream: an unsigned varint length, then that many bytes. Must be made in the same turn as the stream, for
+ * bytes that arrive without a listener pile up. Whoever reads or writes aborts the stream when it throws: this class does not.
+ */
+export class FramedStream {
+  readonly #stream: Stream
+  readonly #limits: FramingLimits
+  readonly #budget: ByteBudget
+  readonly #unread = new UnreadBytes()
+  #body: { bytes: Uint8Array; filled: number } | undefined
+  #failure: Error | undefined
+  #wake: (() => void) | undefined
+
+  constructor(stream: Stream, limits: FramingLimits, budget: ByteBudget) {
+    this.#stream = stream
+    this.#limits = limits
+    this.#budget = budget
+    stream.addEventListener('message', this.#onMessage)
+    stream.addEventListener('end', this.#onChange)
+    stream.addEventListener('close', this.#onClose)
+  }
+
+  /** The next frame. @throws ProtocolError REMOTE_FAILED, LIMIT_EXCEEDED or TIMEOUT; the signal's reason */
+  async read(options: ReadOptions = {}): Promise<Frame> {
+    const length = await this.#readPrefix(options)
+    const release = await this.#acquire(length, options.signal)
+    try {
+      return { bytes: await this.#readBody(length, options.signal), release }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  /** Writes one frame; resolves when the muxer has taken its last byte. @throws ProtocolError; the signal's reason */
+  async write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    if (bytes.byteLength > this.#limits.maxFrameBytes) {
+      throw tooLarge(bytes.byteLength, this.#limits.maxFrameBytes, 'to send')
+    }
+    await this.#send(varint.encode(bytes.byteLength), options)
+    for (let at = 0; at < bytes.byteLength; at += WRITE_CHUNK_BYTES) {
+      await this.#send(bytes.subarray(at, at + WRITE_CHUNK_BYTES), options)
+    }
+  }
+
+  async #readPrefix(options: ReadOptions): Promise<number> {
+    const prefix: number[] = []
+    while (true) {
+      const byte = this.#unread.shift()
+      if (byte == null) {
+        const started = prefix.length > 0
+        await this.#more(options.signal, started ? this.#limits.stallTimeoutMs : options.firstByteTimeoutMs, () =>
+          started ? 'inside a length prefix' : 'without sending anything',
+        )
+        continue
+      }
+      if (prefix.push(byte) === 1) {
+        options.onFirstByte?.()
+      }
+      if (byte < 0x80) {
+        return this.#decodeLength(prefix)
+      }
+      if (prefix.length === MAX_PREFIX_BYTES) {
+        throw new ProtocolError('REMOTE_FAILED', `the peer sent a length prefix of more than ${MAX_PREFIX_BYTES} bytes`)
+      }
+    }
+  }
+
+  #decodeLength(prefix: number[]): number {
+    // every length that varint.decode cannot hold is above any limit
+    const length = prefix.length > 7 ? Number.POSITIVE_INFINITY : varint.decode(Uint8Array.from(prefix))
+    if (length > this.#limits.maxFrameBytes) {
+      throw tooLarge(length, this.#limits.maxFrameBytes, 'announced by the peer')
+    }
+    return length
+  }
+
+  async #acquire(length: number, signal: AbortSignal | undefined): Promise<() => void> {
+    return this.#budget.acquire(length, signal == null ? {} : { signal })
+  }
+
+  async #readBody(length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const body = { bytes: Buffer.allocUnsafeSlow(length), filled: 0 }
+    body.filled = this.#unread.moveTo(body.bytes)
+    this.#body = body
+    const giveUpAtMs = performance.now() + this.#limits.stallTimeoutMs + (length / this.#limits.minBytesPerSecond) * 1_000
+    try {
+      while (body.filled < length) {
+        this.#resume()
+        await this.#more(signal, this.#limits.stallTimeoutMs, () => `after ${body.filled} of ${length} bytes of a frame`)
+        if (performance.now() > giveUpAtMs) {
+          throw new ProtocolError('TIMEOUT', `the peer sent less than ${this.#limits.minBytesPerSecond} bytes/s`)
+        }
+      }
+      // a plain view: Buffer methods (slice above all) differ from Uint8Array's
+      return new Uint8Array(body.bytes.buffer, body.bytes.byteOffset, length)
+    } finally {
+      this.#body = undefined
+    }
+  }
+
+  /** Waits until something changed: bytes, the end, a failure. */
+  async #more(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
+    signal?.throwIfAborted()
+    if (this.#failure != null) {
+      throw new ProtocolError('REMOTE_FAILED', `the stream broke ${where()}`, { cause: this.#failure })
+    }
+    if (this.#stream.readableEnded || this.#stream.status === 'closed') {
+      throw new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
+    }
+    this.#resume()
+    const changed = new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    await wait(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
+  }
+
+  async #send(bytes: Uint8Array, options: WriteOptions): Promise<void> {
+    options.signal?.throwIfAborted()
+    let taken: boolean
+    try {
+      taken = this.#stream.send(bytes)
+    } catch (cause) {
+      throw new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause: this.#failure ?? cause })
+    }
+    if (!taken) {
+      await this.#drained(options)
+    }
+  }
+
+  async #drained({ signal, stallTimeoutMs }: WriteOptions): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const onDrain = (): void => resolve()
+    const onClose = (event: StreamCloseEvent): void =>
+      reject(new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause: event.error }))
+    this.#stream.addEventListener('drain', onDrain)
+    this.#stream.addEventListener('close', onClose)
+    try {
+      await wait(promise, signal, stallTimeoutMs, () => new ProtocolError('TIMEOUT', `the peer read nothing for ${stallTimeoutMs} ms`))
+    } finally {
+      this.#stream.removeEventListener('drain', onDrain)
+      this.#stream.removeEventListener('close', onClose)
+    }
+  }
+
+  readonly #onMessage = (event: StreamMessageEvent): void => {
+    const chunks = event.data instanceof Uint8Array ? [event.data] : event.data
+    for (const chunk of chunks) {
+      let rest: Uint8Array = chunk
+      if (this.#body != null) {
+        const part = chunk.subarray(0, this.#body.bytes.byteLength - this.#body.filled)
+        this.#body.bytes.set(part, this.#body.filled)
+        this.#body.filled += part.byteLength
+        rest = chunk.subarray(part.byteLength)
+      }
+      this.#unread.append(rest)
+    }
+    if (this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
+      this.#stream.pause()
+    }
+    this.#onChange()
+  }
+
+  readonly #onClose = (event: StreamCloseEvent): void => {
+    this.#failure = event.error
+    this.#onChange()
+  }
+
+  readonly #onChange = (): void => {
+    this.#wake?.()
+  }
+
+  #resume(): void {
+    if (this.#stream.readStatus === 'paused') {
+      this.#stream.resume()
+    }
+  }
+}
+
+function tooLarge(bytes: number, limit: number, what: string): ProtocolError {
+  const size = Number.isFinite(bytes) ? `${bytes} bytes` : 'more than 2^49 bytes'
+  return new ProtocolError('LIMIT_EXCEEDED', `a frame of ${size} ${what} is over the limit of ${limit} bytes`, {
+    hint: '--max-frame-bytes raises the limit; both sides need it',
+  })
+}
+
+/** Waits for `promise`, but no longer than the signal and `timeoutMs` allow. */
+async function wait(
+  promise: Promise<void>,
+  signal: AbortSignal | undefined,
+  timeoutMs: number | undefined,
+  onTimeout: () => Error,
+): Promise<void> {
+  const { promise: stopped, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal?.reason)
+  const timer = timeoutMs == null ? undefined : setTimeout(() => reject(onTimeout()), timeoutMs)
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    await Promise.race([promise, stopped])
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+/** Bytes that came before anyone asked for them, in one buffer: however small the pieces, the cost is their sum. */
+class UnreadBytes {
+  #buffer = new Uint8Array(0)
+  #start = 0
+  #end = 0
+
+  get length(): number {
+    return this.#end - this.#start
+  }
+
+  append(bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) {
+      return
+    }
+    if (this.#end + bytes.byteLength > this.#buffer.byteLength) {
+      const grown = new Uint8Array(Math.max(1_024, 2 * (this.length + bytes.byteLength)))
+      grown.set(this.#buffer.subarray(this.#start, this.#end))
+      this.#end = this.length
+      this.#start = 0
+      this.#buffer = grown
+    }
+    this.#buffer.set(bytes, this.#end)
+    this.#end += bytes.byteLength
+  }
+
+  shift(): number | undefined {
+    return this.#start < this.#end ? this.#buffer[this.#start++] : undefined
+  }
+
+  /** Moves as many bytes as fit into `target`, from its beginning; says how many. */
+  moveTo(target: Uint8Array): number {
+    const part = this.#buffer.subarray(this.#start, Math.min(this.#end, this.#start + target.byteLength))
+    target.set(part)
+    this.#start += part.byteLength
+    if (this.#start === this.#end) {
+      this.#buffer = new Uint8Array(0)
+      this.#start = 0
+      this.#end = 0
+    }
+    return part.byteLength
+  }
+}

@@ -1,0 +1,89 @@
+import type { AbortOptions } from '@libp2p/interface'
+import { raceSignal } from 'race-signal'
+
+/** What a remote can cost a node. Sizes in bytes, times in milliseconds. */
+export interface ProtocolLimits {
+  /** The largest frame sent or accepted, without its length prefix. */
+  maxFrameBytes: number
+  /** All frames of a node that are being received or handled, together; more wait. */
+  maxBytesInFlight: number
+  /** How long a peer may send or accept nothing in the middle of a frame. */
+  stallTimeoutMs: number
+  /** Below this average a frame is given up; the stall timeout comes on top. */
+  minBytesPerSecond: number
+  /** Requests handled at a time by one protocol; more are refused by a reset. */
+  maxConcurrentRequests: number
+  /** Streams of one protocol that one connection may have open, each way. */
+  maxStreamsPerConnection: number
+}
+
+export const DEFAULT_LIMITS = {
+  maxFrameBytes: 64 * 1024 * 1024,
+  maxBytesInFlight: 512 * 1024 * 1024,
+  stallTimeoutMs: 10_000,
+  minBytesPerSecond: 16 * 1024,
+  maxConcurrentRequests: 1_024,
+  maxStreamsPerConnection: 256,
+} satisfies ProtocolLimits
+
+/** A number of bytes that many frames share. Who asks for more than is left waits, first come, first served. */
+export class ByteBudget {
+  readonly #capacity: number
+  #free: number
+  readonly #waiting: Array<{ bytes: number; grant: () => void }> = []
+
+  constructor(capacity: number) {
+    this.#capacity = capacity
+    this.#free = capacity
+  }
+
+  get free(): number {
+    return this.#free
+  }
+
+  /** Waits for `bytes` (at most the whole budget is ever asked for); the function it gives returns them, once. */
+  async acquire(bytes: number, options: AbortOptions = {}): Promise<() => void> {
+    options.signal?.throwIfAborted()
+    const wanted = Math.min(bytes, this.#capacity)
+    if (this.#waiting.length > 0 || wanted > this.#free) {
+      await this.#wait(wanted, options)
+    } else {
+      this.#free -= wanted
+    }
+    let held = true
+    return () => {
+      if (held) {
+        held = false
+        this.#free += wanted
+        this.#serve()
+      }
+    }
+  }
+
+  async #wait(bytes: number, options: AbortOptions): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const entry = { bytes, grant: resolve }
+    this.#waiting.push(entry)
+    try {
+      await raceSignal(promise, options.signal)
+    } catch (error) {
+      const index = this.#waiting.indexOf(entry)
+      if (index >= 0) {
+        this.#waiting.splice(index, 1)
+      } else {
+        // granted and aborted in the same turn
+        this.#free += bytes
+      }
+      this.#serve()
+      throw error
+    }
+  }
+
+  #serve(): void {
+    for (let next = this.#waiting[0]; next != null && next.bytes <= this.#free; next = this.#waiting[0]) {
+      this.#waiting.shift()
+      this.#free -= next.bytes
+      next.grant()
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import { randomBytes } from 'node:crypto'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromMultihash } from '@libp2p/peer-id'
+import { LRUCache } from 'lru-cache'
+import * as Digest from 'multiformats/hashes/digest'
+import {
+  type AddressAnswer,
+  AddressAnswerSchema,
+  type AddressQuery,
+  AddressQuerySchema,
+  AddressStatus,
+} from '../../gen/subnet/address/v1/address_pb.ts'
+import { TokenBuckets } from '../../primitives/token-bucket.ts'
+import { ProtobufProtocol } from '../protobuf-protocol.ts'
+import type { ProtocolHost, RequestContext } from '../protocol-base.ts'
+
+/** A signed peer record as it travels, with what is known of its age. */
+export interface KnownRecord {
+  envelope: Uint8Array
+  ageMs: number
+  intervalMs: number
+}
+
+/** What the protocol needs to know of the node's addresses. */
+export interface AddressDirectory {
+  /** The freshest signed record this node has of a peer, itself included; none when it is stale or refuted. */
+  recordOf(peerId: PeerId): Promise<KnownRecord | undefined>
+  /** True when the envelope is a record of that very peer, signed by it. */
+  isRecordOf(envelope: Uint8Array, peerId: PeerId): Promise<boolean>
+  /** Directly connected peers that speak this protocol, the closest to `target` first. */
+  neighbours(target: PeerId): PeerId[]
+}
+
+export interface AskOptions {
+  signal?: AbortSignal | undefined
+  /** Milliseconds the neighbour has for its answer. @default 2_500 */
+  timeoutMs?: number | undefined
+  /** Peers the query may pass through, the neighbour included: 1 to 3. @default 2 */
+  hops?: number | undefined
+}
+
+const MAX_HOPS = 3
+const DEFAULT_HOPS = 2
+const DEFAULT_TIMEOUT_MS = 2_500
+const MAX_TIMEOUT_MS = 10_000
+const QUERY_ID_BYTES = 16
+const MAX_FORWARDS = 8
+const QUERIES_PER_PEER = { burst: 10, refillMs: 100 }
+const MISS_TTL_MS = 5_000
+const SEEN_TTL_MS = 30_000
+const MAX_REMEMBERED = 10_000
+/** What each hop keeps back of the deadline, to answer in time. */
+const HOP_RESERVE_MS = 100
+
+interface Query {
+  id: Uint8Array
+  peerId: PeerId
+  hops: number
+  timeoutMs: number
+}
+
+/** `/subnet/address/1.0.0`: "where is this peer?", answered with its signed record, or asked on. */
+export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema, typeof AddressAnswerSchema> {
+  readonly #directory: AddressDirectory
+  readonly #rates = new TokenBuckets({ maxKeys: MAX_REMEMBERED })
+  readonly #seen = new LRUCache<string, true>({ max: MAX_REMEMBERED, ttl: SEEN_TTL_MS })
+  readonly #misses = new LRUCache<string, true>({ max: MAX_REMEMBERED, ttl: MISS_TTL_MS })
+
+  constructor(host: ProtocolHost, directory: AddressDirectory) {
+    super(host, { id: '/subnet/address/1.0.0', request: AddressQuerySchema, response: AddressAnswerSchema })
+    this.#directory = directory
+  }
+
+  /** A query and its answer hold one peer record. */
+  protected override get maxFrameBytes(): number {
+    return 8 * 1024
+  }
+
+  /** Asks one connected peer for another's record; the record is checked. Undefined when it has none. @throws ProtocolError */
+  async ask(neighbour: PeerId, peerId: PeerId, options: AskOptions = {}): Promise<(KnownRecord & { hops: number }) | undefined> {
+    const id = randomBytes(QUERY_ID_BYTES)
+    // should the query come back to this node, it is not asked on
+    this.#seen.set(id.toString('hex'), true)
+    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    return this.#ask(neighbour, { id, peerId, hops: options.hops ?? DEFAULT_HOPS, timeoutMs }, options.signal)
+  }
+
+  protected override async handleRequest(
+    context: RequestContext,
+    request: AddressQuery,
+  ): Promise<MessageInitShape<typeof AddressAnswerSchema>> {
+    if (!this.#rates.take(context.peerId.toString(), QUERIES_PER_PEER)) {
+      return { status: AddressStatus.REFUSED }
+    }
+    const query = readQuery(request)
+    const known = await this.#directory.recordOf(query.peerId)
+    if (known != null) {
+      return toAnswer(known, 1)
+    }
+    const queryId = Buffer.from(query.id).toString('hex')
+    const target = query.peerId.toString()
+    if (this.#seen.has(queryId)) {
+      return { status: AddressStatus.REFUSED }
+    }
+    this.#seen.set(queryId, true)
+    if (query.hops <= 1 || this.#misses.has(target)) {
+      return { status: AddressStatus.NOT_FOUND }
+    }
+    const found = await this.#askOn(context, query)
+    if (found == null) {
+      this.#misses.set(target, true)
+      return { status: AddressStatus.NOT_FOUND }
+    }
+    return toAnswer(found, found.hops + 1)
+  }
+
+  /** The first valid answer of the neighbours, the one who asks left out. */
+  async #askOn(context: RequestContext, query: Query): Promise<(KnownRecord & { hops: number }) | undefined> {
+    const timeoutMs = query.timeoutMs - HOP_RESERVE_MS
+    const others = this.#directory
+      .neighbours(query.peerId)
+      .filter((peer) => !peer.equals(context.peerId) && !peer.equals(query.peerId))
+      .slice(0, MAX_FORWARDS)
+    if (timeoutMs <= 0 || others.length === 0) {
+      return undefined
+    }
+    const answered = new AbortController()
+    const signal = AbortSignal.any([context.signal, answered.signal])
+    const asked = others.map(async (peer) => {
+      const record = await this.#ask(peer, { ...query, hops: query.hops - 1, timeoutMs }, signal)
+      return record ?? Promise.reject(new Error('not known'))
+    })
+    try {
+      return await Promise.any(asked)
+    } catch {
+      // an AggregateError: nobody knew it, or nobody answered in time
+      return undefined
+    } finally {
+      answered.abort()
+    }
+  }
+
+  async #ask(neighbour: PeerId, query: Query, signal: AbortSignal | undefined): Promise<(KnownRecord & { hops: number }) | undefined> {
+    const request = {
+      queryId: query.id,
+      peerId: query.peerId.toMultihash().bytes,
+      hops: query.hops,
+      deadlineMs: Math.floor(query.timeoutMs),
+    }
+    const answer = await this.callRemote(neighbour, request, { signal, timeoutMs: query.timeoutMs, connectedOnly: true })
+    if (answer.status !== AddressStatus.FOUND || !(await this.#directory.isRecordOf(answer.signedPeerRecord, query.peerId))) {
+      return undefined
+    }
+    return readAnswer(answer)
+  }
+}
+
+/** @throws Error for a query that no honest peer sends */
+function readQuery(request: AddressQuery): Query {
+  if (request.queryId.byteLength !== QUERY_ID_BYTES || request.hops < 1) {
+    throw new Error('malformed address query')
+  }
+  return {
+    id: request.queryId,
+    peerId: peerIdFromMultihash(Digest.decode(request.peerId)),
+    hops: Math.min(request.hops, MAX_HOPS),
+    timeoutMs: Math.min(request.deadlineMs, MAX_TIMEOUT_MS),
+  }
+}
+
+function toAnswer(record: KnownRecord, hops: number): MessageInitShape<typeof AddressAnswerSchema> {
+  return {
+    status: AddressStatus.FOUND,
+    signedPeerRecord: record.envelope,
+    ageMs: BigInt(Math.max(0, Math.round(record.ageMs))),
+    intervalMs: record.intervalMs,
+    hops,
+  }
+}
+
+function readAnswer(answer: AddressAnswer): KnownRecord & { hops: number } {
+  const ageMs = Math.min(Number(answer.ageMs), Number.MAX_SAFE_INTEGER)
+  return { envelope: answer.signedPeerRecord, ageMs, intervalMs: answer.intervalMs, hops: answer.hops }
+}

@@ -1,0 +1,228 @@
+import type { PeerId } from '@libp2p/interface'
+import { Queue } from '@libp2p/utils'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { isDeadline } from '../primitives/deadline.ts'
+import { describeError, SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
+import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
+
+export type Outcome = 'hit' | 'miss' | 'error' | 'timeout' | 'skipped'
+
+/** One step of a resolution, success or not. */
+export interface Attempt {
+  tier: TierName
+  outcome: Outcome
+  ms: number
+  detail: string
+}
+
+export type ResolveErrorCode = 'PEER_NOT_FOUND' | 'UNREACHABLE' | 'CHAIN_UNAVAILABLE'
+
+/** No tier gave an address that could be used; `attempts` says what each of them gave. */
+export class ResolveError extends SubnetError {
+  override readonly name = 'ResolveError'
+  readonly code: ResolveErrorCode
+  readonly attempts: Attempt[]
+
+  constructor(code: ResolveErrorCode, message: string, attempts: Attempt[], options?: SubnetErrorOptions) {
+    super(message, options)
+    this.code = code
+    this.attempts = attempts
+  }
+}
+
+/** Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. */
+export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: AbortSignal | undefined) => Promise<T>
+
+export interface ResolveOptions {
+  signal?: AbortSignal | undefined
+  /** Ask only these tiers. @default all, in order */
+  tiers?: TierName[] | undefined
+  /** Answers older than this, in milliseconds, are no answers. */
+  maxAgeMs?: number | undefined
+}
+
+export interface Resolution<T> {
+  candidate: Candidate
+  value: T
+  attempts: Attempt[]
+}
+
+/** What the resolver tells about addresses that it tried, and what it asks when nothing else is left. */
+export interface ResolverMemory {
+  /** Every address of this answer failed. */
+  refuted(peerId: PeerId, candidate: Candidate): Promise<void>
+  /** An answer that is too old to be one, for when nothing better was found. */
+  lastResort(peerId: PeerId): Candidate | undefined
+}
+
+/** Peers can sign other people's addresses: one resolution never dials more than this many. */
+const MAX_DIALLED = 16
+
+/** Asks one tier after the other until an answer passes its judge: the first that does wins, the rest are skipped. */
+export class Resolver {
+  readonly #tiers: Tier[]
+  readonly #memory: ResolverMemory
+  readonly #running = new Queue<Resolution<unknown>, { key: string; signal?: AbortSignal }>()
+
+  constructor(tiers: Tier[], memory: ResolverMemory) {
+    this.#tiers = tiers
+    this.#memory = memory
+  }
+
+  /**
+   * Finds an answer that `judge` accepts. Resolutions of one peer that run at the same time with the same `purpose` and
+   * options are one resolution: then the first one's judge decides for all.
+   * @throws ResolveError; the reason of `options.signal`
+   */
+  async resolve<T>(peerId: PeerId, purpose: string, judge: Judge<T>, options: ResolveOptions = {}): Promise<Resolution<T>> {
+    options.signal?.throwIfAborted()
+    const key = [purpose, peerId.toString(), options.tiers?.join(), options.maxAgeMs].join(' ')
+    const shared = options.signal == null ? { key } : { key, signal: options.signal }
+    const running = this.#running.queue.find((job) => job.options.key === key)
+    const resolution =
+      running != null
+        ? running.join(shared)
+        : this.#running.add(async ({ signal }) => new Run(this.#tiers, this.#memory, peerId, judge, { ...options, signal }).run(), shared)
+    return (await resolution) as Resolution<T>
+  }
+}
+
+/** One resolution. */
+class Run<T> {
+  readonly #tiers: Tier[]
+  readonly #memory: ResolverMemory
+  readonly #peerId: PeerId
+  readonly #judge: Judge<T>
+  readonly #options: ResolveOptions
+  readonly #attempts: Attempt[] = []
+  readonly #refuted = new Set<string>()
+  #lastFailure: unknown
+  #chainFailure: unknown
+
+  constructor(tiers: Tier[], memory: ResolverMemory, peerId: PeerId, judge: Judge<T>, options: ResolveOptions) {
+    this.#tiers = tiers
+    this.#memory = memory
+    this.#peerId = peerId
+    this.#judge = judge
+    this.#options = options
+  }
+
+  async run(): Promise<Resolution<T>> {
+    const chosen = this.#options.tiers ?? TIER_NAMES
+    let found: Omit<Resolution<T>, 'attempts'> | undefined
+    for (const tier of this.#tiers) {
+      if (found != null || !chosen.includes(tier.name)) {
+        this.#attempts.push({ tier: tier.name, outcome: 'skipped', ms: 0, detail: found == null ? 'not asked for' : 'already found' })
+      } else {
+        found = await this.#ask(tier)
+      }
+    }
+    if (found == null && chosen.includes('gossip')) {
+      found = await this.#tryLastResort()
+    }
+    if (found == null) {
+      throw this.#failure()
+    }
+    return { ...found, attempts: this.#attempts }
+  }
+
+  async #ask(tier: Tier): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
+    const startedAtMs = performance.now()
+    const budget = AbortSignal.timeout(tier.budgetMs)
+    const signal = withSignal(this.#options.signal, budget)
+    const failures: string[] = []
+    const note = (outcome: Outcome, detail: string): void => {
+      this.#attempts.push({ tier: tier.name, outcome, ms: performance.now() - startedAtMs, detail })
+    }
+    try {
+      for await (const candidate of tier.find(this.#peerId, { signal, maxAgeMs: this.#options.maxAgeMs })) {
+        const judged = await this.#try(candidate)
+        if ('value' in judged) {
+          note('hit', [candidate.detail, ...failures].join('; '))
+          return { candidate, value: judged.value }
+        }
+        failures.push(judged.failure)
+      }
+    } catch (error) {
+      this.#options.signal?.throwIfAborted()
+      if (!isDeadline(error)) {
+        this.#chainFailure = tier.name === 'chain' ? error : this.#chainFailure
+        note('error', describeError(error))
+        return undefined
+      }
+    }
+    this.#options.signal?.throwIfAborted()
+    if (failures.length > 0) {
+      note('error', failures.join('; '))
+    } else if (budget.aborted) {
+      note('timeout', `no answer within ${tier.budgetMs} ms`)
+    } else {
+      note('miss', 'not known')
+    }
+    return undefined
+  }
+
+  async #tryLastResort(): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
+    const candidate = this.#memory.lastResort(this.#peerId)
+    const tooOld = candidate != null && (candidate.ageMs ?? 0) > (this.#options.maxAgeMs ?? Number.POSITIVE_INFINITY)
+    if (candidate == null || tooOld || candidate.multiaddrs.every((address) => this.#refuted.has(address.toString()))) {
+      return undefined
+    }
+    const startedAtMs = performance.now()
+    const judged = await this.#try(candidate, true)
+    const ms = performance.now() - startedAtMs
+    if ('value' in judged) {
+      this.#attempts.push({ tier: 'gossip', outcome: 'hit', ms, detail: candidate.detail })
+      return { candidate, value: judged.value }
+    }
+    this.#attempts.push({ tier: 'gossip', outcome: 'error', ms, detail: `${candidate.detail}; ${judged.failure}` })
+    return undefined
+  }
+
+  async #try(candidate: Candidate, stale = false): Promise<{ value: T } | { failure: string }> {
+    const untried = candidate.multiaddrs.filter((address) => !this.#refuted.has(address.toString()))
+    const left = untried.slice(0, MAX_DIALLED - this.#refuted.size)
+    if (left.length === 0) {
+      return { failure: untried.length === 0 ? 'the same addresses again' : `${MAX_DIALLED} addresses failed: no more are dialled` }
+    }
+    try {
+      const fresh = stale ? { ...candidate, verified: false } : candidate
+      return { value: await this.#judge(left, fresh, this.#options.signal) }
+    } catch (error) {
+      this.#options.signal?.throwIfAborted()
+      for (const address of left) {
+        this.#refuted.add(address.toString())
+      }
+      this.#lastFailure = error
+      await this.#memory.refuted(this.#peerId, candidate)
+      return { failure: describeError(error) }
+    }
+  }
+
+  #failure(): ResolveError {
+    const peer = this.#peerId.toString()
+    const outcomes = this.#attempts.map(
+      ({ tier, outcome, detail }) => `${tier}: ${outcome === 'skipped' ? outcome : `${outcome} (${detail})`}`,
+    )
+    const trace = outcomes.join(', ')
+    if (this.#lastFailure != null) {
+      return new ResolveError('UNREACHABLE', `no address of ${peer} can be reached; ${trace}`, this.#attempts, {
+        cause: this.#lastFailure,
+        hint: 'is the peer running, and reachable from here?',
+      })
+    }
+    if (this.#chainFailure != null) {
+      return new ResolveError('CHAIN_UNAVAILABLE', `${peer} not found, and the chain could not be asked; ${trace}`, this.#attempts, {
+        cause: this.#chainFailure,
+        hint: this.#chainFailure instanceof SubnetError ? this.#chainFailure.hint : undefined,
+      })
+    }
+    return new ResolveError('PEER_NOT_FOUND', `no address of ${peer} is known; ${trace}`, this.#attempts, {
+      hint: '--bootstrap names a peer that may know it, --chain a chain where it may have published',
+    })
+  }
+}
+
+function withSignal(signal: AbortSignal | undefined, budget: AbortSignal): AbortSignal {
+  return signal == null ? budget : AbortSignal.any([signal, budget])
+}

@@ -1,0 +1,40 @@
+import type { PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+
+export const TIER_NAMES = ['gossip', 'neighbour', 'chain'] as const
+
+export type TierName = (typeof TIER_NAMES)[number]
+
+/** Where an address came from. */
+export type AddressSource = 'given' | 'connected' | TierName
+
+/** One answer of a tier to "where is this peer?". */
+export interface Candidate {
+  /** Not empty; each ends in `/p2p` of the peer. */
+  multiaddrs: Multiaddr[]
+  source: AddressSource
+  /** True when the peer signed these addresses. An unsigned answer counts only once a connection confirmed it. */
+  verified: boolean
+  /** The sequence number of the signed record; 0 without one. */
+  seq: bigint
+  /** Milliseconds since the peer was last heard to be there; undefined when that is not known. */
+  ageMs: number | undefined
+  /** A few words on how it was found, for the trace. */
+  detail: string
+}
+
+export interface FindOptions {
+  /** Aborts when the tier's budget is spent: what is known then is still given, nothing more is asked. */
+  signal: AbortSignal
+  /** Answers older than this, in milliseconds, are no answers. */
+  maxAgeMs: number | undefined
+}
+
+/** One way to find a peer's addresses. */
+export interface Tier {
+  readonly name: TierName
+  /** How long the tier may ask, in milliseconds. */
+  readonly budgetMs: number
+  /** Answers, the best first, as they come; none when the tier does not know the peer. */
+  find(peerId: PeerId, options: FindOptions): AsyncIterable<Candidate>
+}

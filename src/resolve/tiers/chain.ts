@@ -1,0 +1,27 @@
+import type { PeerId } from '@libp2p/interface'
+import type { Candidate, FindOptions, Tier } from '../tier.ts'
+
+/** What the tier needs of a chain. */
+export interface ChainSource {
+  /** The chain's answer for a peer, if it has one. */
+  addressesOf(peerId: PeerId, options: { signal: AbortSignal }): Promise<Candidate | undefined>
+}
+
+/** The registry on the chain, where a peer may have stored its addresses. */
+export class ChainTier implements Tier {
+  readonly name = 'chain'
+  readonly budgetMs: number
+  readonly #chain: ChainSource
+
+  constructor(chain: ChainSource, options: { budgetMs?: number } = {}) {
+    this.#chain = chain
+    this.budgetMs = options.budgetMs ?? 5_000
+  }
+
+  async *find(peerId: PeerId, { signal }: FindOptions): AsyncGenerator<Candidate> {
+    const candidate = await this.#chain.addressesOf(peerId, { signal })
+    if (candidate != null) {
+      yield candidate
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import type { PeerId } from '@libp2p/interface'
+import type { Candidate, FindOptions, Tier } from '../tier.ts'
+
+/** What the tier needs of the address book. */
+export interface BookSource {
+  /** The book's answer for a peer, if it has one that is fresh. */
+  freshAddressesOf(peerId: PeerId): Candidate | undefined
+}
+
+/** The address book, filled by heartbeats: asks nobody. */
+export class GossipTier implements Tier {
+  readonly name = 'gossip'
+  readonly budgetMs = 1_000
+  readonly #book: BookSource
+
+  constructor(book: BookSource) {
+    this.#book = book
+  }
+
+  async *find(peerId: PeerId, { maxAgeMs }: FindOptions): AsyncGenerator<Candidate> {
+    const candidate = this.#book.freshAddressesOf(peerId)
+    if (candidate != null && (candidate.ageMs ?? 0) <= (maxAgeMs ?? Number.POSITIVE_INFINITY)) {
+      yield candidate
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import type { PeerId } from '@libp2p/interface'
+import { raceSignal } from 'race-signal'
+import { describeError } from '../../primitives/errors.ts'
+import type { Candidate, FindOptions, Tier } from '../tier.ts'
+
+/** What the tier needs of the network. Candidates it is given are checked: signed records are verified. */
+export interface AskPeer {
+  /** Connected peers that can be asked, the closest to `target` first; more may come while connections are being made. */
+  neighbours(target: PeerId, options: { signal: AbortSignal }): AsyncIterable<PeerId>
+  /** Asks one of them. Undefined when it does not know. */
+  ask(neighbour: PeerId, target: PeerId, options: { signal: AbortSignal }): Promise<Candidate | undefined>
+  /** Walks the Kademlia table; the answer is unsigned. Undefined when the walk ends without one. */
+  walk(target: PeerId, options: { signal: AbortSignal }): Promise<Candidate | undefined>
+}
+
+/** Asked at most. */
+const MAX_NEIGHBOURS = 8
+
+/** Directly connected peers, asked all at once, and the Kademlia walk beside them. */
+export class NeighboursTier implements Tier {
+  readonly name = 'neighbour'
+  readonly budgetMs: number
+  readonly #network: AskPeer
+
+  constructor(network: AskPeer, options: { budgetMs?: number } = {}) {
+    this.#network = network
+    this.budgetMs = options.budgetMs ?? 3_000
+  }
+
+  async *find(peerId: PeerId, { signal }: FindOptions): AsyncGenerator<Candidate> {
+    const enough = new AbortController()
+    const answers = new Answers()
+    const asking = this.#askAll(peerId, AbortSignal.any([signal, enough.signal]), answers).finally(() => answers.end())
+    try {
+      yield* answers.bestFirst(signal)
+    } finally {
+      enough.abort()
+      await asking
+    }
+    if (answers.failures.length > 0 && answers.given === 0 && answers.misses === 0) {
+      throw new AggregateError(answers.failures, describeError(new AggregateError(answers.failures)))
+    }
+  }
+
+  async #askAll(peerId: PeerId, signal: AbortSignal, answers: Answers): Promise<void> {
+    const asked: Array<Promise<void>> = [answers.add(this.#network.walk(peerId, { signal }), signal, { optional: true })]
+    try {
+      for await (const neighbour of this.#network.neighbours(peerId, { signal })) {
+        if (asked.push(answers.add(this.#network.ask(neighbour, peerId, { signal }), signal)) > MAX_NEIGHBOURS) {
+          break
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) {
+        answers.failures.push(error)
+      }
+    }
+    await Promise.all(asked)
+  }
+}
+
+/** Answers as they come in, given out the highest sequence number first. */
+class Answers {
+  readonly failures: unknown[] = []
+  given = 0
+  misses = 0
+  readonly #waiting: Candidate[] = []
+  #ended = false
+  #wake: (() => void) | undefined
+
+  async add(answer: Promise<Candidate | undefined>, signal: AbortSignal, { optional = false } = {}): Promise<void> {
+    try {
+      const candidate = await raceSignal(answer, signal)
+      if (candidate != null) {
+        this.#waiting.push(candidate)
+        this.#wake?.()
+      } else if (!optional) {
+        this.misses++
+      }
+    } catch (error) {
+      if (!signal.aborted && !optional) {
+        this.failures.push(error)
+      }
+    }
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#wake?.()
+  }
+
+  /** Ends when everybody answered, or when the signal aborts and what had come by then was given. */
+  async *bestFirst(signal: AbortSignal): AsyncGenerator<Candidate> {
+    while (true) {
+      const best = this.#takeBest()
+      if (best != null) {
+        this.given++
+        yield best
+      } else if (this.#ended || signal.aborted) {
+        return
+      } else {
+        await this.#change(signal)
+      }
+    }
+  }
+
+  async #change(signal: AbortSignal): Promise<void> {
+    const changed = new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    await raceSignal(changed, signal).catch((error) => {
+      if (!signal.aborted) {
+        throw error
+      }
+    })
+  }
+
+  #takeBest(): Candidate | undefined {
+    const best = this.#waiting.reduce<Candidate | undefined>((a, b) => (a == null || b.seq > a.seq ? b : a), undefined)
+    if (best != null) {
+      this.#waiting.splice(this.#waiting.indexOf(best), 1)
+    }
+    return best
+  }
+}
