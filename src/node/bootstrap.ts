@@ -35,6 +35,16 @@ export class Bootstrap extends EventTarget {
     return this.#pending > 0
   }
 
+  /** Waits until there is a peer to ask, or all bootstraps were tried once, or the signal aborts. */
+  async settled(signal: AbortSignal): Promise<void> {
+    while (this.pending && this.#init.libp2p.getPeers().length === 0 && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.addEventListener('settled', () => resolve(), { once: true, signal })
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+    }
+  }
+
   start(): void {
     if (this.#running.length > 0) {
       return

@@ -60,6 +60,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       return answer == null ? undefined : rememberAnswer(book, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
     },
     walk: async (target, { signal }) => {
+      await bootstrap.settled(signal)
+      if (libp2p.getPeers().length === 0) {
+        // the walk would wait for somebody to start from
+        return undefined
+      }
       const found = await libp2p.peerRouting.findPeer(target, { signal, useCache: false }).catch(() => undefined)
       const multiaddrs = addressesOf(target, found?.multiaddrs ?? [], MAX_ADDRESSES)
       return multiaddrs.length === 0

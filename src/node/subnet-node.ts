@@ -216,14 +216,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** Waits until a bootstrap is connected, or all were tried, or the signal aborts. */
   async bootstrapped(signal: AbortSignal): Promise<void> {
-    const { bootstrap, libp2p } = this.#parts
-    if (!bootstrap.pending || libp2p.getPeers().length > 0) {
-      return
-    }
-    const { promise, resolve } = Promise.withResolvers<void>()
-    bootstrap.addEventListener('settled', () => resolve(), { signal, once: true })
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    await promise
+    await this.#parts.bootstrap.settled(signal)
   }
 
   /** Connected peers; with `all` also those that the address book knows. */
