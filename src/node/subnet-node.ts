@@ -82,7 +82,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   readonly log: Logger
   readonly #parts: NodeParts
   readonly #protocols = new Map<string, ProtocolHandler>()
-  #running = false
+  #state: 'new' | 'running' | 'stopped' = 'new'
   #announced = ''
 
   constructor(parts: NodeParts) {
@@ -109,11 +109,15 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#parts.registry
   }
 
+  /** Listens, gossips, registers protocols, connects to bootstraps. May be called twice, but not after `stop`. */
   async start(): Promise<void> {
-    if (this.#running) {
+    if (this.#state === 'running') {
       return
     }
-    this.#running = true
+    if (this.#state === 'stopped') {
+      throw new Error('a node that was stopped cannot be started again: make another')
+    }
+    this.#state = 'running'
     const { libp2p, heartbeats, bootstrap, serves } = this.#parts
     libp2p.addEventListener('peer:connect', this.#onConnect)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
@@ -125,11 +129,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     bootstrap.start()
   }
 
+  /** Says goodbye and releases everything, whether it was started or not. May be called twice. */
   async stop(): Promise<void> {
-    if (!this.#running) {
+    if (this.#state === 'stopped') {
       return
     }
-    this.#running = false
+    this.#state = 'stopped'
     const { libp2p, heartbeats, bootstrap, registry, release } = this.#parts
     await bootstrap.stop()
     await heartbeats?.stop()
@@ -149,7 +154,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       throw new Error(`there is a protocol ${protocol.id} already`)
     }
     this.#protocols.set(protocol.id, protocol)
-    if (this.#running) {
+    if (this.#state === 'running') {
       this.#register(protocol).catch((error) => this.log.error(`protocol ${protocol.id} not registered`, error))
     }
   }
