@@ -1,8 +1,9 @@
 import type { Connection } from '@libp2p/interface'
 import type { SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerTarget } from '../primitives/address.ts'
-import { withDeadline } from '../primitives/deadline.ts'
-import type { CallReport, Destination } from '../protocol/protocol-base.ts'
+import { isDeadline, withDeadline } from '../primitives/deadline.ts'
+import { type CallPhase, ProtocolError } from '../protocol/errors.ts'
+import type { CallReport, Destination, Reached } from '../protocol/protocol-base.ts'
 import type { Attempt } from '../resolve/resolver.ts'
 import type { AddressSource } from '../resolve/tier.ts'
 import type { ConnectAnswer, PeerRow, PingAnswer, ResolveAnswer, Session, SessionOptions, TaskAnswer } from './session.ts'
@@ -37,12 +38,12 @@ export class NodeCalls implements Pick<Session, 'peers' | 'resolve' | 'sendTask'
 
   async resolve(peer: string, options: Parameters<Session['resolve']>[1] = {}): Promise<ResolveAnswer> {
     const { peerId, multiaddr } = parsePeerTarget(peer)
-    const signal = withDeadline(options.signal, options.timeoutMs)
     if (multiaddr != null) {
-      await this.#node.connect(multiaddr, signal)
+      await inTime('dial', options, async (signal) => this.#node.connect(multiaddr, signal))
       return { peerId: peerId.toString(), multiaddrs: [multiaddr.toString()], source: 'given', ageMs: 0, verified: true, attempts: [] }
     }
-    const found = await this.#node.resolve(peerId, { signal, tiers: options.tiers, maxAgeMs: options.maxAgeMs })
+    const { tiers, maxAgeMs } = options
+    const found = await inTime('resolve', options, async (signal) => this.#node.resolve(peerId, { signal, tiers, maxAgeMs }))
     return {
       peerId: peerId.toString(),
       multiaddrs: found.multiaddrs.map(String),
@@ -87,24 +88,26 @@ export class NodeCalls implements Pick<Session, 'peers' | 'resolve' | 'sendTask'
     if (target == null) {
       throw new TypeError('connect takes a multiaddr')
     }
-    const { remotePeer, remoteAddr, direction } = await this.#node.connect(target, withDeadline(options.signal, options.timeoutMs))
+    const { remotePeer, remoteAddr, direction } = await inTime('dial', options, async (signal) => this.#node.connect(target, signal))
     return { peerId: remotePeer.toString(), multiaddr: remoteAddr.toString(), direction }
   }
 
   async ping(peer: string, options: SessionOptions & { count?: number } = {}): Promise<PingAnswer> {
-    const signal = withDeadline(options.signal, options.timeoutMs)
     const roundTripsMs: number[] = []
-    let answer: Omit<PingAnswer, 'roundTripsMs'> | undefined
-    for (let i = 0; i < (options.count ?? DEFAULT_PING_COUNT); i++) {
-      const { ms, reached } = await this.#node.ping(destination(peer), signal)
-      roundTripsMs.push(round(ms))
-      const { remotePeer, remoteAddr } = reached.connection
-      answer ??= { peerId: remotePeer.toString(), source: reached.source as AddressSource, multiaddr: remoteAddr.toString() }
-    }
-    if (answer == null) {
+    const reached = await inTime('wait', options, async (signal) => {
+      let last: Reached | undefined
+      for (let sent = 0; sent < (options.count ?? DEFAULT_PING_COUNT); sent++) {
+        const answer = await this.#node.ping(destination(peer), signal)
+        roundTripsMs.push(round(answer.ms))
+        last ??= answer.reached
+      }
+      return last
+    })
+    if (reached == null) {
       throw new TypeError('ping at least once')
     }
-    return { ...answer, roundTripsMs }
+    const { remotePeer, remoteAddr } = reached.connection
+    return { peerId: remotePeer.toString(), source: reached.source as AddressSource, multiaddr: remoteAddr.toString(), roundTripsMs }
   }
 
   /** What the connection's own pings measured; a connection too young for that is measured now. */
@@ -122,6 +125,19 @@ export class NodeCalls implements Pick<Session, 'peers' | 'resolve' | 'sendTask'
 }
 
 const LATENCY_TIMEOUT_MS = 1_000
+
+/** Puts a deadline on a step, and names the step when the time is up. @throws ProtocolError TIMEOUT */
+async function inTime<T>(phase: CallPhase, options: SessionOptions, work: (signal: AbortSignal | undefined) => Promise<T>): Promise<T> {
+  const signal = withDeadline(options.signal, options.timeoutMs)
+  try {
+    return await work(signal)
+  } catch (cause) {
+    if (options.signal?.aborted !== true && signal?.aborted === true && isDeadline(signal.reason)) {
+      throw new ProtocolError('TIMEOUT', `the time was up in step "${phase}"`, { cause, phase, hint: '--timeout DUR gives it longer' })
+    }
+    throw cause
+  }
+}
 
 function destination(peer: string): Destination {
   const { peerId, multiaddr } = parsePeerTarget(peer)
