@@ -69,7 +69,7 @@ export class HeartbeatService {
   readonly #self: PeerId
   readonly #topic: string
   readonly #now: () => number
-  readonly #rates = new TokenBuckets({ maxKeys: MAX_AUTHORS })
+  readonly #rates: TokenBuckets
   #state: PeerState = 'joining'
   #timer: NodeJS.Timeout | undefined
   #announced = ''
@@ -81,6 +81,7 @@ export class HeartbeatService {
     this.#self = peerIdFromPublicKey(init.privateKey.publicKey)
     this.#topic = heartbeatTopic(init.subnetId)
     this.#now = init.now ?? Date.now
+    this.#rates = new TokenBuckets({ maxKeys: MAX_AUTHORS, now: this.#now })
   }
 
   /** What this peer last told of itself; none while it has no address. */
