@@ -6,6 +6,8 @@ import { addressesOf } from '../primitives/address.ts'
 
 /** The most addresses that one record may hold. */
 export const MAX_RECORD_ADDRESSES = 16
+/** The most bytes that one's own addresses may have together: with keys of any kind a heartbeat then stays below its 4 KiB. */
+const MAX_OWN_ADDRESS_BYTES = 2_560
 /** The largest sequence number that SQLite's signed integers hold: nanoseconds until the year 2262. */
 const MAX_SEQUENCE = 2n ** 63n - 1n
 
@@ -19,10 +21,10 @@ export interface SignedRecord {
   envelope: Uint8Array
 }
 
-/** Signs addresses of one's own. */
+/** Signs addresses of one's own: as many of them, from the first, as others take. */
 export async function sealPeerRecord(privateKey: PrivateKey, multiaddrs: Multiaddr[], seq: bigint): Promise<SignedRecord> {
   const peerId = peerIdFromPublicKey(privateKey.publicKey)
-  const own = addressesOf(peerId, multiaddrs, MAX_RECORD_ADDRESSES)
+  const own = fitting(addressesOf(peerId, multiaddrs, MAX_RECORD_ADDRESSES))
   const envelope = await RecordEnvelope.seal(new PeerRecord({ peerId, multiaddrs: own, seqNumber: seq }), privateKey)
   return { peerId, multiaddrs: own, seq, envelope: envelope.marshal() }
 }
@@ -42,4 +44,12 @@ export async function openPeerRecord(bytes: Uint8Array): Promise<SignedRecord> {
   }
   const multiaddrs = addressesOf(record.peerId, record.multiaddrs, MAX_RECORD_ADDRESSES)
   return { peerId: record.peerId, multiaddrs, seq: record.seqNumber, envelope: bytes }
+}
+
+function fitting(multiaddrs: Multiaddr[]): Multiaddr[] {
+  let bytes = 0
+  return multiaddrs.filter((address) => {
+    bytes += address.bytes.byteLength
+    return bytes <= MAX_OWN_ADDRESS_BYTES
+  })
 }

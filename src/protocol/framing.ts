@@ -26,7 +26,7 @@ export interface ReadOptions {
 
 export interface WriteOptions {
   signal?: AbortSignal | undefined
-  /** How long the peer may take nothing. Unlimited when absent: then the signal is the only bound. */
+  /** How long the peer may take for each 64 KiB. Unlimited when absent: then the signal is the only bound. */
   stallTimeoutMs?: number | undefined
 }
 
@@ -120,7 +120,6 @@ export class FramedStream {
     const giveUpAtMs = performance.now() + this.#limits.stallTimeoutMs + (length / this.#limits.minBytesPerSecond) * 1_000
     try {
       while (body.filled < length) {
-        this.#resume()
         await this.#more(signal, this.#limits.stallTimeoutMs, () => `after ${body.filled} of ${length} bytes of a frame`)
         if (performance.now() > giveUpAtMs) {
           throw new ProtocolError('TIMEOUT', `the peer sent less than ${this.#limits.minBytesPerSecond} bytes/s`)
@@ -133,16 +132,20 @@ export class FramedStream {
     }
   }
 
-  /** Waits until something changed: bytes, the end, a failure. */
+  /** Waits until something may have changed: bytes, the end, a failure. */
   async #more(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
     signal?.throwIfAborted()
     if (this.#failure != null) {
       throw new ProtocolError('REMOTE_FAILED', `the stream broke ${where()}`, { cause: this.#failure })
     }
+    if (this.#stream.readStatus === 'paused') {
+      // what the stream held back comes at once: the caller looks again
+      this.#resume()
+      return
+    }
     if (this.#stream.readableEnded || this.#stream.status === 'closed') {
       throw new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
     }
-    this.#resume()
     const changed = new Promise<void>((resolve) => {
       this.#wake = resolve
     })
@@ -158,22 +161,27 @@ export class FramedStream {
       throw new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause: this.#failure ?? cause })
     }
     if (!taken) {
-      await this.#drained(options)
+      await this.#taken(options)
     }
   }
 
-  async #drained({ signal, stallTimeoutMs }: WriteOptions): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const onDrain = (): void => resolve()
-    const onClose = (event: StreamCloseEvent): void =>
-      reject(new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause: event.error }))
-    this.#stream.addEventListener('drain', onDrain)
-    this.#stream.addEventListener('close', onClose)
+  /** Waits until the muxer has taken what was sent, and takes more. */
+  async #taken({ signal, stallTimeoutMs }: WriteOptions): Promise<void> {
+    // 'drain' comes to all streams of a connection, also to one whose own reader took nothing
+    const sign = this.#stream.writeBufferLength > 0 ? 'idle' : 'drain'
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const onSign = (): void => resolve()
+    this.#stream.addEventListener(sign, onSign)
+    this.#stream.addEventListener('close', onSign)
     try {
-      await wait(promise, signal, stallTimeoutMs, () => new ProtocolError('TIMEOUT', `the peer read nothing for ${stallTimeoutMs} ms`))
+      await wait(promise, signal, stallTimeoutMs, () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`))
     } finally {
-      this.#stream.removeEventListener('drain', onDrain)
-      this.#stream.removeEventListener('close', onClose)
+      this.#stream.removeEventListener(sign, onSign)
+      this.#stream.removeEventListener('close', onSign)
+    }
+    if (this.#stream.writeStatus === 'closed') {
+      // an aborted stream is idle too
+      throw new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause: this.#failure })
     }
   }
 
@@ -205,8 +213,10 @@ export class FramedStream {
   }
 
   #resume(): void {
-    if (this.#stream.readStatus === 'paused') {
+    try {
       this.#stream.resume()
+    } catch {
+      // the connection is gone and cannot be told; what had come was given before
     }
   }
 }
