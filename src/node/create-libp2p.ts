@@ -16,6 +16,7 @@ export type Services = {
   ping: Ping
   dht: KadDHT
   dial: DialComponents
+  addresses: unknown
   pubsub?: GossipSub
 }
 
@@ -38,6 +39,8 @@ const CONNECTIONS_PER_SECOND = 200
 const MAX_PENDING_CONNECTIONS = 200
 const MAX_PING_STREAMS = 32
 const MAX_GOSSIP_BYTES = 64 * 1024
+/** A changed address or protocol is told after this; libp2p's own second would keep a stopped process alive. */
+const PUSH_DEBOUNCE_MS = 100
 const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 
 /** The libp2p stack of a node, started when it is asked to. */
@@ -64,7 +67,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         peerInfoMapper: passthroughMapper,
       }),
       dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
-      ...(serves ? { identifyPush: identifyPush(), pubsub: gossip(init) } : {}),
+      addresses: ({ addressManager }) => ({ start: noop, stop: noop, afterStop: () => dropPendingUpdate(addressManager) }),
+      ...(serves ? { identifyPush: identifyPush({ debounce: PUSH_DEBOUNCE_MS }), pubsub: gossip(init) } : {}),
     },
   }
   return createStack(options)
@@ -79,6 +83,15 @@ export async function startLibp2p(libp2p: Libp2p<Services>, serves: boolean): Pr
   if (!serves) {
     await libp2p.unhandle(IDENTIFY_PROTOCOL)
   }
+}
+
+/**
+ * Listeners that close schedule an update of one's own addresses a second later, and nothing in libp2p 3.3 cancels it: a process
+ * would outlive its node by that second. The member is not public: should it be gone, that second is back, nothing else.
+ */
+function dropPendingUpdate(addressManager: object): void {
+  const { _updatePeerStoreAddresses: update } = addressManager as { _updatePeerStoreAddresses?: { stop?: () => void } }
+  update?.stop?.()
 }
 
 function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<typeof gossipsub> {
@@ -115,4 +128,9 @@ function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<t
       },
     },
   })
+}
+
+/** libp2p calls `afterStop` only on what can be started and stopped. */
+function noop(): void {
+  // nothing to do
 }
