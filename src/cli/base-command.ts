@@ -4,13 +4,16 @@ import type { RawSettings, Settings } from '../node/config.ts'
 import { loadSettings } from '../node/config.ts'
 import { type Home, homeAt } from '../node/home.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
-import type { Session, SessionOptions } from '../session/session.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import type { Session } from '../session/session.ts'
 import { commonFlags } from './flags.ts'
 import { Interrupted, printError } from './report.ts'
+import { toUsageError } from './usage.ts'
 
 const DEFAULT_TIMEOUT_MS = 60_000
 /** A command that was told to end is gone after this, whatever still hangs. */
 const LAST_WAY_OUT_MS = 1_800
+const MORE_TIME = '--timeout DUR gives it longer'
 
 /** What every command has: its settings, a session, a deadline, an end by signal, and one way to print. */
 export abstract class BaseCommand extends Command {
@@ -34,7 +37,7 @@ export abstract class BaseCommand extends Command {
     process.on('SIGINT', this.#onSignal)
     process.on('SIGTERM', this.#onSignal)
     const { flags } = await this.parse(this.ctor)
-    this.home = homeAt(String(flags.home ?? process.env.SUBNET_HOME ?? this.config.dataDir))
+    this.home = homeAt(flags.home ?? (process.env.SUBNET_HOME || this.config.dataDir))
     const { settings } = await loadSettings({ flags: camelCased(flags), env: process.env, home: this.home })
     this.settings = settings
     this.logger = createLogger(settings.logLevel, (line) => process.stderr.write(line))
@@ -58,18 +61,25 @@ export abstract class BaseCommand extends Command {
     return `${this.config.name}/${this.config.version}`
   }
 
-  /** For each call of the session: the signal that ends the command, and what is left of its time. */
-  protected get callOptions(): Required<SessionOptions> {
-    const timeoutMs = (this.settings.timeout ?? DEFAULT_TIMEOUT_MS) - (performance.now() - this.#startedAtMs)
-    return { signal: this.interrupted.signal, timeoutMs: Math.max(1, Math.floor(timeoutMs)) }
+  /**
+   * For each call of the session: the signal that ends the command, and what is left of its time.
+   * @throws ProtocolError TIMEOUT when nothing is left
+   */
+  protected get callOptions(): { signal: AbortSignal; timeoutMs: number } {
+    const givenMs = this.settings.timeout ?? DEFAULT_TIMEOUT_MS
+    const timeoutMs = Math.floor(givenMs - (performance.now() - this.#startedAtMs))
+    if (timeoutMs <= 0) {
+      throw new ProtocolError('TIMEOUT', `the command's ${givenMs} ms were over before it asked anything of the network`, {
+        hint: MORE_TIME,
+      })
+    }
+    return { signal: this.interrupted.signal, timeoutMs }
   }
 
-  /** Writes the answer, all of it, before the command goes on. */
+  /** Writes the answer, all of it, before the command goes on. What stands against it is told by stdout itself. */
   protected async writeStdout(bytes: Uint8Array | string): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      process.stdout.write(bytes, (error) =>
-        error == null || (error as NodeJS.ErrnoException).code === 'EPIPE' ? resolve() : reject(error),
-      )
+    await new Promise<void>((resolve) => {
+      process.stdout.write(bytes, () => resolve())
     })
   }
 
@@ -79,7 +89,7 @@ export abstract class BaseCommand extends Command {
 
   protected override async catch(error: Error): Promise<void> {
     if (!this.interrupted.signal.aborted) {
-      printError(error, this.jsonEnabled(), ['debug', 'trace'].includes(this.settings?.logLevel))
+      printError(toUsageError(error, this.config, this.id), this.jsonEnabled(), ['debug', 'trace'].includes(this.settings?.logLevel))
     }
   }
 
@@ -89,13 +99,14 @@ export abstract class BaseCommand extends Command {
     } catch (closing) {
       // the command's own failure is what counts; a session that cannot close is a failure only where all else went well
       if (error == null) {
-        printError(closing, this.jsonEnabled())
+        throw closing
       }
-    }
-    process.off('SIGINT', this.#onSignal)
-    process.off('SIGTERM', this.#onSignal)
-    if (this.#signal != null && !this.endsCleanlyBySignal) {
-      process.kill(process.pid, this.#signal)
+    } finally {
+      process.off('SIGINT', this.#onSignal)
+      process.off('SIGTERM', this.#onSignal)
+      if (this.#signal != null && !this.endsCleanlyBySignal) {
+        process.kill(process.pid, this.#signal)
+      }
     }
   }
 

@@ -1,8 +1,7 @@
 import type { PrivateKey } from '@libp2p/interface'
-import { ensureHome, type Home } from '../node/home.ts'
+import { ensureHome, type Home, reasonOf } from '../node/home.ts'
 import { writeNewKey } from '../node/identity.ts'
 import { UsageError } from '../primitives/errors.ts'
-import { reasonOf } from './payload.ts'
 
 /** Makes a key file for a command. @throws UsageError when there is one already, or it cannot be written */
 export async function makeKey(home: Home, file: string, replace: boolean): Promise<PrivateKey> {

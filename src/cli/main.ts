@@ -1,18 +1,42 @@
+import { fileURLToPath } from 'node:url'
 import { Config, run } from '@oclif/core'
+import { reasonOf } from '../node/home.ts'
+import { UsageError } from '../primitives/errors.ts'
 import { printError } from './report.ts'
+import { topicWithoutCommand, toUsageError } from './usage.ts'
 
-/** Runs one command line. @param root the URL of a file in this package */
+/** Runs one command line. @param root the URL of a file in a folder of this package */
 export async function main(argv: string[], root: string): Promise<void> {
-  // a reader that has enough (`| head -1`) is no error
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') {
-      process.exit()
-    }
+  const json = beforeDashes(argv).includes('--json')
+  const stack = /--log-level[= ](debug|trace)/.test(argv.join(' ')) || /^(debug|trace)$/.test(process.env.SUBNET_LOG_LEVEL ?? '')
+  // oclif's own listener throws, to nobody who could tell the user
+  process.stdout.removeAllListeners('error').on('error', onStdoutError)
+  // there is nobody left to tell
+  process.stderr.on('error', () => undefined)
+  process.on('uncaughtException', (error) => {
+    printError(error, json, stack)
+    process.exit()
   })
+  const config = await Config.load({ root: fileURLToPath(new URL('..', root)) })
   try {
-    const config = await Config.load({ root: new URL('..', root).pathname })
-    await run(argv, config)
+    const useless = json ? topicWithoutCommand(argv, config) : undefined
+    if (useless != null) {
+      throw useless
+    }
+    await run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config)
   } catch (error) {
-    printError(error, argv.includes('--json'))
+    printError(toUsageError(error, config), json, stack)
   }
+}
+
+/** A reader that has enough (`| head -1`) is no error; an answer that did not arrive is one. */
+function onStdoutError(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') {
+    printError(new UsageError(`stdout cannot be written: ${reasonOf(error)}`, { cause: error }), false)
+  }
+  process.exit()
+}
+
+function beforeDashes(argv: string[]): string[] {
+  return argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv
 }

@@ -1,7 +1,7 @@
-import { open, stat } from 'node:fs/promises'
+import { open, realpath, stat } from 'node:fs/promises'
+import { reasonOf } from '../node/home.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { UsageError } from '../primitives/errors.ts'
-import { reasonOf } from './payload.ts'
 
 /** Where a result goes: it is there whole, or not at all. */
 export interface OutputFile {
@@ -16,12 +16,15 @@ export async function openOutput(path: string): Promise<OutputFile> {
   if (there?.isDirectory() === true) {
     throw cannotWrite(path, 'it is a directory')
   }
-  // a device or a pipe is written to, not replaced
-  return there != null && !there.isFile() ? openSpecial(path) : openRegular(path)
+  if (there == null) {
+    return openRegular(path, path)
+  }
+  // a device or a pipe is written to, not replaced; so is what a link names, not the link
+  return there.isFile() ? openRegular(path, await realpath(path), there.mode & 0o777) : openSpecial(path)
 }
 
-async function openRegular(path: string): Promise<OutputFile> {
-  const file = await AtomicFile.open(path).catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
+async function openRegular(path: string, target: string, mode?: number): Promise<OutputFile> {
+  const file = await AtomicFile.open(target, mode).catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
   return {
     finish: async (bytes) => {
       try {

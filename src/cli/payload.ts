@@ -1,61 +1,90 @@
 import { createReadStream } from 'node:fs'
 import type { Readable } from 'node:stream'
-import { describeError, UsageError } from '../primitives/errors.ts'
+import { reasonOf } from '../node/home.ts'
+import { isDeadline, withDeadline } from '../primitives/deadline.ts'
+import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
-/** Reads a whole file, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED */
-export async function readPayload(file: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
-  const stream: Readable = file === '-' ? process.stdin : createReadStream(file)
+export interface PayloadOptions {
+  signal: AbortSignal
+  timeoutMs: number
+  maxBytes: number
+}
+
+interface PayloadFlags {
+  payload: string | undefined
+  text: string | undefined
+}
+
+/** What `--payload` or `--text` say is to be sent. @throws UsageError unless it is one of them; what `readPayload` throws */
+export async function payloadOf(flags: PayloadFlags, options: PayloadOptions): Promise<Uint8Array> {
+  const hint = 'give --payload FILE, --payload - for stdin, or --text STR'
+  if (flags.payload != null && flags.text != null) {
+    throw new UsageError('--payload and --text are given both', { hint })
+  }
+  if (flags.payload != null) {
+    return readPayload(flags.payload, options)
+  }
+  if (flags.text == null) {
+    throw new UsageError('nothing to send', { hint })
+  }
+  const payload = Buffer.from(flags.text)
+  checkSize(payload.byteLength, '--text', options.maxBytes)
+  return payload
+}
+
+/** Reads a whole file, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED or TIMEOUT, the signal's reason */
+async function readPayload(file: string, options: PayloadOptions): Promise<Uint8Array> {
   const where = file === '-' ? 'stdin' : file
-  const chunks: Buffer[] = []
-  let bytes = 0
+  const signal = withDeadline(options.signal, options.timeoutMs) as AbortSignal
+  const stream: Readable = file === '-' ? process.stdin : createReadStream(file)
   const onAbort = (): void => {
     stream.destroy()
   }
-  signal.addEventListener('abort', onAbort, { once: true })
+  signal.addEventListener('abort', onAbort)
   try {
-    for await (const chunk of stream) {
-      bytes += (chunk as Buffer).byteLength
-      if (bytes > maxBytes) {
-        throw new ProtocolError(
-          'LIMIT_EXCEEDED',
-          `the payload ${where} is larger than ${maxBytes} bytes, the most that one task may carry`,
-          {
-            hint: '--max-frame-bytes raises the limit; the peer needs it too',
-          },
-        )
-      }
-      chunks.push(chunk as Buffer)
-    }
-  } catch (cause) {
+    const payload = await readAll(stream, where, options.maxBytes)
     signal.throwIfAborted()
-    throw cause instanceof ProtocolError
-      ? cause
-      : new UsageError(`the payload ${where} cannot be read: ${reasonOf(cause)}`, { cause, hint: '--payload names a file, or - for stdin' })
+    return payload
+  } catch (cause) {
+    options.signal.throwIfAborted()
+    throw readFailure(cause, where, signal)
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
-  signal.throwIfAborted()
+}
+
+async function readAll(stream: Readable, where: string, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of stream) {
+    bytes += (chunk as Buffer).byteLength
+    checkSize(bytes, where, maxBytes)
+    chunks.push(chunk as Buffer)
+  }
   return Buffer.concat(chunks)
 }
 
-/** The system's own words for the usual cases, without its call and path. */
-export function reasonOf(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException | null)?.code) {
-    case 'ENOENT':
-      return 'no such file or directory'
-    case 'EISDIR':
-      return 'it is a directory'
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied'
-    case 'ENOSPC':
-      return 'the disk is full'
-    case 'EFBIG':
-      return 'it would be larger than files may be here'
-    case 'EROFS':
-      return 'the file system is read-only'
-    default:
-      return describeError(error)
+function checkSize(bytes: number, where: string, maxBytes: number): void {
+  if (bytes > maxBytes) {
+    throw new ProtocolError('LIMIT_EXCEEDED', `the payload ${where} is larger than ${maxBytes} bytes, the most that one task may carry`, {
+      hint: '--max-frame-bytes raises the limit; the peer needs it too',
+    })
   }
+}
+
+function readFailure(cause: unknown, where: string, signal: AbortSignal): SubnetError {
+  if (cause instanceof SubnetError) {
+    return cause
+  }
+  if (isDeadline(signal.reason)) {
+    return new ProtocolError('TIMEOUT', `the payload ${where} did not come to its end in time; nothing was sent`, {
+      cause,
+      hint: '--timeout DUR gives it longer',
+    })
+  }
+  return new UsageError(`the payload ${where} cannot be read: ${reasonOf(cause)}`, {
+    cause,
+    hint: '--payload names a file, or - for stdin',
+  })
 }

@@ -1,4 +1,3 @@
-import { Errors } from '@oclif/core'
 import { chalkStderr } from 'chalk'
 import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, type ErrorCode, EXIT_CODES, SubnetError } from '../primitives/errors.ts'
@@ -29,9 +28,6 @@ export function reportOf(error: unknown): ErrorReport {
     const attempts = 'attempts' in error ? { attempts: error.attempts as unknown[] } : {}
     return report(error.code, describeError(error), error.hint, attempts)
   }
-  if (isOclifError(error)) {
-    return report('USAGE', usageMessage(error), '--help shows what a command takes')
-  }
   if (isDeadline(error)) {
     return report('TIMEOUT', 'the command did not end in time', '--timeout DUR gives it longer')
   }
@@ -60,17 +56,4 @@ export function printError(error: unknown, json: boolean, stack = false): void {
 
 function report(code: ErrorCode, message: string, hint?: string, rest: { attempts?: unknown[] } = {}): ErrorReport {
   return { code, exit: EXIT_CODES[code], message, ...(hint == null ? {} : { hint }), ...rest }
-}
-
-function isOclifError(error: unknown): error is Error {
-  return error instanceof Errors.CLIError || (error instanceof Error && 'oclif' in error)
-}
-
-/** oclif's texts have several lines, the first of which says it; lists of missing arguments go behind it. */
-function usageMessage(error: Error): string {
-  const lines = error.message.split('\n').map((line) => line.trim().replace(/\s+/g, ' '))
-  return lines
-    .filter((line) => line !== '' && !line.startsWith('See more help'))
-    .join(' ')
-    .replace(/:$/, '')
 }

@@ -11,7 +11,9 @@ export default class Ping extends BaseCommand {
     '<%= config.bin %> ping 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> ping /ip4/127.0.0.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --count 10 --json',
   ]
-  static override args = { peer: Args.string({ required: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }) }
+  static override args = {
+    peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }),
+  }
   static override flags = { ...nodeFlags, count: Flags.string({ helpValue: 'N', description: 'how often, 1 to 10000 [default: 1]' }) }
 
   async run(): Promise<PingAnswer> {

@@ -14,7 +14,9 @@ export default class Resolve extends BaseCommand {
     '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --tier chain --json',
   ]
-  static override args = { peer: Args.string({ required: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }) }
+  static override args = {
+    peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }),
+  }
   static override flags = {
     ...nodeFlags,
     tier: Flags.option({ options: TIER_NAMES, multiple: true, multipleNonGreedy: true })({

@@ -3,9 +3,8 @@ import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
 import { openOutput } from '../cli/output-file.ts'
-import { readPayload } from '../cli/payload.ts'
+import { payloadOf } from '../cli/payload.ts'
 import { toTaskJson } from '../cli/task-json.ts'
-import { UsageError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
 export default class SendTask extends BaseCommand {
@@ -16,10 +15,12 @@ export default class SendTask extends BaseCommand {
     '<%= config.bin %> send-task 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --text hello',
     'tar c data | <%= config.bin %> send-task 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --payload - --output result.bin',
   ]
-  static override args = { peer: Args.string({ required: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }) }
+  static override args = {
+    peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }),
+  }
   static override flags = {
     ...nodeFlags,
-    payload: Flags.string({ helpValue: 'FILE|-', description: 'what to send: a file, or - for stdin', exclusive: ['text'] }),
+    payload: Flags.string({ helpValue: 'FILE|-', description: 'what to send: a file, or - for stdin' }),
     text: Flags.string({ helpValue: 'STR', description: 'what to send: this text' }),
     'task-id': Flags.string({ helpValue: 'ID', description: 'at most 256 bytes [default: a random UUID]' }),
     output: Flags.string({ helpValue: 'FILE|-', description: 'where the result goes: a file, there whole or not at all, or - for stdout' }),
@@ -27,12 +28,7 @@ export default class SendTask extends BaseCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(SendTask)
-    if (flags.payload == null && flags.text == null) {
-      throw new UsageError('nothing to send', { hint: 'give --payload FILE, --payload - for stdin, or --text STR' })
-    }
-    const { signal } = this.interrupted
-    const payload =
-      flags.payload == null ? Buffer.from(flags.text ?? '') : await readPayload(flags.payload, this.settings.maxFrameBytes, signal)
+    const payload = await payloadOf(flags, { ...this.callOptions, maxBytes: this.settings.maxFrameBytes })
     const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output)
     try {
       const task = { taskId: flags['task-id'] ?? randomUUID(), payload }

@@ -33,6 +33,12 @@ export default class Start extends BaseCommand {
 
   async run(): Promise<void> {
     await this.parse(Start)
+    // its reader going away ends the node; a full disk under its log does not
+    process.stdout.removeAllListeners('error').on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'EPIPE') {
+        this.interrupted.abort()
+      }
+    })
     const { serve } = await import('../session/serve.ts')
     const node = await serve({ home: this.home, settings: this.settings, agent: this.agent, log: this.logger })
     const print = (event: Parameters<typeof describeEvent>[0]): void => {

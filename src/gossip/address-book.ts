@@ -146,7 +146,7 @@ export class AddressBook {
       return 'full'
     }
     // the record that is there already, come by another way: what was found out about it stays true
-    const same = entry.envelope != null && known?.seq === entry.seq
+    const same = entry.envelope != null && known?.envelope != null && known.seq === entry.seq
     const { origin, state, bad } = same ? known : entry
     this.#database
       .prepare(
@@ -189,7 +189,10 @@ export class AddressBook {
       this.#database.exec('COMMIT')
       return result
     } catch (error) {
-      this.#database.exec('ROLLBACK')
+      // some failures (a full disk) end the transaction by themselves
+      if (this.#database.isTransaction) {
+        this.#database.exec('ROLLBACK')
+      }
       throw error
     }
   }

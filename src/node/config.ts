@@ -4,7 +4,7 @@ import { parseMultiaddr, parsePeerMultiaddr } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
-import type { Home } from './home.ts'
+import { type Home, reasonOf } from './home.ts'
 
 /** What a node, and the commands on it, can be told. Times in milliseconds. */
 export interface Settings {
@@ -41,10 +41,10 @@ const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
 /** Reads `500ms`, `20s`, `5m` or `1h` into milliseconds. @throws Error */
 export function parseDuration(text: string): number {
   const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text) ?? []
-  const ms = Number(amount) * DURATION_UNITS_MS[unit as keyof typeof DURATION_UNITS_MS]
+  const ms = Math.round(Number(amount) * DURATION_UNITS_MS[unit as keyof typeof DURATION_UNITS_MS])
   // the longest that a timer of Node can wait
   if (!(ms > 0 && ms <= 2 ** 31 - 1)) {
-    throw new Error('a duration looks like 500ms, 20s or 5m')
+    throw new Error('a duration like 500ms, 20s or 5m, at most 24 days')
   }
   return ms
 }
@@ -52,7 +52,15 @@ export function parseDuration(text: string): number {
 function text(fallback: string): Setting<string>
 function text(fallback: undefined): Setting<string | undefined>
 function text(fallback: string | undefined): Setting<string | undefined> {
-  return { fallback, parse: ([value]) => value }
+  return {
+    fallback,
+    parse: ([value]) => {
+      if (value === '') {
+        throw new Error('a text that is not empty')
+      }
+      return value
+    },
+  }
 }
 
 function integer(fallback: number, min: number, max: number): Setting<number> {
@@ -154,9 +162,9 @@ export async function loadSettings(init: SettingsInit): Promise<{ settings: Sett
     const variable = `SUBNET_${kebab(name).replaceAll('-', '_').toUpperCase()}`
     const found = [
       { source: 'flag' as const, raw: init.flags[name], where: `--${kebab(name)}` },
-      { source: 'env' as const, raw: splitList(name, init.env[variable]), where: variable },
+      { source: 'env' as const, raw: splitList(name, init.env[variable] || undefined), where: variable },
       { source: 'config' as const, raw: config[name], where: `"${name}" in ${init.home.configFile}` },
-    ].find(({ raw }) => raw != null && raw !== '')
+    ].find(({ raw }) => raw != null)
     settings[name] = found == null ? SETTINGS[name].fallback : parse(name, found.raw, found.where)
     sources[name] = found?.source ?? 'default'
   }
@@ -166,12 +174,15 @@ export async function loadSettings(init: SettingsInit): Promise<{ settings: Sett
 /** @throws UsageError */
 function parse(name: SettingName, raw: unknown, where: string): unknown {
   const setting = SETTINGS[name]
-  const values = (Array.isArray(raw) ? raw : [raw]).map(String)
+  const values: unknown[] = Array.isArray(raw) ? raw : [raw]
   try {
-    if (values.length > 1 && setting.list == null) {
+    if (values.some((value) => value == null || typeof value === 'object')) {
+      throw new Error(setting.list === true ? 'texts' : 'a text, a number, true or false')
+    }
+    if (values.length !== 1 && setting.list == null) {
       throw new Error('one value only')
     }
-    return setting.parse(values)
+    return setting.parse(values.map(String))
   } catch (cause) {
     if (cause instanceof UsageError) {
       throw new UsageError(`${where}: ${cause.message}`, { cause, hint: cause.hint })
@@ -194,10 +205,11 @@ async function readConfigFile(file: string): Promise<RawSettings> {
   try {
     content = await readFile(file, 'utf8')
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
+    // a home that is no directory is told of by whoever uses it
+    if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
       return {}
     }
-    throw new UsageError(`config ${file} cannot be read: ${describeError(cause)}`, { cause })
+    throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause })
   }
   let config: unknown
   try {
@@ -208,7 +220,7 @@ async function readConfigFile(file: string): Promise<RawSettings> {
   if (config == null || typeof config !== 'object' || Array.isArray(config)) {
     throw new UsageError(`config ${file} is not a JSON object`)
   }
-  const unknown = Object.keys(config).filter((key) => !(key in SETTINGS))
+  const unknown = Object.keys(config).filter((key) => !Object.hasOwn(SETTINGS, key))
   if (unknown.length > 0) {
     throw new UsageError(`config ${file} has unknown settings: ${unknown.join(', ')}`, {
       hint: `known are ${Object.keys(SETTINGS).join(', ')}`,

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
-import { access, chmod, mkdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, chmod, mkdir, readdir, stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { describeError, UsageError } from '../primitives/errors.ts'
 
 /** The directory of one node, and what lies in it. */
@@ -14,7 +14,14 @@ export interface Home {
   ledgerFile: string
 }
 
-export function homeAt(path: string): Home {
+const HINT = '--home or SUBNET_HOME names a directory that you can write'
+
+/** @throws UsageError for an empty name, which would be the directory that one happens to be in */
+export function homeAt(name: string): Home {
+  if (name === '') {
+    throw new UsageError('the home has an empty name', { hint: HINT })
+  }
+  const path = resolve(name)
   return {
     path,
     identityFile: join(path, 'identity.key'),
@@ -30,15 +37,47 @@ export function homeAt(path: string): Home {
 export async function ensureHome(home: Home): Promise<void> {
   try {
     await mkdir(home.path, { recursive: true, mode: 0o700 })
-    const { mode } = await stat(home.path)
-    if ((mode & 0o077) !== 0) {
-      await chmod(home.path, 0o700)
-    }
+    await closeToOthers(home)
     await access(home.path, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (cause) {
-    throw new UsageError(`the home ${home.path} cannot be used: ${describeError(cause)}`, {
-      cause,
-      hint: '--home or SUBNET_HOME names a directory that you can write',
-    })
+    throw new UsageError(`the home ${home.path} cannot be used: ${reasonOf(cause)}`, { cause, hint: HINT })
+  }
+}
+
+/** A directory that was not made for a node is left as it is: /tmp or / must never become 0700 by a slip. */
+async function closeToOthers({ path, ...files }: Home): Promise<void> {
+  const { mode } = await stat(path)
+  if ((mode & 0o077) === 0) {
+    return
+  }
+  const names = await readdir(path)
+  if (names.length > 0 && !Object.values(files).some((file) => names.includes(basename(file)))) {
+    throw new Error('it holds other things and is open to others; take an empty one, or chmod 700 it first')
+  }
+  await chmod(path, 0o700)
+}
+
+/** Why a file could not be used: for the usual cases in the system's own words, without its call and path. */
+export function reasonOf(error: unknown): string {
+  switch ((error as NodeJS.ErrnoException | null)?.code) {
+    case 'ENOENT':
+      return 'no such file or directory'
+    case 'EISDIR':
+      return 'it is a directory'
+    case 'ENOTDIR':
+      return 'a part of its path is not a directory'
+    case 'EEXIST':
+      return 'there is a file of this name'
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied'
+    case 'ENOSPC':
+      return 'the disk is full'
+    case 'EFBIG':
+      return 'it would be larger than files may be here'
+    case 'EROFS':
+      return 'the file system is read-only'
+    default:
+      return describeError(error)
   }
 }

@@ -1,9 +1,10 @@
-import { chmod, readFile, stat } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { chmod, stat } from 'node:fs/promises'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { AtomicFile } from '../primitives/atomic-file.ts'
-import { describeError, UsageError } from '../primitives/errors.ts'
-import type { Home } from './home.ts'
+import { UsageError } from '../primitives/errors.ts'
+import { type Home, reasonOf } from './home.ts'
 
 /** The protobuf header of an Ed25519 key that holds the 32-byte seed only, as py-libp2p writes it: type 1, 32 bytes of data. */
 const SEED_HEADER = Buffer.from([0x08, 0x01, 0x12, 0x20])
@@ -16,18 +17,24 @@ const MAX_KEY_FILE_BYTES = 16 * 1024
  */
 export async function readKeyFile(file: string): Promise<PrivateKey> {
   try {
-    const { size } = await stat(file)
-    if (size > MAX_KEY_FILE_BYTES) {
-      throw new Error(`${size} bytes are too many for a key`)
-    }
-    return await parseKey(await readFile(file))
+    return await parseKey(await readSome(file, MAX_KEY_FILE_BYTES))
   } catch (cause) {
     // never the bytes: they may be a key in a form that is not known here
-    throw new UsageError(`key file ${file} cannot be read: ${describeError(cause)}`, {
+    throw new UsageError(`key file ${file} cannot be read: ${reasonOf(cause)}`, {
       cause,
       hint: 'a key file is a libp2p private key in protobuf form; "subnet key new --key FILE" makes one',
     })
   }
+}
+
+/** A file of any kind, a pipe too. @throws Error when it is longer than `maxBytes` */
+async function readSome(file: string, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Buffer[] = await createReadStream(file, { end: maxBytes }).toArray()
+  const bytes = Buffer.concat(chunks)
+  if (bytes.byteLength > maxBytes) {
+    throw new Error(`more than ${maxBytes} bytes are no key`)
+  }
+  return bytes
 }
 
 async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
@@ -50,9 +57,13 @@ async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
 export async function writeNewKey(file: string, options: { replace?: boolean } = {}): Promise<PrivateKey> {
   const privateKey = await generateKeyPair('Ed25519')
   const output = await AtomicFile.open(file, 0o600)
-  await output.write(privateKeyToProtobuf(privateKey))
-  await (options.replace === true ? output.commit() : output.commitNew())
-  return privateKey
+  try {
+    await output.write(privateKeyToProtobuf(privateKey))
+    await (options.replace === true ? output.commit() : output.commitNew())
+    return privateKey
+  } finally {
+    await output.discard()
+  }
 }
 
 /** The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. */

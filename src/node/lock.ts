@@ -2,8 +2,9 @@ import { readFile, rm } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { sqliteCode } from '../primitives/database.ts'
+import { describeError, UsageError } from '../primitives/errors.ts'
 import { NodeError } from './errors.ts'
-import type { Home } from './home.ts'
+import { type Home, reasonOf } from './home.ts'
 
 const SQLITE_BUSY = 5
 
@@ -19,13 +20,17 @@ export class HomeLock {
 
   /** @throws NodeError ALREADY_RUNNING, naming the pid */
   static async acquire(home: Home): Promise<HomeLock> {
-    const database = new DatabaseSync(home.lockFile, { timeout: 0 })
+    let database: DatabaseSync | undefined
     try {
+      database = new DatabaseSync(home.lockFile, { timeout: 0 })
       database.exec('BEGIN EXCLUSIVE')
     } catch (cause) {
-      database.close()
+      database?.close()
       if (sqliteCode(cause) !== SQLITE_BUSY) {
-        throw cause
+        throw new UsageError(`${home.lockFile} cannot be locked: ${describeError(cause)}`, {
+          cause,
+          hint: 'it holds nothing of worth: remove it and start again',
+        })
       }
       throw new NodeError('ALREADY_RUNNING', `a node runs in ${home.path} already (${await describePid(home)})`, {
         cause,
@@ -33,15 +38,28 @@ export class HomeLock {
       })
     }
     // information for people; the lock is what counts: in containers every pid is 1
-    const file = await AtomicFile.open(home.pidFile, 0o600)
-    await file.write(Buffer.from(`${process.pid}\n`))
-    await file.commit()
-    return new HomeLock(home, database)
+    try {
+      await writePid(home)
+      return new HomeLock(home, database)
+    } catch (cause) {
+      database.close()
+      throw new UsageError(`${home.pidFile} cannot be written: ${reasonOf(cause)}`, { cause })
+    }
   }
 
   async release(): Promise<void> {
     await rm(this.#home.pidFile, { force: true })
     this.#database.close()
+  }
+}
+
+async function writePid(home: Home): Promise<void> {
+  const file = await AtomicFile.open(home.pidFile, 0o600)
+  try {
+    await file.write(Buffer.from(`${process.pid}\n`))
+    await file.commit()
+  } finally {
+    await file.discard()
   }
 }
 

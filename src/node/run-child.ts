@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { describeError } from '../primitives/errors.ts'
+import { reasonOf } from './home.ts'
 
 export interface ChildOptions {
   env: NodeJS.ProcessEnv
@@ -12,6 +12,10 @@ const MAX_STDERR_BYTES = 4_096
 /** How long the pipes of a child that ended may stay open, held by something that left its process group. */
 const PIPE_GRACE_MS = 1_000
 
+const running = new Set<ChildProcess>()
+// a process that ends in a hurry takes its children with it
+process.on('exit', () => running.forEach(killGroup))
+
 /**
  * Runs a program with `input` on its stdin and gives its stdout. It leads a process group of its own, and the whole group is
  * killed when it ends, runs out of time, prints too much, or is no longer wanted.
@@ -22,7 +26,7 @@ export async function runChild([program, ...args]: [string, ...string[]], input:
   const child = spawn(program, args, { detached: true, stdio: 'pipe', env: { ...process.env, ...options.env } })
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
     child.on('error', (cause: NodeJS.ErrnoException) => {
-      const reason = cause.code === 'ENOENT' ? 'it is not installed here' : describeError(cause)
+      const reason = cause.code === 'ENOENT' ? 'it is not installed here' : reasonOf(cause)
       reject(new Error(`the handler's command ${program} cannot be run: ${reason}`, { cause }))
     })
     child.on('close', (code, signal) => resolve({ code, signal }))
@@ -35,7 +39,11 @@ export async function runChild([program, ...args]: [string, ...string[]], input:
   const timer = setTimeout(() => stop(new Error(`the handler ran longer than ${options.timeoutMs} ms`)), options.timeoutMs)
   const onAbort = (): void => stop(new Error('the task is no longer wanted'))
   options.signal.addEventListener('abort', onAbort)
+  if (child.pid != null) {
+    running.add(child)
+  }
   child.on('exit', () => {
+    running.delete(child)
     // whatever it started and left behind goes with it
     killGroup(child)
     setTimeout(() => closePipes(child), PIPE_GRACE_MS).unref()

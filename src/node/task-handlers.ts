@@ -33,7 +33,7 @@ export async function loadHandler(spec: string, options: HandlerOptions): Promis
     return childHandler(splitWords(spec.slice('exec:'.length)), options)
   }
   if (spec.startsWith('sh:')) {
-    return childHandler(['/bin/sh', '-c', spec.slice('sh:'.length)], options)
+    return childHandler(['/bin/sh', '-c', nonEmpty(spec.slice('sh:'.length), spec)], options)
   }
   return loadModule(spec)
 }
@@ -53,10 +53,14 @@ function splitWords(command: string): [string, ...string[]] {
     })
   })
   const [program, ...args] = words
-  if (program == null) {
-    throw new UsageError('handler exec: names no command', { hint: HINT })
+  return [nonEmpty(program, `exec:${command}`), ...args]
+}
+
+function nonEmpty(command: string | undefined, spec: string): string {
+  if (command == null || command.trim() === '') {
+    throw new UsageError(`handler ${spec} names no command`, { hint: HINT })
   }
-  return [program, ...args]
+  return command
 }
 
 function childHandler(command: [string, ...string[]], options: HandlerOptions): TaskHandler {

@@ -14,24 +14,23 @@ const EXAMPLE = 'a peer ID starts with 12D3Koo, Qm or bafz; a multiaddr looks li
 
 /** Reads a peer ID in any of its spellings (base58 multihash or CIDv1). @throws UsageError */
 export function parsePeerId(text: string): PeerId {
-  const refuse = (cause?: unknown) => new UsageError(`not a peer ID: ${JSON.stringify(text)}`, { cause, hint: EXAMPLE })
-  let peerId: PeerId
   try {
-    peerId = peerIdFromString(text)
+    return readPeerId(text)
   } catch (cause) {
-    throw refuse(cause)
+    throw new UsageError(`not a peer ID: ${JSON.stringify(text)}`, { cause, hint: EXAMPLE })
   }
-  // an identity multihash that holds no key is taken for the URL of an HTTP gateway: nothing that can be dialled here
-  if (peerId.type === 'url') {
-    throw refuse()
-  }
-  return peerId
 }
 
-/** Reads a multiaddr. @throws UsageError */
+/** Reads a multiaddr; the peer IDs in it are checked too. @throws UsageError */
 export function parseMultiaddr(text: string): Multiaddr {
   try {
-    return multiaddr(text)
+    const address = multiaddr(text)
+    for (const { code, value } of address.getComponents()) {
+      if (code === CODE_P2P) {
+        readPeerId(value)
+      }
+    }
+    return address
   } catch (cause) {
     throw new UsageError(`not a multiaddr: ${JSON.stringify(text)} (${describeError(cause)})`, { cause, hint: EXAMPLE })
   }
@@ -52,19 +51,23 @@ export function parsePeerTarget(text: string): PeerTarget {
   return text.startsWith('/') ? parsePeerMultiaddr(text) : { peerId: parsePeerId(text) }
 }
 
-/** The peer ID that a multiaddr ends in, if it does. */
+/** The peer ID that a multiaddr ends in, if it does. @throws Error when it ends in what is no peer ID */
 export function peerIdOf(address: Multiaddr): PeerId | undefined {
   const last = address.getComponents().at(-1)
-  return last?.code === CODE_P2P && last.value != null ? peerIdFromString(last.value) : undefined
+  return last?.code === CODE_P2P ? readPeerId(last.value) : undefined
 }
 
-/** The same address, ending in `/p2p/<peer ID>`; undefined where it ends in another peer's ID. */
+/** The same address, ending in `/p2p/<peer ID>`; undefined where it ends in anything else's ID. */
 export function withPeerId(address: Multiaddr, peerId: PeerId): Multiaddr | undefined {
-  const found = peerIdOf(address)
-  if (found == null) {
-    return address.encapsulate(`/p2p/${peerId.toString()}`)
+  try {
+    const found = peerIdOf(address)
+    if (found == null) {
+      return address.encapsulate(`/p2p/${peerId.toString()}`)
+    }
+    return found.equals(peerId) ? address : undefined
+  } catch {
+    return undefined
   }
-  return found.equals(peerId) ? address : undefined
 }
 
 /** Those of `addresses` that can belong to this peer, each ending in its `/p2p`, without repeats, at most `max`. */
@@ -83,4 +86,14 @@ export function addressesOf(peerId: PeerId, addresses: Iterable<Multiaddr>, max:
 export function announceable(addresses: Multiaddr[]): Multiaddr[] {
   const reachable = addresses.filter((address) => !isLoopback(address))
   return reachable.length > 0 ? reachable : addresses
+}
+
+/** @throws Error */
+function readPeerId(text = ''): PeerId {
+  const peerId = peerIdFromString(text)
+  // an identity multihash that holds no key is taken for the URL of an HTTP gateway: nothing that can be dialled here
+  if (peerId.type === 'url') {
+    throw new Error(`not a peer ID: ${text}`)
+  }
+  return peerId
 }

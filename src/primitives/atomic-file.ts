@@ -49,7 +49,7 @@ export class AtomicFile {
       await this.#handle.close()
       await publish(this.#temporary, this.#path)
     } catch (error) {
-      await rm(this.#temporary, { force: true })
+      await this.discard()
       throw error
     }
   }

@@ -20,18 +20,20 @@ function isBusy(error: unknown): boolean {
 /**
  * Runs a short, synchronous piece of database work. While another process holds the lock it waits outside the event loop
  * and tries again, for at most 5 s. `work` must be one transaction: it is run again from its start.
+ * @throws the reason of `signal`
  */
-export async function retryWhileBusy<T>(work: () => T): Promise<T> {
-  const giveUpAtMs = Date.now() + RETRY_FOR_MS
+export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Promise<T> {
+  const giveUpAtMs = performance.now() + RETRY_FOR_MS
   for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 200)) {
+    signal?.throwIfAborted()
     try {
       return work()
     } catch (error) {
-      if (!isBusy(error) || Date.now() > giveUpAtMs) {
+      if (!isBusy(error) || performance.now() > giveUpAtMs) {
         throw error
       }
-      await delay(waitMs * (0.5 + Math.random()))
     }
+    await delay(waitMs * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined)
   }
 }
 

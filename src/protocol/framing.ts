@@ -9,6 +9,8 @@ const MAX_PREFIX_BYTES = 10
 const WRITE_CHUNK_BYTES = 64 * 1024
 /** Unread bytes beyond this pause the stream; the muxer's receive window (1 MiB) comes on top. */
 const PAUSE_ABOVE_BYTES = 256 * 1024
+/** Frames up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */
+const SMALL_FRAME_BYTES = 64 * 1024
 
 export interface Frame {
   bytes: Uint8Array
@@ -110,6 +112,9 @@ export class FramedStream {
   }
 
   async #acquire(length: number, signal: AbortSignal | undefined): Promise<() => void> {
+    if (length <= SMALL_FRAME_BYTES) {
+      return () => undefined
+    }
     return this.#budget.acquire(length, signal == null ? {} : { signal })
   }
 

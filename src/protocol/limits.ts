@@ -5,7 +5,7 @@ import { raceSignal } from 'race-signal'
 export interface ProtocolLimits {
   /** The largest frame sent or accepted, without its length prefix. */
   maxFrameBytes: number
-  /** All frames of a node that are being received or handled, together; more wait. */
+  /** All frames over 64 KiB of a node that are being received or handled, together; more wait. Smaller ones do not count. */
   maxBytesInFlight: number
   /** How long a peer may send or accept nothing in the middle of a frame. */
   stallTimeoutMs: number

@@ -176,7 +176,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       call.bytesReceived = frame.bytes.byteLength
       const response = this.#decode(frame)
       await stream.close({ signal })
-      lingerUntilClosed(stream)
+      this.#lingerUntilClosed(stream)
       return response
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error(String(error)))
@@ -228,22 +228,23 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     signal.throwIfAborted()
     await framed.write(response, { signal, stallTimeoutMs })
     await stream.close({ signal: withDeadline(signal, stallTimeoutMs) as AbortSignal })
-    lingerUntilClosed(stream)
+    this.#lingerUntilClosed(stream)
+  }
+
+  /** A stream is gone only when both sides closed it: one whose other side never does is reset. */
+  #lingerUntilClosed(stream: Stream): void {
+    if (stream.status !== 'open' && stream.status !== 'closing') {
+      return
+    }
+    const lingerMs = Math.min(LINGER_MS, this.#host.limits.stallTimeoutMs)
+    const timer = setTimeout(() => stream.abort(new Error('the other side did not close the stream')), lingerMs)
+    timer.unref()
+    stream.addEventListener('close', () => clearTimeout(timer), { once: true })
   }
 
   #frame(stream: Stream): FramedStream {
     return new FramedStream(stream, { ...this.#host.limits, maxFrameBytes: this.maxFrameBytes }, this.#host.budget)
   }
-}
-
-/** A stream is gone only when both sides closed it: one that never does is reset. */
-function lingerUntilClosed(stream: Stream): void {
-  if (stream.status !== 'open' && stream.status !== 'closing') {
-    return
-  }
-  const timer = setTimeout(() => stream.abort(new Error('the other side did not close the stream')), LINGER_MS)
-  timer.unref()
-  stream.addEventListener('close', () => clearTimeout(timer), { once: true })
 }
 
 /** What is known about a call while it runs. */

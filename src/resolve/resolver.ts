@@ -1,7 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
 import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
 
@@ -78,7 +77,8 @@ export class Resolver {
     options.signal?.throwIfAborted()
     const key = [purpose, peerId.toString(), options.tiers?.join(), options.maxAgeMs].join(' ')
     const shared = options.signal == null ? { key } : { key, signal: options.signal }
-    const running = this.#running.queue.find((job) => job.options.key === key)
+    // one that nobody waits for any more has ended, or was given up by all
+    const running = this.#running.queue.find((job) => job.options.key === key && job.recipients.length > 0)
     const resolution =
       running != null
         ? running.join(shared)
@@ -129,13 +129,17 @@ class Run<T> {
   async #ask(tier: Tier): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
     const startedAtMs = performance.now()
     const budget = AbortSignal.timeout(tier.budgetMs)
-    const signal = withSignal(this.#options.signal, budget)
     const failures: string[] = []
+    let miss = 'not known'
     const note = (outcome: Outcome, detail: string): void => {
       this.#attempts.push({ tier: tier.name, outcome, ms: performance.now() - startedAtMs, detail })
     }
     try {
-      for await (const candidate of tier.find(this.#peerId, { signal, maxAgeMs: this.#options.maxAgeMs })) {
+      for await (const candidate of tier.find(this.#peerId, { signal: withSignal(this.#options.signal, budget) })) {
+        if (this.#isTooOld(candidate)) {
+          miss = `known, but ${candidate.ageMs} ms old`
+          continue
+        }
         const judged = await this.#try(candidate)
         if ('value' in judged) {
           note('hit', [candidate.detail, ...failures].join('; '))
@@ -145,10 +149,9 @@ class Run<T> {
       }
     } catch (error) {
       this.#options.signal?.throwIfAborted()
-      if (!isDeadline(error)) {
-        this.#chainFailure = tier.name === 'chain' ? error : this.#chainFailure
-        note('error', describeError(error))
-        return undefined
+      this.#chainFailure = tier.name === 'chain' ? error : this.#chainFailure
+      if (error !== budget.reason) {
+        failures.push(describeError(error))
       }
     }
     this.#options.signal?.throwIfAborted()
@@ -157,15 +160,18 @@ class Run<T> {
     } else if (budget.aborted) {
       note('timeout', `no answer within ${tier.budgetMs} ms`)
     } else {
-      note('miss', 'not known')
+      note('miss', miss)
     }
     return undefined
   }
 
+  #isTooOld({ ageMs = 0 }: Candidate): boolean {
+    return ageMs > (this.#options.maxAgeMs ?? Number.POSITIVE_INFINITY)
+  }
+
   async #tryLastResort(): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
     const candidate = this.#memory.lastResort(this.#peerId)
-    const tooOld = candidate != null && (candidate.ageMs ?? 0) > (this.#options.maxAgeMs ?? Number.POSITIVE_INFINITY)
-    if (candidate == null || tooOld || candidate.multiaddrs.every((address) => this.#refuted.has(address.toString()))) {
+    if (candidate == null || this.#isTooOld(candidate) || candidate.multiaddrs.every((address) => this.#refuted.has(address.toString()))) {
       return undefined
     }
     const startedAtMs = performance.now()
@@ -194,7 +200,10 @@ class Run<T> {
         this.#refuted.add(address.toString())
       }
       this.#lastFailure = error
-      await this.#memory.refuted(this.#peerId, candidate)
+      if (left.length === untried.length) {
+        // a note for later resolutions: this one goes on without it
+        await this.#memory.refuted(this.#peerId, candidate).catch(() => undefined)
+      }
       return { failure: describeError(error) }
     }
   }

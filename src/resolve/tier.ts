@@ -24,10 +24,8 @@ export interface Candidate {
 }
 
 export interface FindOptions {
-  /** Aborts when the tier's budget is spent: what is known then is still given, nothing more is asked. */
+  /** Aborts when the tier's budget is spent: what is known then is still given, nothing more is asked or waited for. */
   signal: AbortSignal
-  /** Answers older than this, in milliseconds, are no answers. */
-  maxAgeMs: number | undefined
 }
 
 /** One way to find a peer's addresses. */
@@ -35,6 +33,6 @@ export interface Tier {
   readonly name: TierName
   /** How long the tier may ask, in milliseconds. */
   readonly budgetMs: number
-  /** Answers, the best first, as they come; none when the tier does not know the peer. */
+  /** Answers, the best first, as they come; none when the tier does not know the peer. Ends when its signal aborts. */
   find(peerId: PeerId, options: FindOptions): AsyncIterable<Candidate>
 }

@@ -7,12 +7,13 @@ import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
 import { RecordEnvelope } from '@libp2p/peer-record'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
+import { raceSignal } from 'race-signal'
 import { type LedgerRecord, LedgerRecordSchema } from '../../gen/subnet/ledger/v1/ledger_pb.ts'
 import { addressesOf, peerIdOf } from '../../primitives/address.ts'
 import { openDatabase, retryWhileBusy, sqliteCode } from '../../primitives/database.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
-import { ChainError, type ChainRecord, type ChainRegistry } from '../registry.ts'
+import { ChainError, type ChainOptions, type ChainRecord, type ChainRegistry } from '../registry.ts'
 
 /** As on the chain: a binary multiaddr has at most this many bytes. */
 const MAX_ADDRESS_BYTES = 1_024
@@ -39,6 +40,19 @@ const SCHEMA = `
 
 const COLUMNS = 'peer_id, CAST(seq AS TEXT) AS seq, CAST(revision AS TEXT) AS revision, envelope'
 
+const SELECT_ENVELOPE = 'SELECT envelope FROM ledger WHERE subnet_id = ? AND peer_id = ?'
+
+/** Replaces the row that was read before; if it is another by now, gives nothing back. Revisions stay exact in a number. */
+const REPLACE = `
+  INSERT INTO ledger (subnet_id, peer_id, seq, revision, envelope)
+  VALUES (:subnetId, :peerId, :seq, (SELECT min(coalesce(max(revision), 0) + 1, ${Number.MAX_SAFE_INTEGER}) FROM ledger), :envelope)
+  ON CONFLICT (subnet_id, peer_id) DO UPDATE SET seq = excluded.seq, revision = excluded.revision, envelope = excluded.envelope
+  WHERE ledger.envelope IS :before
+  RETURNING revision
+`
+
+type Row = Record<string, SQLOutputValue>
+
 export interface LedgerInit {
   /** The SQLite file that the subnet's nodes share; made by the first who publishes. */
   file: string
@@ -63,27 +77,27 @@ export class LedgerRegistry implements ChainRegistry {
     this.#self = peerIdFromPublicKey(init.privateKey.publicKey)
   }
 
-  async lookup(peerId: PeerId): Promise<ChainRecord | undefined> {
-    const rows = await this.#read(`SELECT ${COLUMNS} FROM ledger WHERE subnet_id = ? AND peer_id = ?`, peerId.toString())
-    return rows[0] == null ? undefined : this.#open(rows[0])
+  async lookup(peerId: PeerId, { signal }: ChainOptions = {}): Promise<ChainRecord | undefined> {
+    const [row] = await this.#read(`SELECT ${COLUMNS} FROM ledger WHERE subnet_id = ? AND peer_id = ?`, [peerId.toString()], signal)
+    return row == null ? undefined : this.#open(row)
   }
 
-  async list(): Promise<ChainRecord[]> {
-    const rows = await this.#read(`SELECT ${COLUMNS} FROM ledger WHERE subnet_id = ? ORDER BY peer_id`)
+  async list({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
+    const rows = await this.#read(`SELECT ${COLUMNS} FROM ledger WHERE subnet_id = ? ORDER BY peer_id`, [], signal)
     const records = await Promise.all(rows.map(async (row) => this.#open(row)))
     return records.filter((record) => record != null)
   }
 
-  async publish(multiaddrs: Multiaddr[]): Promise<ChainRecord> {
+  async publish(multiaddrs: Multiaddr[], { signal }: ChainOptions = {}): Promise<ChainRecord> {
     const own = this.#checkAddresses(multiaddrs)
-    return this.#write({ removed: false, multiaddrs: own.map((address) => address.bytes) })
+    return this.#write({ removed: false, multiaddrs: own.map((address) => address.bytes) }, signal)
   }
 
-  async remove(): Promise<boolean> {
-    if ((await this.lookup(this.#self)) == null) {
+  async remove(options: ChainOptions = {}): Promise<boolean> {
+    if ((await this.lookup(this.#self, options)) == null) {
       return false
     }
-    await this.#write({ removed: true, multiaddrs: [] })
+    await this.#write({ removed: true, multiaddrs: [] }, options.signal)
     return true
   }
 
@@ -113,65 +127,50 @@ export class LedgerRegistry implements ChainRegistry {
     return own
   }
 
-  async #write(content: Pick<LedgerRecord, 'removed' | 'multiaddrs'>): Promise<ChainRecord> {
-    const database = await this.#openForWriting()
+  async #write(content: Pick<LedgerRecord, 'removed' | 'multiaddrs'>, signal: AbortSignal | undefined): Promise<ChainRecord> {
     const { subnetId, privateKey } = this.#init
+    const self = this.#self.toString()
     const peerId = this.#self.toMultihash().bytes
     // signing is asynchronous: another process of this peer may publish in between, then it is signed again
     for (let attempt = 0; attempt < MAX_WRITE_ATTEMPTS; attempt++) {
-      const seq = BigInt(Math.max(Date.now(), (await this.#ownSequence(database)) + 1))
+      const before = await this.#query((database) => database.prepare(SELECT_ENVELOPE).get(subnetId, self)?.envelope, signal)
+      const seq = await this.#nextSequence(before)
       const record = create(LedgerRecordSchema, { peerId, subnetId, seq, ...content })
       const envelope = (await RecordEnvelope.seal(toSignable(record), privateKey)).marshal()
-      const revision = await this.#attempt(async () =>
-        retryWhileBusy(() => upsert(database, subnetId, this.#self.toString(), seq, envelope)),
-      )
+      const row = { subnetId, peerId: self, seq, envelope, before: before ?? null }
+      const revision = await this.#query((database) => database.prepare(REPLACE).get(row)?.revision, signal)
       if (revision != null) {
-        return toChainRecord(this.#self, record, revision)
+        this.#highest.set(self, seq)
+        return toChainRecord(this.#self, record, Number(revision))
       }
     }
-    throw new ChainError(`ledger ${this.#init.file}: the record of ${this.#self.toString()} is changed all the time by somebody else`)
+    throw new ChainError(`ledger ${this.#init.file}: the record of ${self} is changed all the time by somebody else`)
   }
 
-  async #ownSequence(database: DatabaseSync): Promise<number> {
-    const row = await this.#attempt(async () =>
-      retryWhileBusy(() =>
-        database.prepare('SELECT seq FROM ledger WHERE subnet_id = ? AND peer_id = ?').get(this.#init.subnetId, this.#self.toString()),
-      ),
-    )
-    return row == null ? 0 : Number(row.seq)
+  /** Above every number that this peer ever signed, as far as can be known; what others wrote in its place does not count. */
+  async #nextSequence(envelope: SQLOutputValue | undefined): Promise<bigint> {
+    const record = await openRecord(envelope).catch(() => undefined)
+    const signed = record != null && isAbout(record, this.#self) ? record.seq : 0n
+    const known = this.#highest.get(this.#self.toString()) ?? 0n
+    return [BigInt(Date.now()), signed + 1n, known + 1n].reduce((a, b) => (a > b ? a : b))
   }
 
-  async #read(sql: string, ...parameters: string[]): Promise<Array<Record<string, SQLOutputValue>>> {
+  async #read(sql: string, parameters: string[], signal: AbortSignal | undefined): Promise<Row[]> {
     // a ledger that nobody published to is empty: reading makes no file
-    const { file } = this.#init
+    const { file, subnetId } = this.#init
     if (this.#database == null && !existsSync(file) && existsSync(dirname(file))) {
       return []
     }
-    return this.#attempt(async () => {
-      const database = await this.#connect()
-      return retryWhileBusy(() => database.prepare(sql).all(this.#init.subnetId, ...parameters))
-    })
+    return this.#query((database) => database.prepare(sql).all(subnetId, ...parameters), signal)
   }
 
-  async #openForWriting(): Promise<DatabaseSync> {
-    return this.#attempt(async () => this.#connect())
-  }
-
-  async #connect(): Promise<DatabaseSync> {
-    this.#database ??= openDatabase(this.#init.file, SCHEMA)
+  /** Names the file in whatever SQLite complains of. @throws ChainError; the signal's reason */
+  async #query<T>(work: (database: DatabaseSync) => T, signal: AbortSignal | undefined): Promise<T> {
     try {
-      return await this.#database
-    } catch (error) {
-      this.#database = undefined
-      throw error
-    }
-  }
-
-  /** Names the file in whatever SQLite complains of. */
-  async #attempt<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work()
+      const database = await raceSignal(this.#connect(), signal)
+      return await retryWhileBusy(() => work(database), signal)
     } catch (cause) {
+      signal?.throwIfAborted()
       const hint =
         sqliteCode(cause) === SQLITE_READONLY
           ? 'the file and its folder must be writable'
@@ -180,38 +179,44 @@ export class LedgerRegistry implements ChainRegistry {
     }
   }
 
+  async #connect(): Promise<DatabaseSync> {
+    this.#database ??= openDatabase(this.#init.file, SCHEMA)
+    const opening = this.#database
+    try {
+      return await opening
+    } catch (error) {
+      // the next who asks tries again
+      if (this.#database === opening) {
+        this.#database = undefined
+      }
+      throw error
+    }
+  }
+
   /** The record of a row, if its peer signed it for this subnet. */
-  async #open(row: Record<string, SQLOutputValue>): Promise<ChainRecord | undefined> {
+  async #open(row: Row): Promise<ChainRecord | undefined> {
     try {
       const peerId = peerIdFromString(String(row.peer_id))
       const record = await openRecord(row.envelope)
-      if (!Buffer.from(record.peerId).equals(peerId.toMultihash().bytes) || record.subnetId !== this.#init.subnetId) {
-        throw new Error('the record is not of this peer and subnet')
+      if (peerId.toString() !== row.peer_id || !isAbout(record, peerId)) {
+        throw new Error('it is a record of another peer')
       }
-      if (record.seq !== BigInt(String(row.seq)) || record.seq < (this.#highest.get(peerId.toString()) ?? 0n)) {
-        throw new Error('its sequence number is not the one it was published with')
+      if (record.subnetId !== this.#init.subnetId) {
+        throw new Error('it is a record of another subnet')
       }
-      this.#highest.set(peerId.toString(), record.seq)
+      if (record.seq !== BigInt(String(row.seq))) {
+        throw new Error('its sequence number is not the one that was signed')
+      }
+      if (record.seq < (this.#highest.get(row.peer_id) ?? 0n)) {
+        throw new Error('it is older than the one that was here')
+      }
+      this.#highest.set(row.peer_id, record.seq)
       return record.removed ? undefined : toChainRecord(peerId, record, Number(row.revision))
     } catch (error) {
       this.#init.log.warn(`ledger ${this.#init.file}: record of ${String(row.peer_id)} ignored`, error)
       return undefined
     }
   }
-}
-
-/** Writes a row unless one with this sequence number or a higher one is there; the ledger's new revision if it did. */
-function upsert(database: DatabaseSync, subnetId: number, peerId: string, seq: bigint, envelope: Uint8Array): number | undefined {
-  const row = database
-    .prepare(
-      `INSERT INTO ledger (subnet_id, peer_id, seq, revision, envelope)
-       VALUES (?, ?, ?, (SELECT coalesce(max(revision), 0) + 1 FROM ledger), ?)
-       ON CONFLICT (subnet_id, peer_id) DO UPDATE SET seq = excluded.seq, revision = excluded.revision, envelope = excluded.envelope
-       WHERE excluded.seq > ledger.seq
-       RETURNING revision`,
-    )
-    .get(subnetId, peerId, seq, envelope)
-  return row == null ? undefined : Number(row.revision)
 }
 
 /** @throws Error for what is malformed, too large, badly signed, or signed by another peer than its own */
@@ -222,7 +227,7 @@ async function openRecord(bytes: SQLOutputValue | undefined): Promise<LedgerReco
   const envelope = await RecordEnvelope.openAndCertify(bytes, DOMAIN)
   const record = fromBinary(LedgerRecordSchema, envelope.payload)
   const signer = peerIdFromPublicKey(envelope.publicKey)
-  if (!Buffer.from(record.peerId).equals(signer.toMultihash().bytes)) {
+  if (!isAbout(record, signer)) {
     throw new Error('signed by another peer')
   }
   if (
@@ -231,6 +236,10 @@ async function openRecord(bytes: SQLOutputValue | undefined): Promise<LedgerReco
     throw new Error('an address does not end in /p2p of its peer')
   }
   return record
+}
+
+function isAbout(record: LedgerRecord, peerId: PeerId): boolean {
+  return Buffer.from(record.peerId).equals(peerId.toMultihash().bytes)
 }
 
 function toSignable(record: LedgerRecord): SignableRecord {

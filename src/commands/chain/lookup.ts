@@ -9,7 +9,7 @@ export default class ChainLookup extends BaseCommand {
     '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --chain ledger:/tmp/subnet.db --json',
   ]
-  static override args = { peer: Args.string({ required: true, description: 'a peer ID' }) }
+  static override args = { peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID' }) }
   static override flags = chainFlags
 
   async run(): Promise<ChainAnswer> {

@@ -10,13 +10,14 @@ export default class ChainPublish extends BaseCommand {
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960',
     '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
   ]
-  static override strict = false
-  static override args = { multiaddr: Args.string({ description: 'where this peer can be dialled; several may follow' }) }
+  static override args = {
+    multiaddr: Args.string({ multiple: true, ignoreStdin: true, description: 'where this peer can be dialled; several may follow' }),
+  }
   static override flags = chainFlags
 
   async run(): Promise<ChainAnswer> {
-    const { argv } = await this.parse(ChainPublish)
-    const record = await (await this.session()).chainPublish(argv.map(String), this.callOptions)
+    const { args } = await this.parse(ChainPublish)
+    const record = await (await this.session()).chainPublish(args.multiaddr ?? [], this.callOptions)
     this.log(record.multiaddrs.join('\n'))
     this.logToStderr(`published at block ${record.block}`)
     return record

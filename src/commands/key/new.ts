@@ -15,7 +15,7 @@ export default class KeyNew extends BaseCommand {
 
   async run(): Promise<{ peerId: string; type: string; file: string }> {
     const { flags } = await this.parse(KeyNew)
-    const file = flags.key ?? this.home.identityFile
+    const file = this.settings.key ?? this.home.identityFile
     const privateKey = await makeKey(this.home, file, flags.force)
     const made = { peerId: peerIdFromPrivateKey(privateKey as never).toString(), type: privateKey.type, file }
     this.log(`${made.peerId}  ${made.type}  ${made.file}`)

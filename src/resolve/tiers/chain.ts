@@ -1,4 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
+import { raceSignal } from 'race-signal'
 import type { Candidate, FindOptions, Tier } from '../tier.ts'
 
 /** What the tier needs of a chain. */
@@ -19,7 +20,7 @@ export class ChainTier implements Tier {
   }
 
   async *find(peerId: PeerId, { signal }: FindOptions): AsyncGenerator<Candidate> {
-    const candidate = await this.#chain.addressesOf(peerId, { signal })
+    const candidate = await raceSignal(this.#chain.addressesOf(peerId, { signal }), signal)
     if (candidate != null) {
       yield candidate
     }

@@ -1,5 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
-import type { Candidate, FindOptions, Tier } from '../tier.ts'
+import type { Candidate, Tier } from '../tier.ts'
 
 /** What the tier needs of the address book. */
 export interface BookSource {
@@ -17,9 +17,9 @@ export class GossipTier implements Tier {
     this.#book = book
   }
 
-  async *find(peerId: PeerId, { maxAgeMs }: FindOptions): AsyncGenerator<Candidate> {
+  async *find(peerId: PeerId): AsyncGenerator<Candidate> {
     const candidate = this.#book.freshAddressesOf(peerId)
-    if (candidate != null && (candidate.ageMs ?? 0) <= (maxAgeMs ?? Number.POSITIVE_INFINITY)) {
+    if (candidate != null) {
       yield candidate
     }
   }

@@ -30,23 +30,24 @@ export class NeighboursTier implements Tier {
   async *find(peerId: PeerId, { signal }: FindOptions): AsyncGenerator<Candidate> {
     const enough = new AbortController()
     const answers = new Answers()
-    const asking = this.#askAll(peerId, AbortSignal.any([signal, enough.signal]), answers).finally(() => answers.end())
+    void this.#askAll(peerId, AbortSignal.any([signal, enough.signal]), answers)
     try {
       yield* answers.bestFirst(signal)
     } finally {
+      // whoever still asks stops by himself: nobody waits for that
       enough.abort()
-      await asking
     }
     if (answers.failures.length > 0 && answers.given === 0 && answers.misses === 0) {
       throw new AggregateError(answers.failures, describeError(new AggregateError(answers.failures)))
     }
   }
 
+  /** Never rejects: what goes wrong is among the answers. */
   async #askAll(peerId: PeerId, signal: AbortSignal, answers: Answers): Promise<void> {
-    const asked: Array<Promise<void>> = [answers.add(this.#network.walk(peerId, { signal }), signal, { optional: true })]
+    const asked = [answers.add(async () => this.#network.walk(peerId, { signal }), signal, { optional: true })]
     try {
       for await (const neighbour of this.#network.neighbours(peerId, { signal })) {
-        if (asked.push(answers.add(this.#network.ask(neighbour, peerId, { signal }), signal)) > MAX_NEIGHBOURS) {
+        if (asked.push(answers.add(async () => this.#network.ask(neighbour, peerId, { signal }), signal)) > MAX_NEIGHBOURS) {
           break
         }
       }
@@ -56,6 +57,7 @@ export class NeighboursTier implements Tier {
       }
     }
     await Promise.all(asked)
+    answers.end()
   }
 }
 
@@ -68,9 +70,9 @@ class Answers {
   #ended = false
   #wake: (() => void) | undefined
 
-  async add(answer: Promise<Candidate | undefined>, signal: AbortSignal, { optional = false } = {}): Promise<void> {
+  async add(ask: () => Promise<Candidate | undefined>, signal: AbortSignal, { optional = false } = {}): Promise<void> {
     try {
-      const candidate = await raceSignal(answer, signal)
+      const candidate = await raceSignal(ask(), signal)
       if (candidate != null) {
         this.#waiting.push(candidate)
         this.#wake?.()

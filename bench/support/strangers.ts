@@ -1,0 +1,49 @@
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
+import { LedgerRegistry } from '../../src/chain/drivers/ledger.ts'
+import { ADDRESS_BOOK_SCHEMA, AddressBook } from '../../src/gossip/address-book.ts'
+import { HEARTBEAT_INTERVAL_MS } from '../../src/gossip/heartbeat.ts'
+import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
+import { ensureHome, homeAt } from '../../src/node/home.ts'
+import { openDatabase } from '../../src/primitives/database.ts'
+import { createLogger } from '../../src/primitives/log.ts'
+
+const ADDRESS = multiaddr('/ip4/127.0.0.1/tcp/4001')
+
+/** Writes `count` peers that do not run into a home's address book, as if their heartbeats had just been heard. */
+export async function enterInBook(path: string, count: number): Promise<PeerId[]> {
+  const home = homeAt(path)
+  await ensureHome(home)
+  const database = await openDatabase(home.databaseFile, ADDRESS_BOOK_SCHEMA)
+  const book = new AddressBook(database)
+  const peers = await make(count, async (privateKey) => {
+    const now = Date.now()
+    const record = await sealPeerRecord(privateKey, [ADDRESS], BigInt(now))
+    const heard = { origin: 'gossip', state: 'online', seenAtMs: now, heartbeatAtMs: now, bad: false } as const
+    await book.put({ ...record, ...heard, intervalMs: HEARTBEAT_INTERVAL_MS.max })
+  })
+  database.close()
+  return peers
+}
+
+/** Lets `count` peers that do not run publish their address in a ledger. */
+export async function publishInLedger(file: string, count: number): Promise<PeerId[]> {
+  const log = createLogger('error', (line) => process.stderr.write(line))
+  return make(count, async (privateKey) => {
+    const registry = new LedgerRegistry({ file, subnetId: 1, privateKey, log })
+    await registry.publish([ADDRESS])
+    await registry.close()
+  })
+}
+
+async function make(count: number, enter: (privateKey: PrivateKey) => Promise<void>): Promise<PeerId[]> {
+  const peers: PeerId[] = []
+  for (let i = 0; i < count; i++) {
+    const privateKey = await generateKeyPair('Ed25519')
+    await enter(privateKey)
+    peers.push(peerIdFromPrivateKey(privateKey))
+  }
+  return peers
+}

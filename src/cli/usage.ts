@@ -1,0 +1,102 @@
+import { type Config, Errors } from '@oclif/core'
+import { UsageError } from '../primitives/errors.ts'
+import { closest } from './closest.ts'
+
+/** The fields of oclif's parser errors that are used here. */
+interface ParserError extends Error {
+  flags?: string[]
+  args?: Array<string | { name: string; description?: string }>
+  parse?: { input?: { flags?: Record<string, unknown> } }
+}
+
+/** A wrong command line in one line and a hint, instead of oclif's own texts; any other error as it is. */
+export function toUsageError(error: unknown, config: Config, commandId = ''): unknown {
+  if (!(error instanceof Errors.CLIError) && !(error instanceof Error && 'oclif' in error)) {
+    return error
+  }
+  const help = `"${[config.bin, ...commandId.split(':'), '--help'].filter((word) => word !== '').join(' ')}" shows what it takes`
+  return describe(error, help) ?? unknownCommand(error, config) ?? new UsageError(firstLine(error), { hint: help })
+}
+
+function describe(error: ParserError, help: string): UsageError | undefined {
+  const { name } = error.constructor
+  if (name === 'NonExistentFlagsError') {
+    return unknownFlags(error, help)
+  }
+  if (name === 'RequiredArgsError') {
+    const missing = (error.args ?? []).map((arg) => (typeof arg === 'string' ? { name: arg } : arg))
+    const hint = missing.map(({ name, description }) => `<${name}>: ${description}`).join('; ')
+    return new UsageError(`missing ${missing.map(({ name }) => `<${name}>`).join(' and ')}`, { hint: `${hint}; ${help}` })
+  }
+  if (name === 'UnexpectedArgsError') {
+    return unexpected((error.args ?? []).map(String), help)
+  }
+  const [, flag, what] = /^Flag (--\S+) (expects|can only be specified once)/.exec(error.message) ?? []
+  if (flag != null) {
+    return new UsageError(what === 'expects' ? `${flag} needs a value` : `${flag} is given more than once`, { hint: help })
+  }
+  const [, option, value, options] = /^Expected (--[^=]+)=(.*) to be one of: ([^\n]*)/s.exec(error.message) ?? []
+  if (option != null) {
+    return new UsageError(`${option}: ${JSON.stringify(value)} is not valid; expected one of ${options}`, { hint: help })
+  }
+  return undefined
+}
+
+/** Only their names: a value behind `=` may be a secret. */
+function unknownFlags(error: ParserError, help: string): UsageError {
+  const names = (error.flags ?? []).map((flag) => flag.replace(/=.*/s, ''))
+  const known = Object.keys(error.parse?.input?.flags ?? {}).map((name) => `--${name}`)
+  const meant = names.length === 1 ? closest(names[0] ?? '', known) : undefined
+  const hint = meant == null ? help : `did you mean ${meant}? ${help}`
+  return new UsageError(`unknown flag${names.length === 1 ? '' : 's'} ${names.join(', ')}`, { hint })
+}
+
+function unexpected(words: string[], help: string): UsageError {
+  const list = words.map((word) => JSON.stringify(word)).join(', ')
+  return new UsageError(`unexpected argument${words.length === 1 ? '' : 's'} ${list}`, { hint: help })
+}
+
+/** oclif joins the words that it could not make a command of with colons. */
+function unknownCommand(error: Error, config: Config): UsageError | undefined {
+  const id = /^command (.*) not found$/s.exec(error.message)?.[1]
+  if (id == null) {
+    return undefined
+  }
+  if (id.startsWith('-')) {
+    return new UsageError(`no command before ${id.replace(/=.*/s, '')}`, {
+      hint: `the command comes first, its flags behind it; "${config.bin} --help" lists the commands`,
+    })
+  }
+  const words = id.split(':')
+  for (let length = words.length - 1; length > 0; length--) {
+    const head = words.slice(0, length)
+    if (config.findCommand(head.join(':')) != null) {
+      return unexpected(words.slice(length), `"${config.bin} ${head.join(' ')} --help" shows what it takes`)
+    }
+    if (config.findTopic(head.join(':')) != null) {
+      return noSuchCommand(words.slice(0, length + 1).join(' '), config, head.join(' '))
+    }
+  }
+  return noSuchCommand(words[0] ?? '', config)
+}
+
+function noSuchCommand(words: string, config: Config, topic?: string): UsageError {
+  const commands = config.commandIDs.map((command) => command.replaceAll(':', ' '))
+  const meant = closest(words, [...commands, ...config.topics.map(({ name }) => name)])
+  const list = `"${[config.bin, topic, '--help'].filter((word) => word != null).join(' ')}" lists the commands`
+  return new UsageError(`unknown command ${JSON.stringify(words)}`, { hint: meant == null ? list : `did you mean "${meant}"? ${list}` })
+}
+
+/** A topic without a command is no question that JSON could answer. */
+export function topicWithoutCommand(argv: string[], config: Config): UsageError | undefined {
+  const id = argv.filter((word) => !word.startsWith('-')).join(':')
+  if (config.findTopic(id) == null || config.findCommand(id) != null) {
+    return undefined
+  }
+  const commands = config.commandIDs.filter((command) => command.startsWith(`${id}:`)).map((command) => command.slice(id.length + 1))
+  return new UsageError(`${JSON.stringify(id.replaceAll(':', ' '))} needs a command`, { hint: `one of ${commands.sort().join(', ')}` })
+}
+
+function firstLine(error: Error): string {
+  return error.message.split('\n')[0]?.trim() ?? ''
+}

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { type GossipSub, gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
+import { identify } from '@libp2p/identify'
+import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import { noise } from '@libp2p/noise'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
+import { tcp } from '@libp2p/tcp'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { HeartbeatSchema, PeerState } from '../../../src/gen/subnet/gossip/v1/heartbeat_pb.ts'
+import { heartbeatTopic } from '../../../src/gossip/heartbeat.ts'
+import type { SubnetNode } from '../../../src/index.ts'
+import { addressOf, event, heartbeats, Lab } from '../../support/nodes.ts'
+
+const SUBNET = 1
+const TOPIC = heartbeatTopic(SUBNET)
+const EVIL = '/ip4/6.6.6.6/tcp/666'
+
+/** A libp2p peer that speaks gossip but has nothing of ours: it sends what it likes, and shows all that it is sent. */
+class RawPeer {
+  readonly privateKey: PrivateKey
+  readonly #libp2p: Libp2p<{ identify: unknown; pubsub: GossipSub }>
+  readonly received: Buffer[] = []
+
+  private constructor(privateKey: PrivateKey, libp2p: Libp2p<{ identify: unknown; pubsub: GossipSub }>) {
+    this.privateKey = privateKey
+    this.#libp2p = libp2p
+    this.#libp2p.services.pubsub.topicValidators.set(TOPIC, (_sender, message) => {
+      this.received.push(Buffer.from(message.data))
+      return TopicValidatorResult.Ignore
+    })
+  }
+
+  static async connectedTo(node: SubnetNode): Promise<RawPeer> {
+    const privateKey = await generateKeyPair('Ed25519')
+    const libp2p = await createLibp2p({
+      privateKey,
+      transports: [tcp()],
+      connectionEncrypters: [noise()],
+      streamMuxers: [yamux()],
+      services: { identify: identify(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: false }) },
+    })
+    const raw = new RawPeer(privateKey, libp2p)
+    const { pubsub } = libp2p.services
+    const heard = once(pubsub, 'subscription-change')
+    const meshed = once(pubsub, 'gossipsub:graft')
+    pubsub.subscribe(TOPIC)
+    await libp2p.dial(multiaddr(addressOf(node)))
+    await Promise.all([heard, meshed])
+    return raw
+  }
+
+  get peerId(): PeerId {
+    return this.#libp2p.peerId
+  }
+
+  async publish(data: Uint8Array): Promise<void> {
+    await this.#libp2p.services.pubsub.publish(TOPIC, data)
+  }
+
+  async dropped(): Promise<void> {
+    await once(this.#libp2p.services.pubsub, 'gossipsub:prune')
+  }
+
+  async stop(): Promise<void> {
+    await this.#libp2p.stop()
+  }
+}
+
+interface Lie {
+  about?: PeerId
+  subnetId?: number
+  tooLong?: boolean
+}
+
+/** A beat with a record that `signer` signed: a true one unless it is told to lie. */
+async function beatBy(signer: PrivateKey, lie: Lie = {}): Promise<Uint8Array> {
+  const peerId = lie.about ?? peerIdFromPublicKey(signer.publicKey)
+  const record = new PeerRecord({ peerId, multiaddrs: [multiaddr(EVIL)], seqNumber: BigInt(Date.now()) * 1_000n })
+  const signedPeerRecord = (await RecordEnvelope.seal(record, signer)).marshal()
+  const content = { subnetId: lie.subnetId ?? SUBNET, state: PeerState.ONLINE, sentAtMs: BigInt(Date.now()), intervalMs: 60_000 }
+  const beat = create(HeartbeatSchema, { signedPeerRecord, ...content })
+  const bytes = toBinary(HeartbeatSchema, beat)
+  // a field that nobody knows, of fixed length
+  return lie.tooLong !== true ? bytes : Buffer.concat([bytes, Buffer.from([0x7a, 0x80, 0x40]), Buffer.alloc(8_192)])
+}
+
+describe('an honest node among rogue peers', function () {
+  this.timeout(60_000)
+  const lab = new Lab()
+  let honest: SubnetNode
+  let victim: SubnetNode
+  let observer: RawPeer
+  let trueAddresses: Multiaddr[]
+  const entered: PeerId[] = []
+
+  before(async () => {
+    honest = await lab.node({ settings: { heartbeatInterval: '1s' } })
+    victim = await lab.node({ settings: { heartbeatInterval: '1s', bootstrap: [addressOf(honest)] } })
+    trueAddresses = victim.multiaddrs
+    observer = await RawPeer.connectedTo(honest)
+    await heartbeats(honest, victim, 1)
+  })
+
+  after(async () => {
+    await observer?.stop()
+    await lab.clean()
+  })
+
+  const lies: Array<{ name: string; beat: (rogue: RawPeer) => Promise<Uint8Array> }> = [
+    { name: 'a record of another peer that it signed itself', beat: async (rogue) => beatBy(rogue.privateKey, { about: victim.peerId }) },
+    { name: 'a record that a third peer signed, as its own', beat: async () => beatBy(await generateKeyPair('Ed25519')) },
+    { name: 'a beat of another subnet', beat: async (rogue) => beatBy(rogue.privateKey, { subnetId: SUBNET + 1 }) },
+    { name: 'a beat of more than 4 KiB', beat: async (rogue) => beatBy(rogue.privateKey, { tooLong: true }) },
+    { name: 'what is no beat at all', beat: async () => Buffer.from('hello') },
+  ]
+
+  for (const { name, beat } of lies) {
+    it(`neither believes nor passes on ${name}`, async () => {
+      const rogue = await RawPeer.connectedTo(honest)
+      try {
+        const lie = await beat(rogue)
+        await rogue.publish(lie)
+        // what the same peer says truly comes after it, and arrives
+        const truth = await beatBy(rogue.privateKey)
+        const heard = event(honest, 'heartbeat', ({ peerId }) => peerId === rogue.peerId.toString())
+        await rogue.publish(truth)
+        await heard
+        while (!observer.received.some((data) => data.equals(truth))) {
+          await event(honest, 'heartbeat')
+        }
+        assert.ok(!observer.received.some((data) => data.equals(lie)), 'it was passed on')
+        const known = await honest.peers({ all: true })
+        const entryOf = (peerId: PeerId) => known.find((peer) => peer.peerId.equals(peerId))?.entry
+        assert.deepEqual(entryOf(victim.peerId)?.multiaddrs.map(String), trueAddresses.map(String))
+        assert.deepEqual(entryOf(rogue.peerId)?.multiaddrs.map(String), [`${EVIL}/p2p/${rogue.peerId.toString()}`])
+        const expected = [victim.peerId, rogue.peerId, ...entered].map(String)
+        assert.deepEqual(known.flatMap(({ entry }) => entry?.peerId.toString() ?? []).sort(), expected.sort())
+        entered.push(rogue.peerId)
+      } finally {
+        await rogue.stop()
+      }
+    })
+  }
+  it('drops a liar from those it exchanges beats with', async () => {
+    const rogue = await RawPeer.connectedTo(honest)
+    try {
+      const dropped = rogue.dropped()
+      await rogue.publish(Buffer.from('a lie'))
+      await dropped
+    } finally {
+      await rogue.stop()
+    }
+  })
+
+  it('hears a peer come, move on and go', async () => {
+    const states: string[] = []
+    const other = await lab.idle({
+      settings: { listen: ['/ip4/127.0.0.1/tcp/0'], heartbeatInterval: '10m', bootstrap: [addressOf(honest)] },
+    })
+    honest.on('heartbeat', ({ peerId, state }) => {
+      if (peerId === other.peerId.toString()) {
+        states.push(state)
+      }
+    })
+    const online = event(honest, 'heartbeat', ({ peerId, state }) => peerId === other.peerId.toString() && state === 'online')
+    await other.start()
+    await online
+    assert.equal((await honest.resolve(other.peerId, { tiers: ['gossip'] })).source, 'gossip')
+    const offline = event(honest, 'heartbeat', ({ peerId, state }) => peerId === other.peerId.toString() && state === 'offline')
+    await other.stop()
+    await offline
+    assert.deepEqual(states.slice(-2), ['online', 'offline'])
+  })
+})

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { Stream } from '@libp2p/interface'
+import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { FramedStream } from '../../../src/protocol/framing.ts'
+import { TaskProtocol } from '../../../src/protocol/protocols/task.ts'
+import { eventually, TestHost, TextProtocol } from '../../support/protocol-host.ts'
+import { bytesInUse, frameOf, someBytes } from '../../support/streams.ts'
+
+const KIB = 1024
+const MIB = KIB * KIB
+/** A frame of 64 MiB, with its task id and tags. */
+const PAYLOAD = someBytes(64 * MIB - 64)
+
+/** The one stream of a protocol that a host has. */
+async function streamOf(host: TestHost, protocolId: string): Promise<Stream> {
+  const find = (): Stream | undefined => host.streams.find(({ protocol }) => protocol === protocolId)
+  await eventually(() => find() != null, `a stream of ${protocolId}`)
+  return find() as Stream
+}
+
+describe('a peer that reads slowly', function () {
+  this.timeout(60_000)
+  let client: TestHost
+  let server: TestHost
+  let talk: TextProtocol
+
+  before(async () => {
+    client = await TestHost.start()
+    server = await TestHost.start({ stallTimeoutMs: 400 })
+    await client.connect(server)
+    const id = '/test/talk/1.0.0'
+    talk = new TextProtocol(client, id)
+    await new TextProtocol(server, id).ready
+  })
+
+  after(async () => {
+    await Promise.all([client?.stop(), server?.stop()])
+  })
+
+  /** Traffic on the same connection, which fills and empties the socket many times. */
+  async function otherTraffic(): Promise<void> {
+    // small enough not to wait for the byte budget
+    const text = 'x'.repeat(60 * KIB)
+    for (let round = 0; round < 4; round++) {
+      const answers = await Promise.all(Array.from({ length: 32 }, async () => talk.call(server.peerId, text)))
+      assert.ok(answers.every((answer) => answer === text))
+    }
+  }
+
+  it('holds the sender back: neither side buffers more than a few MiB, and the transfer completes once it reads on', async () => {
+    const task = new TaskProtocol(client)
+    const reader = new TaskProtocol(server, ({ payload }) => payload)
+    await reader.ready
+    // whoever waits for the byte budget has paused its stream
+    const release = await server.budget.acquire(server.limits.maxBytesInFlight - 16 * MIB)
+    const before = bytesInUse()
+    const call = task.sendTask(server.peerId, 'a large one', PAYLOAD)
+    const [writing, reading] = await Promise.all([streamOf(client, task.id), streamOf(server, task.id)])
+    await eventually(() => reading.readStatus === 'paused' && writing.writeBufferLength > 0, 'the reader is paused, the writer waits')
+    await otherTraffic()
+    assert.ok(writing.writeBufferLength <= 64 * KIB, `${writing.writeBufferLength} bytes wait at the writer`)
+    assert.ok(reading.readBufferLength <= MIB, `${reading.readBufferLength} bytes wait at the reader`)
+    // the encoded request, and little more
+    const used = bytesInUse() - before
+    assert.ok(used < PAYLOAD.byteLength + 8 * MIB, `${used} bytes in use for one request`)
+    release()
+    const { accepted, result } = await call
+    assert.equal(accepted, true)
+    assert.ok(Buffer.from(result).equals(PAYLOAD))
+  })
+
+  it('is given up by a node that answers it, after the stall timeout, and costs the node no more than a few MiB until then', async () => {
+    const id = '/test/large-answer/1.0.0'
+    await new TextProtocol(server, id, () => 'x'.repeat(32 * MIB)).ready
+    const stream = await client.open(server, id)
+    stream.addEventListener('message', () => stream.pause(), { once: true })
+    stream.send(frameOf(Buffer.from('all of it')))
+    const answering = await streamOf(server, id)
+    const end = once(answering, 'close')
+    await otherTraffic()
+    assert.ok(answering.writeBufferLength <= 64 * KIB)
+    assert.ok(stream.readBufferLength <= MIB)
+    await end
+    assert.equal(answering.status, 'aborted')
+  })
+
+  it('can be given up by the caller while it sends: nothing was done, nothing is left', async () => {
+    const id = '/test/large-request/1.0.0'
+    const caller = new TextProtocol(client, id)
+    let asked = 0
+    await new TextProtocol(server, id, () => `${++asked}`).ready
+    const release = await server.budget.acquire(server.limits.maxBytesInFlight)
+    const text = 'x'.repeat(8 * MIB)
+    const controller = new AbortController()
+    const aborted = caller.call(server.peerId, text, { signal: controller.signal })
+    const reading = await streamOf(server, id)
+    await eventually(() => reading.readStatus === 'paused', 'the reader is paused')
+    controller.abort(new Error('enough'))
+    await assert.rejects(aborted, /enough/)
+    await assert.rejects(caller.call(server.peerId, text, { timeoutMs: 300 }), (error) => {
+      assert.ok(error instanceof ProtocolError)
+      assert.deepEqual([error.code, error.phase, error.mayHaveActed], ['TIMEOUT', 'send', false])
+      return true
+    })
+    await eventually(() => client.streams.length === 0 && server.streams.length === 0, 'the streams are gone')
+    release()
+    assert.equal(server.budget.free, server.limits.maxBytesInFlight)
+    assert.equal(asked, 0)
+  })
+
+  it('gets a frame whole that it reads in fits and starts', async () => {
+    const id = '/test/fits-and-starts/1.0.0'
+    const message = PAYLOAD.subarray(0, 16 * MIB)
+    const received = Promise.withResolvers<Uint8Array>()
+    await server.answer(id, (stream) => {
+      const timer = setInterval(() => {
+        if (stream.readStatus === 'readable') {
+          stream.pause()
+        } else if (stream.readStatus === 'paused') {
+          stream.resume()
+        }
+      }, 1)
+      const framed = new FramedStream(stream, { ...server.limits, stallTimeoutMs: 20_000 }, server.budget)
+      received.resolve(
+        framed
+          .read()
+          .then(({ bytes, release }) => {
+            release()
+            return bytes
+          })
+          .finally(async () => {
+            clearInterval(timer)
+            await stream.close()
+          }),
+      )
+    })
+    const stream = await client.open(server, id)
+    await new FramedStream(stream, client.limits, client.budget).write(message)
+    await stream.close()
+    assert.ok(Buffer.from(await received.promise).equals(message))
+  })
+})

@@ -1,0 +1,479 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Stream } from '@libp2p/interface'
+import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { FramedStream } from '../../../src/protocol/framing.ts'
+import type { ProtocolLimits } from '../../../src/protocol/limits.ts'
+import type { CallReport, RequestContext } from '../../../src/protocol/protocol-base.ts'
+import { eventually, TestHost, TextProtocol } from '../../support/protocol-host.ts'
+import { cut, frameOf, prefixOf } from '../../support/streams.ts'
+
+const KIB = 1024
+const MIB = KIB * KIB
+
+/** Two connected hosts; after each test both must be as they were before. */
+function twoHosts(limits: { client?: Partial<ProtocolLimits>; server?: Partial<ProtocolLimits> } = {}): {
+  client: TestHost
+  server: TestHost
+} {
+  const hosts = {} as { client: TestHost; server: TestHost }
+
+  before(async () => {
+    hosts.client = await TestHost.start(limits.client)
+    hosts.server = await TestHost.start(limits.server)
+    await hosts.client.connect(hosts.server)
+  })
+
+  afterEach('no stream and no reserved byte is left', async () => {
+    for (const [name, host] of Object.entries(hosts)) {
+      await eventually(() => host.streams.length === 0, `the streams of the ${name} are gone`)
+      await eventually(() => host.budget.free === host.limits.maxBytesInFlight, `the ${name} has its bytes back`)
+    }
+  })
+
+  after(async () => {
+    await Promise.all([hosts.client?.stop(), hosts.server?.stop()])
+  })
+
+  return hosts
+}
+
+let protocols = 0
+function freshId(): string {
+  return `/test/${++protocols}/1.0.0`
+}
+
+type Handle = (text: string, context: RequestContext) => string | Promise<string>
+
+/** One protocol on both hosts. */
+async function serve(
+  { client, server }: { client: TestHost; server: TestHost },
+  handle?: Handle,
+): Promise<{ id: string; caller: TextProtocol }> {
+  const id = freshId()
+  const caller = new TextProtocol(client, id)
+  const answerer = new TextProtocol(server, id, handle)
+  await Promise.all([caller.ready, answerer.ready])
+  return { id, caller }
+}
+
+/** The error that a call must end with. */
+async function failure(call: Promise<unknown>): Promise<ProtocolError> {
+  const error = await call.then(
+    () => assert.fail('it succeeded'),
+    (cause: unknown) => cause,
+  )
+  assert.ok(error instanceof ProtocolError, `a ${String(error)} and no ProtocolError`)
+  return error
+}
+
+function verdict({ code, phase, mayHaveActed }: ProtocolError): unknown {
+  return { code, phase, mayHaveActed }
+}
+
+/** A handler that runs until it is told to stop, and what it saw. */
+class Hanging {
+  readonly started = Promise.withResolvers<RequestContext>()
+  readonly #release = Promise.withResolvers<string>()
+  running = 0
+
+  readonly handle = async (_text: string, context: RequestContext): Promise<string> => {
+    this.running++
+    this.started.resolve(context)
+    const { promise, reject } = Promise.withResolvers<never>()
+    context.signal.addEventListener('abort', () => reject(context.signal.reason))
+    return Promise.race([promise, this.#release.promise])
+  }
+
+  async aborted(): Promise<void> {
+    const { signal } = await this.started.promise
+    if (!signal.aborted) {
+      await once(signal, 'abort')
+    }
+  }
+
+  release(answer: string): void {
+    this.#release.resolve(answer)
+  }
+}
+
+async function closed(stream: Stream): Promise<Error | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Error | undefined>()
+  stream.addEventListener('close', (event) => resolve(event.error))
+  return promise
+}
+
+describe('a call from node to node', () => {
+  const hosts = twoHosts()
+
+  it('brings the request there and the answer back, whatever their sizes', async () => {
+    const { caller } = await serve(hosts, (text) => `${text}.`)
+    for (const size of [0, 1, 127, 128, 65_535, 65_536, 3 * MIB]) {
+      const text = 'x'.repeat(size)
+      assert.ok((await caller.call(hosts.server.peerId, text)) === `${text}.`, `${size} bytes`)
+    }
+  })
+
+  it('reports the bytes, the times and the connection of a call', async () => {
+    const { caller } = await serve(hosts, (text) => text.slice(0, 3))
+    const reports: CallReport[] = []
+    await caller.call(hosts.server.peerId, 'abcde', { onReport: (report) => reports.push(report) })
+    assert.equal(reports.length, 1)
+    const [report] = reports
+    assert.ok(report?.reached != null)
+    assert.ok(report.reached.connection.remotePeer.equals(hosts.server.peerId))
+    assert.equal(report.bytesSent, 5)
+    assert.equal(report.bytesReceived, 3)
+    const { resolveMs, dialMs, requestMs, totalMs } = report.timings
+    assert.ok(resolveMs >= 0 && dialMs >= 0 && requestMs > 0)
+    assert.ok(Math.abs(resolveMs + dialMs + requestMs - totalMs) < 0.001)
+  })
+
+  it('tells the handler which peer asks', async () => {
+    const { caller } = await serve(hosts, (_text, { peerId }) => peerId.toString())
+    assert.equal(await caller.call(hosts.server.peerId, 'who am I?'), hosts.client.peerId.toString())
+  })
+
+  it('carries a hundred calls at once over one connection', async () => {
+    const { caller } = await serve(hosts, async (text) => turn(text))
+    const texts = Array.from({ length: 100 }, (_, index) => `call ${index}`)
+    assert.deepEqual(await Promise.all(texts.map(async (text) => caller.call(hosts.server.peerId, text))), texts)
+    assert.equal(hosts.client.libp2p.getConnections(hosts.server.peerId).length, 1)
+  })
+
+  it('ends with REMOTE_FAILED when the handler throws, never with silence', async () => {
+    const { caller } = await serve(hosts, () => {
+      throw new Error('boom')
+    })
+    const error = await failure(caller.call(hosts.server.peerId, 'x'))
+    assert.deepEqual(verdict(error), { code: 'REMOTE_FAILED', phase: 'wait', mayHaveActed: true })
+    assert.match(error.message, /may have acted/)
+  })
+
+  it('ends with REMOTE_FAILED when the request cannot be decoded', async () => {
+    const { id } = await serve(hosts)
+    const stream = await hosts.client.open(hosts.server, id)
+    const end = closed(stream)
+    stream.send(frameOf(Buffer.from([0xff, 0xfe])))
+    assert.match(String(await end), /reset/)
+  })
+
+  it('ends with TIMEOUT when the handler hangs, and tells the handler', async () => {
+    const hanging = new Hanging()
+    const { caller } = await serve(hosts, hanging.handle)
+    const error = await failure(caller.call(hosts.server.peerId, 'x', { timeoutMs: 200 }))
+    assert.deepEqual(verdict(error), { code: 'TIMEOUT', phase: 'wait', mayHaveActed: true })
+    assert.match(error.message, /200 ms.*"wait".*may have acted/)
+    await hanging.aborted()
+  })
+
+  it('ends with the reason of the caller who gives up waiting, and tells the handler', async () => {
+    const hanging = new Hanging()
+    const { caller } = await serve(hosts, hanging.handle)
+    const controller = new AbortController()
+    const call = caller.call(hosts.server.peerId, 'x', { signal: controller.signal })
+    await hanging.started.promise
+    const reason = new Error('enough')
+    controller.abort(reason)
+    await assert.rejects(call, (error) => error === reason)
+    await hanging.aborted()
+  })
+
+  it('ends with the reason of a caller who gave up before', async () => {
+    const { caller } = await serve(hosts)
+    const reason = new Error('enough')
+    await assert.rejects(caller.call(hosts.server.peerId, 'x', { signal: AbortSignal.abort(reason) }), (error) => error === reason)
+  })
+
+  it('tells the handler when the connection is lost while it works; the caller gets REMOTE_FAILED', async () => {
+    const hanging = new Hanging()
+    const { caller } = await serve(hosts, hanging.handle)
+    const call = failure(caller.call(hosts.server.peerId, 'x'))
+    await hanging.started.promise
+    for (const connection of hosts.client.libp2p.getConnections(hosts.server.peerId)) {
+      connection.abort(new Error('pulled the plug'))
+    }
+    assert.deepEqual(verdict(await call), { code: 'REMOTE_FAILED', phase: 'wait', mayHaveActed: true })
+    await hanging.aborted()
+    await hosts.client.connect(hosts.server)
+  })
+
+  it('tells the handler when its protocol stops; the caller gets REMOTE_FAILED', async () => {
+    const hanging = new Hanging()
+    const id = freshId()
+    const caller = new TextProtocol(hosts.client, id)
+    const answerer = new TextProtocol(hosts.server, id, hanging.handle)
+    await answerer.ready
+    const call = failure(caller.call(hosts.server.peerId, 'x'))
+    await hanging.started.promise
+    answerer.onStopped()
+    assert.equal((await call).code, 'REMOTE_FAILED')
+    await hanging.aborted()
+  })
+
+  it('ends with PROTOCOL_UNSUPPORTED when the peer does not speak the protocol', async () => {
+    const caller = new TextProtocol(hosts.client, freshId())
+    const error = await failure(caller.call(hosts.server.peerId, 'x'))
+    assert.deepEqual(verdict(error), { code: 'PROTOCOL_UNSUPPORTED', phase: 'negotiate', mayHaveActed: false })
+    assert.ok(error.message.includes(hosts.server.peerId.toString()) && error.message.includes(caller.id))
+  })
+
+  it('says that nothing was done when the connection breaks before the call is on its way', async () => {
+    const { caller } = await serve(hosts)
+    const connection = await hosts.client.connect(hosts.server)
+    connection.abort(new Error('pulled the plug'))
+    const reached = { connection, source: 'given', attempts: [] }
+    const reach = hosts.client.reach
+    hosts.client.reach = async (_to, use) => use(reached)
+    try {
+      const error = await failure(caller.call(hosts.server.peerId, 'x'))
+      assert.deepEqual(verdict(error), { code: 'REMOTE_FAILED', phase: 'negotiate', mayHaveActed: false })
+    } finally {
+      hosts.client.reach = reach
+      await hosts.client.connect(hosts.server)
+    }
+  })
+})
+
+describe('a call to a peer that answers badly', () => {
+  const hosts = twoHosts()
+
+  /** A caller, and a peer that does this with the stream once the request is there. */
+  async function answeredBy(misbehave: (stream: Stream) => void | Promise<void>): Promise<TextProtocol> {
+    const caller = new TextProtocol(hosts.client, freshId())
+    await hosts.server.answer(caller.id, async (stream) => {
+      await new FramedStream(stream, hosts.server.limits, hosts.server.budget).read()
+      await misbehave(stream)
+    })
+    return caller
+  }
+
+  const MISBEHAVIOURS: Record<string, { act: (stream: Stream) => void | Promise<void>; phase: 'wait' | 'receive'; text: RegExp }> = {
+    'closes without an answer, as the Python reference does when its handler fails': {
+      act: async (stream) => stream.close(),
+      phase: 'wait',
+      text: /closed the stream without sending anything/,
+    },
+    'resets the stream': { act: (stream) => stream.abort(new Error('no')), phase: 'wait', text: /broke without sending anything/ },
+    'closes inside the length prefix': {
+      act: async (stream) => {
+        stream.send(Buffer.from([0x80]))
+        await stream.close()
+      },
+      phase: 'receive',
+      text: /inside a length prefix/,
+    },
+    'closes inside the answer': {
+      act: async (stream) => {
+        stream.send(frameOf(Buffer.from('half')).subarray(0, 3))
+        await stream.close()
+      },
+      phase: 'receive',
+      text: /after 2 of 4 bytes/,
+    },
+    'sends what cannot be decoded': {
+      act: async (stream) => {
+        stream.send(frameOf(Buffer.from([0xff])))
+        await stream.close()
+      },
+      phase: 'receive',
+      text: /cannot be decoded/,
+    },
+    'sends a length prefix without end': {
+      act: async (stream) => {
+        stream.send(Buffer.alloc(20, 0xff))
+        await stream.close()
+      },
+      phase: 'receive',
+      text: /length prefix of more than 10 bytes/,
+    },
+  }
+
+  for (const [what, { act, phase, text }] of Object.entries(MISBEHAVIOURS)) {
+    it(`ends with REMOTE_FAILED when it ${what}`, async () => {
+      const caller = await answeredBy(act)
+      const error = await failure(caller.call(hosts.server.peerId, 'x'))
+      assert.deepEqual(verdict(error), { code: 'REMOTE_FAILED', phase, mayHaveActed: true })
+      assert.match(error.message, text)
+    })
+  }
+
+  it('gives the answer of a peer that resets the stream right behind it', async () => {
+    const caller = await answeredBy((stream) => {
+      stream.send(frameOf(Buffer.from('the answer')))
+      stream.abort(new Error('never mind'))
+    })
+    assert.equal(await caller.call(hosts.server.peerId, 'x'), 'the answer')
+  })
+
+  it('gives the answer of a peer that sends more than was asked for', async () => {
+    const caller = await answeredBy(async (stream) => {
+      stream.send(Buffer.concat([frameOf(Buffer.from('the answer')), frameOf(Buffer.alloc(MIB))]))
+      await stream.close()
+    })
+    assert.equal(await caller.call(hosts.server.peerId, 'x'), 'the answer')
+  })
+
+  it('gives up at once when the caller aborts in the middle of an answer', async () => {
+    const caller = await answeredBy((stream) => {
+      stream.send(frameOf(Buffer.from('half')).subarray(0, 3))
+    })
+    const controller = new AbortController()
+    const call = caller.call(hosts.server.peerId, 'x', { signal: controller.signal })
+    await eventually(() => hosts.client.streams.length === 1 && hosts.server.streams.length === 1, 'the stream is there')
+    controller.abort(new Error('enough'))
+    await assert.rejects(call, /enough/)
+  })
+})
+
+describe('a call that is larger than somebody allows', () => {
+  const hosts = twoHosts({ client: { maxFrameBytes: 64 * KIB, maxStreamsPerConnection: 2 }, server: { maxFrameBytes: 32 * KIB } })
+
+  it('ends with LIMIT_EXCEEDED before anything is sent when the request is too large for the caller itself', async () => {
+    let asked = 0
+    const { caller } = await serve(hosts, () => `${++asked}`)
+    const error = await failure(caller.call(hosts.server.peerId, 'x'.repeat(64 * KIB + 1)))
+    assert.deepEqual(verdict(error), { code: 'LIMIT_EXCEEDED', phase: 'send', mayHaveActed: false })
+    assert.match(error.message, /65537 bytes.*limit of 65536 bytes/)
+    assert.match(error.hint ?? '', /--max-frame-bytes/)
+    assert.equal(await caller.call(hosts.server.peerId, 'x'), '1')
+  })
+
+  it('ends with REMOTE_FAILED when the request is too large for the peer, whose handler is not asked', async () => {
+    let asked = 0
+    const { caller } = await serve(hosts, () => `${++asked}`)
+    assert.equal((await failure(caller.call(hosts.server.peerId, 'x'.repeat(32 * KIB + 1)))).code, 'REMOTE_FAILED')
+    assert.equal(await caller.call(hosts.server.peerId, 'x'.repeat(32 * KIB)), '1')
+  })
+
+  it('ends with REMOTE_FAILED when the peer may not send its own answer', async () => {
+    const { caller } = await serve(hosts, () => 'x'.repeat(32 * KIB + 1))
+    assert.deepEqual(verdict(await failure(caller.call(hosts.server.peerId, 'x'))), {
+      code: 'REMOTE_FAILED',
+      phase: 'wait',
+      mayHaveActed: true,
+    })
+  })
+
+  it('ends with LIMIT_EXCEEDED as soon as an answer is announced that is too large', async () => {
+    const caller = new TextProtocol(hosts.client, freshId())
+    await hosts.server.answer(caller.id, (stream) => {
+      stream.send(prefixOf(64 * KIB + 1))
+    })
+    const error = await failure(caller.call(hosts.server.peerId, 'x'))
+    assert.deepEqual(verdict(error), { code: 'LIMIT_EXCEEDED', phase: 'receive', mayHaveActed: true })
+    assert.match(error.message, /65537 bytes.*limit of 65536 bytes/)
+  })
+
+  it('ends with LIMIT_EXCEEDED when there are too many calls to one peer already', async () => {
+    const hanging = new Hanging()
+    const { caller } = await serve(hosts, hanging.handle)
+    const calls = [caller.call(hosts.server.peerId, 'a'), caller.call(hosts.server.peerId, 'b')]
+    await eventually(() => hanging.running === 2, 'two calls are being handled')
+    const error = await failure(caller.call(hosts.server.peerId, 'c'))
+    assert.deepEqual(verdict(error), { code: 'LIMIT_EXCEEDED', phase: 'negotiate', mayHaveActed: false })
+    assert.match(error.message, /more than 2 calls at a time/)
+    hanging.release('done')
+    assert.deepEqual(await Promise.all(calls), ['done', 'done'])
+  })
+})
+
+describe('a node that is called', () => {
+  const limits = { stallTimeoutMs: 250, maxConcurrentRequests: 4, maxFrameBytes: 2 * MIB, maxBytesInFlight: 8 * MIB }
+  const hosts = twoHosts({ server: limits })
+
+  it('answers a caller that keeps its side open until it has read the answer, however its request is cut', async () => {
+    const { id } = await serve(hosts, (text) => text.toUpperCase())
+    for (const size of [1, 3, 100]) {
+      const stream = await hosts.client.open(hosts.server, id)
+      const framed = new FramedStream(stream, hosts.client.limits, hosts.client.budget)
+      for (const piece of cut(frameOf(Buffer.from('slowly')), () => size)) {
+        stream.send(piece)
+        await turn()
+      }
+      assert.equal(Buffer.from((await framed.read()).bytes).toString(), 'SLOWLY')
+      await stream.close()
+    }
+  })
+
+  it('answers a caller that closes its side as soon as it has asked', async () => {
+    const { id } = await serve(hosts, (text) => text.toUpperCase())
+    const stream = await hosts.client.open(hosts.server, id)
+    const framed = new FramedStream(stream, hosts.client.limits, hosts.client.budget)
+    stream.send(frameOf(Buffer.from('briefly')))
+    await stream.close()
+    assert.equal(Buffer.from((await framed.read()).bytes).toString(), 'BRIEFLY')
+  })
+
+  it('resets the stream of a caller that has its answer and never closes', async () => {
+    const { id } = await serve(hosts)
+    const stream = await hosts.client.open(hosts.server, id)
+    const end = closed(stream)
+    stream.send(frameOf(Buffer.from('x')))
+    assert.match(String(await end), /reset/)
+  })
+
+  it('gives up on peers that stop before, in and after a length prefix, and serves others meanwhile', async () => {
+    const { id, caller } = await serve(hosts)
+    const beginnings = [Buffer.alloc(0), Buffer.from([0xff]), prefixOf(2 * MIB)]
+    const ends = beginnings.map(async (bytes) => {
+      const stream = await hosts.client.open(hosts.server, id)
+      const end = closed(stream)
+      stream.send(bytes)
+      return end
+    })
+    let left = ends.length
+    const all = Promise.all(ends.map(async (end) => end.finally(() => left--)))
+    await eventually(() => hosts.server.streams.length === beginnings.length, 'the streams are there')
+    assert.equal(await caller.call(hosts.server.peerId, 'meanwhile'), 'meanwhile')
+    for (const error of await all) {
+      assert.match(String(error), /reset/)
+    }
+  })
+
+  it('serves small requests while large ones, that never come, have taken all bytes in flight', async () => {
+    const { id, caller } = await serve(hosts)
+    const other = await serve(hosts)
+    const release = await hosts.server.budget.acquire(limits.maxBytesInFlight - 2 * MIB)
+    const stuck = await hosts.client.open(hosts.server, id)
+    const end = closed(stuck)
+    stuck.send(prefixOf(2 * MIB))
+    await eventually(() => hosts.server.budget.free === 0, 'the large frame is announced')
+    assert.equal(await caller.call(hosts.server.peerId, 'x'.repeat(60 * KIB)), 'x'.repeat(60 * KIB))
+    assert.equal(await other.caller.call(hosts.server.peerId, 'x'), 'x')
+    await end
+    release()
+  })
+
+  it('refuses the requests that are more than it handles at a time, and answers the others', async () => {
+    const hanging = new Hanging()
+    const { caller } = await serve(hosts, hanging.handle)
+    const calls = ['a', 'b', 'c', 'd'].map(async (text) => caller.call(hosts.server.peerId, text))
+    await eventually(() => hanging.running === 4, 'four calls are being handled')
+    assert.equal((await failure(caller.call(hosts.server.peerId, 'e'))).code, 'REMOTE_FAILED')
+    assert.equal(hanging.running, 4)
+    hanging.release('done')
+    assert.deepEqual(await Promise.all(calls), ['done', 'done', 'done', 'done'])
+    assert.equal(await caller.call(hosts.server.peerId, 'f'), 'done')
+  })
+
+  it('is as able as before after hundreds of requests that failed in every way', async () => {
+    const { id, caller } = await serve(hosts, (text) => {
+      if (text.startsWith('throw')) {
+        throw new Error('boom')
+      }
+      return text
+    })
+    for (let round = 0; round < 50; round++) {
+      const reset = await hosts.client.open(hosts.server, id)
+      reset.send(prefixOf(MIB))
+      reset.abort(new Error('never mind'))
+      const empty = await hosts.client.open(hosts.server, id)
+      await empty.close()
+      await failure(caller.call(hosts.server.peerId, 'throw'))
+      await failure(caller.call(hosts.server.peerId, 'x'.repeat(2 * MIB + 1)))
+      assert.equal(await caller.call(hosts.server.peerId, `round ${round}`), `round ${round}`)
+    }
+  })
+})

@@ -1,0 +1,142 @@
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
+import { isPeerId } from '@libp2p/interface'
+import { createLibp2p } from '../../src/node/create-libp2p.ts'
+import { createLogger } from '../../src/primitives/log.ts'
+import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
+import {
+  type CallOptions,
+  type Destination,
+  ProtocolBase,
+  type ProtocolHandler,
+  type ProtocolHost,
+  type Reached,
+  type RequestContext,
+} from '../../src/protocol/protocol-base.ts'
+
+/** Streams that libp2p opens for itself. */
+const OWN_PROTOCOLS = /^\/(ipfs|meshsub|floodsub|subnet\/\d+\/kad)\//
+
+/** A node's libp2p stack on loopback with nothing around it but protocols: no home, no resolver, limits as the test likes. */
+export class TestHost implements ProtocolHost {
+  readonly libp2p: Libp2p
+  readonly limits: ProtocolLimits
+  readonly budget: ByteBudget
+  readonly log = createLogger('silent', () => undefined)
+  readonly #protocols = new Map<string, ProtocolHandler>()
+
+  constructor(libp2p: Libp2p, limits: ProtocolLimits) {
+    this.libp2p = libp2p
+    this.limits = limits
+    this.budget = new ByteBudget(limits.maxBytesInFlight)
+  }
+
+  static async start(limits: Partial<ProtocolLimits> = {}): Promise<TestHost> {
+    const libp2p = await createLibp2p({
+      privateKey: await generateKeyPair('Ed25519'),
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      announce: [],
+      subnetId: 1,
+      kadProtocol: undefined,
+      gossipIpColocationWeight: 0,
+      agent: 'test',
+    })
+    await libp2p.start()
+    return new TestHost(libp2p, { ...DEFAULT_LIMITS, ...limits })
+  }
+
+  get peerId(): PeerId {
+    return this.libp2p.peerId
+  }
+
+  /** Streams of protocols, negotiated or not; those that libp2p opens for itself left out. */
+  get streams(): Stream[] {
+    return this.libp2p
+      .getConnections()
+      .flatMap(({ streams }) => streams)
+      .filter(({ protocol }) => !OWN_PROTOCOLS.test(protocol))
+  }
+
+  async stop(): Promise<void> {
+    for (const protocol of this.#protocols.values()) {
+      protocol.onStopped()
+    }
+    await this.libp2p.stop()
+  }
+
+  async connect(to: TestHost): Promise<Connection> {
+    return this.libp2p.dial(to.libp2p.getMultiaddrs())
+  }
+
+  /** Opens a stream to misbehave on. */
+  async open(to: TestHost, protocolId: string): Promise<Stream> {
+    return (await this.connect(to)).newStream(protocolId)
+  }
+
+  /** Answers a protocol with a stream in hand, to misbehave with. */
+  async answer(protocolId: string, handler: (stream: Stream) => void | Promise<void>): Promise<void> {
+    await this.libp2p.handle(protocolId, handler)
+  }
+
+  addProtocol(protocol: ProtocolHandler): void {
+    this.#protocols.set(protocol.id, protocol)
+    const streams = this.limits.maxStreamsPerConnection
+    void this.libp2p
+      .handle(protocol.id, (stream, connection) => protocol.onStream(stream, connection), {
+        maxInboundStreams: streams,
+        maxOutboundStreams: streams,
+      })
+      .then(() => protocol.onStarted())
+  }
+
+  async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>): Promise<T> {
+    const connection = await this.libp2p.dial(isPeerId(to) ? to : [to].flat())
+    return use({ connection, source: 'given', attempts: [] })
+  }
+}
+
+/** A protocol of bare texts that does with a request whatever the test says. */
+export class TextProtocol extends ProtocolBase<string, string> {
+  readonly #handle: (text: string, context: RequestContext) => string | Promise<string>
+
+  constructor(
+    host: ProtocolHost,
+    id: string,
+    handle: (text: string, context: RequestContext) => string | Promise<string> = (text) => text,
+  ) {
+    super(host, id)
+    this.#handle = handle
+  }
+
+  async call(to: Destination, text: string, options?: CallOptions): Promise<string> {
+    return this.callRemote(to, text, options)
+  }
+
+  protected override encodeRequest = encode
+  protected override decodeRequest = decode
+  protected override encodeResponse = encode
+  protected override decodeResponse = decode
+
+  protected override async handleRequest(context: RequestContext, text: string): Promise<string> {
+    return this.#handle(text, context)
+  }
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
+
+/** @throws TypeError for what is not UTF-8 */
+function decode(bytes: Uint8Array): string {
+  return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+}
+
+/** Waits until something holds; for what no event tells. */
+export async function eventually(holds: () => boolean, what: string, withinMs = 10_000): Promise<void> {
+  for (const giveUpAtMs = Date.now() + withinMs; !holds(); ) {
+    if (Date.now() > giveUpAtMs) {
+      throw new Error(`not within ${withinMs} ms: ${what}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import type { PeerId } from '@libp2p/interface'
+import { peerIdOf } from '../../src/primitives/address.ts'
+import { type Candidate, TIER_NAMES, type Tier } from '../../src/resolve/tier.ts'
+import { addresses, newPeer, type TestPeer } from './keys.ts'
+
+/** How a tier's source can be. */
+export interface TierSetup {
+  /** A tier whose source knows this and nothing else. */
+  knowing(known: Candidate, of: PeerId): Tier
+  /** A tier whose source fails with this. */
+  failing(error: Error): Tier
+  /** A tier whose source never answers and looks at no signal; absent where the source answers at once by its nature. */
+  silent?(): Tier
+}
+
+/** What every tier must do: `describeTier('the chain tier', { knowing, failing, silent })`. */
+export function describeTier(name: string, setup: TierSetup): void {
+  describe(`${name}, as every tier`, () => {
+    let peer: TestPeer
+    let other: TestPeer
+    let known: Candidate
+    let tier: Tier
+
+    beforeEach(async () => {
+      peer = await newPeer()
+      other = await newPeer()
+      known = { multiaddrs: addresses(peer, 2), source: 'gossip', verified: true, seq: 7n, ageMs: 10, detail: 'a test' }
+      tier = setup.knowing(known, peer.peerId)
+    })
+
+    /** All answers; a tier that does not end runs into the test's own time limit. */
+    async function all(of: Tier, peerId: PeerId, signal = new AbortController().signal): Promise<Candidate[]> {
+      return Array.fromAsync(of.find(peerId, { signal }))
+    }
+
+    it('has a name of the contract, and a budget', () => {
+      assert.ok(TIER_NAMES.includes(tier.name))
+      assert.ok(tier.budgetMs > 0 && tier.budgetMs <= 60_000)
+    })
+
+    it('gives what its source knows of the peer that is asked for, then ends', async () => {
+      const answers = await all(tier, peer.peerId)
+      assert.equal(answers.length, 1)
+      assert.deepEqual(answers[0]?.multiaddrs.map(String), known.multiaddrs.map(String))
+      assert.ok(answers[0]?.multiaddrs.every((address) => peerIdOf(address)?.equals(peer.peerId)))
+      assert.ok(answers[0].detail.length > 0)
+    })
+
+    it('ends without an answer for a peer that its source does not know', async () => {
+      assert.deepEqual(await all(tier, other.peerId), [])
+    })
+
+    it('answers again when it is asked again, and when it is asked by many at once', async () => {
+      const asked = await Promise.all(
+        Array.from({ length: 20 }, async (_, index) => all(tier, index % 2 === 0 ? peer.peerId : other.peerId)),
+      )
+      assert.deepEqual(
+        asked.map(({ length }) => length),
+        Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? 1 : 0)),
+      )
+      assert.equal((await all(tier, peer.peerId)).length, 1)
+    })
+
+    it('ends when nobody wants more of it', async () => {
+      for await (const answer of tier.find(peer.peerId, { signal: new AbortController().signal })) {
+        assert.ok(answer.multiaddrs.length > 0)
+        break
+      }
+    })
+
+    it('fails with the reason when its source fails', async () => {
+      await assert.rejects(all(setup.failing(new Error('the source is broken')), peer.peerId), /the source is broken/)
+    })
+
+    it('ends when its time is up, though its source says nothing', async () => {
+      const time = new AbortController()
+      const asked = setup.silent == null ? tier : setup.silent()
+      const ended = all(asked, peer.peerId, time.signal).catch((error) => assert.equal(error, time.signal.reason))
+      setImmediate(() => time.abort(new Error('time is up')))
+      await ended
+      await all(asked, peer.peerId, time.signal).catch((error) => assert.equal(error, time.signal.reason))
+    })
+  })
+}
