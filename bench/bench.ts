@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { createHistogram } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
@@ -9,7 +8,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
 import { type CreateNodeOptions, createNode, type SubnetNode, type TierName } from '../src/index.ts'
 import { interruptible } from './support/interruptible.ts'
-import { timeEach, timeRequests } from './support/measure.ts'
+import { type Latencies, timeEach, timeInTurn, timeRequests } from './support/measure.ts'
 import { PlainClient } from './support/plain-tcp.ts'
 import { describeMachine, type Report, type TransferFigures, tableOf } from './support/report.ts'
 import { type BenchServer, SINK_TASK_ID } from './support/server-contract.ts'
@@ -68,26 +67,13 @@ class Bench {
     const requests: Report['requests'] = []
     for (const concurrency of [1, 16]) {
       progress(`requests, ${concurrency} at a time`)
-      const subnet = await timeRequests(concurrency, task('echo', small))
-      const tcp = await timeRequests(concurrency, async () => plain.request(small))
-      requests.push({ concurrency, payloadBytes: REQUEST_BYTES, subnet, tcp })
+      const figures = await timeRequests(concurrency, { subnet: task('echo', small), tcp: async () => plain.request(small) })
+      requests.push({ concurrency, payloadBytes: REQUEST_BYTES, ...figures })
     }
     progress('transfers')
     const transfers: Report['transfers'] = [
-      {
-        name: 'one way',
-        payloadBytes: TRANSFER_BYTES,
-        runs: TRANSFER_RUNS,
-        subnet: await timeTransfers(task(SINK_TASK_ID, large)),
-        tcp: await timeTransfers(async () => plainSink.request(large)),
-      },
-      {
-        name: 'echo',
-        payloadBytes: TRANSFER_BYTES,
-        runs: TRANSFER_RUNS,
-        subnet: await timeTransfers(task('echo', large)),
-        tcp: await timeTransfers(async () => plain.request(large)),
-      },
+      await timeTransfers('one way', { subnet: task(SINK_TASK_ID, large), tcp: async () => plainSink.request(large) }),
+      await timeTransfers('echo', { subnet: task('echo', large), tcp: async () => plain.request(large) }),
     ]
     await node.stop()
     return { requests, transfers }
@@ -147,7 +133,12 @@ class Bench {
       'subnet --help': async () => this.#workspace.run(['--help']),
       'subnet send-task': async () => this.#workspace.run(sender),
     }
-    const coldStart = await timeColdStarts(starts)
+    // once to fill the compile cache
+    await timeInTurn(1, starts)
+    const started = await timeInTurn(COLD_STARTS, starts)
+    const coldStart = Object.entries(started).map(([command, { runs, p50Ms }]) => {
+      return { command, runs, medianMs: p50Ms, ratioToNode: p50Ms / started['node -e 0'].p50Ms }
+    })
     await idle.stop()
     return { coldStart, memory: { idleNodeBytes, bareNodeBytes: Number(bare.stdout) } }
   }
@@ -169,25 +160,13 @@ async function resolveBy(tier: TierName, node: SubnetNode, peerId: PeerId): Prom
   }
 }
 
-async function timeTransfers(send: () => Promise<unknown>): Promise<TransferFigures> {
-  const { p50Ms } = await timeEach(Array.from({ length: TRANSFER_RUNS }), send)
-  return { medianMs: p50Ms, mbPerSecond: TRANSFER_BYTES / 1e6 / (p50Ms / 1_000) }
+async function timeTransfers(name: string, kinds: Record<'subnet' | 'tcp', () => Promise<unknown>>): Promise<Report['transfers'][number]> {
+  const { subnet, tcp } = await timeInTurn(TRANSFER_RUNS, kinds)
+  return { name, payloadBytes: TRANSFER_BYTES, runs: TRANSFER_RUNS, subnet: toTransfer(subnet), tcp: toTransfer(tcp) }
 }
 
-/** Each command in turn, round after round, so that a slow moment of the machine meets all; the first round is not counted. */
-async function timeColdStarts(starts: Record<string, () => Promise<{ ms: number }>>): Promise<Report['coldStart']> {
-  const commands = Object.entries(starts).map(([command, start]) => ({ command, start, histogram: createHistogram() }))
-  for (let round = 0; round <= COLD_STARTS; round++) {
-    for (const { start, histogram } of commands) {
-      const { ms } = await start()
-      if (round > 0) {
-        histogram.record(Math.round(ms * 1_000))
-      }
-    }
-  }
-  const medians = commands.map(({ command, histogram }) => ({ command, runs: histogram.count, medianMs: histogram.percentile(50) / 1_000 }))
-  const nodeMs = medians[0]?.medianMs ?? Number.NaN
-  return medians.map((median) => ({ ...median, ratioToNode: median.medianMs / nodeMs }))
+function toTransfer({ p50Ms }: Latencies): TransferFigures {
+  return { medianMs: p50Ms, mbPerSecond: TRANSFER_BYTES / 1e6 / (p50Ms / 1_000) }
 }
 
 async function residentBytes(pid: number): Promise<number | undefined> {

@@ -18,7 +18,7 @@ describe('a handler that is a program', function () {
 
   before(async () => {
     home = await cli.home()
-    shell = await cli.start(await cli.home(), ['--handler', 'exec:/bin/sh', '--task-timeout', '4s', '--max-frame-bytes', '100000'])
+    shell = await cli.start(await cli.home(), ['--handler', 'exec:/bin/sh', '--max-frame-bytes', '100000'])
   })
 
   after(async () => cli.clean())
@@ -59,10 +59,12 @@ describe('a handler that is a program', function () {
 
   it('that never ends is killed after --task-timeout', async () => {
     const mark = endless()
-    const outcome = await cli.run(home, ['send-task', shell.address, '--text', `sleep ${mark}`])
+    const node = await cli.start(await cli.home(), ['--handler', `exec:sleep ${mark}`, '--task-timeout', '500ms'])
+    const outcome = await cli.run(home, ['send-task', node.address, '--text', ''])
     assert.equal(outcome.code, 7)
-    assert.equal(outcome.stderr, 'error: the peer rejected the task: the handler ran longer than 4000 ms\n')
+    assert.equal(outcome.stderr, 'error: the peer rejected the task: the handler ran longer than 500 ms\n')
     await gone(mark)
+    await node.stop()
   })
 
   it('takes with it what it left behind', async () => {
@@ -81,10 +83,11 @@ describe('a handler that is a program', function () {
   })
 
   it('that prints too much is killed, with the limit in the error', async () => {
-    const outcome = await cli.run(home, ['send-task', shell.address, '--text', 'yes'])
+    const mark = endless()
+    const outcome = await cli.run(home, ['send-task', shell.address, '--text', `yes ${mark}`])
     assert.equal(outcome.code, 7)
     assert.match(outcome.stderr, /: the handler printed more than 100000 bytes, this node's limit for a result\n$/)
-    await gone(' yes')
+    await gone(mark)
   })
 
   it('that is not installed rejects in clear words', async () => {

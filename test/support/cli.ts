@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -112,14 +112,14 @@ export class Running {
   readonly child: ChildProcess
   readonly ended: Promise<Outcome>
   readonly events: CliEvent[] = []
+  readonly #stdout: Buffer[] = []
   readonly #stderr: Buffer[] = []
   readonly #news = new EventTarget()
   #over = false
 
   constructor(child: ChildProcess, stdin: RunOptions['stdin']) {
     this.child = child
-    const stdout: Buffer[] = []
-    child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk))
+    child.stdout?.on('data', (chunk: Buffer) => this.#stdout.push(chunk))
     child.stderr?.on('data', (chunk: Buffer) => this.#stderr.push(chunk))
     if (child.spawnargs.includes('start')) {
       this.#readEvents()
@@ -133,7 +133,7 @@ export class Running {
       clearTimeout(hangs)
       this.#over = true
       this.#news.dispatchEvent(new Event('news'))
-      const bytes = Buffer.concat(stdout)
+      const bytes = Buffer.concat(this.#stdout)
       return { code, signal, bytes, stdout: bytes.toString(), stderr: this.stderr }
     })
   }
@@ -156,12 +156,18 @@ export class Running {
     }
   }
 
-  /** Waits until a line of stderr has this in it. */
-  async says(text: string): Promise<void> {
-    while (!this.stderr.includes(text)) {
-      assert.ok(!this.#over, `the process ended without saying ${text}: ${this.stderr}`)
-      await Promise.race([once(this.child.stderr as Readable, 'data'), this.ended])
+  /** Waits until stdout matches. */
+  async prints(text: RegExp): Promise<void> {
+    while (!text.test(Buffer.concat(this.#stdout).toString())) {
+      assert.ok(!this.#over, `the process ended without printing ${text}: ${this.stderr}`)
+      await Promise.race([once(this.child.stdout as Readable, 'data'), this.ended])
     }
+  }
+
+  /** Waits until it has begun to read its stdin, of which there must be more than a pipe holds. */
+  async reads(): Promise<void> {
+    await Promise.race([once(this.child.stdin as Writable, 'drain'), this.ended])
+    assert.ok(!this.#over, `the process ended without reading: ${this.stderr}`)
   }
 
   /** Sends the signal; gives how the process ended, and after how long. */

@@ -31,7 +31,7 @@ export function describeTier(name: string, setup: TierSetup): void {
 
     /** All answers; a tier that does not end runs into the test's own time limit. */
     async function all(of: Tier, peerId: PeerId, signal = new AbortController().signal): Promise<Candidate[]> {
-      return Array.fromAsync(of.find(peerId, { signal }))
+      return allOf(of.find(peerId, { signal }))
     }
 
     it('has a name of the contract, and a budget', () => {
@@ -82,4 +82,12 @@ export function describeTier(name: string, setup: TierSetup): void {
       await all(asked, peer.peerId, time.signal).catch((error) => assert.equal(error, time.signal.reason))
     })
   })
+}
+
+export async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) {
+    all.push(item)
+  }
+  return all
 }

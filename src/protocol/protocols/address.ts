@@ -63,13 +63,17 @@ interface Query {
 /** `/subnet/address/1.0.0`: "where is this peer?", answered with its signed record, or asked on. */
 export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema, typeof AddressAnswerSchema> {
   readonly #directory: AddressDirectory
-  readonly #rates = new TokenBuckets({ maxKeys: MAX_REMEMBERED })
-  readonly #seen = new LRUCache<string, true>({ max: MAX_REMEMBERED, ttl: SEEN_TTL_MS })
-  readonly #misses = new LRUCache<string, true>({ max: MAX_REMEMBERED, ttl: MISS_TTL_MS })
+  readonly #rates: TokenBuckets
+  readonly #seen: LRUCache<string, true>
+  readonly #misses: LRUCache<string, true>
 
-  constructor(host: ProtocolHost, directory: AddressDirectory) {
+  constructor(host: ProtocolHost, directory: AddressDirectory, options: { now?: () => number } = {}) {
     super(host, { id: '/subnet/address/1.0.0', request: AddressQuerySchema, response: AddressAnswerSchema })
     this.#directory = directory
+    const now = options.now ?? Date.now
+    this.#rates = new TokenBuckets({ maxKeys: MAX_REMEMBERED, now })
+    this.#seen = new LRUCache({ max: MAX_REMEMBERED, ttl: SEEN_TTL_MS, perf: { now } })
+    this.#misses = new LRUCache({ max: MAX_REMEMBERED, ttl: MISS_TTL_MS, perf: { now } })
   }
 
   /** A query and its answer hold one peer record. */

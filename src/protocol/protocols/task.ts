@@ -23,6 +23,8 @@ export interface TaskEvent {
 
 const MAX_TASK_ID_BYTES = 256
 const MAX_ERROR_CHARACTERS = 4_096
+/** Of one UTF-16 code unit. */
+const MAX_UTF8_BYTES = 3
 /** Room for the other fields of an answer beside the result. */
 const RESPONSE_OVERHEAD_BYTES = 64
 
@@ -67,6 +69,10 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
     return response
   }
 
+  get #maxErrorCharacters(): number {
+    return Math.min(MAX_ERROR_CHARACTERS, Math.floor((this.maxFrameBytes - RESPONSE_OVERHEAD_BYTES) / MAX_UTF8_BYTES))
+  }
+
   async #answer(context: RequestContext, request: TaskRequest): Promise<{ accepted: boolean; result?: Uint8Array; error?: string }> {
     try {
       checkTaskId(request.taskId)
@@ -82,7 +88,7 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
       }
       return { accepted: true, result }
     } catch (error) {
-      return { accepted: false, error: (describeError(error) || 'the task handler failed').slice(0, MAX_ERROR_CHARACTERS) }
+      return { accepted: false, error: (describeError(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters) }
     }
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { Stream } from '@libp2p/interface'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
@@ -17,6 +18,10 @@ async function streamOf(host: TestHost, protocolId: string): Promise<Stream> {
   const find = (): Stream | undefined => host.streams.find(({ protocol }) => protocol === protocolId)
   await eventually(() => find() != null, `a stream of ${protocolId}`)
   return find() as Stream
+}
+
+function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest()
 }
 
 describe('a peer that reads slowly', function () {
@@ -42,7 +47,7 @@ describe('a peer that reads slowly', function () {
   async function otherTraffic(): Promise<void> {
     // small enough not to wait for the byte budget
     const text = 'x'.repeat(60 * KIB)
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < 2; round++) {
       const answers = await Promise.all(Array.from({ length: 32 }, async () => talk.call(server.peerId, text)))
       assert.ok(answers.every((answer) => answer === text))
     }
@@ -50,7 +55,7 @@ describe('a peer that reads slowly', function () {
 
   it('holds the sender back: neither side buffers more than a few MiB, and the transfer completes once it reads on', async () => {
     const task = new TaskProtocol(client)
-    const reader = new TaskProtocol(server, ({ payload }) => payload)
+    const reader = new TaskProtocol(server, ({ payload }) => sha256(payload))
     await reader.ready
     // whoever waits for the byte budget has paused its stream
     const release = await server.budget.acquire(server.limits.maxBytesInFlight - 16 * MIB)
@@ -67,7 +72,7 @@ describe('a peer that reads slowly', function () {
     release()
     const { accepted, result } = await call
     assert.equal(accepted, true)
-    assert.ok(Buffer.from(result).equals(PAYLOAD))
+    assert.deepEqual(Buffer.from(result), sha256(PAYLOAD))
   })
 
   it('is given up by a node that answers it, after the stall timeout, and costs the node no more than a few MiB until then', async () => {

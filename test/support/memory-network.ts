@@ -1,0 +1,78 @@
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Connection, PeerId, PrivateKey, Stream } from '@libp2p/interface'
+import { isPeerId, UnsupportedProtocolError } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { streamPair } from '@libp2p/utils'
+import { multiaddr } from '@multiformats/multiaddr'
+import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
+import { createLogger } from '../../src/primitives/log.ts'
+import { ProtocolError } from '../../src/protocol/errors.ts'
+import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
+import type { Destination, ProtocolHandler, ProtocolHost, Reached } from '../../src/protocol/protocol-base.ts'
+
+/** A node that exists only in memory: it reaches those it was linked to, over streams without a network. */
+export class MemoryHost implements ProtocolHost {
+  readonly peerId: PeerId
+  readonly privateKey: PrivateKey
+  readonly limits: ProtocolLimits
+  readonly budget: ByteBudget
+  readonly log = createLogger('silent', () => undefined)
+  readonly #protocols = new Map<string, ProtocolHandler>()
+  readonly #links = new Map<string, MemoryHost>()
+
+  constructor(privateKey: PrivateKey, limits: ProtocolLimits) {
+    this.privateKey = privateKey
+    this.peerId = peerIdFromPrivateKey(privateKey)
+    this.limits = limits
+    this.budget = new ByteBudget(limits.maxBytesInFlight)
+  }
+
+  static async create(limits: Partial<ProtocolLimits> = {}): Promise<MemoryHost> {
+    return new MemoryHost(await generateKeyPair('Ed25519'), { ...DEFAULT_LIMITS, ...limits })
+  }
+
+  /** Those it is connected to, in the order in which it was. */
+  get neighbours(): MemoryHost[] {
+    return [...this.#links.values()]
+  }
+
+  link(...others: MemoryHost[]): void {
+    for (const other of others) {
+      this.#links.set(other.peerId.toString(), other)
+      other.#links.set(this.peerId.toString(), this)
+    }
+  }
+
+  addProtocol(protocol: ProtocolHandler): void {
+    this.#protocols.set(protocol.id, protocol)
+    protocol.onStarted()
+  }
+
+  async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>): Promise<T> {
+    const other = isPeerId(to) ? this.#links.get(to.toString()) : undefined
+    if (other == null) {
+      throw new ProtocolError('UNREACHABLE', `not connected to ${to.toString()}`, { phase: 'dial' })
+    }
+    const connection = {
+      remotePeer: other.peerId,
+      newStream: async (id: string) => this.open(other, id),
+    } as unknown as Connection
+    return use({ connection, source: 'connected', attempts: [] })
+  }
+
+  /** A stream to another's protocol. @throws UnsupportedProtocolError */
+  async open(other: MemoryHost, protocolId: string): Promise<Stream> {
+    const protocol = other.#protocols.get(protocolId)
+    if (protocol == null) {
+      throw new UnsupportedProtocolError(`no ${protocolId} here`)
+    }
+    const [outbound, inbound] = await streamPair()
+    protocol.onStream(inbound, { remotePeer: this.peerId } as Connection)
+    return outbound
+  }
+
+  /** A record of this node's own, signed by it. */
+  async record(seq = 1n): Promise<Uint8Array> {
+    return (await sealPeerRecord(this.privateKey, [multiaddr('/ip4/127.0.0.1/tcp/4001')], seq)).envelope
+  }
+}
