@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -27,6 +28,8 @@ export class Bootstrap extends EventTarget {
 
   constructor(init: BootstrapInit) {
     super()
+    // every resolution that waits for a first connection listens
+    setMaxListeners(0, this)
     this.#init = init
   }
 
@@ -102,7 +105,7 @@ export class Bootstrap extends EventTarget {
         signal,
         onFailedAttempt: ({ error, attemptNumber }) => {
           settle()
-          this.#init.log[attemptNumber === 1 ? 'info' : 'debug'](`bootstrap not reached (attempt ${attemptNumber}): ${error.message}`)
+          this.#init.log[attemptNumber === 1 ? 'warn' : 'debug'](`bootstrap not reached (attempt ${attemptNumber}): ${error.message}`)
         },
       },
     )
@@ -113,9 +116,8 @@ export class Bootstrap extends EventTarget {
   }
 
   async #disconnected(peerId: PeerId, signal: AbortSignal): Promise<void> {
-    const gone = until(this.#init.libp2p, 'peer:disconnect', (event) => event.detail.equals(peerId), signal)
     if (this.#init.dialler.connectionsTo(peerId).length > 0) {
-      await gone
+      await until(this.#init.libp2p, 'peer:disconnect', (event) => event.detail.equals(peerId), signal)
     }
   }
 }

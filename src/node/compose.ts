@@ -5,6 +5,7 @@ import { HEARTBEAT_INTERVAL_MS, HeartbeatService } from '../gossip/heartbeat.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { addressesOf, announceable, parsePeerMultiaddr } from '../primitives/address.ts'
 import { openDatabase } from '../primitives/database.ts'
+import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
@@ -47,8 +48,17 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
   const registry = openRegistry(init)
-  const database = await openDatabase(home.databaseFile, ADDRESS_BOOK_SCHEMA)
+  const database = await openDatabase(home.databaseFile, ADDRESS_BOOK_SCHEMA).catch((cause) => {
+    throw new UsageError(`the address book ${home.databaseFile} cannot be opened: ${describeError(cause)}`, {
+      cause,
+      hint: 'move it away: a new one is made, and heartbeats fill it',
+    })
+  })
   const book = new AddressBook(database)
+  const remember: Remember = async (entry) => {
+    // a help, not a need: a full disk or a lock that stays is told, and the answer is used all the same
+    await book.put(entry).catch((error) => log.warn('the address book was not written', error))
+  }
   const libp2p = await createLibp2p({ ...settings, privateKey, listen: init.listen, agent: init.agent })
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({ libp2p, dialler, targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)), log })
@@ -57,7 +67,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     neighbours: (target, options) => speakers.closestTo(target, bootstrap, options.signal),
     ask: async (neighbour, target, { signal }) => {
       const answer = await addresses.ask(neighbour, target, { signal })
-      return answer == null ? undefined : rememberAnswer(book, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
+      return answer == null ? undefined : rememberAnswer(remember, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
     },
     walk: async (target, { signal }) => {
       await bootstrap.settled(signal)
@@ -73,8 +83,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     },
   }
   const resolver = new Resolver(
-    [new GossipTier(bookSource(book)), new NeighboursTier(network), new ChainTier(chainSource(registry, book))],
-    memoryOf(book),
+    [new GossipTier(bookSource(book)), new NeighboursTier(network), new ChainTier(chainSource(registry, remember))],
+    memoryOf(book, log),
   )
   const heartbeats =
     libp2p.services.pubsub == null
@@ -128,6 +138,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
 
 const MAX_ADDRESSES = 16
 
+type Remember = (entry: BookEntry) => Promise<void>
+
 /** The cap that a peer's own word is put under, whoever passes it on. */
 function boundedInterval(intervalMs: number): number {
   return Math.min(Math.max(intervalMs, HEARTBEAT_INTERVAL_MS.min), HEARTBEAT_INTERVAL_MS.max)
@@ -149,12 +161,12 @@ function bookSource(book: AddressBook): BookSource {
   }
 }
 
-function memoryOf(book: AddressBook): ResolverMemory {
+function memoryOf(book: AddressBook, log: Logger): ResolverMemory {
   return {
     refuted: async (peerId, candidate) => {
       const entry = book.get(peerId)
       if (entry != null && entry.seq <= candidate.seq) {
-        await book.markBad(peerId, candidate.seq)
+        await book.markBad(peerId, candidate.seq).catch((error) => log.warn('the address book was not written', error))
       }
     },
     lastResort: (peerId) => {
@@ -166,7 +178,7 @@ function memoryOf(book: AddressBook): ResolverMemory {
   }
 }
 
-function chainSource(registry: ChainRegistry, book: AddressBook): ChainSource {
+function chainSource(registry: ChainRegistry, remember: Remember): ChainSource {
   return {
     addressesOf: async (peerId, { signal }) => {
       const record = await registry.lookup(peerId, { signal })
@@ -175,7 +187,7 @@ function chainSource(registry: ChainRegistry, book: AddressBook): ChainSource {
       }
       if (record.verified) {
         const entry = { ...record, envelope: undefined, origin: 'chain', state: 'online', heartbeatAtMs: undefined, bad: false } as const
-        await book.put({ ...entry, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default })
+        await remember({ ...entry, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default })
       }
       const { multiaddrs, verified, seq, block } = record
       return { multiaddrs, source: 'chain', verified, seq, ageMs: undefined, detail: `read at block ${block}` }
@@ -184,11 +196,11 @@ function chainSource(registry: ChainRegistry, book: AddressBook): ChainSource {
 }
 
 /** A neighbour's answer, its signature checked, becomes an entry of the book and a candidate. */
-async function rememberAnswer(book: AddressBook, answer: KnownRecord, detail: string): Promise<Candidate> {
+async function rememberAnswer(remember: Remember, answer: KnownRecord, detail: string): Promise<Candidate> {
   const record = await openPeerRecord(answer.envelope)
   const intervalMs = boundedInterval(answer.intervalMs)
   const seenAtMs = Date.now() - answer.ageMs
-  await book.put({ ...record, origin: 'neighbour', state: 'online', seenAtMs, heartbeatAtMs: undefined, intervalMs, bad: false })
+  await remember({ ...record, origin: 'neighbour', state: 'online', seenAtMs, heartbeatAtMs: undefined, intervalMs, bad: false })
   return { multiaddrs: record.multiaddrs, source: 'neighbour', verified: true, seq: record.seq, ageMs: answer.ageMs, detail }
 }
 

@@ -1,5 +1,6 @@
 import type { Connection, PeerId } from '@libp2p/interface'
 import type { ConnectionManager, TransportManager } from '@libp2p/interface-internal'
+import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { describeError } from '../primitives/errors.ts'
 
@@ -23,6 +24,7 @@ export class DialError extends Error {
  */
 export class Dialler {
   readonly #components: DialComponents
+  readonly #running = new Queue<Connection, { key: string; signal?: AbortSignal }>()
 
   constructor(components: DialComponents) {
     this.#components = components
@@ -36,9 +38,16 @@ export class Dialler {
       .reverse()
   }
 
-  /** @throws DialError; the signal's reason */
+  /** Dials to the same addresses at the same time are one. @throws DialError; the signal's reason */
   async dial(multiaddrs: Multiaddr[], signal?: AbortSignal): Promise<Connection> {
     signal?.throwIfAborted()
+    const key = multiaddrs.map(String).sort().join()
+    const shared = signal == null ? { key } : { key, signal }
+    const running = this.#running.queue.find((job) => job.options.key === key)
+    return running != null ? running.join(shared) : this.#running.add(async (job) => this.#dialAll(multiaddrs, job.signal), shared)
+  }
+
+  async #dialAll(multiaddrs: Multiaddr[], signal: AbortSignal | undefined): Promise<Connection> {
     // one each: a connection is bound to the signal it was dialled with, the winner's must never abort
     const attempts = multiaddrs.map((address) => ({ address, given: new AbortController() }))
     let winner: Connection | undefined

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import type { Bootstrap } from './bootstrap.ts'
@@ -17,6 +18,12 @@ export function byDistance(peers: PeerId[], target: PeerId): PeerId[] {
 /** The connected peers that speak a protocol, as identify tells. */
 export class Speakers extends EventTarget {
   readonly #peers = new Map<string, PeerId>()
+
+  constructor() {
+    super()
+    // every resolution that waits for a neighbour listens
+    setMaxListeners(0, this)
+  }
 
   /** Keeps the list by a node's events. A peer is on it before anyone who waits for the same identify event goes on. */
   follow(libp2p: Libp2p, protocolId: string): void {

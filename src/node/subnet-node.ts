@@ -24,6 +24,7 @@ import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.
 import type { Bootstrap } from './bootstrap.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
 import type { Dialler } from './dialler.ts'
+import { NodeError } from './errors.ts'
 
 export interface NodeEvents {
   'peer:connect': [{ peerId: string; multiaddr: string; direction: 'inbound' | 'outbound' }]
@@ -82,7 +83,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   readonly log: Logger
   readonly #parts: NodeParts
   readonly #protocols = new Map<string, ProtocolHandler>()
-  #state: 'new' | 'running' | 'stopped' = 'new'
+  readonly #closing = new AbortController()
+  #starting: Promise<void> | undefined
+  #stopping: Promise<void> | undefined
   #announced = ''
 
   constructor(parts: NodeParts) {
@@ -111,13 +114,20 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** Listens, gossips, registers protocols, connects to bootstraps. May be called twice, but not after `stop`. */
   async start(): Promise<void> {
-    if (this.#state === 'running') {
-      return
-    }
-    if (this.#state === 'stopped') {
+    if (this.#stopping != null) {
       throw new Error('a node that was stopped cannot be started again: make another')
     }
-    this.#state = 'running'
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  /** Says goodbye and releases everything, whether it was started or not. May be called twice. */
+  async stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #start(): Promise<void> {
     const { libp2p, heartbeats, bootstrap, serves } = this.#parts
     libp2p.addEventListener('peer:connect', this.#onConnect)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
@@ -129,12 +139,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     bootstrap.start()
   }
 
-  /** Says goodbye and releases everything, whether it was started or not. May be called twice. */
-  async stop(): Promise<void> {
-    if (this.#state === 'stopped') {
-      return
-    }
-    this.#state = 'stopped'
+  async #stop(): Promise<void> {
+    this.#closing.abort(new NodeError('NOT_RUNNING', 'the node stops'))
+    // libp2p cannot be stopped while it starts
+    await this.#starting?.catch(() => undefined)
     const { libp2p, heartbeats, bootstrap, registry, release } = this.#parts
     await bootstrap.stop()
     await heartbeats?.stop()
@@ -154,12 +162,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       throw new Error(`there is a protocol ${protocol.id} already`)
     }
     this.#protocols.set(protocol.id, protocol)
-    if (this.#state === 'running') {
+    if (this.#starting != null && this.#stopping == null) {
       this.#register(protocol).catch((error) => this.log.error(`protocol ${protocol.id} not registered`, error))
     }
   }
 
-  async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T> {
+  async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
+    const options = { ...given, signal: this.#untilStopped(given.signal) }
     if (!isPeerId(to)) {
       return use({ connection: await this.#dialGiven(Array.isArray(to) ? to : [to], options), source: 'given', attempts: [] })
     }
@@ -182,8 +191,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   /** Where a peer is. Addresses that it did not sign are confirmed by a connection. @throws ResolveError */
-  async resolve(peerId: PeerId, options: ResolveOptions = {}): Promise<Resolved> {
+  async resolve(peerId: PeerId, given: ResolveOptions = {}): Promise<Resolved> {
     this.#refuseSelf(peerId)
+    const options = { ...given, signal: this.#untilStopped(given.signal) }
     const connected = options.tiers == null ? await this.#resolveConnected(peerId) : undefined
     if (connected != null) {
       return connected
@@ -199,7 +209,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** Connects to a peer at exactly this address. @throws ProtocolError UNREACHABLE */
   async connect(address: Multiaddr, signal?: AbortSignal): Promise<Connection> {
-    return this.#dialGiven([address], { signal })
+    return this.#dialGiven([address], { signal: this.#untilStopped(signal) })
   }
 
   /** One round trip to a peer, in milliseconds. */
@@ -241,6 +251,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
         entry,
       })),
     ]
+  }
+
+  #untilStopped(signal: AbortSignal | undefined): AbortSignal {
+    return signal == null ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
   }
 
   async #register(protocol: ProtocolHandler): Promise<void> {
@@ -310,46 +324,51 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
   }
 
-  /** A connection proved an answer right. */
+  /** A connection proved an answer right. The book is a help: that it cannot be written is no reason to fail. */
   async #remember(peerId: PeerId, candidate: Candidate, connection: Connection): Promise<void> {
     const { book } = this.#parts
-    await book.markGood(peerId)
-    if (!candidate.verified && candidate.source !== 'connected') {
-      const { seenAtMs, intervalMs } = { seenAtMs: Date.now(), intervalMs: CONFIRMED_INTERVAL_MS }
-      await book.put({
-        peerId,
-        multiaddrs: addressesOf(peerId, [connection.remoteAddr], 1),
-        envelope: undefined,
-        seq: 0n,
-        origin: candidate.source,
-        state: 'online',
-        seenAtMs,
-        heartbeatAtMs: undefined,
-        intervalMs,
-        bad: false,
-      })
+    try {
+      await book.markGood(peerId)
+      if (!candidate.verified && candidate.source !== 'connected') {
+        await book.put({
+          peerId,
+          multiaddrs: addressesOf(peerId, [connection.remoteAddr], 1),
+          envelope: undefined,
+          seq: 0n,
+          origin: candidate.source,
+          state: 'online',
+          seenAtMs: Date.now(),
+          heartbeatAtMs: undefined,
+          intervalMs: CONFIRMED_INTERVAL_MS,
+          bad: false,
+        })
+      }
+    } catch (error) {
+      this.log.warn('the address book was not written', error)
     }
   }
 
+  /** Undefined when no address is known at which the connected peer listens: then it has to be asked for. */
   async #resolveConnected(peerId: PeerId): Promise<Resolved | undefined> {
     if (this.#parts.dialler.connectionsTo(peerId).length === 0) {
       return undefined
     }
     const { multiaddrs } = await this.#describePeer(peerId)
-    return { peerId, multiaddrs, source: 'connected', ageMs: 0, verified: true, attempts: skippedAll() }
+    return multiaddrs.length === 0
+      ? undefined
+      : { peerId, multiaddrs, source: 'connected', ageMs: 0, verified: true, attempts: skippedAll() }
   }
 
+  /** A connected peer; its addresses are those that it was dialled at or that it signed. */
   async #describePeer(peerId: PeerId): Promise<KnownPeer> {
     const { libp2p, dialler, book } = this.#parts
     const connections = dialler.connectionsTo(peerId)
     const stored = await libp2p.peerStore.get(peerId).catch(() => undefined)
     const entry = book.get(peerId)
     const dialled = connections.filter(({ direction }) => direction === 'outbound').map(({ remoteAddr }) => remoteAddr)
+    const fresh = entry != null && book.isFresh(entry) ? entry.multiaddrs : []
     const certified = (stored?.addresses ?? []).filter(({ isCertified }) => isCertified).map(({ multiaddr }) => multiaddr)
-    // an inbound connection's own address is a port that nobody listens on: the last to name
-    const multiaddrs = [dialled, entry?.multiaddrs ?? [], certified, connections.map(({ remoteAddr }) => remoteAddr)].find(
-      ({ length }) => length > 0,
-    )
+    const multiaddrs = [dialled, fresh, certified].find(({ length }) => length > 0)
     const agent = stored?.metadata.get(AGENT_KEY)
     return {
       peerId,

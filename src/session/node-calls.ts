@@ -29,7 +29,8 @@ export class NodeCalls implements Pick<Session, 'peers' | 'resolve' | 'sendTask'
         latencyMs: await this.#latency(connection, options),
         agent: agent ?? null,
         protocols,
-        multiaddrs: multiaddrs.map(String),
+        // of a peer whose address is not known, the connection's own: of use to see who it is
+        multiaddrs: (multiaddrs.length > 0 || connection == null ? multiaddrs : [connection.remoteAddr]).map(String),
         source,
         lastHeartbeatMs: entry?.heartbeatAtMs ?? null,
       })),

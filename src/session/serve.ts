@@ -75,7 +75,10 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
     }
     log.warn(`${DEFAULT_LISTEN} is taken: listening on a free port`)
     const other = await compose([ANY_PORT])
-    await other.start()
+    await other.start().catch(async (error) => {
+      await other.stop()
+      throw error
+    })
     return other
   }
 }

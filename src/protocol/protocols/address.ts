@@ -53,6 +53,8 @@ const MAX_REMEMBERED = 10_000
 /** What each hop keeps back of the deadline, to answer in time. */
 const HOP_RESERVE_MS = 100
 
+const NOT_KNOWN = new Error('not known')
+
 interface Query {
   id: Uint8Array
   peerId: PeerId
@@ -65,15 +67,17 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
   readonly #directory: AddressDirectory
   readonly #rates: TokenBuckets
   readonly #seen: LRUCache<string, true>
-  readonly #misses: LRUCache<string, true>
+  /** Peers that nobody knew, and the hops that the query had. */
+  readonly #misses: LRUCache<string, number>
 
   constructor(host: ProtocolHost, directory: AddressDirectory, options: { now?: () => number } = {}) {
     super(host, { id: '/subnet/address/1.0.0', request: AddressQuerySchema, response: AddressAnswerSchema })
     this.#directory = directory
     const now = options.now ?? Date.now
     this.#rates = new TokenBuckets({ maxKeys: MAX_REMEMBERED, now })
-    this.#seen = new LRUCache({ max: MAX_REMEMBERED, ttl: SEEN_TTL_MS, perf: { now } })
-    this.#misses = new LRUCache({ max: MAX_REMEMBERED, ttl: MISS_TTL_MS, perf: { now } })
+    const bounds = { max: MAX_REMEMBERED, ttlResolution: 0, perf: { now } }
+    this.#seen = new LRUCache({ ...bounds, ttl: SEEN_TTL_MS })
+    this.#misses = new LRUCache({ ...bounds, ttl: MISS_TTL_MS })
   }
 
   /** A query and its answer hold one peer record. */
@@ -103,20 +107,13 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
       return toAnswer(known, 1)
     }
     const queryId = Buffer.from(query.id).toString('hex')
-    const target = query.peerId.toString()
     if (this.#seen.has(queryId)) {
       return { status: AddressStatus.REFUSED }
     }
     this.#seen.set(queryId, true)
-    if (query.hops <= 1 || this.#misses.has(target)) {
-      return { status: AddressStatus.NOT_FOUND }
-    }
-    const found = await this.#askOn(context, query)
-    if (found == null) {
-      this.#misses.set(target, true)
-      return { status: AddressStatus.NOT_FOUND }
-    }
-    return toAnswer(found, found.hops + 1)
+    const missedWithHops = this.#misses.get(query.peerId.toString()) ?? 1
+    const found = query.hops <= missedWithHops ? undefined : await this.#askOn(context, query)
+    return found == null ? { status: AddressStatus.NOT_FOUND } : toAnswer(found, found.hops + 1)
   }
 
   /** The first valid answer of the neighbours, the one who asks left out. */
@@ -133,12 +130,15 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     const signal = AbortSignal.any([context.signal, answered.signal])
     const asked = others.map(async (peer) => {
       const record = await this.#ask(peer, { ...query, hops: query.hops - 1, timeoutMs }, signal)
-      return record ?? Promise.reject(new Error('not known'))
+      return record ?? Promise.reject(NOT_KNOWN)
     })
     try {
       return await Promise.any(asked)
-    } catch {
-      // an AggregateError: nobody knew it, or nobody answered in time
+    } catch (error) {
+      // a miss is what all of them said: whoever was given no time to answer may know it
+      if (error instanceof AggregateError && error.errors.every((reason) => reason === NOT_KNOWN)) {
+        this.#misses.set(query.peerId.toString(), query.hops)
+      }
       return undefined
     } finally {
       answered.abort()
@@ -185,5 +185,5 @@ function toAnswer(record: KnownRecord, hops: number): MessageInitShape<typeof Ad
 
 function readAnswer(answer: AddressAnswer): KnownRecord & { hops: number } {
   const ageMs = Math.min(Number(answer.ageMs), Number.MAX_SAFE_INTEGER)
-  return { envelope: answer.signedPeerRecord, ageMs, intervalMs: answer.intervalMs, hops: answer.hops }
+  return { envelope: answer.signedPeerRecord, ageMs, intervalMs: answer.intervalMs, hops: Math.min(answer.hops, MAX_HOPS) }
 }

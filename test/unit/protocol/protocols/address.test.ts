@@ -240,7 +240,7 @@ describe('AddressProtocol', () => {
     crossed.host.link(other.host)
     await crossed.knows(target)
     const statuses = async (who: Rude, count: number): Promise<AddressStatus[]> => {
-      const answers = []
+      const answers: AddressStatus[] = []
       for (let asked = 0; asked < count; asked++) {
         answers.push((await who.ask(crossed, target.peerId)).status)
       }
