@@ -38,10 +38,9 @@ async function startLine(stage: Stage, ledger: string): Promise<{ a: RunningNode
   const b = await stage.start('B', ['--handler', 'echo', ...BEAT])
   stage.introduce('B', b)
   const toB = ['--bootstrap', b.multiaddr]
-  const [a, c] = await Promise.all([
-    stage.start('A', [...toB, ...BEAT]),
-    stage.start('C', [...toB, ...BEAT, '--handler', 'exec:wc -c', '--chain', ledger, '--publish']),
-  ])
+  const a = await stage.start('A', [...toB, ...BEAT])
+  await b.event('peer:connect', ({ peerId }) => peerId === a.peerId)
+  const c = await stage.start('C', [...toB, ...BEAT, '--handler', 'exec:wc -c', '--chain', ledger, '--publish'])
   stage.introduce('C', c)
   return { a, b, c }
 }
@@ -58,7 +57,7 @@ async function gossip(stage: Stage, a: RunningNode, c: RunningNode, homeOfA: str
   const connected = a.told('peer:connect', ofC)
   const how =
     connected == null || connected.atMs > first.atMs ? 'through B: the two were not connected' : 'by when Kademlia had connected the two'
-  stage.saw(`A heard C ${time(first.atMs - a.readyAtMs)} after A was up, ${how}.`)
+  stage.saw(`A heard C ${time(Math.max(0, first.atMs - c.readyAtMs))} after C was up, ${how}.`)
   await a.stop()
   stage.tell('Now A is stopped. A command in its home has the address book to ask:')
   const { answer, ms } = await stage.command<ResolveAnswer>(['resolve', c.peerId, '--home', homeOfA])

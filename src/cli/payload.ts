@@ -35,6 +35,7 @@ export async function payloadOf(flags: PayloadFlags, options: PayloadOptions): P
 
 /** Reads a whole file, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED or TIMEOUT, the signal's reason */
 async function readPayload(file: string, options: PayloadOptions): Promise<Uint8Array> {
+  options.signal.throwIfAborted()
   const where = file === '-' ? 'stdin' : file
   const signal = withDeadline(options.signal, options.timeoutMs) as AbortSignal
   const stream: Readable = file === '-' ? process.stdin : createReadStream(file)

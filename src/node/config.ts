@@ -106,6 +106,9 @@ function list(check: (text: string) => unknown): Setting<string[]> {
     fallback: [],
     list: true,
     parse: (values) => {
+      if (values.includes('')) {
+        throw new Error('texts that are not empty')
+      }
       for (const value of values) {
         check(value)
       }

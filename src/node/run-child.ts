@@ -23,7 +23,7 @@ process.on('exit', () => running.forEach(killGroup))
  */
 export async function runChild([program, ...args]: [string, ...string[]], input: Uint8Array, options: ChildOptions): Promise<Uint8Array> {
   options.signal.throwIfAborted()
-  const child = spawn(program, args, { detached: true, stdio: 'pipe', env: { ...process.env, ...options.env } })
+  const child: ChildProcess = spawn(program, args, { detached: true, stdio: 'pipe', env: { ...process.env, ...options.env } })
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
     child.on('error', (cause: NodeJS.ErrnoException) => {
       const reason = cause.code === 'ENOENT' ? 'it is not installed here' : reasonOf(cause)
@@ -31,6 +31,8 @@ export async function runChild([program, ...args]: [string, ...string[]], input:
     })
     child.on('close', (code, signal) => resolve({ code, signal }))
   })
+  // what ends it may come before anyone waits for it
+  ended.catch(() => undefined)
   let stopped: Error | undefined
   const stop = (reason: Error): void => {
     stopped ??= reason
@@ -50,8 +52,8 @@ export async function runChild([program, ...args]: [string, ...string[]], input:
   })
   const output = collect(child, options.maxOutputBytes, stop)
   // a program may close its stdin before it read everything: that is its business
-  child.stdin.on('error', () => undefined)
-  child.stdin.end(input)
+  child.stdin?.on('error', () => undefined)
+  child.stdin?.end(input)
   try {
     const { code, signal } = await ended
     if (stopped != null) {

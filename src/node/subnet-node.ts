@@ -140,15 +140,16 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #stop(): Promise<void> {
-    this.#closing.abort(new NodeError('NOT_RUNNING', 'the node stops'))
+    const reason = new NodeError('NOT_RUNNING', 'the node stops')
+    this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
     const { libp2p, heartbeats, bootstrap, registry, release } = this.#parts
+    for (const protocol of this.#protocols.values()) {
+      protocol.onStopped(reason)
+    }
     await bootstrap.stop()
     await heartbeats?.stop()
-    for (const protocol of this.#protocols.values()) {
-      protocol.onStopped()
-    }
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
     await libp2p.stop()
     libp2p.removeEventListener('peer:connect', this.#onConnect)

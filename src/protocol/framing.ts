@@ -1,7 +1,7 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
 import { ProtocolError } from './errors.ts'
-import type { ByteBudget, ProtocolLimits } from './limits.ts'
+import type { PeerShare, ProtocolLimits } from './limits.ts'
 
 /** A length prefix is an unsigned varint of at most this many bytes (64 bits). */
 const MAX_PREFIX_BYTES = 10
@@ -41,13 +41,14 @@ type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'stallTimeoutMs' | '
 export class FramedStream {
   readonly #stream: Stream
   readonly #limits: FramingLimits
-  readonly #budget: ByteBudget
+  readonly #budget: Pick<PeerShare, 'acquire'>
+  #complete = false
   readonly #unread = new UnreadBytes()
   #body: { bytes: Uint8Array; filled: number } | undefined
   #failure: Error | undefined
   #wake: (() => void) | undefined
 
-  constructor(stream: Stream, limits: FramingLimits, budget: ByteBudget) {
+  constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>) {
     this.#stream = stream
     this.#limits = limits
     this.#budget = budget
@@ -66,6 +67,12 @@ export class FramedStream {
       release()
       throw error
     }
+  }
+
+  /** No further frame is expected: a peer that sends more has its stream aborted. */
+  expectEnd(): void {
+    this.#complete = true
+    this.#refuseMore()
   }
 
   /** Writes one frame; resolves when the muxer has taken its last byte. @throws ProtocolError; the signal's reason */
@@ -122,11 +129,11 @@ export class FramedStream {
     const body = { bytes: Buffer.allocUnsafeSlow(length), filled: 0 }
     body.filled = this.#unread.moveTo(body.bytes)
     this.#body = body
-    const giveUpAtMs = performance.now() + this.#limits.stallTimeoutMs + (length / this.#limits.minBytesPerSecond) * 1_000
+    const slackUntilMs = performance.now() + this.#limits.stallTimeoutMs
     try {
       while (body.filled < length) {
         await this.#more(signal, this.#limits.stallTimeoutMs, () => `after ${body.filled} of ${length} bytes of a frame`)
-        if (performance.now() > giveUpAtMs) {
+        if (body.filled < Math.min(length, ((performance.now() - slackUntilMs) / 1_000) * this.#limits.minBytesPerSecond)) {
           throw new ProtocolError('TIMEOUT', `the peer sent less than ${this.#limits.minBytesPerSecond} bytes/s`)
         }
       }
@@ -202,10 +209,18 @@ export class FramedStream {
       }
       this.#unread.append(rest)
     }
-    if (this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
+    if (this.#complete) {
+      this.#refuseMore()
+    } else if (this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
       this.#stream.pause()
     }
     this.#onChange()
+  }
+
+  #refuseMore(): void {
+    if (this.#unread.length > 0) {
+      this.#stream.abort(new ProtocolError('REMOTE_FAILED', 'the peer sent more than one message'))
+    }
   }
 
   readonly #onClose = (event: StreamCloseEvent): void => {

@@ -11,8 +11,14 @@ export interface ProtocolLimits {
   stallTimeoutMs: number
   /** Below this average a frame is given up; the stall timeout comes on top. */
   minBytesPerSecond: number
+  /** The share of that which the frames of one peer may take. */
+  maxBytesInFlightPerPeer: number
   /** Requests handled at a time by one protocol; more are refused by a reset. */
   maxConcurrentRequests: number
+  /** The share of that which one peer may take, over all its connections. */
+  maxRequestsPerPeer: number
+  /** Calls of one protocol to one peer at a time; more wait for their turn. */
+  maxCallsPerPeer: number
   /** Streams of one protocol that one connection may have open, each way. */
   maxStreamsPerConnection: number
 }
@@ -22,7 +28,10 @@ export const DEFAULT_LIMITS = {
   maxBytesInFlight: 512 * 1024 * 1024,
   stallTimeoutMs: 10_000,
   minBytesPerSecond: 16 * 1024,
+  maxBytesInFlightPerPeer: 256 * 1024 * 1024,
   maxConcurrentRequests: 1_024,
+  maxRequestsPerPeer: 256,
+  maxCallsPerPeer: 128,
   maxStreamsPerConnection: 256,
 } satisfies ProtocolLimits
 
@@ -84,6 +93,35 @@ export class ByteBudget {
       this.#waiting.shift()
       this.#free -= next.bytes
       next.grant()
+    }
+  }
+}
+
+/** What one peer has of a protocol's limits at this moment, over all its connections. */
+export class PeerShare {
+  requests = 0
+  readonly calls: ByteBudget
+  readonly #bytes: ByteBudget
+  readonly #all: ByteBudget
+
+  constructor(limits: ProtocolLimits, all: ByteBudget) {
+    this.calls = new ByteBudget(limits.maxCallsPerPeer)
+    this.#bytes = new ByteBudget(Math.max(limits.maxBytesInFlightPerPeer, limits.maxFrameBytes))
+    this.#all = all
+  }
+
+  /** Bytes of the peer's own share and of the node's budget. */
+  async acquire(bytes: number, options: AbortOptions = {}): Promise<() => void> {
+    const own = await this.#bytes.acquire(bytes, options)
+    try {
+      const all = await this.#all.acquire(bytes, options)
+      return () => {
+        all()
+        own()
+      }
+    } catch (error) {
+      own()
+      throw error
     }
   }
 }

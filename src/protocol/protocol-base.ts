@@ -2,11 +2,11 @@ import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import { UnsupportedProtocolError } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { isDeadline, withDeadline } from '../primitives/deadline.ts'
-import { describeError, SubnetError } from '../primitives/errors.ts'
+import { describeError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { type CallPhase, ProtocolError } from './errors.ts'
 import { type Frame, FramedStream } from './framing.ts'
-import type { ByteBudget, ProtocolLimits } from './limits.ts'
+import { type ByteBudget, PeerShare, type ProtocolLimits } from './limits.ts'
 
 /** Whom a call goes to: a peer ID (its address is then resolved), or multiaddrs of one peer, taken as given. */
 export type Destination = PeerId | Multiaddr | Multiaddr[]
@@ -43,7 +43,7 @@ export interface ProtocolHost {
 export interface ProtocolHandler {
   readonly id: string
   onStarted(): void
-  onStopped(): void
+  onStopped(reason: Error): void
   onStream(stream: Stream, connection: Connection): void
 }
 
@@ -80,6 +80,8 @@ export interface RequestContext {
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
+/** How long a connection may take to open a stream, before it is held for dead. */
+const NEGOTIATE_TIMEOUT_MS = 10_000
 /** How long a finished stream may linger until the other side closes it too. */
 const LINGER_MS = 5_000
 
@@ -89,10 +91,11 @@ const LINGER_MS = 5_000
  */
 export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestInit, Response = ResponseInit> implements ProtocolHandler {
   readonly id: string
-  /** Resolves when the node serves this protocol. */
+  /** Resolves when the node serves this protocol; never for a node that only asks. */
   readonly ready: Promise<void>
   readonly #host: ProtocolHost
   readonly #started = Promise.withResolvers<void>()
+  readonly #shares = new Map<string, { share: PeerShare; users: number }>()
   #stopping = new AbortController()
   #handling = 0
 
@@ -122,7 +125,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
    */
   protected async callRemote(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<Response> {
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
-    const signal = withDeadline(options.signal, timeoutMs) as AbortSignal
+    const signal = AbortSignal.any([withDeadline(options.signal, timeoutMs) as AbortSignal, this.#stopping.signal])
     const call = new Call(this.encodeRequest(request))
     try {
       return await this.#host.reach(to, async (reached) => this.#exchange(reached, call, signal), {
@@ -131,7 +134,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
         onPhase: (phase) => call.enter(phase),
       })
     } catch (cause) {
-      throw options.signal?.aborted === true ? options.signal.reason : call.fail(cause, signal, timeoutMs)
+      throw options.signal?.aborted === true ? options.signal.reason : call.fail(cause, signal)
     } finally {
       options.onReport?.(call.finish())
     }
@@ -142,37 +145,60 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     this.#started.resolve()
   }
 
-  onStopped(): void {
-    this.#stopping.abort(new Error('the node stops'))
+  onStopped(reason: Error): void {
+    this.#stopping.abort(reason)
   }
 
   onStream(stream: Stream, connection: Connection): void {
-    if (this.#handling >= this.#host.limits.maxConcurrentRequests) {
-      stream.abort(new ProtocolError('LIMIT_EXCEEDED', `more than ${this.#host.limits.maxConcurrentRequests} requests at a time`))
+    const { maxConcurrentRequests, maxRequestsPerPeer } = this.#host.limits
+    const peer = connection.remotePeer.toString()
+    const { share, leave } = this.#enter(peer)
+    if (this.#handling >= maxConcurrentRequests || share.requests >= maxRequestsPerPeer) {
+      leave()
+      stream.abort(
+        new ProtocolError('LIMIT_EXCEEDED', `more than ${maxRequestsPerPeer} requests at a time, or ${maxConcurrentRequests} of all peers`),
+      )
       return
     }
     this.#handling++
-    const framed = this.#frame(stream)
+    share.requests++
+    const framed = this.#frame(stream, share)
     this.#serve(stream, framed, connection.remotePeer)
       .catch((error) => {
-        this.#host.log.debug(`${this.id}: request of ${connection.remotePeer.toString()} ended without an answer`, error)
+        this.#host.log.debug(`${this.id}: request of ${peer} ended without an answer`, error)
         stream.abort(error instanceof Error ? error : new Error(String(error)))
       })
       .finally(() => {
         this.#handling--
+        share.requests--
+        leave()
       })
   }
 
   async #exchange(reached: Reached, call: Call, signal: AbortSignal): Promise<Response> {
     call.reached = reached
     call.enter('negotiate')
-    const stream = await this.#open(reached.connection, signal)
-    const framed = this.#frame(stream)
+    const { share, leave } = this.#enter(reached.connection.remotePeer.toString())
+    try {
+      const done = await share.calls.acquire(1, { signal })
+      try {
+        const stream = await this.#open(reached.connection, signal)
+        return await this.#ask(stream, this.#frame(stream, share), call, signal)
+      } finally {
+        done()
+      }
+    } finally {
+      leave()
+    }
+  }
+
+  async #ask(stream: Stream, framed: FramedStream, call: Call, signal: AbortSignal): Promise<Response> {
     try {
       call.enter('send')
       await framed.write(call.request, { signal })
       call.enter('wait')
       const frame = await framed.read({ signal, onFirstByte: () => call.enter('receive') })
+      framed.expectEnd()
       call.bytesReceived = frame.bytes.byteLength
       const response = this.#decode(frame)
       await stream.close({ signal })
@@ -180,14 +206,29 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       return response
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error(String(error)))
-      throw error
+      throw error instanceof ProtocolError || signal.aborted
+        ? error
+        : new ProtocolError('REMOTE_FAILED', describeError(error), { cause: error })
     }
+  }
+
+  /** The share of a peer, kept while somebody uses it. */
+  #enter(peer: string): { share: PeerShare; leave: () => void } {
+    const entry = this.#shares.get(peer) ?? { share: new PeerShare(this.#host.limits, this.#host.budget), users: 0 }
+    entry.users++
+    this.#shares.set(peer, entry)
+    const leave = (): void => {
+      if (--entry.users === 0) {
+        this.#shares.delete(peer)
+      }
+    }
+    return { share: entry.share, leave }
   }
 
   async #open(connection: Connection, signal: AbortSignal): Promise<Stream> {
     try {
       const maxOutboundStreams = this.#host.limits.maxStreamsPerConnection
-      return await connection.newStream(this.id, { signal, maxOutboundStreams })
+      return await connection.newStream(this.id, { signal: withDeadline(signal, NEGOTIATE_TIMEOUT_MS) as AbortSignal, maxOutboundStreams })
     } catch (cause) {
       signal.throwIfAborted()
       const peer = connection.remotePeer.toString()
@@ -219,8 +260,10 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     const signal = AbortSignal.any([gone.signal, this.#stopping.signal])
     const { stallTimeoutMs } = this.#host.limits
     const frame = await framed.read({ signal, firstByteTimeoutMs: stallTimeoutMs })
+    framed.expectEnd()
     let response: Uint8Array
     try {
+      signal.throwIfAborted()
       response = this.encodeResponse(await this.handleRequest({ peerId, signal }, this.decodeRequest(frame.bytes)))
     } finally {
       frame.release()
@@ -242,8 +285,8 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     stream.addEventListener('close', () => clearTimeout(timer), { once: true })
   }
 
-  #frame(stream: Stream): FramedStream {
-    return new FramedStream(stream, { ...this.#host.limits, maxFrameBytes: this.maxFrameBytes }, this.#host.budget)
+  #frame(stream: Stream, share: PeerShare): FramedStream {
+    return new FramedStream(stream, { ...this.#host.limits, maxFrameBytes: this.maxFrameBytes }, share)
   }
 }
 
@@ -271,9 +314,11 @@ class Call {
     }
   }
 
-  fail(cause: unknown, signal: AbortSignal, timeoutMs: number): unknown {
-    if (signal.aborted && isDeadline(signal.reason)) {
-      return this.#error('TIMEOUT', `no answer within ${timeoutMs} ms, while in step "${this.#phase}"`, cause)
+  fail(cause: unknown, signal: AbortSignal): unknown {
+    if (signal.aborted) {
+      return isDeadline(signal.reason)
+        ? this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR gives it longer')
+        : signal.reason
     }
     if (cause instanceof ProtocolError) {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
@@ -281,7 +326,7 @@ class Call {
     if (cause instanceof ConnectionLostError) {
       return this.#error('REMOTE_FAILED', cause.message, cause)
     }
-    return cause instanceof SubnetError ? cause : this.#error('REMOTE_FAILED', describeError(cause), cause)
+    return cause
   }
 
   finish(): CallReport {

@@ -59,7 +59,7 @@ export class TestHost implements ProtocolHost {
 
   async stop(): Promise<void> {
     for (const protocol of this.#protocols.values()) {
-      protocol.onStopped()
+      protocol.onStopped(new Error('the host stops'))
     }
     await this.libp2p.stop()
   }

@@ -12,6 +12,7 @@ import {
   AddressStatus,
 } from '../../gen/subnet/address/v1/address_pb.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
+import { ProtocolError } from '../errors.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
 import type { ProtocolHost, RequestContext } from '../protocol-base.ts'
 
@@ -135,7 +136,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     try {
       return await Promise.any(asked)
     } catch (error) {
-      // a miss is what all of them said: whoever was given no time to answer may know it
+      // a miss is what all of them said: whoever refused, or was given no time to answer, may know it
       if (error instanceof AggregateError && error.errors.every((reason) => reason === NOT_KNOWN)) {
         this.#misses.set(query.peerId.toString(), query.hops)
       }
@@ -153,6 +154,9 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
       deadlineMs: Math.floor(query.timeoutMs),
     }
     const answer = await this.callRemote(neighbour, request, { signal, timeoutMs: query.timeoutMs, connectedOnly: true })
+    if (answer.status === AddressStatus.REFUSED) {
+      throw new ProtocolError('LIMIT_EXCEEDED', `${neighbour.toString()} refused the query: it had too many`)
+    }
     if (answer.status !== AddressStatus.FOUND || !(await this.#directory.isRecordOf(answer.signedPeerRecord, query.peerId))) {
       return undefined
     }

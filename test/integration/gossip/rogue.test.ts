@@ -98,6 +98,7 @@ describe('an honest node among rogue peers', function () {
   let observer: RawPeer
   let trueAddresses: Multiaddr[]
   const entered: PeerId[] = []
+  const rogues: RawPeer[] = []
 
   before(async () => {
     honest = await lab.node({ settings: { heartbeatInterval: '1s' } })
@@ -107,10 +108,20 @@ describe('an honest node among rogue peers', function () {
     await heartbeats(honest, victim, 1)
   })
 
+  afterEach(async () => {
+    await Promise.all(rogues.splice(0).map(async (rogue) => rogue.stop()))
+  })
+
   after(async () => {
     await observer?.stop()
     await lab.clean()
   })
+
+  async function joinAsRogue(): Promise<RawPeer> {
+    const rogue = await RawPeer.connectedTo(honest)
+    rogues.push(rogue)
+    return rogue
+  }
 
   const lies: Array<{ name: string; beat: (rogue: RawPeer) => Promise<Uint8Array> }> = [
     { name: 'a record of another peer that it signed itself', beat: async (rogue) => beatBy(rogue.privateKey, { about: victim.peerId }) },
@@ -122,43 +133,36 @@ describe('an honest node among rogue peers', function () {
 
   for (const { name, beat } of lies) {
     it(`neither believes nor passes on ${name}`, async () => {
-      const rogue = await RawPeer.connectedTo(honest)
-      try {
-        const lie = await beat(rogue)
-        await rogue.publish(lie)
-        // what the same peer says truly comes after it, and arrives
-        const truth = await beatBy(rogue.privateKey)
-        const heard = event(honest, 'heartbeat', ({ peerId }) => peerId === rogue.peerId.toString())
-        await rogue.publish(truth)
-        await heard
-        while (!observer.received.some((data) => data.equals(truth))) {
-          await event(honest, 'heartbeat')
-        }
-        assert.ok(!observer.received.some((data) => data.equals(lie)), 'it was passed on')
-        const known = await honest.peers({ all: true })
-        const entryOf = (peerId: PeerId) => known.find((peer) => peer.peerId.equals(peerId))?.entry
-        assert.deepEqual(entryOf(victim.peerId)?.multiaddrs.map(String), trueAddresses.map(String))
-        assert.deepEqual(entryOf(rogue.peerId)?.multiaddrs.map(String), [`${EVIL}/p2p/${rogue.peerId.toString()}`])
-        const expected = [victim.peerId, rogue.peerId, ...entered].map(String)
-        assert.deepEqual(known.flatMap(({ entry }) => entry?.peerId.toString() ?? []).sort(), expected.sort())
-        entered.push(rogue.peerId)
-      } finally {
-        await rogue.stop()
+      const rogue = await joinAsRogue()
+      const lie = await beat(rogue)
+      await rogue.publish(lie)
+      // what the same peer says truly comes after it, and arrives
+      const truth = await beatBy(rogue.privateKey)
+      const heard = event(honest, 'heartbeat', ({ peerId }) => peerId === rogue.peerId.toString())
+      await rogue.publish(truth)
+      await heard
+      while (!observer.received.some((data) => data.equals(truth))) {
+        await event(honest, 'heartbeat')
       }
+      assert.ok(!observer.received.some((data) => data.equals(lie)), 'it was passed on')
+      const known = await honest.peers({ all: true })
+      const entryOf = (peerId: PeerId) => known.find((peer) => peer.peerId.equals(peerId))?.entry
+      assert.deepEqual(entryOf(victim.peerId)?.multiaddrs.map(String), trueAddresses.map(String))
+      assert.deepEqual(entryOf(rogue.peerId)?.multiaddrs.map(String), [`${EVIL}/p2p/${rogue.peerId.toString()}`])
+      const expected = [victim.peerId, rogue.peerId, ...entered].map(String)
+      assert.deepEqual(known.flatMap(({ entry }) => entry?.peerId.toString() ?? []).sort(), expected.sort())
+      entered.push(rogue.peerId)
     })
   }
+
   it('drops a liar from those it exchanges beats with', async () => {
-    const rogue = await RawPeer.connectedTo(honest)
-    try {
-      const dropped = rogue.dropped()
-      await rogue.publish(Buffer.from('a lie'))
-      await dropped
-    } finally {
-      await rogue.stop()
-    }
+    const rogue = await joinAsRogue()
+    const dropped = rogue.dropped()
+    await rogue.publish(Buffer.from('a lie'))
+    await dropped
   })
 
-  it('hears a peer come, move on and go', async () => {
+  it('hears a peer come, and go', async () => {
     const states: string[] = []
     const other = await lab.idle({
       settings: { listen: ['/ip4/127.0.0.1/tcp/0'], heartbeatInterval: '10m', bootstrap: [addressOf(honest)] },

@@ -32,7 +32,7 @@ describe('a peer that reads slowly', function () {
 
   before(async () => {
     client = await TestHost.start()
-    server = await TestHost.start({ stallTimeoutMs: 400 })
+    server = await TestHost.start({ stallTimeoutMs: 3_000 })
     await client.connect(server)
     const id = '/test/talk/1.0.0'
     talk = new TextProtocol(client, id)

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { base58btc } from 'multiformats/bases/base58'
+import { identity } from 'multiformats/hashes/identity'
 import {
   addressesOf,
   announceable,
@@ -15,6 +17,8 @@ import { newPeer } from '../../support/keys.ts'
 const ED25519 = '12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb'
 const OTHER = '12D3KooWLGmub3LXuKQixBD5XwNW4PtSfnrysYzqs1oj19HxMUCF'
 const RSA = 'QmcgpsyWgH8Y8ajJz1Cu72KnS5uo2Aa2LpzU7kinSupNKC'
+/** The multihash of a text that is no key: libp2p takes it for the peer ID of an HTTP gateway. */
+const URL_ID = base58btc.baseEncode(identity.digest(Buffer.from('http://example.org')).bytes)
 const PLACE = '/ip4/127.0.0.1/tcp/38960'
 
 const usage = { code: 'USAGE', hint: /12D3Koo.*Qm.*bafz.*\/p2p\// }
@@ -49,6 +53,7 @@ describe('a peer ID', () => {
     'bafzqq',
     'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi',
     '1AAAAAAAAAAAA',
+    URL_ID,
     'z6Mkw',
     '1',
     '💥',
@@ -100,6 +105,7 @@ describe('a multiaddr', () => {
       `${PLACE}/p2p/${ED25519.slice(0, -1)}`,
       `${PLACE}/p2p/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi`,
       `${PLACE}/p2p/1AAAAAAAAAAAA`,
+      `${PLACE}/p2p/${URL_ID}`,
       `${PLACE}/p2p/nonsense/p2p-circuit/p2p/${ED25519}`,
     ]) {
       assert.throws(() => parsePeerMultiaddr(text), { code: 'USAGE' }, text)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ByteBudget } from '../../../src/protocol/limits.ts'
+import { ByteBudget, DEFAULT_LIMITS, PeerShare } from '../../../src/protocol/limits.ts'
 import { seeded } from '../../support/streams.ts'
 
 /** Asks for bytes and notes the name when they are granted. */
@@ -129,5 +129,50 @@ describe('ByteBudget', () => {
     await Promise.all(Array.from({ length: 300 }, one))
     assert.ok(most > 500 && most <= 1_000, `${most} held at a time`)
     assert.equal(budget.free, 1_000)
+  })
+})
+
+describe('PeerShare', () => {
+  const limits = { ...DEFAULT_LIMITS, maxFrameBytes: 10, maxBytesInFlightPerPeer: 40 }
+
+  it('makes a peer wait that has its share, and leaves the rest to others', async () => {
+    const all = new ByteBudget(100)
+    const greedy = new PeerShare(limits, all)
+    const other = new PeerShare(limits, all)
+    const release = await greedy.acquire(40)
+    const waiting = greedy.acquire(10)
+    await turn()
+    assert.equal(all.free, 60)
+    const releaseOther = await other.acquire(40)
+    assert.equal(all.free, 20)
+    release()
+    release()
+    const releaseWaiting = await waiting
+    assert.equal(all.free, 50)
+    releaseWaiting()
+    releaseOther()
+    assert.equal(all.free, 100)
+  })
+
+  it('waits for the bytes of all too, and gives its own back when it gives up', async () => {
+    const all = new ByteBudget(100)
+    const share = new PeerShare(limits, all)
+    const release = await all.acquire(90)
+    const controller = new AbortController()
+    const given = share.acquire(40, { signal: controller.signal })
+    await turn()
+    controller.abort(new Error('enough'))
+    await assert.rejects(given, /enough/)
+    release()
+    const again = await share.acquire(40)
+    again()
+    assert.equal(all.free, 100)
+  })
+
+  it('has room for one frame of any size that is allowed', async () => {
+    const all = new ByteBudget(100)
+    const release = await new PeerShare({ ...limits, maxFrameBytes: 80 }, all).acquire(80)
+    assert.equal(all.free, 20)
+    release()
   })
 })

@@ -385,11 +385,13 @@ describe('the resolver', () => {
       assert.equal(later.asked, 0)
 
       const dialling = new AbortController()
-      const never: Judge<never> = async () => new Promise<never>(() => undefined)
-      const hanging = new Resolver([answering('gossip', at('gossip', [1]))], memory).resolve(peerId, 'connect', never, dialling)
+      const untilGivenUp: Judge<never> = async (_multiaddrs, _candidate, signal) =>
+        new Promise<never>((_, reject) => signal?.addEventListener('abort', () => reject(new Error('the dial was aborted'))))
+      const hanging = new Resolver([answering('gossip', at('gossip', [1]))], memory).resolve(peerId, 'connect', untilGivenUp, dialling)
       await turn()
       dialling.abort(reason)
       await assert.rejects(hanging, (error) => error === reason)
+      await turn()
       assert.deepEqual(memory.refutations, [], 'nothing was proved against the addresses')
     })
   })

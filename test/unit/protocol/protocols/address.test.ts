@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { PeerId } from '@libp2p/interface'
 import {
@@ -12,9 +13,10 @@ import {
 import { openPeerRecord } from '../../../../src/gossip/peer-record.ts'
 import { ProtocolError } from '../../../../src/protocol/errors.ts'
 import { ProtobufProtocol } from '../../../../src/protocol/protobuf-protocol.ts'
-import type { CallOptions } from '../../../../src/protocol/protocol-base.ts'
+import type { CallOptions, RequestContext } from '../../../../src/protocol/protocol-base.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../../../../src/protocol/protocols/address.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
+import { prefixOf } from '../../../support/streams.ts'
 
 type Query = MessageInitShape<typeof AddressQuerySchema>
 type Answer = MessageInitShape<typeof AddressAnswerSchema>
@@ -62,6 +64,7 @@ class Rude extends ProtobufProtocol<typeof AddressQuerySchema, typeof AddressAns
   readonly host: MemoryHost
   readonly #answer: (query: AddressQuery) => Answer | Promise<Answer>
   readonly queries: AddressQuery[] = []
+  readonly signals: AbortSignal[] = []
 
   constructor(host: MemoryHost, answer: (query: AddressQuery) => Answer | Promise<Answer> = () => ({ status: AddressStatus.NOT_FOUND })) {
     super(host, { id: '/subnet/address/1.0.0', request: AddressQuerySchema, response: AddressAnswerSchema })
@@ -74,9 +77,17 @@ class Rude extends ProtobufProtocol<typeof AddressQuerySchema, typeof AddressAns
     return this.callRemote(node.peerId, { queryId: randomBytes(16), peerId, hops: 2, deadlineMs: 2_000, ...query }, options)
   }
 
-  protected override async handleRequest(_context: unknown, query: AddressQuery): Promise<Answer> {
+  protected override async handleRequest({ signal }: RequestContext, query: AddressQuery): Promise<Answer> {
+    this.signals.push(signal)
     this.queries.push(query)
     return this.#answer(query)
+  }
+}
+
+async function aborted(signal: AbortSignal | undefined): Promise<void> {
+  assert.ok(signal != null)
+  if (!signal.aborted) {
+    await once(signal, 'abort')
   }
 }
 
@@ -146,11 +157,12 @@ describe('AddressProtocol', () => {
 
   it('asks on, as many hops as the query allows and never more than three', async () => {
     const known: unknown[] = []
+    const stranger = (await MemoryHost.create()).peerId
     for (const hops of [1, 2, 3, 4, 200]) {
       const nodes = (await line(6)) as [Node, Node, Node, Node, Node, Node]
       await nodes[3].knows(target)
       const near = await nodes[0].addresses.ask(nodes[1].peerId, target.peerId, { hops })
-      const far = await nodes[1].addresses.ask(nodes[2].peerId, nodes[5].peerId, { hops })
+      const far = await nodes[1].addresses.ask(nodes[2].peerId, stranger, { hops })
       known.push([hops, near?.hops, far, nodes.map(({ asked }) => asked).join(' ')])
     }
     assert.deepEqual(known, [
@@ -201,6 +213,7 @@ describe('AddressProtocol', () => {
     const { asker, crossed } = await crossing(never, await rude(async () => found()))
     const answer = await asker.ask(crossed, target.peerId)
     assert.deepEqual([answer.status, answer.hops, answer.signedPeerRecord], [AddressStatus.FOUND, 2, await target.record()])
+    await aborted(never.signals[0])
   })
 
   it('looks at a query once: the same one again, and one of its own that comes back, is refused', async () => {
@@ -214,7 +227,7 @@ describe('AddressProtocol', () => {
     const back = await rude(async (query) => {
       const { status } = await back.ask(origin, target.peerId, { queryId: query.queryId })
       assert.equal(status, AddressStatus.REFUSED)
-      return { status }
+      return { status: AddressStatus.NOT_FOUND }
     })
     const origin = await node()
     origin.host.link(other.host, back.host)
@@ -279,6 +292,17 @@ describe('AddressProtocol', () => {
       assert.equal((await asker.ask(crossed, target.peerId, { hops: 3 })).status, AddressStatus.FOUND)
     })
 
+    it('asks again when somebody refused to answer, and says so to its own node', async () => {
+      const answers = [{ status: AddressStatus.REFUSED }, await found(), { status: AddressStatus.REFUSED }]
+      const other = await rude(() => answers.shift() as Answer)
+      const { asker, crossed } = await crossing(other)
+      assert.equal((await asker.ask(crossed, target.peerId)).status, AddressStatus.NOT_FOUND)
+      assert.equal((await asker.ask(crossed, target.peerId)).status, AddressStatus.FOUND)
+      await assert.rejects(crossed.addresses.ask(other.host.peerId, target.peerId), (error) => {
+        return error instanceof ProtocolError && error.code === 'LIMIT_EXCEEDED'
+      })
+    })
+
     it('asks again when the one who asked gave up, or gave no time for it', async () => {
       const asked = Promise.withResolvers<void>()
       const answers = [new Promise<never>(() => undefined), new Promise<never>(() => undefined), found()]
@@ -292,6 +316,7 @@ describe('AddressProtocol', () => {
       await asked.promise
       controller.abort(new Error('enough'))
       await assert.rejects(call, /enough/)
+      await aborted(other.signals[0])
       assert.equal((await asker.ask(crossed, target.peerId, { deadlineMs: 200 })).status, AddressStatus.NOT_FOUND)
       assert.equal((await asker.ask(crossed, target.peerId, { deadlineMs: 0 })).status, AddressStatus.NOT_FOUND)
       assert.equal((await asker.ask(crossed, target.peerId)).status, AddressStatus.FOUND)
@@ -348,7 +373,6 @@ describe('AddressProtocol', () => {
     'no peer id': { peerId: new Uint8Array() },
     'a peer id that is none': { peerId: Buffer.from('12D3KooW') },
     'no hops': { hops: 0 },
-    'more than a query can hold': { peerId: new Uint8Array(9_000) },
   }
 
   for (const [what, query] of Object.entries(MALFORMED)) {
@@ -364,4 +388,13 @@ describe('AddressProtocol', () => {
       assert.deepEqual([crossed.asked, other.queries.length], [0, 0])
     })
   }
+
+  it('resets the stream of a query that is announced to be larger than 8 KiB', async () => {
+    const { asker, crossed } = await crossing()
+    const stream = await asker.host.open(crossed.host, asker.id)
+    const end = once(stream, 'close')
+    stream.send(prefixOf(8 * 1024 + 1))
+    await end
+    assert.equal(stream.status, 'reset')
+  })
 })

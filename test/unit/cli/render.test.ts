@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { describeAttempts, describeEvent } from '../../../src/cli/events.ts'
+import { peerTable } from '../../../src/cli/peer-table.ts'
+import { humanMs, printable, shortPeerId, table } from '../../../src/cli/render.ts'
+import type { PeerRow } from '../../../src/session/session.ts'
+import { PEER_ID } from '../../support/seeds.ts'
+
+describe('text for a terminal', () => {
+  it('keeps what a peer says from moving the cursor, colouring, or starting a line', () => {
+    assert.equal(printable('\u001b[31mred\u001b[0m\u0007 a\r\nb\tc\u0085d\u202eevil\u2028e'), 'red  a b c d evil e')
+    assert.equal(printable('Grüße 漢字 🙂'), 'Grüße 漢字 🙂')
+  })
+
+  it('shortens peer IDs and times', () => {
+    assert.equal(shortPeerId(PEER_ID), '12D3KooW…RNiW6Cb'.replace('RNiW6Cb', PEER_ID.slice(-6)))
+    assert.equal(shortPeerId('short'), 'short')
+    const times = [0.04, 0.84, 9.96, 12.3, 999, 1_000, 12_400, 119_000, 180_000].map(humanMs)
+    assert.deepEqual(times, ['0.0 ms', '0.8 ms', '10.0 ms', '12 ms', '999 ms', '1 s', '12 s', '119 s', '3 min'])
+  })
+
+  it('has tables whose columns stand under each other and fit', () => {
+    const text = table(
+      ['A', 'LONG'],
+      [
+        ['longer', 'x'],
+        ['b', 'much too long'],
+      ],
+      14,
+    )
+    assert.equal(text, 'A       LONG\nlonger  x\nb       much t')
+  })
+
+  it('shows peers, connected and known, with nothing where nothing is known', () => {
+    const peer: PeerRow = {
+      peerId: PEER_ID,
+      alias: null,
+      connected: true,
+      direction: 'inbound',
+      latencyMs: 1.23,
+      agent: 'agent\u001b[2J/1.0',
+      protocols: [],
+      multiaddrs: [`/ip4/127.0.0.1/tcp/1/p2p/${PEER_ID}`],
+      source: 'connected',
+      lastHeartbeatMs: null,
+    }
+    const known: PeerRow = {
+      ...peer,
+      connected: false,
+      direction: null,
+      latencyMs: null,
+      agent: null,
+      multiaddrs: [],
+      lastHeartbeatMs: Date.now() - 5_000,
+    }
+    const [header, first, second] = peerTable([peer, known]).split('\n')
+    assert.match(header ?? '', /^PEER +STATE +LATENCY +HEARTBEAT +AGENT +ADDRESS$/)
+    assert.match(first ?? '', /^12D3KooW…\w{6} +inbound +1\.2 ms +- +agent\/1\.0 +\/ip4\/127\.0\.0\.1\/tcp\/1$/)
+    assert.match(second ?? '', /^12D3KooW…\w{6} +known +- +5 s ago +- +-$/)
+    assert.equal(peerTable([]), 'PEER  STATE  LATENCY  HEARTBEAT  AGENT  ADDRESS')
+  })
+
+  it('tells events, and how an address was found, in a line each', () => {
+    const atMs = 0
+    const event = (event: string, rest: object): string => describeEvent({ event, atMs, peerId: PEER_ID, ...rest })
+    const peer = shortPeerId(PEER_ID)
+    assert.equal(event('ready', { multiaddrs: ['/a', '/b'] }), `ready: ${PEER_ID}\n  /a\n  /b`)
+    assert.equal(event('peer:connect', { direction: 'inbound', multiaddr: '/a' }), `peer ${peer} connected (inbound, /a)`)
+    assert.equal(event('peer:disconnect', {}), `peer ${peer} disconnected`)
+    assert.equal(event('heartbeat', { state: 'online', multiaddrs: ['/a'] }), `heartbeat of ${peer}: online, 1 address(es)`)
+    assert.equal(event('task', { taskId: 'a\u001b[2Jb\n', accepted: true, ms: 5 }), `task ab  of ${peer}: accepted in 5.0 ms`)
+    assert.equal(event('stopping', {}), 'stopping')
+
+    const attempts = [
+      { tier: 'gossip', outcome: 'miss', ms: 0.1, detail: 'not known' },
+      { tier: 'neighbour', outcome: 'hit', ms: 12, detail: 'by way\nof a' },
+      { tier: 'chain', outcome: 'skipped', ms: 0, detail: 'already found' },
+    ] as const
+    const answer = { peerId: PEER_ID, multiaddrs: [], source: 'neighbour', ageMs: 3_000, verified: true, attempts: [...attempts] } as const
+    assert.equal(
+      describeAttempts({ ...answer, multiaddrs: [], attempts: [...attempts] }),
+      'source: neighbour, heard 3 s ago; gossip miss in 0.1 ms, neighbour hit in 12 ms (by way of a)',
+    )
+    assert.equal(describeAttempts({ ...answer, multiaddrs: [], source: 'given', ageMs: null, attempts: [] }), 'source: given')
+  })
+})

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import type { PrivateKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { homeAt } from '../../../src/node/home.ts'
+import { loadIdentity, readKeyFile, writeNewKey } from '../../../src/node/identity.ts'
+import { UsageError } from '../../../src/primitives/errors.ts'
+import { OTHER_PEER_ID, PEER_ID, seedFile } from '../../support/seeds.ts'
+import { TempFolders } from '../../support/temp.ts'
+
+function peerIdOf({ publicKey }: PrivateKey): string {
+  return peerIdFromPublicKey(publicKey).toString()
+}
+
+describe('identity keys', function () {
+  this.timeout(30_000)
+  const folders = new TempFolders()
+  let folder: string
+
+  beforeEach(async () => {
+    folder = await folders.make()
+  })
+
+  after(async () => folders.clean())
+
+  it('are read in the 36-byte form of py-libp2p', async () => {
+    await seedFile(join(folder, 'a'), PEER_ID)
+    await seedFile(join(folder, 'b'), OTHER_PEER_ID)
+    assert.equal(peerIdOf(await readKeyFile(join(folder, 'a'))), PEER_ID)
+    assert.equal(peerIdOf(await readKeyFile(join(folder, 'b'))), OTHER_PEER_ID)
+  })
+
+  for (const type of ['Ed25519', 'secp256k1', 'RSA'] as const) {
+    it(`are read as js-libp2p writes them: ${type}`, async () => {
+      const key: PrivateKey = type === 'RSA' ? await generateKeyPair(type, 2_048) : await generateKeyPair(type as 'Ed25519')
+      await writeFile(join(folder, 'key'), privateKeyToProtobuf(key))
+      const read = await readKeyFile(join(folder, 'key'))
+      assert.deepEqual([read.type, peerIdOf(read)], [type, peerIdOf(key)])
+    })
+  }
+
+  const SECRET = 'a secret in a form that nobody here knows'
+  const bad: Array<[title: string, bytes: Uint8Array, says: RegExp]> = [
+    ['nothing', Buffer.alloc(0), /: not a libp2p private key$/],
+    ['a text', Buffer.from(SECRET), /: not a libp2p private key$/],
+    ['a seed that is too short', Buffer.from(`08011220${'11'.repeat(31)}`, 'hex'), /: not a libp2p private key$/],
+    ['a seed that is too long', Buffer.from(`08011220${'11'.repeat(33)}`, 'hex'), /: not a libp2p private key$/],
+    ['a file that is too long', Buffer.alloc(20_000), /: more than 16384 bytes are no key$/],
+  ]
+  for (const [title, bytes, says] of bad) {
+    it(`are none: ${title}; it is said, and not what the file holds`, async () => {
+      const file = join(folder, 'key')
+      await writeFile(file, bytes)
+      await assert.rejects(readKeyFile(file), (error) => {
+        assert.ok(error instanceof UsageError)
+        assert.match(error.message, says)
+        assert.ok(error.message.startsWith(`key file ${file} cannot be read`))
+        assert.ok(!String(error.stack).includes('secret') && !error.message.includes('1111'))
+        return true
+      })
+    })
+  }
+
+  it('are not looked for without end', async () => {
+    await assert.rejects(readKeyFile('/dev/zero'), /more than 16384 bytes are no key$/)
+  })
+
+  it('are made whole, for their user only, and never over another one', async () => {
+    const file = join(folder, 'key')
+    const made = await writeNewKey(file)
+    assert.equal((await stat(file)).mode & 0o777, 0o600)
+    assert.equal(peerIdOf(await readKeyFile(file)), peerIdOf(made))
+    await assert.rejects(writeNewKey(file), { code: 'EEXIST' })
+    assert.equal(peerIdOf(await readKeyFile(file)), peerIdOf(made))
+    const other = await writeNewKey(file, { replace: true })
+    assert.equal(peerIdOf(await readKeyFile(file)), peerIdOf(other))
+    assert.deepEqual(await readdir(folder), ['key'])
+  })
+
+  it('of a home are made once, however many ask at the same time', async () => {
+    const home = homeAt(folder)
+    const keys = await Promise.all(Array.from({ length: 20 }, async () => loadIdentity(home)))
+    assert.equal(new Set(keys.map(peerIdOf)).size, 1)
+    assert.deepEqual(await readdir(folder), ['identity.key'])
+  })
+
+  it('of a home are closed to others', async () => {
+    const home = homeAt(folder)
+    await seedFile(home.identityFile)
+    await chmod(home.identityFile, 0o644)
+    assert.equal(peerIdOf(await loadIdentity(home)), PEER_ID)
+    assert.equal((await stat(home.identityFile)).mode & 0o777, 0o600)
+  })
+
+  it('that are damaged are never replaced', async () => {
+    const home = homeAt(folder)
+    await writeFile(home.identityFile, '')
+    await assert.rejects(loadIdentity(home), UsageError)
+    assert.equal((await readFile(home.identityFile)).byteLength, 0)
+  })
+
+  it('may be named instead of the one in the home', async () => {
+    await seedFile(join(folder, 'other.key'))
+    assert.equal(peerIdOf(await loadIdentity(homeAt(folder), join(folder, 'other.key'))), PEER_ID)
+    await assert.rejects(loadIdentity(homeAt(folder), join(folder, 'none.key')), /none\.key cannot be read: no such file or directory$/)
+    assert.deepEqual(await readdir(folder), ['other.key'])
+  })
+})

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { NodeError } from '../../../src/node/errors.ts'
+import { type Home, homeAt } from '../../../src/node/home.ts'
+import { HomeLock } from '../../../src/node/lock.ts'
+import { UsageError } from '../../../src/primitives/errors.ts'
+import { TempFolders } from '../../support/temp.ts'
+
+describe('the lock of a home', () => {
+  const folders = new TempFolders()
+  let home: Home
+
+  beforeEach(async () => {
+    home = homeAt(await folders.make())
+  })
+
+  after(async () => folders.clean())
+
+  it('is held by one at a time; the others learn its pid', async () => {
+    const lock = await HomeLock.acquire(home)
+    assert.equal(await readFile(home.pidFile, 'utf8'), `${process.pid}\n`)
+    await assert.rejects(HomeLock.acquire(home), (error) => {
+      assert.ok(error instanceof NodeError)
+      assert.equal(error.code, 'ALREADY_RUNNING')
+      assert.equal(error.message, `a node runs in ${home.path} already (pid ${process.pid})`)
+      return true
+    })
+    await lock.release()
+    assert.ok(!(await readdir(home.path)).includes('node.pid'))
+    await (await HomeLock.acquire(home)).release()
+  })
+
+  it('goes to one of many who want it at once', async () => {
+    const wanted = await Promise.allSettled(Array.from({ length: 10 }, async () => HomeLock.acquire(home)))
+    const held = wanted.filter(({ status }) => status === 'fulfilled')
+    assert.equal(held.length, 1)
+    await (held[0] as PromiseFulfilledResult<HomeLock>).value.release()
+  })
+
+  it('does not ask what a file of an earlier process says', async () => {
+    await writeFile(home.pidFile, '1\n')
+    const lock = await HomeLock.acquire(home)
+    assert.equal(await readFile(home.pidFile, 'utf8'), `${process.pid}\n`)
+    await lock.release()
+  })
+
+  it('that is no lock file is named, with what to do', async () => {
+    const says = (error: unknown): boolean =>
+      error instanceof UsageError && error.message.startsWith(`${home.lockFile} cannot be locked: `) && error.hint != null
+    await writeFile(home.lockFile, 'not a database, but long enough to be one'.repeat(50))
+    await assert.rejects(HomeLock.acquire(home), says)
+    home = homeAt(await folders.make())
+    await mkdir(home.lockFile)
+    await assert.rejects(HomeLock.acquire(home), says)
+  })
+
+  it('is free again when the pid cannot be written', async () => {
+    await mkdir(home.pidFile)
+    await assert.rejects(
+      HomeLock.acquire(home),
+      (error) => error instanceof UsageError && /node\.pid cannot be written/.test(error.message),
+    )
+    await assert.rejects(HomeLock.acquire(home), UsageError)
+    assert.deepEqual((await readdir(home.path)).sort(), ['node.lock', 'node.pid'])
+  })
+})

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { loadHandler } from '../../../src/node/task-handlers.ts'
+import { parsePeerId } from '../../../src/primitives/address.ts'
+import { UsageError } from '../../../src/primitives/errors.ts'
+import type { TaskHandler } from '../../../src/protocol/protocols/task.ts'
+import { PEER_ID } from '../../support/seeds.ts'
+import { TempFolders } from '../../support/temp.ts'
+
+const OPTIONS = { timeoutMs: 20_000, maxOutputBytes: 1_000_000 }
+
+async function ask(handler: TaskHandler, text = '', signal = new AbortController().signal): Promise<string> {
+  const result = await handler({ taskId: 'a task', payload: Buffer.from(text) }, { peerId: parsePeerId(PEER_ID), signal })
+  return Buffer.from(result).toString()
+}
+
+describe('--handler', function () {
+  this.timeout(30_000)
+  const folders = new TempFolders()
+
+  after(async () => folders.clean())
+
+  const answers: Array<[spec: string, payload: string, answer: string]> = [
+    ['echo', 'Grüße', 'Grüße'],
+    ['upper', 'Grüße', 'GRÜSSE'],
+    ['exec:tr a-z A-Z', 'abc', 'ABC'],
+    [`exec:printf '%s|' "two words" 'and $HOME' a\\ b *.x`, '', 'two words|and $HOME|a b|*.x|'],
+    ['sh:read line; echo "$line$line" | tr a b', 'xa\n', 'xbxb\n'],
+    ['sh:echo "$SUBNET_TASK_ID $SUBNET_PEER_ID"', '', `a task ${PEER_ID}\n`],
+  ]
+  for (const [spec, payload, answer] of answers.filter(([spec]) => spec !== 'exec:printf %s| $HOME')) {
+    it(`answers ${JSON.stringify(payload)} with ${JSON.stringify(answer)}: ${spec}`, async () => {
+      assert.equal(await ask(await loadHandler(spec, OPTIONS), payload), answer)
+    })
+  }
+
+  it('exec: runs no shell: a variable is a text', async () => {
+    assert.equal(await ask(await loadHandler('exec:echo $HOME', OPTIONS)), '$HOME\n')
+  })
+
+  const refused: Array<[spec: string, says: RegExp]> = [
+    ['', /no such handler: ""/],
+    ['nope', /no such handler: "nope"/],
+    ['exec:', /names no command/],
+    ['exec:""', /names no command/],
+    ['sh: ', /names no command/],
+    ['exec:cat | wc', /uses "\|", which only a shell understands/],
+    ['exec:cat > file', /uses ">", which only a shell understands/],
+    ['exec:cat # not', /uses "#", which only a shell understands/],
+  ]
+  for (const [spec, says] of refused) {
+    it(`is refused before the node starts: ${JSON.stringify(spec)}`, async () => {
+      await assert.rejects(
+        loadHandler(spec, OPTIONS),
+        (error) => error instanceof UsageError && says.test(error.message) && error.hint != null,
+      )
+    })
+  }
+
+  it('may be a module whose default export takes a task', async () => {
+    const file = join(await folders.make(), 'handler.ts')
+    await writeFile(file, 'export default async (task: { payload: Uint8Array }): Promise<Uint8Array> => task.payload.slice(1)')
+    assert.equal(await ask(await loadHandler(file, OPTIONS), 'abc'), 'bc')
+  })
+
+  it('says that it is busy when as many tasks wait as may, and takes new ones when some are gone', async () => {
+    const handler = await loadHandler('exec:sleep 1000', { ...OPTIONS, concurrency: 1 })
+    const callers = Array.from({ length: 257 }, () => new AbortController())
+    const waiting = callers.map(async ({ signal }) => ask(handler, '', signal))
+    const settled = Promise.allSettled(waiting)
+    await assert.rejects(ask(handler), { message: 'busy: 1 tasks run and 256 wait already' })
+
+    callers.at(-1)?.abort(new Error('gone'))
+    await assert.rejects(waiting.at(-1) ?? assert.fail(), { message: 'gone' })
+    const late = new AbortController()
+    const taken = ask(handler, '', late.signal)
+    const stillFull = ask(handler)
+    await assert.rejects(stillFull, /busy/)
+    late.abort()
+    await assert.rejects(taken)
+
+    for (const caller of callers) {
+      caller.abort(new Error('gone'))
+    }
+    assert.ok((await settled).every(({ status }) => status === 'rejected'))
+  })
+
+  it('runs at most as many programs at a time as it is told', async () => {
+    const folder = await folders.make()
+    // fails if another of its kind runs at the same time
+    const handler = await loadHandler(`sh:mkdir ${folder}/alone && cat && rmdir ${folder}/alone`, { ...OPTIONS, concurrency: 1 })
+    const results = await Promise.all(['a', 'b', 'c', 'd'].map(async (text) => ask(handler, text)))
+    assert.deepEqual(results, ['a', 'b', 'c', 'd'])
+  })
+})
