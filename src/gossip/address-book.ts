@@ -41,6 +41,7 @@ export interface BookOptions {
 const DEFAULTS = { capacity: 10_000, ttlMs: 24 * 60 * 60 * 1_000, now: Date.now } satisfies Required<BookOptions>
 /** An entry is stale after this many intervals without a word of its peer. */
 const STALE_AFTER_INTERVALS = 3
+const MAKE_ROOM_EVERY_MS = 1_000
 
 export const ADDRESS_BOOK_SCHEMA = `
   CREATE TABLE IF NOT EXISTS address_book (
@@ -69,6 +70,7 @@ const COLUMNS = 'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin
 export class AddressBook {
   readonly #database: DatabaseSync
   readonly #options: Required<BookOptions>
+  #madeRoomAtMs = Number.NEGATIVE_INFINITY
 
   /** @param database has `ADDRESS_BOOK_SCHEMA`; its owner closes it */
   constructor(database: DatabaseSync, options: BookOptions = {}) {
@@ -80,7 +82,7 @@ export class AddressBook {
     const row = this.#database
       .prepare(`SELECT ${COLUMNS} FROM address_book WHERE peer_id = ? AND seen_at_ms > ?`)
       .get(peerId.toString(), this.#expiry())
-    return row == null ? undefined : toEntry(row)
+    return row == null ? undefined : readEntry(row)
   }
 
   /** All entries that did not expire, the last heard first. */
@@ -88,7 +90,8 @@ export class AddressBook {
     return this.#database
       .prepare(`SELECT ${COLUMNS} FROM address_book WHERE seen_at_ms > ? ORDER BY seen_at_ms DESC`)
       .all(this.#expiry())
-      .map(toEntry)
+      .map(readEntry)
+      .filter((entry) => entry != null)
   }
 
   get size(): number {
@@ -170,15 +173,21 @@ export class AddressBook {
     return 'stored'
   }
 
-  /** Drops what expired, and if that is nothing, what is stale. */
+  /** Drops what expired, and if that is nothing, what is stale. It reads all of the book: not more than once a second. */
   #makeRoom(): boolean {
+    const now = this.#options.now()
+    if (Math.abs(now - this.#madeRoomAtMs) < MAKE_ROOM_EVERY_MS) {
+      return false
+    }
+    this.#madeRoomAtMs = now
     const expired = this.#database.prepare('DELETE FROM address_book WHERE seen_at_ms <= ?').run(this.#expiry())
     if (Number(expired.changes) > 0) {
+      this.#madeRoomAtMs = Number.NEGATIVE_INFINITY
       return true
     }
     const stale = this.#database
       .prepare(`DELETE FROM address_book WHERE bad = 1 OR state = 'offline' OR seen_at_ms < ? - ${STALE_AFTER_INTERVALS} * interval_ms`)
-      .run(this.#options.now())
+      .run(now)
     return Number(stale.changes) > 0
   }
 
@@ -211,6 +220,15 @@ function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolean): boo
     return false
   }
   return entry.seq < known.seq || (entry.seq === known.seq && entry.seenAtMs <= known.seenAtMs)
+}
+
+/** A row that cannot be read is as good as none; the peer's next word replaces it. */
+function readEntry(row: Record<string, SQLOutputValue>): BookEntry | undefined {
+  try {
+    return toEntry(row)
+  } catch {
+    return undefined
+  }
 }
 
 function toEntry(row: Record<string, SQLOutputValue>): BookEntry {

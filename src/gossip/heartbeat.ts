@@ -51,6 +51,7 @@ const MAX_CLOCK_SKEW_MS = 60_000
 const LIFETIME_INTERVALS = 3
 /** JOINING, ONLINE, a new address, OFFLINE: that many may come at once. */
 const BURST = 4
+const TELL_EVERY_MS = 60_000
 const MAX_AUTHORS = 20_000
 
 const STATES = new Map<WireState, PeerState>([
@@ -73,6 +74,7 @@ export class HeartbeatService {
   #state: PeerState = 'joining'
   #timer: NodeJS.Timeout | undefined
   #announced = ''
+  #toldFullAtMs = Number.NEGATIVE_INFINITY
   #ownRecord: SignedRecord | undefined
   #publishing: Promise<unknown> = Promise.resolve()
 
@@ -147,8 +149,7 @@ export class HeartbeatService {
     if (!this.#rates.take(record.peerId.toString(), { burst: BURST, refillMs: beat.intervalMs })) {
       return ignore('too many beats of this peer')
     }
-    await this.#store(beat, record, state)
-    return { result: 'accept' }
+    return this.#store(beat, record, state)
   }
 
   async #judge(message: Message): Promise<never> {
@@ -186,7 +187,7 @@ export class HeartbeatService {
     }
   }
 
-  async #store(beat: Heartbeat, record: SignedRecord, state: PeerState): Promise<void> {
+  async #store(beat: Heartbeat, record: SignedRecord, state: PeerState): Promise<Verdict> {
     const now = this.#now()
     const result = await this.#init.book.put({
       ...record,
@@ -198,9 +199,22 @@ export class HeartbeatService {
       bad: false,
     })
     if (result === 'full') {
-      this.#init.log.warn('the address book is full of living peers: a newcomer was not entered')
+      this.#tellFull(now)
+      return { result: 'accept' }
+    }
+    if (result === 'old') {
+      return ignore('old sequence number')
     }
     this.#init.onHeartbeat?.({ peerId: record.peerId.toString(), state, multiaddrs: record.multiaddrs.map(String) })
+    return { result: 'accept' }
+  }
+
+  /** A book that is full is told of, but not with every beat. */
+  #tellFull(now: number): void {
+    if (now - this.#toldFullAtMs >= TELL_EVERY_MS) {
+      this.#toldFullAtMs = now
+      this.#init.log.warn('the address book is full of living peers: newcomers are not entered')
+    }
   }
 
   /** One after the other, so that sequence numbers leave in order. */

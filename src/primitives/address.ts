@@ -75,11 +75,21 @@ export function addressesOf(peerId: PeerId, addresses: Iterable<Multiaddr>, max:
   const unique = new Map<string, Multiaddr>()
   for (const address of addresses) {
     const complete = withPeerId(address, peerId)
-    if (complete != null && unique.size < max) {
+    if (complete != null && isSpeakable(complete) && unique.size < max) {
       unique.set(complete.toString(), complete)
     }
   }
   return [...unique.values()]
+}
+
+/** False for bytes that are a multiaddr but whose text is another, or none: a name with a slash or a line's end in it. */
+function isSpeakable(address: Multiaddr): boolean {
+  const text = address.toString()
+  try {
+    return !/[^\x21-\x7e]/.test(text) && multiaddr(text).equals(address)
+  } catch {
+    return false
+  }
 }
 
 /** What is worth telling others: loopback addresses only where there is no other. */

@@ -37,13 +37,17 @@ export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Pr
   }
 }
 
-/** Opens (and creates) a database that many processes share, in WAL mode, and brings it to `schema` (idempotent SQL). */
-export async function openDatabase(file: string, schema: string): Promise<DatabaseSync> {
+/**
+ * Opens (and creates) a database that many processes share, in WAL mode, and brings it to `schema` (idempotent SQL). `check` may
+ * look at it before anything is asked of it, and throw.
+ */
+export async function openDatabase(file: string, schema: string, check?: (database: DatabaseSync) => void): Promise<DatabaseSync> {
   return retryWhileBusy(() => {
     const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
     try {
-      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;')
+      database.exec('PRAGMA trusted_schema = OFF; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;')
       database.exec(schema)
+      check?.(database)
       return database
     } catch (error) {
       database.close()

@@ -56,6 +56,10 @@ export interface ResolverMemory {
 
 /** Peers can sign other people's addresses: one resolution never dials more than this many. */
 const MAX_DIALLED = 16
+/** Of these, kept for each tier that is still to be asked. */
+const RESERVED_PER_TIER = 4
+/** Of an answer that nobody signed. */
+const MAX_UNSIGNED = 4
 
 /** Asks one tier after the other until an answer passes its judge: the first that does wins, the rest are skipped. */
 export class Resolver {
@@ -135,12 +139,15 @@ class Run<T> {
       this.#attempts.push({ tier: tier.name, outcome, ms: performance.now() - startedAtMs, detail })
     }
     try {
-      for await (const candidate of tier.find(this.#peerId, { signal: withSignal(this.#options.signal, budget) })) {
+      const explain = (detail: string): void => {
+        miss = detail
+      }
+      for await (const candidate of tier.find(this.#peerId, { signal: withSignal(this.#options.signal, budget), explain })) {
         if (this.#isTooOld(candidate)) {
           miss = `known, but ${candidate.ageMs} ms old`
           continue
         }
-        const judged = await this.#try(candidate)
+        const judged = await this.#try(candidate, this.#reservedAfter(tier))
         if ('value' in judged) {
           note('hit', [candidate.detail, ...failures].join('; '))
           return { candidate, value: judged.value }
@@ -175,7 +182,7 @@ class Run<T> {
       return undefined
     }
     const startedAtMs = performance.now()
-    const judged = await this.#try(candidate, true)
+    const judged = await this.#try({ ...candidate, verified: false }, 0)
     const ms = performance.now() - startedAtMs
     if ('value' in judged) {
       this.#attempts.push({ tier: 'gossip', outcome: 'hit', ms, detail: candidate.detail })
@@ -185,15 +192,21 @@ class Run<T> {
     return undefined
   }
 
-  async #try(candidate: Candidate, stale = false): Promise<{ value: T } | { failure: string }> {
+  /** Dials that are kept for the tiers to come: the answers of one must not use up all there are. */
+  #reservedAfter(tier: Tier): number {
+    const chosen = this.#options.tiers ?? TIER_NAMES
+    return RESERVED_PER_TIER * this.#tiers.slice(this.#tiers.indexOf(tier) + 1).filter(({ name }) => chosen.includes(name)).length
+  }
+
+  async #try(candidate: Candidate, reserved: number): Promise<{ value: T } | { failure: string }> {
     const untried = candidate.multiaddrs.filter((address) => !this.#refuted.has(address.toString()))
-    const left = untried.slice(0, MAX_DIALLED - this.#refuted.size)
+    const allowed = Math.max(0, MAX_DIALLED - reserved - this.#refuted.size)
+    const left = untried.slice(0, candidate.seq === 0n ? Math.min(MAX_UNSIGNED, allowed) : allowed)
     if (left.length === 0) {
-      return { failure: untried.length === 0 ? 'the same addresses again' : `${MAX_DIALLED} addresses failed: no more are dialled` }
+      return { failure: untried.length === 0 ? 'the same addresses again' : `${this.#refuted.size} addresses failed: no more are dialled` }
     }
     try {
-      const fresh = stale ? { ...candidate, verified: false } : candidate
-      return { value: await this.#judge(left, fresh, this.#options.signal) }
+      return { value: await this.#judge(left, candidate, this.#options.signal) }
     } catch (error) {
       this.#options.signal?.throwIfAborted()
       for (const address of left) {

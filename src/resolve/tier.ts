@@ -24,6 +24,8 @@ export interface Candidate {
 }
 
 export interface FindOptions {
+  /** Takes a few words on why there is no answer, for the trace. */
+  explain?: ((detail: string) => void) | undefined
   /** Aborts when the tier's budget is spent: what is known then is still given, nothing more is asked or waited for. */
   signal: AbortSignal
 }

@@ -38,7 +38,18 @@ const SCHEMA = `
   ) STRICT, WITHOUT ROWID;
 `
 
-const COLUMNS = 'peer_id, CAST(seq AS TEXT) AS seq, CAST(revision AS TEXT) AS revision, envelope'
+/** Anyone may write the file: one whose `ledger` is a view, or that has triggers, would run its author's program in here. @throws Error */
+function checkSchema(database: DatabaseSync): void {
+  const plain = (sql: unknown): string => String(sql).replace(/\s+/g, ' ').replace('IF NOT EXISTS ', '').replace(/;? *$/, '').trim()
+  const objects = database.prepare('SELECT type, name, sql FROM sqlite_schema').all()
+  const ledger = objects.find(({ name }) => name === 'ledger')
+  if (objects.some(({ type }) => type === 'view' || type === 'trigger') || plain(ledger?.sql) !== plain(SCHEMA)) {
+    throw new Error('the file is a database, but not a ledger')
+  }
+}
+
+const SELECT = `SELECT peer_id, CAST(seq AS TEXT) AS seq, CAST(revision AS TEXT) AS revision, envelope FROM ledger
+  WHERE length(envelope) <= ${MAX_ENVELOPE_BYTES} AND subnet_id = ?`
 
 const SELECT_ENVELOPE = 'SELECT envelope FROM ledger WHERE subnet_id = ? AND peer_id = ?'
 
@@ -78,12 +89,12 @@ export class LedgerRegistry implements ChainRegistry {
   }
 
   async lookup(peerId: PeerId, { signal }: ChainOptions = {}): Promise<ChainRecord | undefined> {
-    const [row] = await this.#read(`SELECT ${COLUMNS} FROM ledger WHERE subnet_id = ? AND peer_id = ?`, [peerId.toString()], signal)
+    const [row] = await this.#read(`${SELECT} AND peer_id = ?`, [peerId.toString()], signal)
     return row == null ? undefined : this.#open(row)
   }
 
   async list({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
-    const rows = await this.#read(`SELECT ${COLUMNS} FROM ledger WHERE subnet_id = ? ORDER BY peer_id`, [], signal)
+    const rows = await this.#read(`${SELECT} ORDER BY peer_id`, [], signal)
     const records = await Promise.all(rows.map(async (row) => this.#open(row)))
     return records.filter((record) => record != null)
   }
@@ -180,7 +191,7 @@ export class LedgerRegistry implements ChainRegistry {
   }
 
   async #connect(): Promise<DatabaseSync> {
-    this.#database ??= openDatabase(this.#init.file, SCHEMA)
+    this.#database ??= openDatabase(this.#init.file, SCHEMA, checkSchema)
     const opening = this.#database
     try {
       return await opening

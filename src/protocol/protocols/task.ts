@@ -14,6 +14,7 @@ export type TaskHandler = (task: Task, context: RequestContext) => Uint8Array | 
 
 /** A task that was answered. */
 export interface TaskEvent {
+  /** Empty when the request's was none that is allowed. */
   taskId: string
   peerId: string
   accepted: boolean
@@ -28,10 +29,14 @@ const MAX_UTF8_BYTES = 3
 /** Room for the other fields of an answer beside the result. */
 const RESPONSE_OVERHEAD_BYTES = 64
 
+function isTaskId(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return Buffer.byteLength(text) <= MAX_TASK_ID_BYTES && !/[\u0000-\u001f\u007f-\u009f]/.test(text)
+}
+
 /** @throws UsageError for a task id over 256 bytes or with control characters */
 export function checkTaskId(taskId: string): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  if (Buffer.byteLength(taskId) > MAX_TASK_ID_BYTES || /[\u0000-\u001f\u007f-\u009f]/.test(taskId)) {
+  if (!isTaskId(taskId)) {
     throw new UsageError(`a task id is at most ${MAX_TASK_ID_BYTES} bytes, without control characters`)
   }
 }
@@ -61,7 +66,7 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
     const startedAtMs = performance.now()
     const response = await this.#answer(context, request)
     this.#onTask?.({
-      taskId: request.taskId,
+      taskId: isTaskId(request.taskId) ? request.taskId : '',
       peerId: context.peerId.toString(),
       accepted: response.accepted,
       ms: performance.now() - startedAtMs,

@@ -27,7 +27,7 @@ export class NeighboursTier implements Tier {
     this.budgetMs = options.budgetMs ?? 3_000
   }
 
-  async *find(peerId: PeerId, { signal }: FindOptions): AsyncGenerator<Candidate> {
+  async *find(peerId: PeerId, { signal, explain }: FindOptions): AsyncGenerator<Candidate> {
     const enough = new AbortController()
     const answers = new Answers()
     void this.#askAll(peerId, AbortSignal.any([signal, enough.signal]), answers)
@@ -36,6 +36,9 @@ export class NeighboursTier implements Tier {
     } finally {
       // whoever still asks stops by himself: nobody waits for that
       enough.abort()
+    }
+    if (answers.given + answers.misses + answers.failures.length === 0) {
+      explain?.('no connected peer to ask')
     }
     if (answers.failures.length > 0 && answers.given === 0 && answers.misses === 0) {
       throw new AggregateError(answers.failures, describeError(new AggregateError(answers.failures)))

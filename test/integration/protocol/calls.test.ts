@@ -480,7 +480,10 @@ describe('a node that is called', () => {
     try {
       const calls = ['a', 'b', 'c', 'd'].map(async (text) => caller.call(hosts.server.peerId, text))
       await eventually(() => hanging.running === 4, 'four calls of one peer are being handled')
-      await hosts.client.libp2p.dial(hosts.server.libp2p.getMultiaddrs(), { force: true })
+      const second = await hosts.client.libp2p.dial(hosts.server.libp2p.getMultiaddrs(), { force: true })
+      const refused = await second.newStream(id)
+      await eventually(() => refused.status === 'reset', 'a stream on a second connection is refused')
+      await second.close()
       assert.equal((await failure(caller.call(hosts.server.peerId, 'e'))).code, 'REMOTE_FAILED')
       const other = new TextProtocol(neighbour, id)
       calls.push(...['f', 'g'].map(async (text) => other.call(hosts.server.libp2p.getMultiaddrs(), text)))

@@ -225,7 +225,7 @@ describe('the address book', () => {
     })
     const recorded = new AddressBook(recording, { now: () => START_MS })
     assert.equal(recorded.get(peer.peerId)?.seq, 1n)
-    assert.throws(() => recorded.list(), 'the rows of this test are no peers')
+    assert.equal(recorded.list().length, 1, 'rows that are no peers are as good as none')
     const plans = statements.map((sql) =>
       database
         .prepare(`EXPLAIN QUERY PLAN ${sql}`)

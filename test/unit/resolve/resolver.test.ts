@@ -78,6 +78,8 @@ class FakeMemory implements ResolverMemory {
   }
 }
 
+const many = (first: number, count: number): number[] => Array.from({ length: count }, (_, index) => first + index)
+
 describe('the resolver', () => {
   let peerId: PeerId
   let memory: FakeMemory
@@ -252,18 +254,40 @@ describe('the resolver', () => {
 
     it('16 addresses at most, and holds an answer for refuted only when all of it was tried', async () => {
       reachable.add(99)
-      const many = (first: number, count: number): number[] => Array.from({ length: count }, (_, index) => first + index)
-      const tiers = [answering('gossip', at('gossip', many(1, 10))), answering('neighbour', at('neighbour', [...many(21, 9), 99]))]
+      const tiers = [
+        answering('gossip', at('gossip', many(1, 8))),
+        answering('neighbour', at('neighbour', many(21, 9))),
+        answering('chain', at('chain', many(41, 16))),
+      ]
       memory.resort = at('gossip', [99])
-      const error = await failure([...tiers, answering('chain', at('chain', [99]))])
-      assert.equal(dialled.flat().length, 16)
-      assert.equal(new Set(dialled.flat()).size, 16)
+      const error = await failure(tiers)
+      assert.deepEqual(
+        dialled.map(({ length }) => length),
+        [8, 4, 4],
+      )
       assert.equal(error.code, 'UNREACHABLE')
-      assert.match(error.attempts[2]?.detail ?? '', /16 addresses failed: no more are dialled/)
+      assert.match(error.attempts[3]?.detail ?? '', /16 addresses failed: no more are dialled/)
       assert.deepEqual(
         memory.refutations.map(({ source }) => source),
         ['gossip'],
       )
+    })
+
+    it('some addresses of the later tiers, however many the earlier ones gave', async () => {
+      reachable.add(99)
+      const tiers = [
+        answering('gossip', at('gossip', many(1, 16))),
+        answering('neighbour', at('neighbour', many(21, 16)), at('neighbour', many(61, 16))),
+        answering('chain', at('chain', [99])),
+      ]
+      const found = await new Resolver(tiers, memory).resolve(peerId, 'connect', dial)
+      assert.equal(found.candidate.source, 'chain')
+    })
+
+    it('four addresses of an answer that nobody signed', async () => {
+      const error = await failure([answering('neighbour', at('neighbour', many(1, 16), { verified: false, seq: 0n }))])
+      assert.equal(error.code, 'UNREACHABLE')
+      assert.equal(dialled.flat().length, 4)
     })
 
     it('a stale entry of the book last, after the chain, by dialling it', async () => {
