@@ -7,6 +7,7 @@ import { createLogger, type Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Session } from '../session/session.ts'
 import { commonFlags } from './flags.ts'
+import { printable } from './render.ts'
 import { Interrupted, printError } from './report.ts'
 import { toUsageError } from './usage.ts'
 
@@ -40,7 +41,7 @@ export abstract class BaseCommand extends Command {
     this.home = homeAt(flags.home ?? (process.env.SUBNET_HOME || this.config.dataDir))
     const { settings } = await loadSettings({ flags: camelCased(flags), env: process.env, home: this.home })
     this.settings = settings
-    this.logger = createLogger(settings.logLevel, (line) => process.stderr.write(line))
+    this.logger = createLogger(settings.logLevel, (line) => process.stderr.write(`${printable(line.trimEnd())}\n`))
     if (settings.logLevel === 'trace') {
       const { enable } = await import('@libp2p/logger')
       enable('libp2p:*')

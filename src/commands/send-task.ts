@@ -5,6 +5,7 @@ import { nodeFlags } from '../cli/flags.ts'
 import { openOutput } from '../cli/output-file.ts'
 import { payloadOf } from '../cli/payload.ts'
 import { toTaskJson } from '../cli/task-json.ts'
+import { parsePeerTarget } from '../primitives/address.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
 export default class SendTask extends BaseCommand {
@@ -28,6 +29,7 @@ export default class SendTask extends BaseCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(SendTask)
+    parsePeerTarget(args.peer)
     const payload = await payloadOf(flags, { ...this.callOptions, maxBytes: this.settings.maxFrameBytes })
     const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output)
     try {

@@ -283,6 +283,22 @@ describe('the ledger', () => {
       await unavailable(file)
     })
 
+    it('a ledger only by name, a view or one with a trigger, whose author would have his program run: there is no chain', async () => {
+      const lures = [
+        'CREATE VIEW ledger AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS subnet_id, x AS peer_id FROM n',
+        'CREATE TABLE ledger (subnet_id, peer_id, seq, revision, envelope)',
+      ]
+      for (const lure of lures) {
+        await rm(file, { force: true })
+        raw().exec(lure)
+        await assert.rejects(open(other).lookup(peer.peerId), { code: 'CHAIN_UNAVAILABLE', message: /not a ledger/ })
+      }
+      await rm(file, { force: true })
+      await own.publish(addresses(peer, 1))
+      raw().exec('CREATE TRIGGER t AFTER INSERT ON ledger BEGIN DELETE FROM ledger; END')
+      await assert.rejects(open(other).lookup(peer.peerId), { code: 'CHAIN_UNAVAILABLE', message: /not a ledger/ })
+    })
+
     it('there only after the first try: it is tried again', async () => {
       const late = join(folder, 'late')
       const registry = await unavailable(join(late, 'ledger.db'))

@@ -145,6 +145,13 @@ describe('addresses of a peer', () => {
     assert.deepEqual(texts(addressesOf(peerId, given.map(multiaddr), 2)), wanted.slice(0, 2))
     assert.deepEqual(addressesOf(peerId, [], 16), [])
   })
+
+  it('are only those whose text says the same as their bytes, and can be shown to a person', () => {
+    const peerId = parsePeerId(ED25519)
+    const dns4 = (name: string): Multiaddr => multiaddr(Buffer.from([0x36, Buffer.byteLength(name), ...Buffer.from(name)]))
+    const lies = ['a/zzz', 'a/tcp/1', 'a\n/ip4/6.6.6.6/tcp/1', '\u001b]0;owned\u0007', 'ex\u202eample.org'].map(dns4)
+    assert.deepEqual(texts(addressesOf(peerId, [...lies, dns4('example.org')], 16)), [`/dns4/example.org/p2p/${ED25519}`])
+  })
 })
 
 describe('what is worth telling others', () => {
