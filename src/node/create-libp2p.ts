@@ -9,6 +9,7 @@ import { tcp } from '@libp2p/tcp'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import { heartbeatTopic } from '../gossip/heartbeat.ts'
 import { announceable } from '../primitives/address.ts'
+import { BoundedDatastore } from './bounded-datastore.ts'
 import type { DialComponents } from './dialler.ts'
 
 export type Services = {
@@ -49,6 +50,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,
+    datastore: new BoundedDatastore(),
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceable },
     transports: [tcp()],

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { raceSignal } from 'race-signal'
 import type { SubnetNode } from '../../../src/index.ts'
 import { addressOf, Lab } from '../../support/nodes.ts'
@@ -33,6 +34,10 @@ class Roll {
     })
   }
 
+  get nodes(): Iterable<SubnetNode> {
+    return this.#heard.keys()
+  }
+
   #missing(): string[] {
     const names = [...this.#heard.keys()].map(({ peerId }) => peerId.toString())
     return [...this.#heard.values()].flatMap((heard, listener) =>
@@ -42,26 +47,30 @@ class Roll {
 }
 
 describe('a star of 20 nodes on one IP address', function () {
-  this.timeout(90_000)
+  this.timeout(180_000)
   const lab = new Lab()
 
   after(async () => lab.clean())
 
   it('carries a beat of every node to every other', async () => {
     const roll = new Roll(1 + LEAVES)
-    const settings = { listen: ['/ip4/127.0.0.1/tcp/0'], heartbeatInterval: '5s' }
-    const hub = await lab.idle({ settings })
-    roll.follow(hub)
-    await hub.start()
-    for (let started = 0; started < LEAVES; started += STARTED_AT_ONCE) {
-      await Promise.all(
-        Array.from({ length: Math.min(STARTED_AT_ONCE, LEAVES - started) }, async () => {
-          const leaf = await lab.idle({ settings: { ...settings, bootstrap: [addressOf(hub)] } })
-          roll.follow(leaf)
-          await leaf.start()
-        }),
-      )
+    const start = async (index: number, bootstrap: string[]): Promise<SubnetNode> => {
+      // a Kademlia network for each: in one that they shared they would find and dial each other, and it were no star
+      const settings = { listen: ['/ip4/127.0.0.1/tcp/0'], heartbeatInterval: '5s', kadProtocol: `/star/${index}/kad/1.0.0`, bootstrap }
+      const node = await lab.idle({ settings })
+      roll.follow(node)
+      await node.start()
+      return node
     }
-    await roll.complete(60_000)
+    const hub = await start(0, [])
+    for (let started = 0; started < LEAVES; started += STARTED_AT_ONCE) {
+      const count = Math.min(STARTED_AT_ONCE, LEAVES - started)
+      await Promise.all(Array.from({ length: count }, async (_, index) => start(1 + started + index, [addressOf(hub)])))
+    }
+    await roll.complete(120_000)
+    for (const node of roll.nodes) {
+      const others = (await node.peers()).filter(({ peerId }) => !peerId.equals(hub.peerId))
+      assert.ok(node === hub || others.length === 0, 'two leaves are connected: it was no star')
+    }
   })
 })
