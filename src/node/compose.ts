@@ -55,9 +55,12 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     })
   })
   const book = new AddressBook(database)
-  const remember: Remember = async (entry) => {
-    // a help, not a need: a full disk or a lock that stays is told, and the answer is used all the same
-    await book.put(entry).catch((error) => log.warn('the address book was not written', error))
+  const writes = new Set<Promise<unknown>>()
+  // a help, not a need: nobody waits for a book that is locked, and one that cannot be written is only told of
+  const note: Note = (write) => {
+    const done = write().catch((error) => log.warn('the address book was not written', error))
+    writes.add(done)
+    void done.finally(() => writes.delete(done))
   }
   const libp2p = await createLibp2p({ ...settings, privateKey, listen: init.listen, agent: init.agent })
   const dialler = new Dialler(libp2p.services.dial)
@@ -67,7 +70,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     neighbours: (target, options) => speakers.closestTo(target, bootstrap, options.signal),
     ask: async (neighbour, target, { signal }) => {
       const answer = await addresses.ask(neighbour, target, { signal })
-      return answer == null ? undefined : rememberAnswer(remember, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
+      return answer == null ? undefined : rememberAnswer(book, note, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
     },
     walk: async (target, { signal }) => {
       await bootstrap.settled(signal)
@@ -83,8 +86,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     },
   }
   const resolver = new Resolver(
-    [new GossipTier(bookSource(book)), new NeighboursTier(network), new ChainTier(chainSource(registry, remember))],
-    memoryOf(book, log),
+    [new GossipTier(bookSource(book)), new NeighboursTier(network), new ChainTier(chainSource(registry, book, note))],
+    memoryOf(book, note),
   )
   const heartbeats =
     libp2p.services.pubsub == null
@@ -112,7 +115,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     log,
     serves,
-    release: async () => database.close(),
+    note,
+    release: async () => {
+      await Promise.all(writes)
+      database.close()
+    },
   })
   const directory: AddressDirectory = {
     recordOf: async (peerId) => {
@@ -138,7 +145,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
 
 const MAX_ADDRESSES = 16
 
-type Remember = (entry: BookEntry) => Promise<void>
+/** Runs a write to the address book in the background. */
+type Note = (write: () => Promise<unknown>) => void
 
 /** The cap that a peer's own word is put under, whoever passes it on. */
 function boundedInterval(intervalMs: number): number {
@@ -161,12 +169,12 @@ function bookSource(book: AddressBook): BookSource {
   }
 }
 
-function memoryOf(book: AddressBook, log: Logger): ResolverMemory {
+function memoryOf(book: AddressBook, note: Note): ResolverMemory {
   return {
     refuted: async (peerId, candidate) => {
       const entry = book.get(peerId)
       if (entry != null && entry.seq <= candidate.seq) {
-        await book.markBad(peerId, candidate.seq).catch((error) => log.warn('the address book was not written', error))
+        note(async () => book.markBad(peerId, candidate.seq))
       }
     },
     lastResort: (peerId) => {
@@ -178,7 +186,7 @@ function memoryOf(book: AddressBook, log: Logger): ResolverMemory {
   }
 }
 
-function chainSource(registry: ChainRegistry, remember: Remember): ChainSource {
+function chainSource(registry: ChainRegistry, book: AddressBook, note: Note): ChainSource {
   return {
     addressesOf: async (peerId, { signal }) => {
       const record = await registry.lookup(peerId, { signal })
@@ -187,7 +195,7 @@ function chainSource(registry: ChainRegistry, remember: Remember): ChainSource {
       }
       if (record.verified) {
         const entry = { ...record, envelope: undefined, origin: 'chain', state: 'online', heartbeatAtMs: undefined, bad: false } as const
-        await remember({ ...entry, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default })
+        note(async () => book.put({ ...entry, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
       }
       const { multiaddrs, verified, seq, block } = record
       return { multiaddrs, source: 'chain', verified, seq, ageMs: undefined, detail: `read at block ${block}` }
@@ -196,11 +204,12 @@ function chainSource(registry: ChainRegistry, remember: Remember): ChainSource {
 }
 
 /** A neighbour's answer, its signature checked, becomes an entry of the book and a candidate. */
-async function rememberAnswer(remember: Remember, answer: KnownRecord, detail: string): Promise<Candidate> {
+async function rememberAnswer(book: AddressBook, note: Note, answer: KnownRecord, detail: string): Promise<Candidate> {
   const record = await openPeerRecord(answer.envelope)
   const intervalMs = boundedInterval(answer.intervalMs)
   const seenAtMs = Date.now() - answer.ageMs
-  await remember({ ...record, origin: 'neighbour', state: 'online', seenAtMs, heartbeatAtMs: undefined, intervalMs, bad: false })
+  const entry = { ...record, origin: 'neighbour', state: 'online', seenAtMs, heartbeatAtMs: undefined, intervalMs, bad: false } as const
+  note(async () => book.put(entry))
   return { multiaddrs: record.multiaddrs, source: 'neighbour', verified: true, seq: record.seq, ageMs: answer.ageMs, detail }
 }
 

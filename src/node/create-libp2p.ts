@@ -35,6 +35,8 @@ export interface StackInit {
 
 /** Keeps `pause()` honest: with yamux's own 16 MiB a paused stream outgrows libp2p's 4 MiB read buffer and is reset. */
 const MAX_STREAM_WINDOW_BYTES = 1 << 20
+/** Streams that a peer opens before its connection is set up here: with libp2p's own 10, the eleventh call of a burst ends all of them. */
+const MAX_EARLY_STREAMS = 256
 /** New connections per second from one address, and half-open ones in all: shells open a hundred at once (`xargs -P`). */
 const CONNECTIONS_PER_SECOND = 200
 const MAX_PENDING_CONNECTIONS = 200
@@ -55,7 +57,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceable },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })],
+    streamMuxers: [yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })],
     connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND, maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS },
     connectionMonitor: { enabled: serves },
     services: {

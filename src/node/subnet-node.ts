@@ -70,6 +70,8 @@ export interface NodeParts {
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
+  /** Runs a write to the address book in the background. */
+  note(write: () => Promise<unknown>): void
   /** Releases what the parts share, last. */
   release(): Promise<void>
 }
@@ -187,7 +189,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       return this.#parts.dialler.connectionsTo(to)[0] ?? this.#parts.dialler.dial(multiaddrs, signal)
     }
     const { value, candidate, attempts } = await this.#parts.resolver.resolve(to, 'connect', dial, { signal: options.signal })
-    await this.#remember(to, candidate, value)
+    this.#remember(to, candidate, value)
     return use({ connection: value, source: candidate.source, attempts })
   }
 
@@ -203,7 +205,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       candidate.verified ? undefined : this.#parts.dialler.dial(multiaddrs, signal)
     const { candidate, value, attempts } = await this.#parts.resolver.resolve(peerId, 'resolve', confirm, options)
     if (value != null) {
-      await this.#remember(peerId, candidate, value)
+      this.#remember(peerId, candidate, value)
     }
     return { peerId, multiaddrs: candidate.multiaddrs, source: candidate.source, ageMs: candidate.ageMs, verified: true, attempts }
   }
@@ -325,27 +327,24 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
   }
 
-  /** A connection proved an answer right. The book is a help: that it cannot be written is no reason to fail. */
-  async #remember(peerId: PeerId, candidate: Candidate, connection: Connection): Promise<void> {
-    const { book } = this.#parts
-    try {
-      await book.markGood(peerId)
-      if (!candidate.verified && candidate.source !== 'connected') {
-        await book.put({
-          peerId,
-          multiaddrs: addressesOf(peerId, [connection.remoteAddr], 1),
-          envelope: undefined,
-          seq: 0n,
-          origin: candidate.source,
-          state: 'online',
-          seenAtMs: Date.now(),
-          heartbeatAtMs: undefined,
-          intervalMs: CONFIRMED_INTERVAL_MS,
-          bad: false,
-        })
+  /** A connection proved an answer right. */
+  #remember(peerId: PeerId, candidate: Candidate, connection: Connection): void {
+    const { book, note } = this.#parts
+    note(async () => book.markGood(peerId))
+    if (!candidate.verified && candidate.source !== 'connected') {
+      const entry: BookEntry = {
+        peerId,
+        multiaddrs: addressesOf(peerId, [connection.remoteAddr], 1),
+        envelope: undefined,
+        seq: 0n,
+        origin: candidate.source,
+        state: 'online',
+        seenAtMs: Date.now(),
+        heartbeatAtMs: undefined,
+        intervalMs: CONFIRMED_INTERVAL_MS,
+        bad: false,
       }
-    } catch (error) {
-      this.log.warn('the address book was not written', error)
+      note(async () => book.put(entry))
     }
   }
 

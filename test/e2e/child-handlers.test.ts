@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Cli, gone, jsonError, onlyJson, present, type RunningNode } from '../support/cli.ts'
@@ -154,13 +153,5 @@ describe('other handlers', function () {
     const { code, stdout, stderr } = await node.running.ended
     assert.deepEqual({ code, stderr }, { code: 1, stderr: '' })
     assert.match(stdout, /"code":"INTERNAL","exit":1,"message":"this is a bug: too late"/)
-  })
-
-  it('may be a shell command', async () => {
-    const node = await cli.start(await cli.home(), ['--handler', 'sh:wc -c | tr -d " "; echo "$SUBNET_TASK_ID"'])
-    const { stdout } = await cli.run(home, ['send-task', node.address, '--text', 'twelve chars', '--task-id', `${randomUUID()}`, '--json'])
-    const { resultBase64, taskId } = JSON.parse(stdout)
-    assert.equal(Buffer.from(resultBase64, 'base64').toString(), `12\n${taskId}\n`)
-    await node.stop()
   })
 })
