@@ -6,7 +6,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const SYSTEMS = ['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32']
-const PROCESSORS = { arm64: 'arm64', x64: 'x64', ia32: 'ia32', armv7: 'arm', arm: 'arm', ppc64: 'ppc64', riscv64: 'riscv64', s390x: 's390x' }
+const PROCESSORS = {
+  arm64: 'arm64',
+  x64: 'x64',
+  ia32: 'ia32',
+  armv7: 'arm',
+  arm: 'arm',
+  ppc64: 'ppc64',
+  riscv64: 'riscv64',
+  s390x: 's390x',
+}
 
 /** What a package such as `binding-linux-arm64-musl` runs on, by its name. */
 function platformOf(name) {
