@@ -27,7 +27,7 @@ export class Lab {
     const node = await createNode({
       home: options.home ?? (await this.folder()),
       ...options,
-      settings: { heartbeatInterval: '500ms', logLevel: 'error', ...options.settings },
+      settings: { heartbeatInterval: '2s', logLevel: 'error', ...options.settings },
     })
     this.#nodes.push(node)
     return node

@@ -130,6 +130,23 @@ describe('a call from node to node', () => {
     assert.ok(Math.abs(resolveMs + dialMs + requestMs - totalMs) < 0.001)
   })
 
+  it('closes its stream on both sides, without a reset', async () => {
+    const hanging = new Hanging()
+    const { caller } = await serve(hosts, hanging.handle)
+    const call = caller.call(hosts.server.peerId, 'x')
+    await hanging.started.promise
+    const streams = [...hosts.client.streams, ...hosts.server.streams]
+    assert.equal(streams.length, 2)
+    const ends = Promise.all(streams.map(closed))
+    hanging.release('done')
+    await call
+    assert.deepEqual(await ends, [undefined, undefined])
+    assert.deepEqual(
+      streams.map(({ status }) => status),
+      ['closed', 'closed'],
+    )
+  })
+
   it('tells the handler which peer asks', async () => {
     const { caller } = await serve(hosts, (_text, { peerId }) => peerId.toString())
     assert.equal(await caller.call(hosts.server.peerId, 'who am I?'), hosts.client.peerId.toString())
@@ -184,6 +201,12 @@ describe('a call from node to node', () => {
     const { caller } = await serve(hosts)
     const reason = new Error('enough')
     await assert.rejects(caller.call(hosts.server.peerId, 'x', { signal: AbortSignal.abort(reason) }), (error) => error === reason)
+  })
+
+  it('ends with the reason of a caller whose own deadline passed', async () => {
+    const { caller } = await serve(hosts, new Hanging().handle)
+    const signal = AbortSignal.timeout(50)
+    await assert.rejects(caller.call(hosts.server.peerId, 'x', { signal }), (error) => error === signal.reason)
   })
 
   it('tells the handler when the connection is lost while it works; the caller gets REMOTE_FAILED', async () => {
@@ -515,12 +538,14 @@ describe('a node that is called', () => {
   })
 
   it('is as able as before after hundreds of requests that failed in every way', async () => {
-    const { id, caller } = await serve(hosts, (text) => {
-      if (text.startsWith('throw')) {
+    const hanging = new Hanging()
+    const { id, caller } = await serve(hosts, (text, context) => {
+      if (text === 'throw') {
         throw new Error('boom')
       }
-      return text
+      return text === 'hang' ? hanging.handle(text, context) : text
     })
+    const throughout = caller.call(hosts.server.peerId, 'hang')
     for (let round = 0; round < 50; round++) {
       const reset = await hosts.client.open(hosts.server, id)
       reset.send(prefixOf(MIB))
@@ -531,5 +556,7 @@ describe('a node that is called', () => {
       await failure(caller.call(hosts.server.peerId, 'x'.repeat(2 * MIB + 1)))
       assert.equal(await caller.call(hosts.server.peerId, `round ${round}`), `round ${round}`)
     }
+    hanging.release('done')
+    assert.equal(await throughout, 'done')
   })
 })

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ChildOptions, runChild } from '../../../src/node/run-child.ts'
@@ -103,6 +105,27 @@ describe('a program that is run for a task', function () {
     const mark = endless()
     assert.equal((await run(['/bin/sh', '-c', `sleep ${mark} & echo done`])).toString(), 'done\n')
     await gone(mark)
+  })
+
+  it('does not outlive a node that ends in a hurry', async () => {
+    const mark = endless()
+    const script = `
+      import { runChild } from '${new URL('../../../src/node/run-child.ts', import.meta.url)}'
+      const options = { env: {}, signal: new AbortController().signal, timeoutMs: 60_000, maxOutputBytes: 1 }
+      void runChild(['sleep', process.env.MARK], Buffer.alloc(0), options)
+      process.stdin.once('data', () => process.exit(0))`
+    const node = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...process.env, MARK: mark },
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
+    try {
+      await present(mark)
+      node.stdin.write('now')
+      await once(node, 'exit')
+      await gone(mark)
+    } finally {
+      node.kill('SIGKILL')
+    }
   })
 
   it('gives its result although something that left its process group holds the pipe', async () => {

@@ -211,10 +211,10 @@ describe('AddressProtocol', () => {
   it('gives the first answer that comes, and tells the others to stop', async () => {
     const never = await rude(async () => new Promise<never>(() => undefined))
     const { asker, crossed } = await crossing(never, await rude(async () => found()))
-    const answer = await asker.ask(crossed, target.peerId)
+    const answer = await asker.ask(crossed, target.peerId, { deadlineMs: 10_000 })
     assert.deepEqual([answer.status, answer.hops, answer.signedPeerRecord], [AddressStatus.FOUND, 2, await target.record()])
     await aborted(never.signals[0])
-  })
+  }).timeout(5_000)
 
   it('looks at a query once: the same one again, and one of its own that comes back, is refused', async () => {
     const other = await rude()
@@ -312,7 +312,7 @@ describe('AddressProtocol', () => {
       })
       const { asker, crossed } = await crossing(other)
       const controller = new AbortController()
-      const call = asker.ask(crossed, target.peerId, {}, { signal: controller.signal })
+      const call = asker.ask(crossed, target.peerId, { deadlineMs: 10_000 }, { signal: controller.signal })
       await asked.promise
       controller.abort(new Error('enough'))
       await assert.rejects(call, /enough/)
@@ -321,7 +321,7 @@ describe('AddressProtocol', () => {
       assert.equal((await asker.ask(crossed, target.peerId, { deadlineMs: 0 })).status, AddressStatus.NOT_FOUND)
       assert.equal((await asker.ask(crossed, target.peerId)).status, AddressStatus.FOUND)
       assert.equal(other.queries.length, 3)
-    })
+    }).timeout(5_000)
   })
 
   describe('that does not believe its neighbours', () => {
