@@ -207,7 +207,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     if (value != null) {
       this.#remember(peerId, candidate, value)
     }
-    return { peerId, multiaddrs: candidate.multiaddrs, source: candidate.source, ageMs: candidate.ageMs, verified: true, attempts }
+    // of what the peer did not sign, only the address that a connection confirmed
+    const multiaddrs = value == null ? candidate.multiaddrs : addressesOf(peerId, [value.remoteAddr], 1)
+    return { peerId, multiaddrs, source: candidate.source, ageMs: candidate.ageMs, verified: true, attempts }
   }
 
   /** Connects to a peer at exactly this address. @throws ProtocolError UNREACHABLE */
