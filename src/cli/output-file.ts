@@ -5,17 +5,15 @@ import { UsageError } from '../primitives/errors.ts'
 
 /** Where a result goes: it is there whole, or not at all. */
 export interface OutputFile {
-  /** @throws UsageError; then nothing is left behind */
+  /** @throws UsageError */
   finish(bytes: Uint8Array): Promise<void>
+  /** Leaves nothing behind of a result that was not finished. May follow anything. */
   discard(): Promise<void>
 }
 
 /** Opens a file for a result before there is one, so that a path that cannot be written costs no work. @throws UsageError */
 export async function openOutput(path: string): Promise<OutputFile> {
   const there = await stat(path).catch(() => undefined)
-  if (there?.isDirectory() === true) {
-    throw cannotWrite(path, 'it is a directory')
-  }
   if (there == null) {
     return openRegular(path, path)
   }
@@ -31,7 +29,6 @@ async function openRegular(path: string, target: string, mode?: number): Promise
         await file.write(bytes)
         await file.commit()
       } catch (cause) {
-        await file.discard()
         throw cannotWrite(path, reasonOf(cause), cause)
       }
     },

@@ -130,10 +130,10 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       }
       return recordFromBook(book, peerId) ?? (await recordFromIdentify(libp2p, peerId))
     },
-    isRecordOf: async (envelope, peerId) =>
+    sequenceOf: async (envelope, peerId) =>
       openPeerRecord(envelope).then(
-        (record) => record.peerId.equals(peerId) && record.multiaddrs.length > 0,
-        () => false,
+        (record) => (record.peerId.equals(peerId) && record.multiaddrs.length > 0 ? record.seq : undefined),
+        () => undefined,
       ),
     neighbours: (target) => byDistance(speakers.list(), target),
   }

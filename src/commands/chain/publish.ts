@@ -11,7 +11,7 @@ export default class ChainPublish extends BaseCommand {
     '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
   ]
   static override args = {
-    multiaddr: Args.string({ multiple: true, ignoreStdin: true, description: 'where this peer can be dialled; several may follow' }),
+    multiaddr: Args.string({ multiple: true, description: 'where this peer can be dialled; several may follow' }),
   }
   static override flags = chainFlags
 

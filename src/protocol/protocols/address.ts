@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromMultihash } from '@libp2p/peer-id'
@@ -27,8 +28,8 @@ export interface KnownRecord {
 export interface AddressDirectory {
   /** The freshest signed record this node has of a peer, itself included; none when it is stale or refuted. */
   recordOf(peerId: PeerId): Promise<KnownRecord | undefined>
-  /** True when the envelope is a record of that very peer, signed by it. */
-  isRecordOf(envelope: Uint8Array, peerId: PeerId): Promise<boolean>
+  /** The sequence number of an envelope that is a record of that very peer, signed by it; undefined for any other. */
+  sequenceOf(envelope: Uint8Array, peerId: PeerId): Promise<bigint | undefined>
   /** Directly connected peers that speak this protocol, the closest to `target` first. */
   neighbours(target: PeerId): PeerId[]
 }
@@ -53,8 +54,11 @@ const SEEN_TTL_MS = 30_000
 const MAX_REMEMBERED = 10_000
 /** What each hop keeps back of the deadline, to answer in time. */
 const HOP_RESERVE_MS = 100
+/** How long a newer answer may take longer than the first, when queries are passed on. */
+const LATECOMERS_MS = 150
 
-const NOT_KNOWN = new Error('not known')
+/** A record that was checked, how many peers it came through, and its sequence number. */
+type Answered = KnownRecord & { hops: number; seq: bigint }
 
 interface Query {
   id: Uint8Array
@@ -87,7 +91,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
   }
 
   /** Asks one connected peer for another's record; the record is checked. Undefined when it has none. @throws ProtocolError */
-  async ask(neighbour: PeerId, peerId: PeerId, options: AskOptions = {}): Promise<(KnownRecord & { hops: number }) | undefined> {
+  async ask(neighbour: PeerId, peerId: PeerId, options: AskOptions = {}): Promise<Answered | undefined> {
     const id = randomBytes(QUERY_ID_BYTES)
     // should the query come back to this node, it is not asked on
     this.#seen.set(id.toString('hex'), true)
@@ -117,8 +121,8 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     return found == null ? { status: AddressStatus.NOT_FOUND } : toAnswer(found, found.hops + 1)
   }
 
-  /** The first valid answer of the neighbours, the one who asks left out. */
-  async #askOn(context: RequestContext, query: Query): Promise<(KnownRecord & { hops: number }) | undefined> {
+  /** The newest of the neighbours' answers, the one who asks left out: those that come with the first or soon after it count. */
+  async #askOn(context: RequestContext, query: Query): Promise<Answered | undefined> {
     const timeoutMs = query.timeoutMs - HOP_RESERVE_MS
     const others = this.#directory
       .neighbours(query.peerId)
@@ -127,26 +131,29 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     if (timeoutMs <= 0 || others.length === 0) {
       return undefined
     }
-    const answered = new AbortController()
-    const signal = AbortSignal.any([context.signal, answered.signal])
+    const enough = new AbortController()
+    const signal = AbortSignal.any([context.signal, enough.signal])
+    const first = Promise.withResolvers<void>()
+    const found: Answered[] = []
     const asked = others.map(async (peer) => {
-      const record = await this.#ask(peer, { ...query, hops: query.hops - 1, timeoutMs }, signal)
-      return record ?? Promise.reject(NOT_KNOWN)
-    })
-    try {
-      return await Promise.any(asked)
-    } catch (error) {
-      // a miss is what all of them said: whoever refused, or was given no time to answer, may know it
-      if (error instanceof AggregateError && error.errors.every((reason) => reason === NOT_KNOWN)) {
-        this.#misses.set(query.peerId.toString(), query.hops)
+      const answer = await this.#ask(peer, { ...query, hops: query.hops - 1, timeoutMs }, signal)
+      if (answer != null) {
+        found.push(answer)
+        first.resolve()
       }
-      return undefined
-    } finally {
-      answered.abort()
+    })
+    const all = Promise.allSettled(asked)
+    await Promise.race([all, first.promise.then(async () => delay(LATECOMERS_MS))])
+    enough.abort()
+    const newest = found.reduce<Answered | undefined>((a, b) => (a == null || b.seq > a.seq ? b : a), undefined)
+    // a miss is what all of them said: whoever refused, or was given no time to answer, may know it
+    if (newest == null && (await all).every(({ status }) => status === 'fulfilled')) {
+      this.#misses.set(query.peerId.toString(), query.hops)
     }
+    return newest
   }
 
-  async #ask(neighbour: PeerId, query: Query, signal: AbortSignal | undefined): Promise<(KnownRecord & { hops: number }) | undefined> {
+  async #ask(neighbour: PeerId, query: Query, signal: AbortSignal | undefined): Promise<Answered | undefined> {
     const request = {
       queryId: query.id,
       peerId: query.peerId.toMultihash().bytes,
@@ -157,10 +164,8 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     if (answer.status === AddressStatus.REFUSED) {
       throw new ProtocolError('LIMIT_EXCEEDED', `${neighbour.toString()} refused the query: it had too many`)
     }
-    if (answer.status !== AddressStatus.FOUND || !(await this.#directory.isRecordOf(answer.signedPeerRecord, query.peerId))) {
-      return undefined
-    }
-    return readAnswer(answer)
+    const seq = answer.status === AddressStatus.FOUND ? await this.#directory.sequenceOf(answer.signedPeerRecord, query.peerId) : undefined
+    return seq == null ? undefined : { ...readAnswer(answer), seq }
   }
 }
 

@@ -47,10 +47,10 @@ class Node implements AddressDirectory {
     return this.#records.get(peerId.toString())
   }
 
-  async isRecordOf(envelope: Uint8Array, peerId: PeerId): Promise<boolean> {
+  async sequenceOf(envelope: Uint8Array, peerId: PeerId): Promise<bigint | undefined> {
     return openPeerRecord(envelope).then(
-      (record) => record.peerId.equals(peerId),
-      () => false,
+      (record) => (record.peerId.equals(peerId) ? record.seq : undefined),
+      () => undefined,
     )
   }
 
@@ -135,7 +135,7 @@ describe('AddressProtocol', () => {
     const [a, b] = (await line(2)) as [Node, Node]
     await b.knows(target, { ageMs: 1_234.4, intervalMs: 5_000 })
     const answer = await a.addresses.ask(b.peerId, target.peerId)
-    assert.deepEqual(answer, { envelope: await target.record(), ageMs: 1_234, intervalMs: 5_000, hops: 1 })
+    assert.deepEqual(answer, { envelope: await target.record(), ageMs: 1_234, intervalMs: 5_000, hops: 1, seq: 1n })
   })
 
   it('answers with its own record when it is asked about itself, and asks nobody', async () => {
@@ -215,6 +215,18 @@ describe('AddressProtocol', () => {
     assert.deepEqual([answer.status, answer.hops, answer.signedPeerRecord], [AddressStatus.FOUND, 2, await target.record()])
     await aborted(never.signals[0])
   }).timeout(5_000)
+
+  it('passes on the newest record of those that come together, not the first', async () => {
+    const old = await rude(async () => ({ status: AddressStatus.FOUND, signedPeerRecord: await target.record(1n), hops: 1 }))
+    const current = await rude(async () => {
+      // comes after the other
+      await new Promise((resolve) => setTimeout(resolve, 30))
+      return { status: AddressStatus.FOUND, signedPeerRecord: await target.record(2n), hops: 1 }
+    })
+    const { asker, crossed } = await crossing(old, current)
+    const { signedPeerRecord } = await asker.ask(crossed, target.peerId)
+    assert.equal((await openPeerRecord(signedPeerRecord)).seq, 2n)
+  })
 
   it('looks at a query once: the same one again, and one of its own that comes back, is refused', async () => {
     const other = await rude()
