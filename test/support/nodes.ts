@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { on } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -27,7 +28,8 @@ export class Lab {
     const node = await createNode({
       home: options.home ?? (await this.folder()),
       ...options,
-      settings: { heartbeatInterval: '2s', logLevel: 'error', ...options.settings },
+      // a DHT of its own for each: a shared one soon connects everybody with everybody, and a line is no line any more
+      settings: { heartbeatInterval: '2s', logLevel: 'error', kadProtocol: `/test/${randomUUID()}/kad/1.0.0`, ...options.settings },
     })
     this.#nodes.push(node)
     return node
