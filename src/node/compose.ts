@@ -86,7 +86,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     },
   }
   const resolver = new Resolver(
-    [new GossipTier(bookSource(book)), new NeighboursTier(network), new ChainTier(chainSource(registry, book, note))],
+    [
+      new GossipTier(bookSource(book)),
+      new NeighboursTier(network, { budgetMs: serves ? ASK_MS : ASK_MS + CONNECT_MS }),
+      new ChainTier(chainSource(registry, book, note)),
+    ],
     memoryOf(book, note),
   )
   const heartbeats =
@@ -144,6 +148,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
 }
 
 const MAX_ADDRESSES = 16
+/** How long neighbours may be asked, in milliseconds; a node that was only just started has to connect to one first. */
+const ASK_MS = 3_000
+const CONNECT_MS = 2_000
 
 /** Runs a write to the address book in the background. */
 type Note = (write: () => Promise<unknown>) => void

@@ -32,7 +32,7 @@ describe('a peer that reads slowly', function () {
 
   before(async () => {
     client = await TestHost.start()
-    server = await TestHost.start({ stallTimeoutMs: 3_000 })
+    server = await TestHost.start({ stallTimeoutMs: 8_000 })
     await client.connect(server)
     const id = '/test/talk/1.0.0'
     talk = new TextProtocol(client, id)
@@ -42,6 +42,16 @@ describe('a peer that reads slowly', function () {
   after(async () => {
     await Promise.all([client?.stop(), server?.stop()])
   })
+
+  /** Nothing is left of the server's byte budget meanwhile: whoever waits for it has paused its stream. */
+  async function withoutBudget<T>(work: () => Promise<T>): Promise<T> {
+    const release = await server.budget.acquire(server.limits.maxBytesInFlight)
+    try {
+      return await work()
+    } finally {
+      release()
+    }
+  }
 
   /** Traffic on the same connection, which fills and empties the socket many times. */
   async function otherTraffic(): Promise<void> {
@@ -57,20 +67,19 @@ describe('a peer that reads slowly', function () {
     const task = new TaskProtocol(client)
     const reader = new TaskProtocol(server, ({ payload }) => sha256(payload))
     await reader.ready
-    // whoever waits for the byte budget has paused its stream
-    const release = await server.budget.acquire(server.limits.maxBytesInFlight - 16 * MIB)
     const before = bytesInUse()
-    const call = task.sendTask(server.peerId, 'a large one', PAYLOAD)
-    const [writing, reading] = await Promise.all([streamOf(client, task.id), streamOf(server, task.id)])
-    await eventually(() => reading.readStatus === 'paused' && writing.writeBufferLength > 0, 'the reader is paused, the writer waits')
-    await otherTraffic()
-    assert.ok(writing.writeBufferLength <= 64 * KIB, `${writing.writeBufferLength} bytes wait at the writer`)
-    assert.ok(reading.readBufferLength <= MIB, `${reading.readBufferLength} bytes wait at the reader`)
-    // the encoded request, and little more
-    const used = bytesInUse() - before
-    assert.ok(used < PAYLOAD.byteLength + 8 * MIB, `${used} bytes in use for one request`)
-    release()
-    const { accepted, result } = await call
+    const call = await withoutBudget(async () => {
+      const answer = task.sendTask(server.peerId, 'a large one', PAYLOAD)
+      const [writing, reading] = await Promise.all([streamOf(client, task.id), streamOf(server, task.id)])
+      await eventually(() => reading.readStatus === 'paused' && writing.writeBufferLength > 0, 'the reader is paused, the writer waits')
+      await otherTraffic()
+      assert.ok(writing.writeBufferLength <= 64 * KIB, `${writing.writeBufferLength} bytes wait at the writer`)
+      assert.ok(reading.readBufferLength <= MIB, `${reading.readBufferLength} bytes wait at the reader`)
+      // the encoded request, and little more; buffers are freed a while after they are collected
+      await eventually(() => bytesInUse() - before < PAYLOAD.byteLength + 8 * MIB, 'no more memory is in use than for one request')
+      return { answer }
+    })
+    const { accepted, result } = await call.answer
     assert.equal(accepted, true)
     assert.deepEqual(Buffer.from(result), sha256(PAYLOAD))
   })
@@ -95,21 +104,21 @@ describe('a peer that reads slowly', function () {
     const caller = new TextProtocol(client, id)
     let asked = 0
     await new TextProtocol(server, id, () => `${++asked}`).ready
-    const release = await server.budget.acquire(server.limits.maxBytesInFlight)
     const text = 'x'.repeat(8 * MIB)
-    const controller = new AbortController()
-    const aborted = caller.call(server.peerId, text, { signal: controller.signal })
-    const reading = await streamOf(server, id)
-    await eventually(() => reading.readStatus === 'paused', 'the reader is paused')
-    controller.abort(new Error('enough'))
-    await assert.rejects(aborted, /enough/)
-    await assert.rejects(caller.call(server.peerId, text, { timeoutMs: 300 }), (error) => {
-      assert.ok(error instanceof ProtocolError)
-      assert.deepEqual([error.code, error.phase, error.mayHaveActed], ['TIMEOUT', 'send', false])
-      return true
+    await withoutBudget(async () => {
+      const controller = new AbortController()
+      const aborted = caller.call(server.peerId, text, { signal: controller.signal })
+      const reading = await streamOf(server, id)
+      await eventually(() => reading.readStatus === 'paused', 'the reader is paused')
+      controller.abort(new Error('enough'))
+      await assert.rejects(aborted, /enough/)
+      await assert.rejects(caller.call(server.peerId, text, { timeoutMs: 1_000 }), (error) => {
+        assert.ok(error instanceof ProtocolError)
+        assert.deepEqual([error.code, error.phase, error.mayHaveActed], ['TIMEOUT', 'send', false])
+        return true
+      })
+      await eventually(() => client.streams.length === 0 && server.streams.length === 0, 'the streams are gone')
     })
-    await eventually(() => client.streams.length === 0 && server.streams.length === 0, 'the streams are gone')
-    release()
     assert.equal(server.budget.free, server.limits.maxBytesInFlight)
     assert.equal(asked, 0)
   })

@@ -179,7 +179,7 @@ describe('a call from node to node', () => {
   it('ends with TIMEOUT when the handler hangs, and tells the handler', async () => {
     const hanging = new Hanging()
     const { caller } = await serve(hosts, hanging.handle)
-    const error = await failure(caller.call(hosts.server.peerId, 'x', { timeoutMs: 200 }))
+    const error = await failure(caller.call(hosts.server.peerId, 'x', { timeoutMs: 1_000 }))
     assert.deepEqual(verdict(error), { code: 'TIMEOUT', phase: 'wait', mayHaveActed: true })
     assert.match(error.message, /"wait".*may have acted/)
     await hanging.aborted()
@@ -408,7 +408,7 @@ describe('a call that is more than somebody allows', () => {
     const { caller } = await serve(hosts, hanging.handle)
     const calls = ['a', 'b', 'c', 'd'].map(async (text) => caller.call(hosts.server.peerId, text))
     await eventually(() => hanging.running === 3, 'three calls are being handled')
-    const late = await failure(caller.call(hosts.server.peerId, 'e', { timeoutMs: 100 }))
+    const late = await failure(caller.call(hosts.server.peerId, 'e', { timeoutMs: 500 }))
     assert.deepEqual(verdict(late), { code: 'TIMEOUT', phase: 'negotiate', mayHaveActed: false })
     assert.equal(hanging.running, 3)
     hanging.release('done')
@@ -430,8 +430,7 @@ describe('a call that is more than somebody allows', () => {
 })
 
 describe('a node that is called', () => {
-  const limits = { stallTimeoutMs: 250, maxConcurrentRequests: 6, maxRequestsPerPeer: 4, maxFrameBytes: 2 * MIB, maxBytesInFlight: 8 * MIB }
-  const hosts = twoHosts({ server: limits })
+  const hosts = twoHosts({ server: { maxConcurrentRequests: 6, maxRequestsPerPeer: 4, maxFrameBytes: 2 * MIB } })
 
   it('answers a caller that keeps its side open until it has read the answer, however its request is cut', async () => {
     const { id } = await serve(hosts, (text) => text.toUpperCase())
@@ -454,46 +453,6 @@ describe('a node that is called', () => {
     stream.send(frameOf(Buffer.from('briefly')))
     await stream.close()
     assert.equal(Buffer.from((await framed.read()).bytes).toString(), 'BRIEFLY')
-  })
-
-  it('resets the stream of a caller that has its answer and never closes', async () => {
-    const { id } = await serve(hosts)
-    const stream = await hosts.client.open(hosts.server, id)
-    const end = closed(stream)
-    stream.send(frameOf(Buffer.from('x')))
-    assert.match(String(await end), /reset/)
-  })
-
-  it('gives up on peers that stop before, in and after a length prefix, and serves others meanwhile', async () => {
-    const { id, caller } = await serve(hosts)
-    const beginnings = [Buffer.alloc(0), Buffer.from([0xff]), prefixOf(2 * MIB)]
-    const ends = beginnings.map(async (bytes) => {
-      const stream = await hosts.client.open(hosts.server, id)
-      const end = closed(stream)
-      stream.send(bytes)
-      return end
-    })
-    let left = ends.length
-    const all = Promise.all(ends.map(async (end) => end.finally(() => left--)))
-    await eventually(() => hosts.server.streams.length === beginnings.length, 'the streams are there')
-    assert.equal(await caller.call(hosts.server.peerId, 'meanwhile'), 'meanwhile')
-    for (const error of await all) {
-      assert.match(String(error), /reset/)
-    }
-  })
-
-  it('serves small requests while large ones, that never come, have taken all bytes in flight', async () => {
-    const { id, caller } = await serve(hosts)
-    const other = await serve(hosts)
-    const release = await hosts.server.budget.acquire(limits.maxBytesInFlight - 2 * MIB)
-    const stuck = await hosts.client.open(hosts.server, id)
-    const end = closed(stuck)
-    stuck.send(prefixOf(2 * MIB))
-    await eventually(() => hosts.server.budget.free === 0, 'the large frame is announced')
-    assert.equal(await caller.call(hosts.server.peerId, 'x'.repeat(60 * KIB)), 'x'.repeat(60 * KIB))
-    assert.equal(await other.caller.call(hosts.server.peerId, 'x'), 'x')
-    await end
-    release()
   })
 
   it('refuses the requests of one peer that are more than its share, over all its connections, and answers the others', async () => {
@@ -558,5 +517,48 @@ describe('a node that is called', () => {
     }
     hanging.release('done')
     assert.equal(await throughout, 'done')
+  })
+})
+
+describe('a node that is called by peers that stop in the middle', () => {
+  const limits = { stallTimeoutMs: 1_000, maxFrameBytes: 2 * MIB, maxBytesInFlight: 8 * MIB }
+  const hosts = twoHosts({ server: limits })
+
+  it('resets the stream of one that has its answer and never closes', async () => {
+    const { id } = await serve(hosts)
+    const stream = await hosts.client.open(hosts.server, id)
+    const end = closed(stream)
+    stream.send(frameOf(Buffer.from('x')))
+    assert.match(String(await end), /reset/)
+  })
+
+  it('gives up on those that stop before, in and after a length prefix, and serves others meanwhile', async () => {
+    const { id, caller } = await serve(hosts)
+    const beginnings = [Buffer.alloc(0), Buffer.from([0xff]), prefixOf(2 * MIB)]
+    const ends = beginnings.map(async (bytes) => {
+      const stream = await hosts.client.open(hosts.server, id)
+      const end = closed(stream)
+      stream.send(bytes)
+      return end
+    })
+    await eventually(() => hosts.server.streams.length === beginnings.length, 'the streams are there')
+    assert.equal(await caller.call(hosts.server.peerId, 'meanwhile'), 'meanwhile')
+    for (const error of await Promise.all(ends)) {
+      assert.match(String(error), /reset/)
+    }
+  })
+
+  it('serves small requests while large ones, that never come, have taken all bytes in flight', async () => {
+    const { id, caller } = await serve(hosts)
+    const other = await serve(hosts)
+    const release = await hosts.server.budget.acquire(limits.maxBytesInFlight - 2 * MIB)
+    const stuck = await hosts.client.open(hosts.server, id)
+    const end = closed(stuck)
+    stuck.send(prefixOf(2 * MIB))
+    await eventually(() => hosts.server.budget.free === 0, 'the large frame is announced')
+    assert.equal(await caller.call(hosts.server.peerId, 'x'.repeat(60 * KIB)), 'x'.repeat(60 * KIB))
+    assert.equal(await other.caller.call(hosts.server.peerId, 'x'), 'x')
+    await end
+    release()
   })
 })

@@ -34,6 +34,11 @@ async function failure(promise: Promise<unknown>): Promise<ProtocolError> {
   return error
 }
 
+/** Quicker than deepEqual, and silent about a MiB of numbers. */
+function assertSame(bytes: Uint8Array, expected: Uint8Array, message = `${expected.byteLength} bytes`): void {
+  assert.ok(Buffer.from(bytes).equals(expected), message)
+}
+
 describe('FramedStream, reading', () => {
   const SIZES = [0, 1, 127, 128, 16_383, 16_384, 65_534, 65_535, 65_536, MIB]
 
@@ -52,13 +57,13 @@ describe('FramedStream, reading', () => {
       for (const pieces of ways) {
         const early = setUp()
         early.stream.receive(pieces)
-        assert.deepEqual((await early.framed.read()).bytes, message)
+        assertSame((await early.framed.read()).bytes, message)
 
         const late = setUp()
         const reading = late.framed.read()
         await turn()
         late.stream.receive(pieces)
-        assert.deepEqual((await reading).bytes, message)
+        assertSame((await reading).bytes, message)
       }
     })
   }
@@ -66,14 +71,14 @@ describe('FramedStream, reading', () => {
   it('reads several frames in a row, in random pieces that arrive before, while and after they are asked for', async () => {
     const messages = [0, 3, 300_000, 1, 0, 0, 70_000, 127, 128, 65_536, 5].map((size, index) => someBytes(size, index + 1))
     const bytes = Buffer.concat(messages.map(frameOf))
-    for (let seed = 1; seed <= 30; seed++) {
+    for (let seed = 1; seed <= 15; seed++) {
       const random = seeded(seed)
-      const largest = 10 ** (1 + random() * 5)
+      const largest = 10 ** (2 + random() * 4)
       const { stream, framed, budget } = setUp()
       const reading = (async () => {
         for (const message of messages) {
           const frame = await framed.read()
-          assert.deepEqual(frame.bytes, message, `with seed ${seed}`)
+          assertSame(frame.bytes, message, `with seed ${seed}`)
           frame.release()
         }
       })()
@@ -187,14 +192,14 @@ describe('FramedStream, what a peer may announce', () => {
 
   it('keeps bytes that nobody asked for at the cost of their sum, however small the pieces', async () => {
     const { stream, framed } = setUp()
-    const frame = frameOf(new Uint8Array(200 * KIB).fill(7))
+    const frame = frameOf(new Uint8Array(100 * KIB).fill(7))
     const before = bytesInUse()
     for (let at = 0; at < frame.byteLength; at++) {
       stream.receive(frame.subarray(at, at + 1))
     }
-    assert.ok(bytesInUse() - before < 2 * MIB, `${bytesInUse() - before} bytes in use for 200 KiB`)
+    assert.ok(bytesInUse() - before < 2 * MIB, `${bytesInUse() - before} bytes in use for 100 KiB`)
     assert.equal(stream.readStatus, 'readable')
-    assert.equal((await framed.read()).bytes.byteLength, 200 * KIB)
+    assert.equal((await framed.read()).bytes.byteLength, 100 * KIB)
   })
 })
 
@@ -209,7 +214,7 @@ describe('FramedStream, when more arrives than is asked for', () => {
     assert.equal(stream.readStatus, 'paused')
     assert.ok(stream.readBufferLength > 600 * KIB)
     release()
-    assert.deepEqual((await reading).bytes, message)
+    assertSame((await reading).bytes, message)
   })
 
   it('gives the next frames though all that is left of them waits in the paused stream, which ended meanwhile', async () => {
@@ -222,7 +227,7 @@ describe('FramedStream, when more arrives than is asked for', () => {
     await stream.close()
     assert.equal(stream.status, 'closed')
     for (const message of messages) {
-      assert.deepEqual((await framed.read()).bytes, message)
+      assertSame((await framed.read()).bytes, message)
     }
     assert.match((await failure(framed.read())).message, /closed the stream without sending anything/)
   })
