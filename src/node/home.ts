@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { access, chmod, mkdir, readdir, stat } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { homedir } from 'node:os'
+import { basename, join, parse, resolve } from 'node:path'
 import { describeError, UsageError } from '../primitives/errors.ts'
 
 /** The directory of one node, and what lies in it. */
@@ -44,14 +45,16 @@ export async function ensureHome(home: Home): Promise<void> {
   }
 }
 
-/** A directory that was not made for a node is left as it is: /tmp or / must never become 0700 by a slip. */
+/** A directory that others use too is left as it is: /tmp, / or a user's own folder must never become 0700 by a slip. */
 async function closeToOthers({ path, ...files }: Home): Promise<void> {
   const { mode } = await stat(path)
   if ((mode & 0o077) === 0) {
     return
   }
   const names = await readdir(path)
-  if (names.length > 0 && !Object.values(files).some((file) => names.includes(basename(file)))) {
+  const foreign = names.length > 0 && !Object.values(files).some((file) => names.includes(basename(file)))
+  const folder = resolve(path)
+  if (foreign && ((mode & 0o022) !== 0 || folder === parse(folder).root || folder === homedir())) {
     throw new Error('it holds other things and is open to others; take an empty one, or chmod 700 it first')
   }
   await chmod(path, 0o700)

@@ -31,7 +31,7 @@ const rows: Row[] = []
 async function prepare(folder: string): Promise<void> {
   await mkdir(join(folder, 'directory'))
   await mkdir(join(folder, 'open', 'things'), { recursive: true })
-  await chmod(join(folder, 'open'), 0o755)
+  await chmod(join(folder, 'open'), 0o777)
   await writeFile(join(folder, 'file'), 'x')
   await writeFile(join(folder, 'unreadable'), 'x', { mode: 0 })
   await writeFile(join(folder, 'big'), Buffer.alloc(2_048))
@@ -260,7 +260,7 @@ describe('bad input', function () {
   it('leaves nothing behind, and folders of others as they were', async () => {
     await queue.onIdle()
     assert.deepEqual(await readdir(folder), files)
-    assert.equal((await stat(join(folder, 'open'))).mode & 0o777, 0o755)
+    assert.equal((await stat(join(folder, 'open'))).mode & 0o777, 0o777)
   })
 
   it('a payload that may not be read ends with 2', async function () {

@@ -38,8 +38,8 @@ describe('the home of a node', () => {
     assert.equal(homeAt('here').identityFile, join(process.cwd(), 'here', 'identity.key'))
   })
 
-  it('is closed to others when it is empty or a node lives there', async () => {
-    for (const file of [undefined, 'identity.key', 'config.json', 'node.db']) {
+  it('is closed to others when it is empty, a node lives there, or nobody else writes there', async () => {
+    for (const file of [undefined, 'identity.key', 'config.json', 'node.db', 'log of the shell']) {
       const path = join(folder, String(file))
       await mkdir(path)
       await chmod(path, 0o755)
@@ -52,7 +52,7 @@ describe('the home of a node', () => {
     }
   })
 
-  it('is no folder of other things that others may enter: that is left as it is', async () => {
+  it('is no folder of other things that others may write: that is left as it is', async () => {
     await writeFile(join(folder, 'other'), '')
     await chmod(folder, 0o1777)
     await refused(folder, /it holds other things and is open to others/)
