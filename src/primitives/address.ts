@@ -25,6 +25,9 @@ export function parsePeerId(text: string): PeerId {
 export function parseMultiaddr(text: string): Multiaddr {
   try {
     const address = multiaddr(text)
+    if (address.getComponents().length === 0) {
+      throw new Error('it is empty')
+    }
     for (const { code, value } of address.getComponents()) {
       if (code === CODE_P2P) {
         readPeerId(value)

@@ -154,6 +154,14 @@ describe('addresses of a peer', () => {
   })
 })
 
+describe('a multiaddr', () => {
+  it('is not empty', () => {
+    for (const text of ['', '/']) {
+      assert.throws(() => parseMultiaddr(text), usage)
+    }
+  })
+})
+
 describe('what is worth telling others', () => {
   const LOOPBACK = ['/ip4/127.0.0.1/tcp/1', '/ip4/127.9.9.9/tcp/1', '/ip6/::1/tcp/1'].map((text) => multiaddr(text))
   const OTHERS = ['/ip4/192.168.0.1/tcp/1', '/ip4/8.8.8.8/tcp/1', '/ip6/2001:db8::1/tcp/1', '/dns4/example.org/tcp/1'].map((text) =>
