@@ -154,8 +154,8 @@ describe('addresses of a peer', () => {
   })
 })
 
-describe('a multiaddr', () => {
-  it('is not empty', () => {
+describe('a multiaddr of nothing', () => {
+  it('is none', () => {
     for (const text of ['', '/']) {
       assert.throws(() => parseMultiaddr(text), usage)
     }
