@@ -87,10 +87,14 @@ describe('TaskProtocol', () => {
     })
 
     it(`rejects a task whose id ${what}, without running it`, async () => {
-      const { caller, worker } = await pair(() => assert.fail('it was run'))
+      const { caller, worker, events } = await pair(() => assert.fail('it was run'))
       const { accepted, error } = await new RudeCaller(caller).send(worker.peerId, taskId)
       assert.equal(accepted, false)
       assert.match(error, /at most 256 bytes, without control characters/)
+      assert.deepEqual(
+        events.map((event) => event.taskId),
+        [''],
+      )
     })
   }
 
