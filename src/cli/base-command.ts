@@ -1,14 +1,17 @@
 import { Command } from '@oclif/core'
 import chalk, { chalkStderr } from 'chalk'
-import type { RawSettings, Settings } from '../node/config.ts'
-import { loadSettings } from '../node/config.ts'
+import type { RawSettings, SettingName, SettingSource, Settings } from '../node/config.ts'
+import { loadSettings, withFlags } from '../node/config.ts'
 import { type Home, homeAt } from '../node/home.ts'
+import { UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Session } from '../session/session.ts'
+import { checkNodeSettings } from './check-node-settings.ts'
 import { commonFlags } from './flags.ts'
 import { printable } from './render.ts'
 import { Interrupted, printError } from './report.ts'
+import { type ShellContext, shellContext } from './shell-context.ts'
 import { toUsageError } from './usage.ts'
 
 const DEFAULT_TIMEOUT_MS = 60_000
@@ -16,14 +19,21 @@ const DEFAULT_TIMEOUT_MS = 60_000
 const LAST_WAY_OUT_MS = 1_800
 const MORE_TIME = '--timeout DUR gives it longer'
 
-/** What every command has: its settings, a session, a deadline, an end by signal, and one way to print. */
+/**
+ * What every command has: its settings, a session, a deadline, an end by signal, one way to print and one to ask. As a line of a shell
+ * it takes the first three from there.
+ */
 export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true
   static override baseFlags = commonFlags
 
   protected home!: Home
   protected settings!: Settings
+  protected sources!: Record<SettingName, SettingSource>
   protected logger!: Logger
+  /** Set where the command is a line of a shell. */
+  protected readonly shell: ShellContext | undefined = shellContext.getStore()
+  /** Aborts when the command is told to end. */
   protected readonly interrupted = new AbortController()
   readonly #startedAtMs = performance.now()
   #session: Promise<Session> | undefined
@@ -31,29 +41,28 @@ export abstract class BaseCommand extends Command {
 
   override async init(): Promise<void> {
     await super.init()
-    if (process.env.NO_COLOR != null || process.env.TERM === 'dumb' || this.argv.includes('--no-color')) {
-      chalk.level = 0
-      chalkStderr.level = 0
+    if (this.shell == null) {
+      if (process.env.NO_COLOR != null || process.env.TERM === 'dumb' || this.argv.includes('--no-color')) {
+        chalk.level = 0
+        chalkStderr.level = 0
+      }
+      process.on('SIGINT', this.#onSignal)
+      process.on('SIGTERM', this.#onSignal)
+    } else {
+      this.#follow(this.shell.signal)
     }
-    process.on('SIGINT', this.#onSignal)
-    process.on('SIGTERM', this.#onSignal)
     const { flags } = await this.parse(this.ctor)
-    this.home = homeAt(flags.home ?? (process.env.SUBNET_HOME || this.config.dataDir))
-    const { settings } = await loadSettings({ flags: camelCased(flags), env: process.env, home: this.home })
-    this.settings = settings
-    this.logger = createLogger(settings.logLevel, (line) => process.stderr.write(`${printable(line.trimEnd())}\n`))
-    if (settings.logLevel === 'trace') {
+    await this.#readSettings(flags as Record<string, unknown>, flags.home as string | undefined)
+    this.logger = createLogger(this.settings.logLevel, (line) => process.stderr.write(`${printable(line.trimEnd())}\n`))
+    if (this.settings.logLevel === 'trace') {
       const { enable } = await import('@libp2p/logger')
       enable('libp2p:*')
     }
   }
 
-  /** The node this command runs on. */
+  /** The node this command runs on. @throws UsageError when a flag asks for another than the one that runs */
   protected async session(): Promise<Session> {
-    this.#session ??= (async () => {
-      const { LocalSession } = await import('../session/local-session.ts')
-      return new LocalSession({ home: this.home, settings: this.settings, agent: this.agent, log: this.logger })
-    })()
+    this.#session ??= this.#openSession()
     return this.#session
   }
 
@@ -77,6 +86,37 @@ export abstract class BaseCommand extends Command {
     return { signal: this.interrupted.signal, timeoutMs }
   }
 
+  /** For a command that runs on and on: the signal that ends it, and the time that each of its calls has. */
+  protected get eachCallOptions(): { signal: AbortSignal; timeoutMs: number } {
+    return { signal: this.interrupted.signal, timeoutMs: this.settings.timeout ?? DEFAULT_TIMEOUT_MS }
+  }
+
+  /** Whether somebody is there to answer a question. */
+  protected get canAsk(): boolean {
+    if (this.jsonEnabled()) {
+      return false
+    }
+    return this.shell == null ? process.stdin.isTTY === true && process.stderr.isTTY === true : this.shell.ask != null
+  }
+
+  /** Lets a question have the terminal. Only where `canAsk`. */
+  protected async ask<T>(question: () => Promise<T>): Promise<T> {
+    return this.shell?.ask == null ? question() : this.shell.ask(question)
+  }
+
+  /** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */
+  protected async peerArgument(given: string | undefined): Promise<string> {
+    if (given != null) {
+      return given
+    }
+    const { peerArgument } = await import('./choose-peer.ts')
+    return peerArgument(given, {
+      canAsk: this.canAsk,
+      ask: async (question) => this.ask(question),
+      peers: async () => (await this.session()).peers({ ...this.callOptions, all: true }),
+    })
+  }
+
   /** Writes the answer, all of it, before the command goes on. What stands against it is told by stdout itself. */
   protected async writeStdout(bytes: Uint8Array | string): Promise<void> {
     await new Promise<void>((resolve) => {
@@ -95,6 +135,9 @@ export abstract class BaseCommand extends Command {
   }
 
   protected override async finally(error: Error | undefined): Promise<void> {
+    if (this.shell != null) {
+      return
+    }
     try {
       await (await this.#session)?.close()
     } catch (closing) {
@@ -114,6 +157,43 @@ export abstract class BaseCommand extends Command {
   /** True for a command whose proper end is a signal: it then exits 0. */
   protected get endsCleanlyBySignal(): boolean {
     return false
+  }
+
+  async #readSettings(flags: Record<string, unknown>, home: string | undefined): Promise<void> {
+    const given = camelCased(flags)
+    if (this.shell == null) {
+      this.home = homeAt(home ?? (process.env.SUBNET_HOME || this.config.dataDir))
+      Object.assign(this, await loadSettings({ flags: given, env: process.env, home: this.home }))
+      return
+    }
+    this.home = this.shell.home
+    if (home != null && homeAt(home).path !== this.home.path) {
+      throw new UsageError(`--home: this shell is of ${this.home.path}`, { hint: 'run it outside of the shell, as a command of its own' })
+    }
+    Object.assign(this, withFlags(this.shell, given))
+  }
+
+  async #openSession(): Promise<Session> {
+    const { home, settings, sources, logger } = this
+    let session = this.shell?.session
+    if (session == null) {
+      const { openSession } = await import('../session/open-session.ts')
+      session = await openSession({ home, settings, agent: this.agent, log: logger, signal: this.interrupted.signal })
+    }
+    await checkNodeSettings(session, { home, settings, sources, logger }).catch(async (error) => {
+      await (this.shell == null ? session.close() : undefined)
+      throw error
+    })
+    return session
+  }
+
+  #follow(signal: AbortSignal): void {
+    const onAbort = (): void => this.interrupted.abort(signal.reason)
+    if (signal.aborted) {
+      onAbort()
+    } else {
+      signal.addEventListener('abort', onAbort, { once: true })
+    }
   }
 
   readonly #onSignal = (signal: NodeJS.Signals): void => {

@@ -1,5 +1,4 @@
-import type { NodeEvent } from '../session/serve.ts'
-import type { ResolveAnswer } from '../session/session.ts'
+import type { NodeEvent, ResolveAnswer } from '../session/session.ts'
 import { humanMs, printable, shortPeerId } from './render.ts'
 
 /** One event of a running node, as a line for people. */
@@ -9,7 +8,7 @@ export function describeEvent(event: NodeEvent): string {
     case 'ready':
       return [`ready: ${event.peerId}`, ...(event.multiaddrs as string[]).map((address) => `  ${address}`)].join('\n')
     case 'peer:connect':
-      return `peer ${peer} connected (${event.direction}, ${event.multiaddr})`
+      return `peer ${peer} connected (${event.direction}, ${String(event.multiaddr).replace(/\/p2p\/[^/]+$/, '')})`
     case 'peer:disconnect':
       return `peer ${peer} disconnected`
     case 'heartbeat':

@@ -1,6 +1,12 @@
-import { Flags } from '@oclif/core'
+import { Args, Flags } from '@oclif/core'
 
 // Texts only: what they mean, where else they may come from and their defaults is in node/config.ts, in one place.
+
+/** Where a command takes a `<peer>`: without one it asks. */
+export const peerArg = Args.string({
+  ignoreStdin: true,
+  description: 'a peer ID, an alias, or a multiaddr that ends in /p2p/<peer ID>',
+})
 
 /** On every command. */
 export const commonFlags = {

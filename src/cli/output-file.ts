@@ -5,8 +5,8 @@ import { UsageError } from '../primitives/errors.ts'
 
 /** Where a result goes: it is there whole, or not at all. */
 export interface OutputFile {
-  /** @throws UsageError */
-  finish(bytes: Uint8Array): Promise<void>
+  /** Takes the whole result. @throws UsageError; what `chunks` throws */
+  finish(chunks: AsyncIterable<Uint8Array>): Promise<void>
   /** Leaves nothing behind of a result that was not finished. May follow anything. */
   discard(): Promise<void>
 }
@@ -24,13 +24,13 @@ export async function openOutput(path: string): Promise<OutputFile> {
 async function openRegular(path: string, target: string, mode?: number): Promise<OutputFile> {
   const file = await AtomicFile.open(target, mode).catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
   return {
-    finish: async (bytes) => {
-      try {
-        await file.write(bytes)
-        await file.commit()
-      } catch (cause) {
-        throw cannotWrite(path, reasonOf(cause), cause)
+    finish: async (chunks) => {
+      const explained = async (done: Promise<void>): Promise<void> =>
+        done.catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
+      for await (const bytes of chunks) {
+        await explained(file.write(bytes))
       }
+      await explained(file.commit())
     },
     discard: async () => file.discard(),
   }
@@ -39,14 +39,11 @@ async function openRegular(path: string, target: string, mode?: number): Promise
 async function openSpecial(path: string): Promise<OutputFile> {
   const handle = await open(path, 'w').catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
   return {
-    finish: async (bytes) => {
-      try {
-        await handle.writeFile(bytes)
-      } catch (cause) {
-        throw cannotWrite(path, reasonOf(cause), cause)
-      } finally {
-        await handle.close()
+    finish: async (chunks) => {
+      for await (const bytes of chunks) {
+        await handle.writeFile(bytes).catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
       }
+      await handle.close()
     },
     discard: async () => handle.close(),
   }

@@ -4,11 +4,12 @@ import { reasonOf } from '../node/home.ts'
 import { isDeadline, withDeadline } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { shellContext } from './shell-context.ts'
 
-export interface PayloadOptions {
+export interface InputOptions {
   signal: AbortSignal
-  timeoutMs: number
-  maxBytes: number
+  /** How long it may take to come to its end, from when it is first read. @default for ever */
+  timeoutMs?: number | undefined
 }
 
 interface PayloadFlags {
@@ -16,27 +17,35 @@ interface PayloadFlags {
   text: string | undefined
 }
 
-/** What `--payload` or `--text` say is to be sent. @throws UsageError unless it is one of them; what `readPayload` throws */
-export async function payloadOf(flags: PayloadFlags, options: PayloadOptions): Promise<Uint8Array> {
+/** What `--payload` or `--text` say is to be sent, read when it is asked for. @throws UsageError unless it is one of them */
+export function payloadOf(flags: PayloadFlags, options: InputOptions): AsyncIterable<Uint8Array> {
   const hint = 'give --payload FILE, --payload - for stdin, or --text STR'
   if (flags.payload != null && flags.text != null) {
     throw new UsageError('--payload and --text are given both', { hint })
   }
   if (flags.payload != null) {
-    return readPayload(flags.payload, options)
+    return readInput(flags.payload, 'payload', options)
   }
   if (flags.text == null) {
     throw new UsageError('nothing to send', { hint })
   }
-  const payload = Buffer.from(flags.text)
-  checkSize(payload.byteLength, '--text', options.maxBytes)
-  return payload
+  return textPayload(flags.text)
 }
 
-/** Reads a whole file, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED or TIMEOUT, the signal's reason */
-async function readPayload(file: string, options: PayloadOptions): Promise<Uint8Array> {
+export async function* textPayload(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text)
+}
+
+/**
+ * A file, or stdin for `-`, in chunks.
+ * @param what it is, for messages: payload, batch or script
+ * @throws UsageError, ProtocolError TIMEOUT, the signal's reason
+ */
+export async function* readInput(file: string, what: string, options: InputOptions): AsyncGenerator<Uint8Array> {
   options.signal.throwIfAborted()
-  const where = file === '-' ? 'stdin' : file
+  if (file === '-' && shellContext.getStore() != null) {
+    throw new UsageError(`the ${what} cannot be stdin: that is where this shell reads its lines`, { hint: 'name a file' })
+  }
   const signal = withDeadline(options.signal, options.timeoutMs) as AbortSignal
   const stream: Readable = file === '-' ? process.stdin : createReadStream(file)
   const onAbort = (): void => {
@@ -44,48 +53,28 @@ async function readPayload(file: string, options: PayloadOptions): Promise<Uint8
   }
   signal.addEventListener('abort', onAbort)
   try {
-    const payload = await readAll(stream, where, options.maxBytes)
+    yield* stream
     signal.throwIfAborted()
-    return payload
   } catch (cause) {
     options.signal.throwIfAborted()
-    throw readFailure(cause, where, signal)
+    throw readFailure(cause, { what, file, signal })
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
 }
 
-async function readAll(stream: Readable, where: string, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of stream) {
-    bytes += (chunk as Buffer).byteLength
-    checkSize(bytes, where, maxBytes)
-    chunks.push(chunk as Buffer)
-  }
-  return Buffer.concat(chunks)
-}
-
-function checkSize(bytes: number, where: string, maxBytes: number): void {
-  if (bytes > maxBytes) {
-    throw new ProtocolError('LIMIT_EXCEEDED', `the payload ${where} is larger than ${maxBytes} bytes, the most that one task may carry`, {
-      hint: '--max-frame-bytes raises the limit; the peer needs it too',
-    })
-  }
-}
-
-function readFailure(cause: unknown, where: string, signal: AbortSignal): SubnetError {
+function readFailure(cause: unknown, { what, file, signal }: { what: string; file: string; signal: AbortSignal }): SubnetError {
   if (cause instanceof SubnetError) {
     return cause
   }
   if (isDeadline(signal.reason)) {
-    return new ProtocolError('TIMEOUT', `the payload ${where} did not come to its end in time; nothing was sent`, {
+    return new ProtocolError('TIMEOUT', `the ${what} did not come to its end in time; nothing was sent`, {
       cause,
       hint: '--timeout DUR gives it longer',
     })
   }
-  return new UsageError(`the payload ${where} cannot be read: ${reasonOf(cause)}`, {
+  return new UsageError(`the ${what} ${file === '-' ? 'stdin' : file} cannot be read: ${reasonOf(cause)}`, {
     cause,
-    hint: '--payload names a file, or - for stdin',
+    hint: 'name a file, or - for stdin',
   })
 }

@@ -1,17 +1,24 @@
 import type { PeerRow } from '../session/session.ts'
-import { humanMs, shortPeerId, table } from './render.ts'
+import { cut, humanMs, shortPeerId, table } from './render.ts'
 
 const DEFAULT_WIDTH = 200
+/** The address is of use only whole. */
+const WIDTH_FOR_ADDRESS = 120
+const MAX_NAME = 16
+const MAX_AGENT = 24
 
-/** Peers as a table that fits the width. */
+/** Peers as a table that fits the width, in columns. */
 export function peerTable(peers: PeerRow[], width = DEFAULT_WIDTH): string {
+  const named = peers.some(({ alias }) => alias != null)
+  const header = [...(named ? ['ALIAS'] : []), 'PEER', 'STATE', 'LATENCY', 'HEARTBEAT', 'AGENT']
   const rows = peers.map((peer) => [
+    ...(named ? [cut(peer.alias ?? '-', MAX_NAME)] : []),
     shortPeerId(peer.peerId),
     peer.connected ? (peer.direction ?? '') : 'known',
     peer.latencyMs == null ? '-' : humanMs(peer.latencyMs),
     peer.lastHeartbeatMs == null ? '-' : `${humanMs(Date.now() - peer.lastHeartbeatMs)} ago`,
-    peer.agent ?? '-',
-    peer.multiaddrs[0]?.replace(/\/p2p\/[^/]+$/, '') ?? '-',
+    cut(peer.agent ?? '-', MAX_AGENT),
+    ...(width < WIDTH_FOR_ADDRESS ? [] : [peer.multiaddrs[0]?.replace(/\/p2p\/[^/]+$/, '') ?? '-']),
   ])
-  return table(['PEER', 'STATE', 'LATENCY', 'HEARTBEAT', 'AGENT', 'ADDRESS'], rows, width)
+  return table([width < WIDTH_FOR_ADDRESS ? header : [...header, 'ADDRESS'], ...rows], width)
 }

@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
+import stringWidth from 'string-width'
 
 /** Text that may have come from a peer, made harmless for a terminal: one line, no control characters. */
 export function printable(text: string): string {
@@ -6,19 +7,38 @@ export function printable(text: string): string {
   return stripVTControlCharacters(text).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ')
 }
 
-/** A table with a header, its columns as wide as their widest cell; the last column is cut to fit `width`. */
-export function table(header: string[], rows: string[][], width: number): string {
-  const cells = [header, ...rows].map((row) => row.map(printable))
-  const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
-  return cells
-    .map((row) =>
-      row
-        .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
-        .join('  ')
-        .slice(0, width)
-        .trimEnd(),
-    )
+/** Like `printable`, of a text of many lines: these and tabs stay. */
+export function printableLines(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => line.split('\t').map(printable).join('\t'))
     .join('\n')
+}
+
+/** Columns as wide as their widest cell; every line is cut to `width`. */
+export function table(rows: string[][], width = Number.POSITIVE_INFINITY): string {
+  const cells = rows.map((row) => row.map(printable))
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => stringWidth(row[column] ?? ''))))
+  return cells.map((row) => cut(row.map((cell, column) => padded(cell, widths[column] ?? 0)).join('  '), width).trimEnd()).join('\n')
+}
+
+/** As much of the text as fits a terminal's `width`; what was cut off is told by an ellipsis. */
+export function cut(text: string, width: number): string {
+  if (stringWidth(text.trimEnd()) <= width) {
+    return text
+  }
+  let kept = ''
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    if (stringWidth(kept + segment) >= width) {
+      break
+    }
+    kept += segment
+  }
+  return `${kept}…`
+}
+
+function padded(text: string, width: number): string {
+  return text + ' '.repeat(width - stringWidth(text))
 }
 
 /** `12D3KooW…6 last characters`, for people. */
@@ -26,10 +46,13 @@ export function shortPeerId(peerId: string): string {
   return peerId.length <= 16 ? peerId : `${peerId.slice(0, 8)}…${peerId.slice(-6)}`
 }
 
-/** `0.8 ms`, `12 s`, `3 min`. */
+/** `0.8 ms`, `12 s`, `3 min`, `5 h`. */
 export function humanMs(ms: number): string {
   if (ms < 1_000) {
     return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
   }
-  return ms < 120_000 ? `${Math.round(ms / 1_000)} s` : `${Math.round(ms / 60_000)} min`
+  if (ms < 120_000) {
+    return `${Math.round(ms / 1_000)} s`
+  }
+  return ms < 7_200_000 ? `${Math.round(ms / 60_000)} min` : `${Math.round(ms / 3_600_000)} h`
 }

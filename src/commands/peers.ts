@@ -2,20 +2,37 @@ import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
 import { peerTable } from '../cli/peer-table.ts'
+import { watchPeers } from '../cli/watch-peers.ts'
 import type { PeerRow } from '../session/session.ts'
 
 export default class Peers extends BaseCommand {
   static override summary = 'List the connected peers.'
-  static override examples = ['<%= config.bin %> peers', "<%= config.bin %> peers --all --json | jq -r '.[].peerId'"]
+  static override description =
+    'With --watch until Ctrl-C: a table that is redrawn on a terminal, one line of JSON for each change otherwise.'
+  static override examples = ['<%= config.bin %> peers --watch', "<%= config.bin %> peers --all --json | jq -r '.[].peerId'"]
   static override flags = {
     ...nodeFlags,
     all: Flags.boolean({ description: 'also those known from gossip' }),
+    watch: Flags.boolean({ description: 'go on, and show what changes' }),
   }
 
-  async run(): Promise<PeerRow[]> {
+  async run(): Promise<PeerRow[] | undefined> {
     const { flags } = await this.parse(Peers)
-    const peers = await (await this.session()).peers({ ...this.callOptions, all: flags.all })
-    this.log(peerTable(peers, process.stdout.columns))
+    const session = await this.session()
+    if (flags.watch) {
+      const { signal } = this.interrupted
+      await watchPeers(session.watchPeers({ signal, all: flags.all }), {
+        json: this.jsonEnabled(),
+        write: async (text) => this.writeStdout(text),
+      })
+      return undefined
+    }
+    const peers = await session.peers({ ...this.callOptions, all: flags.all })
+    if (peers.length === 0) {
+      this.logToStderr(flags.all ? 'no peers are known yet' : 'no peers are connected')
+    } else {
+      this.log(peerTable(peers, process.stdout.columns))
+    }
     return peers
   }
 }

@@ -1,7 +1,7 @@
-import { Args, Flags } from '@oclif/core'
+import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
 import { parseCountFlag } from '../cli/duration.ts'
-import { nodeFlags } from '../cli/flags.ts'
+import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { humanMs } from '../cli/render.ts'
 import type { PingAnswer } from '../session/session.ts'
 
@@ -11,16 +11,30 @@ export default class Ping extends BaseCommand {
     '<%= config.bin %> ping 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> ping /ip4/127.0.0.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --count 10 --json',
   ]
-  static override args = {
-    peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }),
-  }
+  static override args = { peer: peerArg }
   static override flags = { ...nodeFlags, count: Flags.string({ helpValue: 'N', description: 'how often, 1 to 10000 [default: 1]' }) }
 
-  async run(): Promise<PingAnswer> {
+  async run(): Promise<Omit<PingAnswer, 'roundTripMs'> & { roundTripsMs: number[] }> {
     const { args, flags } = await this.parse(Ping)
     const count = parseCountFlag('count', flags.count, 10_000) ?? 1
-    const answer = await (await this.session()).ping(args.peer, { ...this.callOptions, count })
-    this.log(answer.roundTripsMs.map((ms) => `${answer.peerId}: ${humanMs(ms)}`).join('\n'))
-    return answer
+    const peer = await this.peerArgument(args.peer)
+    const session = await this.session()
+    let { roundTripMs, ...first } = await session.ping(peer, this.callOptions)
+    const roundTripsMs = [roundTripMs]
+    this.log(`${first.peerId}: ${humanMs(roundTripMs)}`)
+    while (roundTripsMs.length < count) {
+      roundTripMs = (await session.ping(peer, this.callOptions)).roundTripMs
+      roundTripsMs.push(roundTripMs)
+      this.log(`${first.peerId}: ${humanMs(roundTripMs)}`)
+    }
+    if (count > 1) {
+      this.logToStderr(summaryOf(roundTripsMs))
+    }
+    return { ...first, roundTripsMs }
   }
+}
+
+function summaryOf(ms: number[]): string {
+  const mean = ms.reduce((sum, one) => sum + one, 0) / ms.length
+  return `${ms.length} round trips: ${humanMs(Math.min(...ms))} at least, ${humanMs(mean)} on average, ${humanMs(Math.max(...ms))} at most`
 }

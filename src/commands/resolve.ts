@@ -1,8 +1,8 @@
-import { Args, Flags } from '@oclif/core'
+import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
 import { parseDurationFlag } from '../cli/duration.ts'
 import { describeAttempts } from '../cli/events.ts'
-import { nodeFlags } from '../cli/flags.ts'
+import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
 import type { ResolveAnswer } from '../session/session.ts'
 
@@ -14,9 +14,7 @@ export default class Resolve extends BaseCommand {
     '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --tier chain --json',
   ]
-  static override args = {
-    peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }),
-  }
+  static override args = { peer: peerArg }
   static override flags = {
     ...nodeFlags,
     tier: Flags.option({ options: TIER_NAMES, multiple: true, multipleNonGreedy: true })({
@@ -29,7 +27,8 @@ export default class Resolve extends BaseCommand {
   async run(): Promise<ResolveAnswer> {
     const { args, flags } = await this.parse(Resolve)
     const tiers = flags.tier as TierName[] | undefined
-    const found = await (await this.session()).resolve(args.peer, {
+    const peer = await this.peerArgument(args.peer)
+    const found = await (await this.session()).resolve(peer, {
       ...this.callOptions,
       tiers,
       maxAgeMs: parseDurationFlag('max-age', flags['max-age']),

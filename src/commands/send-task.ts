@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { Args, Flags } from '@oclif/core'
+import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
-import { nodeFlags } from '../cli/flags.ts'
+import { parseCountFlag } from '../cli/duration.ts'
+import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { openOutput } from '../cli/output-file.ts'
 import { payloadOf } from '../cli/payload.ts'
+import { printableLines } from '../cli/render.ts'
 import { toTaskJson } from '../cli/task-json.ts'
-import { parsePeerTarget } from '../primitives/address.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+
+const DEFAULT_CONCURRENCY = 16
+const MAX_CONCURRENCY = 1_024
 
 export default class SendTask extends BaseCommand {
   static override summary = 'Send a task to a peer and print its result.'
@@ -15,26 +19,48 @@ export default class SendTask extends BaseCommand {
   static override examples = [
     '<%= config.bin %> send-task 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --text hello',
     'tar c data | <%= config.bin %> send-task 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --payload - --output result.bin',
+    '<%= config.bin %> send-task --batch tasks.ndjson --concurrency 64 > results.ndjson',
   ]
-  static override args = {
-    peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID, or a multiaddr that ends in /p2p/<peer ID>' }),
-  }
+  static override args = { peer: peerArg }
   static override flags = {
     ...nodeFlags,
     payload: Flags.string({ helpValue: 'FILE|-', description: 'what to send: a file, or - for stdin' }),
     text: Flags.string({ helpValue: 'STR', description: 'what to send: this text' }),
     'task-id': Flags.string({ helpValue: 'ID', description: 'at most 256 bytes [default: a random UUID]' }),
     output: Flags.string({ helpValue: 'FILE|-', description: 'where the result goes: a file, there whole or not at all, or - for stdout' }),
+    batch: Flags.string({
+      helpValue: 'FILE|-',
+      description: 'many tasks, one a line: {"peer","text"|"payloadFile"|"payloadBase64","taskId"}',
+      exclusive: ['payload', 'text', 'task-id', 'output'],
+    }),
+    concurrency: Flags.string({
+      helpValue: 'N',
+      description: `tasks of a batch at a time [default: ${DEFAULT_CONCURRENCY}]`,
+      dependsOn: ['batch'],
+    }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<object | undefined> {
     const { args, flags } = await this.parse(SendTask)
-    parsePeerTarget(args.peer)
-    const payload = await payloadOf(flags, { ...this.callOptions, maxBytes: this.settings.maxFrameBytes })
+    if (flags.batch != null) {
+      const { sendBatch } = await import('../cli/batch.ts')
+      const concurrency = parseCountFlag('concurrency', flags.concurrency, MAX_CONCURRENCY) ?? DEFAULT_CONCURRENCY
+      process.exitCode = await sendBatch(flags.batch, {
+        session: await this.session(),
+        concurrency,
+        defaultPeer: args.peer,
+        maxPayloadBytes: this.settings.maxFrameBytes,
+        options: this.eachCallOptions,
+        write: async (line) => this.writeStdout(line),
+      })
+      return undefined
+    }
+    const payload = payloadOf(flags, this.callOptions)
+    const peer = await this.peerArgument(args.peer)
     const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output)
     try {
       const task = { taskId: flags['task-id'] ?? randomUUID(), payload }
-      const answer = await (await this.session()).sendTask(args.peer, task, this.callOptions)
+      const answer = await (await this.session()).sendTask(peer, task, this.callOptions)
       if (!answer.accepted) {
         process.exitCode = 7
         if (!this.jsonEnabled()) {
@@ -43,11 +69,20 @@ export default class SendTask extends BaseCommand {
       } else if (output != null) {
         await output.finish(answer.result)
       } else if (!this.jsonEnabled()) {
-        await this.writeStdout(answer.result)
+        await this.#print(answer.result)
+        return undefined
       }
-      return toTaskJson(answer, answer.accepted ? flags.output : undefined)
+      return await toTaskJson(answer, answer.accepted ? flags.output : undefined)
     } finally {
       await output?.discard()
+    }
+  }
+
+  /** A result is written as it is, but on a terminal it is the text of somebody else. */
+  async #print(result: AsyncIterable<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder()
+    for await (const bytes of result) {
+      await this.writeStdout(process.stdout.isTTY ? printableLines(decoder.decode(bytes, { stream: true })) : bytes)
     }
   }
 }

@@ -1,11 +1,13 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
-import { describeEvent } from '../cli/events.ts'
 import { nodeFlags } from '../cli/flags.ts'
+import { runNode } from '../cli/run-node.ts'
+import { NodeError } from '../node/errors.ts'
 
 export default class Start extends BaseCommand {
   static override summary = 'Run the node of this home until it is stopped.'
-  static override description = 'Ends by Ctrl-C or SIGTERM, with exit code 0.'
+  static override description =
+    'On a terminal it opens a shell in which every command works without the word "subnet". Ends by Ctrl-C or SIGTERM, with exit code 0.'
   static override examples = [
     '<%= config.bin %> start --handler echo',
     "<%= config.bin %> start --listen /ip4/127.0.0.1/tcp/4001 --handler 'exec:wc -c' --chain ledger:/tmp/subnet.db --publish",
@@ -28,30 +30,35 @@ export default class Start extends BaseCommand {
     'task-timeout': Flags.string({ helpValue: 'DUR', description: 'how long an exec: or sh: handler may run [default: 60s]' }),
     'heartbeat-interval': Flags.string({ helpValue: 'DUR', description: 'between two heartbeats, 500ms to 10m [default: 20s]' }),
     publish: Flags.boolean({ description: 'put the multiaddrs on the chain, now and when they change' }),
-    'no-repl': Flags.boolean({ description: 'only run the node' }),
+    'no-repl': Flags.boolean({ description: 'only run the node, on a terminal too' }),
+    script: Flags.string({ helpValue: 'FILE|-', description: 'run these lines instead, then stop' }),
+    'keep-going': Flags.boolean({ description: 'do not stop the script at the first line that fails', dependsOn: ['script'] }),
   }
+
+  #script = false
 
   async run(): Promise<void> {
-    await this.parse(Start)
-    // its reader going away ends the node; a full disk under its log does not
-    process.stdout.removeAllListeners('error').on('error', ({ code }: NodeJS.ErrnoException) => {
-      if (code === 'EPIPE') {
-        this.interrupted.abort()
-      }
-    })
-    const { serve } = await import('../session/serve.ts')
-    const node = await serve({ home: this.home, settings: this.settings, agent: this.agent, log: this.logger })
-    const print = (event: Parameters<typeof describeEvent>[0]): void => {
-      process.stdout.write(this.jsonEnabled() ? `${JSON.stringify(event)}\n` : `${describeEvent(event)}\n`)
+    const { flags } = await this.parse(Start)
+    if (this.shell != null) {
+      throw new NodeError('ALREADY_RUNNING', `a node runs in ${this.home.path} already (pid ${process.pid}): the one of this shell`)
     }
-    print(node.ready)
-    node.onEvent(print)
-    const { signal } = this.interrupted
-    await new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve())))
-    await node.stop()
+    this.#script = flags.script != null
+    const { home, settings, sources, logger: log, agent, config } = this
+    const code = await runNode({
+      init: { home, settings, agent, log },
+      sources,
+      config,
+      json: this.jsonEnabled(),
+      repl: !flags['no-repl'],
+      script: flags.script,
+      keepGoing: flags['keep-going'],
+      interrupted: this.interrupted,
+    })
+    process.exitCode = code
   }
 
+  /** A script that was cut short has not done what it says. */
   protected override get endsCleanlyBySignal(): boolean {
-    return true
+    return !this.#script
   }
 }

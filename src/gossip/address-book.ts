@@ -98,6 +98,11 @@ export class AddressBook {
     return Number(this.#database.prepare('SELECT count(*) AS n FROM address_book').get()?.n)
   }
 
+  /** Peers kept at most. */
+  get capacity(): number {
+    return this.#options.capacity
+  }
+
   /** How long ago the entry was heard, in milliseconds. */
   ageMs(entry: BookEntry): number {
     return Math.max(0, this.#options.now() - entry.seenAtMs)

@@ -26,6 +26,15 @@ export interface HeartbeatEvent {
   multiaddrs: string[]
 }
 
+/** Beats since the service was made. */
+export interface HeartbeatCounts {
+  sent: number
+  /** Accepted from others. */
+  received: number
+  /** Unix time in milliseconds. */
+  lastReceivedAtMs: number | undefined
+}
+
 export interface HeartbeatInit {
   pubsub: HeartbeatTopic
   book: AddressBook
@@ -77,6 +86,7 @@ export class HeartbeatService {
   #toldFullAtMs = Number.NEGATIVE_INFINITY
   #ownRecord: SignedRecord | undefined
   #publishing: Promise<unknown> = Promise.resolve()
+  readonly #counts: HeartbeatCounts = { sent: 0, received: 0, lastReceivedAtMs: undefined }
 
   constructor(init: HeartbeatInit) {
     this.#init = init
@@ -89,6 +99,10 @@ export class HeartbeatService {
   /** What this peer last told of itself; none while it has no address. */
   get ownRecord(): SignedRecord | undefined {
     return this.#ownRecord?.multiaddrs.length === 0 ? undefined : this.#ownRecord
+  }
+
+  get counts(): Readonly<HeartbeatCounts> {
+    return this.#counts
   }
 
   async start(): Promise<void> {
@@ -198,6 +212,10 @@ export class HeartbeatService {
       intervalMs: beat.intervalMs,
       bad: false,
     })
+    if (result !== 'old') {
+      this.#counts.received++
+      this.#counts.lastReceivedAtMs = now
+    }
     if (result === 'full') {
       this.#tellFull(now)
       return { result: 'accept' }
@@ -240,6 +258,7 @@ export class HeartbeatService {
       intervalMs,
     })
     await pubsub.publish(this.#topic, toBinary(HeartbeatSchema, beat))
+    this.#counts.sent++
   }
 
   /** The first listener hears that this peer is there; what was said before, nobody heard. */

@@ -1,11 +1,9 @@
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import type { ChainRegistry } from '../chain/registry.ts'
-import { ADDRESS_BOOK_SCHEMA, AddressBook, type BookEntry } from '../gossip/address-book.ts'
+import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
 import { HEARTBEAT_INTERVAL_MS, HeartbeatService } from '../gossip/heartbeat.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { addressesOf, announceable, parsePeerMultiaddr } from '../primitives/address.ts'
-import { openDatabase } from '../primitives/database.ts'
-import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
@@ -15,11 +13,13 @@ import type { Candidate } from '../resolve/tier.ts'
 import { type ChainSource, ChainTier } from '../resolve/tiers/chain.ts'
 import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
 import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
+import { Aliases } from './aliases.ts'
 import { Bootstrap } from './bootstrap.ts'
 import type { Settings } from './config.ts'
 import { createLibp2p } from './create-libp2p.ts'
 import { Dialler } from './dialler.ts'
 import type { Home } from './home.ts'
+import { openHomeDatabase } from './home-database.ts'
 import { openRegistry } from './open-registry.ts'
 import { byDistance, Speakers } from './speakers.ts'
 import { SubnetNode } from './subnet-node.ts'
@@ -48,13 +48,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
   const registry = openRegistry(init)
-  const database = await openDatabase(home.databaseFile, ADDRESS_BOOK_SCHEMA).catch((cause) => {
-    throw new UsageError(`the address book ${home.databaseFile} cannot be opened: ${describeError(cause)}`, {
-      cause,
-      hint: 'move it away: a new one is made, and heartbeats fill it',
-    })
-  })
+  const database = await openHomeDatabase(home)
   const book = new AddressBook(database)
+  const aliases = new Aliases(database)
   const writes = new Set<Promise<unknown>>()
   // a help, not a need: nobody waits for a book that is locked, and one that cannot be written is only told of
   const note: Note = (write) => {
@@ -113,6 +109,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     resolver,
     bootstrap,
     book,
+    aliases,
     registry,
     heartbeats,
     limits,

@@ -156,13 +156,18 @@ export interface SettingsInit {
   home: Home
 }
 
+export interface LoadedSettings {
+  settings: Settings
+  sources: Record<SettingName, SettingSource>
+}
+
 /** The effective settings, and where each came from: flag, then environment, then config.json, then default. @throws UsageError */
-export async function loadSettings(init: SettingsInit): Promise<{ settings: Settings; sources: Record<SettingName, SettingSource> }> {
+export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> {
   const config = await readConfigFile(init.home.configFile)
   const settings: Record<string, unknown> = {}
   const sources: Record<string, SettingSource> = {}
   for (const name of Object.keys(SETTINGS) as SettingName[]) {
-    const variable = `SUBNET_${kebab(name).replaceAll('-', '_').toUpperCase()}`
+    const variable = variableOf(name)
     const found = [
       { source: 'flag' as const, raw: init.flags[name], where: `--${kebab(name)}` },
       { source: 'env' as const, raw: splitList(name, init.env[variable] || undefined), where: variable },
@@ -172,6 +177,16 @@ export async function loadSettings(init: SettingsInit): Promise<{ settings: Sett
     sources[name] = found?.source ?? 'default'
   }
   return { settings: settings as unknown as Settings, sources: sources as Record<SettingName, SettingSource> }
+}
+
+/** The same settings, but for what these flags say. @throws UsageError */
+export function withFlags({ settings, sources }: LoadedSettings, flags: RawSettings): LoadedSettings {
+  const given = (Object.keys(SETTINGS) as SettingName[]).filter((name) => flags[name] != null)
+  const parsed = given.map((name) => [name, parse(name, flags[name], `--${kebab(name)}`)])
+  return {
+    settings: { ...settings, ...Object.fromEntries(parsed) },
+    sources: { ...sources, ...Object.fromEntries(given.map((name) => [name, 'flag'])) },
+  }
 }
 
 /** @throws UsageError */
@@ -232,7 +247,12 @@ async function readConfigFile(file: string): Promise<RawSettings> {
   return config as RawSettings
 }
 
+/** The environment variable of a setting: `heartbeatInterval` is `SUBNET_HEARTBEAT_INTERVAL`. */
+export function variableOf(name: SettingName): string {
+  return `SUBNET_${kebab(name).replaceAll('-', '_').toUpperCase()}`
+}
+
 /** The flag of a setting: `heartbeatInterval` is `--heartbeat-interval`. */
-function kebab(name: string): string {
+export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }

@@ -4,7 +4,7 @@ import { isPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { AddressBook, BookEntry } from '../gossip/address-book.ts'
-import type { HeartbeatEvent, HeartbeatService } from '../gossip/heartbeat.ts'
+import type { HeartbeatCounts, HeartbeatEvent, HeartbeatService } from '../gossip/heartbeat.ts'
 import { addressesOf, peerIdOf } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
@@ -21,6 +21,7 @@ import {
 import type { TaskEvent, TaskProtocol } from '../protocol/protocols/task.ts'
 import type { Attempt, Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
 import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.ts'
+import type { Aliases } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
 import type { Dialler } from './dialler.ts'
@@ -57,12 +58,19 @@ export interface KnownPeer {
   entry: BookEntry | undefined
 }
 
+/** Of this node since it was made. */
+export interface NodeStats {
+  heartbeats: HeartbeatCounts
+  book: { peers: number; capacity: number }
+}
+
 export interface NodeParts {
   libp2p: Libp2p<Services>
   dialler: Dialler
   resolver: Resolver
   bootstrap: Bootstrap
   book: AddressBook
+  aliases: Aliases
   registry: ChainRegistry
   heartbeats: HeartbeatService | undefined
   limits: ProtocolLimits
@@ -112,6 +120,23 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   get registry(): ChainRegistry {
     return this.#parts.registry
+  }
+
+  /** Names for peers, of this home. */
+  get aliases(): Aliases {
+    return this.#parts.aliases
+  }
+
+  get connections(): Connection[] {
+    return this.#parts.libp2p.getConnections()
+  }
+
+  get stats(): NodeStats {
+    const { heartbeats, book } = this.#parts
+    return {
+      heartbeats: heartbeats?.counts ?? { sent: 0, received: 0, lastReceivedAtMs: undefined },
+      book: { peers: book.size, capacity: book.capacity },
+    }
   }
 
   /** Listens, gossips, registers protocols, connects to bootstraps. May be called twice, but not after `stop`. */
@@ -215,6 +240,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** Connects to a peer at exactly this address. @throws ProtocolError UNREACHABLE */
   async connect(address: Multiaddr, signal?: AbortSignal): Promise<Connection> {
     return this.#dialGiven([address], { signal: this.#untilStopped(signal) })
+  }
+
+  /** Closes all connections to a peer; gives how many there were. A bootstrap is connected again soon. */
+  async disconnect(peerId: PeerId, signal?: AbortSignal): Promise<number> {
+    const { length } = this.#parts.libp2p.getConnections(peerId)
+    await this.#parts.libp2p.hangUp(peerId, { signal: this.#untilStopped(signal) })
+    return length
   }
 
   /** One round trip to a peer, in milliseconds. */

@@ -66,7 +66,7 @@ function nonEmpty(command: string | undefined, spec: string): string {
 function childHandler(command: [string, ...string[]], options: HandlerOptions): TaskHandler {
   const concurrency = options.concurrency ?? availableParallelism()
   const queue = new Queue<Uint8Array>({ concurrency, maxSize: concurrency + MAX_WAITING })
-  return async ({ taskId, payload }, { peerId, signal }) => {
+  const handler: TaskHandler = async ({ taskId, payload }, { peerId, signal }) => {
     const env = { SUBNET_TASK_ID: taskId, SUBNET_PEER_ID: peerId.toString() }
     try {
       return await queue.add(async (job) => runChild(command, payload, { ...options, env, signal: job.signal ?? signal }), { signal })
@@ -77,6 +77,7 @@ function childHandler(command: [string, ...string[]], options: HandlerOptions): 
       throw error
     }
   }
+  return Object.assign(handler, { waiting: () => queue.queued })
 }
 
 async function loadModule(spec: string): Promise<TaskHandler> {

@@ -106,6 +106,11 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     host.addProtocol(this)
   }
 
+  /** Requests of other peers that are being answered now. */
+  get handling(): number {
+    return this.#handling
+  }
+
   protected abstract encodeRequest(request: RequestInit): Uint8Array
   protected abstract decodeRequest(bytes: Uint8Array): Request
   protected abstract encodeResponse(response: ResponseInit): Uint8Array

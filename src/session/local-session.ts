@@ -1,17 +1,32 @@
+import type { DatabaseSync } from 'node:sqlite'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
-import type { ChainRecord, ChainRegistry } from '../chain/registry.ts'
+import type { ChainRegistry } from '../chain/registry.ts'
+import { Aliases, targetOf } from '../node/aliases.ts'
 import type { Settings } from '../node/config.ts'
 import { NodeError } from '../node/errors.ts'
 import { ensureHome, type Home } from '../node/home.ts'
 import { loadIdentity } from '../node/identity.ts'
 import type { SubnetNode } from '../node/subnet-node.ts'
-import { parseMultiaddr, parsePeerTarget } from '../primitives/address.ts'
+import { parsePeerMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
 import type { Logger } from '../primitives/log.ts'
-import { ResolveError } from '../resolve/resolver.ts'
-import type { NodeCalls } from './node-calls.ts'
-import type { ChainAnswer, ConnectAnswer, PeerRow, PingAnswer, ResolveAnswer, Session, SessionOptions, TaskAnswer } from './session.ts'
+import { AliasCalls } from './alias-calls.ts'
+import { ChainCalls } from './chain-calls.ts'
+import type { NodeSession } from './node-session.ts'
+import type {
+  ConnectAnswer,
+  DisconnectAnswer,
+  IdAnswer,
+  PeerRow,
+  PingAnswer,
+  ResolveAnswer,
+  Session,
+  SessionOptions,
+  StatusAnswer,
+  TaskAnswer,
+  TaskInput,
+} from './session.ts'
 
 export interface LocalSessionInit {
   home: Home
@@ -28,75 +43,75 @@ const BOOTSTRAP_WAIT_MS = 3_000
  * listening, telling nobody. The node is started by the first call that needs one.
  */
 export class LocalSession implements Session {
+  readonly aliases: AliasCalls
+  readonly chain: ChainCalls
   readonly #init: LocalSessionInit
   #identity: Promise<PrivateKey> | undefined
-  #node: Promise<{ node: SubnetNode; calls: NodeCalls }> | undefined
+  #node: Promise<{ node: SubnetNode; session: NodeSession }> | undefined
   #registry: Promise<ChainRegistry> | undefined
+  #database: Promise<DatabaseSync> | undefined
 
   constructor(init: LocalSessionInit) {
+    const aliases = async (): Promise<Aliases> => this.#openAliases()
     this.#init = init
+    this.aliases = new AliasCalls(aliases)
+    this.chain = new ChainCalls({
+      registry: async () => this.#openRegistry(),
+      aliases,
+      self: async () => peerIdFromPublicKey((await this.#loadIdentity()).publicKey),
+      ownAddresses: () => [],
+    })
   }
 
-  async id(): Promise<{ peerId: string; multiaddrs: string[] }> {
+  async id(): Promise<IdAnswer> {
     const { publicKey } = await this.#loadIdentity()
     return { peerId: peerIdFromPublicKey(publicKey).toString(), multiaddrs: [] }
   }
 
+  async settings(): Promise<undefined> {
+    return undefined
+  }
+
+  async status(): Promise<StatusAnswer> {
+    throw this.#notRunning()
+  }
+
+  async stop(): Promise<{ peerId: string; pid: number }> {
+    throw this.#notRunning()
+  }
+
+  async disconnect(): Promise<DisconnectAnswer> {
+    throw this.#notRunning()
+  }
+
   async peers(options: SessionOptions & { all?: boolean } = {}): Promise<PeerRow[]> {
-    const { node, calls } = await this.#start()
+    const { node, session } = await this.#start()
     await node.bootstrapped(withDeadline(options.signal, BOOTSTRAP_WAIT_MS) as AbortSignal)
-    return calls.peers(options)
+    return session.peers(options)
+  }
+
+  async *watchPeers(options: SessionOptions & { all?: boolean } = {}): AsyncGenerator<PeerRow[]> {
+    yield* (await this.#start()).session.watchPeers(options)
   }
 
   async resolve(peer: string, options: Parameters<Session['resolve']>[1] = {}): Promise<ResolveAnswer> {
-    parsePeerTarget(peer)
-    return (await this.#start()).calls.resolve(peer, options)
+    const target = await this.#target(peer)
+    return (await this.#start()).session.resolve(target, options)
   }
 
-  async sendTask(peer: string, task: { taskId: string; payload: Uint8Array }, options: SessionOptions = {}): Promise<TaskAnswer> {
-    parsePeerTarget(peer)
-    return (await this.#start()).calls.sendTask(peer, task, options)
+  async sendTask(peer: string, task: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
+    const target = await this.#target(peer)
+    return (await this.#start()).session.sendTask(target, task, options)
   }
 
   async connect(multiaddr: string, options: SessionOptions = {}): Promise<ConnectAnswer> {
-    return (await this.#start()).calls.connect(multiaddr, options)
+    parsePeerMultiaddr(multiaddr)
+    return (await this.#start()).session.connect(multiaddr, options)
   }
 
-  async ping(peer: string, options: SessionOptions & { count?: number } = {}): Promise<PingAnswer> {
-    parsePeerTarget(peer)
-    return (await this.#start()).calls.ping(peer, options)
-  }
-
-  async chainLookup(peer: string, options: SessionOptions = {}): Promise<ChainAnswer> {
-    const { peerId } = parsePeerTarget(peer)
-    const record = await (await this.#openRegistry()).lookup(peerId, { signal: withDeadline(options.signal, options.timeoutMs) })
-    if (record == null) {
-      throw new ResolveError('PEER_NOT_FOUND', `the chain has no address of ${peerId.toString()}`, [], {
-        hint: 'a peer puts its addresses there with "subnet chain publish" or "subnet start --publish"',
-      })
-    }
-    return toAnswer(record)
-  }
-
-  async chainList(options: SessionOptions = {}): Promise<ChainAnswer[]> {
-    const records = await (await this.#openRegistry()).list({ signal: withDeadline(options.signal, options.timeoutMs) })
-    return records.map(toAnswer)
-  }
-
-  async chainPublish(multiaddrs: string[], options: SessionOptions = {}): Promise<ChainAnswer> {
-    if (multiaddrs.length === 0) {
-      throw new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
-        hint: 'name them: subnet chain publish MULTIADDR…, or let the node do it: subnet start --publish',
-      })
-    }
-    const registry = await this.#openRegistry()
-    return toAnswer(await registry.publish(multiaddrs.map(parseMultiaddr), { signal: withDeadline(options.signal, options.timeoutMs) }))
-  }
-
-  async chainRemove(options: SessionOptions = {}): Promise<{ peerId: string; removed: boolean }> {
-    const registry = await this.#openRegistry()
-    const removed = await registry.remove({ signal: withDeadline(options.signal, options.timeoutMs) })
-    return { peerId: (await this.id()).peerId, removed }
+  async ping(peer: string, options: SessionOptions = {}): Promise<PingAnswer> {
+    const target = await this.#target(peer)
+    return (await this.#start()).session.ping(target, options)
   }
 
   async close(): Promise<void> {
@@ -104,12 +119,30 @@ export class LocalSession implements Session {
     await started?.node.stop()
     const registry = await this.#registry?.catch(() => undefined)
     await registry?.close()
+    const database = await this.#database?.catch(() => undefined)
+    database?.close()
+  }
+
+  /** The peer in a spelling that needs no alias. @throws UsageError, before anything is started */
+  async #target(peer: string): Promise<string> {
+    const { peerId, multiaddr } = await targetOf(peer, async () => this.#openAliases())
+    return (multiaddr ?? peerId).toString()
   }
 
   async #loadIdentity(): Promise<PrivateKey> {
     const { home, settings } = this.#init
     this.#identity ??= ensureHome(home).then(async () => loadIdentity(home, settings.key))
     return this.#identity
+  }
+
+  async #openAliases(): Promise<Aliases> {
+    const { home } = this.#init
+    this.#database ??= (async () => {
+      await ensureHome(home)
+      const { openHomeDatabase } = await import('../node/home-database.ts')
+      return openHomeDatabase(home)
+    })()
+    return new Aliases(await this.#database)
   }
 
   async #openRegistry(): Promise<ChainRegistry> {
@@ -121,20 +154,23 @@ export class LocalSession implements Session {
     return this.#registry
   }
 
-  async #start(): Promise<{ node: SubnetNode; calls: NodeCalls }> {
+  async #start(): Promise<{ node: SubnetNode; session: NodeSession }> {
     this.#node ??= (async () => {
       const { home, settings, agent, log } = this.#init
       const privateKey = await this.#loadIdentity()
       // libp2p takes longer to load than most of what is done with it
-      const [{ composeNode }, { NodeCalls }] = await Promise.all([import('../node/compose.ts'), import('./node-calls.ts')])
+      const [{ composeNode }, { NodeSession }] = await Promise.all([import('../node/compose.ts'), import('./node-session.ts')])
       const node = await composeNode({ home, settings, privateKey, listen: [], agent, log })
+      const session = new NodeSession({ ...this.#init, node, stop: () => undefined })
       await node.start()
-      return { node, calls: new NodeCalls(node) }
+      return { node, session }
     })()
     return this.#node
   }
-}
 
-function toAnswer({ peerId, multiaddrs, verified, block }: ChainRecord): ChainAnswer {
-  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, block }
+  #notRunning(): NodeError {
+    return new NodeError('NOT_RUNNING', `no node runs in ${this.#init.home.path}`, {
+      hint: '"subnet start" runs one; --home or SUBNET_HOME names another home',
+    })
+  }
 }

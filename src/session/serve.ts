@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { composeNode } from '../node/compose.ts'
 import type { Settings } from '../node/config.ts'
 import { ensureHome, type Home } from '../node/home.ts'
@@ -7,6 +8,9 @@ import type { NodeEvents, SubnetNode } from '../node/subnet-node.ts'
 import { loadHandler } from '../node/task-handlers.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
+import { ControlServer, type EventSource } from './control-server.ts'
+import { NodeSession } from './node-session.ts'
+import type { NodeEvent, Session } from './session.ts'
 
 export interface ServeInit {
   home: Home
@@ -15,13 +19,17 @@ export interface ServeInit {
   log: Logger
 }
 
-/** Everything a running node tells, as `start --json` prints it. */
-export type NodeEvent = { event: string; atMs: number } & Record<string, unknown>
-
-export interface RunningNode {
-  ready: NodeEvent
-  /** Tells everything from now on. */
+export interface RunningNode extends EventSource {
+  readonly ready: NodeEvent
+  /** On this node; stays open as long as the node runs. */
+  readonly session: Session
+  /** Resolves when the node has stopped, whoever told it to. */
+  readonly stopped: Promise<void>
+  /** Tells everything; the first listener also hears what came before it. */
   onEvent(listener: (event: NodeEvent) => void): void
+  offEvent(listener: (event: NodeEvent) => void): void
+  /** Called when the node begins to stop, whoever told it to. */
+  onStopping(listener: () => void): void
   /** Says goodbye, closes everything, frees the home. May be called twice. */
   stop(): Promise<void>
 }
@@ -31,7 +39,7 @@ const DEFAULT_LISTEN = '/ip4/0.0.0.0/tcp/38960'
 const ANY_PORT = '/ip4/0.0.0.0/tcp/0'
 const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task'] as const satisfies Array<keyof NodeEvents>
 
-/** Runs the node of a home. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
+/** Runs the node of a home, and lets commands drive it. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
 export async function serve(init: ServeInit): Promise<RunningNode> {
   const { home, settings, log } = init
   await ensureHome(home)
@@ -40,17 +48,23 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
       ? undefined
       : await loadHandler(settings.handler, { timeoutMs: settings.taskTimeout, maxOutputBytes: settings.maxFrameBytes })
   const lock = await HomeLock.acquire(home)
+  const journal = new Journal()
   try {
     const privateKey = await loadIdentity(home, settings.key)
-    const compose = async (listen: string[]): Promise<SubnetNode> =>
-      composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
+    const compose = async (listen: string[]): Promise<SubnetNode> => {
+      const node = await composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
+      journal.follow(node)
+      return node
+    }
     const node = await startListening(compose, settings.listen, log)
-    // a chain that is none is found out now, not at the first peer that is looked up
-    await node.registry.lookup(node.peerId).catch(async (error) => {
+    try {
+      // a chain that is none is found out now, not at the first peer that is looked up
+      await node.registry.lookup(node.peerId)
+      return await Running.open(init, { node, lock, journal })
+    } catch (error) {
       await node.stop()
       throw error
-    })
-    return new Running(init, node, lock)
+    }
   } catch (error) {
     await lock.release()
     throw error
@@ -92,20 +106,60 @@ function isAddressInUse(error: unknown): boolean {
   )
 }
 
+/** What a node tells, kept until somebody listens. */
+class Journal {
+  readonly #listeners = new EventEmitter<{ event: [NodeEvent] }>().setMaxListeners(0)
+  #unheard: NodeEvent[] | undefined = []
+
+  follow(node: SubnetNode): void {
+    for (const event of EVENTS) {
+      node.on(event, (detail: object) => this.tell({ event, atMs: Date.now(), ...detail }))
+    }
+  }
+
+  tell(event: NodeEvent): void {
+    this.#unheard?.push(event)
+    this.#listeners.emit('event', event)
+  }
+
+  on(listener: (event: NodeEvent) => void): void {
+    const unheard = this.#unheard ?? []
+    this.#unheard = undefined
+    unheard.forEach(listener)
+    this.#listeners.on('event', listener)
+  }
+
+  off(listener: (event: NodeEvent) => void): void {
+    this.#listeners.off('event', listener)
+  }
+}
+
+interface RunningParts {
+  node: SubnetNode
+  lock: HomeLock
+  journal: Journal
+}
+
 class Running implements RunningNode {
   readonly ready: NodeEvent
-  readonly #node: SubnetNode
-  readonly #lock: HomeLock
-  readonly #log: Logger
-  readonly #publishes: boolean
-  #stopped: Promise<void> | undefined
-  #listener: ((event: NodeEvent) => void) | undefined
+  readonly session: NodeSession
+  readonly stopped: Promise<void>
+  readonly #parts: RunningParts
+  readonly #control: ControlServer
+  readonly #stopping = Promise.withResolvers<void>()
 
-  constructor({ home, settings, log }: ServeInit, node: SubnetNode, lock: HomeLock) {
-    this.#node = node
-    this.#lock = lock
-    this.#log = log
-    this.#publishes = settings.publish
+  static async open(init: ServeInit, parts: RunningParts): Promise<Running> {
+    const running = new Running(init, parts)
+    await running.#control.listen(init.home)
+    return running
+  }
+
+  private constructor({ home, settings, agent, log }: ServeInit, parts: RunningParts) {
+    const { node } = parts
+    this.#parts = parts
+    this.stopped = this.#stopping.promise.then(async () => this.#stop())
+    // only once its answer is on its way
+    this.session = new NodeSession({ node, home, settings, agent, stop: () => setImmediate(() => this.#stopping.resolve()) })
     this.ready = {
       event: 'ready',
       atMs: Date.now(),
@@ -115,31 +169,40 @@ class Running implements RunningNode {
       home: home.path,
       pid: process.pid,
     }
-    node.on('addresses', () => void this.#publish())
-    void this.#publish()
+    this.#control = new ControlServer(this.session, this)
+    const publish = async (): Promise<void> => {
+      if (settings.publish && node.multiaddrs.length > 0) {
+        await node.registry.publish(node.multiaddrs).catch((error) => log.error('addresses not published', error))
+      }
+    }
+    node.on('addresses', () => void publish())
+    void publish()
   }
 
   onEvent(listener: (event: NodeEvent) => void): void {
-    this.#listener = listener
-    for (const event of EVENTS) {
-      this.#node.on(event, (detail: object) => listener({ event, atMs: Date.now(), ...detail }))
-    }
+    this.#parts.journal.on(listener)
+  }
+
+  offEvent(listener: (event: NodeEvent) => void): void {
+    this.#parts.journal.off(listener)
+  }
+
+  onStopping(listener: () => void): void {
+    void this.#stopping.promise.then(listener)
   }
 
   async stop(): Promise<void> {
-    this.#stopped ??= this.#stop()
-    return this.#stopped
+    this.#stopping.resolve()
+    return this.stopped
   }
 
   async #stop(): Promise<void> {
-    this.#listener?.({ event: 'stopping', atMs: Date.now() })
-    await this.#node.stop()
-    await this.#lock.release()
-  }
-
-  async #publish(): Promise<void> {
-    if (this.#publishes && this.#node.multiaddrs.length > 0) {
-      await this.#node.registry.publish(this.#node.multiaddrs).catch((error) => this.#log.error('addresses not published', error))
-    }
+    const { node, lock, journal } = this.#parts
+    journal.tell({ event: 'stopping', atMs: Date.now() })
+    this.#control.refuse()
+    await node.stop()
+    await this.#control.drained()
+    await lock.release()
+    this.#control.destroy()
   }
 }

@@ -7,6 +7,14 @@ export interface SessionOptions {
   timeoutMs?: number | undefined
 }
 
+/** Everything a running node tells, as `start --json` prints it. */
+export type NodeEvent = { event: string; atMs: number } & Record<string, unknown>
+
+export interface IdAnswer {
+  peerId: string
+  multiaddrs: string[]
+}
+
 export interface PeerRow {
   peerId: string
   alias: string | null
@@ -30,6 +38,12 @@ export interface ResolveAnswer {
   attempts: Attempt[]
 }
 
+export interface TaskInput {
+  taskId: string
+  /** Read only once the peer's name was understood, and not to its end when the call fails. */
+  payload: AsyncIterable<Uint8Array>
+}
+
 export interface TaskAnswer {
   taskId: string
   peerId: string
@@ -43,7 +57,8 @@ export interface TaskAnswer {
   bytesReceived: number
   attempts: Attempt[]
   timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }
-  result: Uint8Array
+  /** To be read once, to its end; what fails on the way is thrown there. */
+  result: AsyncIterable<Uint8Array>
 }
 
 export interface ConnectAnswer {
@@ -52,12 +67,47 @@ export interface ConnectAnswer {
   direction: 'inbound' | 'outbound'
 }
 
+export interface DisconnectAnswer {
+  peerId: string
+  /** How many connections were closed. */
+  connections: number
+}
+
+/** One round trip. */
 export interface PingAnswer {
   peerId: string
   source: AddressSource
   multiaddr: string
-  /** Round trips, in milliseconds, in the order they were made. */
-  roundTripsMs: number[]
+  roundTripMs: number
+}
+
+/** What a running node knows of itself. */
+export interface StatusAnswer {
+  /** True when there are no problems. */
+  healthy: boolean
+  problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE'; message: string }>
+  peerId: string
+  multiaddrs: string[]
+  subnetId: number
+  home: string
+  pid: number
+  agent: string
+  uptimeMs: number
+  connections: { inbound: number; outbound: number }
+  heartbeats: { sent: number; received: number; lastReceivedAtMs: number | null }
+  /** Answered for others (`running` includes `queued`: those that wait for a free child process), and sent to others. */
+  tasks: {
+    accepted: number
+    rejected: number
+    running: number
+    queued: number
+    sent: number
+    sentAccepted: number
+    sentRejected: number
+    sentFailed: number
+  }
+  book: { peers: number; capacity: number }
+  chain: { url: string; reachable: boolean; block: number | null; error: string | null }
 }
 
 export interface ChainAnswer {
@@ -67,21 +117,62 @@ export interface ChainAnswer {
   block: number
 }
 
-/** What commands ask. They cannot tell whether the node is in this process or elsewhere. */
+export interface AliasAnswer {
+  alias: string
+  peerId: string
+}
+
+/** The settings that a command may name too, as they can be compared: paths absolute. */
+export interface NodeSettingsAnswer {
+  bootstrap: string[]
+  subnetId: number
+  chain: string
+  key: string
+  maxFrameBytes: number
+}
+
+/** Names for peers. They belong to the home, whether a node runs or not. */
+export interface AliasSession {
+  /** @throws UsageError for a name that is none, or could be taken for something else */
+  set(alias: string, peer: string): Promise<AliasAnswer>
+  list(): Promise<AliasAnswer[]>
+  remove(alias: string): Promise<{ alias: string; removed: boolean }>
+}
+
+export interface ChainSession {
+  /** @throws ResolveError PEER_NOT_FOUND, ChainError */
+  lookup(peer: string, options?: SessionOptions): Promise<ChainAnswer>
+  list(options?: SessionOptions): Promise<ChainAnswer[]>
+  /** Without addresses, those of the node that runs in this home. */
+  publish(multiaddrs: string[], options?: SessionOptions): Promise<ChainAnswer>
+  remove(options?: SessionOptions): Promise<{ peerId: string; removed: boolean }>
+}
+
+/**
+ * What commands ask. They cannot tell whether the node is in this process or elsewhere. A `peer` is a peer ID, a multiaddr that ends
+ * in `/p2p/<peer ID>`, or an alias; anything else is a UsageError. What a call throws is a SubnetError, or the reason of its signal.
+ */
 export interface Session {
-  id(): Promise<{ peerId: string; multiaddrs: string[] }>
+  readonly aliases: AliasSession
+  readonly chain: ChainSession
+  id(): Promise<IdAnswer>
+  /** Of the node that runs; undefined where the command's own settings are the node's. */
+  settings(): Promise<NodeSettingsAnswer | undefined>
+  /** @throws NodeError NOT_RUNNING */
+  status(options?: SessionOptions): Promise<StatusAnswer>
+  /** Tells the running node to stop, and waits until its home is free. @throws NodeError NOT_RUNNING */
+  stop(options?: SessionOptions): Promise<{ peerId: string; pid: number }>
   peers(options?: SessionOptions & { all?: boolean }): Promise<PeerRow[]>
+  /** The peers now, and again whenever something about them changed, until the signal aborts. */
+  watchPeers(options?: SessionOptions & { all?: boolean }): AsyncIterable<PeerRow[]>
   resolve(
     peer: string,
     options?: SessionOptions & { tiers?: TierName[] | undefined; maxAgeMs?: number | undefined },
   ): Promise<ResolveAnswer>
-  sendTask(peer: string, task: { taskId: string; payload: Uint8Array }, options?: SessionOptions): Promise<TaskAnswer>
+  sendTask(peer: string, task: TaskInput, options?: SessionOptions): Promise<TaskAnswer>
   connect(multiaddr: string, options?: SessionOptions): Promise<ConnectAnswer>
-  ping(peer: string, options?: SessionOptions & { count?: number }): Promise<PingAnswer>
-  chainLookup(peer: string, options?: SessionOptions): Promise<ChainAnswer>
-  chainList(options?: SessionOptions): Promise<ChainAnswer[]>
-  /** Without addresses, those of the node that runs in this home. */
-  chainPublish(multiaddrs: string[], options?: SessionOptions): Promise<ChainAnswer>
-  chainRemove(options?: SessionOptions): Promise<{ peerId: string; removed: boolean }>
+  /** @throws NodeError NOT_RUNNING */
+  disconnect(peer: string, options?: SessionOptions): Promise<DisconnectAnswer>
+  ping(peer: string, options?: SessionOptions): Promise<PingAnswer>
   close(): Promise<void>
 }

@@ -74,7 +74,7 @@ add('a task id with control characters', send('--text', 'x', '--task-id', 'a\nb'
 
 // peers
 add('a malformed peer ID', ['resolve', '12D3KooWnonsense'], /^not a peer ID: "12D3KooWnonsense"$/, /12D3Koo, Qm or bafz/, { inWords: true })
-add('a word that is no peer', ['ping', 'bob'], /^not a peer ID: "bob"$/, /12D3Koo/)
+add('a word that is no peer', ['ping', 'bob'], /^not a peer: "bob" is neither a peer ID nor a multiaddr nor an alias$/, /subnet alias set/)
 add('an empty word as peer', ['resolve', ''], /^not a peer ID: ""$/, /12D3Koo/)
 add(
   'a malformed multiaddr',
@@ -103,9 +103,15 @@ add('a peer that is not on the chain', ['chain', 'lookup', OTHER_PEER_ID], /^the
 add('an address where nobody listens', ['ping', AT], /\/tcp\/1\/p2p\/12D3.*ECONNREFUSED/, /is the peer running/, { code: 4, inWords: true })
 
 // the command line
-add('no argument', ['send-task', '--text', 'x'], /^missing <peer>$/, /^<peer>: a peer ID, or a multiaddr.*"subnet send-task --help"/, {
-  inWords: true,
-})
+add(
+  'no argument',
+  ['send-task', '--text', 'x'],
+  /^missing <peer>$/,
+  /^<peer>: a peer ID, an alias, or a multiaddr.*"subnet send-task --help"/,
+  {
+    inWords: true,
+  },
+)
 add('no argument, but something on stdin', ['resolve'], /^missing <peer>$/, /^<peer>: /, { stdin: OTHER_PEER_ID })
 add('too many arguments', ['resolve', 'a', 'b', 'c'], /^unexpected arguments "b", "c"$/, /"subnet resolve --help"/)
 add('an argument for a command that takes none', ['peers', 'extra'], /^unexpected argument "extra"$/, /"subnet peers --help"/)
@@ -289,7 +295,7 @@ describe('bad input', function () {
     stdin.write('no end')
     const row = {
       args: send('--payload', '-', '--timeout', '1500ms'),
-      says: /^the payload stdin did not come to its end in time/,
+      says: /^the payload did not come to its end in time; nothing was sent$/,
       hint: /--timeout/,
     }
     check({ ...row, code: 6 }, await run({ ...row, stdin }, ['--json']), undefined)

@@ -72,6 +72,11 @@ export class Cli {
     return this.#spawn('/bin/sh', ['-c', `subnet() { "$SUBNET_TEST_NODE" "$SUBNET_TEST_BIN" "$@"; }\n${script}`], home, options).ended
   }
 
+  /** Like `shell`, in bash, for what only that can do. */
+  async bash(home: string, script: string): Promise<Outcome> {
+    return this.#spawn('bash', ['-c', `subnet() { "$SUBNET_TEST_NODE" "$SUBNET_TEST_BIN" "$@"; }\n${script}`], home, {}).ended
+  }
+
   /** Starts a command that may be told to end before it does. */
   launch(home: string, args: string[], options: RunOptions = {}): Running {
     return this.#spawn(process.execPath, [BIN, ...args], home, options)

@@ -13,7 +13,7 @@ export default class ChainList extends BaseCommand {
 
   async run(): Promise<ChainAnswer[]> {
     await this.parse(ChainList)
-    const records = await (await this.session()).chainList(this.callOptions)
+    const records = await (await this.session()).chain.list(this.callOptions)
     const lines = records.flatMap(({ multiaddrs }) => multiaddrs)
     if (lines.length > 0) {
       this.log(lines.join('\n'))

@@ -9,12 +9,12 @@ export default class ChainLookup extends BaseCommand {
     '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --chain ledger:/tmp/subnet.db --json',
   ]
-  static override args = { peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID' }) }
+  static override args = { peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID or an alias' }) }
   static override flags = chainFlags
 
   async run(): Promise<ChainAnswer> {
     const { args } = await this.parse(ChainLookup)
-    const record = await (await this.session()).chainLookup(args.peer, this.callOptions)
+    const record = await (await this.session()).chain.lookup(args.peer, this.callOptions)
     this.log(record.multiaddrs.join('\n'))
     return record
   }

@@ -17,7 +17,7 @@ export default class ChainPublish extends BaseCommand {
 
   async run(): Promise<ChainAnswer> {
     const { args } = await this.parse(ChainPublish)
-    const record = await (await this.session()).chainPublish(args.multiaddr ?? [], this.callOptions)
+    const record = await (await this.session()).chain.publish(args.multiaddr ?? [], this.callOptions)
     this.log(record.multiaddrs.join('\n'))
     this.logToStderr(`published at block ${record.block}`)
     return record

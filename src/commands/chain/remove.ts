@@ -8,7 +8,7 @@ export default class ChainRemove extends BaseCommand {
 
   async run(): Promise<{ peerId: string; removed: boolean }> {
     await this.parse(ChainRemove)
-    const result = await (await this.session()).chainRemove(this.callOptions)
+    const result = await (await this.session()).chain.remove(this.callOptions)
     this.log(result.removed ? `removed the addresses of ${result.peerId}` : `there were no addresses of ${result.peerId}`)
     return result
   }

@@ -10,7 +10,11 @@ export interface Task {
 }
 
 /** Does the work of a task; its result goes back to the caller. What it throws rejects the task, with the error's message. */
-export type TaskHandler = (task: Task, context: RequestContext) => Uint8Array | Promise<Uint8Array>
+export interface TaskHandler {
+  (task: Task, context: RequestContext): Uint8Array | Promise<Uint8Array>
+  /** How many tasks wait for their turn, of a handler that takes only some at a time. */
+  waiting?(): number
+}
 
 /** A task that was answered. */
 export interface TaskEvent {
@@ -57,6 +61,11 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
   async sendTask(to: Destination, taskId: string, payload: Uint8Array, options?: CallOptions): Promise<TaskResponse> {
     checkTaskId(taskId)
     return this.callRemote(to, { taskId, payload }, options)
+  }
+
+  /** Tasks of other peers that wait for the handler. */
+  get waiting(): number {
+    return this.#run?.waiting?.() ?? 0
   }
 
   protected override async handleRequest(

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openOutput } from '../../../src/cli/output-file.ts'
-import { payloadOf } from '../../../src/cli/payload.ts'
+import { payloadOf, textPayload } from '../../../src/cli/payload.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { collectPayload } from '../../../src/session/in-time.ts'
 import { TempFolders } from '../../support/temp.ts'
 
 const folders = new TempFolders()
@@ -24,7 +25,7 @@ describe('the payload of a task', () => {
     maxBytes = 1_000,
     signal = new AbortController().signal,
   ): Promise<Uint8Array> {
-    return payloadOf({ payload, text }, { maxBytes, signal, timeoutMs: 10_000 })
+    return collectPayload(payloadOf({ payload, text }, { signal, timeoutMs: 10_000 }), maxBytes, { signal })
   }
 
   it('is a file or a text, and may be empty', async () => {
@@ -69,11 +70,11 @@ describe('the file of a result', () => {
     const path = join(folder, 'result')
     const first = await openOutput(path)
     assert.deepEqual((await readdir(folder)).includes('result'), false)
-    await first.finish(Buffer.from('first'))
+    await first.finish(textPayload('first'))
     await first.discard()
     assert.equal(await readFile(path, 'utf8'), 'first')
     await writeFile(join(folder, 'private'), '', { mode: 0o600 })
-    await (await openOutput(join(folder, 'private'))).finish(Buffer.from('second'))
+    await (await openOutput(join(folder, 'private'))).finish(textPayload('second'))
     assert.equal((await stat(join(folder, 'private'))).mode & 0o777, 0o600)
     assert.deepEqual((await readdir(folder)).sort(), ['private', 'result'])
   })
@@ -85,10 +86,21 @@ describe('the file of a result', () => {
     assert.deepEqual(await readdir(folder), [])
   })
 
+  it('is not there when the result breaks off, and the error is the one that broke it', async () => {
+    const output = await openOutput(join(folder, 'result'))
+    const broken = async function* (): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('half')
+      throw new Error('gone')
+    }
+    await assert.rejects(output.finish(broken()), { message: 'gone' })
+    await output.discard()
+    assert.deepEqual(await readdir(folder), [])
+  })
+
   it('may be what a link names', async () => {
     await writeFile(join(folder, 'file'), 'before')
     await symlink('file', join(folder, 'link'))
-    await (await openOutput(join(folder, 'link'))).finish(Buffer.from('after'))
+    await (await openOutput(join(folder, 'link'))).finish(textPayload('after'))
     assert.equal(await readFile(join(folder, 'file'), 'utf8'), 'after')
   })
 
@@ -100,7 +112,7 @@ describe('the file of a result', () => {
 
   it('may be a device', async () => {
     const output = await openOutput('/dev/null')
-    await output.finish(Buffer.from('x'))
+    await output.finish(textPayload('x'))
     await output.discard()
     assert.ok((await stat('/dev/null')).isCharacterDevice())
   })

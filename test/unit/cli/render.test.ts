@@ -19,15 +19,12 @@ describe('text for a terminal', () => {
   })
 
   it('has tables whose columns stand under each other and fit', () => {
-    const text = table(
+    const rows = [
       ['A', 'LONG'],
-      [
-        ['longer', 'x'],
-        ['b', 'much too long'],
-      ],
-      14,
-    )
-    assert.equal(text, 'A       LONG\nlonger  x\nb       much t')
+      ['longer', 'x'],
+      ['漢', 'much too long'],
+    ]
+    assert.equal(table(rows, 14), 'A       LONG\nlonger  x\n漢      much …')
   })
 
   it('shows peers, connected and known, with nothing where nothing is known', () => {

@@ -1,0 +1,38 @@
+import type { SettingName, SettingSource, Settings } from '../node/config.ts'
+import { kebab, variableOf } from '../node/config.ts'
+import type { Home } from '../node/home.ts'
+import { UsageError } from '../primitives/errors.ts'
+import type { Logger } from '../primitives/log.ts'
+import { nodeSettings } from '../session/node-settings.ts'
+import type { NodeSettingsAnswer, Session } from '../session/session.ts'
+
+export interface Wanted {
+  home: Home
+  settings: Settings
+  sources: Record<SettingName, SettingSource>
+  logger: Logger
+}
+
+/**
+ * What a command was told about its node must be true of the one that runs. A variable of the environment may be meant for another
+ * command: it only gets a warning.
+ * @throws UsageError for a flag
+ */
+export async function checkNodeSettings(session: Session, { home, settings, sources, logger }: Wanted): Promise<void> {
+  const wanted = nodeSettings(settings, home)
+  const told = (Object.keys(wanted) as Array<keyof NodeSettingsAnswer>).filter((name) => ['flag', 'env'].includes(sources[name]))
+  const actual = told.length === 0 ? undefined : await session.settings()
+  for (const name of actual == null ? [] : told) {
+    const [want, have] = [wanted[name], actual?.[name]]
+    if (String(want) === String(have)) {
+      continue
+    }
+    const message = `the node that runs in ${home.path} has ${JSON.stringify(have)}, not ${JSON.stringify(want)}`
+    if (sources[name] === 'flag') {
+      throw new UsageError(`--${kebab(name)}: ${message}`, {
+        hint: 'leave the flag out, or stop the node first: "subnet stop"; or take another --home',
+      })
+    }
+    logger.warn(`${variableOf(name)}: ${message}`)
+  }
+}

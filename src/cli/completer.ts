@@ -1,0 +1,127 @@
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Command, Config } from '@oclif/core'
+
+export interface CompletionSources {
+  config: Config
+  /** Peer IDs and aliases. */
+  peers(): Promise<string[]>
+  /** Words that stand where a command does, and are none. */
+  builtins?: string[]
+}
+
+const FILE_FLAGS = ['payload', 'output', 'batch', 'key', 'script', 'home', 'protocol']
+const FILE_ARGS = ['file']
+
+/** What the last of the words typed so far, empty or begun, may become; each a whole word. A folder ends in a slash. */
+export async function completeWords(words: string[], sources: CompletionSources): Promise<string[]> {
+  const last = words.at(-1) ?? ''
+  const candidates = await candidatesOf(words.slice(0, -1), last, sources)
+  return [...new Set(candidates)].filter((candidate) => candidate.startsWith(last)).sort()
+}
+
+async function candidatesOf(before: string[], last: string, sources: CompletionSources): Promise<string[]> {
+  const { config } = sources
+  if (before[0] === 'help') {
+    return nextWords(before.slice(1), config)
+  }
+  const command = commandOf(before, config)
+  if (command == null) {
+    return [...nextWords(before, config), ...(before.length === 0 ? ['help', ...(sources.builtins ?? [])] : [])]
+  }
+  const rest = before.slice(command.id.split(':').length)
+  const [, name, begun] = /^--([^=]+)=(.*)$/.exec(last) ?? []
+  if (name != null) {
+    return (await valuesOf(command, name, begun ?? '')).map((value) => `--${name}=${value}`)
+  }
+  const { open, positionals, used } = read(rest, command)
+  if (open != null) {
+    return valuesOf(command, open, last)
+  }
+  if (last.startsWith('-')) {
+    return flagsOf(command, used)
+  }
+  return argumentsOf(command, positionals, last, sources)
+}
+
+/** The command that the words begin with. */
+function commandOf(words: string[], config: Config): Command.Loadable | undefined {
+  for (let length = Math.min(2, words.length); length > 0; length--) {
+    const command = config.findCommand(words.slice(0, length).join(':'))
+    if (command != null) {
+      return command
+    }
+  }
+  return undefined
+}
+
+/** Of commands with more than one word: the one that may follow. */
+function nextWords(before: string[], config: Config): string[] {
+  const prefix = before.map((word) => `${word}:`).join('')
+  return config.commands
+    .filter(({ id, hidden }) => !hidden && id.startsWith(prefix))
+    .map(({ id }) => id.slice(prefix.length).split(':')[0] as string)
+}
+
+interface Typed {
+  /** The flag whose value comes next. */
+  open: string | undefined
+  positionals: number
+  used: string[]
+}
+
+function read(words: string[], command: Command.Loadable): Typed {
+  let [open, positionals]: [string | undefined, number] = [undefined, 0]
+  const used: string[] = []
+  for (const word of words) {
+    const [, name, value] = /^--([^=]+)(=.*)?$/.exec(word) ?? []
+    if (open != null) {
+      open = undefined
+    } else if (name == null) {
+      positionals++
+    } else {
+      used.push(name)
+      open = value == null && command.flags[name]?.type === 'option' ? name : undefined
+    }
+  }
+  return { open, positionals, used }
+}
+
+function flagsOf(command: Command.Loadable, used: string[]): string[] {
+  const again = (flag: object): boolean => 'multiple' in flag && flag.multiple === true
+  return Object.values(command.flags)
+    .filter((flag) => flag.hidden !== true && (again(flag) || !used.includes(flag.name)))
+    .map(({ name }) => `--${name}`)
+    .concat('--help')
+}
+
+async function valuesOf(command: Command.Loadable, name: string, begun: string): Promise<string[]> {
+  const flag = command.flags[name]
+  const options = flag != null && 'options' in flag ? flag.options : undefined
+  return options == null && FILE_FLAGS.includes(name) ? files(begun) : [...(options ?? [])]
+}
+
+async function argumentsOf(command: Command.Loadable, index: number, begun: string, sources: CompletionSources): Promise<string[]> {
+  const args = Object.values(command.args)
+  const arg = args[Math.min(index, args.length - 1)]
+  if (arg == null || index >= args.length) {
+    return []
+  }
+  if (arg.name === 'peer') {
+    return sources.peers()
+  }
+  return FILE_ARGS.includes(arg.name) ? files(begun) : [...(arg.options ?? [])]
+}
+
+/** What lies in the folder of a name that was begun. */
+async function files(begun: string): Promise<string[]> {
+  const folder = begun.endsWith('/') ? begun : dirname(begun)
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
+  const hidden = basename(begun).startsWith('.')
+  return entries
+    .filter(({ name }) => hidden || !name.startsWith('.'))
+    .map((entry) => {
+      const path = begun.includes('/') ? join(folder, entry.name) : entry.name
+      return entry.isDirectory() ? `${begun.startsWith('./') ? './' : ''}${path}/` : `${begun.startsWith('./') ? './' : ''}${path}`
+    })
+}

@@ -1,0 +1,65 @@
+import { type Config, run } from '@oclif/core'
+import { SubnetError } from '../primitives/errors.ts'
+import { shellWords } from '../primitives/shell-words.ts'
+import { Interrupted, printError } from './report.ts'
+import { type ShellContext, shellContext } from './shell-context.ts'
+import { topicWithoutCommand, toUsageError } from './usage.ts'
+
+export interface LineRunnerInit {
+  config: Config
+  context: Omit<ShellContext, 'signal' | 'ask'>
+  /** Every line answers in JSON. */
+  json: boolean
+}
+
+export interface LineOptions {
+  /** Aborts when the line is cancelled. */
+  signal: AbortSignal
+  ask?: ShellContext['ask']
+}
+
+/** Runs lines of a shell, each as the command that it is, in this process and on its node. */
+export class LineRunner {
+  readonly #init: LineRunnerInit
+
+  constructor(init: LineRunnerInit) {
+    this.#init = init
+  }
+
+  /** Gives the line's exit code; what went wrong was printed. */
+  async run(line: string, options: LineOptions): Promise<number> {
+    const { json } = this.#init
+    process.exitCode = undefined
+    try {
+      const words = shellWords(line).map(({ text }) => text)
+      const argv = words[0] === 'subnet' ? words.slice(1) : words
+      if (argv.length > 0) {
+        await this.#command(json ? withJson(argv) : argv, options)
+      }
+    } catch (error) {
+      if (!(error instanceof Interrupted)) {
+        printError(error instanceof SubnetError ? error : toUsageError(error, this.#init.config), json)
+      }
+    }
+    const code = options.signal.aborted ? CANCELLED : Number(process.exitCode ?? 0)
+    process.exitCode = undefined
+    return code
+  }
+
+  async #command(argv: string[], { signal, ask }: LineOptions): Promise<void> {
+    const { config, context, json } = this.#init
+    const useless = json ? topicWithoutCommand(argv, config) : undefined
+    if (useless != null) {
+      throw useless
+    }
+    await shellContext.run({ ...context, signal, ask }, async () => run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config))
+  }
+}
+
+/** Of a line that was cancelled: what a shell shows of a command that was. */
+const CANCELLED = 130
+
+function withJson(argv: string[]): string[] {
+  const at = argv.indexOf('--')
+  return argv.includes('--json') ? argv : at < 0 ? [...argv, '--json'] : argv.toSpliced(at, 0, '--json')
+}

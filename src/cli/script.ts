@@ -1,0 +1,67 @@
+import { UsageError } from '../primitives/errors.ts'
+import { splitLines } from '../primitives/lines.ts'
+import type { LineRunner } from './line-runner.ts'
+import { readInput } from './payload.ts'
+import { printError } from './report.ts'
+
+export interface ScriptOptions {
+  /** Goes on after a line that failed. */
+  keepGoing: boolean
+  json: boolean
+  /** Ends the script, and the line that runs. */
+  signal: AbortSignal
+}
+
+interface ScriptLine {
+  /** From 1 on. */
+  number: number
+  /** Undefined of one that is too long. */
+  text: string | undefined
+}
+
+const MAX_LINE_BYTES = 1 << 20
+const ENDS = ['exit', 'quit']
+
+/**
+ * Runs the lines of a file, or of stdin for `-`, one after the other as they are read. Gives the exit code of the first that failed.
+ * @throws UsageError for a file that cannot be read
+ */
+export async function runScript(file: string, runner: LineRunner, { keepGoing, json, signal }: ScriptOptions): Promise<number> {
+  let firstFailure = 0
+  for await (const { number, text } of linesOf(file, signal)) {
+    const code = text == null ? tooLong(number, json) : await runner.run(text, { signal })
+    if (code === 0 || signal.aborted) {
+      continue
+    }
+    firstFailure ||= code
+    if (!json) {
+      process.stderr.write(`script: line ${number} failed with ${code}${keepGoing ? '' : '; the lines behind it were not run'}\n`)
+    }
+    if (!keepGoing) {
+      break
+    }
+  }
+  return firstFailure
+}
+
+/** Until the file ends, or the script says so, or the signal aborts. */
+async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<ScriptLine> {
+  try {
+    for await (const { number, bytes } of splitLines(readInput(file, 'script', { signal }), MAX_LINE_BYTES)) {
+      const text = bytes == null ? undefined : Buffer.from(bytes).toString()
+      if (signal.aborted || ENDS.includes(text?.trim() ?? '')) {
+        return
+      }
+      yield { number, text }
+    }
+  } catch (error) {
+    if (!signal.aborted) {
+      throw error
+    }
+  }
+}
+
+function tooLong(number: number, json: boolean): number {
+  printError(new UsageError(`line ${number} of the script is longer than ${MAX_LINE_BYTES} bytes`), json)
+  return Number(process.exitCode)
+}

@@ -1,0 +1,20 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { SettingName, SettingSource, Settings } from '../node/config.ts'
+import type { Home } from '../node/home.ts'
+import type { Session } from '../session/session.ts'
+
+/** What a command finds that runs as a line of a shell (the REPL, a script), not as a process of its own. */
+export interface ShellContext {
+  /** Stays open when the line has ended. */
+  session: Session
+  home: Home
+  settings: Settings
+  sources: Record<SettingName, SettingSource>
+  /** Aborts when the line is cancelled. */
+  signal: AbortSignal
+  /** Lends the terminal to a question; undefined where there is nobody to ask. */
+  ask: (<T>(question: () => Promise<T>) => Promise<T>) | undefined
+}
+
+/** Set while a command runs inside a shell. */
+export const shellContext = new AsyncLocalStorage<ShellContext>()

@@ -1,0 +1,25 @@
+import chalk from 'chalk'
+import type { StatusAnswer } from '../session/session.ts'
+import { humanMs, printable } from './render.ts'
+
+/** The state of a node, for people. */
+export function describeStatus(status: StatusAnswer): string {
+  const { connections, heartbeats, tasks, book, chain } = status
+  const last = heartbeats.lastReceivedAtMs == null ? '' : `, the last ${humanMs(Date.now() - heartbeats.lastReceivedAtMs)} ago`
+  const rows: Array<[string, string]> = [
+    ['state', status.healthy ? chalk.green('healthy') : chalk.red('not healthy')],
+    ...status.problems.map(({ message }): [string, string] => ['problem', message]),
+    ['peer', status.peerId],
+    ...status.multiaddrs.map((address): [string, string] => ['address', address.replace(/\/p2p\/[^/]+$/, '')]),
+    ['node', `${status.agent}, subnet ${status.subnetId}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
+    ['home', status.home],
+    ['connections', `${connections.inbound} inbound, ${connections.outbound} outbound`],
+    ['heartbeats', `${heartbeats.sent} sent, ${heartbeats.received} received${last}`],
+    ['tasks', `${tasks.accepted} accepted, ${tasks.rejected} rejected, ${tasks.running} running, ${tasks.queued} of them waiting`],
+    ['tasks sent', `${tasks.sent}: ${tasks.sentAccepted} accepted, ${tasks.sentRejected} rejected, ${tasks.sentFailed} failed`],
+    ['book', `${book.peers} of ${book.capacity} peers`],
+    ['chain', `${chain.url}: ${chain.reachable ? `reachable${chain.block == null ? '' : `, block ${chain.block}`}` : 'not reachable'}`],
+  ]
+  const width = Math.max(...rows.map(([name]) => name.length))
+  return rows.map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : printable(value)}`).join('\n')
+}

@@ -1,0 +1,61 @@
+import { clearScreenDown, moveCursor } from 'node:readline'
+import type { NodeEvent, PeerRow } from '../session/session.ts'
+import { peerTable } from './peer-table.ts'
+
+export interface WatchOptions {
+  json: boolean
+  /** Resolves when there is room for more. */
+  write(text: string): Promise<void>
+}
+
+/** Shows peers as they change: in place on a terminal, elsewhere one event a line. */
+export async function watchPeers(states: AsyncIterable<PeerRow[]>, { json, write }: WatchOptions): Promise<void> {
+  if (process.stdout.isTTY && !json) {
+    return redraw(states, write)
+  }
+  let known = new Map<string, PeerRow>()
+  for await (const peers of states) {
+    const rows = new Map(peers.map((row) => [row.peerId, row]))
+    for (const event of changes(known, rows)) {
+      await write(`${JSON.stringify(event)}\n`)
+    }
+    known = rows
+  }
+}
+
+/** What became of the peers: `peer:connect`, `peer:disconnect`, `peer:forget`, or `peer:update` for anything else. */
+export function* changes(before: Map<string, PeerRow>, after: Map<string, PeerRow>): Generator<NodeEvent> {
+  const atMs = Date.now()
+  for (const [peerId, row] of after) {
+    const old = before.get(peerId)
+    if (old?.connected !== true && row.connected) {
+      yield { event: 'peer:connect', atMs, ...row }
+    } else if (old?.connected === true && !row.connected) {
+      yield { event: 'peer:disconnect', atMs, ...row }
+    } else if (JSON.stringify(old) !== JSON.stringify(row)) {
+      yield { event: 'peer:update', atMs, ...row }
+    }
+  }
+  for (const [peerId, row] of before) {
+    if (!after.has(peerId)) {
+      yield { event: row.connected ? 'peer:disconnect' : 'peer:forget', atMs, ...row, connected: false, direction: null, latencyMs: null }
+    }
+  }
+}
+
+async function redraw(states: AsyncIterable<PeerRow[]>, write: WatchOptions['write']): Promise<void> {
+  let lines = 0
+  for await (const peers of states) {
+    const { columns, rows } = process.stdout
+    const title = `${peers.length} peer${peers.length === 1 ? '' : 's'} at ${new Date().toLocaleTimeString()}, Ctrl-C ends`
+    // what is taller than the screen could not be drawn over
+    const all = [title, ...(peers.length === 0 ? [] : peerTable(peers, columns).split('\n'))]
+    const shown = all.length < rows ? all : [...all.slice(0, rows - 2), `… ${all.length - rows + 2} more`]
+    if (lines > 0) {
+      moveCursor(process.stdout, 0, -lines)
+      clearScreenDown(process.stdout)
+    }
+    await write(`${shown.map((line) => line.slice(0, columns)).join('\n')}\n`)
+    lines = shown.length
+  }
+}

@@ -1,0 +1,19 @@
+import { BaseCommand } from '../../cli/base-command.ts'
+import { table } from '../../cli/render.ts'
+import type { AliasAnswer } from '../../session/session.ts'
+
+export default class AliasList extends BaseCommand {
+  static override summary = 'List the names of peers.'
+  static override examples = ['<%= config.bin %> alias list', "<%= config.bin %> alias list --json | jq -r '.[].alias'"]
+
+  async run(): Promise<AliasAnswer[]> {
+    await this.parse(AliasList)
+    const aliases = await (await this.session()).aliases.list()
+    if (aliases.length === 0) {
+      this.logToStderr('there are no aliases; "subnet alias set NAME PEER" makes one')
+    } else {
+      this.log(table(aliases.map(({ alias, peerId }) => [alias, peerId])))
+    }
+    return aliases
+  }
+}

@@ -1,0 +1,15 @@
+import { Args } from '@oclif/core'
+import { BaseCommand } from '../../cli/base-command.ts'
+
+export default class AliasRemove extends BaseCommand {
+  static override summary = "Forget a peer's name."
+  static override examples = ['<%= config.bin %> alias remove bob', '<%= config.bin %> alias remove bob --json']
+  static override args = { name: Args.string({ required: true, ignoreStdin: true, description: 'the name' }) }
+
+  async run(): Promise<{ alias: string; removed: boolean }> {
+    const { args } = await this.parse(AliasRemove)
+    const result = await (await this.session()).aliases.remove(args.name)
+    this.log(result.removed ? `removed ${result.alias}` : `there was no alias ${JSON.stringify(result.alias)}`)
+    return result
+  }
+}

@@ -1,0 +1,25 @@
+import { Args } from '@oclif/core'
+import { BaseCommand } from '../../cli/base-command.ts'
+import { peerArg } from '../../cli/flags.ts'
+import type { AliasAnswer } from '../../session/session.ts'
+
+export default class AliasSet extends BaseCommand {
+  static override summary = 'Give a peer a name, to be used wherever a <peer> is.'
+  static override description = 'A name that is taken moves to the peer. Only the peer ID is kept, not an address.'
+  static override examples = [
+    '<%= config.bin %> alias set bob 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
+    '<%= config.bin %> alias set bob /ip4/127.0.0.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --json',
+  ]
+  static override args = {
+    name: Args.string({ required: true, ignoreStdin: true, description: 'letters, digits, dots, dashes and underscores' }),
+    peer: peerArg,
+  }
+
+  async run(): Promise<AliasAnswer> {
+    const { args } = await this.parse(AliasSet)
+    const peer = await this.peerArgument(args.peer)
+    const set = await (await this.session()).aliases.set(args.name, peer)
+    this.log(`${set.alias}  ${set.peerId}`)
+    return set
+  }
+}

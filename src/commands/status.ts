@@ -1,0 +1,21 @@
+import { BaseCommand } from '../cli/base-command.ts'
+import { describeStatus } from '../cli/status-text.ts'
+import { EXIT_CODES } from '../primitives/errors.ts'
+import type { StatusAnswer } from '../session/session.ts'
+
+export default class Status extends BaseCommand {
+  static override summary = 'Show how the running node is.'
+  static override description =
+    'Exits with 0 only if it is healthy: it has an address, its chain answers, and it is connected to somebody if it has bootstraps.'
+  static override examples = ['<%= config.bin %> status', "<%= config.bin %> status --json | jq '.tasks'"]
+
+  async run(): Promise<StatusAnswer> {
+    await this.parse(Status)
+    const status = await (await this.session()).status(this.callOptions)
+    this.log(describeStatus(status))
+    if (status.problems[0] != null) {
+      process.exitCode = EXIT_CODES[status.problems[0].code]
+    }
+    return status
+  }
+}

@@ -1,0 +1,14 @@
+import { BaseCommand } from '../cli/base-command.ts'
+
+export default class Stop extends BaseCommand {
+  static override summary = 'Stop the running node.'
+  static override description = 'Returns when it has said goodbye and its home is free.'
+  static override examples = ['<%= config.bin %> stop', '<%= config.bin %> stop --home /var/lib/subnet --json']
+
+  async run(): Promise<{ peerId: string; pid: number }> {
+    await this.parse(Stop)
+    const stopped = await (await this.session()).stop(this.callOptions)
+    this.log(`stopped ${stopped.peerId} (pid ${stopped.pid})`)
+    return stopped
+  }
+}

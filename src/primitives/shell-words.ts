@@ -1,0 +1,107 @@
+import { UsageError } from './errors.ts'
+
+/** One word of a line, and where it stands there: from `start` up to, not including, `end`. */
+export interface Word {
+  text: string
+  start: number
+  end: number
+}
+
+const OPERATORS = /^(\|\|?|&&?|>>?|<<?|;)/
+const EXPANSIONS = /^(`|\$\(|\$\{|\$[A-Za-z_])/
+const ESCAPED_IN_QUOTES = '"\\$`'
+const USE_THE_SHELL = 'quote it to mean it as text; for what only a shell can do run "subnet …" in one: it drives this same node'
+
+/**
+ * The words of a line, split and unquoted as a POSIX shell does; a word that begins with `#` begins a comment. Nothing is expanded:
+ * what a shell would make something of (`|`, `>`, `&&`, `$HOME`, …) is an error, not text.
+ * @throws UsageError
+ */
+export function shellWords(line: string): Word[] {
+  return new Splitter(line).split()
+}
+
+class Splitter {
+  readonly #line: string
+  readonly #words: Word[] = []
+  #at = 0
+  #word: { text: string; start: number } | undefined
+
+  constructor(line: string) {
+    this.#line = line
+  }
+
+  split(): Word[] {
+    while (this.#at < this.#line.length) {
+      const character = this.#line[this.#at] as string
+      if (/\s/.test(character)) {
+        this.#finish()
+        this.#at++
+      } else if (character === '#' && this.#word == null) {
+        break
+      } else if (character === "'" || character === '"') {
+        this.#quoted(character)
+      } else {
+        this.#plain(character)
+      }
+    }
+    this.#finish()
+    return this.#words
+  }
+
+  #plain(character: string): void {
+    const rest = this.#line.slice(this.#at)
+    const operator = OPERATORS.exec(rest)?.[0] ?? EXPANSIONS.exec(rest)?.[0]
+    if (operator != null) {
+      throw new UsageError(`${JSON.stringify(operator)} only means something to a shell, and this is none`, { hint: USE_THE_SHELL })
+    }
+    if (character === '\\') {
+      this.#at++
+      if (this.#at >= this.#line.length) {
+        throw new UsageError('nothing follows the last backslash')
+      }
+    }
+    this.#add(this.#line[this.#at] as string)
+    this.#at++
+  }
+
+  #quoted(quote: string): void {
+    const start = this.#at
+    this.#add('')
+    for (this.#at++; this.#line[this.#at] !== quote; this.#at++) {
+      if (this.#at >= this.#line.length) {
+        throw new UsageError(`the quote ${quote} at character ${start + 1} is not closed`)
+      }
+      if (quote === '"') {
+        this.#expandNothing()
+      }
+      this.#add(this.#line[this.#at] as string)
+    }
+    this.#at++
+  }
+
+  /** Inside of double quotes: steps over the backslash of what it escapes. */
+  #expandNothing(): void {
+    const next = this.#line[this.#at + 1] ?? ''
+    if (this.#line[this.#at] === '\\' && next !== '' && ESCAPED_IN_QUOTES.includes(next)) {
+      this.#at++
+      return
+    }
+    const expansion = EXPANSIONS.exec(this.#line.slice(this.#at))?.[0]
+    if (expansion != null) {
+      throw new UsageError(`${JSON.stringify(expansion)} is expanded by a shell only, and this is none`, { hint: USE_THE_SHELL })
+    }
+  }
+
+  #add(text: string): void {
+    this.#word ??= { text: '', start: this.#at }
+    this.#word.text += text
+  }
+
+  #finish(): void {
+    if (this.#word != null) {
+      this.#words.push({ ...this.#word, end: this.#at })
+      this.#word = undefined
+    }
+  }
+}

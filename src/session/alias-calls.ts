@@ -1,0 +1,24 @@
+import { type Aliases, targetOf } from '../node/aliases.ts'
+import type { AliasAnswer, AliasSession } from './session.ts'
+
+/** The aliases of a home, in this process. */
+export class AliasCalls implements AliasSession {
+  readonly #aliases: () => Aliases | Promise<Aliases>
+
+  constructor(aliases: () => Aliases | Promise<Aliases>) {
+    this.#aliases = aliases
+  }
+
+  async set(alias: string, peer: string): Promise<AliasAnswer> {
+    const { peerId } = await targetOf(peer, this.#aliases)
+    return (await this.#aliases()).set(alias, peerId)
+  }
+
+  async list(): Promise<AliasAnswer[]> {
+    return (await this.#aliases()).list()
+  }
+
+  async remove(alias: string): Promise<{ alias: string; removed: boolean }> {
+    return { alias, removed: await (await this.#aliases()).remove(alias) }
+  }
+}

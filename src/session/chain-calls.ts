@@ -1,0 +1,64 @@
+import type { PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { ChainRecord, ChainRegistry } from '../chain/registry.ts'
+import { type Aliases, targetOf } from '../node/aliases.ts'
+import { NodeError } from '../node/errors.ts'
+import { parseMultiaddr } from '../primitives/address.ts'
+import { withDeadline } from '../primitives/deadline.ts'
+import { ResolveError } from '../resolve/resolver.ts'
+import type { ChainAnswer, ChainSession, SessionOptions } from './session.ts'
+
+export interface ChainCallsInit {
+  registry(): ChainRegistry | Promise<ChainRegistry>
+  aliases(): Aliases | Promise<Aliases>
+  self(): PeerId | Promise<PeerId>
+  /** Where this peer's node listens; empty where none runs. */
+  ownAddresses(): Multiaddr[]
+}
+
+/** The calls of a session that only need the chain, in this process. */
+export class ChainCalls implements ChainSession {
+  readonly #init: ChainCallsInit
+
+  constructor(init: ChainCallsInit) {
+    this.#init = init
+  }
+
+  async lookup(peer: string, options: SessionOptions = {}): Promise<ChainAnswer> {
+    const { peerId } = await targetOf(peer, this.#init.aliases)
+    const record = await (await this.#init.registry()).lookup(peerId, chainOptions(options))
+    if (record == null) {
+      throw new ResolveError('PEER_NOT_FOUND', `the chain has no address of ${peerId.toString()}`, [], {
+        hint: 'a peer puts its addresses there with "subnet chain publish" or "subnet start --publish"',
+      })
+    }
+    return toAnswer(record)
+  }
+
+  async list(options: SessionOptions = {}): Promise<ChainAnswer[]> {
+    return (await (await this.#init.registry()).list(chainOptions(options))).map(toAnswer)
+  }
+
+  async publish(multiaddrs: string[], options: SessionOptions = {}): Promise<ChainAnswer> {
+    const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : this.#init.ownAddresses()
+    if (addresses.length === 0) {
+      throw new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
+        hint: 'name them: subnet chain publish MULTIADDR…, or let the node do it: subnet start --publish',
+      })
+    }
+    return toAnswer(await (await this.#init.registry()).publish(addresses, chainOptions(options)))
+  }
+
+  async remove(options: SessionOptions = {}): Promise<{ peerId: string; removed: boolean }> {
+    const removed = await (await this.#init.registry()).remove(chainOptions(options))
+    return { peerId: (await this.#init.self()).toString(), removed }
+  }
+}
+
+function chainOptions({ signal, timeoutMs }: SessionOptions): { signal: AbortSignal | undefined } {
+  return { signal: withDeadline(signal, timeoutMs) }
+}
+
+function toAnswer({ peerId, multiaddrs, verified, block }: ChainRecord): ChainAnswer {
+  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, block }
+}

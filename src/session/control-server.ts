@@ -1,0 +1,227 @@
+import { createServer as createHttpServer } from 'node:http'
+import { createServer as createHttp2Server } from 'node:http2'
+import { createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { HandlerContext, Interceptor, ServiceImpl } from '@connectrpc/connect'
+import { connectNodeAdapter } from '@connectrpc/connect-node'
+import { ControlService, type SendTaskRequest, type SendTaskResponseSchema } from '../gen/subnet/control/v1/control_pb.ts'
+import { NodeError } from '../node/errors.ts'
+import type { Home } from '../node/home.ts'
+import { UsageError } from '../primitives/errors.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import type { TierName } from '../resolve/tier.ts'
+import { CHUNK_BYTES, toConnectError } from './control-codec.ts'
+import { listenForCommands } from './control-socket.ts'
+import type { NodeEvent, Session, SessionOptions } from './session.ts'
+
+/** Where the events of a node come from. */
+export interface EventSource {
+  readonly ready: NodeEvent
+  onEvent(listener: (event: NodeEvent) => void): void
+  offEvent(listener: (event: NodeEvent) => void): void
+}
+
+/** One message of a client: a chunk, its head, or a list of addresses. */
+const MAX_MESSAGE_BYTES = 1 << 20
+const WINDOW_BYTES = 1 << 20
+/** The start of every HTTP/2 connection. */
+const HTTP2_PREFACE = 'PRI '
+/** How long calls may take to end when the node stops. */
+const DRAIN_MS = 1_000
+const MAX_EVENTS_WAITING = 10_000
+
+/** Lets other processes of this user drive the node: the Connect protocol over HTTP/1.1 and HTTP/2 on the home's socket. */
+export class ControlServer {
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  readonly #closing = new AbortController()
+  readonly #idle = new EventTarget()
+  #calls = 0
+
+  constructor(session: Session, events: EventSource) {
+    const handle = connectNodeAdapter({
+      routes: (router) => router.service(ControlService, serviceOf(session, events, this.#closing.signal)),
+      interceptors: [tellFailures],
+      readMaxBytes: MAX_MESSAGE_BYTES,
+      acceptCompression: [],
+    })
+    const counted: typeof handle = (request, response) => {
+      this.#calls++
+      response.once('close', () => {
+        this.#calls--
+        this.#idle.dispatchEvent(new Event('call:end'))
+      })
+      handle(request, response)
+    }
+    const http = createHttpServer(counted)
+    const http2 = createHttp2Server({ settings: { initialWindowSize: WINDOW_BYTES } }, counted)
+    this.#server = createServer((socket) => {
+      this.#keep(socket)
+      socket.once('data', (first: Buffer) => {
+        socket.pause()
+        socket.unshift(first)
+        const protocol = first.toString('latin1', 0, HTTP2_PREFACE.length) === HTTP2_PREFACE ? http2 : http
+        protocol.emit('connection', socket)
+        process.nextTick(() => socket.resume())
+      })
+    })
+  }
+
+  /** To be called only by whoever holds the home's lock. @throws UsageError */
+  async listen(home: Home): Promise<void> {
+    await listenForCommands(home, this.#server)
+  }
+
+  /** Takes no more connections, and ends what streams on and on. */
+  refuse(): void {
+    this.#server.close()
+    this.#closing.abort(new NodeError('NOT_RUNNING', 'the node stops'))
+  }
+
+  /** Waits, not long, until the calls that run have ended. */
+  async drained(): Promise<void> {
+    const enough = new AbortController()
+    const ended = new Promise<void>((resolve) => {
+      const check = (): void => (this.#calls === 0 ? resolve() : undefined)
+      this.#idle.addEventListener('call:end', check)
+      check()
+    })
+    await Promise.race([ended, delay(DRAIN_MS, undefined, { signal: enough.signal }).catch(() => undefined)])
+    enough.abort()
+  }
+
+  /** Cuts every connection. */
+  destroy(): void {
+    for (const socket of this.#sockets) {
+      socket.destroy()
+    }
+  }
+
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => this.#sockets.delete(socket))
+  }
+}
+
+/** Every failure goes out as a Failure. */
+const tellFailures: Interceptor = (next) => async (request) => {
+  try {
+    const response = await next(request)
+    return response.stream ? { ...response, message: failing(response.message) } : response
+  } catch (error) {
+    throw toConnectError(error)
+  }
+}
+
+async function* failing<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* messages
+  } catch (error) {
+    throw toConnectError(error)
+  }
+}
+
+function serviceOf(session: Session, events: EventSource, closing: AbortSignal): ServiceImpl<typeof ControlService> {
+  const options = ({ timeoutMs }: { timeoutMs?: number | undefined }, { signal }: HandlerContext): SessionOptions => ({ signal, timeoutMs })
+  const streaming = ({ signal }: HandlerContext): AbortSignal => AbortSignal.any([signal, closing])
+  // absent fields are null in a session's answers, and nothing in a message
+  const sent = <T>(answer: object): T => answer as T
+  const { aliases, chain } = session
+  return {
+    id: async () => session.id(),
+    status: async (request, context) => sent(await session.status(options(request, context))),
+    settings: async () => ({ json: JSON.stringify(await session.settings()) }),
+    stop: async () => session.stop(),
+    peers: async (request, context) => sent({ peers: await session.peers({ ...options(request, context), all: request.all }) }),
+    async *watchPeers(request, context) {
+      for await (const peers of session.watchPeers({ all: request.all, signal: streaming(context) })) {
+        yield sent({ peers })
+      }
+    },
+    async *events(_request, context) {
+      for await (const event of tell(events, streaming(context))) {
+        yield { json: JSON.stringify(event) }
+      }
+    },
+    resolve: async (request, context) => {
+      const tiers = request.tiers.length === 0 ? undefined : (request.tiers as TierName[])
+      return sent(await session.resolve(request.peer, { ...options(request, context), tiers, maxAgeMs: request.maxAgeMs }))
+    },
+    sendTask: (requests, context) => sendTask(session, requests, context),
+    connect: async (request, context) => session.connect(request.multiaddr, options(request, context)),
+    disconnect: async (request, context) => session.disconnect(request.peer, options(request, context)),
+    ping: async (request, context) => session.ping(request.peer, options(request, context)),
+    setAlias: async ({ alias, peer }) => aliases.set(alias, peer),
+    removeAlias: async ({ alias }) => aliases.remove(alias),
+    listAliases: async () => ({ aliases: await aliases.list() }),
+    chainLookup: async (request, context) => chain.lookup(request.peer, options(request, context)),
+    chainList: async (request, context) => ({ records: await chain.list(options(request, context)) }),
+    chainPublish: async (request, context) => chain.publish(request.multiaddrs, options(request, context)),
+    chainRemove: async (request, context) => chain.remove(options(request, context)),
+  }
+}
+
+async function* sendTask(
+  session: Session,
+  requests: AsyncIterable<SendTaskRequest>,
+  { signal }: HandlerContext,
+): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
+  const parts = requests[Symbol.asyncIterator]()
+  const first = await parts.next()
+  const head = first.done === true || first.value.part.case !== 'head' ? undefined : first.value.part.value
+  if (head == null) {
+    throw new UsageError('the first message of SendTask is its head')
+  }
+  const { result, error, ...answer } = await session.sendTask(
+    head.peer,
+    { taskId: head.taskId, payload: chunksOf(parts) },
+    { signal, timeoutMs: head.timeoutMs },
+  )
+  yield { part: { case: 'answer', value: { ...answer, ...(error == null ? {} : { error }) } } }
+  for await (const bytes of result) {
+    for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) {
+      yield { part: { case: 'chunk', value: bytes.subarray(at, at + CHUNK_BYTES) } }
+    }
+  }
+}
+
+async function* chunksOf(parts: AsyncIterator<SendTaskRequest>): AsyncGenerator<Uint8Array> {
+  for (let next = await parts.next(); next.done !== true; next = await parts.next()) {
+    const { part } = next.value
+    if (part.case !== 'chunk') {
+      throw new UsageError('after the head of SendTask come chunks')
+    }
+    yield part.value
+  }
+}
+
+/** What the node tells from now on; `ready` is the first. @throws ProtocolError LIMIT_EXCEEDED for a client that does not read */
+async function* tell(events: EventSource, signal: AbortSignal): AsyncGenerator<NodeEvent> {
+  let waiting: NodeEvent[] = [events.ready]
+  let news = Promise.withResolvers<void>()
+  const listener = (event: NodeEvent): void => {
+    waiting.push(event)
+    news.resolve()
+    if (waiting.length > MAX_EVENTS_WAITING) {
+      events.offEvent(listener)
+    }
+  }
+  events.onEvent(listener)
+  signal.addEventListener('abort', () => news.resolve(), { once: true })
+  try {
+    while (waiting.length > 0 || !signal.aborted) {
+      const batch = waiting
+      waiting = []
+      yield* batch
+      if (batch.length > MAX_EVENTS_WAITING) {
+        throw new ProtocolError('LIMIT_EXCEEDED', `more than ${MAX_EVENTS_WAITING} events waited to be read`)
+      }
+      await news.promise
+      news = Promise.withResolvers()
+    }
+  } finally {
+    events.offEvent(listener)
+  }
+}

@@ -1,0 +1,329 @@
+import type { Connection } from '@libp2p/interface'
+import { raceSignal } from 'race-signal'
+import { targetOf } from '../node/aliases.ts'
+import type { Settings } from '../node/config.ts'
+import type { Home } from '../node/home.ts'
+import type { KnownPeer, SubnetNode } from '../node/subnet-node.ts'
+import { parsePeerMultiaddr } from '../primitives/address.ts'
+import { withDeadline } from '../primitives/deadline.ts'
+import { describeError } from '../primitives/errors.ts'
+import type { CallReport, Destination } from '../protocol/protocol-base.ts'
+import type { Attempt } from '../resolve/resolver.ts'
+import type { AddressSource } from '../resolve/tier.ts'
+import { AliasCalls } from './alias-calls.ts'
+import { ChainCalls } from './chain-calls.ts'
+import { collectPayload, inTime } from './in-time.ts'
+import { nodeSettings } from './node-settings.ts'
+import type {
+  ConnectAnswer,
+  DisconnectAnswer,
+  IdAnswer,
+  NodeSettingsAnswer,
+  PeerRow,
+  PingAnswer,
+  ResolveAnswer,
+  Session,
+  SessionOptions,
+  StatusAnswer,
+  TaskAnswer,
+  TaskInput,
+} from './session.ts'
+
+export interface NodeSessionInit {
+  node: SubnetNode
+  home: Home
+  settings: Settings
+  agent: string
+  /** Begins to stop the node. */
+  stop(): void
+}
+
+const LATENCY_TIMEOUT_MS = 1_000
+/** Changes that come at once are told at once; what has no event (a latency) is looked at anew. */
+const WATCH = { atMostEveryMs: 200, atLeastEveryMs: 2_000 }
+const CHANGES = ['peer:connect', 'peer:disconnect', 'heartbeat'] as const
+/** How long the chain may take to say that it is there. */
+const CHAIN_CHECK_MS = 5_000
+const DEFAULT_TIMEOUT_MS = 60_000
+
+/** A session on a node of this process. */
+export class NodeSession implements Session {
+  readonly aliases: AliasCalls
+  readonly chain: ChainCalls
+  readonly #init: NodeSessionInit
+  readonly #node: SubnetNode
+  readonly #startedAtMs = performance.now()
+  readonly #tasks = { accepted: 0, rejected: 0, sent: 0, sentAccepted: 0, sentRejected: 0, sentFailed: 0 }
+
+  constructor(init: NodeSessionInit) {
+    const { node } = init
+    this.#init = init
+    this.#node = node
+    this.aliases = new AliasCalls(() => node.aliases)
+    this.chain = new ChainCalls({
+      registry: () => node.registry,
+      aliases: () => node.aliases,
+      self: () => node.peerId,
+      ownAddresses: () => node.multiaddrs,
+    })
+    node.on('task', ({ accepted }) => {
+      this.#tasks[accepted ? 'accepted' : 'rejected']++
+    })
+  }
+
+  async id(): Promise<IdAnswer> {
+    return { peerId: this.#node.peerId.toString(), multiaddrs: this.#node.multiaddrs.map(String) }
+  }
+
+  async settings(): Promise<NodeSettingsAnswer> {
+    return nodeSettings(this.#init.settings, this.#init.home)
+  }
+
+  async status(options: SessionOptions = {}): Promise<StatusAnswer> {
+    const { home, settings, agent } = this.#init
+    const chain = await this.#chainState(options)
+    const { heartbeats, book } = this.#node.stats
+    const directions = this.#node.connections.map(({ direction }) => direction)
+    const multiaddrs = this.#node.multiaddrs.map(String)
+    const problems: StatusAnswer['problems'] = []
+    if (multiaddrs.length === 0) {
+      problems.push({ code: 'UNREACHABLE', message: 'the node has no address that others could dial' })
+    }
+    if (settings.bootstrap.length > 0 && directions.length === 0) {
+      problems.push({ code: 'UNREACHABLE', message: 'the node has bootstraps, and is connected to nobody' })
+    }
+    if (chain.error != null) {
+      problems.push({ code: 'CHAIN_UNAVAILABLE', message: chain.error })
+    }
+    return {
+      healthy: problems.length === 0,
+      problems,
+      peerId: this.#node.peerId.toString(),
+      multiaddrs,
+      subnetId: settings.subnetId,
+      home: home.path,
+      pid: process.pid,
+      agent,
+      uptimeMs: Math.round(performance.now() - this.#startedAtMs),
+      connections: {
+        inbound: directions.filter((direction) => direction === 'inbound').length,
+        outbound: directions.filter((direction) => direction === 'outbound').length,
+      },
+      heartbeats: { ...heartbeats, lastReceivedAtMs: heartbeats.lastReceivedAtMs ?? null },
+      tasks: { ...this.#tasks, running: this.#node.tasks.handling, queued: this.#node.tasks.waiting },
+      book,
+      chain,
+    }
+  }
+
+  async stop(): Promise<{ peerId: string; pid: number }> {
+    this.#init.stop()
+    return { peerId: this.#node.peerId.toString(), pid: process.pid }
+  }
+
+  async peers(options: SessionOptions & { all?: boolean } = {}): Promise<PeerRow[]> {
+    const peers = await this.#node.peers({ all: options.all === true })
+    const names = this.#node.aliases.byPeer()
+    return Promise.all(peers.map(async (peer) => this.#row(peer, names, options)))
+  }
+
+  async *watchPeers(options: SessionOptions & { all?: boolean } = {}): AsyncGenerator<PeerRow[]> {
+    const { signal } = options
+    let changed = Promise.withResolvers<void>()
+    const onChange = (): void => changed.resolve()
+    for (const event of CHANGES) {
+      this.#node.on(event, onChange)
+    }
+    try {
+      while (signal?.aborted !== true) {
+        changed = Promise.withResolvers()
+        yield await this.peers(options)
+        const [pause, enough] = [timer(WATCH.atMostEveryMs), timer(WATCH.atLeastEveryMs)]
+        const news = Promise.race([changed.promise, enough.over])
+        await raceSignal(Promise.all([pause.over, news]), signal).finally(() => {
+          pause.clear()
+          enough.clear()
+        })
+      }
+    } finally {
+      for (const event of CHANGES) {
+        this.#node.off(event, onChange)
+      }
+    }
+  }
+
+  async resolve(peer: string, options: Parameters<Session['resolve']>[1] = {}): Promise<ResolveAnswer> {
+    const { peerId, multiaddr } = await this.#target(peer)
+    if (multiaddr != null) {
+      await inTime('dial', options, late('dial'), async (signal) => this.#node.connect(multiaddr, signal))
+      return { peerId: peerId.toString(), multiaddrs: [multiaddr.toString()], source: 'given', ageMs: 0, verified: true, attempts: [] }
+    }
+    const { tiers, maxAgeMs } = options
+    const found = await inTime('resolve', options, late('resolve'), async (signal) =>
+      this.#node.resolve(peerId, { signal, tiers, maxAgeMs }),
+    )
+    return {
+      peerId: peerId.toString(),
+      multiaddrs: found.multiaddrs.map(String),
+      source: found.source,
+      ageMs: found.ageMs == null ? null : Math.round(found.ageMs),
+      verified: found.verified,
+      attempts: rounded(found.attempts),
+    }
+  }
+
+  async sendTask(peer: string, task: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
+    this.#tasks.sent++
+    try {
+      const answer = await this.#sendTask(peer, task, options)
+      this.#tasks[answer.accepted ? 'sentAccepted' : 'sentRejected']++
+      return answer
+    } catch (error) {
+      this.#tasks.sentFailed++
+      throw error
+    }
+  }
+
+  async connect(multiaddr: string, options: SessionOptions = {}): Promise<ConnectAnswer> {
+    const target = parsePeerMultiaddr(multiaddr)
+    const opened = await inTime('dial', options, late('dial'), async (signal) => this.#node.connect(target.multiaddr, signal))
+    const { remotePeer, remoteAddr, direction } = opened
+    return { peerId: remotePeer.toString(), multiaddr: remoteAddr.toString(), direction }
+  }
+
+  async disconnect(peer: string, options: SessionOptions = {}): Promise<DisconnectAnswer> {
+    const { peerId } = await this.#target(peer)
+    const connections = await inTime('wait', options, late('wait'), async (signal) => this.#node.disconnect(peerId, signal))
+    return { peerId: peerId.toString(), connections }
+  }
+
+  async ping(peer: string, options: SessionOptions = {}): Promise<PingAnswer> {
+    const to = await this.#destination(peer)
+    const { ms, reached } = await inTime('wait', options, late('wait'), async (signal) => this.#node.ping(to, signal))
+    const { remotePeer, remoteAddr } = reached.connection
+    const source = reached.source as AddressSource
+    return { peerId: remotePeer.toString(), source, multiaddr: remoteAddr.toString(), roundTripMs: round(ms) }
+  }
+
+  /** The node goes on: it is its owner's. */
+  async close(): Promise<void> {
+    // nothing of its own
+  }
+
+  async #sendTask(peer: string, { taskId, payload }: TaskInput, options: SessionOptions): Promise<TaskAnswer> {
+    const to = await this.#destination(peer)
+    const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+    const bytes = await collectPayload(payload, this.#init.settings.maxFrameBytes, options)
+    let report: CallReport | undefined
+    const response = await this.#node.tasks.sendTask(to, taskId, bytes, {
+      signal: options.signal,
+      timeoutMs: Math.max(1, Math.round(giveUpAtMs - performance.now())),
+      onReport: (made) => {
+        report = made
+      },
+    })
+    const { connection, source, attempts, timings } = reported(report)
+    const { accepted, error, result } = response
+    return {
+      taskId,
+      peerId: connection.remotePeer.toString(),
+      source,
+      multiaddr: connection.remoteAddr.toString(),
+      accepted,
+      error: accepted ? null : { code: 'TASK_REJECTED', message: error },
+      bytesSent: bytes.byteLength,
+      bytesReceived: result.byteLength,
+      attempts,
+      timings,
+      result: once(result),
+    }
+  }
+
+  async #target(peer: string): ReturnType<typeof targetOf> {
+    return targetOf(peer, () => this.#node.aliases)
+  }
+
+  async #destination(peer: string): Promise<Destination> {
+    const { peerId, multiaddr } = await this.#target(peer)
+    return multiaddr ?? peerId
+  }
+
+  async #row({ peerId, connection, ...known }: KnownPeer, names: Map<string, string>, options: SessionOptions): Promise<PeerRow> {
+    // of a peer whose address is not known, the connection's own: of use to see who it is
+    const multiaddrs = known.multiaddrs.length > 0 || connection == null ? known.multiaddrs : [connection.remoteAddr]
+    return {
+      peerId: peerId.toString(),
+      alias: names.get(peerId.toString()) ?? null,
+      connected: connection != null,
+      direction: connection?.direction ?? null,
+      latencyMs: await this.#latency(connection, options),
+      agent: known.agent ?? null,
+      protocols: known.protocols,
+      multiaddrs: multiaddrs.map(String),
+      source: known.source,
+      lastHeartbeatMs: known.entry?.heartbeatAtMs ?? null,
+    }
+  }
+
+  /** What the connection's own pings measured; a connection too young for that is measured now. */
+  async #latency(connection: Connection | undefined, options: SessionOptions): Promise<number | null> {
+    if (connection == null) {
+      return null
+    }
+    if (connection.rtt != null) {
+      return round(connection.rtt)
+    }
+    const signal = withDeadline(options.signal, LATENCY_TIMEOUT_MS)
+    const measured = await this.#node.ping(connection.remotePeer, signal).catch(() => undefined)
+    return measured == null ? null : round(measured.ms)
+  }
+
+  async #chainState(options: SessionOptions): Promise<StatusAnswer['chain']> {
+    const { chain: url } = nodeSettings(this.#init.settings, this.#init.home)
+    const signal = withDeadline(options.signal, CHAIN_CHECK_MS)
+    try {
+      const record = await this.#node.registry.lookup(this.#node.peerId, { signal })
+      return { url, reachable: true, block: record?.block ?? null, error: null }
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      return { url, reachable: false, block: null, error: describeError(error) }
+    }
+  }
+}
+
+/** What is said of a step that took too long. */
+function late(step: string): string {
+  return `the time was up in step "${step}"`
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
+function timer(ms: number): { over: Promise<void>; clear(): void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timeout = setTimeout(resolve, ms)
+  return { over: promise, clear: () => clearTimeout(timeout) }
+}
+
+function reported(report: CallReport | undefined): Pick<TaskAnswer, 'source' | 'attempts' | 'timings'> & { connection: Connection } {
+  if (report?.reached == null) {
+    throw new TypeError('a call that was answered had a connection')
+  }
+  const { resolveMs, dialMs, requestMs, totalMs } = report.timings
+  return {
+    connection: report.reached.connection,
+    source: report.reached.source as AddressSource,
+    attempts: rounded(report.reached.attempts as Attempt[]),
+    timings: { resolveMs: round(resolveMs), dialMs: round(dialMs), requestMs: round(requestMs), totalMs: round(totalMs) },
+  }
+}
+
+function rounded(attempts: Attempt[]): Attempt[] {
+  return attempts.map((attempt) => ({ ...attempt, ms: round(attempt.ms) }))
+}
+
+/** Milliseconds to the microsecond. */
+function round(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000
+}

@@ -1,0 +1,17 @@
+import { LocalSession, type LocalSessionInit } from './local-session.ts'
+import type { Session } from './session.ts'
+
+export interface OpenSessionInit extends LocalSessionInit {
+  signal: AbortSignal
+}
+
+/** A session with the node that runs in the home; where none does, with a node of its own. */
+export async function openSession(init: OpenSessionInit): Promise<Session> {
+  const { connectToNode } = await import('./control-socket.ts')
+  const socket = await connectToNode(init.home, init.signal)
+  if (socket == null) {
+    return new LocalSession(init)
+  }
+  const { RemoteSession } = await import('./remote-session.ts')
+  return new RemoteSession(socket, init.home)
+}

@@ -1,0 +1,317 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import type { DescMessage, Message, MessageInitShape } from '@bufbuild/protobuf'
+import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect'
+import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
+import {
+  AliasSchema,
+  ChainRecordSchema,
+  ConnectResponseSchema,
+  ControlService,
+  DisconnectResponseSchema,
+  IdResponseSchema,
+  PeerSchema,
+  PingResponseSchema,
+  RemoveAliasResponseSchema,
+  ResolveResponseSchema,
+  type SendTaskRequestSchema,
+  type SendTaskResponse,
+  StatusResponseSchema,
+  TaskAnswerSchema,
+} from '../gen/subnet/control/v1/control_pb.ts'
+import { NodeError } from '../node/errors.ts'
+import type { Home } from '../node/home.ts'
+import { isDeadline, withDeadline } from '../primitives/deadline.ts'
+import { describeError } from '../primitives/errors.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { CHUNK_BYTES, fromConnectError, toPlain } from './control-codec.ts'
+import { connectToNode, socketPath } from './control-socket.ts'
+import type {
+  AliasAnswer,
+  AliasSession,
+  ChainAnswer,
+  ChainSession,
+  ConnectAnswer,
+  DisconnectAnswer,
+  IdAnswer,
+  NodeSettingsAnswer,
+  PeerRow,
+  PingAnswer,
+  ResolveAnswer,
+  Session,
+  SessionOptions,
+  StatusAnswer,
+  TaskAnswer,
+  TaskInput,
+} from './session.ts'
+
+const MAX_MESSAGE_BYTES = 64 << 20
+const WINDOW_BYTES = 1 << 20
+/** The node tells itself when a call's time is up; one that does not even do that hangs. */
+const GUARD_MS = 2_000
+/** What the node answers by itself. */
+const AT_ONCE = { timeoutMs: 8_000 } satisfies SessionOptions
+
+/** A session with the node that runs in the home, in another process: over its control socket. */
+export class RemoteSession implements Session {
+  readonly aliases: AliasSession
+  readonly chain: ChainSession
+  readonly #socket: Socket
+  readonly #home: Home
+  readonly #manager: Http2SessionManager
+  readonly #client: Client<typeof ControlService>
+
+  /** @param socket connected to the node's control socket */
+  constructor(socket: Socket, home: Home) {
+    this.#socket = socket
+    this.#home = home
+    this.#manager = new Http2SessionManager(
+      'http://node',
+      {},
+      {
+        createConnection: () => (socket.destroyed ? connect(socketPath(home)) : socket),
+        settings: { initialWindowSize: WINDOW_BYTES },
+      },
+    )
+    const transport = createConnectTransport({
+      httpVersion: '2',
+      baseUrl: 'http://node',
+      sessionManager: this.#manager,
+      readMaxBytes: MAX_MESSAGE_BYTES,
+      acceptCompression: [],
+    })
+    this.#client = createClient(ControlService, transport)
+    this.aliases = this.#aliasCalls()
+    this.chain = this.#chainCalls()
+  }
+
+  async id(): Promise<IdAnswer> {
+    return this.#ask(IdResponseSchema, AT_ONCE, async (call) => this.#client.id({}, call))
+  }
+
+  async settings(): Promise<NodeSettingsAnswer> {
+    const { json } = await this.#call(AT_ONCE, async (call) => this.#client.settings({}, call))
+    return JSON.parse(json) as NodeSettingsAnswer
+  }
+
+  async status(options: SessionOptions = {}): Promise<StatusAnswer> {
+    return this.#ask(StatusResponseSchema, options, async (call) => this.#client.status(timeOf(options), call))
+  }
+
+  async stop(options: SessionOptions = {}): Promise<{ peerId: string; pid: number }> {
+    const { peerId, pid } = await this.#call(options, async (call) => {
+      // the node cuts its connections once the home is free
+      const witness = await connectToNode(this.#home, call.signal)
+      const answer = await this.#client.stop({}, call)
+      if (witness != null) {
+        await once(witness.resume(), 'close')
+      }
+      return answer
+    })
+    return { peerId, pid }
+  }
+
+  async peers(options: SessionOptions & { all?: boolean } = {}): Promise<PeerRow[]> {
+    const request = { all: options.all === true, ...timeOf(options) }
+    const { peers } = await this.#call(options, async (call) => this.#client.peers(request, call))
+    return peers.map((peer) => toPlain<PeerRow>(PeerSchema, peer))
+  }
+
+  async *watchPeers(options: SessionOptions & { all?: boolean } = {}): AsyncGenerator<PeerRow[]> {
+    const { signal } = options
+    try {
+      const stream = this.#client.watchPeers({ all: options.all === true }, signal == null ? {} : { signal })
+      for await (const { peers } of stream) {
+        yield peers.map((peer) => toPlain<PeerRow>(PeerSchema, peer))
+      }
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw this.#translated(error)
+    }
+  }
+
+  async resolve(peer: string, options: Parameters<Session['resolve']>[1] = {}): Promise<ResolveAnswer> {
+    const { tiers = [], maxAgeMs } = options
+    const request = { peer, tiers, ...(maxAgeMs == null ? {} : { maxAgeMs }), ...timeOf(options) }
+    return this.#ask(ResolveResponseSchema, options, async (call) => this.#client.resolve(request, call))
+  }
+
+  async sendTask(peer: string, { taskId, payload }: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
+    const upload = new Upload(payload)
+    const head = { peer, taskId, ...timeOf(options) }
+    const signal = guarded(options)
+    const failure = (error: unknown): unknown => {
+      options.signal?.throwIfAborted()
+      return upload.failure ?? this.#translated(error, signal, 'the peer may have acted on the request')
+    }
+    try {
+      const parts = this.#client.sendTask(upload.messages(head), { signal })[Symbol.asyncIterator]()
+      const first = await parts.next()
+      if (first.done === true || first.value.part.case !== 'answer') {
+        throw new ConnectError('the node answered without an answer', Code.Internal)
+      }
+      const answer = toPlain<Omit<TaskAnswer, 'result'>>(TaskAnswerSchema, first.value.part.value)
+      return { ...answer, result: chunksOf(parts, answer.bytesReceived, failure) }
+    } catch (error) {
+      throw failure(error)
+    }
+  }
+
+  async connect(multiaddr: string, options: SessionOptions = {}): Promise<ConnectAnswer> {
+    return this.#ask(ConnectResponseSchema, options, async (call) => this.#client.connect({ multiaddr, ...timeOf(options) }, call))
+  }
+
+  async disconnect(peer: string, options: SessionOptions = {}): Promise<DisconnectAnswer> {
+    return this.#ask(DisconnectResponseSchema, options, async (call) => this.#client.disconnect({ peer, ...timeOf(options) }, call))
+  }
+
+  async ping(peer: string, options: SessionOptions = {}): Promise<PingAnswer> {
+    return this.#ask(PingResponseSchema, options, async (call) => this.#client.ping({ peer, ...timeOf(options) }, call))
+  }
+
+  async close(): Promise<void> {
+    this.#manager.abort()
+    this.#socket.destroy()
+  }
+
+  #aliasCalls(): AliasSession {
+    const client = this.#client
+    return {
+      set: async (alias, peer) => this.#ask<AliasAnswer>(AliasSchema, AT_ONCE, async (call) => client.setAlias({ alias, peer }, call)),
+      remove: async (alias) => this.#ask(RemoveAliasResponseSchema, AT_ONCE, async (call) => client.removeAlias({ alias }, call)),
+      list: async () => {
+        const { aliases } = await this.#call(AT_ONCE, async (call) => client.listAliases({}, call))
+        return aliases.map((alias) => toPlain<AliasAnswer>(AliasSchema, alias))
+      },
+    }
+  }
+
+  #chainCalls(): ChainSession {
+    const client = this.#client
+    const ask = async (options: SessionOptions, work: (call: { signal: AbortSignal }) => Promise<Message>): Promise<ChainAnswer> =>
+      this.#ask(ChainRecordSchema, options, work)
+    return {
+      lookup: async (peer, options = {}) => ask(options, async (call) => client.chainLookup({ peer, ...timeOf(options) }, call)),
+      publish: async (multiaddrs, options = {}) =>
+        ask(options, async (call) => client.chainPublish({ multiaddrs, ...timeOf(options) }, call)),
+      list: async (options = {}) => {
+        const { records } = await this.#call(options, async (call) => client.chainList(timeOf(options), call))
+        return records.map((record) => toPlain<ChainAnswer>(ChainRecordSchema, record))
+      },
+      remove: async (options = {}) => {
+        const { peerId, removed } = await this.#call(options, async (call) => client.chainRemove(timeOf(options), call))
+        return { peerId, removed }
+      },
+    }
+  }
+
+  async #ask<Answer>(
+    schema: DescMessage,
+    options: SessionOptions,
+    work: (call: { signal: AbortSignal }) => Promise<Message>,
+  ): Promise<Answer> {
+    return toPlain<Answer>(schema, await this.#call(options, work))
+  }
+
+  async #call<T>(options: SessionOptions, work: (call: { signal: AbortSignal }) => Promise<T>): Promise<T> {
+    const signal = guarded(options)
+    try {
+      return await work({ signal })
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      throw this.#translated(error, signal)
+    }
+  }
+
+  /** What a call of the node threw, or that there is no node any more. */
+  #translated(error: unknown, guard?: AbortSignal, consequence?: string): unknown {
+    const words = (text: string): string => (consequence == null ? text : `${text}; ${consequence}`)
+    if (guard?.aborted === true && isDeadline(guard.reason)) {
+      return new ProtocolError('TIMEOUT', words(`the node of ${this.#home.path} did not answer in time`), {
+        cause: error,
+        hint: '--timeout DUR gives it longer; if it hangs, its process has to be ended',
+      })
+    }
+    if (!(error instanceof ConnectError)) {
+      return error
+    }
+    return (
+      fromConnectError(error) ??
+      new NodeError('NOT_RUNNING', words(`the node of ${this.#home.path} was gone before it had answered (${describeError(error)})`), {
+        cause: error,
+        hint: 'run the command again: without a running node it uses one of its own',
+      })
+    )
+  }
+}
+
+/** A payload on its way to the node; what its source throws is kept, as the call itself only ends. */
+class Upload {
+  readonly #payload: AsyncIterable<Uint8Array>
+  failure: unknown
+
+  constructor(payload: AsyncIterable<Uint8Array>) {
+    this.#payload = payload
+  }
+
+  async *messages(head: {
+    peer: string
+    taskId: string
+    timeoutMs?: number
+  }): AsyncGenerator<MessageInitShape<typeof SendTaskRequestSchema>> {
+    yield { part: { case: 'head', value: head } }
+    for await (const bytes of this.#watched()) {
+      for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) {
+        yield { part: { case: 'chunk', value: bytes.subarray(at, at + CHUNK_BYTES) } }
+      }
+    }
+  }
+
+  /** What is thrown into `messages` from outside, when the call ends, does not come here. */
+  async *#watched(): AsyncGenerator<Uint8Array> {
+    const source = this.#payload[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const next = await source.next().catch((error) => {
+          this.failure = error
+          throw error
+        })
+        if (next.done === true) {
+          return
+        }
+        yield next.value
+      }
+    } finally {
+      await source.return?.()
+    }
+  }
+}
+
+async function* chunksOf(
+  parts: AsyncIterator<SendTaskResponse>,
+  bytes: number,
+  failure: (error: unknown) => unknown,
+): AsyncGenerator<Uint8Array> {
+  let received = 0
+  try {
+    for (let next = await parts.next(); next.done !== true; next = await parts.next()) {
+      if (next.value.part.case === 'chunk') {
+        received += next.value.part.value.byteLength
+        yield next.value.part.value
+      }
+    }
+    if (received !== bytes) {
+      throw new ConnectError(`${received} of ${bytes} bytes of the result arrived`, Code.DataLoss)
+    }
+  } catch (error) {
+    throw failure(error)
+  }
+}
+
+function timeOf({ timeoutMs }: SessionOptions): { timeoutMs?: number } {
+  return timeoutMs == null ? {} : { timeoutMs }
+}
+
+function guarded({ signal, timeoutMs }: SessionOptions): AbortSignal {
+  return withDeadline(signal, timeoutMs == null ? undefined : timeoutMs + GUARD_MS) ?? new AbortController().signal
+}

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { fileURLToPath } from 'node:url'
+import { type IPty, spawn } from '@lydell/node-pty'
+import { Screen } from './screen.ts'
+
+const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
+const PRESS_EVERY_MS = 200
+/** What does not happen within this, however busy the machine is, does not happen. */
+const HAPPENS_WITHIN_MS = 30_000
+
+export interface PtyOptions {
+  columns?: number
+  rows?: number
+  env?: NodeJS.ProcessEnv
+}
+
+/** A command in a terminal of its own, and what its user sees. */
+export class Terminal {
+  readonly screen: Screen
+  readonly ended: Promise<number>
+  readonly #pty: IPty
+  readonly #news = new EventTarget()
+  #over = false
+
+  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {} }: PtyOptions = {}) {
+    this.screen = new Screen(columns)
+    const own = Object.entries(process.env).filter(([name]) => !/^SUBNET_|^NO_COLOR$|^FORCE_COLOR$|^CI$/.test(name))
+    this.#pty = spawn(process.execPath, [BIN, ...args], {
+      cols: columns,
+      rows,
+      name: 'xterm-256color',
+      env: { ...Object.fromEntries(own), TERM: 'xterm-256color', SUBNET_HOME: home, ...env } as Record<string, string>,
+    })
+    this.#pty.onData((data) => {
+      this.screen.write(data)
+      this.#news.dispatchEvent(new Event('news'))
+    })
+    this.ended = new Promise((resolve) => {
+      this.#pty.onExit(({ exitCode, signal }) => {
+        this.#over = true
+        this.#news.dispatchEvent(new Event('news'))
+        resolve(signal == null || signal === 0 ? exitCode : 128 + signal)
+      })
+    })
+  }
+
+  /** Presses keys; a line is ended by `\r`. */
+  type(text: string): void {
+    this.#pty.write(text)
+  }
+
+  resize(columns: number, rows: number): void {
+    this.screen.columns = columns
+    this.#pty.resize(columns, rows)
+  }
+
+  /** Waits until the screen is as wanted. */
+  async until(wanted: (screen: Screen) => boolean, what: string): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`never seen: ${what}; the screen is\n${this.screen.text}`)), HAPPENS_WITHIN_MS)
+    })
+    try {
+      while (!wanted(this.screen)) {
+        assert.ok(!this.#over, `ended before ${what}; the screen is\n${this.screen.text}`)
+        await Promise.race([late, new Promise((resolve) => this.#news.addEventListener('news', resolve, { once: true }))])
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Presses a key until the screen shows this: for what one press may or may not do. */
+  async presses(key: string, text: RegExp): Promise<void> {
+    const again = setInterval(() => this.type(key), PRESS_EVERY_MS)
+    try {
+      await this.shows(text)
+    } finally {
+      clearInterval(again)
+    }
+  }
+
+  /** Waits until the screen shows this, anywhere. */
+  async shows(text: RegExp): Promise<void> {
+    await this.until((screen) => text.test(screen.text), String(text))
+  }
+
+  /** Waits for the prompt, with this typed behind it. */
+  async prompt(typed = ''): Promise<void> {
+    await this.until(({ line }) => line === `subnet> ${typed}`.trimEnd(), `the prompt with "${typed}"`)
+  }
+
+  async end(): Promise<void> {
+    if (!this.#over) {
+      this.#pty.kill('SIGKILL')
+    }
+    await this.ended
+  }
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Config } from '@oclif/core'
+import { completeWords } from '../../../src/cli/completer.ts'
+import { TempFolders } from '../../support/temp.ts'
+
+describe('completion', () => {
+  const folders = new TempFolders()
+  let config: Config
+
+  before(async () => {
+    config = await Config.load(fileURLToPath(new URL('../../..', import.meta.url)))
+  })
+
+  after(async () => folders.clean())
+
+  const complete = async (...words: string[]): Promise<string[]> =>
+    completeWords(words, { config, builtins: ['exit'], peers: async () => ['bob', '12D3KooWa', '12D3KooWb'] })
+
+  it('knows the commands, of one word and of two', async () => {
+    assert.deepEqual(await complete('pe'), ['peers'])
+    assert.deepEqual(await complete('al'), ['alias'])
+    assert.deepEqual(await complete('alias', ''), ['list', 'remove', 'set'])
+    assert.deepEqual(await complete('alias', 's'), ['set'])
+    assert.deepEqual(await complete('ex'), ['exit'])
+    assert.deepEqual(await complete('help', 'res'), ['resolve'])
+    assert.deepEqual(await complete('nonsense', ''), [])
+    const all = await complete('')
+    assert.ok(['exit', 'help', 'peers', 'alias', 'start'].every((word) => all.includes(word)))
+    assert.equal(new Set(all).size, all.length)
+  })
+
+  it('knows the flags of a command, each once unless it may be repeated', async () => {
+    assert.deepEqual(await complete('peers', '--wa'), ['--watch'])
+    assert.deepEqual(await complete('peers', '--watch', '--wa'), [])
+    assert.deepEqual(await complete('resolve', 'bob', '--tier', 'chain', '--tie'), ['--tier'])
+    assert.ok(!(await complete('peers', '--')).includes('--color'), 'hidden')
+  })
+
+  it('knows the values of a flag', async () => {
+    assert.deepEqual(await complete('resolve', 'bob', '--tier', ''), ['chain', 'gossip', 'neighbour'])
+    assert.deepEqual(await complete('resolve', 'bob', '--tier=g'), ['--tier=gossip'])
+    assert.deepEqual(await complete('send-task', 'bob', '--text', ''), [])
+  })
+
+  it('knows peers where a peer stands, once', async () => {
+    assert.deepEqual(await complete('ping', 'b'), ['bob'])
+    assert.deepEqual(await complete('ping', '--count', '3', '12D'), ['12D3KooWa', '12D3KooWb'])
+    assert.deepEqual(await complete('ping', 'bob', ''), [])
+    assert.deepEqual(await complete('alias', 'set', ''), [])
+    assert.deepEqual(await complete('alias', 'set', 'x', 'b'), ['bob'])
+  })
+
+  it('knows files where a file stands', async () => {
+    const folder = await folders.make()
+    await mkdir(join(folder, 'data'))
+    await writeFile(join(folder, 'dump'), '')
+    await writeFile(join(folder, '.hidden'), '')
+    assert.deepEqual(await complete('send-task', 'bob', '--payload', `${folder}/d`), [`${folder}/data/`, `${folder}/dump`])
+    assert.deepEqual(await complete('send-task', 'bob', `--payload=${folder}/du`), [`--payload=${folder}/dump`])
+    assert.deepEqual(await complete('send-task', 'bob', '--payload', `${folder}/.`), [`${folder}/.hidden`])
+    assert.deepEqual(await complete('send-task', 'bob', '--payload', `${folder}/none/`), [])
+  })
+})

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { History, MAX_HISTORY_LINES, withoutContent } from '../../../src/cli/history.ts'
+import { type Home, homeAt } from '../../../src/node/home.ts'
+import { TempFolders } from '../../support/temp.ts'
+
+describe('the history of a shell', () => {
+  const folders = new TempFolders()
+  let home: Home
+
+  beforeEach(async () => {
+    home = homeAt(await folders.make())
+  })
+
+  after(async () => folders.clean())
+
+  const file = (): string => join(home.path, 'repl_history')
+
+  it('is there again in the next run, for the user alone', async () => {
+    const history = await History.open(home)
+    for (const line of ['peers', 'peers', '', ' secret', 'id', '"open']) {
+      history.add(line)
+    }
+    await history.written()
+    assert.equal(await readFile(file(), 'utf8'), 'peers\nid\n')
+    assert.equal((await stat(file())).mode & 0o777, 0o600)
+    assert.deepEqual((await History.open(home)).lines, ['id', 'peers'])
+  })
+
+  it('is bounded', async () => {
+    await writeFile(file(), Array.from({ length: 3 * MAX_HISTORY_LINES }, (_, index) => `line ${index}\n`).join(''))
+    const history = await History.open(home)
+    assert.equal(history.lines.length, MAX_HISTORY_LINES)
+    for (let index = 0; index <= MAX_HISTORY_LINES; index++) {
+      history.add(`new ${index}`)
+    }
+    await history.written()
+    const kept = (await readFile(file(), 'utf8')).trimEnd().split('\n')
+    assert.equal(kept.length, MAX_HISTORY_LINES)
+    assert.equal(kept.at(-1), `new ${MAX_HISTORY_LINES}`)
+  })
+
+  it('has no content of tasks and calls', () => {
+    assert.equal(withoutContent('send-task bob --text "my secret" --json'), 'send-task bob --text  --json')
+    assert.equal(withoutContent("call bob /x --data='{}' --timeout 1s"), 'call bob /x --data= --timeout 1s')
+    assert.equal(withoutContent('send-task bob --text'), 'send-task bob --text')
+    assert.equal(withoutContent("send-task '--text' a'b'\\ c"), "send-task '--text'")
+    assert.equal(withoutContent('send-task bob --payload file'), 'send-task bob --payload file')
+  })
+})
