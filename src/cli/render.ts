@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
-import stringWidth from 'string-width'
+import measure from 'fast-string-truncated-width'
 
 /** Text that may have come from a peer, made harmless for a terminal: one line, no control characters. */
 export function printable(text: string): string {
@@ -18,27 +18,19 @@ export function printableLines(text: string): string {
 /** Columns as wide as their widest cell; every line is cut to `width`. */
 export function table(rows: string[][], width = Number.POSITIVE_INFINITY): string {
   const cells = rows.map((row) => row.map(printable))
-  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => stringWidth(row[column] ?? ''))))
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => measure(row[column] ?? '').width)))
   return cells.map((row) => cut(row.map((cell, column) => padded(cell, widths[column] ?? 0)).join('  '), width).trimEnd()).join('\n')
 }
 
 /** As much of the text as fits a terminal's `width`; what was cut off is told by an ellipsis. */
 export function cut(text: string, width: number): string {
-  if (stringWidth(text.trimEnd()) <= width) {
-    return text
-  }
-  let kept = ''
-  for (const { segment } of new Intl.Segmenter().segment(text)) {
-    if (stringWidth(kept + segment) >= width) {
-      break
-    }
-    kept += segment
-  }
-  return `${kept}…`
+  const limit = { limit: Math.min(width, Number.MAX_SAFE_INTEGER), ellipsis: '…', ellipsisWidth: 1 }
+  const { index, ellipsed } = measure(text.trimEnd(), limit)
+  return ellipsed ? `${text.slice(0, index)}…` : text
 }
 
 function padded(text: string, width: number): string {
-  return text + ' '.repeat(width - stringWidth(text))
+  return text + ' '.repeat(width - measure(text).width)
 }
 
 /** `12D3KooW…6 last characters`, for people. */
