@@ -10,6 +10,6 @@ if (major < 24 || (major === 24 && minor < 15)) {
 } else {
   const { enableCompileCache } = await import('node:module')
   enableCompileCache?.()
-  const { main } = await import('../bundle/cli/main.js')
+  const { main } = await import('../bundle/main.js')
   await main(process.argv.slice(2), import.meta.url)
 }

@@ -15,5 +15,6 @@ export {
   type RequestContext,
 } from './protocol/protocol-base.ts'
 export { type Task, type TaskEvent, type TaskHandler, TaskProtocol } from './protocol/protocols/task.ts'
-export { type Attempt, type Outcome, ResolveError, type ResolveErrorCode, type ResolveOptions } from './resolve/resolver.ts'
+export { type Attempt, type Outcome, ResolveError, type ResolveErrorCode } from './resolve/errors.ts'
+export type { ResolveOptions } from './resolve/resolver.ts'
 export type { AddressSource, Candidate, FindOptions, Tier, TierName } from './resolve/tier.ts'

@@ -6,8 +6,10 @@ import { type Home, homeAt } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { openSession } from '../session/open-session.ts'
 import type { Session } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
+import { peerArgument } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
 import { printable } from './render.ts'
 import { Interrupted, printError } from './report.ts'
@@ -109,7 +111,6 @@ export abstract class BaseCommand extends Command {
     if (given != null) {
       return given
     }
-    const { peerArgument } = await import('./choose-peer.ts')
     return peerArgument(given, {
       canAsk: this.canAsk,
       ask: async (question) => this.ask(question),
@@ -177,7 +178,6 @@ export abstract class BaseCommand extends Command {
     const { home, settings, sources, logger } = this
     let session = this.shell?.session
     if (session == null) {
-      const { openSession } = await import('../session/open-session.ts')
       session = await openSession({ home, settings, agent: this.agent, log: logger, signal: this.interrupted.signal })
     }
     await checkNodeSettings(session, { home, settings, sources, logger }).catch(async (error) => {

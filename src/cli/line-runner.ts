@@ -1,4 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Config, run } from '@oclif/core'
+import { normalizeArgv } from '@oclif/core/help'
 import { SubnetError } from '../primitives/errors.ts'
 import { shellWords } from '../primitives/shell-words.ts'
 import { Interrupted, printError } from './report.ts'
@@ -41,6 +43,8 @@ export class LineRunner {
         printError(error instanceof SubnetError ? error : toUsageError(error, this.#init.config), json)
       }
     }
+    // a line that stops the node is the last one: the node tells so in the next turn
+    await nextTurn()
     const code = options.signal.aborted ? CANCELLED : Number(process.exitCode ?? 0)
     process.exitCode = undefined
     return code
@@ -52,7 +56,21 @@ export class LineRunner {
     if (useless != null) {
       throw useless
     }
-    await shellContext.run({ ...context, signal, ask }, async () => run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config))
+    await shellContext.run({ ...context, signal, ask }, async () => this.#dispatch(argv))
+  }
+
+  async #dispatch(argv: string[]): Promise<void> {
+    const { config } = this.#init
+    const [id = '', ...rest] = normalizeArgv(config, argv)
+    const command = config.findCommand(id)
+    const beforeDashes = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
+    if (command == null || beforeDashes.some((word) => word === '--help' || word === '-h')) {
+      await run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config)
+      return
+    }
+    // what oclif does too, but without reading the package and its commands anew for each line
+    const Loaded = (await command.load()) as unknown as new (argv: string[], config: Config) => { _run(): Promise<unknown> }
+    await new Loaded(rest, config)._run()
   }
 }
 

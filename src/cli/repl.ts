@@ -19,6 +19,9 @@ const PROMPT = 'subnet> '
 const ENDS = ['exit', 'quit']
 /** A second Ctrl-C within this ends the shell. */
 const AGAIN_MS = 1_000
+const SPECIAL = /[\s'"\\|&;<>()$`#*?]/g
+/** What is told while a line runs; of more, the newest. */
+const MAX_TOLD = 100
 /** Lines that wait behind the one that runs. */
 const MAX_WAITING = 10_000
 
@@ -33,12 +36,16 @@ export class Repl {
   #terminal: Interface | undefined
   #waiting: string[] = []
   #running: AbortController | undefined
-  #asking = false
+  #endOfInput = false
+  /** While a line runs, or where a line that is shown cannot be drawn anew. */
   #told: string[] = []
+  #untold = 0
   #interruptedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(init: ReplInit) {
     this.#init = init
+    // before readline does, which takes the line to be where it was: a terminal wraps its lines anew
+    this.#screen.on('resize', () => Object.assign(this.#terminal ?? {}, { prevRows: this.#terminal?.getCursorPos().rows }))
   }
 
   /** Resolves when the user ends the shell, or `signal` aborts. */
@@ -62,9 +69,11 @@ export class Repl {
   /** Shows a line above the one being typed. */
   tell(text: string): void {
     const { stdout } = process
-    if (this.#asking) {
+    if (this.#running != null || process.env.TERM === 'dumb') {
+      // the line may have printed half a line, redraw a table, or ask something
       this.#told.push(text)
-    } else if (this.#running != null || this.#terminal == null) {
+      this.#untold += this.#told.splice(0, this.#told.length - MAX_TOLD).length
+    } else if (this.#terminal == null) {
       stdout.write(`${this.#screen.lineFeed}${text}\n`)
     } else {
       moveCursor(stdout, 0, -this.#terminal.getCursorPos().rows)
@@ -94,9 +103,18 @@ export class Repl {
     })
     terminal.on('line', (line) => this.#take(line))
     terminal.on('SIGINT', () => this.#interrupt())
+    // the terminal is gone
+    terminal.on('error', () => this.#end())
+    const onData = (chunk: Uint8Array | string): void => (chunk.length > 1 ? this.#redrawPasted() : undefined)
+    process.stdin.on('data', onData)
+    terminal.once('close', () => process.stdin.off('data', onData))
     terminal.on('close', () => {
       if (this.#terminal === terminal) {
-        this.#end()
+        this.#terminal = undefined
+        this.#endOfInput = true
+        if (this.#running == null) {
+          this.#end()
+        }
       }
     })
     this.#terminal = terminal
@@ -116,6 +134,7 @@ export class Repl {
 
   #take(line: string): void {
     this.#init.history.add(line)
+    this.#interruptedAtMs = Number.NEGATIVE_INFINITY
     if (this.#waiting.length >= MAX_WAITING) {
       this.tell(`more than ${MAX_WAITING} lines wait: not run: ${line}`)
       return
@@ -140,10 +159,23 @@ export class Repl {
       this.#running = new AbortController()
       await this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
       this.#running = undefined
+      this.#tellTold()
+    }
+    if (this.#endOfInput) {
+      this.#end()
+      return
     }
     this.#screen.muted = false
     process.stdout.write(this.#screen.lineFeed)
     this.#redraw()
+  }
+
+  #tellTold(): void {
+    const missing = this.#untold === 0 ? [] : [chalk.dim(`… ${this.#untold} more, before these:`)]
+    this.#untold = 0
+    for (const text of [...missing, ...this.#told.splice(0)]) {
+      process.stdout.write(`${this.#screen.lineFeed}${text}\n`)
+    }
   }
 
   /** Draws the prompt and what was typed, from the line of the screen on which the cursor is. */
@@ -153,6 +185,21 @@ export class Repl {
       Object.assign(this.#terminal, { prevRows: 0 })
       this.#terminal.prompt(true)
     }
+  }
+
+  /** What was pasted readline only writes where the cursor stands: in the middle of a line, or beyond its end, that is not enough. */
+  #redrawPasted(): void {
+    const terminal = this.#terminal
+    if (terminal == null || this.#screen.muted || terminal.line === '') {
+      return
+    }
+    const { rows, cols } = terminal.getCursorPos()
+    if (cols === 0) {
+      // behind the last column, which is not yet the next row
+      this.#screen.write(' ')
+    }
+    Object.assign(terminal, { prevRows: rows })
+    terminal.prompt(true)
   }
 
   #interrupt(): void {
@@ -172,7 +219,8 @@ export class Repl {
     const typed = this.#terminal?.line ?? ''
     this.#terminal?.write(null, { ctrl: true, name: 'e' })
     process.stdout.write('^C\n')
-    this.#terminal?.write(null, { ctrl: true, name: 'u' })
+    // not by its own key for that, which would draw the rows of the old line over what is above
+    Object.assign(this.#terminal ?? {}, { line: '', cursor: 0 })
     if (typed === '') {
       process.stdout.write(chalk.dim('Ctrl-C again, Ctrl-D or "exit" stops the node\n'))
     }
@@ -182,32 +230,30 @@ export class Repl {
   /** Gives a question the terminal. What was typed in the meantime is typed anew afterwards. */
   async #lend<T>(question: () => Promise<T>): Promise<T> {
     const begun = this.#terminal?.line ?? ''
-    this.#asking = true
     this.#screen.restore()
     this.#close()
     try {
       return await question()
     } finally {
-      this.#asking = false
       this.#screen.watch()
       this.#open(begun)
-      for (const text of this.#told.splice(0)) {
-        this.tell(text)
-      }
     }
   }
 
   async #complete(line: string): Promise<[string[], string]> {
-    const words = line.replace(/^\s+/, '').split(/\s+/)
+    // in the middle of a quote it completes nothing
+    const typed = line.match(/(?:\\.|[^\s\\])+/g) ?? []
+    const last = /(?:^|[^\\])\s$/.test(line) ? '' : (typed.pop() ?? '')
+    const words = [...typed, last].map((word) => word.replace(/\\(.)/g, '$1'))
     if (words[0] === 'subnet' && words.length > 1) {
       words.shift()
     }
     const { config, session } = this.#init
     const found = await completeWords(words, { config, builtins: ENDS, peers: async () => namesOf(session) })
+    const hits = found.map((word) => word.replace(SPECIAL, '\\$&'))
+    const [only] = hits
     // a word that is complete is followed by the next; a folder goes on
-    const [only] = found
-    const hits = found.length === 1 && only != null && !/[/=]$/.test(only) ? [`${only} `] : found
-    return [hits, words.at(-1) ?? '']
+    return [hits.length === 1 && only != null && !/[/=]$/.test(only) ? [`${only} `] : hits, last]
   }
 }
 

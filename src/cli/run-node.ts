@@ -7,7 +7,7 @@ import { describeEvent } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
 import { Repl } from './repl.ts'
-import { runScript } from './script.ts'
+import { checkScript, runScript } from './script.ts'
 
 export interface RunNodeInit {
   init: ServeInit
@@ -31,6 +31,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
       interrupted.abort()
     }
   })
+  await checkScript(script)
   const node = await serve(init)
   const over = new AbortController()
   node.onStopping(() => over.abort())
@@ -44,6 +45,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
       return code
     }
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
+      process.once('SIGHUP', () => interrupted.abort())
       await runRepl(node, options, signal)
       return 0
     }

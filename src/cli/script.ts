@@ -1,3 +1,5 @@
+import { access, constants } from 'node:fs/promises'
+import { reasonOf } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { splitLines } from '../primitives/lines.ts'
 import type { LineRunner } from './line-runner.ts'
@@ -21,6 +23,15 @@ interface ScriptLine {
 
 const MAX_LINE_BYTES = 1 << 20
 const ENDS = ['exit', 'quit']
+
+/** Finds out before there is a node whether there is a script. @throws UsageError */
+export async function checkScript(file: string | undefined): Promise<void> {
+  if (file != null && file !== '-') {
+    await access(file, constants.R_OK).catch((cause) => {
+      throw new UsageError(`the script ${file} cannot be read: ${reasonOf(cause)}`, { cause, hint: 'name a file, or - for stdin' })
+    })
+  }
+}
 
 /**
  * Runs the lines of a file, or of stdin for `-`, one after the other as they are read. Gives the exit code of the first that failed.

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
+import { sendBatch } from '../cli/batch.ts'
 import { parseCountFlag } from '../cli/duration.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { openOutput } from '../cli/output-file.ts'
@@ -43,7 +44,6 @@ export default class SendTask extends BaseCommand {
   async run(): Promise<object | undefined> {
     const { args, flags } = await this.parse(SendTask)
     if (flags.batch != null) {
-      const { sendBatch } = await import('../cli/batch.ts')
       const concurrency = parseCountFlag('concurrency', flags.concurrency, MAX_CONCURRENCY) ?? DEFAULT_CONCURRENCY
       process.exitCode = await sendBatch(flags.batch, {
         session: await this.session(),

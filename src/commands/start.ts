@@ -1,7 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
-import { runNode } from '../cli/run-node.ts'
 import { NodeError } from '../node/errors.ts'
 
 export default class Start extends BaseCommand {
@@ -43,6 +42,7 @@ export default class Start extends BaseCommand {
       throw new NodeError('ALREADY_RUNNING', `a node runs in ${this.home.path} already (pid ${process.pid}): the one of this shell`)
     }
     this.#script = flags.script != null
+    const { runNode } = await import('../cli/run-node.ts')
     const { home, settings, sources, logger: log, agent, config } = this
     const code = await runNode({
       init: { home, settings, agent, log },

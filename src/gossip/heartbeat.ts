@@ -8,6 +8,7 @@ import { describeError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 import type { AddressBook, PeerState } from './address-book.ts'
+import { HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
 
 /** What heartbeats need of gossipsub. */
@@ -51,9 +52,6 @@ export interface HeartbeatInit {
 
 /** Whether a beat goes into the book and on to others, and if not, why. Only `reject` scores the sender down. */
 export type Verdict = { result: 'accept' } | { result: 'ignore' | 'reject'; reason: string }
-
-/** Intervals outside are not believed; a lifetime is three of them. */
-export const HEARTBEAT_INTERVAL_MS = { min: 500, max: 600_000, default: 20_000 }
 
 const MAX_HEARTBEAT_BYTES = 4 * 1024
 const MAX_CLOCK_SKEW_MS = 60_000

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat.ts'
+import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { parseMultiaddr, parsePeerMultiaddr } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'

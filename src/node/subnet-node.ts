@@ -19,7 +19,8 @@ import {
   type ReachOptions,
 } from '../protocol/protocol-base.ts'
 import type { TaskEvent, TaskProtocol } from '../protocol/protocols/task.ts'
-import type { Attempt, Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
+import type { Attempt } from '../resolve/errors.ts'
+import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
 import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.ts'
 import type { Aliases } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'

@@ -1,3 +1,35 @@
+/** A signal that aborts when the time is up, or when another signal does. */
+export interface Deadline {
+  signal: AbortSignal
+  /** To be called when the work has ended: until then the timer and its listeners stay. */
+  clear(): void
+}
+
+/** For work that is done often; `withDeadline` is simpler, but its timer stays until the time is up. */
+export function startDeadline(timeoutMs: number | undefined, ...signals: Array<AbortSignal | undefined>): Deadline {
+  const controller = new AbortController()
+  const onAbort = (event: { target: unknown }): void => controller.abort((event.target as AbortSignal).reason)
+  const timer =
+    timeoutMs == null
+      ? undefined
+      : setTimeout(() => controller.abort(new DOMException('the time is up', 'TimeoutError')), timeoutMs).unref()
+  for (const signal of signals) {
+    if (signal?.aborted === true) {
+      controller.abort(signal.reason)
+    }
+    signal?.addEventListener('abort', onAbort)
+  }
+  return {
+    signal: controller.signal,
+    clear: () => {
+      clearTimeout(timer)
+      for (const signal of signals) {
+        signal?.removeEventListener('abort', onAbort)
+      }
+    },
+  }
+}
+
 /** Joins a caller's signal and a deadline in milliseconds; either may be absent. */
 export function withDeadline(signal: AbortSignal | undefined, timeoutMs: number | undefined): AbortSignal | undefined {
   if (timeoutMs == null) {
@@ -7,7 +39,7 @@ export function withDeadline(signal: AbortSignal | undefined, timeoutMs: number 
   return signal == null ? deadline : AbortSignal.any([signal, deadline])
 }
 
-/** True for the reason that a signal made by `AbortSignal.timeout` aborts with. */
+/** True for the reason that a signal aborts with when its time is up. */
 export function isDeadline(reason: unknown): boolean {
   return reason instanceof Error && reason.name === 'TimeoutError'
 }

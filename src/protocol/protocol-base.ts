@@ -1,7 +1,7 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import { UnsupportedProtocolError } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { isDeadline, withDeadline } from '../primitives/deadline.ts'
+import { isDeadline, startDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { type CallPhase, ProtocolError } from './errors.ts'
@@ -130,7 +130,8 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
    */
   protected async callRemote(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<Response> {
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
-    const signal = AbortSignal.any([withDeadline(options.signal, timeoutMs) as AbortSignal, this.#stopping.signal])
+    const deadline = startDeadline(timeoutMs, options.signal, this.#stopping.signal)
+    const { signal } = deadline
     const call = new Call(this.encodeRequest(request))
     try {
       return await this.#host.reach(to, async (reached) => this.#exchange(reached, call, signal), {
@@ -141,6 +142,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     } catch (cause) {
       throw options.signal?.aborted === true ? options.signal.reason : call.fail(cause, signal)
     } finally {
+      deadline.clear()
       options.onReport?.(call.finish())
     }
   }
@@ -231,9 +233,10 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
   }
 
   async #open(connection: Connection, signal: AbortSignal): Promise<Stream> {
+    const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
     try {
       const maxOutboundStreams = this.#host.limits.maxStreamsPerConnection
-      return await connection.newStream(this.id, { signal: withDeadline(signal, NEGOTIATE_TIMEOUT_MS) as AbortSignal, maxOutboundStreams })
+      return await connection.newStream(this.id, { signal: deadline.signal, maxOutboundStreams })
     } catch (cause) {
       signal.throwIfAborted()
       const peer = connection.remotePeer.toString()
@@ -246,6 +249,8 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
         })
       }
       throw new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
+    } finally {
+      deadline.clear()
     }
   }
 
@@ -275,7 +280,8 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     }
     signal.throwIfAborted()
     await framed.write(response, { signal, stallTimeoutMs })
-    await stream.close({ signal: withDeadline(signal, stallTimeoutMs) as AbortSignal })
+    const deadline = startDeadline(stallTimeoutMs, signal)
+    await stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
     this.#lingerUntilClosed(stream)
   }
 

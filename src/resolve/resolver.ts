@@ -1,33 +1,9 @@
 import type { PeerId } from '@libp2p/interface'
 import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { describeError, SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
+import { describeError, SubnetError } from '../primitives/errors.ts'
+import { type Attempt, type Outcome, ResolveError } from './errors.ts'
 import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
-
-export type Outcome = 'hit' | 'miss' | 'error' | 'timeout' | 'skipped'
-
-/** One step of a resolution, success or not. */
-export interface Attempt {
-  tier: TierName
-  outcome: Outcome
-  ms: number
-  detail: string
-}
-
-export type ResolveErrorCode = 'PEER_NOT_FOUND' | 'UNREACHABLE' | 'CHAIN_UNAVAILABLE'
-
-/** No tier gave an address that could be used; `attempts` says what each of them gave. */
-export class ResolveError extends SubnetError {
-  override readonly name = 'ResolveError'
-  readonly code: ResolveErrorCode
-  readonly attempts: Attempt[]
-
-  constructor(code: ResolveErrorCode, message: string, attempts: Attempt[], options?: SubnetErrorOptions) {
-    super(message, options)
-    this.code = code
-    this.attempts = attempts
-  }
-}
 
 /** Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. */
 export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: AbortSignal | undefined) => Promise<T>

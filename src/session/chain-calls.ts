@@ -5,7 +5,7 @@ import { type Aliases, targetOf } from '../node/aliases.ts'
 import { NodeError } from '../node/errors.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
-import { ResolveError } from '../resolve/resolver.ts'
+import { ResolveError } from '../resolve/errors.ts'
 import type { ChainAnswer, ChainSession, SessionOptions } from './session.ts'
 
 export interface ChainCallsInit {

@@ -3,7 +3,7 @@ import { Code, ConnectError } from '@connectrpc/connect'
 import { AttemptSchema, type Failure, FailureSchema } from '../gen/subnet/control/v1/control_pb.ts'
 import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, type ErrorCode, EXIT_CODES, SubnetError } from '../primitives/errors.ts'
-import { type Attempt, ResolveError, type ResolveErrorCode } from '../resolve/resolver.ts'
+import { type Attempt, ResolveError, type ResolveErrorCode } from '../resolve/errors.ts'
 
 /** Chunks of a payload or a result, at most. */
 export const CHUNK_BYTES = 256 * 1024

@@ -25,6 +25,8 @@ export interface EventSource {
 /** One message of a client: a chunk, its head, or a list of addresses. */
 const MAX_MESSAGE_BYTES = 1 << 20
 const WINDOW_BYTES = 1 << 20
+/** A call that fails while its payload is on the way ends in a reset: of these Node allows a thousand, then ends the connection. */
+const UNLIMITED_RESETS = { streamResetBurst: 2 ** 31 - 1, streamResetRate: 2 ** 31 - 1 }
 /** The start of every HTTP/2 connection. */
 const HTTP2_PREFACE = 'PRI '
 /** How long calls may take to end when the node stops. */
@@ -55,7 +57,7 @@ export class ControlServer {
       handle(request, response)
     }
     const http = createHttpServer(counted)
-    const http2 = createHttp2Server({ settings: { initialWindowSize: WINDOW_BYTES } }, counted)
+    const http2 = createHttp2Server({ settings: { initialWindowSize: WINDOW_BYTES }, ...UNLIMITED_RESETS }, counted)
     this.#server = createServer((socket) => {
       this.#keep(socket)
       socket.once('data', (first: Buffer) => {

@@ -1,5 +1,5 @@
 import { raceSignal } from 'race-signal'
-import { isDeadline, withDeadline } from '../primitives/deadline.ts'
+import { isDeadline, startDeadline } from '../primitives/deadline.ts'
 import { type CallPhase, ProtocolError } from '../protocol/errors.ts'
 import type { SessionOptions } from './session.ts'
 
@@ -8,16 +8,19 @@ export async function inTime<T>(
   phase: CallPhase,
   options: SessionOptions,
   late: string,
-  work: (signal: AbortSignal | undefined) => Promise<T>,
+  work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const signal = withDeadline(options.signal, options.timeoutMs)
+  const deadline = startDeadline(options.timeoutMs, options.signal)
+  const { signal } = deadline
   try {
     return await work(signal)
   } catch (cause) {
-    if (options.signal?.aborted !== true && signal?.aborted === true && isDeadline(signal.reason)) {
+    if (options.signal?.aborted !== true && signal.aborted && isDeadline(signal.reason)) {
       throw new ProtocolError('TIMEOUT', late, { cause, phase, hint: '--timeout DUR gives it longer' })
     }
     throw cause
+  } finally {
+    deadline.clear()
   }
 }
 

@@ -6,6 +6,7 @@ import { Aliases, targetOf } from '../node/aliases.ts'
 import type { Settings } from '../node/config.ts'
 import { NodeError } from '../node/errors.ts'
 import { ensureHome, type Home } from '../node/home.ts'
+import { openHomeDatabase } from '../node/home-database.ts'
 import { loadIdentity } from '../node/identity.ts'
 import type { SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
@@ -139,7 +140,6 @@ export class LocalSession implements Session {
     const { home } = this.#init
     this.#database ??= (async () => {
       await ensureHome(home)
-      const { openHomeDatabase } = await import('../node/home-database.ts')
       return openHomeDatabase(home)
     })()
     return new Aliases(await this.#database)
@@ -158,8 +158,7 @@ export class LocalSession implements Session {
     this.#node ??= (async () => {
       const { home, settings, agent, log } = this.#init
       const privateKey = await this.#loadIdentity()
-      // libp2p takes longer to load than most of what is done with it
-      const [{ composeNode }, { NodeSession }] = await Promise.all([import('../node/compose.ts'), import('./node-session.ts')])
+      const { composeNode, NodeSession } = await import('./own-node.ts')
       const node = await composeNode({ home, settings, privateKey, listen: [], agent, log })
       const session = new NodeSession({ ...this.#init, node, stop: () => undefined })
       await node.start()

@@ -1,4 +1,5 @@
-import { LocalSession, type LocalSessionInit } from './local-session.ts'
+import { connectToNode } from './control-socket.ts'
+import type { LocalSessionInit } from './local-session.ts'
 import type { Session } from './session.ts'
 
 export interface OpenSessionInit extends LocalSessionInit {
@@ -7,9 +8,9 @@ export interface OpenSessionInit extends LocalSessionInit {
 
 /** A session with the node that runs in the home; where none does, with a node of its own. */
 export async function openSession(init: OpenSessionInit): Promise<Session> {
-  const { connectToNode } = await import('./control-socket.ts')
   const socket = await connectToNode(init.home, init.signal)
   if (socket == null) {
+    const { LocalSession } = await import('./local-session.ts')
     return new LocalSession(init)
   }
   const { RemoteSession } = await import('./remote-session.ts')

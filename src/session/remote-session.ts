@@ -21,7 +21,7 @@ import {
 } from '../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../node/errors.ts'
 import type { Home } from '../node/home.ts'
-import { isDeadline, withDeadline } from '../primitives/deadline.ts'
+import { type Deadline, isDeadline, startDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { CHUNK_BYTES, fromConnectError, toPlain } from './control-codec.ts'
@@ -139,19 +139,20 @@ export class RemoteSession implements Session {
   async sendTask(peer: string, { taskId, payload }: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
     const upload = new Upload(payload)
     const head = { peer, taskId, ...timeOf(options) }
-    const signal = guarded(options)
+    const guarded = guard(options)
     const failure = (error: unknown): unknown => {
+      guarded.clear()
       options.signal?.throwIfAborted()
-      return upload.failure ?? this.#translated(error, signal, 'the peer may have acted on the request')
+      return upload.failure ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
     }
     try {
-      const parts = this.#client.sendTask(upload.messages(head), { signal })[Symbol.asyncIterator]()
+      const parts = this.#client.sendTask(upload.messages(head), { signal: guarded.signal })[Symbol.asyncIterator]()
       const first = await parts.next()
       if (first.done === true || first.value.part.case !== 'answer') {
         throw new ConnectError('the node answered without an answer', Code.Internal)
       }
       const answer = toPlain<Omit<TaskAnswer, 'result'>>(TaskAnswerSchema, first.value.part.value)
-      return { ...answer, result: chunksOf(parts, answer.bytesReceived, failure) }
+      return { ...answer, result: chunksOf(parts, { bytes: answer.bytesReceived, failure, done: guarded.clear }) }
     } catch (error) {
       throw failure(error)
     }
@@ -214,12 +215,14 @@ export class RemoteSession implements Session {
   }
 
   async #call<T>(options: SessionOptions, work: (call: { signal: AbortSignal }) => Promise<T>): Promise<T> {
-    const signal = guarded(options)
+    const guarded = guard(options)
     try {
-      return await work({ signal })
+      return await work({ signal: guarded.signal })
     } catch (error) {
       options.signal?.throwIfAborted()
-      throw this.#translated(error, signal)
+      throw this.#translated(error, guarded.signal)
+    } finally {
+      guarded.clear()
     }
   }
 
@@ -289,8 +292,7 @@ class Upload {
 
 async function* chunksOf(
   parts: AsyncIterator<SendTaskResponse>,
-  bytes: number,
-  failure: (error: unknown) => unknown,
+  { bytes, failure, done }: { bytes: number; failure: (error: unknown) => unknown; done: () => void },
 ): AsyncGenerator<Uint8Array> {
   let received = 0
   try {
@@ -305,6 +307,8 @@ async function* chunksOf(
     }
   } catch (error) {
     throw failure(error)
+  } finally {
+    done()
   }
 }
 
@@ -312,6 +316,6 @@ function timeOf({ timeoutMs }: SessionOptions): { timeoutMs?: number } {
   return timeoutMs == null ? {} : { timeoutMs }
 }
 
-function guarded({ signal, timeoutMs }: SessionOptions): AbortSignal {
-  return withDeadline(signal, timeoutMs == null ? undefined : timeoutMs + GUARD_MS) ?? new AbortController().signal
+function guard({ signal, timeoutMs }: SessionOptions): Deadline {
+  return startDeadline(timeoutMs == null ? undefined : timeoutMs + GUARD_MS, signal)
 }

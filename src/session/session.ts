@@ -1,4 +1,4 @@
-import type { Attempt } from '../resolve/resolver.ts'
+import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource, TierName } from '../resolve/tier.ts'
 
 /** Every call takes these. The deadline covers the whole call. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Cli, gone, present, type RunningNode } from '../support/cli.ts'
 import { type PtyOptions, Terminal } from '../support/pty.ts'
@@ -90,8 +90,7 @@ describe('the shell of a node, in a terminal', function () {
     await terminal.presses('\t', /--tier +--timeout/)
     terminal.type('er neigh\t')
     await terminal.prompt('resolve bob --tier neighbour')
-    terminal.type('\r')
-    await terminal.shows(/neighbour: miss/)
+    terminal.type('\u0015')
     await terminal.prompt()
     terminal.type(`send-task bob --payload ${home}/identity.k\t`)
     await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith('/identity.key'), 'the file')
@@ -159,7 +158,8 @@ describe('the shell of a node, in a terminal', function () {
     await cli.json(home, ['disconnect', other.peerId])
     await terminal.shows(/^peer 12D3KooW\S+ disconnected$/m)
     await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith(`subnet> ${typed}`), 'the line, once more')
-    const again = /connected \(outbound[\s\S]*connected \(outbound/
+    // whoever of the two dialled
+    const again = / connected \([\s\S]* disconnected[\s\S]* connected \(/
     await terminal.shows(again)
     await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith(`subnet> ${typed}`), 'the line, after the second event')
     assert.equal(terminal.screen.text.split('subnet> send-task').length, 2, `drawn once:\n${terminal.screen.text}`)
@@ -182,12 +182,21 @@ describe('the shell of a node, in a terminal', function () {
   })
 
   it('may be resized', async () => {
-    const typed = 'a'.repeat(70)
-    terminal.type(typed)
-    await terminal.prompt(typed)
-    terminal.resize(60, 24)
+    const pasted = 'a'.repeat(70)
+    const typed = `${pasted}b`
+    terminal.type(pasted)
+    await terminal.prompt(pasted)
+    // by then what was pasted is drawn, to its end
     terminal.type('b')
-    await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith(`subnet> ${typed}b`), 'all of it, in 60 columns')
+    await terminal.prompt(typed)
+    for (const columns of [60, 40, 100, 60]) {
+      await terminal.resize(columns, 24)
+      await terminal.until(
+        ({ text, cursor }) => text.replaceAll('\n', '').endsWith(`subnet> ${typed}`) && cursor.column === (8 + typed.length) % columns,
+        `all of it, and the cursor behind it, in ${columns} columns`,
+      )
+      assert.equal(terminal.screen.text.split('subnet> a').length, 2, `drawn once:\n${terminal.screen.text}`)
+    }
     terminal.type('\u0015peers\r')
     await terminal.shows(/^PEER +STATE +LATENCY +HEARTBEAT +AGENT$/m)
     assert.ok(terminal.screen.lines.slice(-4).every((line) => line.length <= 60))
@@ -203,6 +212,48 @@ describe('the shell of a node, in a terminal', function () {
       answers,
       lines.map((_, index) => `name${index}`),
     )
+  })
+
+  it('draws what was pasted beyond the width once, wherever the cursor goes, and lets go of it by Ctrl-C', async () => {
+    const typed = 'x'.repeat(200)
+    terminal.type(typed)
+    await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith(`subnet> ${typed}`), 'what was pasted')
+    // to its begin
+    terminal.type('\u001b[H')
+    terminal.type('yyyy')
+    await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith(`subnet> yyyy${typed}`), 'what was pasted before it')
+    assert.equal(terminal.screen.text.split('subnet> yyyyxx').length, 2, `drawn once:\n${terminal.screen.text}`)
+    assert.ok(!terminal.screen.text.includes('subnet> xx'), `drawn over:\n${terminal.screen.text}`)
+    terminal.type('\u0003')
+    await terminal.prompt()
+    assert.ok(
+      terminal.screen.text.replaceAll('\n', '').endsWith(`subnet> yyyy${typed}^Csubnet>`),
+      `all of it is above:\n${terminal.screen.text}`,
+    )
+  })
+
+  it('runs what was typed before Ctrl-D, and then stops', async () => {
+    terminal.type('alias list\ralias set bob 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb\r\u0004')
+    assert.equal(await terminal.ended, 0)
+    assert.match(terminal.screen.text, /\nbob +12D3KooWMwW1/)
+  })
+
+  it('stops the node when the terminal is closed', async () => {
+    await terminal.close()
+    const left = await readdir(home)
+    assert.ok(!left.includes('node.pid') && !left.includes('node.sock'), left.join(' '))
+  })
+
+  it('completes a file with a blank in its name', async () => {
+    const folder = join(home, 'a folder')
+    await mkdir(folder)
+    await writeFile(join(folder, 'a file'), 'what is in it')
+    terminal.type(`send-task ${other.peerId} --payload ${home}/a\t`)
+    await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith('/a\\ folder/'), 'the folder')
+    terminal.type('\t')
+    await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith('/a\\ file'), 'the file')
+    terminal.type('\r')
+    await terminal.shows(/^what is in it$/m)
   })
 
   it('asks for a peer where one is missing', async () => {

@@ -49,9 +49,12 @@ export class Terminal {
     this.#pty.write(text)
   }
 
-  resize(columns: number, rows: number): void {
-    this.screen.columns = columns
+  /** Resolves when the command begins to draw what that changes. */
+  async resize(columns: number, rows: number): Promise<void> {
+    this.screen.resize(columns)
+    const drawn = new Promise((resolve) => this.#news.addEventListener('news', resolve, { once: true }))
     this.#pty.resize(columns, rows)
+    await drawn
   }
 
   /** Waits until the screen is as wanted. */
@@ -88,6 +91,12 @@ export class Terminal {
   /** Waits for the prompt, with this typed behind it. */
   async prompt(typed = ''): Promise<void> {
     await this.until(({ line }) => line === `subnet> ${typed}`.trimEnd(), `the prompt with "${typed}"`)
+  }
+
+  /** Closes the window: the terminal is gone. Resolves when the command is too. */
+  async close(): Promise<void> {
+    ;(this.#pty as IPty & { destroy(): void }).destroy()
+    await this.ended
   }
 
   async end(): Promise<void> {

@@ -1,9 +1,11 @@
-/** What a terminal shows of what was written to it: enough of one for what readline and prompts do. Wraps like xterm. */
+/** What a terminal shows of what was written to it: enough of one for what readline and prompts do. A resize wraps lines anew. */
 export class Screen {
   columns: number
   #rows: string[][] = [[]]
   #row = 0
   #column = 0
+  /** The rows that go on with the line of the row above. */
+  readonly #wrapped = new Set<number>()
 
   constructor(columns: number) {
     this.columns = columns
@@ -43,6 +45,40 @@ export class Screen {
     }
   }
 
+  resize(columns: number): void {
+    const lines: string[][] = []
+    let cursor = { line: 0, offset: 0 }
+    this.#rows.forEach((row, index) => {
+      const line = this.#wrapped.has(index) ? (lines.pop() ?? []) : []
+      if (index === this.#row) {
+        cursor = { line: lines.length, offset: line.length + this.#column }
+      }
+      lines.push([...line, ...Array.from(row, (cell) => cell ?? ' ')])
+    })
+    this.columns = columns
+    this.#rows = []
+    this.#wrapped.clear()
+    for (const [index, line] of lines.entries()) {
+      this.#lay(line, index === cursor.line ? cursor.offset : undefined)
+    }
+  }
+
+  #lay(line: string[], cursor: number | undefined): void {
+    const first = this.#rows.length
+    const count = Math.max(1, Math.ceil(line.length / this.columns))
+    for (let row = 0; row < count; row++) {
+      this.#rows.push(line.slice(row * this.columns, (row + 1) * this.columns))
+      if (row > 0) {
+        this.#wrapped.add(first + row)
+      }
+    }
+    if (cursor != null) {
+      const row = Math.min(Math.floor(cursor / this.columns), count - 1)
+      this.#row = first + row
+      this.#column = cursor - row * this.columns
+    }
+  }
+
   #put(character: string): void {
     if (character === '\r') {
       this.#column = 0
@@ -54,6 +90,7 @@ export class Screen {
       if (this.#column >= this.columns) {
         this.#column = 0
         this.#down(1)
+        this.#wrapped.add(this.#row)
       }
       this.#current[this.#column++] = character
     }
@@ -80,10 +117,20 @@ export class Screen {
       case 'J':
         this.#current.length = Math.min(this.#current.length, this.#column)
         this.#rows.length = this.#row + 1
+        this.#forgetWraps()
         break
       case 'K':
         this.#current.length = given === 2 ? 0 : Math.min(this.#current.length, this.#column)
         break
+    }
+  }
+
+  /** Of rows that are no more. */
+  #forgetWraps(): void {
+    for (const row of this.#wrapped) {
+      if (row > this.#row || (row === this.#row && this.#column === 0)) {
+        this.#wrapped.delete(row)
+      }
     }
   }
 

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { SubnetNode } from '../../../src/index.ts'
-import type { Attempt } from '../../../src/resolve/resolver.ts'
+import type { Attempt } from '../../../src/resolve/errors.ts'
 import { addressOf, event, heartbeats, Lab } from '../../support/nodes.ts'
 
 const echo = ({ payload }: { payload: Uint8Array }): Uint8Array => payload

@@ -223,6 +223,21 @@ describe('the control socket', function () {
     dying.close()
   })
 
+  it('carries thousands of calls that fail, and more after them', async () => {
+    const { home, settings } = await node()
+    const session = await open(home, settings)
+    const to = '/ip4/127.0.0.1/tcp/1/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb'
+    const codes = new Set<string>()
+    for (let round = 0; round < 30; round++) {
+      const calls = Array.from({ length: 100 }, async () => session.sendTask(to, { taskId: 't', payload: bytes('x') }))
+      for (const call of await Promise.allSettled(calls)) {
+        codes.add(call.status === 'rejected' ? call.reason.code : 'none')
+      }
+    }
+    assert.deepEqual([...codes], ['UNREACHABLE'])
+    assert.ok((await session.id()).peerId)
+  })
+
   it('carries a payload and a result of 3 MiB', async () => {
     const other = await peer()
     const { home, settings } = await node()

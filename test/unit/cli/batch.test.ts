@@ -6,7 +6,7 @@ import { type BatchInit, type BatchSummary, describeSummary, runBatch } from '..
 import type { ProgressState } from '../../../src/cli/progress.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
-import { ResolveError } from '../../../src/resolve/resolver.ts'
+import { ResolveError } from '../../../src/resolve/errors.ts'
 import type { Session, SessionOptions, TaskAnswer } from '../../../src/session/session.ts'
 import { TempFolders } from '../../support/temp.ts'
 

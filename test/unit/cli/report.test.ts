@@ -5,7 +5,7 @@ import { reportOf } from '../../../src/cli/report.ts'
 import { toTaskJson } from '../../../src/cli/task-json.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
-import { ResolveError } from '../../../src/resolve/resolver.ts'
+import { ResolveError } from '../../../src/resolve/errors.ts'
 import type { TaskAnswer } from '../../../src/session/session.ts'
 
 describe('the report of an error', () => {

@@ -2,14 +2,8 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
 import { SubnetError } from '../../../src/primitives/errors.ts'
-import {
-  type Judge,
-  type Resolution,
-  ResolveError,
-  type ResolveOptions,
-  Resolver,
-  type ResolverMemory,
-} from '../../../src/resolve/resolver.ts'
+import { ResolveError } from '../../../src/resolve/errors.ts'
+import { type Judge, type Resolution, type ResolveOptions, Resolver, type ResolverMemory } from '../../../src/resolve/resolver.ts'
 import type { Candidate, Tier, TierName } from '../../../src/resolve/tier.ts'
 import { type AskPeer, NeighboursTier } from '../../../src/resolve/tiers/neighbours.ts'
 import { newPeer, newPeers } from '../../support/keys.ts'

@@ -1,0 +1,27 @@
+import { SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
+import type { TierName } from './tier.ts'
+
+export type Outcome = 'hit' | 'miss' | 'error' | 'timeout' | 'skipped'
+
+/** One step of a resolution, success or not. */
+export interface Attempt {
+  tier: TierName
+  outcome: Outcome
+  ms: number
+  detail: string
+}
+
+export type ResolveErrorCode = 'PEER_NOT_FOUND' | 'UNREACHABLE' | 'CHAIN_UNAVAILABLE'
+
+/** No tier gave an address that could be used; `attempts` says what each of them gave. */
+export class ResolveError extends SubnetError {
+  override readonly name = 'ResolveError'
+  readonly code: ResolveErrorCode
+  readonly attempts: Attempt[]
+
+  constructor(code: ResolveErrorCode, message: string, attempts: Attempt[], options?: SubnetErrorOptions) {
+    super(message, options)
+    this.code = code
+    this.attempts = attempts
+  }
+}
