@@ -1,5 +1,4 @@
 import { Command } from '@oclif/core'
-import chalk, { chalkStderr } from 'chalk'
 import type { RawSettings, SettingName, SettingSource, Settings } from '../node/config.ts'
 import { loadSettings, withFlags } from '../node/config.ts'
 import { type Home, homeAt } from '../node/home.ts'
@@ -9,12 +8,12 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { openSession } from '../session/open-session.ts'
 import type { Session } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
-import { peerArgument } from './choose-peer.ts'
+import { choosePeer } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
 import { printable } from './render.ts'
 import { Interrupted, printError } from './report.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
-import { toUsageError } from './usage.ts'
+import { helpOf, toUsageError } from './usage.ts'
 
 const DEFAULT_TIMEOUT_MS = 60_000
 /** A command that was told to end is gone after this, whatever still hangs. */
@@ -44,10 +43,6 @@ export abstract class BaseCommand extends Command {
   override async init(): Promise<void> {
     await super.init()
     if (this.shell == null) {
-      if (process.env.NO_COLOR != null || process.env.TERM === 'dumb' || this.argv.includes('--no-color')) {
-        chalk.level = 0
-        chalkStderr.level = 0
-      }
       process.on('SIGINT', this.#onSignal)
       process.on('SIGTERM', this.#onSignal)
     } else {
@@ -106,14 +101,19 @@ export abstract class BaseCommand extends Command {
     return this.shell?.ask == null ? question() : this.shell.ask(question)
   }
 
+  /** Asks yes or no; undefined where nobody is there to answer. */
+  protected get confirm(): ((question: string) => Promise<boolean>) | undefined {
+    return this.canAsk ? async (question) => this.ask(async () => (await import('./prompt.ts')).confirm(question)) : undefined
+  }
+
   /** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */
   protected async peerArgument(given: string | undefined): Promise<string> {
     if (given != null) {
       return given
     }
-    return peerArgument(given, {
-      canAsk: this.canAsk,
-      ask: async (question) => this.ask(question),
+    return choosePeer({
+      help: helpOf(this.config, this.id),
+      ask: this.canAsk ? async (question) => this.ask(question) : undefined,
       peers: async () => (await this.session()).peers({ ...this.callOptions, all: true }),
     })
   }
@@ -130,7 +130,10 @@ export abstract class BaseCommand extends Command {
   }
 
   protected override async catch(error: Error): Promise<void> {
-    if (!this.interrupted.signal.aborted) {
+    if (error instanceof Interrupted) {
+      // Ctrl-C in a question: there it is a key, no signal
+      this.#signal ??= error.signal
+    } else if (!this.interrupted.signal.aborted) {
       printError(toUsageError(error, this.config, this.id), this.jsonEnabled(), ['debug', 'trace'].includes(this.settings?.logLevel))
     }
   }

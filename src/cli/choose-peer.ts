@@ -3,20 +3,17 @@ import type { PeerRow } from '../session/session.ts'
 import { peerTable } from './peer-table.ts'
 
 export interface Asker {
-  /** Whether somebody is there to answer. */
-  canAsk: boolean
-  /** Lets a question have the terminal. */
-  ask<T>(question: () => Promise<T>): Promise<T>
+  /** Where to read what the command takes. */
+  help: string
+  /** Lets a question have the terminal; undefined where nobody is there to answer. */
+  ask: (<T>(question: () => Promise<T>) => Promise<T>) | undefined
   peers(): Promise<PeerRow[]>
 }
 
-/** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */
-export async function peerArgument(given: string | undefined, { canAsk, ask, peers }: Asker): Promise<string> {
-  if (given != null) {
-    return given
-  }
-  if (!canAsk) {
-    throw new UsageError('missing <peer>', { hint: '<peer>: a peer ID, an alias, or a multiaddr that ends in /p2p/<peer ID>' })
+/** The peer that somebody chooses from a list. @throws UsageError where nobody is there, or no peer */
+export async function choosePeer({ help, ask, peers }: Asker): Promise<string> {
+  if (ask == null) {
+    throw new UsageError('missing <peer>', { hint: `<peer>: a peer ID, an alias, or a multiaddr that ends in /p2p/<peer ID>; ${help}` })
   }
   const known = await peers()
   if (known.length === 0) {

@@ -13,6 +13,24 @@ export interface CompletionSources {
 const FILE_FLAGS = ['payload', 'output', 'batch', 'key', 'script', 'home', 'protocol']
 const FILE_ARGS = ['file']
 
+export interface Completions {
+  /** What the last word may become; each a whole word, without quotes and backslashes. */
+  words: string[]
+  /** The last word, as it was typed. */
+  last: string
+}
+
+/** What a line may go on with, of which this is typed so far. In the middle of a quote that is nothing. */
+export async function completeLine(typed: string, sources: CompletionSources): Promise<Completions> {
+  const raw = typed.match(/(?:\\.|[^\s\\])+/g) ?? []
+  const last = /(?:^|[^\\])\s$/.test(typed) ? '' : (raw.pop() ?? '')
+  const words = [...raw, last].map((word) => word.replace(/\\(.)/g, '$1'))
+  if (words[0] === sources.config.bin && words.length > 1) {
+    words.shift()
+  }
+  return { words: await completeWords(words, sources), last }
+}
+
 /** What the last of the words typed so far, empty or begun, may become; each a whole word. A folder ends in a slash. */
 export async function completeWords(words: string[], sources: CompletionSources): Promise<string[]> {
   const last = words.at(-1) ?? ''

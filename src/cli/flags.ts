@@ -40,3 +40,17 @@ export const nodeFlags = {
     description: 'the largest message sent or accepted [default: 64 MiB]',
   }),
 }
+
+/** On commands that write a key. */
+export const forceFlag = Flags.boolean({ description: 'replace a file that is there: the peer ID of its key is lost' })
+
+/** What a node is told before it runs. */
+export const startFlags = {
+  listen: Flags.string({
+    helpValue: 'MULTIADDR',
+    multiple: true,
+    multipleNonGreedy: true,
+    description: 'where to listen [default: /ip4/0.0.0.0/tcp/38960]',
+  }),
+  handler: Flags.string({ helpValue: 'SPEC', description: 'answers tasks: echo, upper, exec:…, sh:… or a module' }),
+}

@@ -1,19 +1,52 @@
 import type { PrivateKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { ensureHome, type Home, reasonOf } from '../node/home.ts'
-import { writeNewKey } from '../node/identity.ts'
+import { writeKeyFile } from '../node/identity.ts'
 import { UsageError } from '../primitives/errors.ts'
 
-/** Makes a key file for a command. @throws UsageError when there is one already, or it cannot be written */
-export async function makeKey(home: Home, file: string, replace: boolean): Promise<PrivateKey> {
+/** What a command tells of a key file: never the key. */
+export interface KeyAnswer {
+  peerId: string
+  type: PrivateKey['type']
+  file: string
+}
+
+export interface PutKeyOptions {
+  home: Home
+  /** Replace a key that is there without a question. */
+  force: boolean
+  /** Asks yes or no; undefined where nobody is there to answer. */
+  confirm: ((question: string) => Promise<boolean>) | undefined
+}
+
+export function describeKey({ publicKey, type }: PrivateKey, file: string): KeyAnswer {
+  return { peerId: peerIdFromPublicKey(publicKey).toString(), type, file }
+}
+
+/** Writes a key file for a command. @throws UsageError when there is one already that is to stay, or it cannot be written */
+export async function putKey(privateKey: PrivateKey, file: string, { home, force, confirm }: PutKeyOptions): Promise<KeyAnswer> {
   if (file === home.identityFile) {
     await ensureHome(home)
   }
-  try {
-    return await writeNewKey(file, { replace })
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') {
-      throw new UsageError(`there is a key already: ${file}`, { cause, hint: '--force replaces it; its peer ID is then lost for ever' })
+  const write = async (replace: boolean): Promise<void> => writeKeyFile(file, privateKey, { replace })
+  await write(force).catch(async (cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'EEXIST') {
+      throw cannotWrite(file, cause)
     }
-    throw new UsageError(`the key ${file} cannot be written: ${reasonOf(cause)}`, { cause })
-  }
+    if (confirm == null) {
+      throw new UsageError(`there is a file already: ${file}`, {
+        cause,
+        hint: '--force replaces it; the peer ID of a key is then lost for ever',
+      })
+    }
+    if (!(await confirm(`Replace ${file}? The peer ID of a key in it is then lost for ever.`))) {
+      throw new UsageError(`${file} was left as it is`, { cause })
+    }
+    await write(true).catch((error) => Promise.reject(cannotWrite(file, error)))
+  })
+  return describeKey(privateKey, file)
+}
+
+function cannotWrite(file: string, cause: unknown): UsageError {
+  return new UsageError(`the key ${file} cannot be written: ${reasonOf(cause)}`, { cause })
 }

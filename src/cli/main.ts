@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { Config, run } from '@oclif/core'
+import chalk, { chalkStderr } from 'chalk'
 import { reasonOf } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { printError } from './report.ts'
@@ -17,6 +18,10 @@ export async function main(argv: string[], root: string): Promise<void> {
     printError(error, json, stack)
     process.exit()
   })
+  if (process.env.NO_COLOR != null || process.env.TERM === 'dumb' || beforeDashes(argv).includes('--no-color')) {
+    chalk.level = 0
+    chalkStderr.level = 0
+  }
   const config = await Config.load({ root: fileURLToPath(new URL('..', root)) })
   try {
     const useless = json ? topicWithoutCommand(argv, config) : undefined

@@ -3,9 +3,10 @@ import { Writable } from 'node:stream'
 import type { Config } from '@oclif/core'
 import chalk from 'chalk'
 import type { Session } from '../session/session.ts'
-import { completeWords } from './completer.ts'
+import { completeLine } from './completer.ts'
 import { type History, MAX_HISTORY_LINES } from './history.ts'
 import type { LineRunner } from './line-runner.ts'
+import { peerNames } from './peer-names.ts'
 import { Interrupted } from './report.ts'
 
 export interface ReplInit {
@@ -241,26 +242,13 @@ export class Repl {
   }
 
   async #complete(line: string): Promise<[string[], string]> {
-    // in the middle of a quote it completes nothing
-    const typed = line.match(/(?:\\.|[^\s\\])+/g) ?? []
-    const last = /(?:^|[^\\])\s$/.test(line) ? '' : (typed.pop() ?? '')
-    const words = [...typed, last].map((word) => word.replace(/\\(.)/g, '$1'))
-    if (words[0] === 'subnet' && words.length > 1) {
-      words.shift()
-    }
     const { config, session } = this.#init
-    const found = await completeWords(words, { config, builtins: ENDS, peers: async () => namesOf(session) })
-    const hits = found.map((word) => word.replace(SPECIAL, '\\$&'))
+    const { words, last } = await completeLine(line, { config, builtins: ENDS, peers: async () => peerNames(session) })
+    const hits = words.map((word) => word.replace(SPECIAL, '\\$&'))
     const [only] = hits
     // a word that is complete is followed by the next; a folder goes on
     return [hits.length === 1 && only != null && !/[/=]$/.test(only) ? [`${only} `] : hits, last]
   }
-}
-
-/** What may stand where a peer does. */
-export async function namesOf(session: Session): Promise<string[]> {
-  const [aliases, peers] = await Promise.all([session.aliases.list(), session.peers({ all: true, timeoutMs: 2_000 })])
-  return [...aliases.map(({ alias }) => alias), ...peers.map(({ peerId }) => peerId)]
 }
 
 /**

@@ -14,8 +14,13 @@ export function toUsageError(error: unknown, config: Config, commandId = ''): un
   if (!(error instanceof Errors.CLIError) && !(error instanceof Error && 'oclif' in error)) {
     return error
   }
-  const help = `"${[config.bin, ...commandId.split(':'), '--help'].filter((word) => word !== '').join(' ')}" shows what it takes`
+  const help = helpOf(config, commandId)
   return describe(error, help) ?? unknownCommand(error, config) ?? new UsageError(firstLine(error), { hint: help })
+}
+
+/** Where to read what a command takes. */
+export function helpOf(config: Config, commandId = ''): string {
+  return `"${[config.bin, ...commandId.split(':'), '--help'].filter((word) => word !== '').join(' ')}" shows what it takes`
 }
 
 function describe(error: ParserError, help: string): UsageError | undefined {
@@ -35,9 +40,9 @@ function describe(error: ParserError, help: string): UsageError | undefined {
   if (flag != null) {
     return new UsageError(what === 'expects' ? `${flag} needs a value` : `${flag} is given more than once`, { hint: help })
   }
-  const [, option, value, options] = /^Expected (--[^=]+)=(.*) to be one of: ([^\n]*)/s.exec(error.message) ?? []
-  if (option != null) {
-    return new UsageError(`${option}: ${JSON.stringify(value)} is not valid; expected one of ${options}`, { hint: help })
+  const [, option = '', value, options] = /^Expected (--[^=]+=)?(.*) to be one of: ([^\n]*)/s.exec(error.message) ?? []
+  if (value != null) {
+    return new UsageError(`${option.replace('=', ': ')}${JSON.stringify(value)} is not valid; expected one of ${options}`, { hint: help })
   }
   return undefined
 }
@@ -71,7 +76,7 @@ function unknownCommand(error: Error, config: Config): UsageError | undefined {
   for (let length = words.length - 1; length > 0; length--) {
     const head = words.slice(0, length)
     if (config.findCommand(head.join(':')) != null) {
-      return unexpected(words.slice(length), `"${config.bin} ${head.join(' ')} --help" shows what it takes`)
+      return unexpected(words.slice(length), helpOf(config, head.join(':')))
     }
     if (config.findTopic(head.join(':')) != null) {
       return noSuchCommand(words.slice(0, length + 1).join(' '), config, head.join(' '))

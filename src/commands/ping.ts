@@ -9,7 +9,7 @@ export default class Ping extends BaseCommand {
   static override summary = 'Measure the round trip to a peer.'
   static override examples = [
     '<%= config.bin %> ping 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
-    '<%= config.bin %> ping /ip4/127.0.0.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --count 10 --json',
+    '<%= config.bin %> ping bob --count 10 --json',
   ]
   static override args = { peer: peerArg }
   static override flags = { ...nodeFlags, count: Flags.string({ helpValue: 'N', description: 'how often, 1 to 10000 [default: 1]' }) }

@@ -12,7 +12,7 @@ export default class Resolve extends BaseCommand {
     'Asks the address book first, then the connected peers, then the chain. The answer goes to stdout, one multiaddr a line.'
   static override examples = [
     '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
-    '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --tier chain --json',
+    '<%= config.bin %> resolve bob --tier chain --json',
   ]
   static override args = { peer: peerArg }
   static override flags = {

@@ -15,11 +15,10 @@ const MAX_CONCURRENCY = 1_024
 
 export default class SendTask extends BaseCommand {
   static override summary = 'Send a task to a peer and print its result.'
-  static override description =
-    'Finds the peer, dials it, sends one request and reads one answer. The result, and nothing else, goes to stdout.'
+  static override description = 'Finds the peer and dials it. The result, and nothing else, goes to stdout.'
   static override examples = [
-    '<%= config.bin %> send-task 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --text hello',
-    'tar c data | <%= config.bin %> send-task 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --payload - --output result.bin',
+    '<%= config.bin %> send-task bob --text hello',
+    'tar c data | <%= config.bin %> send-task bob --payload - --output result.bin',
     '<%= config.bin %> send-task --batch tasks.ndjson --concurrency 64 > results.ndjson',
   ]
   static override args = { peer: peerArg }
@@ -28,10 +27,10 @@ export default class SendTask extends BaseCommand {
     payload: Flags.string({ helpValue: 'FILE|-', description: 'what to send: a file, or - for stdin' }),
     text: Flags.string({ helpValue: 'STR', description: 'what to send: this text' }),
     'task-id': Flags.string({ helpValue: 'ID', description: 'at most 256 bytes [default: a random UUID]' }),
-    output: Flags.string({ helpValue: 'FILE|-', description: 'where the result goes: a file, there whole or not at all, or - for stdout' }),
+    output: Flags.string({ helpValue: 'FILE|-', description: 'where the result goes, whole or not at all; - is stdout' }),
     batch: Flags.string({
       helpValue: 'FILE|-',
-      description: 'many tasks, one a line: {"peer","text"|"payloadFile"|"payloadBase64","taskId"}',
+      description: 'lines of {"peer","text"|"payloadFile"|"payloadBase64",…}',
       exclusive: ['payload', 'text', 'task-id', 'output'],
     }),
     concurrency: Flags.string({

@@ -1,37 +1,31 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
-import { nodeFlags } from '../cli/flags.ts'
+import { nodeFlags, startFlags } from '../cli/flags.ts'
 import { NodeError } from '../node/errors.ts'
 
 export default class Start extends BaseCommand {
   static override summary = 'Run the node of this home until it is stopped.'
-  static override description =
-    'On a terminal it opens a shell in which every command works without the word "subnet". Ends by Ctrl-C or SIGTERM, with exit code 0.'
+  static override description = 'On a terminal it opens a shell of all these commands.'
   static override examples = [
     '<%= config.bin %> start --handler echo',
-    "<%= config.bin %> start --listen /ip4/127.0.0.1/tcp/4001 --handler 'exec:wc -c' --chain ledger:/tmp/subnet.db --publish",
+    "<%= config.bin %> start --handler 'exec:wc -c' --chain ledger:/tmp/subnet.db --publish",
   ]
   static override flags = {
     ...nodeFlags,
-    listen: Flags.string({
-      helpValue: 'MULTIADDR',
-      multiple: true,
-      multipleNonGreedy: true,
-      description: 'where to listen [default: /ip4/0.0.0.0/tcp/38960, or a free port where that is taken]',
-    }),
+    listen: startFlags.listen,
     announce: Flags.string({
       helpValue: 'MULTIADDR',
       multiple: true,
       multipleNonGreedy: true,
-      description: 'tell others these addresses instead of those listened on',
+      description: 'what to tell others instead of --listen',
     }),
-    handler: Flags.string({ helpValue: 'SPEC', description: 'what answers tasks: echo, upper, exec:COMMAND, sh:COMMAND or a module file' }),
-    'task-timeout': Flags.string({ helpValue: 'DUR', description: 'how long an exec: or sh: handler may run [default: 60s]' }),
-    'heartbeat-interval': Flags.string({ helpValue: 'DUR', description: 'between two heartbeats, 500ms to 10m [default: 20s]' }),
-    publish: Flags.boolean({ description: 'put the multiaddrs on the chain, now and when they change' }),
+    handler: startFlags.handler,
+    'task-timeout': Flags.string({ helpValue: 'DUR', description: 'of one exec: or sh: handler run [default: 60s]' }),
+    'heartbeat-interval': Flags.string({ helpValue: 'DUR', description: '500ms to 10m [default: 20s]' }),
+    publish: Flags.boolean({ description: 'keep the multiaddrs on the chain up to date' }),
     'no-repl': Flags.boolean({ description: 'only run the node, on a terminal too' }),
     script: Flags.string({ helpValue: 'FILE|-', description: 'run these lines instead, then stop' }),
-    'keep-going': Flags.boolean({ description: 'do not stop the script at the first line that fails', dependsOn: ['script'] }),
+    'keep-going': Flags.boolean({ description: 'run the script on after a line that fails', dependsOn: ['script'] }),
   }
 
   #script = false

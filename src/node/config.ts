@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { parseMultiaddr, parsePeerMultiaddr } from '../primitives/address.ts'
+import { AtomicFile } from '../primitives/atomic-file.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
@@ -34,7 +36,12 @@ interface Setting<T> {
   /** Reads one raw text; a list gives all its texts. @throws Error that says what is expected */
   parse(texts: string[]): T
   list?: true
+  /** How config.json would say it. @default as it is */
+  format?(value: T): unknown
 }
+
+/** Where a node listens that was not told where. */
+export const DEFAULT_LISTEN = '/ip4/0.0.0.0/tcp/38960'
 
 const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
 
@@ -47,6 +54,11 @@ export function parseDuration(text: string): number {
     throw new Error('a duration like 500ms, 20s or 5m, at most 24 days')
   }
   return ms
+}
+
+function formatDuration(ms: number | undefined): string | undefined {
+  const unit = (['h', 'm', 's'] as const).find((unit) => ms != null && ms % DURATION_UNITS_MS[unit] === 0) ?? 'ms'
+  return ms == null ? undefined : `${ms / DURATION_UNITS_MS[unit]}${unit}`
 }
 
 function text(fallback: string): Setting<string>
@@ -79,6 +91,7 @@ function integer(fallback: number, min: number, max: number): Setting<number> {
 function duration<T extends number | undefined>(fallback: T, min = 1, max = 2 ** 31 - 1): Setting<number | T> {
   return {
     fallback,
+    format: formatDuration,
     parse: ([value]) => {
       const ms = parseDuration(value ?? '')
       if (ms < min || ms > max) {
@@ -135,7 +148,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   subnetId: integer(1, 0, 2 ** 32 - 1),
   chain: text('ledger:'),
   key: text(undefined),
-  listen: list(parseMultiaddr),
+  listen: { ...list(parseMultiaddr), format: (addresses) => (addresses.length === 0 ? [DEFAULT_LISTEN] : addresses) },
   announce: list(parseMultiaddr),
   handler: text(undefined),
   heartbeatInterval: duration(HEARTBEAT_INTERVAL_MS.default, HEARTBEAT_INTERVAL_MS.min, HEARTBEAT_INTERVAL_MS.max),
@@ -148,7 +161,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   logLevel: oneOf(LOG_LEVELS, 'warn'),
 }
 
-export type RawSettings = { [Name in SettingName]?: string | string[] | boolean | undefined }
+export type RawSettings = { [Name in SettingName]?: string | string[] | number | boolean | undefined }
 
 export interface SettingsInit {
   flags: RawSettings
@@ -187,6 +200,37 @@ export function withFlags({ settings, sources }: LoadedSettings, flags: RawSetti
     settings: { ...settings, ...Object.fromEntries(parsed) },
     sources: { ...sources, ...Object.fromEntries(given.map((name) => [name, 'flag'])) },
   }
+}
+
+/** Each setting as config.json would say it, null where there is none, and where it came from. */
+export function describeSettings({ settings, sources }: LoadedSettings): Record<SettingName, { value: unknown; source: SettingSource }> {
+  const entries = (Object.keys(SETTINGS) as SettingName[]).map((name) => [
+    name,
+    { value: formatted(name, settings) ?? null, source: sources[name] },
+  ])
+  return Object.fromEntries(entries)
+}
+
+/** Writes these settings to config.json, those that are the default not; what else stands there stays. Gives all that it holds. @throws UsageError */
+export async function updateConfigFile({ configFile }: Home, settings: Settings, names: SettingName[]): Promise<RawSettings> {
+  const config = await readConfigFile(configFile)
+  for (const name of names) {
+    config[name] = isDeepStrictEqual(settings[name], SETTINGS[name].fallback) ? undefined : (formatted(name, settings) as string)
+  }
+  const json = JSON.stringify(config, undefined, 2)
+  try {
+    const file = await AtomicFile.open(configFile, 0o600)
+    await file.write(Buffer.from(`${json}\n`))
+    await file.commit()
+  } catch (cause) {
+    throw new UsageError(`config ${configFile} cannot be written: ${reasonOf(cause)}`, { cause })
+  }
+  return JSON.parse(json) as RawSettings
+}
+
+function formatted<Name extends SettingName>(name: Name, settings: Settings): unknown {
+  const { format } = SETTINGS[name]
+  return format == null ? settings[name] : format(settings[name])
 }
 
 /** @throws UsageError */

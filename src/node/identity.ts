@@ -3,7 +3,7 @@ import { chmod, stat } from 'node:fs/promises'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { AtomicFile } from '../primitives/atomic-file.ts'
-import { UsageError } from '../primitives/errors.ts'
+import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { type Home, reasonOf } from './home.ts'
 
 /** The protobuf header of an Ed25519 key that holds the 32-byte seed only, as py-libp2p writes it: type 1, 32 bytes of data. */
@@ -16,25 +16,37 @@ const MAX_KEY_FILE_BYTES = 16 * 1024
  * @throws UsageError
  */
 export async function readKeyFile(file: string): Promise<PrivateKey> {
+  return readKey(createReadStream(file, { end: MAX_KEY_FILE_BYTES }), `key file ${file}`)
+}
+
+/** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
+export async function readKey(source: AsyncIterable<Uint8Array>, name: string): Promise<PrivateKey> {
   try {
-    return await parseKey(await readSome(file, MAX_KEY_FILE_BYTES))
+    return await parseKey(await readSome(source, MAX_KEY_FILE_BYTES))
   } catch (cause) {
+    if (cause instanceof SubnetError) {
+      throw cause
+    }
     // never the bytes: they may be a key in a form that is not known here
-    throw new UsageError(`key file ${file} cannot be read: ${reasonOf(cause)}`, {
+    throw new UsageError(`${name} cannot be read: ${reasonOf(cause)}`, {
       cause,
       hint: 'a key file is a libp2p private key in protobuf form; "subnet key new --key FILE" makes one',
     })
   }
 }
 
-/** A file of any kind, a pipe too. @throws Error when it is longer than `maxBytes` */
-async function readSome(file: string, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Buffer[] = await createReadStream(file, { end: maxBytes }).toArray()
-  const bytes = Buffer.concat(chunks)
-  if (bytes.byteLength > maxBytes) {
-    throw new Error(`more than ${maxBytes} bytes are no key`)
+/** @throws Error when it is longer than `maxBytes` */
+async function readSome(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const bytes of source) {
+    chunks.push(bytes)
+    length += bytes.byteLength
+    if (length > maxBytes) {
+      throw new Error(`more than ${maxBytes} bytes are no key`)
+    }
   }
-  return bytes
+  return Buffer.concat(chunks)
 }
 
 async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
@@ -53,14 +65,17 @@ async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
   return key
 }
 
-/** Makes an Ed25519 key file (0600), whole or not at all. @throws EEXIST unless `replace` */
-export async function writeNewKey(file: string, options: { replace?: boolean } = {}): Promise<PrivateKey> {
-  const privateKey = await generateKeyPair('Ed25519')
+/** Makes an Ed25519 key. */
+export async function newKey(): Promise<PrivateKey> {
+  return generateKeyPair('Ed25519')
+}
+
+/** Writes a key file (0600), whole or not at all, as a libp2p PrivateKey protobuf. @throws EEXIST unless `replace` */
+export async function writeKeyFile(file: string, privateKey: PrivateKey, options: { replace?: boolean } = {}): Promise<void> {
   const output = await AtomicFile.open(file, 0o600)
   try {
     await output.write(privateKeyToProtobuf(privateKey))
     await (options.replace === true ? output.commit() : output.commitNew())
-    return privateKey
   } finally {
     await output.discard()
   }
@@ -81,7 +96,9 @@ export async function loadIdentity(home: Home, keyFile?: string): Promise<Privat
       throw error
     }
     try {
-      return await writeNewKey(home.identityFile)
+      const made = await newKey()
+      await writeKeyFile(home.identityFile, made)
+      return made
     } catch (raced) {
       if ((raced as NodeJS.ErrnoException).code !== 'EEXIST') {
         throw raced

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { composeNode } from '../node/compose.ts'
-import type { Settings } from '../node/config.ts'
+import { DEFAULT_LISTEN, type Settings } from '../node/config.ts'
 import { ensureHome, type Home } from '../node/home.ts'
 import { loadIdentity } from '../node/identity.ts'
 import { HomeLock } from '../node/lock.ts'
@@ -34,8 +34,6 @@ export interface RunningNode extends EventSource {
   stop(): Promise<void>
 }
 
-/** Where a node listens that was not told where. */
-const DEFAULT_LISTEN = '/ip4/0.0.0.0/tcp/38960'
 const ANY_PORT = '/ip4/0.0.0.0/tcp/0'
 const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task'] as const satisfies Array<keyof NodeEvents>
 

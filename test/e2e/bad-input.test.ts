@@ -163,7 +163,7 @@ add('a key file that is not there', ['key', 'show', '--key', 'none'], /^key file
 add('a key file that is none', ['id', '--key', 'no.key'], /^key file no.key cannot be read: not a libp2p private key$/, /protobuf/, {
   inWords: true,
 })
-add('a key that is there already', ['key', 'new', '--key', 'file'], /^there is a key already: file$/, /--force/)
+add('a key that is there already', ['key', 'new', '--key', 'file'], /^there is a file already: file$/, /--force/)
 const noLedger = { code: 10 }
 const ledger = ['--chain', 'ledger:no.db']
 add('a ledger that is not SQLite', ['chain', 'list', ...ledger], /^ledger no.db: file is not a database$/, /ledger:\/path/, {
@@ -305,7 +305,7 @@ describe('bad input', function () {
     const home = await cli.home()
     const [text, json] = await Promise.all([cli.run(home, ['chain']), cli.run(home, ['chain', '--json'])])
     assert.equal(text.code, 0)
-    assert.match(text.stdout, /chain lookup/)
+    assert.match(text.stdout, /\n {2}lookup /)
     assert.equal(jsonError(json).message, '"chain" needs a command')
   })
 

@@ -7,7 +7,7 @@ export default class ChainLookup extends BaseCommand {
   static override summary = 'Show the multiaddrs that a peer has on the chain, one a line.'
   static override examples = [
     '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
-    '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --chain ledger:/tmp/subnet.db --json',
+    '<%= config.bin %> chain lookup bob --chain ledger:/tmp/subnet.db --json',
   ]
   static override args = { peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID or an alias' }) }
   static override flags = chainFlags

@@ -1,6 +1,6 @@
-import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags } from '../../cli/flags.ts'
+import { describeKey, type KeyAnswer } from '../../cli/key-file.ts'
 import { ensureHome } from '../../node/home.ts'
 import { loadIdentity } from '../../node/identity.ts'
 
@@ -9,13 +9,12 @@ export default class KeyShow extends BaseCommand {
   static override examples = ['<%= config.bin %> key show', '<%= config.bin %> key show --key ./worker.key --json']
   static override flags = { key: chainFlags.key }
 
-  async run(): Promise<{ peerId: string; type: string; file: string }> {
+  async run(): Promise<KeyAnswer> {
     await this.parse(KeyShow)
     if (this.settings.key == null) {
       await ensureHome(this.home)
     }
-    const { publicKey, type } = await loadIdentity(this.home, this.settings.key)
-    const shown = { peerId: peerIdFromPublicKey(publicKey).toString(), type, file: this.settings.key ?? this.home.identityFile }
+    const shown = describeKey(await loadIdentity(this.home, this.settings.key), this.settings.key ?? this.home.identityFile)
     this.log(`${shown.peerId}  ${shown.type}  ${shown.file}`)
     return shown
   }

@@ -5,7 +5,7 @@ import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { homeAt } from '../../../src/node/home.ts'
-import { loadIdentity, readKeyFile, writeNewKey } from '../../../src/node/identity.ts'
+import { loadIdentity, newKey, readKeyFile, writeKeyFile } from '../../../src/node/identity.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { OTHER_PEER_ID, PEER_ID, seedFile } from '../../support/seeds.ts'
 import { TempFolders } from '../../support/temp.ts'
@@ -69,12 +69,13 @@ describe('identity keys', function () {
 
   it('are made whole, for their user only, and never over another one', async () => {
     const file = join(folder, 'key')
-    const made = await writeNewKey(file)
+    const [made, other] = [await newKey(), await newKey()]
+    await writeKeyFile(file, made)
     assert.equal((await stat(file)).mode & 0o777, 0o600)
     assert.equal(peerIdOf(await readKeyFile(file)), peerIdOf(made))
-    await assert.rejects(writeNewKey(file), { code: 'EEXIST' })
+    await assert.rejects(writeKeyFile(file, other), { code: 'EEXIST' })
     assert.equal(peerIdOf(await readKeyFile(file)), peerIdOf(made))
-    const other = await writeNewKey(file, { replace: true })
+    await writeKeyFile(file, other, { replace: true })
     assert.equal(peerIdOf(await readKeyFile(file)), peerIdOf(other))
     assert.deepEqual(await readdir(folder), ['key'])
   })

@@ -44,7 +44,7 @@ describe('the words of a line', () => {
     ['a $(b)', '$('],
     ['a "$(b)"', '$('],
     ['a $HOME', '$H'],
-    ['a "${HOME}"', '${'],
+    [`a "\${HOME}"`, '${'],
   ] as Array<[string, string]>) {
     it(`are none where a shell would do something: ${line}`, () => {
       assert.throws(

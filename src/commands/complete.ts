@@ -1,0 +1,20 @@
+import { Args } from '@oclif/core'
+import { BaseCommand } from '../cli/base-command.ts'
+import { completeLine } from '../cli/completer.ts'
+import { peerNames } from '../cli/peer-names.ts'
+
+export default class Complete extends BaseCommand {
+  static override hidden = true
+  static override summary = 'What a line may go on with: this is what the script of "completion" asks.'
+  static override examples = ["<%= config.bin %> complete 'subnet send-'", "<%= config.bin %> complete 'subnet resolve bob --tier ' --json"]
+  static override args = { line: Args.string({ required: true, ignoreStdin: true, description: 'the line up to the cursor' }) }
+
+  async run(): Promise<string[]> {
+    const { args } = await this.parse(Complete)
+    const { words } = await completeLine(args.line, { config: this.config, peers: async () => peerNames(await this.session()) })
+    if (words.length > 0) {
+      this.log(words.join('\n'))
+    }
+    return words
+  }
+}

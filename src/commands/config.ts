@@ -1,0 +1,25 @@
+import { BaseCommand } from '../cli/base-command.ts'
+import { nodeFlags } from '../cli/flags.ts'
+import { table } from '../cli/render.ts'
+import { describeSettings, type SettingName, type SettingSource } from '../node/config.ts'
+
+export default class Config extends BaseCommand {
+  static override summary = 'Show the effective settings, and where each came from.'
+  static override description = 'A flag comes first, then the environment (SUBNET_<FLAG>), then config.json in the home, then the default.'
+  static override examples = ['<%= config.bin %> config', "<%= config.bin %> config --json | jq -r '.settings.chain.value'"]
+  static override flags = nodeFlags
+
+  async run(): Promise<{ home: string; settings: Record<SettingName, { value: unknown; source: SettingSource }> }> {
+    await this.parse(Config)
+    const { home } = this
+    const settings = describeSettings({ settings: this.settings, sources: this.sources })
+    const rows = Object.entries(settings).map(([name, { value, source }]) => [name, textOf(value), source])
+    this.log(table([['SETTING', 'VALUE', 'FROM'], ...rows]))
+    return { home: home.path, settings }
+  }
+}
+
+function textOf(value: unknown): string {
+  const text = Array.isArray(value) ? value.join(', ') : String(value ?? '')
+  return text === '' ? '-' : text
+}

@@ -1,0 +1,55 @@
+import { stat } from 'node:fs/promises'
+import { Flags } from '@oclif/core'
+import { BaseCommand } from '../cli/base-command.ts'
+import { nodeFlags, startFlags } from '../cli/flags.ts'
+import { askSettings, INIT_SETTINGS } from '../cli/init-questions.ts'
+import { describeKey } from '../cli/key-file.ts'
+import { type RawSettings, updateConfigFile } from '../node/config.ts'
+import { ensureHome } from '../node/home.ts'
+import { loadIdentity } from '../node/identity.ts'
+import { UsageError } from '../primitives/errors.ts'
+
+export default class Init extends BaseCommand {
+  static override summary = 'Ask what a node needs to know first, and write it to config.json.'
+  static override description = 'Each question has a default; each answer is a flag, and asks nothing then. Makes the identity key too.'
+  static override examples = ['<%= config.bin %> init', '<%= config.bin %> init --yes --chain ledger:/tmp/subnet.db --handler echo']
+  static override flags = {
+    listen: startFlags.listen,
+    'subnet-id': nodeFlags['subnet-id'],
+    chain: nodeFlags.chain,
+    bootstrap: nodeFlags.bootstrap,
+    handler: startFlags.handler,
+    yes: Flags.boolean({ char: 'y', description: 'take the defaults for what no flag says, and ask nothing' }),
+    force: Flags.boolean({ description: 'change a config.json that is there' }),
+  }
+
+  async run(): Promise<{ home: string; config: string; peerId: string; settings: RawSettings }> {
+    const { flags } = await this.parse(Init)
+    const { home } = this
+    await ensureHome(home)
+    const asks = this.canAsk && !flags.yes
+    if (!flags.force) {
+      await this.#mayChange(home.configFile, asks)
+    }
+    const loaded = { settings: this.settings, sources: this.sources }
+    const settings = asks ? await this.ask(async () => askSettings(loaded)) : this.settings
+    const { peerId } = describeKey(await loadIdentity(home, settings.key), home.identityFile)
+    const written = await updateConfigFile(home, settings, INIT_SETTINGS)
+    this.log(`${home.configFile}  ${JSON.stringify(written)}`)
+    this.logToStderr(`this peer is ${peerId}; "subnet start" runs its node, "subnet config" shows all settings`)
+    return { home: home.path, config: home.configFile, peerId, settings: written }
+  }
+
+  /** @throws UsageError where there is one that is to stay */
+  async #mayChange(file: string, asks: boolean): Promise<void> {
+    if ((await stat(file).catch(() => undefined)) == null) {
+      return
+    }
+    if (!asks || this.confirm == null) {
+      throw new UsageError(`there is a config already: ${file}`, { hint: '--force changes it; settings that are not asked for stay' })
+    }
+    if (!(await this.confirm(`Change ${file}? Settings that are not asked for stay.`))) {
+      throw new UsageError(`${file} was left as it is`)
+    }
+  }
+}

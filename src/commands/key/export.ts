@@ -1,0 +1,33 @@
+import { Args } from '@oclif/core'
+import { BaseCommand } from '../../cli/base-command.ts'
+import { chainFlags, forceFlag } from '../../cli/flags.ts'
+import { type KeyAnswer, putKey } from '../../cli/key-file.ts'
+import { ensureHome } from '../../node/home.ts'
+import { loadIdentity } from '../../node/identity.ts'
+import { UsageError } from '../../primitives/errors.ts'
+
+export default class KeyExport extends BaseCommand {
+  static override summary = 'Write the identity key to another file (0600).'
+  static override description = 'As a libp2p private key in protobuf form. Whoever has it is this peer: it never goes to stdout.'
+  static override examples = [
+    '<%= config.bin %> key export ./peer.key',
+    '<%= config.bin %> key export ./copy.key --key ./worker.key --json',
+  ]
+  static override args = { file: Args.string({ required: true, ignoreStdin: true, description: 'where it goes' }) }
+  static override flags = { key: chainFlags.key, force: forceFlag }
+
+  async run(): Promise<KeyAnswer> {
+    const { args, flags } = await this.parse(KeyExport)
+    const { home, confirm } = this
+    if (args.file === '-') {
+      throw new UsageError('a key is never written to stdout', { hint: 'name a file; it is made for you alone to read' })
+    }
+    if (this.settings.key == null) {
+      await ensureHome(home)
+    }
+    const privateKey = await loadIdentity(home, this.settings.key)
+    const exported = await putKey(privateKey, args.file, { home, force: flags.force, confirm })
+    this.log(`${exported.peerId}  ${exported.type}  ${exported.file}`)
+    return exported
+  }
+}
