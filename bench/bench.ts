@@ -13,7 +13,7 @@ import { PlainClient } from './support/plain-tcp.ts'
 import { describeMachine, type Report, type TransferFigures, tableOf } from './support/report.ts'
 import { type BenchServer, SINK_TASK_ID } from './support/server-contract.ts'
 import { enterInBook, publishInLedger } from './support/strangers.ts'
-import { Workspace } from './support/workspace.ts'
+import { type RunningNode, Workspace } from './support/workspace.ts'
 
 const TIMEOUT_MS = 180_000
 const REQUEST_BYTES = 64
@@ -26,10 +26,14 @@ const LEDGER_PEERS = 100
 /** A neighbour answers ten queries of a peer at once, then ten a second: so few of each asker, the first not counted. */
 const ASKERS = 8
 const QUERIES = 9
-const COLD_STARTS = 10
+const COLD_STARTS = 20
 const IDLE_MS = 5_000
 
-/** Measures everything, one thing after the other. What it starts is in `stack`. */
+const PARTS = ['exchanges', 'resolve', 'memory', 'start'] as const
+
+type Part = (typeof PARTS)[number]
+
+/** Measures one thing after the other. What it starts is in `stack`. */
 class Bench {
   readonly #workspace: Workspace
   readonly #stack: AsyncDisposableStack
@@ -41,12 +45,15 @@ class Bench {
     this.#server = server
   }
 
-  async run(): Promise<Report> {
+  async run(parts: readonly Part[]): Promise<Report> {
+    const { requests, transfers } = parts.includes('exchanges') ? await this.#exchanges() : { requests: [], transfers: [] }
     return {
       ...describeMachine(),
-      ...(await this.#exchanges()),
-      resolve: [await this.#gossip(), await this.#neighbour(), await this.#chain()],
-      ...(await this.#processes()),
+      requests,
+      transfers,
+      resolve: parts.includes('resolve') ? [await this.#gossip(), await this.#neighbour(), await this.#chain()] : [],
+      coldStart: parts.includes('start') ? await this.#coldStarts() : [],
+      memory: parts.includes('memory') ? await this.#memory() : undefined,
     }
   }
 
@@ -117,30 +124,49 @@ class Bench {
     return { tier: 'chain', targetMs: 10, ...latencies }
   }
 
-  async #processes(): Promise<Pick<Report, 'coldStart' | 'memory'>> {
+  async #memory(): Promise<Report['memory']> {
     progress('memory')
-    const home = this.#workspace.path('idle')
-    const listen = '/ip4/127.0.0.1/tcp/0'
-    const idle = await this.#workspace.start('The idle node', ['start', '--home', home, '--listen', listen, '--handler', 'echo'])
+    const idle = await this.#start('idle')
     await delay(IDLE_MS)
     const idleNodeBytes = await residentBytes(idle.pid)
     const bare = await this.#workspace.node(['-p', 'process.memoryUsage.rss()'])
+    await idle.stop()
+    return { idleNodeBytes, bareNodeBytes: Number(bare.stdout) }
+  }
 
+  /** Whole processes: those that only show something, those on the node that runs in their home, and one with a node of its own. */
+  async #coldStarts(): Promise<Report['coldStart']> {
     progress('cold starts')
-    const sender = ['send-task', idle.multiaddr, '--text', 'hello', '--home', this.#workspace.path('sender')]
+    const [echo, attached] = [await this.#start('echo'), await this.#start('attached')]
+    const home = ['--home', this.#workspace.path('attached')]
+    const task = ['send-task', echo.multiaddr, '--text', 'hello']
+    const commands: Record<string, { args: string[]; target: number }> = {
+      'subnet --help': { args: ['--help'], target: 4 },
+      'subnet --version': { args: ['--version'], target: 4 },
+      'subnet id --json, attached': { args: ['id', '--json', ...home], target: 6 },
+      'subnet peers --json, attached': { args: ['peers', '--json', ...home], target: 6 },
+      'subnet send-task, attached': { args: [...task, ...home], target: 7 },
+      'subnet send-task, own node': { args: [...task, '--home', this.#workspace.path('sender')], target: 14 },
+    }
+    const bare = 'node -e 0'
     const starts = {
-      'node -e 0': async () => this.#workspace.node(['-e', '0']),
-      'subnet --help': async () => this.#workspace.run(['--help']),
-      'subnet send-task': async () => this.#workspace.run(sender),
+      [bare]: async () => this.#workspace.node(['-e', '0']),
+      ...Object.fromEntries(Object.entries(commands).map(([name, { args }]) => [name, async () => this.#workspace.run(args)])),
     }
     // once to fill the compile cache
     await timeInTurn(1, starts)
     const started = await timeInTurn(COLD_STARTS, starts)
-    const coldStart = Object.entries(started).map(([command, { runs, p50Ms }]) => {
-      return { command, runs, medianMs: p50Ms, ratioToNode: p50Ms / started['node -e 0'].p50Ms }
+    const bareMs = started[bare]?.p50Ms ?? Number.NaN
+    await Promise.all([echo.stop(), attached.stop()])
+    return Object.entries(started).map(([command, { runs, p50Ms }]) => {
+      return { command, runs, medianMs: p50Ms, ratioToNode: p50Ms / bareMs, target: commands[command]?.target }
     })
-    await idle.stop()
-    return { coldStart, memory: { idleNodeBytes, bareNodeBytes: Number(bare.stdout) } }
+  }
+
+  /** A process that runs a node and answers with what it gets. */
+  async #start(name: string): Promise<RunningNode> {
+    const args = ['--home', this.#workspace.path(name), '--listen', '/ip4/127.0.0.1/tcp/0', '--handler', 'echo']
+    return this.#workspace.start(`The node "${name}"`, ['start', ...args])
   }
 
   /** A started node of this process that only asks. */
@@ -182,12 +208,16 @@ function progress(step: string): void {
 }
 
 async function bench(signal: AbortSignal): Promise<void> {
-  const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false } } })
+  const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false }, only: { type: 'string' } } })
+  const parts = PARTS.filter((part) => flags.only == null || part === flags.only)
+  if (parts.length === 0) {
+    throw new Error(`--only takes one of ${PARTS.join(', ')}`)
+  }
   await using stack = new AsyncDisposableStack()
   const workspace = stack.use(await Workspace.open('bench', signal))
   const serverArgs = [workspace.path('server'), String(MAX_FRAME_BYTES), String(ASKERS * QUERIES)]
   const server = await workspace.fork<BenchServer>(new URL('bench-server.ts', import.meta.url), serverArgs)
-  const report = await raceSignal(new Bench(workspace, stack, server).run(), signal)
+  const report = await raceSignal(new Bench(workspace, stack, server).run(parts), signal)
   process.stdout.write(`${flags.json ? JSON.stringify(report) : tableOf(report)}\n`)
 }
 

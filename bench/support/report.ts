@@ -12,9 +12,9 @@ export interface Report {
   requests: Array<{ concurrency: number; payloadBytes: number; subnet: RequestFigures; tcp: RequestFigures }>
   transfers: Array<{ name: string; payloadBytes: number; runs: number; subnet: TransferFigures; tcp: TransferFigures }>
   resolve: Array<Latencies & { tier: string; targetMs: number }>
-  coldStart: Array<{ command: string; runs: number; medianMs: number; ratioToNode: number }>
-  /** Undefined where the system does not tell (it is read from /proc). */
-  memory: { idleNodeBytes: number | undefined; bareNodeBytes: number }
+  coldStart: Array<{ command: string; runs: number; medianMs: number; ratioToNode: number; target: number | undefined }>
+  /** `idleNodeBytes` is undefined where the system does not tell (it is read from /proc). */
+  memory: { idleNodeBytes: number | undefined; bareNodeBytes: number } | undefined
 }
 
 export interface TransferFigures {
@@ -60,18 +60,22 @@ export function tableOf({ at, machine, versions, requests, transfers, resolve, c
       resolve.map(({ tier, p50Ms, p99Ms, runs, targetMs }) => [tier, digits(p50Ms), digits(p99Ms), String(runs), `< ${targetMs} ms`]),
     ),
     section(
-      ['Cold start, whole processes', 'median ms', ': node'],
-      coldStart.map(({ command, medianMs, ratioToNode }) => [command, digits(medianMs), digits(ratioToNode)]),
+      ['Cold start, whole processes', 'median ms', ': node', 'runs', 'target'],
+      coldStart.map(({ command, medianMs, ratioToNode, runs, target }) => {
+        return [command, digits(medianMs), digits(ratioToNode), String(runs), ...(target == null ? [] : [`<= ${target}`])]
+      }),
     ),
     section(
       ['Resident memory', 'MB'],
-      [
-        ['subnet start, idle for 5 s', memory.idleNodeBytes == null ? 'unknown' : digits(memory.idleNodeBytes / 1e6)],
-        ['node by itself', digits(memory.bareNodeBytes / 1e6)],
-      ],
+      memory == null
+        ? []
+        : [
+            ['subnet start, idle for 5 s', memory.idleNodeBytes == null ? 'unknown' : digits(memory.idleNodeBytes / 1e6)],
+            ['node by itself', digits(memory.bareNodeBytes / 1e6)],
+          ],
     ),
   ]
-  return [head.join('\n'), ...sections].join('\n\n')
+  return [head.join('\n'), ...sections.filter((text) => text !== '')].join('\n\n')
 }
 
 function compared(name: string, subnet: number[], tcp: number[]): string[][] {
@@ -84,7 +88,9 @@ function compared(name: string, subnet: number[], tcp: number[]): string[][] {
 }
 
 function section(header: string[], rows: string[][]): string {
-  return [header, ...rows].map(([label = '', ...cells]) => label.padEnd(34) + cells.map((cell) => cell.padStart(11)).join('')).join('\n')
+  return rows.length === 0
+    ? ''
+    : [header, ...rows].map(([label = '', ...cells]) => label.padEnd(34) + cells.map((cell) => cell.padStart(11)).join('')).join('\n')
 }
 
 /** Three digits that mean something. */

@@ -17,13 +17,13 @@ complete -o nospace -F _subnet subnet
   zsh: `#compdef subnet
 _subnet() {
   local -a words_found folders others
-  words_found=("\${(@f)$(\${words[1]} complete "$LBUFFER" 2>/dev/null)}")
+  words_found=(\${(f)"$(\${words[1]} complete "$LBUFFER" 2>/dev/null)"})
   folders=(\${(M)words_found:#*[/=]})
   others=(\${words_found:#*[/=]})
   compadd -S '' -a folders
   compadd -a others
 }
-compdef _subnet subnet
+if [[ $funcstack[1] == _subnet ]]; then _subnet; else compdef _subnet subnet; fi
 `,
   fish: `complete -c subnet -f -a '(subnet complete (commandline -cp | string collect) 2>/dev/null)'
 `,

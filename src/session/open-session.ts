@@ -1,4 +1,3 @@
-import { setFlagsFromString } from 'node:v8'
 import { connectToNode } from './control-socket.ts'
 import type { LocalSessionInit } from './local-session.ts'
 import type { Session } from './session.ts'
@@ -14,8 +13,6 @@ export async function openSession(init: OpenSessionInit): Promise<Session> {
     const { LocalSession } = await import('./local-session.ts')
     return new LocalSession(init)
   }
-  // chunks that pass through are garbage at once: a young generation that stays small is swept before they pile up
-  setFlagsFromString('--semi-space-growth-factor=1')
   const { RemoteSession } = await import('./remote-session.ts')
   return new RemoteSession(socket, init.home)
 }

@@ -64,6 +64,51 @@ describe('the identity of a home', function () {
     assert.equal((await cli.json(home, ['id']))['peerId'], newPeerId)
   })
 
+  it('moves to another home by a file that only its user can read', async () => {
+    const [from, to, folder] = await Promise.all([cli.home(), cli.home(), cli.folder()])
+    const file = join(folder, 'moved.key')
+    const { peerId } = await cli.json(from, ['id'])
+    assert.deepEqual(await cli.json(from, ['key', 'export', file]), { peerId, type: 'Ed25519', file })
+    assert.equal(await modeOf(file), '600')
+    assert.deepEqual(await cli.json(to, ['key', 'import', file]), { peerId, type: 'Ed25519', file: join(to, 'identity.key') })
+    assert.equal((await cli.json(to, ['id']))['peerId'], peerId)
+    assert.deepEqual([await modeOf(to), await modeOf(join(to, 'identity.key'))], ['700', '600'])
+    for (const args of [
+      ['export', file],
+      ['import', file],
+    ]) {
+      const again = await cli.run(to, ['key', ...args, '--json'])
+      assert.equal(again.code, 2)
+      assert.match(jsonError(again).hint ?? '', /--force/)
+      assert.equal((await cli.json(to, ['key', ...args, '--force']))['peerId'], peerId)
+    }
+  })
+
+  it('is imported in every form and type that is read, from stdin too, and written in the one of libp2p', async () => {
+    const home = await cli.home()
+    const folder = await cli.folder()
+    const { privateKeyToProtobuf, generateKeyPair } = await import('@libp2p/crypto/keys')
+    await seedFile(join(folder, 'python.key'), PEER_ID)
+    assert.equal((await cli.json(home, ['key', 'import', 'python.key', '--key', 'a.key'], { cwd: folder }))['peerId'], PEER_ID)
+    assert.equal((await readFile(join(folder, 'a.key'))).byteLength, 68)
+    for (const type of ['secp256k1', 'RSA'] as const) {
+      const stdin = privateKeyToProtobuf(await generateKeyPair(type))
+      const imported = await cli.json(home, ['key', 'import', '-', '--key', `${type}.key`], { cwd: folder, stdin })
+      assert.equal(imported['type'], type)
+      assert.deepEqual(new Uint8Array(await readFile(join(folder, `${type}.key`))), stdin)
+    }
+    const refused = await cli.run(home, ['key', 'import', '-', '--json'], { stdin: 'no key, but a secret' })
+    assert.equal(jsonError(refused).message, 'the key cannot be read: not a libp2p private key')
+    const endless = await cli.run(home, ['key', 'import', '/dev/zero', '--json'])
+    assert.match(jsonError(endless).message, /more than 16384 bytes are no key$/)
+  })
+
+  it('never goes to stdout', async () => {
+    const outcome = await cli.run(await cli.home(), ['key', 'export', '-', '--json'])
+    assert.equal(outcome.code, 2)
+    assert.equal(jsonError(outcome).message, 'a key is never written to stdout')
+  })
+
   it('may be named by the environment and by config.json, for "key new" too', async () => {
     const folder = await cli.folder()
     const key = join(folder, 'named.key')

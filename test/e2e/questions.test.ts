@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Cli, type RunningNode } from '../support/cli.ts'
+import { type PtyOptions, Terminal } from '../support/pty.ts'
+
+const INTERRUPTED = 130
+
+describe('a person at a terminal is asked', function () {
+  this.timeout(120_000)
+  const cli = new Cli()
+  const terminals: Terminal[] = []
+
+  after(async () => cli.clean())
+
+  afterEach(async () => {
+    await Promise.all(terminals.splice(0).map(async (terminal) => terminal.end()))
+  })
+
+  function open(home: string, args: string[], options?: PtyOptions): Terminal {
+    const terminal = new Terminal(home, args, options)
+    terminals.push(terminal)
+    return terminal
+  }
+
+  it('what a node needs to know first, each with a default: init', async () => {
+    const home = await cli.home()
+    const terminal = open(home, ['init', '--chain', 'ledger:/shared.db'])
+    await terminal.shows(/Where to listen .*\(\/ip4\/0\.0\.0\.0\/tcp\/38960\)/)
+    terminal.type('nonsense\r')
+    await terminal.shows(/not a multiaddr: "nonsense"/)
+    terminal.type(`${'\b'.repeat('nonsense'.length)}\r`)
+    await terminal.shows(/Which subnet \(1\)/)
+    terminal.type('7\r')
+    await terminal.shows(/Peers to connect to first .*\(none\)/)
+    terminal.type('\r')
+    await terminal.shows(/What answers tasks/)
+    terminal.type('echo\r')
+    await terminal.shows(/this peer is 12D3KooW/)
+    assert.equal(await terminal.ended, 0)
+    assert.ok(!terminal.screen.text.includes('Which chain'), 'a flag said it')
+    const written = JSON.parse(await readFile(join(home, 'config.json'), 'utf8'))
+    assert.deepEqual(written, { subnetId: 7, chain: 'ledger:/shared.db', handler: 'echo' })
+  })
+
+  it('whether a config is to be changed: no, unless they say so', async () => {
+    const home = await cli.home({ handler: 'echo' })
+    const no = open(home, ['init'])
+    await no.shows(/Change .*config\.json\?/)
+    no.type('\r')
+    await no.shows(/^error: .*config\.json was left as it is/m)
+    assert.equal(await no.ended, 2)
+    const yes = open(home, [
+      'init',
+      '--listen',
+      '/ip4/127.0.0.1/tcp/0',
+      '--subnet-id',
+      '1',
+      '--chain',
+      'ledger:',
+      '--bootstrap',
+      address(9),
+    ])
+    await yes.shows(/Change .*config\.json\?/)
+    yes.type('y\r')
+    await yes.until(
+      ({ text }) => /What answers tasks .*\(echo\)/.test(text.replaceAll('\n', '')),
+      'the handler that is there as the default',
+    )
+    yes.type('none\r')
+    assert.equal(await yes.ended, 0)
+    const written = JSON.parse(await readFile(join(home, 'config.json'), 'utf8'))
+    assert.deepEqual(written, { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [address(9)] })
+  })
+
+  it('whether a key is to be replaced, and Ctrl-C leaves it', async () => {
+    const home = await cli.home()
+    const { peerId } = await cli.json(home, ['id'])
+    for (const [key, code] of [
+      ['\r', 2],
+      ['n\r', 2],
+      ['\u0003', INTERRUPTED],
+    ] as const) {
+      const terminal = open(home, ['key', 'new'])
+      await terminal.shows(/Replace .*identity\.key\?/)
+      terminal.type(key)
+      assert.equal(await terminal.ended, code)
+      assert.equal((await cli.json(home, ['id']))['peerId'], peerId)
+    }
+    const terminal = open(home, ['key', 'new'])
+    await terminal.shows(/Replace .*identity\.key\?/)
+    terminal.type('y\r')
+    assert.equal(await terminal.ended, 0)
+    const made = await cli.json(home, ['id'])
+    assert.notEqual(made['peerId'], peerId)
+    assert.ok(terminal.screen.text.includes(String(made['peerId'])))
+  })
+
+  describe('which peer, where none was named', () => {
+    let home: string
+    let other: RunningNode
+
+    before(async () => {
+      other = await cli.start(await cli.home(), ['--handler', 'upper'])
+      home = await cli.home({ bootstrap: [other.address] })
+    })
+
+    it('as a command of its own', async () => {
+      const terminal = open(home, ['send-task', '--text', 'hello'])
+      await terminal.shows(/Which peer\?[\s\S]*12D3KooW\S+ +outbound/)
+      terminal.type('\r')
+      await terminal.shows(/^HELLO$/m)
+      assert.equal(await terminal.ended, 0)
+      const cancelled = open(home, ['ping'])
+      await cancelled.shows(/Which peer\?/)
+      cancelled.type('\u0003')
+      assert.equal(await cancelled.ended, INTERRUPTED)
+      const dumb = open(home, ['ping', '--json'])
+      await dumb.shows(/"message":"missing <peer>"/)
+      assert.equal(await dumb.ended, 2)
+    })
+
+    it('in the shell of a node, which goes on', async () => {
+      const terminal = open(home, ['start', '--listen', '/ip4/127.0.0.1/tcp/0'])
+      await terminal.shows(/peer 12D3KooW\S+ connected/)
+      terminal.type('ping\r')
+      await terminal.shows(/Which peer\?[\s\S]*12D3KooW\S+ +outbound/)
+      terminal.type('\u0003')
+      await terminal.prompt()
+      terminal.type('ping\r')
+      await terminal.shows(/Which peer\?[\s\S]*Which peer\?[\s\S]*12D3KooW\S+ +outbound/)
+      terminal.type('\r')
+      await terminal.shows(new RegExp(`^${other.peerId}: [\\d.]+ ms$`, 'm'))
+      await terminal.prompt()
+      terminal.type('exit\r')
+      assert.equal(await terminal.ended, 0)
+    })
+  })
+
+  function address(port: number): string {
+    return `/ip4/127.0.0.1/tcp/${port}/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb`
+  }
+})
