@@ -1,4 +1,4 @@
-// Bundles the command line into bundle/: main.js finds the command and shows help, commands.js has all commands, help.js what explains them, and what is imported where
+// Bundles the command line into bundle/: main.js finds the command and shows help, commands.js has all commands, and what is imported where
 // it is used (libp2p, the control socket's client, questions) is in files of its own. Few files: finding each costs a millisecond. The
 // library stays as tsc made it, in dist/.
 import { globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -28,7 +28,7 @@ const commandMap = {
 }
 
 const { outputFiles } = await build({
-  entryPoints: { main: 'src/cli/main.ts', commands: 'command-map', help: 'src/cli/help.ts' },
+  entryPoints: { main: 'src/cli/main.ts', commands: 'command-map' },
   chunkNames: '[name]-[hash]',
   outdir: OUT,
   bundle: true,

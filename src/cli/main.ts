@@ -6,6 +6,9 @@ import { UsageError } from '../primitives/errors.ts'
 import { printError } from './report.ts'
 import { topicWithoutCommand, toUsageError } from './usage.ts'
 
+/** For oclif, which takes it from here. */
+export { default as Help } from './help.ts'
+
 /** Runs one command line. @param root the URL of a file in a folder of this package */
 export async function main(argv: string[], root: string): Promise<void> {
   const json = beforeDashes(argv).includes('--json')

@@ -2,7 +2,6 @@ import { stat } from 'node:fs/promises'
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, startFlags } from '../cli/flags.ts'
-import { askSettings, INIT_SETTINGS } from '../cli/init-questions.ts'
 import { describeKey } from '../cli/key-file.ts'
 import { type RawSettings, updateConfigFile } from '../node/config.ts'
 import { ensureHome } from '../node/home.ts'
@@ -31,6 +30,7 @@ export default class Init extends BaseCommand {
     if (!flags.force) {
       await this.#mayChange(home.configFile, asks)
     }
+    const { askSettings, INIT_SETTINGS } = await import('../cli/init-questions.ts')
     const loaded = { settings: this.settings, sources: this.sources }
     const settings = asks ? await this.ask(async () => askSettings(loaded)) : this.settings
     const { peerId } = describeKey(await loadIdentity(home, settings.key), home.identityFile)
