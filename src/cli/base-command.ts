@@ -1,4 +1,4 @@
-import { Command } from '@oclif/core'
+import { Command } from '@oclif/core/command'
 import type { RawSettings, SettingName, SettingSource, Settings } from '../node/config.ts'
 import { loadSettings, withFlags } from '../node/config.ts'
 import { type Home, homeAt } from '../node/home.ts'

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import type { Command, Config } from '@oclif/core'
+import type { Command } from '@oclif/core/command'
+import type { Config } from '@oclif/core/config'
 
 export interface CompletionSources {
   config: Config

@@ -1,4 +1,5 @@
-import { Args, Flags } from '@oclif/core'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 
 // Texts only: what they mean, where else they may come from and their defaults is in node/config.ts, in one place.
 

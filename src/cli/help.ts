@@ -1,4 +1,5 @@
-import { type Command, Help as OclifHelp } from '@oclif/core'
+import type { Command } from '@oclif/core/command'
+import { Help as OclifHelp } from '@oclif/core/help'
 import chalk from 'chalk'
 import { commonFlags, nodeFlags } from './flags.ts'
 

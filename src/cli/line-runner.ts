@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type Config, run } from '@oclif/core'
+import type { Config } from '@oclif/core/config'
 import { normalizeArgv } from '@oclif/core/help'
+import { run } from '@oclif/core/run'
 import { SubnetError } from '../primitives/errors.ts'
 import { shellWords } from '../primitives/shell-words.ts'
 import { Interrupted, printError } from './report.ts'

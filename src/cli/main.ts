@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
-import { Config, run } from '@oclif/core'
+import { Config } from '@oclif/core/config'
+import { run } from '@oclif/core/run'
 import chalk, { chalkStderr } from 'chalk'
 import { reasonOf } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'

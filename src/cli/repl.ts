@@ -1,6 +1,6 @@
 import { clearScreenDown, createInterface, cursorTo, type Interface, moveCursor } from 'node:readline'
 import { Writable } from 'node:stream'
-import type { Config } from '@oclif/core'
+import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
 import type { Session } from '../session/session.ts'
 import { completeLine } from './completer.ts'

@@ -1,4 +1,4 @@
-import type { Config } from '@oclif/core'
+import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
 import type { SettingName, SettingSource } from '../node/config.ts'
 import { type RunningNode, type ServeInit, serve } from '../session/serve.ts'

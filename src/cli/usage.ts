@@ -1,4 +1,5 @@
-import { type Config, Errors } from '@oclif/core'
+import type { Config } from '@oclif/core/config'
+import * as Errors from '@oclif/core/errors'
 import { UsageError } from '../primitives/errors.ts'
 import { closest } from './closest.ts'
 

@@ -1,4 +1,4 @@
-import { Args } from '@oclif/core'
+import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../cli/base-command.ts'
 import { completeLine } from '../cli/completer.ts'
 import { peerNames } from '../cli/peer-names.ts'

@@ -1,4 +1,4 @@
-import { Args } from '@oclif/core'
+import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../cli/base-command.ts'
 import { COMPLETION_SCRIPTS, type ShellName } from '../cli/completion-scripts.ts'
 

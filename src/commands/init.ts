@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, startFlags } from '../cli/flags.ts'
 import { describeKey } from '../cli/key-file.ts'

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { parseCountFlag } from '../cli/duration.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { sendBatch } from '../cli/batch.ts'
 import { parseCountFlag } from '../cli/duration.ts'
