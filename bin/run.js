@@ -10,6 +10,8 @@ if (major < 24 || (major === 24 && minor < 15)) {
 } else {
   const { enableCompileCache } = await import('node:module')
   enableCompileCache?.()
+  // stacks are shown at these levels only, and reading source maps takes longer than most commands
+  process.setSourceMapsEnabled(/\b(debug|trace)\b/.test([process.env.SUBNET_LOG_LEVEL, ...process.argv].join(' ')))
   const { main } = await import('../bundle/main.js')
   await main(process.argv.slice(2), import.meta.url)
 }
