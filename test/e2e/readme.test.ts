@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { Cli } from '../support/cli.ts'
+import { Terminal } from '../support/pty.ts'
+import { OTHER_PEER_ID, PEER_ID, seedFile } from '../support/seeds.ts'
+
+const README = join(import.meta.dirname, '../../README.md')
+const COLUMNS = 116
+/** `RECORD=1 npx mocha test/e2e/readme.test.ts` records the session anew. */
+const RECORDED = /(<!-- recorded by test\/e2e\/readme\.test\.ts -->\n\n```\n)([\s\S]*?)(```\n)/
+const PORTS = { bob: '4001', own: '4002' }
+
+/** Without what differs from one run to the next: ports, times, whether a heartbeat came yet, the blanks that line up a table. */
+function normalised(transcript: string): string[] {
+  return transcript
+    .trim()
+    .split('\n')
+    .map((line) =>
+      line
+        .replace(/\/tcp\/\d+/g, '/tcp/PORT')
+        .replace(/\b[\d.]+ (ms|s|min|h)\b/g, 'TIME')
+        .replace(/ +/g, ' ')
+        .replace(/ (TIME ago|-)(?= subnet-cli)/, ' HEARTBEAT')
+        .trimEnd(),
+    )
+}
+
+describe('the README', function () {
+  this.timeout(60_000)
+  const cli = new Cli()
+  let readme: string
+
+  before(async () => {
+    readme = await readFile(README, 'utf8')
+  })
+
+  after(async () => cli.clean())
+
+  it('shows a session of the shell as it is', async () => {
+    const [, before = '', recorded = '', after = ''] = RECORDED.exec(readme) ?? assert.fail('no recorded session')
+    const lines = recorded.split('\n').flatMap((line) => /^subnet> (.*)$/.exec(line)?.[1] ?? [])
+    const [bobsHome, home] = [await cli.home(), await cli.home()]
+    await seedFile(join(bobsHome, 'identity.key'), OTHER_PEER_ID)
+    await seedFile(join(home, 'identity.key'), PEER_ID)
+    const bob = await cli.start(bobsHome, ['--handler', 'upper'])
+
+    const terminal = new Terminal(home, ['start', '--bootstrap', bob.address, '--listen', '/ip4/127.0.0.1/tcp/0'], { columns: COLUMNS })
+    try {
+      await terminal.shows(/^peer 12D3KooW\S+ connected/m)
+      await terminal.prompt()
+      // after that its agent and latency are known
+      await cli.json(home, ['ping', bob.peerId])
+      for (const [index, line] of lines.entries()) {
+        await terminal.until(({ line: shown }) => shown === 'subnet>', `the prompt for line ${index + 1}`)
+        terminal.type(`${line}\r`)
+        await terminal.until(({ line: shown, text }) => text.includes(`subnet> ${line}`) && !shown.startsWith(`subnet> ${line}`), line)
+      }
+      assert.equal(await terminal.ended, 0)
+    } finally {
+      await terminal.end()
+    }
+
+    const ports: Array<[string, string]> = [
+      [portOf(bob.address), PORTS.bob],
+      [/\/tcp\/(\d+)\/p2p\/12D3KooWMw/.exec(terminal.screen.text)?.[1] ?? '', PORTS.own],
+    ]
+    const shown = ports.reduce((all, [port, name]) => all.replaceAll(`/tcp/${port}`, `/tcp/${name}`), terminal.screen.text).trim()
+    const command = `$ subnet start --bootstrap /ip4/127.0.0.1/tcp/${PORTS.bob}/p2p/${OTHER_PEER_ID}`
+    if (process.env['RECORD'] != null) {
+      await writeFile(
+        README,
+        readme.replace(RECORDED, () => `${before}${command}\n${shown}\n${after}`),
+      )
+      return
+    }
+    assert.deepEqual(normalised(recorded), normalised(`${command}\n${shown}`))
+  })
+
+  it('names every command', async () => {
+    const entries = await readdir(join(import.meta.dirname, '../../src/commands'))
+    for (const name of entries.map((entry) => entry.replace(/\.ts$/, '')).filter((name) => name !== 'complete')) {
+      assert.ok(readme.includes(`\`subnet ${name}`), name)
+    }
+  })
+
+  it('shows how any client drives a node', async () => {
+    const [, body = '', path = ''] =
+      /curl --unix-socket .*-H 'content-type: application\/json' -d '(.*)' http:\/\/node(\/\S+)/.exec(readme) ?? []
+    const home = await cli.home()
+    const node = await cli.start(home)
+    const answer = await new Promise<string>((resolve, reject) => {
+      const headers = { 'content-type': 'application/json' }
+      const sent = request({ socketPath: join(home, 'node.sock'), path, method: 'POST', headers }, (response) => resolve(text(response)))
+      sent.on('error', reject).end(body)
+    })
+    assert.equal(JSON.parse(answer).peerId, node.peerId)
+  })
+})
+
+function portOf(address: string): string {
+  return /\/tcp\/(\d+)/.exec(address)?.[1] ?? ''
+}
