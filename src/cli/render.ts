@@ -18,7 +18,7 @@ export function printableLines(text: string): string {
 /** Columns as wide as their widest cell; every line is cut to `width`. */
 export function table(rows: string[][], width = Number.POSITIVE_INFINITY): string {
   const cells = rows.map((row) => row.map(printable))
-  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => measure(row[column] ?? '').width)))
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => widthOf(row[column] ?? ''))))
   return cells.map((row) => cut(row.map((cell, column) => padded(cell, widths[column] ?? 0)).join('  '), width).trimEnd()).join('\n')
 }
 
@@ -29,8 +29,13 @@ export function cut(text: string, width: number): string {
   return ellipsed ? `${text.slice(0, index)}…` : text
 }
 
+/** How many columns of a terminal a text takes. */
+export function widthOf(text: string): number {
+  return measure(text).width
+}
+
 function padded(text: string, width: number): string {
-  return text + ' '.repeat(width - measure(text).width)
+  return text + ' '.repeat(width - widthOf(text))
 }
 
 /** `12D3KooW…6 last characters`, for people. */

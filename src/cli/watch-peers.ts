@@ -1,6 +1,7 @@
 import { clearScreenDown, moveCursor } from 'node:readline'
 import type { NodeEvent, PeerRow } from '../session/session.ts'
 import { peerTable } from './peer-table.ts'
+import { cut, widthOf } from './render.ts'
 
 export interface WatchOptions {
   json: boolean
@@ -44,18 +45,38 @@ export function* changes(before: Map<string, PeerRow>, after: Map<string, PeerRo
 }
 
 async function redraw(states: AsyncIterable<PeerRow[]>, write: WatchOptions['write']): Promise<void> {
-  let lines = 0
-  for await (const peers of states) {
-    const { columns, rows } = process.stdout
-    const title = `${peers.length} peer${peers.length === 1 ? '' : 's'} at ${new Date().toLocaleTimeString()}, Ctrl-C ends`
-    // what is taller than the screen could not be drawn over
-    const all = [title, ...(peers.length === 0 ? [] : peerTable(peers, columns).split('\n'))]
-    const shown = all.length < rows ? all : [...all.slice(0, rows - 2), `… ${all.length - rows + 2} more`]
-    if (lines > 0) {
-      moveCursor(process.stdout, 0, -lines)
-      clearScreenDown(process.stdout)
+  const { stdout } = process
+  // one that cannot move its cursor gets one table after the other
+  const inPlace = process.env.TERM !== 'dumb'
+  let last: PeerRow[] = []
+  let drawn: string[] = []
+  const draw = async (): Promise<void> => {
+    if (inPlace && drawn.length > 0) {
+      moveCursor(stdout, 0, -heightOf(drawn, stdout.columns))
+      clearScreenDown(stdout)
     }
-    await write(`${shown.map((line) => line.slice(0, columns)).join('\n')}\n`)
-    lines = shown.length
+    drawn = screenOf(last, stdout)
+    await write(`${drawn.join('\n')}\n`)
   }
+  stdout.on('resize', draw)
+  try {
+    for await (last of states) {
+      await draw()
+    }
+  } finally {
+    stdout.off('resize', draw)
+  }
+}
+
+/** What is taller than the screen could not be drawn over. */
+function screenOf(peers: PeerRow[], { columns, rows }: { columns: number; rows: number }): string[] {
+  const title = `${peers.length} peer${peers.length === 1 ? '' : 's'} at ${new Date().toLocaleTimeString()}, Ctrl-C ends`
+  const all = [title, ...(peers.length === 0 ? [] : peerTable(peers, columns).split('\n'))]
+  const shown = all.length < rows ? all : [...all.slice(0, rows - 2), `… ${all.length - rows + 2} more`]
+  return shown.map((line) => cut(line, columns))
+}
+
+/** The rows that lines take now, which may have been drawn when the terminal was wider. */
+function heightOf(lines: string[], columns: number): number {
+  return lines.reduce((rows, line) => rows + Math.max(1, Math.ceil(widthOf(line) / columns)), 0)
 }

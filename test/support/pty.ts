@@ -24,12 +24,13 @@ export class Terminal {
 
   constructor(home: string, args: string[], { columns = 80, rows = 24, env = {} }: PtyOptions = {}) {
     this.screen = new Screen(columns)
+    const name = env['TERM'] ?? 'xterm-256color'
     const own = Object.entries(process.env).filter(([name]) => !/^SUBNET_|^NO_COLOR$|^FORCE_COLOR$|^CI$/.test(name))
     this.#pty = spawn(process.execPath, [BIN, ...args], {
       cols: columns,
       rows,
-      name: 'xterm-256color',
-      env: { ...Object.fromEntries(own), TERM: 'xterm-256color', SUBNET_HOME: home, ...env } as Record<string, string>,
+      name,
+      env: { ...Object.fromEntries(own), TERM: name, SUBNET_HOME: home, ...env } as Record<string, string>,
     })
     this.#pty.onData((data) => {
       this.screen.write(data)
