@@ -1,6 +1,5 @@
-import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
-import { chainFlags } from '../../cli/flags.ts'
+import { chainFlags, peerArg } from '../../cli/flags.ts'
 import type { ChainAnswer } from '../../session/session.ts'
 
 export default class ChainLookup extends BaseCommand {
@@ -9,12 +8,13 @@ export default class ChainLookup extends BaseCommand {
     '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> chain lookup bob --chain ledger:/tmp/subnet.db --json',
   ]
-  static override args = { peer: Args.string({ required: true, ignoreStdin: true, description: 'a peer ID or an alias' }) }
+  static override args = { peer: peerArg }
   static override flags = chainFlags
 
   async run(): Promise<ChainAnswer> {
     const { args } = await this.parse(ChainLookup)
-    const record = await (await this.session()).chain.lookup(args.peer, this.callOptions)
+    const peer = await this.peerArgument(args.peer)
+    const record = await (await this.session()).chain.lookup(peer, this.callOptions)
     this.log(record.multiaddrs.join('\n'))
     return record
   }
