@@ -2,9 +2,10 @@ import { Command } from '@oclif/core/command'
 import type { RawSettings, SettingName, SettingSource, Settings } from '../node/config.ts'
 import { loadSettings, withFlags } from '../node/config.ts'
 import { type Home, homeAt } from '../node/home.ts'
-import { UsageError } from '../primitives/errors.ts'
+import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { connectToNode } from '../session/control-socket.ts'
 import { openSession } from '../session/open-session.ts'
 import type { Session } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
@@ -103,7 +104,9 @@ export abstract class BaseCommand extends Command {
 
   /** Asks yes or no; undefined where nobody is there to answer. */
   protected get confirm(): ((question: string) => Promise<boolean>) | undefined {
-    return this.canAsk ? async (question) => this.ask(async () => (await import('./prompt.ts')).confirm(question)) : undefined
+    return this.canAsk
+      ? async (text) => this.ask(async () => (await import('./prompt.ts')).confirm(text, this.interrupted.signal))
+      : undefined
   }
 
   /** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */
@@ -114,8 +117,18 @@ export abstract class BaseCommand extends Command {
     return choosePeer({
       help: helpOf(this.config, this.id),
       ask: this.canAsk ? async (question) => this.ask(question) : undefined,
+      signal: this.interrupted.signal,
       peers: async () => (await this.session()).peers({ ...this.callOptions, all: true }),
     })
+  }
+
+  /** Where a node runs in this home, it does not follow what was changed in it. */
+  protected async tellOfRestart(): Promise<void> {
+    const socket = this.shell == null ? await connectToNode(this.home, this.interrupted.signal) : undefined
+    socket?.destroy()
+    if (this.shell != null || socket != null) {
+      this.logToStderr('the node that runs here goes on as it is until it is started again')
+    }
   }
 
   /** Writes the answer, all of it, before the command goes on. What stands against it is told by stdout itself. */
@@ -133,7 +146,7 @@ export abstract class BaseCommand extends Command {
     if (error instanceof Interrupted) {
       // Ctrl-C in a question: there it is a key, no signal
       this.#signal ??= error.signal
-    } else if (!this.interrupted.signal.aborted) {
+    } else if (!this.interrupted.signal.aborted || (error instanceof SubnetError && error === this.interrupted.signal.reason)) {
       printError(toUsageError(error, this.config, this.id), this.jsonEnabled(), ['debug', 'trace'].includes(this.settings?.logLevel))
     }
   }
@@ -183,7 +196,7 @@ export abstract class BaseCommand extends Command {
     if (session == null) {
       session = await openSession({ home, settings, agent: this.agent, log: logger, signal: this.interrupted.signal })
     }
-    await checkNodeSettings(session, { home, settings, sources, logger }).catch(async (error) => {
+    await checkNodeSettings(session, { home, settings, sources, logger, options: this.callOptions }).catch(async (error) => {
       await (this.shell == null ? session.close() : undefined)
       throw error
     })

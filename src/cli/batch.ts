@@ -182,7 +182,7 @@ class Batch {
       }
       const report = this.#reportOf(error, line)
       this.#count('failed', index, report.exit)
-      result = { ...known, error: report }
+      result = { ...known, accepted: false, error: report }
     }
     await this.#init.write(`${JSON.stringify({ index, ...result })}\n`)
   }

@@ -4,13 +4,14 @@ import type { Home } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { nodeSettings } from '../session/node-settings.ts'
-import type { NodeSettingsAnswer, Session } from '../session/session.ts'
+import type { NodeSettingsAnswer, Session, SessionOptions } from '../session/session.ts'
 
 export interface Wanted {
   home: Home
   settings: Settings
   sources: Record<SettingName, SettingSource>
   logger: Logger
+  options: SessionOptions
 }
 
 /**
@@ -18,16 +19,16 @@ export interface Wanted {
  * command: it only gets a warning.
  * @throws UsageError for a flag
  */
-export async function checkNodeSettings(session: Session, { home, settings, sources, logger }: Wanted): Promise<void> {
+export async function checkNodeSettings(session: Session, { home, settings, sources, logger, options }: Wanted): Promise<void> {
   const wanted = nodeSettings(settings, home)
   const told = (Object.keys(wanted) as Array<keyof NodeSettingsAnswer>).filter((name) => ['flag', 'env'].includes(sources[name]))
-  const actual = told.length === 0 ? undefined : await session.settings()
+  const actual = told.length === 0 ? undefined : await session.settings(options)
   for (const name of actual == null ? [] : told) {
     const [want, have] = [wanted[name], actual?.[name]]
     if (String(want) === String(have)) {
       continue
     }
-    const message = `the node that runs in ${home.path} has ${JSON.stringify(have)}, not ${JSON.stringify(want)}`
+    const message = `the node that runs in ${home.path} has ${have === undefined || String(have) === '' ? 'none' : have}, not ${String(want) === '' ? 'none' : want}`
     if (sources[name] === 'flag') {
       throw new UsageError(`--${kebab(name)}: ${message}`, {
         hint: 'leave the flag out, or stop the node first: "subnet stop"; or take another --home',

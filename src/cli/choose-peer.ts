@@ -7,24 +7,32 @@ export interface Asker {
   help: string
   /** Lets a question have the terminal; undefined where nobody is there to answer. */
   ask: (<T>(question: () => Promise<T>) => Promise<T>) | undefined
+  /** Takes the question away. */
+  signal: AbortSignal
   peers(): Promise<PeerRow[]>
 }
 
+/** What a list puts before each line. */
+const MARK_COLUMNS = 2
+
 /** The peer that somebody chooses from a list. @throws UsageError where nobody is there, or no peer */
-export async function choosePeer({ help, ask, peers }: Asker): Promise<string> {
+export async function choosePeer({ help, ask, signal, peers }: Asker): Promise<string> {
   if (ask == null) {
     throw new UsageError('missing <peer>', { hint: `<peer>: a peer ID, an alias, or a multiaddr that ends in /p2p/<peer ID>; ${help}` })
   }
   const known = await peers()
   if (known.length === 0) {
-    throw new UsageError('missing <peer>, and there is none to choose from', { hint: '"subnet connect MULTIADDR" connects to one' })
+    throw new UsageError('missing <peer>, and there is none to choose from', {
+      hint: 'name one; --bootstrap MULTIADDR says whom to connect to first, "subnet connect MULTIADDR" connects a node that runs',
+    })
   }
-  const [, ...lines] = peerTable(known, process.stderr.columns).split('\n')
+  const [, ...lines] = peerTable(known, process.stderr.columns - MARK_COLUMNS).split('\n')
   const { choose } = await import('./prompt.ts')
   return ask(async () =>
     choose(
       'Which peer?',
       known.map(({ peerId }, index) => ({ value: peerId, name: lines[index] ?? peerId })),
+      signal,
     ),
   )
 }

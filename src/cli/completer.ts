@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Command } from '@oclif/core/command'
 import type { Config } from '@oclif/core/config'
+import { LOG_LEVELS } from '../primitives/log.ts'
 
 export interface CompletionSources {
   config: Config
@@ -116,7 +117,7 @@ function flagsOf(command: Command.Loadable, used: string[]): string[] {
 
 async function valuesOf(command: Command.Loadable, name: string, begun: string): Promise<string[]> {
   const flag = command.flags[name]
-  const options = flag != null && 'options' in flag ? flag.options : undefined
+  const options = name === 'log-level' ? LOG_LEVELS : flag != null && 'options' in flag ? flag.options : undefined
   return options == null && FILE_FLAGS.includes(name) ? files(begun) : [...(options ?? [])]
 }
 
@@ -126,7 +127,7 @@ async function argumentsOf(command: Command.Loadable, index: number, begun: stri
   if (arg == null || index >= args.length) {
     return []
   }
-  if (arg.name === 'peer') {
+  if (arg.name === 'peer' || command.id === 'alias:remove') {
     return sources.peers()
   }
   return FILE_ARGS.includes(arg.name) ? files(begun) : [...(arg.options ?? [])]

@@ -28,6 +28,13 @@ interface FlagText {
 
 /** Help that fits a screen: a line for each flag of the command itself, only the names of those that many commands have. */
 export default class Help extends OclifHelp {
+  #json = false
+
+  override async showHelp(argv: string[]): Promise<void> {
+    this.#json = argv.includes('--json')
+    await super.showHelp(argv)
+  }
+
   /** The whole. */
   override async showRootHelp(): Promise<void> {
     const { bin, pjson } = this.config
@@ -122,7 +129,8 @@ export default class Help extends OclifHelp {
   }
 
   #print(...blocks: string[]): void {
-    this.log(blocks.filter((block) => block !== '').join('\n\n'))
+    const text = blocks.filter((block) => block !== '').join('\n\n')
+    this.log(this.#json ? JSON.stringify({ help: text }) : text)
   }
 }
 

@@ -1,4 +1,6 @@
 import { describeSettings, type LoadedSettings, type SettingName, type Settings, withFlags } from '../node/config.ts'
+import { checkChain } from '../node/open-registry.ts'
+import { loadHandler } from '../node/task-handlers.ts'
 import { describeError } from '../primitives/errors.ts'
 import { input } from './prompt.ts'
 
@@ -18,7 +20,7 @@ type Asked = keyof typeof QUESTIONS
 export const INIT_SETTINGS = Object.keys(QUESTIONS) as Asked[]
 
 /** Asks for each of them that no flag gave, with what is in effect as the default. @throws Interrupted */
-export async function askSettings(loaded: LoadedSettings): Promise<Settings> {
+export async function askSettings(loaded: LoadedSettings, signal: AbortSignal): Promise<Settings> {
   let result = loaded
   for (const name of INIT_SETTINGS) {
     if (loaded.sources[name] === 'flag') {
@@ -26,8 +28,10 @@ export async function askSettings(loaded: LoadedSettings): Promise<Settings> {
     }
     const { value } = describeSettings(loaded)[name]
     const shown = [value ?? []].flat().join(',') || NOTHING
-    const answered = (text: string): LoadedSettings => (text === shown ? result : withAnswer(result, name, text))
-    const answer = await input(QUESTIONS[name], shown, (text) => problemOf(() => answered(text)) ?? true)
+    const before = result
+    const answered = (text: string): LoadedSettings => (text === shown ? before : withAnswer(before, name, text))
+    const check = async (text: string): Promise<true | string> => (await problemOf(async () => checkUse(answered(text).settings))) ?? true
+    const answer = await input(QUESTIONS[name], { fallback: shown, check, signal })
     result = answered(answer)
   }
   return result.settings
@@ -35,18 +39,22 @@ export async function askSettings(loaded: LoadedSettings): Promise<Settings> {
 
 function withAnswer({ settings, sources }: LoadedSettings, name: Asked, text: string): LoadedSettings {
   const list = name === 'listen' || name === 'bootstrap'
-  if (text.trim() === NOTHING && (list || name === 'handler')) {
+  if (text.trim() === NOTHING && (name === 'bootstrap' || name === 'handler')) {
     return { settings: { ...settings, [name]: list ? [] : undefined }, sources }
   }
-  const value = list ? text.split(',').map((item) => item.trim()) : text.trim()
+  const items = text.split(',').map((item) => item.trim())
+  const value = list ? items.filter((item) => item !== '') : text.trim()
   return withFlags({ settings, sources }, { [name]: value })
 }
 
-function problemOf(work: () => unknown): string | undefined {
-  try {
-    work()
-    return undefined
-  } catch (error) {
-    return describeError(error)
+async function problemOf(work: () => Promise<unknown>): Promise<string | undefined> {
+  return work().then(() => undefined, describeError)
+}
+
+/** What "start" would refuse is refused here. @throws UsageError */
+export async function checkUse({ handler, chain, taskTimeout, maxFrameBytes }: Settings): Promise<void> {
+  checkChain(chain)
+  if (handler != null) {
+    await loadHandler(handler, { timeoutMs: taskTimeout, maxOutputBytes: maxFrameBytes })
   }
 }

@@ -35,7 +35,7 @@ export class LineRunner {
     process.exitCode = undefined
     try {
       const words = shellWords(line).map(({ text }) => text)
-      const argv = words[0] === 'subnet' ? words.slice(1) : words
+      const argv = words[0] !== 'subnet' ? words : words.length === 1 ? ['--help'] : words.slice(1)
       if (argv.length > 0) {
         await this.#command(json ? withJson(argv) : argv, options)
       }
@@ -52,8 +52,8 @@ export class LineRunner {
   }
 
   async #command(argv: string[], { signal, ask }: LineOptions): Promise<void> {
-    const { config, context, json } = this.#init
-    const useless = json ? topicWithoutCommand(argv, config) : undefined
+    const { config, context } = this.#init
+    const useless = topicWithoutCommand(argv, config)
     if (useless != null) {
       throw useless
     }

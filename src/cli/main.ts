@@ -2,9 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { Config } from '@oclif/core/config'
 import { run } from '@oclif/core/run'
 import chalk, { chalkStderr } from 'chalk'
-import { reasonOf } from '../node/home.ts'
-import { UsageError } from '../primitives/errors.ts'
-import { printError } from './report.ts'
+import { printError, stdoutError } from './report.ts'
 import { topicWithoutCommand, toUsageError } from './usage.ts'
 
 /** For oclif, which takes it from here. */
@@ -28,9 +26,13 @@ export async function main(argv: string[], root: string): Promise<void> {
   }
   const config = await Config.load({ root: fileURLToPath(new URL('..', root)) })
   try {
-    const useless = json ? topicWithoutCommand(argv, config) : undefined
+    const useless = topicWithoutCommand(argv, config)
     if (useless != null) {
       throw useless
+    }
+    if (json && argv[0] === '--version') {
+      process.stdout.write(`${JSON.stringify({ version: config.version, agent: config.userAgent })}\n`)
+      return
     }
     await run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config)
   } catch (error) {
@@ -41,7 +43,7 @@ export async function main(argv: string[], root: string): Promise<void> {
 /** A reader that has enough (`| head -1`) is no error; an answer that did not arrive is one. */
 function onStdoutError(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') {
-    printError(new UsageError(`stdout cannot be written: ${reasonOf(error)}`, { cause: error }), false)
+    printError(stdoutError(error), false)
   }
   process.exit()
 }

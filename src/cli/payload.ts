@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, fstatSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { reasonOf } from '../node/home.ts'
 import { isDeadline, withDeadline } from '../primitives/deadline.ts'
@@ -47,12 +47,13 @@ export async function* readInput(file: string, what: string, options: InputOptio
     throw new UsageError(`the ${what} cannot be stdin: that is where this shell reads its lines`, { hint: 'name a file' })
   }
   const signal = withDeadline(options.signal, options.timeoutMs) as AbortSignal
-  const stream: Readable = file === '-' ? process.stdin : createReadStream(file)
+  let stream: Readable | undefined
   const onAbort = (): void => {
-    stream.destroy()
+    stream?.destroy()
   }
   signal.addEventListener('abort', onAbort)
   try {
+    stream = file === '-' ? stdin() : createReadStream(file)
     yield* stream
     signal.throwIfAborted()
   } catch (cause) {
@@ -61,6 +62,14 @@ export async function* readInput(file: string, what: string, options: InputOptio
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
+}
+
+/** Node takes a directory there for one that is empty. */
+function stdin(): Readable {
+  if (fstatSync(0).isDirectory()) {
+    throw Object.assign(new Error('a directory'), { code: 'EISDIR' })
+  }
+  return process.stdin
 }
 
 function readFailure(cause: unknown, { what, file, signal }: { what: string; file: string; signal: AbortSignal }): SubnetError {

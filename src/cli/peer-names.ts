@@ -1,8 +1,11 @@
 import type { Session } from '../session/session.ts'
 
+/** Nobody waits longer for a completion. */
+const OPTIONS = { timeoutMs: 1_500 }
+
 /** What may stand where a peer does: aliases, and the peers that the running node knows. No node is started to tell. */
 export async function peerNames(session: Session): Promise<string[]> {
-  const running = (await session.settings()) != null
-  const [aliases, peers] = await Promise.all([session.aliases.list(), running ? session.peers({ all: true, timeoutMs: 2_000 }) : []])
+  const running = (await session.settings(OPTIONS)) != null
+  const [aliases, peers] = await Promise.all([session.aliases.list(OPTIONS), running ? session.peers({ all: true, ...OPTIONS }) : []])
   return [...aliases.map(({ alias }) => alias), ...peers.map(({ peerId }) => peerId)]
 }

@@ -24,9 +24,18 @@ export function table(rows: string[][], width = Number.POSITIVE_INFINITY): strin
 
 /** As much of the text as fits a terminal's `width`; what was cut off is told by an ellipsis. */
 export function cut(text: string, width: number): string {
-  const limit = { limit: Math.min(width, Number.MAX_SAFE_INTEGER), ellipsis: '…', ellipsisWidth: 1 }
-  const { index, ellipsed } = measure(text.trimEnd(), limit)
-  return ellipsed ? `${text.slice(0, index)}…` : text
+  if (widthOf(text.trimEnd()) <= width) {
+    return text
+  }
+  let [shown, room] = ['', width - 1]
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    room -= widthOf(segment)
+    if (room < 0) {
+      break
+    }
+    shown += segment
+  }
+  return `${shown}…`
 }
 
 /** How many columns of a terminal a text takes. */

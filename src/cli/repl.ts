@@ -38,6 +38,8 @@ export class Repl {
   #waiting: string[] = []
   #running: AbortController | undefined
   #endOfInput = false
+  /** The terminal is no longer the shell's. */
+  #over = false
   /** While a line runs, or where a line that is shown cannot be drawn anew. */
   #told: string[] = []
   #untold = 0
@@ -59,9 +61,12 @@ export class Repl {
       await (signal.aborted ? undefined : this.#ended.promise)
     } finally {
       signal.removeEventListener('abort', end)
+      this.#over = true
       this.#running?.abort(new Interrupted('SIGINT'))
+      this.#running = undefined
       this.#close()
       this.#screen.muted = false
+      this.#tellTold()
       this.#screen.restore()
       await this.#init.history.written()
     }
@@ -104,6 +109,8 @@ export class Repl {
     })
     terminal.on('line', (line) => this.#take(line))
     terminal.on('SIGINT', () => this.#interrupt())
+    // readline pauses when the process was stopped by Ctrl-Z
+    terminal.on('SIGCONT', () => terminal.resume())
     // the terminal is gone
     terminal.on('error', () => this.#end())
     const onData = (chunk: Uint8Array | string): void => (chunk.length > 1 ? this.#redrawPasted() : undefined)
@@ -112,14 +119,25 @@ export class Repl {
     terminal.on('close', () => {
       if (this.#terminal === terminal) {
         this.#terminal = undefined
-        this.#endOfInput = true
-        if (this.#running == null) {
-          this.#end()
-        }
+        this.#endInput()
       }
     })
     this.#terminal = terminal
     terminal.write(begun)
+  }
+
+  /** Ctrl-D: what was typed before it still runs, and may be cancelled. */
+  #endInput(): void {
+    const again = this.#endOfInput
+    this.#endOfInput = true
+    if (this.#running == null || again || process.stdin.readableEnded) {
+      this.#end()
+      return
+    }
+    process.stdout.write(
+      `${this.#screen.lineFeed}${chalk.dim('the node stops when this is done; Ctrl-C cancels it, Ctrl-D again does not wait')}\n`,
+    )
+    this.#open()
   }
 
   #close(): void {
@@ -134,6 +152,9 @@ export class Repl {
   }
 
   #take(line: string): void {
+    if (this.#endOfInput) {
+      return
+    }
     this.#init.history.add(line)
     this.#interruptedAtMs = Number.NEGATIVE_INFINITY
     if (this.#waiting.length >= MAX_WAITING) {
@@ -159,6 +180,9 @@ export class Repl {
       }
       this.#running = new AbortController()
       await this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
+      if (this.#over) {
+        return
+      }
       this.#running = undefined
       this.#tellTold()
     }
@@ -236,8 +260,10 @@ export class Repl {
     try {
       return await question()
     } finally {
-      this.#screen.watch()
-      this.#open(begun)
+      if (!this.#over) {
+        this.#screen.watch()
+        this.#open(begun)
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 import { chalkStderr } from 'chalk'
+import { reasonOf } from '../node/home.ts'
 import { isDeadline } from '../primitives/deadline.ts'
-import { describeError, type ErrorCode, EXIT_CODES, SubnetError } from '../primitives/errors.ts'
+import { describeError, type ErrorCode, EXIT_CODES, SubnetError, UsageError } from '../primitives/errors.ts'
 import { printable } from './render.ts'
 
 /** What a script gets of an error. */
@@ -56,4 +57,9 @@ export function printError(error: unknown, json: boolean, stack = false): void {
 
 function report(code: ErrorCode, message: string, hint?: string, rest: { attempts?: unknown[] } = {}): ErrorReport {
   return { code, exit: EXIT_CODES[code], message, ...(hint == null ? {} : { hint }), ...rest }
+}
+
+/** What could not be written is an answer that did not arrive. */
+export function stdoutError(cause: unknown): UsageError {
+  return new UsageError(`stdout cannot be written: ${reasonOf(cause)}`, { cause })
 }

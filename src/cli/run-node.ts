@@ -1,12 +1,14 @@
 import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
 import type { SettingName, SettingSource } from '../node/config.ts'
+import type { Logger } from '../primitives/log.ts'
 import { type RunningNode, type ServeInit, serve } from '../session/serve.ts'
 import type { NodeEvent } from '../session/session.ts'
 import { describeEvent } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
 import { Repl } from './repl.ts'
+import { stdoutError } from './report.ts'
 import { checkScript, runScript } from './script.ts'
 
 export interface RunNodeInit {
@@ -25,12 +27,15 @@ export interface RunNodeInit {
 /** Runs the node of a home, until it or the process is told to stop; meanwhile its shell, or a script. Gives the exit code. */
 export async function runNode(options: RunNodeInit): Promise<number> {
   const { init, interrupted, json, script } = options
-  // its reader going away ends the node; a full disk under its log does not
-  process.stdout.removeAllListeners('error').on('error', ({ code }: NodeJS.ErrnoException) => {
-    if (code === 'EPIPE') {
-      interrupted.abort()
+  // its reader going away ends the node; a full disk under its log does not, but under what a script answers it does
+  let lost: Error | undefined
+  process.stdout.removeAllListeners('error').on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE' || script != null) {
+      lost ??= error.code === 'EPIPE' ? undefined : stdoutError(error)
+      interrupted.abort(lost)
     }
   })
+  quieten(init.log)
   await checkScript(script)
   const node = await serve(init)
   const over = new AbortController()
@@ -40,9 +45,9 @@ export async function runNode(options: RunNodeInit): Promise<number> {
     if (script != null) {
       const sink = json ? process.stdout : process.stderr
       follow(node, (event) => sink.write(`${textOf(event, json)}\n`))
-      const code = await runScript(script, runnerOf(node, options), { signal, json, keepGoing: options.keepGoing })
-      interrupted.signal.throwIfAborted()
-      return code
+      const running = runScript(script, runnerOf(node, options), { signal, json, keepGoing: options.keepGoing })
+      // told to end, it is that which counts
+      return await running.finally(() => interrupted.signal.throwIfAborted())
     }
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
       process.once('SIGHUP', () => interrupted.abort())
@@ -80,4 +85,11 @@ function textOf(event: NodeEvent, json: boolean): string {
 function runnerOf({ session }: RunningNode, { init, sources, config, json }: RunNodeInit): LineRunner {
   const { home, settings } = init
   return new LineRunner({ config, json, context: { session, home, settings, sources } })
+}
+
+/** Connect's server tells there, and nowhere else, of clients that went away. */
+function quieten(log: Logger): void {
+  const { error } = console
+  console.error = (...args: unknown[]) =>
+    /^handler for rpc /.test(String(args[0])) ? log.debug(String(args[0]), args[1]) : error.call(console, ...args)
 }

@@ -1,4 +1,5 @@
 import { access, constants } from 'node:fs/promises'
+import { NodeError } from '../node/errors.ts'
 import { reasonOf } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { splitLines } from '../primitives/lines.ts'
@@ -17,12 +18,14 @@ export interface ScriptOptions {
 interface ScriptLine {
   /** From 1 on. */
   number: number
-  /** Undefined of one that is too long. */
-  text: string | undefined
+  text?: string
+  tooLong: boolean
 }
 
 const MAX_LINE_BYTES = 1 << 20
 const ENDS = ['exit', 'quit']
+/** The line that stops the node itself. */
+const STOP = /^\s*(subnet\s+)?stop\b/
 
 /** Finds out before there is a node whether there is a script. @throws UsageError */
 export async function checkScript(file: string | undefined): Promise<void> {
@@ -35,24 +38,33 @@ export async function checkScript(file: string | undefined): Promise<void> {
 
 /**
  * Runs the lines of a file, or of stdin for `-`, one after the other as they are read. Gives the exit code of the first that failed.
- * @throws UsageError for a file that cannot be read
+ * @throws UsageError for a file that cannot be read, NodeError NOT_RUNNING when somebody else stopped the node
  */
 export async function runScript(file: string, runner: LineRunner, { keepGoing, json, signal }: ScriptOptions): Promise<number> {
-  let firstFailure = 0
-  for await (const { number, text } of linesOf(file, signal)) {
-    const code = text == null ? tooLong(number, json) : await runner.run(text, { signal })
-    if (code === 0 || signal.aborted) {
-      continue
-    }
-    firstFailure ||= code
-    if (!json) {
-      process.stderr.write(`script: line ${number} failed with ${code}${keepGoing ? '' : '; the lines behind it were not run'}\n`)
-    }
-    if (!keepGoing) {
+  const failures: number[] = []
+  let last = ''
+  for await (const { number, text = '', tooLong } of linesOf(file, signal)) {
+    const code = tooLong ? refuse(number, json) : await runner.run(text, { signal })
+    last = text
+    if (signal.aborted || !goesOn(code, number)) {
       break
     }
   }
-  return firstFailure
+  if (signal.aborted && !STOP.test(last)) {
+    throw new NodeError('NOT_RUNNING', 'the node was stopped before the script had come to its end')
+  }
+  return failures[0] ?? 0
+
+  function goesOn(code: number, number: number): boolean {
+    if (code === 0) {
+      return true
+    }
+    failures.push(code)
+    if (!json) {
+      process.stderr.write(`script: line ${number} failed with ${code}${keepGoing ? '' : '; the lines behind it were not run'}\n`)
+    }
+    return keepGoing
+  }
 }
 
 /** Until the file ends, or the script says so, or the signal aborts. */
@@ -63,7 +75,7 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<Scrip
       if (signal.aborted || ENDS.includes(text?.trim() ?? '')) {
         return
       }
-      yield { number, text }
+      yield text == null ? { number, tooLong: true } : { number, text, tooLong: false }
     }
   } catch (error) {
     if (!signal.aborted) {
@@ -72,7 +84,7 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<Scrip
   }
 }
 
-function tooLong(number: number, json: boolean): number {
+function refuse(number: number, json: boolean): number {
   printError(new UsageError(`line ${number} of the script is longer than ${MAX_LINE_BYTES} bytes`), json)
   return Number(process.exitCode)
 }

@@ -26,6 +26,9 @@ export function helpOf(config: Config, commandId = ''): string {
 
 function describe(error: ParserError, help: string): UsageError | undefined {
   const { name } = error.constructor
+  if (name === 'FailedFlagValidationError') {
+    return flagsTogether(error, help)
+  }
   if (name === 'NonExistentFlagsError') {
     return unknownFlags(error, help)
   }
@@ -48,6 +51,14 @@ function describe(error: ParserError, help: string): UsageError | undefined {
   return undefined
 }
 
+/** Only their names here too. */
+function flagsTogether({ message }: ParserError, help: string): UsageError {
+  const [, one, other] = /--([\w-]+)=[\s\S]* cannot also be provided when using --([\w-]+)/.exec(message) ?? []
+  const [, flag, needed] = /must be provided when using --([\w-]+): (--[^\n]+)/.exec(message) ?? []
+  const problem = one == null ? `--${flag} needs ${needed}` : `--${one} and --${other} do not go together`
+  return new UsageError(problem, { hint: help })
+}
+
 /** Only their names: a value behind `=` may be a secret. */
 function unknownFlags(error: ParserError, help: string): UsageError {
   const names = (error.flags ?? []).map((flag) => flag.replace(/=.*/s, ''))
@@ -64,7 +75,7 @@ function unexpected(words: string[], help: string): UsageError {
 
 /** oclif joins the words that it could not make a command of with colons. */
 function unknownCommand(error: Error, config: Config): UsageError | undefined {
-  const id = /^command (.*) not found$/s.exec(error.message)?.[1]
+  const id = /^[Cc]ommand (.*) not found\.?$/s.exec(error.message)?.[1]
   if (id == null) {
     return undefined
   }
@@ -93,14 +104,18 @@ function noSuchCommand(words: string, config: Config, topic?: string): UsageErro
   return new UsageError(`unknown command ${JSON.stringify(words)}`, { hint: meant == null ? list : `did you mean "${meant}"? ${list}` })
 }
 
-/** A topic without a command is no question that JSON could answer. */
+/** Words that name no command, with flags that only a command has: without those they ask for help. */
 export function topicWithoutCommand(argv: string[], config: Config): UsageError | undefined {
-  const id = argv.filter((word) => !word.startsWith('-')).join(':')
-  if (config.findTopic(id) == null || config.findCommand(id) != null) {
+  const flags = argv.findIndex((word) => word.startsWith('-'))
+  const id = argv.slice(0, flags < 0 ? undefined : flags).join(':')
+  const help = argv.some((word) => word === '--help' || word === '-h')
+  if (flags < 0 || help || config.findTopic(id) == null || config.findCommand(id) != null) {
     return undefined
   }
   const commands = config.commandIDs.filter((command) => command.startsWith(`${id}:`)).map((command) => command.slice(id.length + 1))
-  return new UsageError(`${JSON.stringify(id.replaceAll(':', ' '))} needs a command`, { hint: `one of ${commands.sort().join(', ')}` })
+  return new UsageError(`${JSON.stringify(id.replaceAll(':', ' '))} needs a command behind it`, {
+    hint: `one of ${commands.sort().join(', ')}; flags follow`,
+  })
 }
 
 function firstLine(error: Error): string {

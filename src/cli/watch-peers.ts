@@ -72,7 +72,8 @@ async function redraw(states: AsyncIterable<PeerRow[]>, write: WatchOptions['wri
 function screenOf(peers: PeerRow[], { columns, rows }: { columns: number; rows: number }): string[] {
   const title = `${peers.length} peer${peers.length === 1 ? '' : 's'} at ${new Date().toLocaleTimeString()}, Ctrl-C ends`
   const all = [title, ...(peers.length === 0 ? [] : peerTable(peers, columns).split('\n'))]
-  const shown = all.length < rows ? all : [...all.slice(0, rows - 2), `… ${all.length - rows + 2} more`]
+  const hidden = Math.min(peers.length, all.length - rows + 2)
+  const shown = all.length < rows ? all : [...all.slice(0, rows - 2), `… ${hidden} more`]
   return shown.map((line) => cut(line, columns))
 }
 

@@ -13,8 +13,8 @@ export default class Config extends BaseCommand {
     await this.parse(Config)
     const { home } = this
     const settings = describeSettings({ settings: this.settings, sources: this.sources })
-    const rows = Object.entries(settings).map(([name, { value, source }]) => [name, textOf(value), source])
-    this.log(table([['SETTING', 'VALUE', 'FROM'], ...rows]))
+    const rows = Object.entries(settings).map(([name, { value, source }]) => [name, source, textOf(value)])
+    this.log(table([['SETTING', 'FROM', 'VALUE'], ...rows]))
     return { home: home.path, settings }
   }
 }

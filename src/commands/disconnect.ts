@@ -18,7 +18,7 @@ export default class Disconnect extends BaseCommand {
     const session = await this.session()
     const closed = await session.disconnect(peer, this.callOptions)
     this.log(closed.connections === 0 ? `there was no connection to ${closed.peerId}` : `disconnected from ${closed.peerId}`)
-    const settings = await session.settings()
+    const settings = await session.settings(this.callOptions)
     if (settings?.bootstrap.some((address) => address.endsWith(`/p2p/${closed.peerId}`)) === true) {
       this.logToStderr('it is a bootstrap of the node, which connects to it again')
     }

@@ -9,7 +9,7 @@ export default class Id extends BaseCommand {
 
   async run(): Promise<{ peerId: string; multiaddrs: string[] }> {
     await this.parse(Id)
-    const id = await (await this.session()).id()
+    const id = await (await this.session()).id(this.callOptions)
     this.log([id.peerId, ...id.multiaddrs].join('\n'))
     return id
   }

@@ -30,13 +30,15 @@ export default class Init extends BaseCommand {
     if (!flags.force) {
       await this.#mayChange(home.configFile, asks)
     }
-    const { askSettings, INIT_SETTINGS } = await import('../cli/init-questions.ts')
+    const { askSettings, checkUse, INIT_SETTINGS } = await import('../cli/init-questions.ts')
     const loaded = { settings: this.settings, sources: this.sources }
-    const settings = asks ? await this.ask(async () => askSettings(loaded)) : this.settings
+    const settings = asks ? await this.ask(async () => askSettings(loaded, this.interrupted.signal)) : this.settings
+    await checkUse(settings)
     const { peerId } = describeKey(await loadIdentity(home, settings.key), home.identityFile)
     const written = await updateConfigFile(home, settings, INIT_SETTINGS)
     this.log(`${home.configFile}  ${JSON.stringify(written)}`)
     this.logToStderr(`this peer is ${peerId}; "subnet start" runs its node, "subnet config" shows all settings`)
+    await this.tellOfRestart()
     return { home: home.path, config: home.configFile, peerId, settings: written }
   }
 

@@ -107,3 +107,10 @@ function readTarget(text: string): PeerTarget | undefined {
     return undefined
   }
 }
+
+/** @throws UsageError where the one that is named is the one that asks */
+export function refuseSelf(peerId: PeerId, self: PeerId): void {
+  if (peerId.equals(self)) {
+    throw new UsageError(`${peerId.toString()} is this node itself`, { hint: 'name another peer; "subnet id" shows this one' })
+  }
+}

@@ -79,11 +79,15 @@ export class Dialler {
     signal?.addEventListener('abort', onAbort)
     try {
       const { connectionManager, transportManager } = this.#components
-      const options = { signal: given.signal }
-      // names that need resolving first (dnsaddr) go through the queue, which does that
-      return transportManager.dialTransportForMultiaddr(address) == null
-        ? await connectionManager.openConnection(address, options)
-        : await transportManager.dial(address, options)
+      const { signal } = given
+      if (transportManager.dialTransportForMultiaddr(address) != null) {
+        return await transportManager.dial(address, { signal })
+      }
+      // names that need resolving first go through the queue, which does that; anything else it would answer with any open connection
+      if (!address.toString().startsWith('/dnsaddr/')) {
+        throw new Error('no transport here dials such an address')
+      }
+      return await connectionManager.openConnection(address, { signal, force: true })
     } catch (cause) {
       const reason = given.signal.aborted ? given.signal.reason : cause
       throw new Error(`${address.toString()}: ${describeError(reason)}`, { cause })

@@ -16,7 +16,11 @@ const MAX_KEY_FILE_BYTES = 16 * 1024
  * @throws UsageError
  */
 export async function readKeyFile(file: string): Promise<PrivateKey> {
-  return readKey(createReadStream(file, { end: MAX_KEY_FILE_BYTES }), `key file ${file}`)
+  return readKey(bytesOf(file), `key file ${file}`)
+}
+
+async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(file, { end: MAX_KEY_FILE_BYTES })
 }
 
 /** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */

@@ -15,11 +15,16 @@ export interface RegistryInit {
 
 /** Opens the chain of a URL, its driver chosen by the scheme. Nothing is connected yet. @throws UsageError */
 export function openRegistry({ home, settings, privateKey, log }: RegistryInit): ChainRegistry {
-  const [, scheme, rest] = /^([a-z]+):(.*)$/.exec(settings.chain) ?? []
-  if (scheme === 'ledger') {
-    return new LedgerRegistry({ file: rest || home.ledgerFile, subnetId: settings.subnetId, privateKey, log })
+  return new LedgerRegistry({ file: checkChain(settings.chain) || home.ledgerFile, subnetId: settings.subnetId, privateKey, log })
+}
+
+/** What stands behind the scheme of a chain's URL. @throws UsageError when it is none that is known here */
+export function checkChain(url: string): string {
+  const [, rest] = /^ledger:(.*)$/.exec(url) ?? []
+  if (rest == null) {
+    throw new UsageError(`not a chain that is known here: ${JSON.stringify(url)}`, {
+      hint: '--chain ledger:/path/file.db names a ledger that nodes share; ledger: alone is the one in the home',
+    })
   }
-  throw new UsageError(`not a chain that is known here: ${JSON.stringify(settings.chain)}`, {
-    hint: '--chain ledger:/path/file.db names a ledger that nodes share; ledger: alone is the one in the home',
-  })
+  return rest
 }

@@ -22,7 +22,7 @@ import type { TaskEvent, TaskProtocol } from '../protocol/protocols/task.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
 import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.ts'
-import type { Aliases } from './aliases.ts'
+import { type Aliases, refuseSelf } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
 import type { Dialler } from './dialler.ts'
@@ -208,7 +208,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     if (options.connectedOnly === true) {
       throw new ProtocolError('UNREACHABLE', `not connected to ${to.toString()}`, { phase: 'dial' })
     }
-    this.#refuseSelf(to)
+    refuseSelf(to, this.peerId)
     const dial: Judge<Connection> = async (multiaddrs, _candidate, signal) => {
       options.onPhase?.('dial')
       // the peer may have been a bootstrap that answered in the meantime
@@ -221,7 +221,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** Where a peer is. Addresses that it did not sign are confirmed by a connection. @throws ResolveError */
   async resolve(peerId: PeerId, given: ResolveOptions = {}): Promise<Resolved> {
-    this.#refuseSelf(peerId)
+    refuseSelf(peerId, this.peerId)
     const options = { ...given, signal: this.#untilStopped(given.signal) }
     const connected = options.tiers == null ? await this.#resolveConnected(peerId) : undefined
     if (connected != null) {
@@ -336,7 +336,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     if (peerId == null) {
       throw new UsageError('a multiaddr to dial ends in /p2p/<peer ID>')
     }
-    this.#refuseSelf(peerId)
+    refuseSelf(peerId, this.peerId)
     const there = this.#parts.dialler
       .connectionsTo(peerId)
       .find(({ remoteAddr, direction }) => direction === 'outbound' && multiaddrs.some((address) => address.equals(remoteAddr)))
@@ -353,12 +353,6 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
         phase: 'dial',
         hint: 'is the peer running, and is this its address? By its peer ID alone it would be looked up',
       })
-    }
-  }
-
-  #refuseSelf(peerId: PeerId): void {
-    if (peerId.equals(this.peerId)) {
-      throw new UsageError(`${peerId.toString()} is this node itself`, { hint: 'name another peer; "subnet id" shows this one' })
     }
   }
 

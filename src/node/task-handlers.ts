@@ -3,8 +3,8 @@ import { availableParallelism } from 'node:os'
 import { resolve as resolvePath } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Queue } from '@libp2p/utils'
-import { parse as parseWords } from 'shell-quote'
 import { describeError, UsageError } from '../primitives/errors.ts'
+import { shellWords } from '../primitives/shell-words.ts'
 import type { TaskHandler } from '../protocol/protocols/task.ts'
 import { runChild } from './run-child.ts'
 
@@ -38,20 +38,14 @@ export async function loadHandler(spec: string, options: HandlerOptions): Promis
   return loadModule(spec)
 }
 
-/** Splits like a shell's words. What only a shell could do is refused, not passed on as text. */
+/** Splits like a shell's words. What only a shell could do is refused, not passed on as text. @throws UsageError */
 function splitWords(command: string): [string, ...string[]] {
-  const words = parseWords(command, (name) => `$${name}`).map((word) => {
-    if (typeof word === 'string') {
-      return word
-    }
-    if ('op' in word && word.op === 'glob') {
-      return word.pattern
-    }
-    const operator = 'op' in word ? word.op : '#'
-    throw new UsageError(`handler exec:${command} uses ${JSON.stringify(operator)}, which only a shell understands`, {
-      hint: `write sh:${command}`,
-    })
-  })
+  let words: string[]
+  try {
+    words = shellWords(command, { comments: false }).map(({ text }) => text)
+  } catch (cause) {
+    throw new UsageError(`handler exec:${command}: ${describeError(cause)}`, { cause, hint: `sh:COMMAND is run by a shell` })
+  }
   const [program, ...args] = words
   return [nonEmpty(program, `exec:${command}`), ...args]
 }

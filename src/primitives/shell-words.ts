@@ -13,22 +13,25 @@ const ESCAPED_IN_QUOTES = '"\\$`'
 const USE_THE_SHELL = 'quote it to mean it as text; for what only a shell can do run "subnet …" in one: it drives this same node'
 
 /**
- * The words of a line, split and unquoted as a POSIX shell does; a word that begins with `#` begins a comment. Nothing is expanded:
- * what a shell would make something of (`|`, `>`, `&&`, `$HOME`, …) is an error, not text.
+ * The words of a line, split and unquoted as a POSIX shell does. Nothing is expanded: what a shell would make something of (`|`, `>`,
+ * `&&`, `$HOME`, …) is an error, not text.
+ * @param options.comments whether a word that begins with `#` begins a comment; else it is an error @default true
  * @throws UsageError
  */
-export function shellWords(line: string): Word[] {
-  return new Splitter(line).split()
+export function shellWords(line: string, { comments = true }: { comments?: boolean } = {}): Word[] {
+  return new Splitter(line, comments).split()
 }
 
 class Splitter {
   readonly #line: string
+  readonly #comments: boolean
   readonly #words: Word[] = []
   #at = 0
   #word: { text: string; start: number } | undefined
 
-  constructor(line: string) {
+  constructor(line: string, comments: boolean) {
     this.#line = line
+    this.#comments = comments
   }
 
   split(): Word[] {
@@ -38,6 +41,9 @@ class Splitter {
         this.#finish()
         this.#at++
       } else if (character === '#' && this.#word == null) {
+        if (!this.#comments) {
+          throw onlyInShell(character)
+        }
         break
       } else if (character === "'" || character === '"') {
         this.#quoted(character)
@@ -53,7 +59,7 @@ class Splitter {
     const rest = this.#line.slice(this.#at)
     const operator = OPERATORS.exec(rest)?.[0] ?? EXPANSIONS.exec(rest)?.[0]
     if (operator != null) {
-      throw new UsageError(`${JSON.stringify(operator)} only means something to a shell, and this is none`, { hint: USE_THE_SHELL })
+      throw onlyInShell(operator)
     }
     if (character === '\\') {
       this.#at++
@@ -104,4 +110,8 @@ class Splitter {
       this.#word = undefined
     }
   }
+}
+
+function onlyInShell(operator: string): UsageError {
+  return new UsageError(`${JSON.stringify(operator)} only means something to a shell, and this is none`, { hint: USE_THE_SHELL })
 }

@@ -1,16 +1,21 @@
-import { type Aliases, targetOf } from '../node/aliases.ts'
+import type { PeerId } from '@libp2p/interface'
+import { type Aliases, refuseSelf, targetOf } from '../node/aliases.ts'
 import type { AliasAnswer, AliasSession } from './session.ts'
 
 /** The aliases of a home, in this process. */
 export class AliasCalls implements AliasSession {
   readonly #aliases: () => Aliases | Promise<Aliases>
 
-  constructor(aliases: () => Aliases | Promise<Aliases>) {
+  readonly #self: () => PeerId | Promise<PeerId>
+
+  constructor(aliases: () => Aliases | Promise<Aliases>, self: () => PeerId | Promise<PeerId>) {
     this.#aliases = aliases
+    this.#self = self
   }
 
   async set(alias: string, peer: string): Promise<AliasAnswer> {
     const { peerId } = await targetOf(peer, this.#aliases)
+    refuseSelf(peerId, await this.#self())
     return (await this.#aliases()).set(alias, peerId)
   }
 

@@ -10,7 +10,7 @@ import { NodeError } from '../node/errors.ts'
 import type { Home } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import type { TierName } from '../resolve/tier.ts'
+import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
 import { CHUNK_BYTES, toConnectError } from './control-codec.ts'
 import { listenForCommands } from './control-socket.ts'
 import type { NodeEvent, Session, SessionOptions } from './session.ts'
@@ -126,17 +126,16 @@ async function* failing<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
 }
 
 function serviceOf(session: Session, events: EventSource, closing: AbortSignal): ServiceImpl<typeof ControlService> {
-  const options = ({ timeoutMs }: { timeoutMs?: number | undefined }, { signal }: HandlerContext): SessionOptions => ({ signal, timeoutMs })
   const streaming = ({ signal }: HandlerContext): AbortSignal => AbortSignal.any([signal, closing])
   // absent fields are null in a session's answers, and nothing in a message
   const sent = <T>(answer: object): T => answer as T
   const { aliases, chain } = session
   return {
     id: async () => session.id(),
-    status: async (request, context) => sent(await session.status(options(request, context))),
+    status: async (request, context) => sent(await session.status(optionsOf(request, context))),
     settings: async () => ({ json: JSON.stringify(await session.settings()) }),
     stop: async () => session.stop(),
-    peers: async (request, context) => sent({ peers: await session.peers({ ...options(request, context), all: request.all }) }),
+    peers: async (request, context) => sent({ peers: await session.peers({ ...optionsOf(request, context), all: request.all }) }),
     async *watchPeers(request, context) {
       for await (const peers of session.watchPeers({ all: request.all, signal: streaming(context) })) {
         yield sent({ peers })
@@ -148,27 +147,44 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
       }
     },
     resolve: async (request, context) => {
-      const tiers = request.tiers.length === 0 ? undefined : (request.tiers as TierName[])
-      return sent(await session.resolve(request.peer, { ...options(request, context), tiers, maxAgeMs: request.maxAgeMs }))
+      const tiers = request.tiers.length === 0 ? undefined : request.tiers.map(tierOf)
+      return sent(await session.resolve(request.peer, { ...optionsOf(request, context), tiers, maxAgeMs: request.maxAgeMs }))
     },
     sendTask: (requests, context) => sendTask(session, requests, context),
-    connect: async (request, context) => session.connect(request.multiaddr, options(request, context)),
-    disconnect: async (request, context) => session.disconnect(request.peer, options(request, context)),
-    ping: async (request, context) => session.ping(request.peer, options(request, context)),
+    connect: async (request, context) => session.connect(request.multiaddr, optionsOf(request, context)),
+    disconnect: async (request, context) => session.disconnect(request.peer, optionsOf(request, context)),
+    ping: async (request, context) => session.ping(request.peer, optionsOf(request, context)),
     setAlias: async ({ alias, peer }) => aliases.set(alias, peer),
     removeAlias: async ({ alias }) => aliases.remove(alias),
     listAliases: async () => ({ aliases: await aliases.list() }),
-    chainLookup: async (request, context) => chain.lookup(request.peer, options(request, context)),
-    chainList: async (request, context) => ({ records: await chain.list(options(request, context)) }),
-    chainPublish: async (request, context) => chain.publish(request.multiaddrs, options(request, context)),
-    chainRemove: async (request, context) => chain.remove(options(request, context)),
+    chainLookup: async (request, context) => chain.lookup(request.peer, optionsOf(request, context)),
+    chainList: async (request, context) => ({ records: await chain.list(optionsOf(request, context)) }),
+    chainPublish: async (request, context) => chain.publish(request.multiaddrs, optionsOf(request, context)),
+    chainRemove: async (request, context) => chain.remove(optionsOf(request, context)),
   }
+}
+
+/** @throws UsageError */
+function optionsOf({ timeoutMs }: { timeoutMs?: number | undefined }, { signal }: HandlerContext): SessionOptions {
+  if (timeoutMs != null && timeoutMs <= 0) {
+    throw new UsageError(`timeoutMs: ${timeoutMs} is not valid; expected more than 0`)
+  }
+  return { signal, timeoutMs }
+}
+
+/** @throws UsageError */
+function tierOf(name: string): TierName {
+  const tier = TIER_NAMES.find((known) => known === name)
+  if (tier == null) {
+    throw new UsageError(`tiers: ${JSON.stringify(name)} is not valid; expected ${TIER_NAMES.join(', ')}`)
+  }
+  return tier
 }
 
 async function* sendTask(
   session: Session,
   requests: AsyncIterable<SendTaskRequest>,
-  { signal }: HandlerContext,
+  context: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
   const parts = requests[Symbol.asyncIterator]()
   const first = await parts.next()
@@ -179,7 +195,7 @@ async function* sendTask(
   const { result, error, ...answer } = await session.sendTask(
     head.peer,
     { taskId: head.taskId, payload: chunksOf(parts) },
-    { signal, timeoutMs: head.timeoutMs },
+    optionsOf(head, context),
   )
   yield { part: { case: 'answer', value: { ...answer, ...(error == null ? {} : { error }) } } }
   for await (const bytes of result) {

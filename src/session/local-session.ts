@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import type { PrivateKey } from '@libp2p/interface'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { Aliases, targetOf } from '../node/aliases.ts'
@@ -55,11 +55,12 @@ export class LocalSession implements Session {
   constructor(init: LocalSessionInit) {
     const aliases = async (): Promise<Aliases> => this.#openAliases()
     this.#init = init
-    this.aliases = new AliasCalls(aliases)
+    const self = async (): Promise<PeerId> => peerIdFromPublicKey((await this.#loadIdentity()).publicKey)
+    this.aliases = new AliasCalls(aliases, self)
     this.chain = new ChainCalls({
       registry: async () => this.#openRegistry(),
       aliases,
-      self: async () => peerIdFromPublicKey((await this.#loadIdentity()).publicKey),
+      self,
       ownAddresses: () => [],
     })
   }

@@ -59,7 +59,10 @@ export class NodeSession implements Session {
     const { node } = init
     this.#init = init
     this.#node = node
-    this.aliases = new AliasCalls(() => node.aliases)
+    this.aliases = new AliasCalls(
+      () => node.aliases,
+      () => node.peerId,
+    )
     this.chain = new ChainCalls({
       registry: () => node.registry,
       aliases: () => node.aliases,

@@ -48,9 +48,9 @@ import type {
 const MAX_MESSAGE_BYTES = 64 << 20
 const WINDOW_BYTES = 1 << 20
 /** The node tells itself when a call's time is up; one that does not even do that hangs. */
-const GUARD_MS = 2_000
-/** What the node answers by itself. */
-const AT_ONCE = { timeoutMs: 8_000 } satisfies SessionOptions
+const GUARD_MS = 500
+/** For what the node answers by itself. */
+const AT_ONCE_MS = 8_000
 
 /** A session with the node that runs in the home, in another process: over its control socket. */
 export class RemoteSession implements Session {
@@ -85,12 +85,12 @@ export class RemoteSession implements Session {
     this.chain = this.#chainCalls()
   }
 
-  async id(): Promise<IdAnswer> {
-    return this.#ask(IdResponseSchema, AT_ONCE, async (call) => this.#client.id({}, call))
+  async id(options: SessionOptions = {}): Promise<IdAnswer> {
+    return this.#ask(IdResponseSchema, atOnce(options), async (call) => this.#client.id({}, call))
   }
 
-  async settings(): Promise<NodeSettingsAnswer> {
-    const { json } = await this.#call(AT_ONCE, async (call) => this.#client.settings({}, call))
+  async settings(options: SessionOptions = {}): Promise<NodeSettingsAnswer> {
+    const { json } = await this.#call(atOnce(options), async (call) => this.#client.settings({}, call))
     return JSON.parse(json) as NodeSettingsAnswer
   }
 
@@ -99,7 +99,7 @@ export class RemoteSession implements Session {
   }
 
   async stop(options: SessionOptions = {}): Promise<{ peerId: string; pid: number }> {
-    const { peerId, pid } = await this.#call(options, async (call) => {
+    const work = async (call: { signal: AbortSignal }): Promise<{ peerId: string; pid: number }> => {
       // the node cuts its connections once the home is free
       const witness = await connectToNode(this.#home, call.signal)
       const answer = await this.#client.stop({}, call)
@@ -107,7 +107,8 @@ export class RemoteSession implements Session {
         await once(witness.resume(), 'close')
       }
       return answer
-    })
+    }
+    const { peerId, pid } = await this.#call(options, work, 'it may still stop')
     return { peerId, pid }
   }
 
@@ -178,10 +179,12 @@ export class RemoteSession implements Session {
   #aliasCalls(): AliasSession {
     const client = this.#client
     return {
-      set: async (alias, peer) => this.#ask<AliasAnswer>(AliasSchema, AT_ONCE, async (call) => client.setAlias({ alias, peer }, call)),
-      remove: async (alias) => this.#ask(RemoveAliasResponseSchema, AT_ONCE, async (call) => client.removeAlias({ alias }, call)),
-      list: async () => {
-        const { aliases } = await this.#call(AT_ONCE, async (call) => client.listAliases({}, call))
+      set: async (alias, peer, options = {}) =>
+        this.#ask<AliasAnswer>(AliasSchema, atOnce(options), async (call) => client.setAlias({ alias, peer }, call)),
+      remove: async (alias, options = {}) =>
+        this.#ask(RemoveAliasResponseSchema, atOnce(options), async (call) => client.removeAlias({ alias }, call)),
+      list: async (options = {}) => {
+        const { aliases } = await this.#call(atOnce(options), async (call) => client.listAliases({}, call))
         return aliases.map((alias) => toPlain<AliasAnswer>(AliasSchema, alias))
       },
     }
@@ -214,13 +217,13 @@ export class RemoteSession implements Session {
     return toPlain<Answer>(schema, await this.#call(options, work))
   }
 
-  async #call<T>(options: SessionOptions, work: (call: { signal: AbortSignal }) => Promise<T>): Promise<T> {
+  async #call<T>(options: SessionOptions, work: (call: { signal: AbortSignal }) => Promise<T>, consequence?: string): Promise<T> {
     const guarded = guard(options)
     try {
       return await work({ signal: guarded.signal })
     } catch (error) {
       options.signal?.throwIfAborted()
-      throw this.#translated(error, guarded.signal)
+      throw this.#translated(error, guarded.signal, consequence)
     } finally {
       guarded.clear()
     }
@@ -314,6 +317,11 @@ async function* chunksOf(
 
 function timeOf({ timeoutMs }: SessionOptions): { timeoutMs?: number } {
   return timeoutMs == null ? {} : { timeoutMs }
+}
+
+/** The node tells nothing of time here: what is left of it is all there is. */
+function atOnce({ signal, timeoutMs }: SessionOptions): SessionOptions {
+  return { signal, timeoutMs: Math.min(timeoutMs ?? AT_ONCE_MS, AT_ONCE_MS) - GUARD_MS }
 }
 
 function guard({ signal, timeoutMs }: SessionOptions): Deadline {

@@ -1,4 +1,7 @@
 import { EventEmitter } from 'node:events'
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
 import { composeNode } from '../node/compose.ts'
 import { DEFAULT_LISTEN, type Settings } from '../node/config.ts'
 import { ensureHome, type Home } from '../node/home.ts'
@@ -6,6 +9,7 @@ import { loadIdentity } from '../node/identity.ts'
 import { HomeLock } from '../node/lock.ts'
 import type { NodeEvents, SubnetNode } from '../node/subnet-node.ts'
 import { loadHandler } from '../node/task-handlers.ts'
+import { peerIdOf } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { ControlServer, type EventSource } from './control-server.ts'
@@ -49,6 +53,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   const journal = new Journal()
   try {
     const privateKey = await loadIdentity(home, settings.key)
+    checkOwn(peerIdFromPublicKey(privateKey.publicKey), settings)
     const compose = async (listen: string[]): Promise<SubnetNode> => {
       const node = await composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
       journal.follow(node)
@@ -69,6 +74,17 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   }
 }
 
+/** @throws UsageError for an address that ends in the ID of another peer */
+function checkOwn(peerId: PeerId, { listen, announce }: Settings): void {
+  const other = [...listen, ...announce].find((address) => {
+    const named = peerIdOf(multiaddr(address))
+    return named != null && !named.equals(peerId)
+  })
+  if (other != null) {
+    throw new UsageError(`${other} is the address of another peer`, { hint: `this one is ${peerId.toString()}; /p2p/… may be left out` })
+  }
+}
+
 /** Listens where the user said, or at the default, or where that is taken at any free port. */
 async function startListening(compose: (listen: string[]) => Promise<SubnetNode>, listen: string[], log: Logger): Promise<SubnetNode> {
   const named = listen.length > 0
@@ -78,9 +94,8 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
     return node
   } catch (cause) {
     await node.stop()
-    const taken = describeError(cause)
     if (named || !isAddressInUse(cause)) {
-      throw new UsageError(`cannot listen on ${named ? listen.join(', ') : DEFAULT_LISTEN}: ${taken}`, {
+      throw new UsageError(`cannot listen on ${named ? listen.join(', ') : DEFAULT_LISTEN}: ${reasonNotToListen(cause)}`, {
         cause,
         hint: 'give another --listen; a port of 0 takes a free one',
       })
@@ -93,6 +108,18 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
     })
     return other
   }
+}
+
+/** libp2p puts the stacks of what failed into one message. */
+function reasonNotToListen(error: unknown): string {
+  const text = describeError(error)
+  const [code] = /\bE[A-Z]{4,}\b/.exec(text) ?? []
+  const reasons: Record<string, string> = {
+    EADDRINUSE: 'the port is taken',
+    EADDRNOTAVAIL: 'this machine has no such address',
+    EACCES: 'permission denied',
+  }
+  return code == null ? text : `${reasons[code] ?? 'refused by the system'} (${code})`
 }
 
 function isAddressInUse(error: unknown): boolean {

@@ -134,9 +134,9 @@ export interface NodeSettingsAnswer {
 /** Names for peers. They belong to the home, whether a node runs or not. */
 export interface AliasSession {
   /** @throws UsageError for a name that is none, or could be taken for something else */
-  set(alias: string, peer: string): Promise<AliasAnswer>
-  list(): Promise<AliasAnswer[]>
-  remove(alias: string): Promise<{ alias: string; removed: boolean }>
+  set(alias: string, peer: string, options?: SessionOptions): Promise<AliasAnswer>
+  list(options?: SessionOptions): Promise<AliasAnswer[]>
+  remove(alias: string, options?: SessionOptions): Promise<{ alias: string; removed: boolean }>
 }
 
 export interface ChainSession {
@@ -155,9 +155,9 @@ export interface ChainSession {
 export interface Session {
   readonly aliases: AliasSession
   readonly chain: ChainSession
-  id(): Promise<IdAnswer>
+  id(options?: SessionOptions): Promise<IdAnswer>
   /** Of the node that runs; undefined where the command's own settings are the node's. */
-  settings(): Promise<NodeSettingsAnswer | undefined>
+  settings(options?: SessionOptions): Promise<NodeSettingsAnswer | undefined>
   /** @throws NodeError NOT_RUNNING */
   status(options?: SessionOptions): Promise<StatusAnswer>
   /** Tells the running node to stop, and waits until its home is free. @throws NodeError NOT_RUNNING */

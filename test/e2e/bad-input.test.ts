@@ -46,6 +46,15 @@ const add = (title: string, args: string[], says: RegExp, hint: RegExp | null, m
   rows.push({ title, args, says, hint, ...more })
 }
 
+add(
+  'the address of another peer to announce',
+  ['start', '--announce', AT, '--listen', '/ip4/127.0.0.1/tcp/0'],
+  /is the address of another peer$/,
+  /may be left out/,
+)
+add('a key file whose name no file can have', ['id'], /^key file .* cannot be read: .*null bytes/, /key new/, {
+  config: { key: 'a\u0000b' },
+})
 // payloads
 add('a payload file that is not there', send('--payload', 'none'), /^the payload none cannot be read: no such file/, /- for stdin/, {
   inWords: true,
@@ -283,7 +292,11 @@ describe('bad input', function () {
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
     try {
       const listen = `/ip4/127.0.0.1/tcp/${(taken.address() as { port: number }).port}`
-      const row = { args: ['start', '--listen', listen], says: /^cannot listen on \/ip4\/127.*EADDRINUSE/, hint: /another --listen/ }
+      const row = {
+        args: ['start', '--listen', listen],
+        says: /^cannot listen on \/ip4\/127\S+: the port is taken \(EADDRINUSE\)$/,
+        hint: /another --listen/,
+      }
       check(row, await run(row, ['--json']), undefined)
     } finally {
       taken.close()
@@ -306,7 +319,7 @@ describe('bad input', function () {
     const [text, json] = await Promise.all([cli.run(home, ['chain']), cli.run(home, ['chain', '--json'])])
     assert.equal(text.code, 0)
     assert.match(text.stdout, /\n {2}lookup /)
-    assert.equal(jsonError(json).message, '"chain" needs a command')
+    assert.equal(jsonError(json).message, '"chain" needs a command behind it')
   })
 
   it('in config.json is no hindrance where a flag says otherwise', async () => {

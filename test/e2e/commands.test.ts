@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { EXIT_CODES } from '../../src/primitives/errors.ts'
 import { Cli, jsonError, type Outcome, onlyJson, type RunningNode } from '../support/cli.ts'
 import { TestHost } from '../support/protocol-host.ts'
-import { OTHER_PEER_ID, seedFile } from '../support/seeds.ts'
+import { OTHER_PEER_ID, PEER_ID, seedFile } from '../support/seeds.ts'
 
 const TASK_PROTOCOL = '/subnet/task_protocol/1.0.0'
 const NOWHERE = `/ip4/127.0.0.1/tcp/1/p2p/${OTHER_PEER_ID}`
@@ -81,6 +81,7 @@ const rows: Record<string, Row> = {
 const failures: Array<{ code: keyof typeof EXIT_CODES; args: (world: World) => string[]; alone?: true }> = [
   { code: 'USAGE', args: () => ['resolve', 'nobody'] },
   { code: 'USAGE', args: () => ['send-task', 'bob'] },
+  { code: 'USAGE', args: () => ['alias', 'set', 'me', PEER_ID] },
   { code: 'PEER_NOT_FOUND', args: () => ['resolve', OTHER_PEER_ID] },
   { code: 'PEER_NOT_FOUND', args: () => ['send-task', OTHER_PEER_ID, '--text', 'x'] },
   { code: 'PEER_NOT_FOUND', args: () => ['ping', OTHER_PEER_ID] },
@@ -88,6 +89,7 @@ const failures: Array<{ code: keyof typeof EXIT_CODES; args: (world: World) => s
   { code: 'UNREACHABLE', args: () => ['send-task', NOWHERE, '--text', 'x'] },
   { code: 'UNREACHABLE', args: () => ['connect', NOWHERE] },
   { code: 'UNREACHABLE', args: () => ['ping', NOWHERE] },
+  { code: 'UNREACHABLE', args: ({ node }) => ['ping', `/ip4/127.0.0.1/udp/1/p2p/${node.peerId}`] },
   { code: 'PROTOCOL_UNSUPPORTED', args: ({ mute }) => ['send-task', mute, '--text', 'x'] },
   { code: 'TIMEOUT', args: () => ['send-task', 'bob', '--text', 'wait', '--timeout', '3s'] },
   { code: 'REMOTE_FAILED', args: ({ broken }) => ['send-task', broken, '--text', 'x'] },
@@ -284,6 +286,13 @@ describe('every command', function () {
     [['resolve', 'x', '--teir', 'chain'], 'unknown flag --teir', /did you mean --tier\?/],
     [['completion', 'tcsh'], '"tcsh" is not valid; expected one of bash, zsh, fish', /subnet completion --help/],
     [['completion'], 'missing <shell>', /bash, zsh or fish/],
+    [['alias', '--home', '.', 'list'], '"alias" needs a command behind it', /list, remove, set; flags follow/],
+    [['help', 'alias', 'lst'], 'unknown command "alias lst"', /did you mean "alias list"\?/],
+    [['send-task', 'bob', '--batch', 'x', '--output', 'secret'], '--output and --batch do not go together', /subnet send-task --help/],
+    [['send-task', 'bob', '--text', 'x', '--concurrency', '3'], '--concurrency needs --batch', /subnet send-task --help/],
+    [['init', '--handler', 'Echo'], 'no such handler: "Echo"', /echo, upper/],
+    [['init', '--chain', 'zz'], 'not a chain that is known here: "zz"', /ledger:/],
+    [['init', '--handler', "exec:'x"], "handler exec:'x: the quote ' at character 1 is not closed", /sh:COMMAND/],
   ] as Array<[string[], string, RegExp]>) {
     it(`that is none is an error in JSON, and says what was meant: ${words.join(' ')}`, async () => {
       const home = await cli.home()
@@ -309,6 +318,20 @@ describe('every command', function () {
       }
     })
   }
+
+  it('answers in JSON about itself too', async () => {
+    const home = await cli.home()
+    for (const [args, field] of [
+      [['--help'], 'help'],
+      [['help', 'peers'], 'help'],
+      [['chain', '--help'], 'help'],
+      [['--version'], 'version'],
+    ] as Array<[string[], string]>) {
+      const outcome = await cli.run(home, [...args, '--json'])
+      assert.deepEqual({ code: outcome.code, stderr: outcome.stderr }, { code: 0, stderr: '' })
+      assert.equal(typeof onlyJson(outcome)[field], 'string')
+    }
+  })
 
   it('speaks to people without --json: the answer on stdout, the rest on stderr', async () => {
     const { node } = world

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { Cli, type Outcome, present } from '../support/cli.ts'
 
 const START = ['start', '--listen', '/ip4/127.0.0.1/tcp/0', '--script']
@@ -68,6 +69,26 @@ describe('start --script', function () {
     assert.equal(code, 0)
     assert.match(stdout, /^stopped 12D3KooW\S+ \(pid \d+\)\n$/)
     assert.deepEqual(await cli.json(home, ['alias', 'list']), [])
+  })
+
+  it('that somebody else stops has not come to its end', async () => {
+    const stdin = new PassThrough()
+    stdin.write('id\n')
+    const running = cli.launch(home, [...START, '-'], { stdin })
+    await running.prints(/^12D3KooW/)
+    await cli.json(home, ['stop'])
+    const { code, stderr } = await running.ended
+    assert.equal(code, 13)
+    assert.match(stderr, /\nerror: the node was stopped before the script had come to its end\n/)
+  })
+
+  it('whose answers cannot be written fails', async function () {
+    if (process.platform !== 'linux') {
+      this.skip()
+    }
+    const { code, stderr } = await cli.bash(home, `printf 'id\\nid\\n' | subnet ${START.join(' ')} - > /dev/full`)
+    assert.equal(code, 2)
+    assert.match(stderr, /error: stdout cannot be written: the disk is full\n/)
   })
 
   it('may be a file, that can be read', async () => {

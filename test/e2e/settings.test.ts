@@ -44,8 +44,8 @@ describe('the settings of a home', function () {
       assert.deepEqual(again.settings[name]?.value, value, name)
     }
     const words = await cli.run(home, ['config'])
-    assert.match(words.stdout, /^SETTING +VALUE +FROM\n/)
-    assert.match(words.stdout, /^subnetId +3 +config$/m)
+    assert.match(words.stdout, /^SETTING +FROM +VALUE\n/)
+    assert.match(words.stdout, /^subnetId +config +3$/m)
   })
 
   it('are written by init: what flags and the environment say, and only what is no default', async () => {

@@ -8,7 +8,7 @@ export default class AliasList extends BaseCommand {
 
   async run(): Promise<AliasAnswer[]> {
     await this.parse(AliasList)
-    const aliases = await (await this.session()).aliases.list()
+    const aliases = await (await this.session()).aliases.list(this.callOptions)
     if (aliases.length === 0) {
       this.logToStderr('there are no aliases; "subnet alias set NAME PEER" makes one')
     } else {

@@ -8,7 +8,7 @@ export default class AliasRemove extends BaseCommand {
 
   async run(): Promise<{ alias: string; removed: boolean }> {
     const { args } = await this.parse(AliasRemove)
-    const result = await (await this.session()).aliases.remove(args.name)
+    const result = await (await this.session()).aliases.remove(args.name, this.callOptions)
     this.log(result.removed ? `removed ${result.alias}` : `there was no alias ${JSON.stringify(result.alias)}`)
     return result
   }

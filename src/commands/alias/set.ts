@@ -18,7 +18,7 @@ export default class AliasSet extends BaseCommand {
   async run(): Promise<AliasAnswer> {
     const { args } = await this.parse(AliasSet)
     const peer = await this.peerArgument(args.peer)
-    const set = await (await this.session()).aliases.set(args.name, peer)
+    const set = await (await this.session()).aliases.set(args.name, peer, this.callOptions)
     this.log(`${set.alias}  ${set.peerId}`)
     return set
   }

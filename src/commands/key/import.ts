@@ -26,6 +26,9 @@ export default class KeyImport extends BaseCommand {
     const privateKey = args.file === '-' ? await readKey(readInput('-', 'key', this.callOptions), 'the key') : await readKeyFile(args.file)
     const imported = await putKey(privateKey, this.settings.key ?? home.identityFile, { home, force: flags.force, confirm })
     this.log(`${imported.peerId}  ${imported.type}  ${imported.file}`)
+    if (imported.file === home.identityFile) {
+      await this.tellOfRestart()
+    }
     return imported
   }
 }

@@ -18,6 +18,9 @@ export default class KeyNew extends BaseCommand {
     const { home, confirm } = this
     const made = await putKey(await newKey(), this.settings.key ?? home.identityFile, { home, force: flags.force, confirm })
     this.log(`${made.peerId}  ${made.type}  ${made.file}`)
+    if (made.file === home.identityFile) {
+      await this.tellOfRestart()
+    }
     return made
   }
 }
