@@ -338,6 +338,8 @@ class Screen extends Writable {
   }
 
   restore(): void {
+    // nobody knows what is written from now on
+    this.#atStart = false
     for (const undo of this.#undo.splice(0)) {
       undo()
     }

@@ -50,7 +50,8 @@ export async function runNode(options: RunNodeInit): Promise<number> {
       return await running.finally(() => interrupted.signal.throwIfAborted())
     }
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
-      process.once('SIGHUP', () => interrupted.abort())
+      // not once: a question kills the process where nobody else listens
+      process.on('SIGHUP', () => interrupted.abort())
       await runRepl(node, options, signal)
       return 0
     }

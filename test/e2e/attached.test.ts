@@ -98,6 +98,31 @@ describe('commands beside a running node', function () {
     assert.match(error.message, /was gone before it had answered.*; the peer may have acted on the request$/)
   })
 
+  it('wait no longer than they were told for a node that hangs', async () => {
+    await cli.json(home, ['connect', other.address])
+    const pid = Number(node.ready['pid'])
+    process.kill(pid, 'SIGSTOP')
+    try {
+      for (const args of [['id'], ['alias', 'list'], ['peers'], ['peers', '--subnet-id', '1'], ['status'], ['stop']]) {
+        const startedAtMs = performance.now()
+        const outcome = await cli.run(home, [...args, '--timeout', '1s', '--json'])
+        const ms = performance.now() - startedAtMs
+        assert.equal(outcome.code, 6, args.join(' '))
+        assert.match(
+          jsonError(outcome).message,
+          args[0] === 'stop' ? /did not answer in time; it may still stop$/ : /did not answer in time$/,
+        )
+        // 1.5 s; the rest is for a machine that is busy with other tests
+        assert.ok(ms < 6_000, `${args.join(' ')}: ${ms} ms`)
+      }
+      const completed = await cli.run(home, ['complete', 'subnet ping '])
+      assert.equal(completed.stdout, '')
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    assert.equal((await node.running.ended).code, 0, 'what "stop" told it')
+  })
+
   it('that are killed cancel what they began', async () => {
     const sending = cli.launch(home, ['send-task', other.address, '--text', 'x'])
     await present('987654.5')

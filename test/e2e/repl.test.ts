@@ -271,6 +271,54 @@ describe('the shell of a node, in a terminal', function () {
     await terminal.shows(/\n12D3KooW\w{44}\n\/ip4/)
   })
 
+  it('takes a question away by Ctrl-D, and goes on', async () => {
+    terminal.type('ping\r')
+    await terminal.shows(/Which peer\?[\s\S]*12D3KooW\S+ +outbound/)
+    terminal.type('\u0004')
+    await terminal.prompt()
+    terminal.type('id\r')
+    await terminal.shows(/\n12D3KooW\w{44}\n\/ip4/)
+  })
+
+  it('ends with its node in the middle of a question', async () => {
+    for (const stop of [
+      async () => cli.json(home, ['stop']),
+      async () => process.kill(terminal.pid, 'SIGTERM'),
+      async () => process.kill(terminal.pid, 'SIGHUP'),
+    ]) {
+      terminal.type('ping\r')
+      await terminal.shows(/Which peer\?[\s\S]*12D3KooW\S+ +outbound/)
+      await stop()
+      assert.equal(await terminal.ended, 0)
+      assert.match(terminal.screen.text, /^stopping$/m)
+      terminal = open()
+      await terminal.shows(/peer 12D3KooW\S+ connected/)
+    }
+  })
+
+  it('says by Ctrl-D what it waits for, and does not wait by another', async () => {
+    for (const key of ['\u0004', '\u0003']) {
+      terminal.type('peers --watch\r')
+      await terminal.shows(/peer at .*, Ctrl-C ends$/m)
+      terminal.type('\u0004')
+      await terminal.shows(/^the node stops when this is done/m)
+      terminal.type(key)
+      assert.equal(await terminal.ended, 0)
+      terminal = open()
+      await terminal.shows(/^subnet>$/m)
+    }
+  })
+
+  it('takes up again after Ctrl-Z', async function () {
+    if (process.platform === 'win32') {
+      this.skip()
+    }
+    terminal.type('\u001a')
+    // no shell is there to do it
+    const again = setInterval(() => process.kill(terminal.pid, 'SIGCONT'), 200)
+    await terminal.presses('id\r', /\n12D3KooW\w{44}\n\/ip4/).finally(() => clearInterval(again))
+  })
+
   it('lets no text of a peer touch the screen', async () => {
     const [rogue, payload] = [await cli.home(), `${home}/payload`]
     const node = await cli.start(rogue, ['--handler', "sh:printf 'a\\033[2Jb\\033[31mc\\007\\rd\\n\\te'"])

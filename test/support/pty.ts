@@ -45,6 +45,10 @@ export class Terminal {
     })
   }
 
+  get pid(): number {
+    return this.#pty.pid
+  }
+
   /** Presses keys; a line is ended by `\r`. */
   type(text: string): void {
     this.#pty.write(text)

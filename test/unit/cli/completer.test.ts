@@ -43,6 +43,7 @@ describe('completion', () => {
     assert.deepEqual(await complete('resolve', 'bob', '--tier', ''), ['chain', 'gossip', 'neighbour'])
     assert.deepEqual(await complete('resolve', 'bob', '--tier=g'), ['--tier=gossip'])
     assert.deepEqual(await complete('send-task', 'bob', '--text', ''), [])
+    assert.deepEqual(await complete('id', '--log-level=d'), ['--log-level=debug'])
   })
 
   it('knows peers where a peer stands, once', async () => {
@@ -51,6 +52,7 @@ describe('completion', () => {
     assert.deepEqual(await complete('ping', 'bob', ''), [])
     assert.deepEqual(await complete('alias', 'set', ''), [])
     assert.deepEqual(await complete('alias', 'set', 'x', 'b'), ['bob'])
+    assert.deepEqual(await complete('alias', 'remove', 'b'), ['bob'])
   })
 
   it('knows files where a file stands', async () => {

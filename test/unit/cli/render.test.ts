@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describeAttempts, describeEvent } from '../../../src/cli/events.ts'
 import { peerTable } from '../../../src/cli/peer-table.ts'
-import { humanMs, printable, shortPeerId, table } from '../../../src/cli/render.ts'
+import { cut, humanMs, printable, shortPeerId, table } from '../../../src/cli/render.ts'
 import type { PeerRow } from '../../../src/session/session.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 
@@ -25,6 +25,10 @@ describe('text for a terminal', () => {
       ['漢', 'much too long'],
     ]
     assert.equal(table(rows, 14), 'A       LONG\nlonger  x\n漢      much …')
+    // with what the width of which is looked up before the cut
+    assert.equal(cut('12D3KooW…abcdef  outbound', 12), '12D3KooW…ab…')
+    assert.equal(cut('漢字漢字', 5), '漢字…')
+    assert.equal(cut('漢字漢字', 8), '漢字漢字')
   })
 
   it('shows peers, connected and known, with nothing where nothing is known', () => {
