@@ -227,12 +227,12 @@ describe('a batch of tasks', () => {
         lines.map(({ index, accepted }) => [index, accepted]),
         [
           [0, true],
-          [1, undefined],
+          [1, false],
           [2, true],
         ],
       )
       const { error, ...rest } = lines[1] ?? {}
-      assert.deepEqual(rest, { index: 1, peer: known?.peer ?? null, taskId: known?.taskId ?? null })
+      assert.deepEqual(rest, { index: 1, peer: known?.peer ?? null, taskId: known?.taskId ?? null, accepted: false })
       const { code, exit, message: text } = errorOf({ error })
       assert.deepEqual({ code, exit }, { code: 'USAGE', exit: 2 })
       assert.match(text, message)
@@ -279,6 +279,7 @@ describe('a batch of tasks', () => {
       index: 0,
       peer: 'lost',
       taskId: 't',
+      accepted: false,
       error: { code: 'PEER_NOT_FOUND', exit: 3, message: 'nowhere', hint: 'ask', attempts: [...attempts] },
     })
     assert.deepEqual(errorOf(lines[1]), { code: 'TIMEOUT', exit: 6, message: 'too late' })
