@@ -255,7 +255,7 @@ export class Repl {
   /** Gives a question the terminal. What was typed in the meantime is typed anew afterwards. */
   async #lend<T>(question: () => Promise<T>): Promise<T> {
     const begun = this.#terminal?.line ?? ''
-    this.#screen.restore()
+    this.#screen.lend()
     this.#close()
     try {
       return await question()
@@ -337,9 +337,13 @@ class Screen extends Writable {
     stdout.on('resize', this.#onResize)
   }
 
-  restore(): void {
-    // nobody knows what is written from now on
+  /** Somebody else writes to the terminal from now on. */
+  lend(): void {
+    this.restore()
     this.#atStart = false
+  }
+
+  restore(): void {
     for (const undo of this.#undo.splice(0)) {
       undo()
     }
