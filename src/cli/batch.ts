@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
-import { setFlagsFromString } from 'node:v8'
 import { UsageError } from '../primitives/errors.ts'
 import { type Line, splitLines } from '../primitives/lines.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -62,8 +61,6 @@ const EXIT_REJECTED = 7
  * @throws what reading or writing threw, or the signal's reason, once the tasks that had been started have ended
  */
 export async function sendBatch(file: string, options: BatchOptions): Promise<number> {
-  // what a task leaves behind is garbage at once: a young generation that V8 keeps small stays small, one that it doubles does not
-  setFlagsFromString('--semi-space-growth-factor=1')
   const there = file === '-' ? undefined : await stat(file).catch(() => undefined)
   const summary = await runBatch({
     ...options,
