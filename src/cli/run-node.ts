@@ -28,11 +28,9 @@ export interface RunNodeInit {
 export async function runNode(options: RunNodeInit): Promise<number> {
   const { init, interrupted, json, script } = options
   // its reader going away ends the node; a full disk under its log does not, but under what a script answers it does
-  let lost: Error | undefined
   process.stdout.removeAllListeners('error').on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE' || script != null) {
-      lost ??= error.code === 'EPIPE' ? undefined : stdoutError(error)
-      interrupted.abort(lost)
+      interrupted.abort(error.code === 'EPIPE' ? undefined : stdoutError(error))
     }
   })
   quieten(init.log)

@@ -18,8 +18,8 @@ export interface ScriptOptions {
 interface ScriptLine {
   /** From 1 on. */
   number: number
-  text?: string
-  tooLong: boolean
+  /** Undefined of one that is too long. */
+  text: string | undefined
 }
 
 const MAX_LINE_BYTES = 1 << 20
@@ -43,9 +43,9 @@ export async function checkScript(file: string | undefined): Promise<void> {
 export async function runScript(file: string, runner: LineRunner, { keepGoing, json, signal }: ScriptOptions): Promise<number> {
   const failures: number[] = []
   let last = ''
-  for await (const { number, text = '', tooLong } of linesOf(file, signal)) {
-    const code = tooLong ? refuse(number, json) : await runner.run(text, { signal })
-    last = text
+  for await (const { number, text } of linesOf(file, signal)) {
+    const code = text == null ? tooLong(number, json) : await runner.run(text, { signal })
+    last = text ?? ''
     if (signal.aborted || !goesOn(code, number)) {
       break
     }
@@ -75,7 +75,7 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<Scrip
       if (signal.aborted || ENDS.includes(text?.trim() ?? '')) {
         return
       }
-      yield text == null ? { number, tooLong: true } : { number, text, tooLong: false }
+      yield { number, text }
     }
   } catch (error) {
     if (!signal.aborted) {
@@ -84,7 +84,7 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<Scrip
   }
 }
 
-function refuse(number: number, json: boolean): number {
+function tooLong(number: number, json: boolean): number {
   printError(new UsageError(`line ${number} of the script is longer than ${MAX_LINE_BYTES} bytes`), json)
   return Number(process.exitCode)
 }

@@ -218,12 +218,15 @@ export async function updateConfigFile({ configFile }: Home, settings: Settings,
     config[name] = isDeepStrictEqual(settings[name], SETTINGS[name].fallback) ? undefined : (formatted(name, settings) as string)
   }
   const json = JSON.stringify(config, undefined, 2)
+  let file: AtomicFile | undefined
   try {
-    const file = await AtomicFile.open(configFile, 0o600)
+    file = await AtomicFile.open(configFile, 0o600)
     await file.write(Buffer.from(`${json}\n`))
     await file.commit()
   } catch (cause) {
     throw new UsageError(`config ${configFile} cannot be written: ${reasonOf(cause)}`, { cause })
+  } finally {
+    await file?.discard()
   }
   return JSON.parse(json) as RawSettings
 }

@@ -309,10 +309,7 @@ describe('the shell of a node, in a terminal', function () {
     }
   })
 
-  it('takes up again after Ctrl-Z', async function () {
-    if (process.platform === 'win32') {
-      this.skip()
-    }
+  it('takes up again after Ctrl-Z', async () => {
     terminal.type('\u001a')
     // no shell is there to do it
     const again = setInterval(() => process.kill(terminal.pid, 'SIGCONT'), 200)
