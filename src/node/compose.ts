@@ -6,6 +6,7 @@ import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { addressesOf, announceable, parsePeerMultiaddr } from '../primitives/address.ts'
 import type { Logger } from '../primitives/log.ts'
+import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
 import { type TaskHandler, TaskProtocol } from '../protocol/protocols/task.ts'
@@ -38,6 +39,8 @@ export interface ComposeInit {
   listen: string[]
   /** Answers tasks; without one they are rejected. */
   handler?: TaskHandler | undefined
+  /** Around every call and every request, the first one outermost. */
+  interceptors?: readonly Interceptor[] | undefined
   /** What the node calls itself, as `subnet-cli/1.0.0`. */
   agent: string
   log: Logger
@@ -115,6 +118,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     heartbeats,
     limits,
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
+    interceptors: init.interceptors ?? [],
     log,
     serves,
     note,

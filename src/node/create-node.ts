@@ -1,4 +1,5 @@
 import { createLogger } from '../primitives/log.ts'
+import type { Interceptor } from '../protocol/interceptor.ts'
 import type { TaskHandler } from '../protocol/protocols/task.ts'
 import { composeNode } from './compose.ts'
 import { loadSettings, type RawSettings } from './config.ts'
@@ -13,6 +14,8 @@ export interface CreateNodeOptions {
   settings?: RawSettings
   /** Answers tasks; without one they are rejected. */
   handler?: TaskHandler
+  /** Around every call and every request of the node, the first one outermost. */
+  interceptors?: readonly Interceptor[]
   /** What the node calls itself. @default subnet-cli */
   agent?: string
 }
@@ -30,6 +33,7 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
     privateKey,
     listen: settings.listen,
     handler: options.handler,
+    interceptors: options.interceptors,
     agent: options.agent ?? 'subnet-cli',
     log,
   })

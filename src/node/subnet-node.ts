@@ -5,19 +5,13 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { AddressBook, BookEntry } from '../gossip/address-book.ts'
 import type { HeartbeatCounts, HeartbeatEvent, HeartbeatService } from '../gossip/heartbeat.ts'
-import { addressesOf, peerIdOf } from '../primitives/address.ts'
+import { addressesOf } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { type Destination, type ProtocolHandler, type ProtocolHost, peerOf, type Reached, type ReachOptions } from '../protocol/host.ts'
+import type { Interceptor } from '../protocol/interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from '../protocol/limits.ts'
-import {
-  ConnectionLostError,
-  type Destination,
-  type ProtocolHandler,
-  type ProtocolHost,
-  type Reached,
-  type ReachOptions,
-} from '../protocol/protocol-base.ts'
 import type { TaskEvent, TaskProtocol } from '../protocol/protocols/task.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
@@ -76,6 +70,7 @@ export interface NodeParts {
   heartbeats: HeartbeatService | undefined
   limits: ProtocolLimits
   budget: ByteBudget
+  interceptors: readonly Interceptor[]
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
@@ -92,8 +87,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log: Logger
+  readonly interceptors: readonly Interceptor[]
   readonly #parts: NodeParts
   readonly #protocols = new Map<string, ProtocolHandler>()
+  /** Their ids, once libp2p has them. */
+  readonly #registered = new Set<string>()
   readonly #closing = new AbortController()
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
@@ -105,6 +103,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.limits = parts.limits
     this.budget = parts.budget
     this.log = parts.log
+    this.interceptors = parts.interceptors
   }
 
   /** The protocol that tasks are sent with; entered by whoever composed the node. */
@@ -186,14 +185,38 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await release()
   }
 
+  get protocols(): Iterable<ProtocolHandler> {
+    return this.#protocols.values()
+  }
+
   addProtocol(protocol: ProtocolHandler): void {
     if (this.#protocols.has(protocol.id)) {
-      throw new Error(`there is a protocol ${protocol.id} already`)
+      throw new UsageError(`there is a protocol ${protocol.id} already`, {
+        hint: 'the one that is there can be stopped first: protocol.stop()',
+      })
     }
     this.#protocols.set(protocol.id, protocol)
     if (this.#starting != null && this.#stopping == null) {
-      this.#register(protocol).catch((error) => this.log.error(`protocol ${protocol.id} not registered`, error))
+      this.#register(protocol).catch((error) => {
+        this.log.error(`protocol ${protocol.id} not registered`, error)
+        protocol.onFailed(error)
+      })
     }
+  }
+
+  async removeProtocol(protocol: ProtocolHandler): Promise<void> {
+    if (this.#protocols.get(protocol.id) !== protocol) {
+      return
+    }
+    this.#protocols.delete(protocol.id)
+    if (this.#registered.delete(protocol.id)) {
+      await this.#parts.libp2p.unhandle(protocol.id)
+    }
+  }
+
+  async protocolsOf(peerId: PeerId): Promise<string[]> {
+    const peer = await this.#parts.libp2p.peerStore.get(peerId).catch(() => undefined)
+    return peer?.protocols ?? []
   }
 
   async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
@@ -297,8 +320,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   async #register(protocol: ProtocolHandler): Promise<void> {
     if (!this.#parts.serves) {
+      protocol.onFailed(new UsageError('this node only asks: it listens nowhere, so it serves no protocol'))
       return
     }
+    this.#registered.add(protocol.id)
     const { maxStreamsPerConnection } = this.limits
     await this.#parts.libp2p.handle(protocol.id, (stream, connection) => protocol.onStream(stream, connection), {
       maxInboundStreams: maxStreamsPerConnection,
@@ -314,10 +339,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       try {
         return { value: await use({ connection, source: 'connected', attempts: skippedAll() }) }
       } catch (error) {
-        if (error instanceof ConnectionLostError) {
+        if (isConnectionLost(error)) {
           this.log.debug('a connection is lost', error)
           connection.abort(error)
-        } else if (error instanceof ProtocolError && error.code === 'PROTOCOL_UNSUPPORTED') {
+        } else if (isUnsupported(error)) {
           // a peer may have a second process with its identity: a command beside its node
           unsupported = error
         } else {
@@ -332,10 +357,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #dialGiven(multiaddrs: Multiaddr[], options: ReachOptions): Promise<Connection> {
-    const peerId = multiaddrs[0] == null ? undefined : peerIdOf(multiaddrs[0])
-    if (peerId == null) {
-      throw new UsageError('a multiaddr to dial ends in /p2p/<peer ID>')
-    }
+    const peerId = peerOf(multiaddrs)
     refuseSelf(peerId, this.peerId)
     const there = this.#parts.dialler
       .connectionsTo(peerId)
@@ -438,6 +460,15 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
 /** How long an address that only a connection confirmed counts as an answer: three times this. */
 const CONFIRMED_INTERVAL_MS = 20_000
+
+/** By name: a protocol may come with a copy of this package of its own. */
+function isConnectionLost(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ConnectionLostError'
+}
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'PROTOCOL_UNSUPPORTED'
+}
 
 function skippedAll(): Attempt[] {
   return TIER_NAMES.map((tier) => ({ tier, outcome: 'skipped', ms: 0, detail: 'already connected' }))

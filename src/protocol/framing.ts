@@ -12,6 +12,8 @@ const PAUSE_ABOVE_BYTES = 256 * 1024
 /** Frames up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */
 const SMALL_FRAME_BYTES = 64 * 1024
 
+const SILENT = 'without sending anything'
+
 export interface Frame {
   bytes: Uint8Array
   /** Gives the frame's share of the byte budget back, once its bytes are no longer in use. */
@@ -43,6 +45,8 @@ export class FramedStream {
   readonly #limits: FramingLimits
   readonly #budget: Pick<PeerShare, 'acquire'>
   #complete = false
+  /** The peer said that nothing follows: other than a connection that is lost. */
+  #finished = false
   readonly #unread = new UnreadBytes()
   #body: { bytes: Uint8Array; filled: number } | undefined
   #failure: Error | undefined
@@ -54,12 +58,27 @@ export class FramedStream {
     this.#budget = budget
     stream.addEventListener('message', this.#onMessage)
     stream.addEventListener('end', this.#onChange)
+    stream.addEventListener('remoteCloseWrite', this.#onFinish)
     stream.addEventListener('close', this.#onClose)
   }
 
   /** The next frame. @throws ProtocolError REMOTE_FAILED, LIMIT_EXCEEDED or TIMEOUT; the signal's reason */
   async read(options: ReadOptions = {}): Promise<Frame> {
-    const length = await this.#readPrefix(options)
+    return this.#readFrame(await this.#readPrefix(options), options)
+  }
+
+  /** The next frame; undefined where the peer closed the stream instead. @throws as `read` */
+  async readOrEnd(options: ReadOptions = {}): Promise<Frame | undefined> {
+    while (this.#unread.length === 0) {
+      if (this.#finished && this.#stream.readableEnded && this.#failure == null) {
+        return undefined
+      }
+      await this.#more(options.signal, options.firstByteTimeoutMs, () => SILENT)
+    }
+    return this.read(options)
+  }
+
+  async #readFrame(length: number, options: ReadOptions): Promise<Frame> {
     const release = await this.#acquire(length, options.signal)
     try {
       return { bytes: await this.#readBody(length, options.signal), release }
@@ -93,7 +112,7 @@ export class FramedStream {
       if (byte == null) {
         const started = prefix.length > 0
         await this.#more(options.signal, started ? this.#limits.stallTimeoutMs : options.firstByteTimeoutMs, () =>
-          started ? 'inside a length prefix' : 'without sending anything',
+          started ? 'inside a length prefix' : SILENT,
         )
         continue
       }
@@ -221,6 +240,11 @@ export class FramedStream {
     if (this.#unread.length > 0) {
       this.#stream.abort(new ProtocolError('REMOTE_FAILED', 'the peer sent more than one message'))
     }
+  }
+
+  readonly #onFinish = (): void => {
+    this.#finished = true
+    this.#onChange()
   }
 
   readonly #onClose = (event: StreamCloseEvent): void => {

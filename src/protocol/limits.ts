@@ -13,6 +13,8 @@ export interface ProtocolLimits {
   minBytesPerSecond: number
   /** The share of that which the frames of one peer may take. */
   maxBytesInFlightPerPeer: number
+  /** How long the caller of a streaming protocol may take nothing of what is sent to it. */
+  consumerTimeoutMs: number
   /** Requests handled at a time by one protocol; more are refused by a reset. */
   maxConcurrentRequests: number
   /** The share of that which one peer may take, over all its connections. */
@@ -29,6 +31,7 @@ export const DEFAULT_LIMITS = {
   stallTimeoutMs: 10_000,
   minBytesPerSecond: 16 * 1024,
   maxBytesInFlightPerPeer: 256 * 1024 * 1024,
+  consumerTimeoutMs: 120_000,
   maxConcurrentRequests: 1_024,
   maxRequestsPerPeer: 256,
   maxCallsPerPeer: 128,
@@ -123,5 +126,28 @@ export class PeerShare {
       own()
       throw error
     }
+  }
+}
+
+/** The shares of the peers that have something to do with one half of a protocol at this moment. */
+export class PeerShares {
+  readonly #node: { limits: ProtocolLimits; budget: ByteBudget }
+  readonly #shares = new Map<string, { share: PeerShare; users: number }>()
+
+  constructor(node: { limits: ProtocolLimits; budget: ByteBudget }) {
+    this.#node = node
+  }
+
+  /** The share of a peer, kept while somebody uses it. */
+  enter(peer: string): { share: PeerShare; leave: () => void } {
+    const entry = this.#shares.get(peer) ?? { share: new PeerShare(this.#node.limits, this.#node.budget), users: 0 }
+    entry.users++
+    this.#shares.set(peer, entry)
+    const leave = (): void => {
+      if (--entry.users === 0) {
+        this.#shares.delete(peer)
+      }
+    }
+    return { share: entry.share, leave }
   }
 }

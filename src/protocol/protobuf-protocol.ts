@@ -1,42 +1,54 @@
-import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
-import { ProtocolBase, type ProtocolHost } from './protocol-base.ts'
+import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
+import { protobufCodec } from './codec.ts'
+import type { ProtocolHost, ProtocolKind } from './host.ts'
+import { ProtocolBase, type ProtocolInit } from './protocol-base.ts'
+import type { RequestContext } from './responder.ts'
 
-export interface ProtobufProtocolInit<Req extends DescMessage, Res extends DescMessage> {
-  /** The libp2p protocol ID, as `/name/1.0.0`. */
-  id: string
+/** A protocol whose messages are protobuf: their schemas, as protoc-gen-es makes them. */
+export interface ProtobufProtocolInit<Req extends DescMessage, Res extends DescMessage>
+  extends Pick<ProtocolInit<never, never, never, never>, 'id' | 'maxFrameBytes' | 'interceptors'> {
   request: Req
   response: Res
 }
 
-/** A protocol whose two messages are protobuf: name their schemas, answer requests, call peers. */
+/** One protobuf request, one protobuf answer: name the two schemas, answer requests, call peers. */
 export abstract class ProtobufProtocol<Req extends DescMessage, Res extends DescMessage> extends ProtocolBase<
   MessageInitShape<Req>,
   MessageInitShape<Res>,
   MessageShape<Req>,
   MessageShape<Res>
 > {
-  readonly #request: Req
-  readonly #response: Res
-
+  /** @throws UsageError for an id that is none, or that another protocol of the node has */
   constructor(host: ProtocolHost, init: ProtobufProtocolInit<Req, Res>) {
-    super(host, init.id)
-    this.#request = init.request
-    this.#response = init.response
+    super(host, withCodecs(init, 'unary'))
   }
 
-  protected override encodeRequest(request: MessageInitShape<Req>): Uint8Array {
-    return toBinary(this.#request, create(this.#request, request))
+  /** Answers one request. What it throws resets the stream: the caller gets REMOTE_FAILED. */
+  protected abstract override handleRequest(context: RequestContext, request: MessageShape<Req>): Promise<MessageInitShape<Res>>
+}
+
+/** One protobuf request, any number of protobuf answers, as they come. */
+export abstract class ProtobufStreamingProtocol<Req extends DescMessage, Res extends DescMessage> extends ProtocolBase<
+  MessageInitShape<Req>,
+  MessageInitShape<Res>,
+  MessageShape<Req>,
+  MessageShape<Res>
+> {
+  /** @throws UsageError for an id that is none, or that another protocol of the node has */
+  constructor(host: ProtocolHost, init: ProtobufProtocolInit<Req, Res>) {
+    super(host, withCodecs(init, 'server-streaming'))
   }
 
-  protected override decodeRequest(bytes: Uint8Array): MessageShape<Req> {
-    return fromBinary(this.#request, bytes)
-  }
+  /**
+   * Answers one request, most simply as an async generator. It is asked for the next answer when the caller has room for it; when the caller
+   * leaves, `context.signal` aborts and the generator is returned. What it throws resets the stream: the caller gets REMOTE_FAILED.
+   */
+  protected abstract override handleRequest(context: RequestContext, request: MessageShape<Req>): AsyncIterable<MessageInitShape<Res>>
+}
 
-  protected override encodeResponse(response: MessageInitShape<Res>): Uint8Array {
-    return toBinary(this.#response, create(this.#response, response))
-  }
-
-  protected override decodeResponse(bytes: Uint8Array): MessageShape<Res> {
-    return fromBinary(this.#response, bytes)
-  }
+function withCodecs<Req extends DescMessage, Res extends DescMessage>(
+  { request, response, ...init }: ProtobufProtocolInit<Req, Res>,
+  kind: ProtocolKind,
+): ProtocolInit<MessageInitShape<Req>, MessageInitShape<Res>, MessageShape<Req>, MessageShape<Res>> {
+  return { ...init, kind, request: protobufCodec(request), response: protobufCodec(response), schemas: { request, response } }
 }

@@ -7,8 +7,9 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'
+import type { Destination, ProtocolHandler, ProtocolHost, Reached } from '../../src/protocol/host.ts'
+import type { Interceptor } from '../../src/protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
-import type { Destination, ProtocolHandler, ProtocolHost, Reached } from '../../src/protocol/protocol-base.ts'
 
 /** A node that exists only in memory: it reaches those it was linked to, over streams without a network. */
 export class MemoryHost implements ProtocolHost {
@@ -17,6 +18,7 @@ export class MemoryHost implements ProtocolHost {
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log = createLogger('silent', () => undefined)
+  readonly interceptors: Interceptor[] = []
   readonly #protocols = new Map<string, ProtocolHandler>()
   readonly #links = new Map<string, MemoryHost>()
 
@@ -41,6 +43,18 @@ export class MemoryHost implements ProtocolHost {
       this.#links.set(other.peerId.toString(), other)
       other.#links.set(this.peerId.toString(), this)
     }
+  }
+
+  get protocols(): Iterable<ProtocolHandler> {
+    return this.#protocols.values()
+  }
+
+  async removeProtocol({ id }: ProtocolHandler): Promise<void> {
+    this.#protocols.delete(id)
+  }
+
+  async protocolsOf(peerId: PeerId): Promise<string[]> {
+    return [...(this.#links.get(peerId.toString())?.protocols ?? [])].map(({ id }) => id)
   }
 
   addProtocol(protocol: ProtocolHandler): void {

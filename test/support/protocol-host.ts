@@ -3,16 +3,13 @@ import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
 import { createLibp2p } from '../../src/node/create-libp2p.ts'
 import { createLogger } from '../../src/primitives/log.ts'
+import type { CallOptions, StreamCallOptions } from '../../src/protocol/call.ts'
+import type { Codec } from '../../src/protocol/codec.ts'
+import type { Destination, ProtocolHandler, ProtocolHost, Reached } from '../../src/protocol/host.ts'
+import type { Interceptor } from '../../src/protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
-import {
-  type CallOptions,
-  type Destination,
-  ProtocolBase,
-  type ProtocolHandler,
-  type ProtocolHost,
-  type Reached,
-  type RequestContext,
-} from '../../src/protocol/protocol-base.ts'
+import { ProtocolBase } from '../../src/protocol/protocol-base.ts'
+import type { RequestContext } from '../../src/protocol/responder.ts'
 
 /** Streams that libp2p opens for itself. */
 const OWN_PROTOCOLS = /^\/(ipfs|meshsub|floodsub|subnet\/\d+\/kad)\//
@@ -23,6 +20,7 @@ export class TestHost implements ProtocolHost {
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log = createLogger('silent', () => undefined)
+  readonly interceptors: Interceptor[] = []
   readonly #protocols = new Map<string, ProtocolHandler>()
 
   constructor(libp2p: Libp2p, limits: ProtocolLimits) {
@@ -78,6 +76,19 @@ export class TestHost implements ProtocolHost {
     await this.libp2p.handle(protocolId, handler)
   }
 
+  get protocols(): Iterable<ProtocolHandler> {
+    return this.#protocols.values()
+  }
+
+  async removeProtocol({ id }: ProtocolHandler): Promise<void> {
+    this.#protocols.delete(id)
+    await this.libp2p.unhandle(id)
+  }
+
+  async protocolsOf(peerId: PeerId): Promise<string[]> {
+    return (await this.libp2p.peerStore.get(peerId)).protocols
+  }
+
   addProtocol(protocol: ProtocolHandler): void {
     this.#protocols.set(protocol.id, protocol)
     const streams = this.limits.maxStreamsPerConnection
@@ -95,6 +106,12 @@ export class TestHost implements ProtocolHost {
   }
 }
 
+/** @throws TypeError for bytes that are not UTF-8 */
+const text: Codec<string> = {
+  encode: (message) => new TextEncoder().encode(message),
+  decode: (bytes) => new TextDecoder('utf-8', { fatal: true }).decode(bytes),
+}
+
 /** A protocol of bare texts that does with a request whatever the test says. */
 export class TextProtocol extends ProtocolBase<string, string> {
   readonly #handle: (text: string, context: RequestContext) => string | Promise<string>
@@ -104,7 +121,7 @@ export class TextProtocol extends ProtocolBase<string, string> {
     id: string,
     handle: (text: string, context: RequestContext) => string | Promise<string> = (text) => text,
   ) {
-    super(host, id)
+    super(host, { id, request: text, response: text })
     this.#handle = handle
   }
 
@@ -112,23 +129,33 @@ export class TextProtocol extends ProtocolBase<string, string> {
     return this.callRemote(to, text, options)
   }
 
-  protected override encodeRequest = encode
-  protected override decodeRequest = decode
-  protected override encodeResponse = encode
-  protected override decodeResponse = decode
-
   protected override async handleRequest(context: RequestContext, text: string): Promise<string> {
     return this.#handle(text, context)
   }
 }
 
-function encode(text: string): Uint8Array {
-  return new TextEncoder().encode(text)
-}
+/** One text, answered by whatever texts the test gives. */
+export class TextStreamProtocol extends ProtocolBase<string, string> {
+  readonly #handle: (text: string, context: RequestContext) => AsyncIterable<string>
 
-/** @throws TypeError for what is not UTF-8 */
-function decode(bytes: Uint8Array): string {
-  return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  constructor(
+    host: ProtocolHost,
+    id: string,
+    handle: (text: string, context: RequestContext) => AsyncIterable<string> = async function* (words) {
+      yield* words.split(' ')
+    },
+  ) {
+    super(host, { id, kind: 'server-streaming', request: text, response: text })
+    this.#handle = handle
+  }
+
+  call(to: Destination, words: string, options?: StreamCallOptions): AsyncGenerator<string, void> {
+    return this.callStream(to, words, options)
+  }
+
+  protected override handleRequest(context: RequestContext, words: string): AsyncIterable<string> {
+    return this.#handle(words, context)
+  }
 }
 
 /** Waits until something holds; for what no event tells. */

@@ -14,8 +14,9 @@ import {
 } from '../../gen/subnet/address/v1/address_pb.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { ProtocolError } from '../errors.ts'
+import type { ProtocolHost } from '../host.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
-import type { ProtocolHost, RequestContext } from '../protocol-base.ts'
+import type { RequestContext } from '../responder.ts'
 
 /** A signed peer record as it travels, with what is known of its age. */
 export interface KnownRecord {
@@ -46,6 +47,8 @@ const MAX_HOPS = 3
 const DEFAULT_HOPS = 2
 const DEFAULT_TIMEOUT_MS = 2_500
 const MAX_TIMEOUT_MS = 10_000
+/** A query and its answer hold one peer record. */
+const MAX_FRAME_BYTES = 8 * 1024
 const QUERY_ID_BYTES = 16
 const MAX_FORWARDS = 8
 const QUERIES_PER_PEER = { burst: 10, refillMs: 100 }
@@ -76,18 +79,13 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
   readonly #misses: LRUCache<string, number>
 
   constructor(host: ProtocolHost, directory: AddressDirectory, options: { now?: () => number } = {}) {
-    super(host, { id: '/subnet/address/1.0.0', request: AddressQuerySchema, response: AddressAnswerSchema })
+    super(host, { id: '/subnet/address/1.0.0', request: AddressQuerySchema, response: AddressAnswerSchema, maxFrameBytes: MAX_FRAME_BYTES })
     this.#directory = directory
     const now = options.now ?? Date.now
     this.#rates = new TokenBuckets({ maxKeys: MAX_REMEMBERED, now })
     const bounds = { max: MAX_REMEMBERED, ttlResolution: 0, perf: { now } }
     this.#seen = new LRUCache({ ...bounds, ttl: SEEN_TTL_MS })
     this.#misses = new LRUCache({ ...bounds, ttl: MISS_TTL_MS })
-  }
-
-  /** A query and its answer hold one peer record. */
-  protected override get maxFrameBytes(): number {
-    return 8 * 1024
   }
 
   /** Asks one connected peer for another's record; the record is checked. Undefined when it has none. @throws ProtocolError */

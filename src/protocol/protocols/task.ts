@@ -1,8 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type TaskRequest, TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../gen/task_protocol_pb.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
+import type { CallOptions } from '../call.ts'
+import type { Destination, ProtocolHost } from '../host.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
-import type { CallOptions, Destination, ProtocolHost, RequestContext } from '../protocol-base.ts'
+import type { RequestContext } from '../responder.ts'
 
 export interface Task {
   taskId: string
@@ -83,6 +85,16 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
     return response
   }
 
+  /** An interceptor refused it. */
+  protected override answerFailure({ peerId }: RequestContext, error: unknown): MessageInitShape<typeof TaskResponseSchema> {
+    this.#onTask?.({ taskId: '', peerId: peerId.toString(), accepted: false, ms: 0 })
+    return this.#rejection(error)
+  }
+
+  #rejection(error: unknown): { accepted: false; error: string } {
+    return { accepted: false, error: (describeError(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters) }
+  }
+
   get #maxErrorCharacters(): number {
     return Math.min(MAX_ERROR_CHARACTERS, Math.floor((this.maxFrameBytes - RESPONSE_OVERHEAD_BYTES) / MAX_UTF8_BYTES))
   }
@@ -102,7 +114,7 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
       }
       return { accepted: true, result }
     } catch (error) {
-      return { accepted: false, error: (describeError(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters) }
+      return this.#rejection(error)
     }
   }
 }

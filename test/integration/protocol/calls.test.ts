@@ -1,108 +1,14 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
-import { ProtocolError } from '../../../src/protocol/errors.ts'
+import type { CallReport } from '../../../src/protocol/call.ts'
 import { FramedStream } from '../../../src/protocol/framing.ts'
-import type { ProtocolLimits } from '../../../src/protocol/limits.ts'
-import type { CallReport, RequestContext } from '../../../src/protocol/protocol-base.ts'
 import { eventually, TestHost, TextProtocol } from '../../support/protocol-host.ts'
 import { cut, frameOf, prefixOf } from '../../support/streams.ts'
+import { closed, failure, freshId, Hanging, serve, twoHosts, verdict } from '../../support/two-hosts.ts'
 
 const KIB = 1024
 const MIB = KIB * KIB
-
-/** Two connected hosts; after each test both must be as they were before. */
-function twoHosts(limits: { client?: Partial<ProtocolLimits>; server?: Partial<ProtocolLimits> } = {}): {
-  client: TestHost
-  server: TestHost
-} {
-  const hosts = {} as { client: TestHost; server: TestHost }
-
-  before(async () => {
-    hosts.client = await TestHost.start(limits.client)
-    hosts.server = await TestHost.start(limits.server)
-    await hosts.client.connect(hosts.server)
-  })
-
-  afterEach('no stream and no reserved byte is left', async () => {
-    for (const [name, host] of Object.entries(hosts)) {
-      await eventually(() => host.streams.length === 0, `the streams of the ${name} are gone`)
-      await eventually(() => host.budget.free === host.limits.maxBytesInFlight, `the ${name} has its bytes back`)
-    }
-  })
-
-  after(async () => {
-    await Promise.all([hosts.client?.stop(), hosts.server?.stop()])
-  })
-
-  return hosts
-}
-
-let protocols = 0
-function freshId(): string {
-  return `/test/${++protocols}/1.0.0`
-}
-
-type Handle = (text: string, context: RequestContext) => string | Promise<string>
-
-/** One protocol on both hosts. */
-async function serve(
-  { client, server }: { client: TestHost; server: TestHost },
-  handle?: Handle,
-): Promise<{ id: string; caller: TextProtocol }> {
-  const id = freshId()
-  const caller = new TextProtocol(client, id)
-  const answerer = new TextProtocol(server, id, handle)
-  await Promise.all([caller.ready, answerer.ready])
-  return { id, caller }
-}
-
-/** The error that a call must end with. */
-async function failure(call: Promise<unknown>): Promise<ProtocolError> {
-  const error = await call.then(
-    () => assert.fail('it succeeded'),
-    (cause: unknown) => cause,
-  )
-  assert.ok(error instanceof ProtocolError, `a ${String(error)} and no ProtocolError`)
-  return error
-}
-
-function verdict({ code, phase, mayHaveActed }: ProtocolError): unknown {
-  return { code, phase, mayHaveActed }
-}
-
-/** A handler that runs until it is told to stop, and what it saw. */
-class Hanging {
-  readonly started = Promise.withResolvers<RequestContext>()
-  readonly #release = Promise.withResolvers<string>()
-  running = 0
-
-  readonly handle = async (_text: string, context: RequestContext): Promise<string> => {
-    this.running++
-    this.started.resolve(context)
-    const { promise, reject } = Promise.withResolvers<never>()
-    context.signal.addEventListener('abort', () => reject(context.signal.reason))
-    return Promise.race([promise, this.#release.promise])
-  }
-
-  async aborted(): Promise<void> {
-    const { signal } = await this.started.promise
-    if (!signal.aborted) {
-      await once(signal, 'abort')
-    }
-  }
-
-  release(answer: string): void {
-    this.#release.resolve(answer)
-  }
-}
-
-async function closed(stream: Stream): Promise<Error | undefined> {
-  const { promise, resolve } = Promise.withResolvers<Error | undefined>()
-  stream.addEventListener('close', (event) => resolve(event.error))
-  return promise
-}
 
 describe('a call from node to node', () => {
   const hosts = twoHosts()
@@ -230,7 +136,7 @@ describe('a call from node to node', () => {
     await answerer.ready
     const call = failure(caller.call(hosts.server.peerId, 'x'))
     await hanging.started.promise
-    answerer.onStopped(new Error('the node stops'))
+    await answerer.stop()
     assert.equal((await call).code, 'REMOTE_FAILED')
     await hanging.aborted()
   })
@@ -240,10 +146,10 @@ describe('a call from node to node', () => {
     const { caller } = await serve(hosts, hanging.handle)
     const call = caller.call(hosts.server.peerId, 'x')
     await hanging.started.promise
-    const reason = new Error('the node stops')
-    caller.onStopped(reason)
-    await assert.rejects(call, (error) => error === reason)
+    await caller.stop()
+    await assert.rejects(call, { code: 'USAGE', message: `the protocol ${caller.id} was stopped` })
     await hanging.aborted()
+    await assert.rejects(caller.call(hosts.server.peerId, 'x'), { code: 'USAGE' })
   })
 
   it('ends with PROTOCOL_UNSUPPORTED when the peer does not speak the protocol', async () => {

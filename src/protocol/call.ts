@@ -1,0 +1,91 @@
+import { isDeadline } from '../primitives/deadline.ts'
+import { type CallPhase, ProtocolError } from './errors.ts'
+import { ConnectionLostError, type Reached } from './host.ts'
+
+export interface CallReport {
+  /** Set once a connection was there. */
+  reached?: Reached
+  /** Bytes of the messages, without framing. */
+  bytesSent: number
+  bytesReceived: number
+  /** Milliseconds: until an address was found, until connected, from then to the last answer, and in all. */
+  timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }
+}
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined
+  /** The deadline of the whole call, resolving and dialling included. @default 60_000; none for a call with many answers */
+  timeoutMs?: number | undefined
+  /** Use only a connection that is open already: nothing is resolved or dialled. @default false */
+  connectedOnly?: boolean | undefined
+  /** Called once when the call ends, with an answer or without. */
+  onReport?: ((report: CallReport) => void) | undefined
+}
+
+export interface StreamCallOptions extends CallOptions {
+  /** How long the first answer may take, resolving and dialling included, and then each next one, in milliseconds. @default 60_000 */
+  idleTimeoutMs?: number | undefined
+}
+
+/** What is known about a call while it runs. */
+export class Call {
+  readonly request: Uint8Array
+  reached: Reached | undefined
+  bytesReceived = 0
+  #phase: CallPhase = 'resolve'
+  readonly #startedAtMs = performance.now()
+  #dialAtMs: number | undefined
+  #connectedAtMs: number | undefined
+
+  constructor(request: Uint8Array) {
+    this.request = request
+  }
+
+  enter(phase: CallPhase): void {
+    this.#phase = phase
+    if (phase === 'dial') {
+      this.#dialAtMs = performance.now()
+    }
+    if (phase === 'negotiate') {
+      this.#connectedAtMs = performance.now()
+    }
+  }
+
+  fail(cause: unknown, signal: AbortSignal): unknown {
+    if (signal.aborted) {
+      return isDeadline(signal.reason)
+        ? this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR gives it longer')
+        : signal.reason
+    }
+    if (cause instanceof ProtocolError) {
+      return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
+    }
+    if (cause instanceof ConnectionLostError) {
+      return this.#error('REMOTE_FAILED', cause.message, cause)
+    }
+    return cause
+  }
+
+  finish(): CallReport {
+    const now = performance.now()
+    const connectedAtMs = this.#connectedAtMs ?? now
+    const dialAtMs = Math.min(this.#dialAtMs ?? connectedAtMs, connectedAtMs)
+    return {
+      ...(this.reached == null ? {} : { reached: this.reached }),
+      bytesSent: this.#phase === 'wait' || this.#phase === 'receive' ? this.request.byteLength : 0,
+      bytesReceived: this.bytesReceived,
+      timings: {
+        resolveMs: dialAtMs - this.#startedAtMs,
+        dialMs: connectedAtMs - dialAtMs,
+        requestMs: now - connectedAtMs,
+        totalMs: now - this.#startedAtMs,
+      },
+    }
+  }
+
+  #error(code: ProtocolError['code'], message: string, cause: unknown, hint?: string): ProtocolError {
+    const acted =
+      this.#phase === 'wait' || this.#phase === 'receive' ? 'the peer may have acted on the request' : 'the peer has not acted on it'
+    return new ProtocolError(code, `${message}; ${acted}`, { cause, phase: this.#phase, hint })
+  }
+}

@@ -1,0 +1,246 @@
+import type { Connection, Stream } from '@libp2p/interface'
+import { UnsupportedProtocolError } from '@libp2p/interface'
+import { startDeadline } from '../primitives/deadline.ts'
+import { describeError } from '../primitives/errors.ts'
+import { Call, type CallOptions, type StreamCallOptions } from './call.ts'
+import type { Codec } from './codec.ts'
+import { ProtocolError } from './errors.ts'
+import { type Frame, FramedStream } from './framing.ts'
+import { ConnectionLostError, type Destination, type ProtocolHost, type ProtocolKind, peerOf, type Reached } from './host.ts'
+import { type Interceptor, intercept } from './interceptor.ts'
+import { PeerShares } from './limits.ts'
+import { lingerUntilClosed } from './linger.ts'
+
+/** What a call needs to know of a protocol. */
+export interface CalledProtocol<RequestInit, Response> {
+  id: string
+  kind: ProtocolKind
+  encode: Codec<RequestInit, unknown>['encode']
+  decode: Codec<never, Response>['decode']
+  /** The largest frame, in bytes. @default the host's limit */
+  maxFrameBytes?: number | undefined
+  /** Around the calls of this protocol, inside of the host's. */
+  interceptors?: readonly Interceptor[] | undefined
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000
+/** How long a connection may take to open a stream, before it is held for dead. */
+const NEGOTIATE_TIMEOUT_MS = 10_000
+/** Of what a peer says that it speaks, in an error. */
+const MAX_PROTOCOLS_NAMED = 20
+
+/** A stream to a peer's protocol, and the place that it takes up among the calls to that peer. */
+interface Opened {
+  stream: Stream
+  framed: FramedStream
+  leave(): void
+}
+
+/** The asking half of a protocol. It serves nothing, so it may speak protocols that its node does not have. */
+export class Caller<RequestInit, Response> {
+  readonly #host: ProtocolHost
+  readonly #protocol: CalledProtocol<RequestInit, Response>
+  readonly #shares: PeerShares
+  #stopping = new AbortController()
+
+  constructor(host: ProtocolHost, protocol: CalledProtocol<RequestInit, Response>) {
+    this.#host = host
+    this.#protocol = protocol
+    this.#shares = new PeerShares(host)
+  }
+
+  /** One request, its one answer. @throws as `ProtocolBase.callRemote` */
+  async one(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<Response> {
+    const answers: Response[] = []
+    for await (const answer of this.#run(to, request, { timeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'unary' })) {
+      answers.push(answer)
+    }
+    if (answers.length !== 1) {
+      throw new Error(`interceptors made ${answers.length} answers of the one to a call of ${this.#protocol.id}`)
+    }
+    return answers[0] as Response
+  }
+
+  /** One request, all answers to it. @throws as `ProtocolBase.callStream` */
+  many(to: Destination, request: RequestInit, options: StreamCallOptions = {}): AsyncGenerator<Response, void, undefined> {
+    return this.#run(to, request, { idleTimeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'server-streaming' })
+  }
+
+  start(): void {
+    this.#stopping = new AbortController()
+  }
+
+  /** Ends all calls with this reason. */
+  stop(reason: Error): void {
+    this.#stopping.abort(reason)
+  }
+
+  async *#run(to: Destination, message: RequestInit, options: StreamCallOptions & { kind: ProtocolKind }): AsyncGenerator<Response, void> {
+    const call = new Call(this.#protocol.encode(message))
+    const deadline = startDeadline(options.timeoutMs, options.signal, this.#stopping.signal)
+    const { signal } = deadline
+    const { id, interceptors = [] } = this.#protocol
+    const exchange = { direction: 'call', protocolId: id, kind: options.kind, peerId: peerOf(to), message, signal } as const
+    try {
+      signal.throwIfAborted()
+      yield* intercept([...this.#host.interceptors, ...interceptors], exchange, () => this.#exchange(to, call, { ...options, signal }))
+    } catch (cause) {
+      throw options.signal?.aborted === true ? options.signal.reason : call.fail(cause, signal)
+    } finally {
+      deadline.clear()
+      options.onReport?.(call.finish())
+    }
+  }
+
+  async *#exchange(
+    to: Destination,
+    call: Call,
+    options: StreamCallOptions & { kind: ProtocolKind; signal: AbortSignal },
+  ): AsyncGenerator<Response> {
+    const { signal, kind, idleTimeoutMs } = options
+    const opened = await this.#inTime(idleTimeoutMs, signal, async (inTime) => this.#reach(to, call, { ...options, signal: inTime }))
+    const { stream, framed } = opened
+    const onAbort = (): void => stream.abort(toError(signal.reason))
+    signal.addEventListener('abort', onAbort)
+    let ended = false
+    try {
+      await this.#inTime(idleTimeoutMs, signal, async (inTime) => framed.write(call.request, { signal: inTime }))
+      call.enter('wait')
+      if (kind === 'unary') {
+        const frame = await framed.read({ signal, onFirstByte: () => call.enter('receive') })
+        framed.expectEnd()
+        const answer = this.#decode(frame, call)
+        await stream.close({ signal })
+        ended = true
+        yield answer
+        return
+      }
+      for (;;) {
+        const frame = await framed.readOrEnd({ signal, firstByteTimeoutMs: idleTimeoutMs, onFirstByte: () => call.enter('receive') })
+        if (frame == null) {
+          break
+        }
+        yield this.#decode(frame, call)
+      }
+      await stream.close({ signal })
+      ended = true
+    } catch (error) {
+      stream.abort(toError(error))
+      throw error instanceof ProtocolError || signal.aborted
+        ? error
+        : new ProtocolError('REMOTE_FAILED', describeError(error), { cause: error })
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      if (ended) {
+        lingerUntilClosed(stream, this.#host.limits.stallTimeoutMs)
+      } else {
+        stream.abort(new Error('the caller wants no more answers'))
+      }
+      opened.leave()
+    }
+  }
+
+  async #reach(to: Destination, call: Call, options: CallOptions & { signal: AbortSignal }): Promise<Opened> {
+    const { signal, connectedOnly } = options
+    const open = async (reached: Reached): Promise<Opened> => {
+      call.reached = reached
+      call.enter('negotiate')
+      const { share, leave } = this.#shares.enter(reached.connection.remotePeer.toString())
+      try {
+        const done = await share.calls.acquire(1, { signal })
+        const leaveAll = (): void => {
+          done()
+          leave()
+        }
+        try {
+          const stream = await this.#open(reached.connection, signal)
+          const maxFrameBytes = this.#protocol.maxFrameBytes ?? this.#host.limits.maxFrameBytes
+          const framed = new FramedStream(stream, { ...this.#host.limits, maxFrameBytes }, share)
+          call.enter('send')
+          return { stream, framed, leave: leaveAll }
+        } catch (error) {
+          done()
+          throw error
+        }
+      } catch (error) {
+        leave()
+        throw error
+      }
+    }
+    return this.#host.reach(to, open, { signal, connectedOnly, onPhase: (phase) => call.enter(phase) })
+  }
+
+  async #open(connection: Connection, signal: AbortSignal): Promise<Stream> {
+    const { id } = this.#protocol
+    const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
+    try {
+      const maxOutboundStreams = this.#host.limits.maxStreamsPerConnection
+      return await connection.newStream(id, { signal: deadline.signal, maxOutboundStreams })
+    } catch (cause) {
+      signal.throwIfAborted()
+      const peer = connection.remotePeer.toString()
+      if (cause instanceof Error && cause.name === UnsupportedProtocolError.name) {
+        throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peer} does not speak ${id}`, {
+          cause,
+          phase: 'negotiate',
+          hint: hintOf(await this.#host.protocolsOf(connection.remotePeer, { signal })),
+        })
+      }
+      if (cause instanceof Error && cause.name.startsWith('TooMany')) {
+        throw new ProtocolError('LIMIT_EXCEEDED', `more than ${this.#host.limits.maxStreamsPerConnection} calls at a time to ${peer}`, {
+          cause,
+        })
+      }
+      throw new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  #decode(frame: Frame, call: Call): Response {
+    call.bytesReceived += frame.bytes.byteLength
+    try {
+      return this.#protocol.decode(frame.bytes)
+    } catch (cause) {
+      throw new ProtocolError('REMOTE_FAILED', `the answer cannot be decoded: ${describeError(cause)}`, { cause })
+    } finally {
+      frame.release()
+    }
+  }
+
+  /** A step of a call whose whole has no deadline. @throws ProtocolError TIMEOUT */
+  async #inTime<T>(timeoutMs: number | undefined, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (timeoutMs == null) {
+      return work(signal)
+    }
+    const deadline = startDeadline(timeoutMs, signal)
+    try {
+      return await work(deadline.signal)
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (deadline.signal.aborted) {
+        throw new ProtocolError('TIMEOUT', `no answer within ${timeoutMs} ms`, { cause })
+      }
+      throw cause
+    } finally {
+      deadline.clear()
+    }
+  }
+}
+
+/** The options that are given: one that is there but undefined does not hide a default. */
+function defined<Options extends object>(options: Options): Options {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
+}
+
+function hintOf(protocols: string[]): string | undefined {
+  if (protocols.length === 0) {
+    return undefined
+  }
+  const more = protocols.length - MAX_PROTOCOLS_NAMED
+  return `it speaks ${protocols.slice(0, MAX_PROTOCOLS_NAMED).join(', ')}${more > 0 ? `, and ${more} more` : ''}`
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}

@@ -1,0 +1,95 @@
+import type { DescMessage } from '@bufbuild/protobuf'
+import { type Connection, isPeerId, type PeerId, type Stream } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { peerIdOf } from '../primitives/address.ts'
+import { UsageError } from '../primitives/errors.ts'
+import type { Logger } from '../primitives/log.ts'
+import type { CallPhase } from './errors.ts'
+import type { Interceptor } from './interceptor.ts'
+import type { ByteBudget, ProtocolLimits } from './limits.ts'
+
+/** Whom a call goes to: a peer ID (its address is then resolved), or multiaddrs of one peer, taken as given. */
+export type Destination = PeerId | Multiaddr | Multiaddr[]
+
+/** How many answers a request has: exactly one, or any number until the stream ends. */
+export type ProtocolKind = 'unary' | 'server-streaming'
+
+/** An open connection, and what had to be done for it. `attempts` and `source` are the host's own words. */
+export interface Reached {
+  connection: Connection
+  source: string
+  attempts: readonly unknown[]
+}
+
+export interface ReachOptions {
+  signal?: AbortSignal | undefined
+  /** Use only a connection that is open already: nothing is resolved or dialled. */
+  connectedOnly?: boolean | undefined
+  onPhase?: ((phase: CallPhase) => void) | undefined
+}
+
+/** What a protocol needs of the node it is constructed with. */
+export interface ProtocolHost {
+  readonly limits: ProtocolLimits
+  readonly budget: ByteBudget
+  readonly log: Logger
+  /** Around every call and every request of this node, the first one outermost. */
+  readonly interceptors: readonly Interceptor[]
+  /** All that were entered. */
+  readonly protocols: Iterable<ProtocolHandler>
+  /** Enters a protocol, to be started and stopped with the node. @throws UsageError when the id is taken */
+  addProtocol(protocol: ProtocolHandler): void
+  /** Takes a protocol out again: its id is free then. Does nothing for one that is not in. */
+  removeProtocol(protocol: ProtocolHandler): Promise<void>
+  /**
+   * Connects to a peer and lets `use` have the connection. When `use` throws a `ConnectionLostError` the next way to
+   * reach the peer is tried.
+   */
+  reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T>
+  /** The protocol ids that a connected peer told to speak; empty when it told none. */
+  protocolsOf(peerId: PeerId, options?: { signal?: AbortSignal | undefined }): Promise<string[]>
+}
+
+/** What the node registers for a protocol. */
+export interface ProtocolHandler {
+  readonly id: string
+  readonly kind: ProtocolKind
+  /** The schemas of the two messages, where they are protobuf: what reflection tells. */
+  readonly schemas: MessageSchemas | undefined
+  onStarted(): void
+  /** It will never be served. */
+  onFailed(reason: Error): void
+  onStopped(reason: Error): void
+  onStream(stream: Stream, connection: Connection): void
+}
+
+export interface MessageSchemas {
+  request: DescMessage
+  response: DescMessage
+}
+
+/** Thrown by the `use` of `reach`: the connection was open but could not carry a stream; nothing was sent on it. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError'
+}
+
+const MAX_PROTOCOL_ID_BYTES = 256
+
+/** @throws UsageError for an id that others could not be told of */
+export function checkProtocolId(id: string): void {
+  if (!/^\/[\x21-\x7e]+$/.test(id) || id.length > MAX_PROTOCOL_ID_BYTES) {
+    throw new UsageError(`not a protocol id: ${JSON.stringify(id)}`, {
+      hint: `one looks like /name/1.0.0: a slash, then printable ASCII without spaces, at most ${MAX_PROTOCOL_ID_BYTES} bytes`,
+    })
+  }
+}
+
+/** The peer that a call goes to. @throws UsageError for a multiaddr that names none */
+export function peerOf(to: Destination): PeerId {
+  const first = isPeerId(to) ? undefined : [to].flat()[0]
+  const peerId = isPeerId(to) ? to : first == null ? undefined : peerIdOf(first)
+  if (peerId == null) {
+    throw new UsageError('a multiaddr to dial ends in /p2p/<peer ID>')
+  }
+  return peerId
+}

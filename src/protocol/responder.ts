@@ -1,0 +1,160 @@
+import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import { startDeadline } from '../primitives/deadline.ts'
+import type { Codec } from './codec.ts'
+import { ProtocolError } from './errors.ts'
+import { FramedStream } from './framing.ts'
+import type { MessageSchemas, ProtocolHandler, ProtocolHost, ProtocolKind } from './host.ts'
+import { type Interceptor, intercept } from './interceptor.ts'
+import { PeerShares } from './limits.ts'
+import { lingerUntilClosed } from './linger.ts'
+
+export interface RequestContext {
+  /** The peer that asks; its identity is proven by the connection. */
+  peerId: PeerId
+  /** Aborts when the caller is gone or the protocol stops. */
+  signal: AbortSignal
+}
+
+/** What answering needs to know of a protocol. */
+export interface ServedProtocol<Request, ResponseInit> {
+  id: string
+  kind: ProtocolKind
+  schemas?: MessageSchemas | undefined
+  decode: Codec<never, Request>['decode']
+  encode: Codec<ResponseInit, unknown>['encode']
+  /** The largest frame, in bytes. @default the host's limit */
+  maxFrameBytes?: number | undefined
+  /** Around the requests of this protocol, inside of the host's. */
+  interceptors?: readonly Interceptor[] | undefined
+  /** The answers to one request. */
+  answer(context: RequestContext, request: Request): AsyncIterable<ResponseInit>
+  /** The answer that tells of a failure, where the protocol has one; without it the stream is reset. */
+  answerFailure(context: RequestContext, error: unknown): ResponseInit | undefined
+  onStarted(): void
+  onFailed(reason: Error): void
+  onStopped(reason: Error): void
+}
+
+/** The answering half of a protocol: what a node registers. */
+export class Responder<Request, ResponseInit> implements ProtocolHandler {
+  readonly #host: ProtocolHost
+  readonly #protocol: ServedProtocol<Request, ResponseInit>
+  readonly #shares: PeerShares
+  #stopping = new AbortController()
+  #handling = 0
+
+  constructor(host: ProtocolHost, protocol: ServedProtocol<Request, ResponseInit>) {
+    this.#host = host
+    this.#protocol = protocol
+    this.#shares = new PeerShares(host)
+  }
+
+  get id(): string {
+    return this.#protocol.id
+  }
+
+  get kind(): ProtocolKind {
+    return this.#protocol.kind
+  }
+
+  get schemas(): MessageSchemas | undefined {
+    return this.#protocol.schemas
+  }
+
+  /** Requests that are being answered now. */
+  get handling(): number {
+    return this.#handling
+  }
+
+  onStarted(): void {
+    this.#stopping = new AbortController()
+    this.#protocol.onStarted()
+  }
+
+  onFailed(reason: Error): void {
+    this.#protocol.onFailed(reason)
+  }
+
+  onStopped(reason: Error): void {
+    this.#stopping.abort(reason)
+    this.#protocol.onStopped(reason)
+  }
+
+  onStream(stream: Stream, connection: Connection): void {
+    const { maxConcurrentRequests, maxRequestsPerPeer } = this.#host.limits
+    const peer = connection.remotePeer.toString()
+    const { share, leave } = this.#shares.enter(peer)
+    if (this.#handling >= maxConcurrentRequests || share.requests >= maxRequestsPerPeer) {
+      leave()
+      stream.abort(
+        new ProtocolError('LIMIT_EXCEEDED', `more than ${maxRequestsPerPeer} requests at a time, or ${maxConcurrentRequests} of all peers`),
+      )
+      return
+    }
+    this.#handling++
+    share.requests++
+    const maxFrameBytes = this.#protocol.maxFrameBytes ?? this.#host.limits.maxFrameBytes
+    const framed = new FramedStream(stream, { ...this.#host.limits, maxFrameBytes }, share)
+    this.#serve(stream, framed, connection.remotePeer)
+      .catch((error) => {
+        this.#host.log.debug(`${this.id}: request of ${peer} ended without an answer`, error)
+        stream.abort(error instanceof Error ? error : new Error(String(error)))
+      })
+      .finally(() => {
+        this.#handling--
+        share.requests--
+        leave()
+      })
+  }
+
+  async #serve(stream: Stream, framed: FramedStream, peerId: PeerId): Promise<void> {
+    const gone = new AbortController()
+    stream.addEventListener('close', (event) => gone.abort(event.error ?? new Error('the caller closed the stream')))
+    const signal = AbortSignal.any([gone.signal, this.#stopping.signal])
+    // a handler that does not listen to its signal keeps its place, not its caller
+    signal.addEventListener('abort', () => stream.abort(signal.reason))
+    const { stallTimeoutMs, consumerTimeoutMs } = this.#host.limits
+    const frame = await framed.read({ signal, firstByteTimeoutMs: stallTimeoutMs })
+    framed.expectEnd()
+    const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
+    try {
+      signal.throwIfAborted()
+      for await (const answer of this.#answers({ peerId, signal }, frame.bytes)) {
+        const bytes = this.#protocol.encode(answer)
+        signal.throwIfAborted()
+        await framed.write(bytes, { signal, stallTimeoutMs: patienceMs })
+      }
+    } finally {
+      frame.release()
+    }
+    const deadline = startDeadline(patienceMs, signal)
+    await stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
+    lingerUntilClosed(stream, stallTimeoutMs)
+  }
+
+  /** Exactly one for a unary protocol. */
+  async *#answers(context: RequestContext, bytes: Uint8Array): AsyncGenerator<ResponseInit> {
+    const { id, kind, interceptors = [], answer, answerFailure, decode } = this.#protocol
+    const message = decode(bytes)
+    const exchange = { direction: 'request', protocolId: id, kind, message, ...context } as const
+    let given = 0
+    try {
+      for await (const one of intercept([...this.#host.interceptors, ...interceptors], exchange, () => answer(context, message))) {
+        given++
+        if (kind === 'unary' && given > 1) {
+          throw new Error('more than one answer')
+        }
+        yield one
+      }
+      if (kind === 'unary' && given === 0) {
+        throw new Error('no answer')
+      }
+    } catch (error) {
+      const told = given > 0 ? undefined : answerFailure(context, error)
+      if (told == null) {
+        throw error
+      }
+      yield told
+    }
+  }
+}
