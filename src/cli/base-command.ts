@@ -122,6 +122,20 @@ export abstract class BaseCommand extends Command {
     })
   }
 
+  /** The peer, and the protocol of it that was named. @throws UsageError where none was */
+  protected async protocolArguments(given: {
+    peer?: string | undefined
+    protocol?: string | undefined
+  }): Promise<{ peer: string; protocolId: string }> {
+    const peer = await this.peerArgument(given.peer)
+    if (given.protocol == null) {
+      throw new UsageError('missing <protocol>', {
+        hint: `"${this.config.bin} protocol list ${peer}" lists those of the peer; ${helpOf(this.config, this.id)}`,
+      })
+    }
+    return { peer, protocolId: given.protocol }
+  }
+
   /** Where a node runs in this home, it does not follow what was changed in it. */
   protected async tellOfRestart(): Promise<void> {
     const socket = this.shell == null ? await connectToNode(this.home, this.interrupted.signal) : undefined

@@ -9,6 +9,9 @@ export const peerArg = Args.string({
   description: 'a peer ID, an alias, or a multiaddr that ends in /p2p/<peer ID>',
 })
 
+/** Where a command takes a protocol of a peer. */
+export const protocolArg = Args.string({ ignoreStdin: true, description: 'a protocol id, as /example/greet/1.0.0' })
+
 /** On every command. */
 export const commonFlags = {
   home: Flags.string({ helpValue: 'DIR', helpGroup: 'GLOBAL', description: 'the directory of this node [env: SUBNET_HOME]' }),

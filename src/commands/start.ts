@@ -20,6 +20,13 @@ export default class Start extends BaseCommand {
       description: 'what to tell others instead of --listen',
     }),
     handler: startFlags.handler,
+    protocol: Flags.string({
+      helpValue: 'MODULE',
+      multiple: true,
+      multipleNonGreedy: true,
+      description: 'serves a protocol of your own; may be repeated',
+    }),
+    reflection: Flags.boolean({ allowNo: true, description: 'tell others of the protocols and their messages [default: true]' }),
     'task-timeout': Flags.string({ helpValue: 'DUR', description: 'of one exec: or sh: handler run [default: 60s]' }),
     'heartbeat-interval': Flags.string({ helpValue: 'DUR', description: '500ms to 10m [default: 20s]' }),
     publish: Flags.boolean({ description: 'keep the multiaddrs on the chain up to date' }),

@@ -9,6 +9,7 @@ import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
+import { ReflectionProtocol } from '../protocol/protocols/reflection.ts'
 import { type TaskHandler, TaskProtocol } from '../protocol/protocols/task.ts'
 import { Resolver, type ResolverMemory } from '../resolve/resolver.ts'
 import type { Candidate } from '../resolve/tier.ts'
@@ -23,12 +24,23 @@ import { Dialler } from './dialler.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { openRegistry } from './open-registry.ts'
+import { peerList } from './peer-list.ts'
 import { byDistance, Speakers } from './speakers.ts'
 import { SubnetNode } from './subnet-node.ts'
 
 export type NodeSettings = Pick<
   Settings,
-  'bootstrap' | 'subnetId' | 'chain' | 'announce' | 'heartbeatInterval' | 'kadProtocol' | 'gossipIpColocationWeight' | 'maxFrameBytes'
+  | 'bootstrap'
+  | 'subnetId'
+  | 'chain'
+  | 'announce'
+  | 'heartbeatInterval'
+  | 'kadProtocol'
+  | 'gossipIpColocationWeight'
+  | 'maxFrameBytes'
+  | 'reflection'
+  | 'allowPeers'
+  | 'denyPeers'
 >
 
 export interface ComposeInit {
@@ -118,7 +130,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     heartbeats,
     limits,
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
-    interceptors: init.interceptors ?? [],
+    interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
     serves,
     note,
@@ -144,6 +156,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     neighbours: (target) => byDistance(speakers.list(), target),
   }
   const addresses = new AddressProtocol(node, directory)
+  if (settings.reflection) {
+    new ReflectionProtocol(node)
+  }
   node.tasks = new TaskProtocol(node, init.handler, { onTask: (event) => node.emit('task', event) })
   speakers.follow(libp2p, addresses.id)
   return node

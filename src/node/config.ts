@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
-import { parseMultiaddr, parsePeerMultiaddr } from '../primitives/address.ts'
+import { parseMultiaddr, parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
@@ -17,10 +17,14 @@ export interface Settings {
   listen: string[]
   announce: string[]
   handler: string | undefined
+  protocol: string[]
+  reflection: boolean
   heartbeatInterval: number
   publish: boolean
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
+  allowPeers: string[]
+  denyPeers: string[]
   maxFrameBytes: number
   taskTimeout: number
   timeout: number | undefined
@@ -114,7 +118,8 @@ function flag(fallback: boolean): Setting<boolean> {
   }
 }
 
-function list(check: (text: string) => unknown): Setting<string[]> {
+/** @param spell gives what was read of a text, where that is kept in place of the text */
+function list<T>(read: (text: string) => T, spell?: (value: T) => string): Setting<string[]> {
   return {
     fallback: [],
     list: true,
@@ -122,10 +127,8 @@ function list(check: (text: string) => unknown): Setting<string[]> {
       if (values.includes('')) {
         throw new Error('texts that are not empty')
       }
-      for (const value of values) {
-        check(value)
-      }
-      return values
+      const found = values.map(read)
+      return spell == null ? values : found.map(spell)
     },
   }
 }
@@ -151,10 +154,14 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   listen: { ...list(parseMultiaddr), format: (addresses) => (addresses.length === 0 ? [DEFAULT_LISTEN] : addresses) },
   announce: list(parseMultiaddr),
   handler: text(undefined),
+  protocol: list(String),
+  reflection: flag(true),
   heartbeatInterval: duration(HEARTBEAT_INTERVAL_MS.default, HEARTBEAT_INTERVAL_MS.min, HEARTBEAT_INTERVAL_MS.max),
   publish: flag(false),
   kadProtocol: text(undefined),
   gossipIpColocationWeight: integer(-5, -1_000, 0),
+  allowPeers: list(parsePeerId, String),
+  denyPeers: list(parsePeerId, String),
   maxFrameBytes: integer(DEFAULT_LIMITS.maxFrameBytes, 1_024, 2 ** 31 - 1),
   taskTimeout: duration(60_000),
   timeout: duration(undefined),

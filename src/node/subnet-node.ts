@@ -1,11 +1,13 @@
 import { EventEmitter } from 'node:events'
-import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
+import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { raceSignal } from 'race-signal'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { AddressBook, BookEntry } from '../gossip/address-book.ts'
 import type { HeartbeatCounts, HeartbeatEvent, HeartbeatService } from '../gossip/heartbeat.ts'
 import { addressesOf } from '../primitives/address.ts'
+import { withDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -80,6 +82,8 @@ export interface NodeParts {
   release(): Promise<void>
 }
 
+/** How long a peer may take to tell what it speaks. */
+const IDENTIFY_MS = 2_000
 const AGENT_KEY = 'AgentVersion'
 
 /** A peer of the subnet: resolves peers, dials them, and carries protocols. */
@@ -214,9 +218,23 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
   }
 
-  async protocolsOf(peerId: PeerId): Promise<string[]> {
-    const peer = await this.#parts.libp2p.peerStore.get(peerId).catch(() => undefined)
-    return peer?.protocols ?? []
+  async protocolsOf(peerId: PeerId, options: { signal?: AbortSignal | undefined } = {}): Promise<string[]> {
+    const { libp2p } = this.#parts
+    const identified = Promise.withResolvers<void>()
+    const onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => (detail.peerId.equals(peerId) ? identified.resolve() : undefined)
+    libp2p.addEventListener('peer:identify', onIdentify)
+    try {
+      const stored = async (): Promise<string[]> => (await libp2p.peerStore.get(peerId).catch(() => undefined))?.protocols ?? []
+      const protocols = await stored()
+      if (protocols.length > 0 || libp2p.getConnections(peerId).length === 0) {
+        return protocols
+      }
+      // a connection that is new: the peer is being asked
+      await raceSignal(identified.promise, withDeadline(options.signal, IDENTIFY_MS)).catch(() => options.signal?.throwIfAborted())
+      return await stored()
+    } finally {
+      libp2p.removeEventListener('peer:identify', onIdentify)
+    }
   }
 
   async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {

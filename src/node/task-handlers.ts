@@ -1,11 +1,9 @@
-import { stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { resolve as resolvePath } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { Queue } from '@libp2p/utils'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { shellWords } from '../primitives/shell-words.ts'
 import type { TaskHandler } from '../protocol/protocols/task.ts'
+import { loadModule } from './load-module.ts'
 import { runChild } from './run-child.ts'
 
 export interface HandlerOptions {
@@ -35,7 +33,7 @@ export async function loadHandler(spec: string, options: HandlerOptions): Promis
   if (spec.startsWith('sh:')) {
     return childHandler(['/bin/sh', '-c', nonEmpty(spec.slice('sh:'.length), spec)], options)
   }
-  return loadModule(spec)
+  return (await loadModule(spec, 'handler', HINT)) as TaskHandler
 }
 
 /** Splits like a shell's words. What only a shell could do is refused, not passed on as text. @throws UsageError */
@@ -72,22 +70,4 @@ function childHandler(command: [string, ...string[]], options: HandlerOptions): 
     }
   }
   return Object.assign(handler, { waiting: () => queue.queued })
-}
-
-async function loadModule(spec: string): Promise<TaskHandler> {
-  const file = resolvePath(spec)
-  const found = await stat(file).catch(() => undefined)
-  if (found?.isFile() !== true) {
-    throw new UsageError(`no such handler: ${JSON.stringify(spec)}`, { hint: HINT })
-  }
-  let loaded: { default?: unknown }
-  try {
-    loaded = await import(pathToFileURL(file).href)
-  } catch (cause) {
-    throw new UsageError(`handler ${spec} cannot be loaded: ${describeError(cause)}`, { cause })
-  }
-  if (typeof loaded.default !== 'function') {
-    throw new UsageError(`handler ${spec} has no function as its default export`, { hint: HINT })
-  }
-  return loaded.default as TaskHandler
 }

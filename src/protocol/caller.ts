@@ -6,7 +6,8 @@ import { Call, type CallOptions, type StreamCallOptions } from './call.ts'
 import type { Codec } from './codec.ts'
 import { ProtocolError } from './errors.ts'
 import { type Frame, FramedStream } from './framing.ts'
-import { ConnectionLostError, type Destination, type ProtocolHost, type ProtocolKind, peerOf, type Reached } from './host.ts'
+import { ConnectionLostError, type Destination, type ProtocolHost, peerOf, type Reached } from './host.ts'
+import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
 import { PeerShares } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
@@ -14,7 +15,6 @@ import { lingerUntilClosed } from './linger.ts'
 /** What a call needs to know of a protocol. */
 export interface CalledProtocol<RequestInit, Response> {
   id: string
-  kind: ProtocolKind
   encode: Codec<RequestInit, unknown>['encode']
   decode: Codec<never, Response>['decode']
   /** The largest frame, in bytes. @default the host's limit */

@@ -5,14 +5,11 @@ import { peerIdOf } from '../primitives/address.ts'
 import { UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { CallPhase } from './errors.ts'
-import type { Interceptor } from './interceptor.ts'
+import type { Interceptor, ProtocolKind } from './interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from './limits.ts'
 
 /** Whom a call goes to: a peer ID (its address is then resolved), or multiaddrs of one peer, taken as given. */
 export type Destination = PeerId | Multiaddr | Multiaddr[]
-
-/** How many answers a request has: exactly one, or any number until the stream ends. */
-export type ProtocolKind = 'unary' | 'server-streaming'
 
 /** An open connection, and what had to be done for it. `attempts` and `source` are the host's own words. */
 export interface Reached {
@@ -75,9 +72,14 @@ export class ConnectionLostError extends Error {
 
 const MAX_PROTOCOL_ID_BYTES = 256
 
+/** True for an id that others can be told of. */
+export function isProtocolId(id: string): boolean {
+  return id.length <= MAX_PROTOCOL_ID_BYTES && /^\/[\x21-\x7e]+$/.test(id)
+}
+
 /** @throws UsageError for an id that others could not be told of */
 export function checkProtocolId(id: string): void {
-  if (!/^\/[\x21-\x7e]+$/.test(id) || id.length > MAX_PROTOCOL_ID_BYTES) {
+  if (!isProtocolId(id)) {
     throw new UsageError(`not a protocol id: ${JSON.stringify(id)}`, {
       hint: `one looks like /name/1.0.0: a slash, then printable ASCII without spaces, at most ${MAX_PROTOCOL_ID_BYTES} bytes`,
     })

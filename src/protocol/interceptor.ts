@@ -1,5 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
-import type { ProtocolKind } from './host.ts'
+
+/** How many answers a request has: exactly one, or any number until the stream ends. */
+export type ProtocolKind = 'unary' | 'server-streaming'
 
 /** A request and its answers, seen from one of its two sides. */
 export interface Exchange {

@@ -1,6 +1,7 @@
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { protobufCodec } from './codec.ts'
-import type { ProtocolHost, ProtocolKind } from './host.ts'
+import type { ProtocolHost } from './host.ts'
+import type { ProtocolKind } from './interceptor.ts'
 import { ProtocolBase, type ProtocolInit } from './protocol-base.ts'
 import type { RequestContext } from './responder.ts'
 

@@ -2,8 +2,8 @@ import { UsageError } from '../primitives/errors.ts'
 import type { CallOptions, StreamCallOptions } from './call.ts'
 import { Caller } from './caller.ts'
 import type { Codec } from './codec.ts'
-import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost, type ProtocolKind } from './host.ts'
-import type { Interceptor } from './interceptor.ts'
+import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost } from './host.ts'
+import type { Interceptor, ProtocolKind } from './interceptor.ts'
 import { type RequestContext, Responder } from './responder.ts'
 
 export interface ProtocolInit<RequestInit, ResponseInit, Request, Response> {
@@ -50,7 +50,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     this.maxFrameBytes = maxFrameBytes ?? host.limits.maxFrameBytes
     this.ready = promise
     this.#host = host
-    this.#caller = new Caller(host, { id, kind, maxFrameBytes, interceptors, encode: request.encode, decode: response.decode })
+    this.#caller = new Caller(host, { id, maxFrameBytes, interceptors, encode: request.encode, decode: response.decode })
     this.#responder = new Responder(host, {
       id,
       kind,

@@ -5,11 +5,18 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { HandlerContext, Interceptor, ServiceImpl } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
-import { ControlService, type SendTaskRequest, type SendTaskResponseSchema } from '../gen/subnet/control/v1/control_pb.ts'
+import {
+  type CallRequest,
+  type CallResponseSchema,
+  ControlService,
+  type SendTaskRequest,
+  type SendTaskResponseSchema,
+} from '../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../node/errors.ts'
 import type { Home } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import type { ProtocolKind } from '../protocol/interceptor.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
 import { CHUNK_BYTES, toConnectError } from './control-codec.ts'
 import { listenForCommands } from './control-socket.ts'
@@ -129,7 +136,7 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
   const streaming = ({ signal }: HandlerContext): AbortSignal => AbortSignal.any([signal, closing])
   // absent fields are null in a session's answers, and nothing in a message
   const sent = <T>(answer: object): T => answer as T
-  const { aliases, chain } = session
+  const { aliases, chain, protocols } = session
   return {
     id: async () => session.id(),
     status: async (request, context) => sent(await session.status(optionsOf(request, context))),
@@ -154,6 +161,10 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
     connect: async (request, context) => session.connect(request.multiaddr, optionsOf(request, context)),
     disconnect: async (request, context) => session.disconnect(request.peer, optionsOf(request, context)),
     ping: async (request, context) => session.ping(request.peer, optionsOf(request, context)),
+    listProtocols: async (request, context) => sent(await protocols.list(request.peer, optionsOf(request, context))),
+    describeProtocol: async (request, context) =>
+      sent(await protocols.describe(request.peer, request.protocolId, optionsOf(request, context))),
+    call: (requests, context) => call(session, requests, context),
     setAlias: async ({ alias, peer }) => aliases.set(alias, peer),
     removeAlias: async ({ alias }) => aliases.remove(alias),
     listAliases: async () => ({ aliases: await aliases.list() }),
@@ -186,32 +197,64 @@ async function* sendTask(
   requests: AsyncIterable<SendTaskRequest>,
   context: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
-  const parts = requests[Symbol.asyncIterator]()
-  const first = await parts.next()
-  const head = first.done === true || first.value.part.case !== 'head' ? undefined : first.value.part.value
-  if (head == null) {
-    throw new UsageError('the first message of SendTask is its head')
-  }
-  const { result, error, ...answer } = await session.sendTask(
-    head.peer,
-    { taskId: head.taskId, payload: chunksOf(parts) },
-    optionsOf(head, context),
-  )
+  const { head, chunks } = await headOf(requests, 'SendTask')
+  const { result, error, ...answer } = await session.sendTask(head.peer, { taskId: head.taskId, payload: chunks }, optionsOf(head, context))
   yield { part: { case: 'answer', value: { ...answer, ...(error == null ? {} : { error }) } } }
   for await (const bytes of result) {
-    for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) {
-      yield { part: { case: 'chunk', value: bytes.subarray(at, at + CHUNK_BYTES) } }
+    for (const value of chunksOf(bytes)) {
+      yield { part: { case: 'chunk', value } }
     }
   }
 }
 
-async function* chunksOf(parts: AsyncIterator<SendTaskRequest>): AsyncGenerator<Uint8Array> {
+async function* call(
+  { protocols }: Session,
+  requests: AsyncIterable<CallRequest>,
+  context: HandlerContext,
+): AsyncGenerator<MessageInitShape<typeof CallResponseSchema>> {
+  const { head, chunks } = await headOf(requests, 'Call')
+  const kind = head.kind as ProtocolKind
+  for await (const answer of protocols.call(head.peer, { protocolId: head.protocolId, kind, request: chunks }, optionsOf(head, context))) {
+    let sent = 0
+    for (const chunk of chunksOf(answer)) {
+      sent += chunk.byteLength
+      yield { chunk, last: sent === answer.byteLength }
+    }
+    if (answer.byteLength === 0) {
+      yield { last: true }
+    }
+  }
+}
+
+type PartOf<Head> = { part: { case: 'head'; value: Head } | { case: 'chunk'; value: Uint8Array } | { case: undefined; value?: undefined } }
+
+/** A call that begins with a head, and what follows it. @throws UsageError */
+async function headOf<Head>(
+  requests: AsyncIterable<PartOf<Head>>,
+  method: string,
+): Promise<{ head: Head; chunks: AsyncGenerator<Uint8Array> }> {
+  const parts = requests[Symbol.asyncIterator]()
+  const first = await parts.next()
+  const part = first.done === true ? undefined : first.value.part
+  if (part?.case !== 'head') {
+    throw new UsageError(`the first message of ${method} is its head`)
+  }
+  return { head: part.value, chunks: restOf(parts, method) }
+}
+
+async function* restOf(parts: AsyncIterator<PartOf<unknown>>, method: string): AsyncGenerator<Uint8Array> {
   for (let next = await parts.next(); next.done !== true; next = await parts.next()) {
     const { part } = next.value
     if (part.case !== 'chunk') {
-      throw new UsageError('after the head of SendTask come chunks')
+      throw new UsageError(`after the head of ${method} come chunks`)
     }
     yield part.value
+  }
+}
+
+function* chunksOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) {
+    yield bytes.subarray(at, at + CHUNK_BYTES)
   }
 }
 

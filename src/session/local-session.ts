@@ -21,6 +21,7 @@ import type {
   IdAnswer,
   PeerRow,
   PingAnswer,
+  ProtocolSession,
   ResolveAnswer,
   Session,
   SessionOptions,
@@ -46,6 +47,7 @@ const BOOTSTRAP_WAIT_MS = 3_000
 export class LocalSession implements Session {
   readonly aliases: AliasCalls
   readonly chain: ChainCalls
+  readonly protocols: ProtocolSession
   readonly #init: LocalSessionInit
   #identity: Promise<PrivateKey> | undefined
   #node: Promise<{ node: SubnetNode; session: NodeSession }> | undefined
@@ -63,6 +65,7 @@ export class LocalSession implements Session {
       self,
       ownAddresses: () => [],
     })
+    this.protocols = this.#protocolCalls()
   }
 
   async id(): Promise<IdAnswer> {
@@ -123,6 +126,27 @@ export class LocalSession implements Session {
     await registry?.close()
     const database = await this.#database?.catch(() => undefined)
     database?.close()
+  }
+
+  #protocolCalls(): ProtocolSession {
+    const startFor = async (peer: string): Promise<{ protocols: ProtocolSession; target: string }> => {
+      const target = await this.#target(peer)
+      return { protocols: (await this.#start()).session.protocols, target }
+    }
+    return {
+      list: async (peer, options) => {
+        const { protocols, target } = await startFor(peer)
+        return protocols.list(target, options)
+      },
+      describe: async (peer, protocolId, options) => {
+        const { protocols, target } = await startFor(peer)
+        return protocols.describe(target, protocolId, options)
+      },
+      async *call(peer, input, options) {
+        const { protocols, target } = await startFor(peer)
+        yield* protocols.call(target, input, options)
+      },
+    }
   }
 
   /** The peer in a spelling that needs no alias. @throws UsageError, before anything is started */

@@ -15,6 +15,7 @@ import { AliasCalls } from './alias-calls.ts'
 import { ChainCalls } from './chain-calls.ts'
 import { collectPayload, inTime } from './in-time.ts'
 import { nodeSettings } from './node-settings.ts'
+import { ProtocolCalls } from './protocol-calls.ts'
 import type {
   ConnectAnswer,
   DisconnectAnswer,
@@ -51,6 +52,7 @@ const DEFAULT_TIMEOUT_MS = 60_000
 export class NodeSession implements Session {
   readonly aliases: AliasCalls
   readonly chain: ChainCalls
+  readonly protocols: ProtocolCalls
   readonly #init: NodeSessionInit
   readonly #node: SubnetNode
   readonly #startedAtMs = performance.now()
@@ -69,6 +71,11 @@ export class NodeSession implements Session {
       aliases: () => node.aliases,
       self: () => node.peerId,
       ownAddresses: () => node.multiaddrs,
+    })
+    this.protocols = new ProtocolCalls({
+      node,
+      destination: async (peer) => this.#destination(peer),
+      maxRequestBytes: init.settings.maxFrameBytes,
     })
     node.on('task', ({ accepted }) => {
       this.#tasks[accepted ? 'accepted' : 'rejected']++

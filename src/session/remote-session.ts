@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import type { DescMessage, Message, MessageInitShape } from '@bufbuild/protobuf'
+import type { DescMessage, Message } from '@bufbuild/protobuf'
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect'
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import {
@@ -8,13 +8,14 @@ import {
   ChainRecordSchema,
   ConnectResponseSchema,
   ControlService,
+  DescribeProtocolResponseSchema,
   DisconnectResponseSchema,
   IdResponseSchema,
+  ListProtocolsResponseSchema,
   PeerSchema,
   PingResponseSchema,
   RemoveAliasResponseSchema,
   ResolveResponseSchema,
-  type SendTaskRequestSchema,
   type SendTaskResponse,
   StatusResponseSchema,
   TaskAnswerSchema,
@@ -37,6 +38,7 @@ import type {
   NodeSettingsAnswer,
   PeerRow,
   PingAnswer,
+  ProtocolSession,
   ResolveAnswer,
   Session,
   SessionOptions,
@@ -56,6 +58,7 @@ const AT_ONCE_MS = 8_000
 export class RemoteSession implements Session {
   readonly aliases: AliasSession
   readonly chain: ChainSession
+  readonly protocols: ProtocolSession
   readonly #socket: Socket
   readonly #home: Home
   readonly #manager: Http2SessionManager
@@ -83,6 +86,7 @@ export class RemoteSession implements Session {
     this.#client = createClient(ControlService, transport)
     this.aliases = this.#aliasCalls()
     this.chain = this.#chainCalls()
+    this.protocols = this.#protocolCalls()
   }
 
   async id(options: SessionOptions = {}): Promise<IdAnswer> {
@@ -147,7 +151,7 @@ export class RemoteSession implements Session {
       return upload.failure ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
     }
     try {
-      const parts = this.#client.sendTask(upload.messages(head), { signal: guarded.signal })[Symbol.asyncIterator]()
+      const parts = this.#client.sendTask(withHead(head, upload), { signal: guarded.signal })[Symbol.asyncIterator]()
       const first = await parts.next()
       if (first.done === true || first.value.part.case !== 'answer') {
         throw new ConnectError('the node answered without an answer', Code.Internal)
@@ -209,6 +213,43 @@ export class RemoteSession implements Session {
     }
   }
 
+  #protocolCalls(): ProtocolSession {
+    const client = this.#client
+    return {
+      list: async (peer, options = {}) =>
+        this.#ask(ListProtocolsResponseSchema, options, async (call) => client.listProtocols({ peer, ...timeOf(options) }, call)),
+      describe: async (peer, protocolId, options = {}) =>
+        this.#ask(DescribeProtocolResponseSchema, options, async (call) =>
+          client.describeProtocol({ peer, protocolId, ...timeOf(options) }, call),
+        ),
+      call: (peer, { protocolId, kind, request }, options = {}) =>
+        this.#answers({ peer, protocolId, kind, ...timeOf(options) }, new Upload(request), options),
+    }
+  }
+
+  async *#answers(
+    head: { peer: string; protocolId: string; kind: string; timeoutMs?: number },
+    upload: Upload,
+    options: SessionOptions,
+  ): AsyncGenerator<Uint8Array> {
+    const guarded = guard(options)
+    try {
+      let parts: Uint8Array[] = []
+      for await (const { chunk, last } of this.#client.call(withHead(head, upload), { signal: guarded.signal })) {
+        parts.push(chunk)
+        if (last) {
+          yield parts.length === 1 ? chunk : Buffer.concat(parts)
+          parts = []
+        }
+      }
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      throw upload.failure ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
+    } finally {
+      guarded.clear()
+    }
+  }
+
   async #ask<Answer>(
     schema: DescMessage,
     options: SessionOptions,
@@ -260,20 +301,15 @@ class Upload {
     this.#payload = payload
   }
 
-  async *messages(head: {
-    peer: string
-    taskId: string
-    timeoutMs?: number
-  }): AsyncGenerator<MessageInitShape<typeof SendTaskRequestSchema>> {
-    yield { part: { case: 'head', value: head } }
+  async *chunks(): AsyncGenerator<Uint8Array> {
     for await (const bytes of this.#watched()) {
       for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) {
-        yield { part: { case: 'chunk', value: bytes.subarray(at, at + CHUNK_BYTES) } }
+        yield bytes.subarray(at, at + CHUNK_BYTES)
       }
     }
   }
 
-  /** What is thrown into `messages` from outside, when the call ends, does not come here. */
+  /** What is thrown into `chunks` from outside, when the call ends, does not come here. */
   async *#watched(): AsyncGenerator<Uint8Array> {
     const source = this.#payload[Symbol.asyncIterator]()
     try {
@@ -290,6 +326,17 @@ class Upload {
     } finally {
       await source.return?.()
     }
+  }
+}
+
+/** The messages of a call that begins with a head. */
+async function* withHead<Head>(
+  head: Head,
+  upload: Upload,
+): AsyncGenerator<{ part: { case: 'head'; value: Head } | { case: 'chunk'; value: Uint8Array } }> {
+  yield { part: { case: 'head', value: head } }
+  for await (const value of upload.chunks()) {
+    yield { part: { case: 'chunk', value } }
   }
 }
 

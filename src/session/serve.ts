@@ -7,6 +7,7 @@ import { DEFAULT_LISTEN, type Settings } from '../node/config.ts'
 import { ensureHome, type Home } from '../node/home.ts'
 import { loadIdentity } from '../node/identity.ts'
 import { HomeLock } from '../node/lock.ts'
+import { loadProtocols } from '../node/protocol-modules.ts'
 import type { NodeEvents, SubnetNode } from '../node/subnet-node.ts'
 import { loadHandler } from '../node/task-handlers.ts'
 import { peerIdOf } from '../primitives/address.ts'
@@ -49,6 +50,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     settings.handler == null
       ? undefined
       : await loadHandler(settings.handler, { timeoutMs: settings.taskTimeout, maxOutputBytes: settings.maxFrameBytes })
+  const protocols = await loadProtocols(settings.protocol)
   const lock = await HomeLock.acquire(home)
   const journal = new Journal()
   try {
@@ -56,6 +58,14 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     checkOwn(peerIdFromPublicKey(privateKey.publicKey), settings)
     const compose = async (listen: string[]): Promise<SubnetNode> => {
       const node = await composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
+      try {
+        for (const construct of protocols) {
+          await construct(node)
+        }
+      } catch (error) {
+        await node.stop()
+        throw error
+      }
       journal.follow(node)
       return node
     }

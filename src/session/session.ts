@@ -1,3 +1,4 @@
+import type { ProtocolKind } from '../protocol/interceptor.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource, TierName } from '../resolve/tier.ts'
 
@@ -117,6 +118,38 @@ export interface ChainAnswer {
   block: number
 }
 
+/** What a peer says of one of its protocols. */
+export interface ProtocolAnswer {
+  /** The libp2p protocol id. */
+  id: string
+  /** Null, as the types, where that is not known. */
+  kind: ProtocolKind | null
+  /** The full names of the two messages, where they are protobuf. */
+  requestType: string | null
+  responseType: string | null
+}
+
+export interface ProtocolsAnswer {
+  peerId: string
+  /** `identify` where the peer tells nothing but the ids. */
+  source: 'reflection' | 'identify'
+  protocols: ProtocolAnswer[]
+}
+
+export interface DescribedAnswer {
+  peerId: string
+  protocol: ProtocolAnswer
+  /** A google.protobuf.FileDescriptorSet, as the peer sent it. */
+  fileDescriptorSet: Uint8Array | null
+}
+
+export interface CallInput {
+  protocolId: string
+  kind: ProtocolKind
+  /** The message, encoded; read only once the peer's name was understood, and not to its end when the call fails. */
+  request: AsyncIterable<Uint8Array>
+}
+
 export interface AliasAnswer {
   alias: string
   peerId: string
@@ -139,6 +172,15 @@ export interface AliasSession {
   remove(alias: string, options?: SessionOptions): Promise<{ alias: string; removed: boolean }>
 }
 
+/** Protocols of other peers, whichever they are. */
+export interface ProtocolSession {
+  list(peer: string, options?: SessionOptions): Promise<ProtocolsAnswer>
+  /** @throws ProtocolError PROTOCOL_UNSUPPORTED for a protocol that the peer does not speak, or where it does not tell of its protocols */
+  describe(peer: string, protocolId: string, options?: SessionOptions): Promise<DescribedAnswer>
+  /** Asks; gives the encoded answers as they come. Nothing happens before the first is asked for. */
+  call(peer: string, input: CallInput, options?: SessionOptions): AsyncIterable<Uint8Array>
+}
+
 export interface ChainSession {
   /** @throws ResolveError PEER_NOT_FOUND, ChainError */
   lookup(peer: string, options?: SessionOptions): Promise<ChainAnswer>
@@ -155,6 +197,7 @@ export interface ChainSession {
 export interface Session {
   readonly aliases: AliasSession
   readonly chain: ChainSession
+  readonly protocols: ProtocolSession
   id(options?: SessionOptions): Promise<IdAnswer>
   /** Of the node that runs; undefined where the command's own settings are the node's. */
   settings(options?: SessionOptions): Promise<NodeSettingsAnswer | undefined>

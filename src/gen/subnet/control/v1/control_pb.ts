@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file subnet/control/v1/control.proto.
  */
 export const file_subnet_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Ch9zdWJuZXQvY29udHJvbC92MS9jb250cm9sLnByb3RvEhFzdWJuZXQuY29udHJvbC52MSKGAQoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoEaGludBgDIAEoCUgAiAEBEiwKCGF0dGVtcHRzGAQgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBISCgpyZXNvbHV0aW9uGAUgASgIQgcKBV9oaW50IkQKB0F0dGVtcHQSDAoEdGllchgBIAEoCRIPCgdvdXRjb21lGAIgASgJEgoKAm1zGAMgASgBEg4KBmRldGFpbBgEIAEoCSILCglJZFJlcXVlc3QiMQoKSWRSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhIKCm11bHRpYWRkcnMYAiADKAkiNwoNU3RhdHVzUmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMi8QcKDlN0YXR1c1Jlc3BvbnNlEg8KB2hlYWx0aHkYASABKAgSOwoIcHJvYmxlbXMYAiADKAsyKS5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5Qcm9ibGVtEg8KB3BlZXJfaWQYAyABKAkSEgoKbXVsdGlhZGRycxgEIAMoCRIRCglzdWJuZXRfaWQYBSABKA0SDAoEaG9tZRgGIAEoCRILCgNwaWQYByABKA0SDQoFYWdlbnQYCCABKAkSEQoJdXB0aW1lX21zGAkgASgBEkIKC2Nvbm5lY3Rpb25zGAogASgLMi0uc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQ29ubmVjdGlvbnMSQAoKaGVhcnRiZWF0cxgLIAEoCzIsLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkhlYXJ0YmVhdHMSNgoFdGFza3MYDCABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5UYXNrcxI0CgRib29rGA0gASgLMiYuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQm9vaxI2CgVjaGFpbhgOIAEoCzInLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkNoYWluGigKB1Byb2JsZW0SDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJGjAKC0Nvbm5lY3Rpb25zEg8KB2luYm91bmQYASABKA0SEAoIb3V0Ym91bmQYAiABKA0aZgoKSGVhcnRiZWF0cxIMCgRzZW50GAEgASgNEhAKCHJlY2VpdmVkGAIgASgNEiAKE2xhc3RfcmVjZWl2ZWRfYXRfbXMYAyABKAFIAIgBAUIWChRfbGFzdF9yZWNlaXZlZF9hdF9tcxqdAQoFVGFza3MSEAoIYWNjZXB0ZWQYASABKA0SEAoIcmVqZWN0ZWQYAiABKA0SDwoHcnVubmluZxgDIAEoDRIOCgZxdWV1ZWQYBCABKA0SDAoEc2VudBgFIAEoDRIVCg1zZW50X2FjY2VwdGVkGAYgASgNEhUKDXNlbnRfcmVqZWN0ZWQYByABKA0SEwoLc2VudF9mYWlsZWQYCCABKA0aJwoEQm9vaxINCgVwZWVycxgBIAEoDRIQCghjYXBhY2l0eRgCIAEoDRpjCgVDaGFpbhILCgN1cmwYASABKAkSEQoJcmVhY2hhYmxlGAIgASgIEhIKBWJsb2NrGAMgASgBSACIAQESEgoFZXJyb3IYBCABKAlIAYgBAUIICgZfYmxvY2tCCAoGX2Vycm9yIhEKD1NldHRpbmdzUmVxdWVzdCIgChBTZXR0aW5nc1Jlc3BvbnNlEgwKBGpzb24YASABKAkiDQoLU3RvcFJlcXVlc3QiLAoMU3RvcFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSCwoDcGlkGAIgASgNIkMKDFBlZXJzUmVxdWVzdBILCgNhbGwYASABKAgSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjcKDVBlZXJzUmVzcG9uc2USJgoFcGVlcnMYASADKAsyFy5zdWJuZXQuY29udHJvbC52MS5QZWVyIqECCgRQZWVyEg8KB3BlZXJfaWQYASABKAkSEgoFYWxpYXMYAiABKAlIAIgBARIRCgljb25uZWN0ZWQYAyABKAgSFgoJZGlyZWN0aW9uGAQgASgJSAGIAQESFwoKbGF0ZW5jeV9tcxgFIAEoAUgCiAEBEhIKBWFnZW50GAYgASgJSAOIAQESEQoJcHJvdG9jb2xzGAcgAygJEhIKCm11bHRpYWRkcnMYCCADKAkSDgoGc291cmNlGAkgASgJEh4KEWxhc3RfaGVhcnRiZWF0X21zGAogASgBSASIAQFCCAoGX2FsaWFzQgwKCl9kaXJlY3Rpb25CDQoLX2xhdGVuY3lfbXNCCAoGX2FnZW50QhQKEl9sYXN0X2hlYXJ0YmVhdF9tcyIPCg1FdmVudHNSZXF1ZXN0Ih4KDkV2ZW50c1Jlc3BvbnNlEgwKBGpzb24YASABKAkifQoOUmVzb2x2ZVJlcXVlc3QSDAoEcGVlchgBIAEoCRINCgV0aWVycxgCIAMoCRIXCgptYXhfYWdlX21zGAMgASgBSACIAQESFwoKdGltZW91dF9tcxgEIAEoAUgBiAEBQg0KC19tYXhfYWdlX21zQg0KC190aW1lb3V0X21zIqYBCg9SZXNvbHZlUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRISCgptdWx0aWFkZHJzGAIgAygJEg4KBnNvdXJjZRgDIAEoCRITCgZhZ2VfbXMYBCABKAFIAIgBARIQCgh2ZXJpZmllZBgFIAEoCBIsCghhdHRlbXB0cxgGIAMoCzIaLnN1Ym5ldC5jb250cm9sLnYxLkF0dGVtcHRCCQoHX2FnZV9tcyKyAQoPU2VuZFRhc2tSZXF1ZXN0EjcKBGhlYWQYASABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QuSGVhZEgAEg8KBWNodW5rGAIgASgMSAAaTQoESGVhZBIMCgRwZWVyGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSFwoKdGltZW91dF9tcxgDIAEoAUgAiAEBQg0KC190aW1lb3V0X21zQgYKBHBhcnQiXAoQU2VuZFRhc2tSZXNwb25zZRIvCgZhbnN3ZXIYASABKAsyHS5zdWJuZXQuY29udHJvbC52MS5UYXNrQW5zd2VySAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0Ir4DCgpUYXNrQW5zd2VyEg8KB3Rhc2tfaWQYASABKAkSDwoHcGVlcl9pZBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEQoJbXVsdGlhZGRyGAQgASgJEhAKCGFjY2VwdGVkGAUgASgIEjsKBWVycm9yGAYgASgLMicuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UYXNrRXJyb3JIAIgBARISCgpieXRlc19zZW50GAcgASgNEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgNEiwKCGF0dGVtcHRzGAkgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBI2Cgd0aW1pbmdzGAogASgLMiUuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UaW1pbmdzGioKCVRhc2tFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkaVAoHVGltaW5ncxISCgpyZXNvbHZlX21zGAEgASgBEg8KB2RpYWxfbXMYAiABKAESEgoKcmVxdWVzdF9tcxgDIAEoARIQCgh0b3RhbF9tcxgEIAEoAUIICgZfZXJyb3IiSwoOQ29ubmVjdFJlcXVlc3QSEQoJbXVsdGlhZGRyGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKAFIAIgBAUINCgtfdGltZW91dF9tcyJICg9Db25uZWN0UmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIRCgltdWx0aWFkZHIYAiABKAkSEQoJZGlyZWN0aW9uGAMgASgJIkkKEURpc2Nvbm5lY3RSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjoKEkRpc2Nvbm5lY3RSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNIkMKC1BpbmdSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIlkKDFBpbmdSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCgltdWx0aWFkZHIYAyABKAkSFQoNcm91bmRfdHJpcF9tcxgEIAEoASInCgVBbGlhcxINCgVhbGlhcxgBIAEoCRIPCgdwZWVyX2lkGAIgASgJIi4KD1NldEFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCRIMCgRwZWVyGAIgASgJIiMKElJlbW92ZUFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCSI1ChNSZW1vdmVBbGlhc1Jlc3BvbnNlEg0KBWFsaWFzGAEgASgJEg8KB3JlbW92ZWQYAiABKAgiFAoSTGlzdEFsaWFzZXNSZXF1ZXN0IkAKE0xpc3RBbGlhc2VzUmVzcG9uc2USKQoHYWxpYXNlcxgBIAMoCzIYLnN1Ym5ldC5jb250cm9sLnYxLkFsaWFzIlMKC0NoYWluUmVjb3JkEg8KB3BlZXJfaWQYASABKAkSEgoKbXVsdGlhZGRycxgCIAMoCRIQCgh2ZXJpZmllZBgDIAEoCBINCgVibG9jaxgEIAEoASJKChJDaGFpbkxvb2t1cFJlcXVlc3QSDAoEcGVlchgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiOgoQQ2hhaW5MaXN0UmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiRAoRQ2hhaW5MaXN0UmVzcG9uc2USLwoHcmVjb3JkcxgBIAMoCzIeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkIlEKE0NoYWluUHVibGlzaFJlcXVlc3QSEgoKbXVsdGlhZGRycxgBIAMoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiPAoSQ2hhaW5SZW1vdmVSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI3ChNDaGFpblJlbW92ZVJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSDwoHcmVtb3ZlZBgCIAEoCDK7DAoOQ29udHJvbFNlcnZpY2USQQoCSWQSHC5zdWJuZXQuY29udHJvbC52MS5JZFJlcXVlc3QaHS5zdWJuZXQuY29udHJvbC52MS5JZFJlc3BvbnNlEk0KBlN0YXR1cxIgLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1JlcXVlc3QaIS5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZRJTCghTZXR0aW5ncxIiLnN1Ym5ldC5jb250cm9sLnYxLlNldHRpbmdzUmVxdWVzdBojLnN1Ym5ldC5jb250cm9sLnYxLlNldHRpbmdzUmVzcG9uc2USRwoEU3RvcBIeLnN1Ym5ldC5jb250cm9sLnYxLlN0b3BSZXF1ZXN0Gh8uc3VibmV0LmNvbnRyb2wudjEuU3RvcFJlc3BvbnNlEkoKBVBlZXJzEh8uc3VibmV0LmNvbnRyb2wudjEuUGVlcnNSZXF1ZXN0GiAuc3VibmV0LmNvbnRyb2wudjEuUGVlcnNSZXNwb25zZRJRCgpXYXRjaFBlZXJzEh8uc3VibmV0LmNvbnRyb2wudjEuUGVlcnNSZXF1ZXN0GiAuc3VibmV0LmNvbnRyb2wudjEuUGVlcnNSZXNwb25zZTABEk8KBkV2ZW50cxIgLnN1Ym5ldC5jb250cm9sLnYxLkV2ZW50c1JlcXVlc3QaIS5zdWJuZXQuY29udHJvbC52MS5FdmVudHNSZXNwb25zZTABElAKB1Jlc29sdmUSIS5zdWJuZXQuY29udHJvbC52MS5SZXNvbHZlUmVxdWVzdBoiLnN1Ym5ldC5jb250cm9sLnYxLlJlc29sdmVSZXNwb25zZRJXCghTZW5kVGFzaxIiLnN1Ym5ldC5jb250cm9sLnYxLlNlbmRUYXNrUmVxdWVzdBojLnN1Ym5ldC5jb250cm9sLnYxLlNlbmRUYXNrUmVzcG9uc2UoATABElAKB0Nvbm5lY3QSIS5zdWJuZXQuY29udHJvbC52MS5Db25uZWN0UmVxdWVzdBoiLnN1Ym5ldC5jb250cm9sLnYxLkNvbm5lY3RSZXNwb25zZRJZCgpEaXNjb25uZWN0EiQuc3VibmV0LmNvbnRyb2wudjEuRGlzY29ubmVjdFJlcXVlc3QaJS5zdWJuZXQuY29udHJvbC52MS5EaXNjb25uZWN0UmVzcG9uc2USRwoEUGluZxIeLnN1Ym5ldC5jb250cm9sLnYxLlBpbmdSZXF1ZXN0Gh8uc3VibmV0LmNvbnRyb2wudjEuUGluZ1Jlc3BvbnNlEkgKCFNldEFsaWFzEiIuc3VibmV0LmNvbnRyb2wudjEuU2V0QWxpYXNSZXF1ZXN0Ghguc3VibmV0LmNvbnRyb2wudjEuQWxpYXMSXAoLUmVtb3ZlQWxpYXMSJS5zdWJuZXQuY29udHJvbC52MS5SZW1vdmVBbGlhc1JlcXVlc3QaJi5zdWJuZXQuY29udHJvbC52MS5SZW1vdmVBbGlhc1Jlc3BvbnNlElwKC0xpc3RBbGlhc2VzEiUuc3VibmV0LmNvbnRyb2wudjEuTGlzdEFsaWFzZXNSZXF1ZXN0GiYuc3VibmV0LmNvbnRyb2wudjEuTGlzdEFsaWFzZXNSZXNwb25zZRJUCgtDaGFpbkxvb2t1cBIlLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluTG9va3VwUmVxdWVzdBoeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkElYKCUNoYWluTGlzdBIjLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluTGlzdFJlcXVlc3QaJC5zdWJuZXQuY29udHJvbC52MS5DaGFpbkxpc3RSZXNwb25zZRJWCgxDaGFpblB1Ymxpc2gSJi5zdWJuZXQuY29udHJvbC52MS5DaGFpblB1Ymxpc2hSZXF1ZXN0Gh4uc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZWNvcmQSXAoLQ2hhaW5SZW1vdmUSJS5zdWJuZXQuY29udHJvbC52MS5DaGFpblJlbW92ZVJlcXVlc3QaJi5zdWJuZXQuY29udHJvbC52MS5DaGFpblJlbW92ZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("Ch9zdWJuZXQvY29udHJvbC92MS9jb250cm9sLnByb3RvEhFzdWJuZXQuY29udHJvbC52MSKGAQoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoEaGludBgDIAEoCUgAiAEBEiwKCGF0dGVtcHRzGAQgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBISCgpyZXNvbHV0aW9uGAUgASgIQgcKBV9oaW50IkQKB0F0dGVtcHQSDAoEdGllchgBIAEoCRIPCgdvdXRjb21lGAIgASgJEgoKAm1zGAMgASgBEg4KBmRldGFpbBgEIAEoCSILCglJZFJlcXVlc3QiMQoKSWRSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhIKCm11bHRpYWRkcnMYAiADKAkiNwoNU3RhdHVzUmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMi8QcKDlN0YXR1c1Jlc3BvbnNlEg8KB2hlYWx0aHkYASABKAgSOwoIcHJvYmxlbXMYAiADKAsyKS5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5Qcm9ibGVtEg8KB3BlZXJfaWQYAyABKAkSEgoKbXVsdGlhZGRycxgEIAMoCRIRCglzdWJuZXRfaWQYBSABKA0SDAoEaG9tZRgGIAEoCRILCgNwaWQYByABKA0SDQoFYWdlbnQYCCABKAkSEQoJdXB0aW1lX21zGAkgASgBEkIKC2Nvbm5lY3Rpb25zGAogASgLMi0uc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQ29ubmVjdGlvbnMSQAoKaGVhcnRiZWF0cxgLIAEoCzIsLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkhlYXJ0YmVhdHMSNgoFdGFza3MYDCABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5UYXNrcxI0CgRib29rGA0gASgLMiYuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQm9vaxI2CgVjaGFpbhgOIAEoCzInLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkNoYWluGigKB1Byb2JsZW0SDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJGjAKC0Nvbm5lY3Rpb25zEg8KB2luYm91bmQYASABKA0SEAoIb3V0Ym91bmQYAiABKA0aZgoKSGVhcnRiZWF0cxIMCgRzZW50GAEgASgNEhAKCHJlY2VpdmVkGAIgASgNEiAKE2xhc3RfcmVjZWl2ZWRfYXRfbXMYAyABKAFIAIgBAUIWChRfbGFzdF9yZWNlaXZlZF9hdF9tcxqdAQoFVGFza3MSEAoIYWNjZXB0ZWQYASABKA0SEAoIcmVqZWN0ZWQYAiABKA0SDwoHcnVubmluZxgDIAEoDRIOCgZxdWV1ZWQYBCABKA0SDAoEc2VudBgFIAEoDRIVCg1zZW50X2FjY2VwdGVkGAYgASgNEhUKDXNlbnRfcmVqZWN0ZWQYByABKA0SEwoLc2VudF9mYWlsZWQYCCABKA0aJwoEQm9vaxINCgVwZWVycxgBIAEoDRIQCghjYXBhY2l0eRgCIAEoDRpjCgVDaGFpbhILCgN1cmwYASABKAkSEQoJcmVhY2hhYmxlGAIgASgIEhIKBWJsb2NrGAMgASgBSACIAQESEgoFZXJyb3IYBCABKAlIAYgBAUIICgZfYmxvY2tCCAoGX2Vycm9yIhEKD1NldHRpbmdzUmVxdWVzdCIgChBTZXR0aW5nc1Jlc3BvbnNlEgwKBGpzb24YASABKAkiDQoLU3RvcFJlcXVlc3QiLAoMU3RvcFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSCwoDcGlkGAIgASgNIkMKDFBlZXJzUmVxdWVzdBILCgNhbGwYASABKAgSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjcKDVBlZXJzUmVzcG9uc2USJgoFcGVlcnMYASADKAsyFy5zdWJuZXQuY29udHJvbC52MS5QZWVyIqECCgRQZWVyEg8KB3BlZXJfaWQYASABKAkSEgoFYWxpYXMYAiABKAlIAIgBARIRCgljb25uZWN0ZWQYAyABKAgSFgoJZGlyZWN0aW9uGAQgASgJSAGIAQESFwoKbGF0ZW5jeV9tcxgFIAEoAUgCiAEBEhIKBWFnZW50GAYgASgJSAOIAQESEQoJcHJvdG9jb2xzGAcgAygJEhIKCm11bHRpYWRkcnMYCCADKAkSDgoGc291cmNlGAkgASgJEh4KEWxhc3RfaGVhcnRiZWF0X21zGAogASgBSASIAQFCCAoGX2FsaWFzQgwKCl9kaXJlY3Rpb25CDQoLX2xhdGVuY3lfbXNCCAoGX2FnZW50QhQKEl9sYXN0X2hlYXJ0YmVhdF9tcyIPCg1FdmVudHNSZXF1ZXN0Ih4KDkV2ZW50c1Jlc3BvbnNlEgwKBGpzb24YASABKAkifQoOUmVzb2x2ZVJlcXVlc3QSDAoEcGVlchgBIAEoCRINCgV0aWVycxgCIAMoCRIXCgptYXhfYWdlX21zGAMgASgBSACIAQESFwoKdGltZW91dF9tcxgEIAEoAUgBiAEBQg0KC19tYXhfYWdlX21zQg0KC190aW1lb3V0X21zIqYBCg9SZXNvbHZlUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRISCgptdWx0aWFkZHJzGAIgAygJEg4KBnNvdXJjZRgDIAEoCRITCgZhZ2VfbXMYBCABKAFIAIgBARIQCgh2ZXJpZmllZBgFIAEoCBIsCghhdHRlbXB0cxgGIAMoCzIaLnN1Ym5ldC5jb250cm9sLnYxLkF0dGVtcHRCCQoHX2FnZV9tcyKyAQoPU2VuZFRhc2tSZXF1ZXN0EjcKBGhlYWQYASABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QuSGVhZEgAEg8KBWNodW5rGAIgASgMSAAaTQoESGVhZBIMCgRwZWVyGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSFwoKdGltZW91dF9tcxgDIAEoAUgAiAEBQg0KC190aW1lb3V0X21zQgYKBHBhcnQiXAoQU2VuZFRhc2tSZXNwb25zZRIvCgZhbnN3ZXIYASABKAsyHS5zdWJuZXQuY29udHJvbC52MS5UYXNrQW5zd2VySAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0Ir4DCgpUYXNrQW5zd2VyEg8KB3Rhc2tfaWQYASABKAkSDwoHcGVlcl9pZBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEQoJbXVsdGlhZGRyGAQgASgJEhAKCGFjY2VwdGVkGAUgASgIEjsKBWVycm9yGAYgASgLMicuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UYXNrRXJyb3JIAIgBARISCgpieXRlc19zZW50GAcgASgNEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgNEiwKCGF0dGVtcHRzGAkgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBI2Cgd0aW1pbmdzGAogASgLMiUuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UaW1pbmdzGioKCVRhc2tFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkaVAoHVGltaW5ncxISCgpyZXNvbHZlX21zGAEgASgBEg8KB2RpYWxfbXMYAiABKAESEgoKcmVxdWVzdF9tcxgDIAEoARIQCgh0b3RhbF9tcxgEIAEoAUIICgZfZXJyb3IiSwoOQ29ubmVjdFJlcXVlc3QSEQoJbXVsdGlhZGRyGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKAFIAIgBAUINCgtfdGltZW91dF9tcyJICg9Db25uZWN0UmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIRCgltdWx0aWFkZHIYAiABKAkSEQoJZGlyZWN0aW9uGAMgASgJIkkKEURpc2Nvbm5lY3RSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjoKEkRpc2Nvbm5lY3RSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNIkMKC1BpbmdSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIlkKDFBpbmdSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCgltdWx0aWFkZHIYAyABKAkSFQoNcm91bmRfdHJpcF9tcxgEIAEoASKMAQoIUHJvdG9jb2wSCgoCaWQYASABKAkSEQoEa2luZBgCIAEoCUgAiAEBEhkKDHJlcXVlc3RfdHlwZRgDIAEoCUgBiAEBEhoKDXJlc3BvbnNlX3R5cGUYBCABKAlIAogBAUIHCgVfa2luZEIPCg1fcmVxdWVzdF90eXBlQhAKDl9yZXNwb25zZV90eXBlIkwKFExpc3RQcm90b2NvbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zImgKFUxpc3RQcm90b2NvbHNSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIuCglwcm90b2NvbHMYAyADKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbCJkChdEZXNjcmliZVByb3RvY29sUmVxdWVzdBIMCgRwZWVyGAEgASgJEhMKC3Byb3RvY29sX2lkGAIgASgJEhcKCnRpbWVvdXRfbXMYAyABKAFIAIgBAUINCgtfdGltZW91dF9tcyKUAQoYRGVzY3JpYmVQcm90b2NvbFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSLQoIcHJvdG9jb2wYAiABKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbBIgChNmaWxlX2Rlc2NyaXB0b3Jfc2V0GAMgASgMSACIAQFCFgoUX2ZpbGVfZGVzY3JpcHRvcl9zZXQivAEKC0NhbGxSZXF1ZXN0EjMKBGhlYWQYASABKAsyIy5zdWJuZXQuY29udHJvbC52MS5DYWxsUmVxdWVzdC5IZWFkSAASDwoFY2h1bmsYAiABKAxIABpfCgRIZWFkEgwKBHBlZXIYASABKAkSEwoLcHJvdG9jb2xfaWQYAiABKAkSDAoEa2luZBgDIAEoCRIXCgp0aW1lb3V0X21zGAQgASgBSACIAQFCDQoLX3RpbWVvdXRfbXNCBgoEcGFydCIrCgxDYWxsUmVzcG9uc2USDQoFY2h1bmsYASABKAwSDAoEbGFzdBgCIAEoCCInCgVBbGlhcxINCgVhbGlhcxgBIAEoCRIPCgdwZWVyX2lkGAIgASgJIi4KD1NldEFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCRIMCgRwZWVyGAIgASgJIiMKElJlbW92ZUFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCSI1ChNSZW1vdmVBbGlhc1Jlc3BvbnNlEg0KBWFsaWFzGAEgASgJEg8KB3JlbW92ZWQYAiABKAgiFAoSTGlzdEFsaWFzZXNSZXF1ZXN0IkAKE0xpc3RBbGlhc2VzUmVzcG9uc2USKQoHYWxpYXNlcxgBIAMoCzIYLnN1Ym5ldC5jb250cm9sLnYxLkFsaWFzIlMKC0NoYWluUmVjb3JkEg8KB3BlZXJfaWQYASABKAkSEgoKbXVsdGlhZGRycxgCIAMoCRIQCgh2ZXJpZmllZBgDIAEoCBINCgVibG9jaxgEIAEoASJKChJDaGFpbkxvb2t1cFJlcXVlc3QSDAoEcGVlchgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiOgoQQ2hhaW5MaXN0UmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiRAoRQ2hhaW5MaXN0UmVzcG9uc2USLwoHcmVjb3JkcxgBIAMoCzIeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkIlEKE0NoYWluUHVibGlzaFJlcXVlc3QSEgoKbXVsdGlhZGRycxgBIAMoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiPAoSQ2hhaW5SZW1vdmVSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI3ChNDaGFpblJlbW92ZVJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSDwoHcmVtb3ZlZBgCIAEoCDLZDgoOQ29udHJvbFNlcnZpY2USQQoCSWQSHC5zdWJuZXQuY29udHJvbC52MS5JZFJlcXVlc3QaHS5zdWJuZXQuY29udHJvbC52MS5JZFJlc3BvbnNlEk0KBlN0YXR1cxIgLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1JlcXVlc3QaIS5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZRJTCghTZXR0aW5ncxIiLnN1Ym5ldC5jb250cm9sLnYxLlNldHRpbmdzUmVxdWVzdBojLnN1Ym5ldC5jb250cm9sLnYxLlNldHRpbmdzUmVzcG9uc2USRwoEU3RvcBIeLnN1Ym5ldC5jb250cm9sLnYxLlN0b3BSZXF1ZXN0Gh8uc3VibmV0LmNvbnRyb2wudjEuU3RvcFJlc3BvbnNlEkoKBVBlZXJzEh8uc3VibmV0LmNvbnRyb2wudjEuUGVlcnNSZXF1ZXN0GiAuc3VibmV0LmNvbnRyb2wudjEuUGVlcnNSZXNwb25zZRJRCgpXYXRjaFBlZXJzEh8uc3VibmV0LmNvbnRyb2wudjEuUGVlcnNSZXF1ZXN0GiAuc3VibmV0LmNvbnRyb2wudjEuUGVlcnNSZXNwb25zZTABEk8KBkV2ZW50cxIgLnN1Ym5ldC5jb250cm9sLnYxLkV2ZW50c1JlcXVlc3QaIS5zdWJuZXQuY29udHJvbC52MS5FdmVudHNSZXNwb25zZTABElAKB1Jlc29sdmUSIS5zdWJuZXQuY29udHJvbC52MS5SZXNvbHZlUmVxdWVzdBoiLnN1Ym5ldC5jb250cm9sLnYxLlJlc29sdmVSZXNwb25zZRJXCghTZW5kVGFzaxIiLnN1Ym5ldC5jb250cm9sLnYxLlNlbmRUYXNrUmVxdWVzdBojLnN1Ym5ldC5jb250cm9sLnYxLlNlbmRUYXNrUmVzcG9uc2UoATABElAKB0Nvbm5lY3QSIS5zdWJuZXQuY29udHJvbC52MS5Db25uZWN0UmVxdWVzdBoiLnN1Ym5ldC5jb250cm9sLnYxLkNvbm5lY3RSZXNwb25zZRJZCgpEaXNjb25uZWN0EiQuc3VibmV0LmNvbnRyb2wudjEuRGlzY29ubmVjdFJlcXVlc3QaJS5zdWJuZXQuY29udHJvbC52MS5EaXNjb25uZWN0UmVzcG9uc2USRwoEUGluZxIeLnN1Ym5ldC5jb250cm9sLnYxLlBpbmdSZXF1ZXN0Gh8uc3VibmV0LmNvbnRyb2wudjEuUGluZ1Jlc3BvbnNlEmIKDUxpc3RQcm90b2NvbHMSJy5zdWJuZXQuY29udHJvbC52MS5MaXN0UHJvdG9jb2xzUmVxdWVzdBooLnN1Ym5ldC5jb250cm9sLnYxLkxpc3RQcm90b2NvbHNSZXNwb25zZRJrChBEZXNjcmliZVByb3RvY29sEiouc3VibmV0LmNvbnRyb2wudjEuRGVzY3JpYmVQcm90b2NvbFJlcXVlc3QaKy5zdWJuZXQuY29udHJvbC52MS5EZXNjcmliZVByb3RvY29sUmVzcG9uc2USSwoEQ2FsbBIeLnN1Ym5ldC5jb250cm9sLnYxLkNhbGxSZXF1ZXN0Gh8uc3VibmV0LmNvbnRyb2wudjEuQ2FsbFJlc3BvbnNlKAEwARJICghTZXRBbGlhcxIiLnN1Ym5ldC5jb250cm9sLnYxLlNldEFsaWFzUmVxdWVzdBoYLnN1Ym5ldC5jb250cm9sLnYxLkFsaWFzElwKC1JlbW92ZUFsaWFzEiUuc3VibmV0LmNvbnRyb2wudjEuUmVtb3ZlQWxpYXNSZXF1ZXN0GiYuc3VibmV0LmNvbnRyb2wudjEuUmVtb3ZlQWxpYXNSZXNwb25zZRJcCgtMaXN0QWxpYXNlcxIlLnN1Ym5ldC5jb250cm9sLnYxLkxpc3RBbGlhc2VzUmVxdWVzdBomLnN1Ym5ldC5jb250cm9sLnYxLkxpc3RBbGlhc2VzUmVzcG9uc2USVAoLQ2hhaW5Mb29rdXASJS5zdWJuZXQuY29udHJvbC52MS5DaGFpbkxvb2t1cFJlcXVlc3QaHi5zdWJuZXQuY29udHJvbC52MS5DaGFpblJlY29yZBJWCglDaGFpbkxpc3QSIy5zdWJuZXQuY29udHJvbC52MS5DaGFpbkxpc3RSZXF1ZXN0GiQuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5MaXN0UmVzcG9uc2USVgoMQ2hhaW5QdWJsaXNoEiYuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5QdWJsaXNoUmVxdWVzdBoeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkElwKC0NoYWluUmVtb3ZlEiUuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZW1vdmVSZXF1ZXN0GiYuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZW1vdmVSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Why a call failed; the codes are those that `subnet` exits with, as PEER_NOT_FOUND.
@@ -1050,6 +1050,242 @@ export const PingResponseSchema: GenMessage<PingResponse> = /*@__PURE__*/
   messageDesc(file_subnet_control_v1_control, 25);
 
 /**
+ * What a peer says of one of its protocols.
+ *
+ * @generated from message subnet.control.v1.Protocol
+ */
+export type Protocol = Message<"subnet.control.v1.Protocol"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * unary or server-streaming
+   *
+   * @generated from field: optional string kind = 2;
+   */
+  kind?: string | undefined;
+
+  /**
+   * Full names of protobuf messages.
+   *
+   * @generated from field: optional string request_type = 3;
+   */
+  requestType?: string | undefined;
+
+  /**
+   * @generated from field: optional string response_type = 4;
+   */
+  responseType?: string | undefined;
+};
+
+/**
+ * Describes the message subnet.control.v1.Protocol.
+ * Use `create(ProtocolSchema)` to create a new message.
+ */
+export const ProtocolSchema: GenMessage<Protocol> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 26);
+
+/**
+ * @generated from message subnet.control.v1.ListProtocolsRequest
+ */
+export type ListProtocolsRequest = Message<"subnet.control.v1.ListProtocolsRequest"> & {
+  /**
+   * @generated from field: string peer = 1;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: optional double timeout_ms = 2;
+   */
+  timeoutMs?: number | undefined;
+};
+
+/**
+ * Describes the message subnet.control.v1.ListProtocolsRequest.
+ * Use `create(ListProtocolsRequestSchema)` to create a new message.
+ */
+export const ListProtocolsRequestSchema: GenMessage<ListProtocolsRequest> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 27);
+
+/**
+ * @generated from message subnet.control.v1.ListProtocolsResponse
+ */
+export type ListProtocolsResponse = Message<"subnet.control.v1.ListProtocolsResponse"> & {
+  /**
+   * @generated from field: string peer_id = 1;
+   */
+  peerId: string;
+
+  /**
+   * reflection, or identify where the peer does not tell more than the ids
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * @generated from field: repeated subnet.control.v1.Protocol protocols = 3;
+   */
+  protocols: Protocol[];
+};
+
+/**
+ * Describes the message subnet.control.v1.ListProtocolsResponse.
+ * Use `create(ListProtocolsResponseSchema)` to create a new message.
+ */
+export const ListProtocolsResponseSchema: GenMessage<ListProtocolsResponse> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 28);
+
+/**
+ * @generated from message subnet.control.v1.DescribeProtocolRequest
+ */
+export type DescribeProtocolRequest = Message<"subnet.control.v1.DescribeProtocolRequest"> & {
+  /**
+   * @generated from field: string peer = 1;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: string protocol_id = 2;
+   */
+  protocolId: string;
+
+  /**
+   * @generated from field: optional double timeout_ms = 3;
+   */
+  timeoutMs?: number | undefined;
+};
+
+/**
+ * Describes the message subnet.control.v1.DescribeProtocolRequest.
+ * Use `create(DescribeProtocolRequestSchema)` to create a new message.
+ */
+export const DescribeProtocolRequestSchema: GenMessage<DescribeProtocolRequest> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 29);
+
+/**
+ * @generated from message subnet.control.v1.DescribeProtocolResponse
+ */
+export type DescribeProtocolResponse = Message<"subnet.control.v1.DescribeProtocolResponse"> & {
+  /**
+   * @generated from field: string peer_id = 1;
+   */
+  peerId: string;
+
+  /**
+   * @generated from field: subnet.control.v1.Protocol protocol = 2;
+   */
+  protocol?: Protocol | undefined;
+
+  /**
+   * A google.protobuf.FileDescriptorSet.
+   *
+   * @generated from field: optional bytes file_descriptor_set = 3;
+   */
+  fileDescriptorSet?: Uint8Array | undefined;
+};
+
+/**
+ * Describes the message subnet.control.v1.DescribeProtocolResponse.
+ * Use `create(DescribeProtocolResponseSchema)` to create a new message.
+ */
+export const DescribeProtocolResponseSchema: GenMessage<DescribeProtocolResponse> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 30);
+
+/**
+ * @generated from message subnet.control.v1.CallRequest
+ */
+export type CallRequest = Message<"subnet.control.v1.CallRequest"> & {
+  /**
+   * @generated from oneof subnet.control.v1.CallRequest.part
+   */
+  part: {
+    /**
+     * @generated from field: subnet.control.v1.CallRequest.Head head = 1;
+     */
+    value: CallRequest_Head;
+    case: "head";
+  } | {
+    /**
+     * At most 256 KiB.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message subnet.control.v1.CallRequest.
+ * Use `create(CallRequestSchema)` to create a new message.
+ */
+export const CallRequestSchema: GenMessage<CallRequest> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 31);
+
+/**
+ * @generated from message subnet.control.v1.CallRequest.Head
+ */
+export type CallRequest_Head = Message<"subnet.control.v1.CallRequest.Head"> & {
+  /**
+   * @generated from field: string peer = 1;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: string protocol_id = 2;
+   */
+  protocolId: string;
+
+  /**
+   * unary or server-streaming
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: optional double timeout_ms = 4;
+   */
+  timeoutMs?: number | undefined;
+};
+
+/**
+ * Describes the message subnet.control.v1.CallRequest.Head.
+ * Use `create(CallRequest_HeadSchema)` to create a new message.
+ */
+export const CallRequest_HeadSchema: GenMessage<CallRequest_Head> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 31, 0);
+
+/**
+ * @generated from message subnet.control.v1.CallResponse
+ */
+export type CallResponse = Message<"subnet.control.v1.CallResponse"> & {
+  /**
+   * At most 256 KiB of an answer.
+   *
+   * @generated from field: bytes chunk = 1;
+   */
+  chunk: Uint8Array;
+
+  /**
+   * The answer ends with this chunk.
+   *
+   * @generated from field: bool last = 2;
+   */
+  last: boolean;
+};
+
+/**
+ * Describes the message subnet.control.v1.CallResponse.
+ * Use `create(CallResponseSchema)` to create a new message.
+ */
+export const CallResponseSchema: GenMessage<CallResponse> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 32);
+
+/**
  * @generated from message subnet.control.v1.Alias
  */
 export type Alias = Message<"subnet.control.v1.Alias"> & {
@@ -1069,7 +1305,7 @@ export type Alias = Message<"subnet.control.v1.Alias"> & {
  * Use `create(AliasSchema)` to create a new message.
  */
 export const AliasSchema: GenMessage<Alias> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 26);
+  messageDesc(file_subnet_control_v1_control, 33);
 
 /**
  * @generated from message subnet.control.v1.SetAliasRequest
@@ -1091,7 +1327,7 @@ export type SetAliasRequest = Message<"subnet.control.v1.SetAliasRequest"> & {
  * Use `create(SetAliasRequestSchema)` to create a new message.
  */
 export const SetAliasRequestSchema: GenMessage<SetAliasRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 27);
+  messageDesc(file_subnet_control_v1_control, 34);
 
 /**
  * @generated from message subnet.control.v1.RemoveAliasRequest
@@ -1108,7 +1344,7 @@ export type RemoveAliasRequest = Message<"subnet.control.v1.RemoveAliasRequest">
  * Use `create(RemoveAliasRequestSchema)` to create a new message.
  */
 export const RemoveAliasRequestSchema: GenMessage<RemoveAliasRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 28);
+  messageDesc(file_subnet_control_v1_control, 35);
 
 /**
  * @generated from message subnet.control.v1.RemoveAliasResponse
@@ -1130,7 +1366,7 @@ export type RemoveAliasResponse = Message<"subnet.control.v1.RemoveAliasResponse
  * Use `create(RemoveAliasResponseSchema)` to create a new message.
  */
 export const RemoveAliasResponseSchema: GenMessage<RemoveAliasResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 29);
+  messageDesc(file_subnet_control_v1_control, 36);
 
 /**
  * @generated from message subnet.control.v1.ListAliasesRequest
@@ -1143,7 +1379,7 @@ export type ListAliasesRequest = Message<"subnet.control.v1.ListAliasesRequest">
  * Use `create(ListAliasesRequestSchema)` to create a new message.
  */
 export const ListAliasesRequestSchema: GenMessage<ListAliasesRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 30);
+  messageDesc(file_subnet_control_v1_control, 37);
 
 /**
  * @generated from message subnet.control.v1.ListAliasesResponse
@@ -1160,7 +1396,7 @@ export type ListAliasesResponse = Message<"subnet.control.v1.ListAliasesResponse
  * Use `create(ListAliasesResponseSchema)` to create a new message.
  */
 export const ListAliasesResponseSchema: GenMessage<ListAliasesResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 31);
+  messageDesc(file_subnet_control_v1_control, 38);
 
 /**
  * @generated from message subnet.control.v1.ChainRecord
@@ -1192,7 +1428,7 @@ export type ChainRecord = Message<"subnet.control.v1.ChainRecord"> & {
  * Use `create(ChainRecordSchema)` to create a new message.
  */
 export const ChainRecordSchema: GenMessage<ChainRecord> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 32);
+  messageDesc(file_subnet_control_v1_control, 39);
 
 /**
  * @generated from message subnet.control.v1.ChainLookupRequest
@@ -1214,7 +1450,7 @@ export type ChainLookupRequest = Message<"subnet.control.v1.ChainLookupRequest">
  * Use `create(ChainLookupRequestSchema)` to create a new message.
  */
 export const ChainLookupRequestSchema: GenMessage<ChainLookupRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 33);
+  messageDesc(file_subnet_control_v1_control, 40);
 
 /**
  * @generated from message subnet.control.v1.ChainListRequest
@@ -1231,7 +1467,7 @@ export type ChainListRequest = Message<"subnet.control.v1.ChainListRequest"> & {
  * Use `create(ChainListRequestSchema)` to create a new message.
  */
 export const ChainListRequestSchema: GenMessage<ChainListRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 34);
+  messageDesc(file_subnet_control_v1_control, 41);
 
 /**
  * @generated from message subnet.control.v1.ChainListResponse
@@ -1248,7 +1484,7 @@ export type ChainListResponse = Message<"subnet.control.v1.ChainListResponse"> &
  * Use `create(ChainListResponseSchema)` to create a new message.
  */
 export const ChainListResponseSchema: GenMessage<ChainListResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 35);
+  messageDesc(file_subnet_control_v1_control, 42);
 
 /**
  * @generated from message subnet.control.v1.ChainPublishRequest
@@ -1270,7 +1506,7 @@ export type ChainPublishRequest = Message<"subnet.control.v1.ChainPublishRequest
  * Use `create(ChainPublishRequestSchema)` to create a new message.
  */
 export const ChainPublishRequestSchema: GenMessage<ChainPublishRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 36);
+  messageDesc(file_subnet_control_v1_control, 43);
 
 /**
  * @generated from message subnet.control.v1.ChainRemoveRequest
@@ -1287,7 +1523,7 @@ export type ChainRemoveRequest = Message<"subnet.control.v1.ChainRemoveRequest">
  * Use `create(ChainRemoveRequestSchema)` to create a new message.
  */
 export const ChainRemoveRequestSchema: GenMessage<ChainRemoveRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 37);
+  messageDesc(file_subnet_control_v1_control, 44);
 
 /**
  * @generated from message subnet.control.v1.ChainRemoveResponse
@@ -1309,7 +1545,7 @@ export type ChainRemoveResponse = Message<"subnet.control.v1.ChainRemoveResponse
  * Use `create(ChainRemoveResponseSchema)` to create a new message.
  */
 export const ChainRemoveResponseSchema: GenMessage<ChainRemoveResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 38);
+  messageDesc(file_subnet_control_v1_control, 45);
 
 /**
  * @generated from service subnet.control.v1.ControlService
@@ -1422,6 +1658,32 @@ export const ControlService: GenService<{
     methodKind: "unary";
     input: typeof PingRequestSchema;
     output: typeof PingResponseSchema;
+  },
+  /**
+   * @generated from rpc subnet.control.v1.ControlService.ListProtocols
+   */
+  listProtocols: {
+    methodKind: "unary";
+    input: typeof ListProtocolsRequestSchema;
+    output: typeof ListProtocolsResponseSchema;
+  },
+  /**
+   * @generated from rpc subnet.control.v1.ControlService.DescribeProtocol
+   */
+  describeProtocol: {
+    methodKind: "unary";
+    input: typeof DescribeProtocolRequestSchema;
+    output: typeof DescribeProtocolResponseSchema;
+  },
+  /**
+   * One call of any protocol. The first message is the head, the request follows in chunks; so do the answers.
+   *
+   * @generated from rpc subnet.control.v1.ControlService.Call
+   */
+  call: {
+    methodKind: "bidi_streaming";
+    input: typeof CallRequestSchema;
+    output: typeof CallResponseSchema;
   },
   /**
    * @generated from rpc subnet.control.v1.ControlService.SetAlias

@@ -1,0 +1,45 @@
+import * as Flags from '@oclif/core/flags'
+import { BaseCommand } from '../cli/base-command.ts'
+import { nodeFlags, peerArg, protocolArg } from '../cli/flags.ts'
+import { printableLines } from '../cli/render.ts'
+
+export default class Call extends BaseCommand {
+  static override summary = 'Call a protocol of a peer: protobuf JSON in, protobuf JSON out.'
+  static override description =
+    'The peer is asked what its messages look like; "protocol describe" shows it. Many answers are one line each, as they come.'
+  static override examples = [
+    `<%= config.bin %> call bob /example/greet/1.0.0 --data '{"name": "Ada"}'`,
+    '<%= config.bin %> call bob /example/greet/1.0.0 --data @request.json --proto greet.proto',
+  ]
+  static override args = { peer: peerArg, protocol: protocolArg }
+  static override flags = {
+    ...nodeFlags,
+    data: Flags.string({ helpValue: 'JSON|@FILE|-', default: '{}', description: 'the request; - for stdin [default: {}]' }),
+    'emit-defaults': Flags.boolean({ description: 'show fields that have their default value too' }),
+    proto: Flags.string({ helpValue: 'FILE', description: 'a .proto file or descriptor set, where the peer does not tell' }),
+    'request-type': Flags.string({ helpValue: 'NAME', description: 'a message of --proto [default: the only …Request]' }),
+    'response-type': Flags.string({ helpValue: 'NAME', description: 'a message of --proto [default: its …Response]' }),
+    stream: Flags.boolean({ description: 'with --proto: there may be many answers' }),
+  }
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(Call)
+    const { peer, protocolId } = await this.protocolArguments(args)
+    const { callProtocol, findProtocol, readData } = await import('../cli/call-protocol.ts')
+    const data = await readData(flags.data, this.settings.maxFrameBytes, this.callOptions)
+    const words = { peer, protocolId, data, emitDefaults: flags['emit-defaults'] }
+    const protoFlags = {
+      proto: flags.proto,
+      'request-type': flags['request-type'],
+      'response-type': flags['response-type'],
+      stream: flags.stream,
+    }
+    const session = await this.session()
+    const known = await findProtocol(session, words, protoFlags, this.callOptions)
+    const pretty = known.kind === 'unary' && !this.jsonEnabled()
+    for await (const answer of callProtocol(session, words, known, this.callOptions)) {
+      const text = JSON.stringify(answer, undefined, pretty ? 2 : undefined)
+      await this.writeStdout(`${process.stdout.isTTY ? printableLines(text) : text}\n`)
+    }
+  }
+}

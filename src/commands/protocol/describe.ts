@@ -1,0 +1,23 @@
+import { BaseCommand } from '../../cli/base-command.ts'
+import { nodeFlags, peerArg, protocolArg } from '../../cli/flags.ts'
+import { printableLines } from '../../cli/render.ts'
+
+export default class ProtocolDescribe extends BaseCommand {
+  static override summary = "Show the messages of a peer's protocol: as .proto text, and as JSON to fill in."
+  static override examples = [
+    '<%= config.bin %> protocol describe bob /example/greet/1.0.0 > greet.proto',
+    '<%= config.bin %> protocol describe bob /example/greet/1.0.0 --json | jq .example',
+  ]
+  static override args = { peer: peerArg, protocol: protocolArg }
+  static override flags = nodeFlags
+
+  async run(): Promise<object> {
+    const { args } = await this.parse(ProtocolDescribe)
+    const { peer, protocolId } = await this.protocolArguments(args)
+    const described = await (await this.session()).protocols.describe(peer, protocolId, this.callOptions)
+    const { describeProtocol } = await import('../../cli/describe-protocol.ts')
+    const { text, ...answer } = describeProtocol(described)
+    this.log(printableLines(text))
+    return answer
+  }
+}

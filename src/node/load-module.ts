@@ -1,0 +1,30 @@
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { describeError, UsageError } from '../primitives/errors.ts'
+
+type Exported = (...args: unknown[]) => unknown
+
+/**
+ * The function, or class, that a JS or TS module exports as its default.
+ * @param spec its path, from the working directory
+ * @param what it is to be, for messages: handler or protocol
+ * @throws UsageError
+ */
+export async function loadModule(spec: string, what: string, hint: string): Promise<Exported> {
+  const file = resolve(spec)
+  const found = await stat(file).catch(() => undefined)
+  if (found?.isFile() !== true) {
+    throw new UsageError(`no such ${what}: ${JSON.stringify(spec)}`, { hint })
+  }
+  let loaded: { default?: unknown }
+  try {
+    loaded = await import(pathToFileURL(file).href)
+  } catch (cause) {
+    throw new UsageError(`${what} ${spec} cannot be loaded: ${describeError(cause)}`, { cause })
+  }
+  if (typeof loaded.default !== 'function') {
+    throw new UsageError(`${what} ${spec} has no function as its default export`, { hint })
+  }
+  return loaded.default as Exported
+}

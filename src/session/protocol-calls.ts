@@ -1,0 +1,94 @@
+import type { SubnetNode } from '../node/subnet-node.ts'
+import { UsageError } from '../primitives/errors.ts'
+import { Caller } from '../protocol/caller.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { checkProtocolId, type Destination, peerOf } from '../protocol/host.ts'
+import { type ProtocolDescription, ReflectionCaller } from '../protocol/protocols/reflection.ts'
+import { collectPayload } from './in-time.ts'
+import type { CallInput, DescribedAnswer, ProtocolAnswer, ProtocolSession, ProtocolsAnswer, SessionOptions } from './session.ts'
+
+export interface ProtocolCallsInit {
+  node: SubnetNode
+  /** @throws UsageError for what names no peer */
+  destination(peer: string): Promise<Destination>
+  /** The largest request, in bytes. */
+  maxRequestBytes: number
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000
+/** What is called is encoded and decoded by whoever calls. */
+const AS_IT_IS = { encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes }
+
+/** The calls of a session that go to protocols of other peers, on a node of this process. */
+export class ProtocolCalls implements ProtocolSession {
+  readonly #init: ProtocolCallsInit
+  readonly #reflection: ReflectionCaller
+
+  constructor(init: ProtocolCallsInit) {
+    this.#init = init
+    this.#reflection = new ReflectionCaller(init.node)
+  }
+
+  async list(peer: string, options: SessionOptions = {}): Promise<ProtocolsAnswer> {
+    const to = await this.#init.destination(peer)
+    const peerId = peerOf(to).toString()
+    try {
+      const protocols = await this.#reflection.list(to, options)
+      return { peerId, source: 'reflection', protocols: protocols.map(toAnswer) }
+    } catch (error) {
+      if (!isUnsupported(error)) {
+        throw error
+      }
+      const ids = await this.#init.node.protocolsOf(peerOf(to), options)
+      const unknown = { kind: undefined, requestType: undefined, responseType: undefined }
+      return { peerId, source: 'identify', protocols: ids.sort().map((id) => toAnswer({ id, ...unknown })) }
+    }
+  }
+
+  async describe(peer: string, protocolId: string, options: SessionOptions = {}): Promise<DescribedAnswer> {
+    checkProtocolId(protocolId)
+    const to = await this.#init.destination(peer)
+    const peerId = peerOf(to).toString()
+    const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+    const found = await this.#reflection.describe(to, protocolId, options).catch((error) => {
+      throw isUnsupported(error)
+        ? new ProtocolError('PROTOCOL_UNSUPPORTED', `${peerId} does not tell of its protocols`, {
+            cause: error,
+            hint: '--proto FILE says what the messages of a protocol look like',
+          })
+        : error
+    })
+    if (found == null) {
+      const spoken = await this.list(peer, { ...options, timeoutMs: Math.max(1, giveUpAtMs - performance.now()) })
+      throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peerId} does not speak ${protocolId}`, {
+        hint: `it speaks ${spoken.protocols.map(({ id }) => id).join(', ')}`,
+      })
+    }
+    const { fileDescriptorSet, ...protocol } = found
+    return { peerId, protocol: toAnswer(protocol), fileDescriptorSet: fileDescriptorSet ?? null }
+  }
+
+  async *call(peer: string, { protocolId, kind, request }: CallInput, options: SessionOptions = {}): AsyncGenerator<Uint8Array> {
+    checkProtocolId(protocolId)
+    const to = await this.#init.destination(peer)
+    const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+    const bytes = await collectPayload(request, this.#init.maxRequestBytes, options)
+    const timeoutMs = Math.max(1, Math.round(giveUpAtMs - performance.now()))
+    const caller = new Caller<Uint8Array, Uint8Array>(this.#init.node, { id: protocolId, ...AS_IT_IS })
+    if (kind === 'unary') {
+      yield await caller.one(to, bytes, { signal: options.signal, timeoutMs })
+    } else if (kind === 'server-streaming') {
+      yield* caller.many(to, bytes, { signal: options.signal, timeoutMs, idleTimeoutMs: timeoutMs })
+    } else {
+      throw new UsageError(`kind: ${JSON.stringify(kind)} is not valid; expected unary or server-streaming`)
+    }
+  }
+}
+
+function toAnswer({ id, kind, requestType, responseType }: ProtocolDescription): ProtocolAnswer {
+  return { id, kind: kind ?? null, requestType: requestType ?? null, responseType: responseType ?? null }
+}
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof ProtocolError && error.code === 'PROTOCOL_UNSUPPORTED'
+}
