@@ -15,6 +15,7 @@ export interface ChainRecord {
   block: number
 }
 
+/** Every call takes these. */
 export interface ChainOptions {
   signal?: AbortSignal | undefined
 }
@@ -29,6 +30,7 @@ export interface ChainRegistry {
   publish(multiaddrs: Multiaddr[], options?: ChainOptions): Promise<ChainRecord>
   /** Takes one's own addresses out; false when there were none. @throws ChainError */
   remove(options?: ChainOptions): Promise<boolean>
+  /** Releases what it has open. May be called twice. */
   close(): Promise<void>
 }
 

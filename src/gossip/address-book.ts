@@ -7,8 +7,10 @@ import { retryWhileBusy } from '../primitives/database.ts'
 /** How an address came to the book first. */
 export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain'
 
+/** What a peer said of itself last. */
 export type PeerState = 'joining' | 'online' | 'offline'
 
+/** What the address book knows of a peer. */
 export interface BookEntry {
   peerId: PeerId
   multiaddrs: Multiaddr[]

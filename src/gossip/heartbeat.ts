@@ -21,6 +21,7 @@ export interface HeartbeatTopic {
   removeEventListener(type: 'subscription-change', listener: (event: CustomEvent<SubscriptionChangeData>) => void): void
 }
 
+/** A heartbeat that was accepted. */
 export interface HeartbeatEvent {
   peerId: string
   state: PeerState

@@ -4,6 +4,7 @@ import { type PeerTarget, parsePeerTarget } from '../primitives/address.ts'
 import { retryWhileBusy } from '../primitives/database.ts'
 import { UsageError } from '../primitives/errors.ts'
 
+/** A name for a peer. */
 export interface Alias {
   alias: string
   peerId: string
@@ -67,6 +68,7 @@ export class Aliases {
     )
   }
 
+  /** The peer of this name. */
   get(alias: string): string | undefined {
     const row = this.#database.prepare('SELECT peer_id FROM aliases WHERE alias = ?').get(alias)
     return row == null ? undefined : String(row.peer_id)

@@ -31,6 +31,7 @@ export interface Settings {
   logLevel: LogLevel
 }
 
+/** The name of a setting, as in config.json. */
 export type SettingName = keyof Settings
 export type SettingSource = 'flag' | 'env' | 'config' | 'default'
 
@@ -168,6 +169,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   logLevel: oneOf(LOG_LEVELS, 'warn'),
 }
 
+/** Settings as they are given: texts as on the command line, or what config.json may hold. What is absent has its default. */
 export type RawSettings = { [Name in SettingName]?: string | string[] | number | boolean | undefined }
 
 export interface SettingsInit {

@@ -7,6 +7,7 @@ import { ensureHome, homeAt } from './home.ts'
 import { loadIdentity } from './identity.ts'
 import type { SubnetNode } from './subnet-node.ts'
 
+/** What a node of one's own process is made of. */
 export interface CreateNodeOptions {
   /** The directory of the node; made if it is not there. */
   home: string

@@ -24,6 +24,7 @@ import { type Services, startLibp2p } from './create-libp2p.ts'
 import type { Dialler } from './dialler.ts'
 import { NodeError } from './errors.ts'
 
+/** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
   'peer:connect': [{ peerId: string; multiaddr: string; direction: 'inbound' | 'outbound' }]
   'peer:disconnect': [{ peerId: string }]
@@ -45,6 +46,7 @@ export interface Resolved {
   attempts: Attempt[]
 }
 
+/** A peer that is connected, or that the address book knows. */
 export interface KnownPeer {
   peerId: PeerId
   connection: Connection | undefined
@@ -113,6 +115,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** The protocol that tasks are sent with; entered by whoever composed the node. */
   declare tasks: TaskProtocol
 
+  /** Who this node is. */
   get peerId(): PeerId {
     return this.#parts.libp2p.peerId
   }
@@ -122,6 +125,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#parts.libp2p.getMultiaddrs()
   }
 
+  /** The registry of the configured chain. */
   get registry(): ChainRegistry {
     return this.#parts.registry
   }
@@ -131,10 +135,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#parts.aliases
   }
 
+  /** All that are open, those that libp2p opened for itself too. */
   get connections(): Connection[] {
     return this.#parts.libp2p.getConnections()
   }
 
+  /** Counts since the node was made. */
   get stats(): NodeStats {
     const { heartbeats, book } = this.#parts
     return {

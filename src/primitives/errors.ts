@@ -15,8 +15,10 @@ export const EXIT_CODES = {
   NOT_RUNNING: 13,
 } as const
 
+/** The code of any error of this package. */
 export type ErrorCode = keyof typeof EXIT_CODES
 
+/** What an error takes beside its message. */
 export interface SubnetErrorOptions extends ErrorOptions {
   /** One line that says what to do about it. */
   hint?: string | undefined

@@ -2,6 +2,7 @@ import { isDeadline } from '../primitives/deadline.ts'
 import { type CallPhase, ProtocolError } from './errors.ts'
 import { ConnectionLostError, type Reached } from './host.ts'
 
+/** What a call was, once it has ended. */
 export interface CallReport {
   /** Set once a connection was there. */
   reached?: Reached
@@ -12,6 +13,7 @@ export interface CallReport {
   timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }
 }
 
+/** How a call may end before its answer. */
 export interface CallOptions {
   signal?: AbortSignal | undefined
   /** The deadline of the whole call, resolving and dialling included. @default 60_000; none for a call with many answers */
@@ -22,6 +24,7 @@ export interface CallOptions {
   onReport?: ((report: CallReport) => void) | undefined
 }
 
+/** The same for a call with many answers. */
 export interface StreamCallOptions extends CallOptions {
   /** How long the first answer may take, resolving and dialling included, and then each next one, in milliseconds. @default 60_000 */
   idleTimeoutMs?: number | undefined

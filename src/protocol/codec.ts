@@ -2,6 +2,7 @@ import { create, type DescMessage, fromBinary, type MessageInitShape, type Messa
 
 /** How a message becomes bytes, and bytes a message. What is written may be looser than what is read. */
 export interface Codec<Written, Read = Written> {
+  /** @throws Error for what cannot be written */
   encode(message: Written): Uint8Array
   /** @throws Error for bytes that are no such message */
   decode(bytes: Uint8Array): Read

@@ -3,8 +3,10 @@ import { SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
 /** Where a call was when it ended. */
 export type CallPhase = 'resolve' | 'dial' | 'negotiate' | 'send' | 'wait' | 'receive'
 
+/** How a call can fail; the exit codes of the command line say more of each. */
 export type ProtocolErrorCode = 'UNREACHABLE' | 'PROTOCOL_UNSUPPORTED' | 'TIMEOUT' | 'REMOTE_FAILED' | 'LIMIT_EXCEEDED' | 'TASK_REJECTED'
 
+/** What a ProtocolError takes beside its code and message. */
 export interface ProtocolErrorOptions extends SubnetErrorOptions {
   phase?: CallPhase | undefined
 }

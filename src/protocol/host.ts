@@ -18,10 +18,12 @@ export interface Reached {
   attempts: readonly unknown[]
 }
 
+/** How far a node goes to reach a peer. */
 export interface ReachOptions {
   signal?: AbortSignal | undefined
   /** Use only a connection that is open already: nothing is resolved or dialled. */
   connectedOnly?: boolean | undefined
+  /** Told of each step: finding an address, dialling. */
   onPhase?: ((phase: CallPhase) => void) | undefined
 }
 
@@ -53,13 +55,17 @@ export interface ProtocolHandler {
   readonly kind: ProtocolKind
   /** The schemas of the two messages, where they are protobuf: what reflection tells. */
   readonly schemas: MessageSchemas | undefined
+  /** It is served from now on. */
   onStarted(): void
   /** It will never be served. */
   onFailed(reason: Error): void
+  /** It is served no more: what runs ends with this reason. */
   onStopped(reason: Error): void
+  /** Somebody opened a stream to it. Called in the turn in which the stream came, and takes it over. */
   onStream(stream: Stream, connection: Connection): void
 }
 
+/** The two messages of a protobuf protocol. */
 export interface MessageSchemas {
   request: DescMessage
   response: DescMessage
@@ -86,10 +92,16 @@ export function checkProtocolId(id: string): void {
   }
 }
 
-/** The peer that a call goes to. @throws UsageError for a multiaddr that names none */
+/** The peer that a call goes to. @throws UsageError for a multiaddr that names none, and for no multiaddr at all */
 export function peerOf(to: Destination): PeerId {
-  const first = isPeerId(to) ? undefined : [to].flat()[0]
-  const peerId = isPeerId(to) ? to : first == null ? undefined : peerIdOf(first)
+  if (isPeerId(to)) {
+    return to
+  }
+  const [first] = [to].flat()
+  if (first == null) {
+    throw new UsageError('there is no multiaddr to dial')
+  }
+  const peerId = peerIdOf(first)
   if (peerId == null) {
     throw new UsageError('a multiaddr to dial ends in /p2p/<peer ID>')
   }

@@ -25,6 +25,7 @@ export interface ProtocolLimits {
   maxStreamsPerConnection: number
 }
 
+/** What a node allows that was told nothing else. Only `maxFrameBytes` is a setting. */
 export const DEFAULT_LIMITS = {
   maxFrameBytes: 64 * 1024 * 1024,
   maxBytesInFlight: 512 * 1024 * 1024,
@@ -49,6 +50,7 @@ export class ByteBudget {
     this.#free = capacity
   }
 
+  /** Bytes that nobody has now. */
   get free(): number {
     return this.#free
   }

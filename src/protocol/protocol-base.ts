@@ -6,6 +6,7 @@ import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHo
 import type { Interceptor, ProtocolKind } from './interceptor.ts'
 import { type RequestContext, Responder } from './responder.ts'
 
+/** What makes one protocol differ from another. */
 export interface ProtocolInit<RequestInit, ResponseInit, Request, Response> {
   /** The libp2p protocol ID, as `/name/1.0.0`. */
   id: string

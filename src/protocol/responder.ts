@@ -9,6 +9,7 @@ import { type Interceptor, intercept } from './interceptor.ts'
 import { PeerShares } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
 
+/** What a handler knows of a request beside its message. */
 export interface RequestContext {
   /** The peer that asks; its identity is proven by the connection. */
   peerId: PeerId

@@ -1,6 +1,7 @@
 import { SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
 import type { TierName } from './tier.ts'
 
+/** How a tier ended: `skipped` where an earlier one had the answer. */
 export type Outcome = 'hit' | 'miss' | 'error' | 'timeout' | 'skipped'
 
 /** One step of a resolution, success or not. */
@@ -11,6 +12,7 @@ export interface Attempt {
   detail: string
 }
 
+/** Why there is no address, or no connection. */
 export type ResolveErrorCode = 'PEER_NOT_FOUND' | 'UNREACHABLE' | 'CHAIN_UNAVAILABLE'
 
 /** No tier gave an address that could be used; `attempts` says what each of them gave. */

@@ -8,6 +8,7 @@ import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
 /** Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. */
 export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: AbortSignal | undefined) => Promise<T>
 
+/** What may narrow a resolution. */
 export interface ResolveOptions {
   signal?: AbortSignal | undefined
   /** Ask only these tiers. @default all, in order */
@@ -16,6 +17,7 @@ export interface ResolveOptions {
   maxAgeMs?: number | undefined
 }
 
+/** The answer that passed, what its judge gave for it, and every step to it. */
 export interface Resolution<T> {
   candidate: Candidate
   value: T

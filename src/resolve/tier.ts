@@ -1,8 +1,10 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
+/** In the order in which they are asked. */
 export const TIER_NAMES = ['gossip', 'neighbour', 'chain'] as const
 
+/** The name of a tier. */
 export type TierName = (typeof TIER_NAMES)[number]
 
 /** Where an address came from. */
@@ -23,6 +25,7 @@ export interface Candidate {
   detail: string
 }
 
+/** What a tier is told when it is asked. */
 export interface FindOptions {
   /** Takes a few words on why there is no answer, for the trace. */
   explain?: ((detail: string) => void) | undefined

@@ -34,7 +34,7 @@ export class ProtocolCalls implements ProtocolSession {
     const peerId = peerOf(to).toString()
     try {
       const protocols = await this.#reflection.list(to, options)
-      return { peerId, source: 'reflection', protocols: protocols.map(toAnswer) }
+      return { peerId, source: 'reflection', protocols: protocols.map(toAnswer).sort((a, b) => (a.id < b.id ? -1 : 1)) }
     } catch (error) {
       if (!isUnsupported(error)) {
         throw error

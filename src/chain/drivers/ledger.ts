@@ -64,6 +64,7 @@ const REPLACE = `
 
 type Row = Record<string, SQLOutputValue>
 
+/** What opens a ledger. */
 export interface LedgerInit {
   /** The SQLite file that the subnet's nodes share; made by the first who publishes. */
   file: string

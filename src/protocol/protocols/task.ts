@@ -6,6 +6,7 @@ import type { Destination, ProtocolHost } from '../host.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
 import type { RequestContext } from '../responder.ts'
 
+/** Work for a peer. */
 export interface Task {
   taskId: string
   payload: Uint8Array

@@ -1,0 +1,89 @@
+import { glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve, sep } from 'node:path'
+import { reasonOf } from '../node/home.ts'
+import { UsageError } from '../primitives/errors.ts'
+
+/** The package that a new project depends on: this one. */
+export interface OwnPackage {
+  /** Where it lies. */
+  root: string
+  version: string
+  dependencies?: Record<string, string>
+  devDependencies?: Record<string, string>
+  engines?: { node?: string }
+}
+
+export interface NewProtocol {
+  name: string
+  protocolId: string
+  folder: string
+  /** From the folder, sorted. */
+  files: string[]
+}
+
+const MAX_NAME = 50
+const HINT = `a name has small letters, digits, and single hyphens between them, begins with a letter, and is at most ${MAX_NAME} long: greet, key-value`
+/** Its class would be called like the one that it extends. */
+const TAKEN = ['protobuf', 'protobuf-streaming']
+
+/** @throws UsageError for a name that cannot become that of a folder, a package, a class and a protocol id */
+export function checkName(name: string): void {
+  if (name.length > MAX_NAME || !/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) {
+    throw new UsageError(`not a name for a protocol: ${JSON.stringify(name)}`, { hint: HINT })
+  }
+  if (TAKEN.includes(name)) {
+    throw new UsageError(`the name ${name} is taken by a class that protocols extend`, { hint: HINT })
+  }
+}
+
+/** Writes a project with a protocol of this name into a folder of this name, all of it or nothing. @throws UsageError */
+export async function newProtocol(name: string, own: OwnPackage): Promise<NewProtocol> {
+  checkName(name)
+  const folder = resolve(name)
+  try {
+    await mkdir(folder)
+  } catch (cause) {
+    const exists = (cause as NodeJS.ErrnoException).code === 'EEXIST'
+    throw new UsageError(exists ? `${folder} is there already` : `${folder} cannot be made: ${reasonOf(cause)}`, {
+      cause,
+      hint: exists ? 'nothing was changed in it; choose another name, or another working directory' : undefined,
+    })
+  }
+  try {
+    const files = await copyTemplate(join(own.root, 'templates', 'protocol'), folder, wordsOf(name, own))
+    return { name, protocolId: `/${name}/1.0.0`, folder, files }
+  } catch (cause) {
+    await rm(folder, { recursive: true, force: true })
+    throw new UsageError(`${folder} cannot be written: ${reasonOf(cause)}`, { cause })
+  }
+}
+
+async function copyTemplate(template: string, folder: string, words: Record<string, string>): Promise<string[]> {
+  const filled = (text: string): string => text.replace(/__([@\w/-]+?)__/g, (whole, word: string) => words[word] ?? whole)
+  const files: string[] = []
+  for await (const entry of glob('**', { cwd: template, withFileTypes: true })) {
+    if (entry.isFile()) {
+      const source = join(entry.parentPath, entry.name)
+      // npm leaves a .gitignore out of what it packs
+      const file = filled(source.slice(template.length + sep.length)).replace(/^gitignore$/, '.gitignore')
+      await mkdir(join(folder, dirname(file)), { recursive: true })
+      await writeFile(join(folder, file), filled(await readFile(source, 'utf8')), { flag: 'wx' })
+      files.push(file)
+    }
+  }
+  return files.sort()
+}
+
+function wordsOf(name: string, { root, version, dependencies, devDependencies, engines }: OwnPackage): Record<string, string> {
+  const parts = name.split('-')
+  return {
+    ...dependencies,
+    ...devDependencies,
+    // one that was not installed by its version can only be found where it is
+    'subnet-cli': root.split(sep).includes('node_modules') ? version : `file:${root}`,
+    engine: engines?.node ?? '*',
+    kebab: name,
+    snake: parts.join('_'),
+    Pascal: parts.map((part) => part.replace(/^./, (letter) => letter.toUpperCase())).join(''),
+  }
+}

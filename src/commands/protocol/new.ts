@@ -1,0 +1,29 @@
+import * as Args from '@oclif/core/args'
+import { BaseCommand } from '../../cli/base-command.ts'
+import type { NewProtocol, OwnPackage } from '../../cli/new-protocol.ts'
+
+export default class ProtocolNew extends BaseCommand {
+  static override summary = 'Make a small complete project with a protocol of your own.'
+  static override description = 'In a new folder of that name: two messages, a class, a handler, and a test with two real nodes.'
+  static override examples = ['<%= config.bin %> protocol new greet', '<%= config.bin %> protocol new key-value --json']
+  static override args = {
+    name: Args.string({ required: true, ignoreStdin: true, description: 'small letters, digits and hyphens, as key-value' }),
+  }
+
+  async run(): Promise<NewProtocol> {
+    const { args } = await this.parse(ProtocolNew)
+    const { newProtocol } = await import('../../cli/new-protocol.ts')
+    const { pjson, root, version } = this.config
+    const made = await newProtocol(args.name, { ...(pjson as Partial<OwnPackage>), root, version })
+    this.log(made.folder)
+    this.logToStderr(
+      [
+        `${made.files.length} files; src/handler.ts has the line to change. Then`,
+        `  cd ${made.name} && npm install && npm test`,
+        '  npx subnet start --protocol ./dist/index.js',
+        `  npx subnet call PEER_ID ${made.protocolId} --data '{"name": "Ada"}' --home OTHER_HOME`,
+      ].join('\n'),
+    )
+    return made
+  }
+}
