@@ -8,11 +8,13 @@ export interface CompletionSources {
   config: Config
   /** Peer IDs and aliases. */
   peers(): Promise<string[]>
+  /** Ids of the protocols of a peer. */
+  protocols(peer: string): Promise<string[]>
   /** Words that stand where a command does, and are none. */
   builtins?: string[]
 }
 
-const FILE_FLAGS = ['payload', 'output', 'batch', 'key', 'script', 'home', 'protocol']
+const FILE_FLAGS = ['payload', 'output', 'batch', 'key', 'script', 'home', 'protocol', 'proto']
 const FILE_ARGS = ['file']
 
 export interface Completions {
@@ -86,19 +88,20 @@ function nextWords(before: string[], config: Config): string[] {
 interface Typed {
   /** The flag whose value comes next. */
   open: string | undefined
-  positionals: number
+  positionals: string[]
   used: string[]
 }
 
 function read(words: string[], command: Command.Loadable): Typed {
-  let [open, positionals]: [string | undefined, number] = [undefined, 0]
+  let open: string | undefined
+  const positionals: string[] = []
   const used: string[] = []
   for (const word of words) {
     const [, name, value] = /^--([^=]+)(=.*)?$/.exec(word) ?? []
     if (open != null) {
       open = undefined
     } else if (name == null) {
-      positionals++
+      positionals.push(word)
     } else {
       used.push(name)
       open = value == null && command.flags[name]?.type === 'option' ? name : undefined
@@ -121,14 +124,18 @@ async function valuesOf(command: Command.Loadable, name: string, begun: string):
   return options == null && FILE_FLAGS.includes(name) ? files(begun) : [...(options ?? [])]
 }
 
-async function argumentsOf(command: Command.Loadable, index: number, begun: string, sources: CompletionSources): Promise<string[]> {
+async function argumentsOf(command: Command.Loadable, before: string[], begun: string, sources: CompletionSources): Promise<string[]> {
   const args = Object.values(command.args)
+  const index = before.length
   const arg = args[Math.min(index, args.length - 1)]
   if (arg == null || index >= args.length) {
     return []
   }
   if (arg.name === 'peer' || command.id === 'alias:remove') {
     return sources.peers()
+  }
+  if (arg.name === 'protocol') {
+    return sources.protocols(before[0] ?? '')
   }
   return FILE_ARGS.includes(arg.name) ? files(begun) : [...(arg.options ?? [])]
 }

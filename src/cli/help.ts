@@ -22,6 +22,7 @@ interface FlagText {
   name?: string
   char?: string
   helpValue?: string | string[]
+  allowNo?: boolean
   description?: string
   hidden?: boolean
 }
@@ -140,8 +141,8 @@ function flagRows(flags: Record<string, FlagText>): Array<[string, string]> {
     .map(([name, flag]) => [flagText({ ...flag, name }), flag.description ?? ''])
 }
 
-function flagText({ name, char, helpValue }: FlagText): string {
-  return `${char == null ? '' : `-${char}, `}--${name}${helpValue == null ? '' : ` ${helpValue}`}`
+function flagText({ name, char, helpValue, allowNo }: FlagText): string {
+  return `${char == null ? '' : `-${char}, `}--${allowNo === true ? '[no-]' : ''}${name}${helpValue == null ? '' : ` ${helpValue}`}`
 }
 
 function argumentText(name: string, { required, multiple }: { required?: boolean; multiple?: boolean }): string {

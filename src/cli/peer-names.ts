@@ -9,3 +9,12 @@ export async function peerNames(session: Session): Promise<string[]> {
   const [aliases, peers] = await Promise.all([session.aliases.list(OPTIONS), running ? session.peers({ all: true, ...OPTIONS }) : []])
   return [...aliases.map(({ alias }) => alias), ...peers.map(({ peerId }) => peerId)]
 }
+
+/** What may stand where a protocol of this peer does. Only a running node asks, and only a peer that answers at once. */
+export async function protocolNames(session: Session, peer: string): Promise<string[]> {
+  if ((await session.settings(OPTIONS)) == null) {
+    return []
+  }
+  const found = await session.protocols.list(peer, OPTIONS).catch(() => undefined)
+  return (found?.protocols ?? []).map(({ id }) => id)
+}

@@ -6,7 +6,7 @@ import type { Session } from '../session/session.ts'
 import { completeLine } from './completer.ts'
 import { type History, MAX_HISTORY_LINES } from './history.ts'
 import type { LineRunner } from './line-runner.ts'
-import { peerNames } from './peer-names.ts'
+import { peerNames, protocolNames } from './peer-names.ts'
 import { Interrupted } from './report.ts'
 
 export interface ReplInit {
@@ -269,7 +269,12 @@ export class Repl {
 
   async #complete(line: string): Promise<[string[], string]> {
     const { config, session } = this.#init
-    const { words, last } = await completeLine(line, { config, builtins: ENDS, peers: async () => peerNames(session) })
+    const { words, last } = await completeLine(line, {
+      config,
+      builtins: ENDS,
+      peers: async () => peerNames(session),
+      protocols: async (peer) => protocolNames(session, peer),
+    })
     const hits = words.map((word) => word.replace(SPECIAL, '\\$&'))
     const [only] = hits
     // a word that is complete is followed by the next; a folder goes on

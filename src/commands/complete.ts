@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../cli/base-command.ts'
 import { completeLine } from '../cli/completer.ts'
-import { peerNames } from '../cli/peer-names.ts'
+import { peerNames, protocolNames } from '../cli/peer-names.ts'
 
 export default class Complete extends BaseCommand {
   static override hidden = true
@@ -11,7 +11,11 @@ export default class Complete extends BaseCommand {
 
   async run(): Promise<string[]> {
     const { args } = await this.parse(Complete)
-    const { words } = await completeLine(args.line, { config: this.config, peers: async () => peerNames(await this.session()) })
+    const { words } = await completeLine(args.line, {
+      config: this.config,
+      peers: async () => peerNames(await this.session()),
+      protocols: async (peer) => protocolNames(await this.session(), peer),
+    })
     if (words.length > 0) {
       this.log(words.join('\n'))
     }

@@ -4,7 +4,7 @@ import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
-import { addressesOf, announceable, parsePeerMultiaddr } from '../primitives/address.ts'
+import { announceable, parsePeerMultiaddr } from '../primitives/address.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../protocol/limits.ts'
@@ -23,6 +23,7 @@ import { createLibp2p } from './create-libp2p.ts'
 import { Dialler } from './dialler.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
+import { walkTo } from './kademlia-walk.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { byDistance, Speakers } from './speakers.ts'
@@ -86,12 +87,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     },
     walk: async (target, { signal }) => {
       await bootstrap.settled(signal)
-      if (libp2p.getPeers().length === 0) {
-        // the walk would wait for somebody to start from
-        return undefined
-      }
-      const found = await libp2p.peerRouting.findPeer(target, { signal, useCache: false }).catch(() => undefined)
-      const multiaddrs = addressesOf(target, found?.multiaddrs ?? [], MAX_ADDRESSES)
+      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, signal)
       return multiaddrs.length === 0
         ? undefined
         : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }

@@ -44,6 +44,7 @@ const MAX_PING_STREAMS = 32
 const MAX_GOSSIP_BYTES = 64 * 1024
 /** A changed address or protocol is told after this; libp2p's own second would keep a stopped process alive. */
 const PUSH_DEBOUNCE_MS = 100
+const FIRST_LOOK_AROUND_MS = 50
 const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 
 /** The libp2p stack of a node, started when it is asked to. */
@@ -69,6 +70,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         protocol: init.kadProtocol ?? `/subnet/${init.subnetId}/kad/1.0.0`,
         // a subnet may live on loopback or in a LAN: private addresses are addresses
         peerInfoMapper: passthroughMapper,
+        // walks wait for the first look around, which by default comes after a second
+        initialQuerySelfInterval: FIRST_LOOK_AROUND_MS,
       }),
       dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
       addresses: ({ addressManager }) => ({ start: noop, stop: noop, afterStop: () => dropPendingUpdate(addressManager) }),

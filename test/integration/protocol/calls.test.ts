@@ -103,6 +103,42 @@ describe('a call from node to node', () => {
     await hanging.aborted()
   })
 
+  it('ends with the reason of the caller who gives up while it sends; the handler is not asked', async () => {
+    const id = freshId()
+    const caller = new TextProtocol(hosts.client, id)
+    const ended = Promise.withResolvers<Error | undefined>()
+    await hosts.server.answer(id, (stream) => {
+      // takes a little, then nothing: the rest of the request cannot be sent
+      stream.addEventListener('message', () => stream.pause(), { once: true })
+      stream.addEventListener('close', ({ error }) => ended.resolve(error))
+    })
+    const controller = new AbortController()
+    const reason = new Error('never mind')
+    const call = caller.call(hosts.server.peerId, 'x'.repeat(16 * MIB), { signal: controller.signal })
+    await eventually(() => hosts.client.streams[0]?.writableNeedsDrain === true, 'the caller is held up')
+    controller.abort(reason)
+    await assert.rejects(call, (error) => error === reason)
+    assert.ok((await ended.promise) instanceof Error, 'a reset, not an end')
+  })
+
+  it('is forgotten when the handler answers after the caller has left', async () => {
+    const hanging = new Hanging()
+    const late = Promise.withResolvers<string>()
+    const { caller } = await serve(hosts, async (text, context) => {
+      hanging.started.resolve(context)
+      return text === 'late' ? late.promise : text
+    })
+    const controller = new AbortController()
+    const reason = new Error('too slow')
+    const call = caller.call(hosts.server.peerId, 'late', { signal: controller.signal })
+    await hanging.started.promise
+    controller.abort(reason)
+    await assert.rejects(call, (error) => error === reason)
+    await hanging.aborted()
+    late.resolve('here it is')
+    assert.equal(await caller.call(hosts.server.peerId, 'next'), 'next')
+  })
+
   it('ends with the reason of a caller who gave up before', async () => {
     const { caller } = await serve(hosts)
     const reason = new Error('enough')

@@ -17,7 +17,12 @@ describe('completion', () => {
   after(async () => folders.clean())
 
   const complete = async (...words: string[]): Promise<string[]> =>
-    completeWords(words, { config, builtins: ['exit'], peers: async () => ['bob', '12D3KooWa', '12D3KooWb'] })
+    completeWords(words, {
+      config,
+      builtins: ['exit'],
+      peers: async () => ['bob', '12D3KooWa', '12D3KooWb'],
+      protocols: async (peer) => (peer === 'bob' ? ['/greet/1.0.0', '/key-value/1.0.0'] : []),
+    })
 
   it('knows the commands, of one word and of two', async () => {
     assert.deepEqual(await complete('pe'), ['peers'])
@@ -30,6 +35,13 @@ describe('completion', () => {
     const all = await complete('')
     assert.ok(['exit', 'help', 'peers', 'alias', 'start'].every((word) => all.includes(word)))
     assert.equal(new Set(all).size, all.length)
+  })
+
+  it('knows the protocols of the peer that was named', async () => {
+    assert.deepEqual(await complete('call', 'bob', '/g'), ['/greet/1.0.0'])
+    assert.deepEqual(await complete('protocol', 'describe', 'bob', ''), ['/greet/1.0.0', '/key-value/1.0.0'])
+    assert.deepEqual(await complete('call', 'nobody', ''), [])
+    assert.deepEqual(await complete('call', '--emit-defaults', 'bob', '/k'), ['/key-value/1.0.0'])
   })
 
   it('knows the flags of a command, each once unless it may be repeated', async () => {
