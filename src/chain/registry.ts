@@ -13,6 +13,46 @@ export interface ChainRecord {
   seq: bigint
   /** The block, or the ledger's revision, at which this was read. */
   block: number
+  /** True when the chain is away and this is what it said last. */
+  stale: boolean
+  /** Unix time in milliseconds when the chain said this. */
+  readAtMs: number
+}
+
+/** How far a registered node has come, in the chain's order: each includes those behind it. */
+export const NODE_CLASSES = ['registered', 'idle', 'included', 'validator'] as const
+
+/** The class of a registered node. */
+export type NodeClass = (typeof NODE_CLASSES)[number]
+
+/** What a chain says of a peer's registration. */
+export interface Registration {
+  peerId: PeerId
+  /** False only where the chain itself said so. */
+  registered: boolean
+  /** As in a record. */
+  block: number
+  stale: boolean
+  readAtMs: number
+}
+
+/** What is known of the chain itself, without asking it. */
+export interface ChainState {
+  /** Where the chain is read: a URL or a file. */
+  endpoint: string
+  /** The newest block, or revision, that was seen; undefined before the first. */
+  block: number | undefined
+  /** Milliseconds since the chain was last heard; undefined before the first time. */
+  lagMs: number | undefined
+  /** What went wrong last, and has not gone right since. */
+  lastError: string | undefined
+}
+
+/** Something about the subnet changed on the chain. */
+export interface ChainChange {
+  block: number
+  /** Peers that came, went, or changed their addresses or class; undefined where that is not known. */
+  peers: PeerId[] | undefined
 }
 
 /** Every call takes these. */
@@ -26,6 +66,18 @@ export interface ChainRegistry {
   lookup(peerId: PeerId, options?: ChainOptions): Promise<ChainRecord | undefined>
   /** All peers with addresses. @throws ChainError */
   list(options?: ChainOptions): Promise<ChainRecord[]>
+  /** Peers that the subnet names to start from. @throws ChainError */
+  bootnodes(options?: ChainOptions): Promise<ChainRecord[]>
+  /** Whether a peer is registered in the subnet, with at least this class. @throws ChainError where the chain cannot say: that is never a no */
+  isRegistered(peerId: PeerId, minClass: NodeClass, options?: ChainOptions): Promise<Registration>
+  /** Enters oneself in the subnet. Where the chain does not let us, it throws. @throws ChainError, UsageError */
+  register(nodeClass: NodeClass, options?: ChainOptions): Promise<Registration>
+  /** Takes oneself out of the subnet; false when one was not in it. @throws ChainError, UsageError */
+  unregister(options?: ChainOptions): Promise<boolean>
+  /** New blocks, and what changed in the subnet with them, from now on until the signal aborts; while the chain is away, nothing. */
+  watch(options: { signal: AbortSignal }): AsyncIterable<ChainChange>
+  /** What is known of the chain now; asks nothing. */
+  state(): ChainState
   /** Stores addresses of one's own, replacing earlier ones. @throws ChainError, UsageError for what the chain does not take */
   publish(multiaddrs: Multiaddr[], options?: ChainOptions): Promise<ChainRecord>
   /** Takes one's own addresses out; false when there were none. @throws ChainError */
