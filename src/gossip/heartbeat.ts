@@ -46,6 +46,8 @@ export interface HeartbeatInit {
   intervalMs: number
   /** One's own addresses, as they are worth telling now. */
   addresses(): Multiaddr[]
+  /** Whether this author's beats count; without it all do. */
+  admits?: (author: PeerId) => Promise<boolean>
   log: Logger
   onHeartbeat?: (event: HeartbeatEvent) => void
   now?: () => number
@@ -158,6 +160,9 @@ export class HeartbeatService {
     const known = this.#init.book.get(record.peerId)
     if (known?.envelope != null && record.seq <= known.seq) {
       return ignore('old sequence number')
+    }
+    if ((await this.#init.admits?.(record.peerId)) === false) {
+      return ignore('its author is not let into this subnet')
     }
     if (!this.#rates.take(record.peerId.toString(), { burst: BURST, refillMs: beat.intervalMs })) {
       return ignore('too many beats of this peer')

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Libp2p, PeerId } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import pRetry from 'p-retry'
 import { raceSignal } from 'race-signal'
@@ -16,6 +16,8 @@ export interface BootstrapInit {
   libp2p: Libp2p
   dialler: Dialler
   targets: Array<{ peerId: PeerId; multiaddr: Multiaddr }>
+  /** Why the other side does not let this node in. */
+  refusalOf(connection: Connection): Promise<string | undefined>
   log: Logger
 }
 
@@ -93,7 +95,11 @@ export class Bootstrap extends EventTarget {
       async () => {
         if (this.#init.dialler.connectionsTo(peerId).length === 0) {
           const identified = this.#identified(peerId, signal)
-          await this.#init.dialler.dial([multiaddr], signal)
+          const connection = await this.#init.dialler.dial([multiaddr], signal)
+          const refusal = await this.#init.refusalOf(connection)
+          if (refusal != null) {
+            throw new Error(`${peerId.toString()} does not let this peer in: ${refusal}`)
+          }
           await identified
         }
       },

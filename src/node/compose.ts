@@ -9,6 +9,7 @@ import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
+import { AdmissionProtocol } from '../protocol/protocols/admission.ts'
 import { ReflectionProtocol } from '../protocol/protocols/reflection.ts'
 import { type TaskHandler, TaskProtocol } from '../protocol/protocols/task.ts'
 import { Resolver, type ResolverMemory } from '../resolve/resolver.ts'
@@ -18,9 +19,11 @@ import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
 import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { Aliases } from './aliases.ts'
 import { Bootstrap } from './bootstrap.ts'
-import type { Settings } from './config.ts'
+import { BOOTSTRAPS, type Settings } from './config.ts'
 import { createLibp2p } from './create-libp2p.ts'
 import { Dialler } from './dialler.ts'
+import { Door } from './door.ts'
+import { Doorkeeper } from './doorkeeper.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
@@ -40,6 +43,10 @@ export type NodeSettings = Pick<
   | 'gossipIpColocationWeight'
   | 'maxFrameBytes'
   | 'reflection'
+  | 'admission'
+  | 'minClass'
+  | 'admissionOnError'
+  | 'admissionExempt'
   | 'allowPeers'
   | 'denyPeers'
 >
@@ -75,15 +82,24 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     writes.add(done)
     void done.finally(() => writes.delete(done))
   }
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen: init.listen, agent: init.agent })
+  const door = doorOf(init, registry)
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen: init.listen, agent: init.agent, door })
   const dialler = new Dialler(libp2p.services.dial)
-  const bootstrap = new Bootstrap({ libp2p, dialler, targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)), log })
+  const bootstrap = new Bootstrap({
+    libp2p,
+    dialler,
+    targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
+    refusalOf: async (connection) => node.refusalOf(connection),
+    log,
+  })
   const speakers = new Speakers()
   const network: AskPeer = {
     neighbours: (target, options) => speakers.closestTo(target, bootstrap, options.signal),
     ask: async (neighbour, target, { signal }) => {
       const answer = await addresses.ask(neighbour, target, { signal })
-      return answer == null ? undefined : rememberAnswer(book, note, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
+      return answer == null || (await isStranger(target))
+        ? undefined
+        : rememberAnswer(book, note, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
     },
     walk: async (target, { signal }) => {
       await bootstrap.settled(signal)
@@ -93,6 +109,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
         : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }
     },
   }
+  const isStranger = async (peerId: PeerId): Promise<boolean> => door != null && !(await door.check(peerId)).admitted
   const resolver = new Resolver(
     [
       new GossipTier(bookSource(book)),
@@ -112,10 +129,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           intervalMs: settings.heartbeatInterval,
           addresses: () => announceable(libp2p.getMultiaddrs()),
           log,
+          admits: async (peerId) => !(await isStranger(peerId)),
           onHeartbeat: (event) => node.emit('heartbeat', event),
         })
   const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes }
-  const node = new SubnetNode({
+  const node: SubnetNode = new SubnetNode({
     libp2p,
     dialler,
     resolver,
@@ -126,6 +144,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     heartbeats,
     limits,
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
+    door,
+    doorkeeper: door == null ? undefined : new Doorkeeper({ libp2p, door, registry, log }),
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
     serves,
@@ -152,12 +172,27 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     neighbours: (target) => byDistance(speakers.list(), target),
   }
   const addresses = new AddressProtocol(node, directory)
+  if (door != null) {
+    new AdmissionProtocol(node, (peerId) => door.refusalOf(peerId))
+  }
   if (settings.reflection) {
     new ReflectionProtocol(node)
   }
   node.tasks = new TaskProtocol(node, init.handler, { onTask: (event) => node.emit('task', event) })
   speakers.follow(libp2p, addresses.id)
   return node
+}
+
+/** None where everybody may come in. */
+function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door | undefined {
+  const { admission, minClass, subnetId, admissionOnError: onError, admissionExempt, bootstrap } = settings
+  if (admission === 'open') {
+    return undefined
+  }
+  const exempt = admissionExempt.flatMap((entry) =>
+    entry === BOOTSTRAPS ? bootstrap.map((address) => parsePeerMultiaddr(address).peerId.toString()) : [entry],
+  )
+  return new Door({ registry, subnetId, minClass, onError, exempt, log })
 }
 
 const MAX_ADDRESSES = 16

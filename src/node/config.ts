@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
+import type { PeerId } from '@libp2p/interface'
+import { NODE_CLASSES, type NodeClass } from '../chain/registry.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { parseMultiaddr, parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
@@ -23,6 +25,10 @@ export interface Settings {
   publish: boolean
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
+  admission: 'open' | 'registered'
+  minClass: NodeClass
+  admissionOnError: 'deny' | 'allow'
+  admissionExempt: string[]
   allowPeers: string[]
   denyPeers: string[]
   maxFrameBytes: number
@@ -47,6 +53,9 @@ interface Setting<T> {
 
 /** Where a node listens that was not told where. */
 export const DEFAULT_LISTEN = '/ip4/0.0.0.0/tcp/38960'
+
+/** In `admissionExempt`: all bootstraps. */
+export const BOOTSTRAPS = 'bootstraps'
 
 const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
 
@@ -134,6 +143,11 @@ function list<T>(read: (text: string) => T, spell?: (value: T) => string): Setti
   }
 }
 
+/** `bootstraps`, or a peer ID. */
+function parseExempt(text: string): PeerId | typeof BOOTSTRAPS {
+  return text === BOOTSTRAPS ? BOOTSTRAPS : parsePeerId(text)
+}
+
 function oneOf<T extends string>(values: readonly T[], fallback: T): Setting<T> {
   return {
     fallback,
@@ -161,6 +175,10 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   publish: flag(false),
   kadProtocol: text(undefined),
   gossipIpColocationWeight: integer(-5, -1_000, 0),
+  admission: oneOf(['open', 'registered'], 'open'),
+  minClass: oneOf(NODE_CLASSES, 'registered'),
+  admissionOnError: oneOf(['deny', 'allow'], 'deny'),
+  admissionExempt: list(parseExempt, String),
   allowPeers: list(parsePeerId, String),
   denyPeers: list(parsePeerId, String),
   maxFrameBytes: integer(DEFAULT_LIMITS.maxFrameBytes, 1_024, 2 ** 31 - 1),

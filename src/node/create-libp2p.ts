@@ -1,7 +1,7 @@
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
@@ -11,6 +11,8 @@ import { heartbeatTopic } from '../gossip/heartbeat.ts'
 import { announceable } from '../primitives/address.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
 import type { DialComponents } from './dialler.ts'
+import type { Door } from './door.ts'
+import { guarded } from './guarded-components.ts'
 
 export type Services = {
   identify: unknown
@@ -31,6 +33,8 @@ export interface StackInit {
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
   agent: string
+  /** Lets peers in only that it admits; without one, all. */
+  door?: Door | undefined
 }
 
 /** Keeps `pause()` honest: with yamux's own 16 MiB a paused stream outgrows libp2p's 4 MiB read buffer and is reset. */
@@ -50,6 +54,9 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
+  const { door } = init
+  const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
+    door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,
@@ -61,21 +68,24 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     streamMuxers: [yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })],
     connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND, maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS },
     connectionMonitor: { enabled: serves },
+    ...(door == null ? {} : { connectionGater: waitAt(door) }),
     services: {
-      identify: identify(),
+      identify: behindDoor(identify()),
       // one at a time is the default, and a stream that closes still counts
-      ping: ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS }),
-      dht: kadDHT({
-        clientMode: !serves,
-        protocol: init.kadProtocol ?? `/subnet/${init.subnetId}/kad/1.0.0`,
-        // a subnet may live on loopback or in a LAN: private addresses are addresses
-        peerInfoMapper: passthroughMapper,
-        // walks wait for the first look around, which by default comes after a second
-        initialQuerySelfInterval: FIRST_LOOK_AROUND_MS,
-      }),
+      ping: behindDoor(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS })),
+      dht: behindDoor(
+        kadDHT({
+          clientMode: !serves,
+          protocol: init.kadProtocol ?? `/subnet/${init.subnetId}/kad/1.0.0`,
+          // a subnet may live on loopback or in a LAN: private addresses are addresses
+          peerInfoMapper: passthroughMapper,
+          // walks wait for the first look around, which by default comes after a second
+          initialQuerySelfInterval: FIRST_LOOK_AROUND_MS,
+        }),
+      ),
       dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
       addresses: ({ addressManager }) => ({ start: noop, stop: noop, afterStop: () => dropPendingUpdate(addressManager) }),
-      ...(serves ? { identifyPush: identifyPush({ debounce: PUSH_DEBOUNCE_MS }), pubsub: gossip(init) } : {}),
+      ...(serves ? { identifyPush: behindDoor(identifyPush({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) } : {}),
     },
   }
   return createStack(options)
@@ -135,6 +145,18 @@ function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<t
       },
     },
   })
+}
+
+/**
+ * Asks the chain once a peer has proven who it is, before anything else is read of it. Nobody is turned away here: what is refused
+ * then is every stream but one, on which it is told why.
+ */
+function waitAt(door: Door): ConnectionGater {
+  const check = async (peerId: PeerId): Promise<boolean> => {
+    await door.check(peerId)
+    return false
+  }
+  return { denyInboundEncryptedConnection: check, denyOutboundEncryptedConnection: check }
 }
 
 /** libp2p calls `afterStop` only on what can be started and stopped. */

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
+import type { Connection, IdentifyResult, Libp2p, PeerId, StreamHandler } from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
@@ -14,6 +14,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { type Destination, type ProtocolHandler, type ProtocolHost, peerOf, type Reached, type ReachOptions } from '../protocol/host.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from '../protocol/limits.ts'
+import { ADMISSION_PROTOCOL_ID, askForRefusal } from '../protocol/protocols/admission.ts'
 import type { TaskEvent, TaskProtocol } from '../protocol/protocols/task.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
@@ -22,7 +23,10 @@ import { type Aliases, refuseSelf } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
 import type { Dialler } from './dialler.ts'
+import type { Door } from './door.ts'
+import type { Doorkeeper } from './doorkeeper.ts'
 import { NodeError } from './errors.ts'
+import { guardedHandler } from './guarded-components.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -75,6 +79,9 @@ export interface NodeParts {
   limits: ProtocolLimits
   budget: ByteBudget
   interceptors: readonly Interceptor[]
+  /** Who may come in; without one, everybody. */
+  door: Door | undefined
+  doorkeeper: Doorkeeper | undefined
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
@@ -165,7 +172,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, bootstrap, serves } = this.#parts
+    const { libp2p, heartbeats, bootstrap, serves, doorkeeper } = this.#parts
+    doorkeeper?.start()
     libp2p.addEventListener('peer:connect', this.#onConnect)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
     libp2p.addEventListener('self:peer:update', this.#onOwnAddresses)
@@ -181,11 +189,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, bootstrap, registry, release } = this.#parts
+    const { libp2p, heartbeats, bootstrap, registry, release, doorkeeper } = this.#parts
     for (const protocol of this.#protocols.values()) {
       protocol.onStopped(reason)
     }
     await bootstrap.stop()
+    await doorkeeper?.stop()
     await heartbeats?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
     await libp2p.stop()
@@ -212,6 +221,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
         protocol.onFailed(error)
       })
     }
+  }
+
+  async refusalOf(connection: Connection): Promise<string | undefined> {
+    return connection.status === 'open' ? askForRefusal(this, connection) : undefined
   }
 
   async removeProtocol(protocol: ProtocolHandler): Promise<void> {
@@ -245,6 +258,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
     const options = { ...given, signal: this.#untilStopped(given.signal) }
+    await this.#checkAdmitted(peerOf(to), options.signal)
     if (!isPeerId(to)) {
       return use({ connection: await this.#dialGiven(Array.isArray(to) ? to : [to], options), source: 'given', attempts: [] })
     }
@@ -270,6 +284,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   async resolve(peerId: PeerId, given: ResolveOptions = {}): Promise<Resolved> {
     refuseSelf(peerId, this.peerId)
     const options = { ...given, signal: this.#untilStopped(given.signal) }
+    await this.#checkAdmitted(peerId, options.signal)
     const connected = options.tiers == null ? await this.#resolveConnected(peerId) : undefined
     if (connected != null) {
       return connected
@@ -287,7 +302,16 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** Connects to a peer at exactly this address. @throws ProtocolError UNREACHABLE */
   async connect(address: Multiaddr, signal?: AbortSignal): Promise<Connection> {
-    return this.#dialGiven([address], { signal: this.#untilStopped(signal) })
+    const options = { signal: this.#untilStopped(signal) }
+    await this.#checkAdmitted(peerOf(address), options.signal)
+    const connection = await this.#dialGiven([address], options)
+    const refusal = await this.refusalOf(connection)
+    if (refusal != null) {
+      throw new ProtocolError('NOT_ADMITTED', `${connection.remotePeer.toString()} does not let this peer in: ${refusal}`, {
+        phase: 'dial',
+      })
+    }
+    return connection
   }
 
   /** Closes all connections to a peer; gives how many there were. A bootstrap is connected again soon. */
@@ -307,6 +331,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
           return { ms: await this.#parts.libp2p.services.ping.ping(remotePeer, signal == null ? {} : { signal }), reached }
         } catch (cause) {
           signal?.throwIfAborted()
+          const refusal = await this.refusalOf(reached.connection)
+          if (refusal != null) {
+            throw new ProtocolError('NOT_ADMITTED', `${remotePeer.toString()} does not let this peer in: ${refusal}`, { cause })
+          }
           throw new ProtocolError('REMOTE_FAILED', `${remotePeer.toString()} did not answer a ping: ${describeError(cause)}`, { cause })
         }
       },
@@ -322,7 +350,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** Connected peers; with `all` also those that the address book knows. */
   async peers(options: { all?: boolean } = {}): Promise<KnownPeer[]> {
     const { libp2p, book } = this.#parts
-    const connected = await Promise.all(libp2p.getPeers().map(async (peerId) => this.#describePeer(peerId)))
+    const connected = await Promise.all(
+      libp2p
+        .getPeers()
+        .filter((peerId) => this.#admits(peerId))
+        .map(async (peerId) => this.#describePeer(peerId)),
+    )
     const known = options.all === true ? book.list().filter(({ peerId }) => !connected.some((peer) => peer.peerId.equals(peerId))) : []
     return [
       ...connected,
@@ -338,6 +371,21 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     ]
   }
 
+  /** @throws ProtocolError NOT_ADMITTED */
+  async #checkAdmitted(peerId: PeerId, signal: AbortSignal): Promise<void> {
+    const verdict = await this.#parts.door?.check(peerId, signal)
+    if (verdict?.admitted === false) {
+      throw new ProtocolError('NOT_ADMITTED', `${verdict.reason}, and this node deals with registered peers only`, {
+        phase: 'dial',
+        hint: '--admission open would deal with all; admissionExempt in config.json names exceptions',
+      })
+    }
+  }
+
+  #admits(peerId: PeerId): boolean {
+    return this.#parts.door?.refusalOf(peerId) == null
+  }
+
   #untilStopped(signal: AbortSignal | undefined): AbortSignal {
     return signal == null ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
   }
@@ -349,7 +397,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
     this.#registered.add(protocol.id)
     const { maxStreamsPerConnection } = this.limits
-    await this.#parts.libp2p.handle(protocol.id, (stream, connection) => protocol.onStream(stream, connection), {
+    const answer: StreamHandler = (stream, connection) => protocol.onStream(stream, connection)
+    const handler = protocol.id === ADMISSION_PROTOCOL_ID ? answer : guardedHandler(answer, (peerId) => this.#admits(peerId))
+    await this.#parts.libp2p.handle(protocol.id, handler, {
       maxInboundStreams: maxStreamsPerConnection,
       maxOutboundStreams: maxStreamsPerConnection,
     })
@@ -458,7 +508,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   readonly #onConnect = (event: CustomEvent<PeerId>): void => {
     const connection = this.#parts.dialler.connectionsTo(event.detail)[0]
-    if (connection != null) {
+    if (connection != null && this.#admits(event.detail)) {
       const { direction, remoteAddr } = connection
       this.emit('peer:connect', {
         peerId: event.detail.toString(),

@@ -64,7 +64,7 @@ export class Call {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
     }
     if (cause instanceof ConnectionLostError) {
-      return this.#error('REMOTE_FAILED', cause.message, cause)
+      return this.#error('UNREACHABLE', cause.message, cause)
     }
     return cause
   }

@@ -85,11 +85,28 @@ export class Caller<RequestInit, Response> {
       signal.throwIfAborted()
       yield* intercept([...this.#host.interceptors, ...interceptors], exchange, () => this.#exchange(to, call, { ...options, signal }))
     } catch (cause) {
-      throw options.signal?.aborted === true ? options.signal.reason : call.fail(cause, signal)
+      throw options.signal?.aborted === true ? options.signal.reason : ((await this.#refusal(call, cause)) ?? call.fail(cause, signal))
     } finally {
       deadline.clear()
       options.onReport?.(call.finish())
     }
+  }
+
+  /** A call that broke before its first answer may have been cut by a peer that does not let this node in: it is asked. */
+  async #refusal(call: Call, cause: unknown): Promise<ProtocolError | undefined> {
+    const broke = cause instanceof ConnectionLostError || (cause instanceof ProtocolError && cause.code === 'REMOTE_FAILED')
+    if (!broke || call.reached == null || call.bytesReceived > 0) {
+      return undefined
+    }
+    const { connection } = call.reached
+    const reason = connection.status === 'open' ? await this.#host.refusalOf(connection) : undefined
+    return reason == null
+      ? undefined
+      : new ProtocolError('NOT_ADMITTED', `${connection.remotePeer.toString()} does not let this peer in: ${reason}`, {
+          cause,
+          phase: 'negotiate',
+          hint: 'a subnet may require registration: "subnet chain register", where the chain lets us',
+        })
   }
 
   async *#exchange(

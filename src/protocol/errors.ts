@@ -4,7 +4,14 @@ import { SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
 export type CallPhase = 'resolve' | 'dial' | 'negotiate' | 'send' | 'wait' | 'receive'
 
 /** How a call can fail; the exit codes of the command line say more of each. */
-export type ProtocolErrorCode = 'UNREACHABLE' | 'PROTOCOL_UNSUPPORTED' | 'TIMEOUT' | 'REMOTE_FAILED' | 'LIMIT_EXCEEDED' | 'TASK_REJECTED'
+export type ProtocolErrorCode =
+  | 'UNREACHABLE'
+  | 'PROTOCOL_UNSUPPORTED'
+  | 'TIMEOUT'
+  | 'REMOTE_FAILED'
+  | 'LIMIT_EXCEEDED'
+  | 'TASK_REJECTED'
+  | 'NOT_ADMITTED'
 
 /** What a ProtocolError takes beside its code and message. */
 export interface ProtocolErrorOptions extends SubnetErrorOptions {

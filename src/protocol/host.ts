@@ -47,6 +47,8 @@ export interface ProtocolHost {
   reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T>
   /** The protocol ids that a connected peer told to speak; empty when it told none. */
   protocolsOf(peerId: PeerId, options?: { signal?: AbortSignal | undefined }): Promise<string[]>
+  /** Why the other side of a connection does not let this node in; undefined where it does, or does not say. */
+  refusalOf(connection: Connection): Promise<string | undefined>
 }
 
 /** What the node registers for a protocol. */

@@ -53,6 +53,10 @@ export class MemoryHost implements ProtocolHost {
     this.#protocols.delete(id)
   }
 
+  async refusalOf(): Promise<undefined> {
+    return undefined
+  }
+
   async protocolsOf(peerId: PeerId): Promise<string[]> {
     return [...(this.#links.get(peerId.toString())?.protocols ?? [])].map(({ id }) => id)
   }

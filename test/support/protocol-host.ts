@@ -85,6 +85,10 @@ export class TestHost implements ProtocolHost {
     await this.libp2p.unhandle(id)
   }
 
+  async refusalOf(): Promise<undefined> {
+    return undefined
+  }
+
   async protocolsOf(peerId: PeerId): Promise<string[]> {
     return (await this.libp2p.peerStore.get(peerId)).protocols
   }

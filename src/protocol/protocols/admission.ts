@@ -1,0 +1,64 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Connection, PeerId } from '@libp2p/interface'
+import { AdmissionRequestSchema, AdmissionResponseSchema } from '../../gen/subnet/admission/v1/admission_pb.ts'
+import { Caller } from '../caller.ts'
+import { protobufCodec } from '../codec.ts'
+import type { ProtocolHost } from '../host.ts'
+import { ProtobufProtocol } from '../protobuf-protocol.ts'
+import type { RequestContext } from '../responder.ts'
+
+/** The only protocol that a peer is served which is not let in. */
+export const ADMISSION_PROTOCOL_ID = '/subnet/admission/1.0.0'
+
+const MAX_FRAME_BYTES = 4 * 1024
+const MAX_REASON_CHARACTERS = 1_000
+/** A peer that does not let us in closes the connection soon: it answers at once, or not at all. */
+const ASK_TIMEOUT_MS = 1_000
+
+/** `/subnet/admission/1.0.0`: tells a peer whether it is let in, and why not. */
+export class AdmissionProtocol extends ProtobufProtocol<typeof AdmissionRequestSchema, typeof AdmissionResponseSchema> {
+  readonly #refusalOf: (peerId: PeerId) => string | undefined
+
+  /** @param refusalOf why a peer is not let in; undefined where it is */
+  constructor(host: ProtocolHost, refusalOf: (peerId: PeerId) => string | undefined) {
+    super(host, {
+      id: ADMISSION_PROTOCOL_ID,
+      request: AdmissionRequestSchema,
+      response: AdmissionResponseSchema,
+      maxFrameBytes: MAX_FRAME_BYTES,
+    })
+    this.#refusalOf = refusalOf
+  }
+
+  protected override async handleRequest({ peerId }: RequestContext): Promise<MessageInitShape<typeof AdmissionResponseSchema>> {
+    const reason = this.#refusalOf(peerId)
+    return reason == null ? { admitted: true } : { reason: reason.slice(0, MAX_REASON_CHARACTERS) }
+  }
+}
+
+/** Asks the other side of this very connection why it does not let this node in; undefined where it does, or does not say. */
+export async function askForRefusal(host: ProtocolHost, connection: Connection): Promise<string | undefined> {
+  const caller = new Caller(
+    {
+      ...{ limits: host.limits, budget: host.budget, log: host.log, interceptors: [], protocols: [] },
+      addProtocol: () => undefined,
+      removeProtocol: async () => undefined,
+      protocolsOf: async () => [],
+      refusalOf: async () => undefined,
+      reach: async (_to, use) => use({ connection, source: 'connected', attempts: [] }),
+    },
+    {
+      id: ADMISSION_PROTOCOL_ID,
+      encode: protobufCodec(AdmissionRequestSchema).encode,
+      decode: protobufCodec(AdmissionResponseSchema).decode,
+      maxFrameBytes: MAX_FRAME_BYTES,
+    },
+  )
+  try {
+    const { admitted, reason } = await caller.one(connection.remotePeer, {}, { timeoutMs: ASK_TIMEOUT_MS })
+    return admitted ? undefined : reason.slice(0, MAX_REASON_CHARACTERS) || 'it gives no reason'
+  } catch {
+    // it is not ours, or it requires nothing
+    return undefined
+  }
+}
