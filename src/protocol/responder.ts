@@ -154,8 +154,17 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     const message = decode(bytes)
     const exchange = { direction: 'request', protocolId: id, kind, message, ...context } as const
     let given = 0
+    let thrown: unknown
+    const handle = async function* (): AsyncGenerator<ResponseInit> {
+      try {
+        yield* answer(context, message)
+      } catch (error) {
+        thrown = error
+        throw error
+      }
+    }
     try {
-      for await (const one of intercept([...this.#host.interceptors, ...interceptors], exchange, () => answer(context, message))) {
+      for await (const one of intercept([...this.#host.interceptors, ...interceptors], exchange, handle)) {
         given++
         if (kind === 'unary' && given > 1) {
           throw new Error('more than one answer')
@@ -168,7 +177,10 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     } catch (error) {
       const told = given > 0 ? undefined : answerFailure(context, error)
       if (told == null) {
-        this.#tell(context, error)
+        // what an interceptor throws is meant so
+        if (error === thrown) {
+          this.#tell(context, error)
+        }
         throw error
       }
       yield told
