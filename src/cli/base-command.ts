@@ -127,6 +127,9 @@ export abstract class BaseCommand extends Command {
     peer?: string | undefined
     protocol?: string | undefined
   }): Promise<{ peer: string; protocolId: string }> {
+    if (given.protocol == null && given.peer?.startsWith('/') === true && !given.peer.includes('/p2p/')) {
+      throw new UsageError(`missing <peer>: ${given.peer} is a protocol`, { hint: `the peer comes first; ${helpOf(this.config, this.id)}` })
+    }
     const peer = await this.peerArgument(given.peer)
     if (given.protocol == null) {
       throw new UsageError('missing <protocol>', {

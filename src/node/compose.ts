@@ -64,6 +64,8 @@ export interface ComposeInit {
   /** What the node calls itself, as `subnet-cli/1.0.0`. */
   agent: string
   log: Logger
+  /** What its owner holds for it, to be given back when it has stopped. */
+  release?: (() => Promise<void>) | undefined
 }
 
 /** Joins the parts of a node: the only place where tiers, protocols, gossip and chain meet. */
@@ -153,6 +155,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     release: async () => {
       await Promise.all(writes)
       database.close()
+      await init.release?.()
     },
   })
   const directory: AddressDirectory = {

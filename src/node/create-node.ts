@@ -5,6 +5,7 @@ import { composeNode } from './compose.ts'
 import { loadSettings, type RawSettings } from './config.ts'
 import { ensureHome, homeAt } from './home.ts'
 import { loadIdentity } from './identity.ts'
+import { HomeLock } from './lock.ts'
 import type { SubnetNode } from './subnet-node.ts'
 
 /** What a node of one's own process is made of. */
@@ -21,21 +22,33 @@ export interface CreateNodeOptions {
   agent?: string
 }
 
-/** A node of one's own process, not started yet. One that listens nowhere only asks. @throws UsageError */
+/**
+ * A node of one's own process, not started yet. One that listens nowhere only asks; one that does has its home for itself until it is
+ * stopped.
+ * @throws UsageError, NodeError ALREADY_RUNNING
+ */
 export async function createNode(options: CreateNodeOptions): Promise<SubnetNode> {
   const home = homeAt(options.home)
   await ensureHome(home)
   const { settings } = await loadSettings({ flags: options.settings ?? {}, env: {}, home })
   const log = createLogger(settings.logLevel, (line) => process.stderr.write(line))
-  const privateKey = await loadIdentity(home, settings.key)
-  return composeNode({
-    home,
-    settings,
-    privateKey,
-    listen: settings.listen,
-    handler: options.handler,
-    interceptors: options.interceptors,
-    agent: options.agent ?? 'subnet-cli',
-    log,
-  })
+  // one that only asks may share its home with a node that runs
+  const lock = settings.listen.length > 0 ? await HomeLock.acquire(home) : undefined
+  try {
+    const privateKey = await loadIdentity(home, settings.key)
+    return await composeNode({
+      home,
+      settings,
+      privateKey,
+      listen: settings.listen,
+      handler: options.handler,
+      interceptors: options.interceptors,
+      agent: options.agent ?? 'subnet-cli',
+      log,
+      release: async () => lock?.release(),
+    })
+  } catch (error) {
+    await lock?.release()
+    throw error
+  }
 }

@@ -11,7 +11,15 @@ import { withDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { type Destination, type ProtocolHandler, type ProtocolHost, peerOf, type Reached, type ReachOptions } from '../protocol/host.ts'
+import {
+  type Destination,
+  type ProtocolHandler,
+  type ProtocolHost,
+  peerOf,
+  type Reached,
+  type ReachOptions,
+  readDestination,
+} from '../protocol/host.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from '../protocol/limits.ts'
 import { ADMISSION_PROTOCOL_ID, askForRefusal } from '../protocol/protocols/admission.ts'
@@ -171,6 +179,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#stopping
   }
 
+  /** `await using node = await createNode(…)` stops it at the end of its block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
   async #start(): Promise<void> {
     const { libp2p, heartbeats, bootstrap, serves, doorkeeper } = this.#parts
     doorkeeper?.start()
@@ -256,8 +269,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
   }
 
-  async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
+  async reach<T>(destination: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
     const options = { ...given, signal: this.#untilStopped(given.signal) }
+    const to = readDestination(destination)
     await this.#checkAdmitted(peerOf(to), options.signal)
     if (!isPeerId(to)) {
       return use({ connection: await this.#dialGiven(Array.isArray(to) ? to : [to], options), source: 'given', attempts: [] })

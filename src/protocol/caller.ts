@@ -6,10 +6,10 @@ import { Call, type CallOptions, type StreamCallOptions } from './call.ts'
 import type { Codec } from './codec.ts'
 import { ProtocolError } from './errors.ts'
 import { type Frame, FramedStream } from './framing.ts'
-import { ConnectionLostError, type Destination, type ProtocolHost, peerOf, type Reached } from './host.ts'
+import { ConnectionLostError, type Destination, type ProtocolHost, peerOf, type Reached, readDestination } from './host.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
-import { PeerShares } from './limits.ts'
+import { PeerShares, type ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
 
 /** What a call needs to know of a protocol. */
@@ -17,8 +17,8 @@ export interface CalledProtocol<RequestInit, Response> {
   id: string
   encode: Codec<RequestInit, unknown>['encode']
   decode: Codec<never, Response>['decode']
-  /** The largest frame, in bytes. @default the host's limit */
-  maxFrameBytes?: number | undefined
+  /** In place of the host's own. */
+  limits?: Partial<ProtocolLimits> | undefined
   /** Around the calls of this protocol, inside of the host's. */
   interceptors?: readonly Interceptor[] | undefined
 }
@@ -40,13 +40,15 @@ interface Opened {
 export class Caller<RequestInit, Response> {
   readonly #host: ProtocolHost
   readonly #protocol: CalledProtocol<RequestInit, Response>
+  readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
   #stopping = new AbortController()
 
   constructor(host: ProtocolHost, protocol: CalledProtocol<RequestInit, Response>) {
     this.#host = host
     this.#protocol = protocol
-    this.#shares = new PeerShares(host)
+    this.#limits = { ...host.limits, ...protocol.limits }
+    this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
   }
 
   /** One request, its one answer. @throws as `ProtocolBase.callRemote` */
@@ -75,7 +77,12 @@ export class Caller<RequestInit, Response> {
     this.#stopping.abort(reason)
   }
 
-  async *#run(to: Destination, message: RequestInit, options: StreamCallOptions & { kind: ProtocolKind }): AsyncGenerator<Response, void> {
+  async *#run(
+    destination: Destination,
+    message: RequestInit,
+    options: StreamCallOptions & { kind: ProtocolKind },
+  ): AsyncGenerator<Response, void> {
+    const to = readDestination(destination)
     const call = new Call(this.#protocol.encode(message))
     const deadline = startDeadline(options.timeoutMs, options.signal, this.#stopping.signal)
     const { signal } = deadline
@@ -149,7 +156,7 @@ export class Caller<RequestInit, Response> {
     } finally {
       signal.removeEventListener('abort', onAbort)
       if (ended) {
-        lingerUntilClosed(stream, this.#host.limits.stallTimeoutMs)
+        lingerUntilClosed(stream, this.#limits.stallTimeoutMs)
       } else {
         stream.abort(new Error('the caller wants no more answers'))
       }
@@ -171,8 +178,7 @@ export class Caller<RequestInit, Response> {
         }
         try {
           const stream = await this.#open(reached.connection, signal)
-          const maxFrameBytes = this.#protocol.maxFrameBytes ?? this.#host.limits.maxFrameBytes
-          const framed = new FramedStream(stream, { ...this.#host.limits, maxFrameBytes }, share)
+          const framed = new FramedStream(stream, this.#limits, share)
           call.enter('send')
           return { stream, framed, leave: leaveAll }
         } catch (error) {
@@ -191,7 +197,7 @@ export class Caller<RequestInit, Response> {
     const { id } = this.#protocol
     const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
     try {
-      const maxOutboundStreams = this.#host.limits.maxStreamsPerConnection
+      const maxOutboundStreams = this.#limits.maxStreamsPerConnection
       return await connection.newStream(id, { signal: deadline.signal, maxOutboundStreams })
     } catch (cause) {
       signal.throwIfAborted()
@@ -204,7 +210,7 @@ export class Caller<RequestInit, Response> {
         })
       }
       if (cause instanceof Error && cause.name.startsWith('TooMany')) {
-        throw new ProtocolError('LIMIT_EXCEEDED', `more than ${this.#host.limits.maxStreamsPerConnection} calls at a time to ${peer}`, {
+        throw new ProtocolError('LIMIT_EXCEEDED', `more than ${this.#limits.maxStreamsPerConnection} calls at a time to ${peer}`, {
           cause,
         })
       }

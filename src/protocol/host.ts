@@ -1,15 +1,15 @@
 import type { DescMessage } from '@bufbuild/protobuf'
 import { type Connection, isPeerId, type PeerId, type Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { peerIdOf } from '../primitives/address.ts'
+import { parsePeerTarget, peerIdOf } from '../primitives/address.ts'
 import { UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { CallPhase } from './errors.ts'
 import type { Interceptor, ProtocolKind } from './interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from './limits.ts'
 
-/** Whom a call goes to: a peer ID (its address is then resolved), or multiaddrs of one peer, taken as given. */
-export type Destination = PeerId | Multiaddr | Multiaddr[]
+/** Whom a call goes to: a peer ID (its address is then resolved), or multiaddrs of one peer, taken as given; as text too. */
+export type Destination = PeerId | Multiaddr | Multiaddr[] | string
 
 /** An open connection, and what had to be done for it. `attempts` and `source` are the host's own words. */
 export interface Reached {
@@ -94,8 +94,17 @@ export function checkProtocolId(id: string): void {
   }
 }
 
+/** A destination that may be text, read. @throws UsageError for text that is neither a peer ID nor a multiaddr that ends in one */
+export function readDestination(to: Destination): Exclude<Destination, string> {
+  if (typeof to !== 'string') {
+    return to
+  }
+  const { peerId, multiaddr } = parsePeerTarget(to)
+  return multiaddr ?? peerId
+}
+
 /** The peer that a call goes to. @throws UsageError for a multiaddr that names none, and for no multiaddr at all */
-export function peerOf(to: Destination): PeerId {
+export function peerOf(to: Exclude<Destination, string>): PeerId {
   if (isPeerId(to)) {
     return to
   }

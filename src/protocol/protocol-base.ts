@@ -4,6 +4,7 @@ import { Caller } from './caller.ts'
 import type { Codec } from './codec.ts'
 import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost } from './host.ts'
 import type { Interceptor, ProtocolKind } from './interceptor.ts'
+import type { ProtocolLimits } from './limits.ts'
 import { type RequestContext, Responder } from './responder.ts'
 
 /** What makes one protocol differ from another. */
@@ -16,8 +17,10 @@ export interface ProtocolInit<RequestInit, ResponseInit, Request, Response> {
   response: Codec<ResponseInit, Response>
   /** What reflection tells of the messages, where they are protobuf. */
   schemas?: MessageSchemas | undefined
-  /** The largest frame, in bytes; a protocol whose messages are small lowers it. @default the node's `maxFrameBytes` */
-  maxFrameBytes?: number | undefined
+  /** What one peer, and all together, can cost in this protocol; small messages want a smaller `maxFrameBytes`. @default the node's */
+  limits?: Partial<ProtocolLimits> | undefined
+  /** False for one that only calls others: `handleRequest` is then never asked, and any number may have the id. @default true */
+  serve?: boolean | undefined
   /** Around the calls and the requests of this protocol, inside of those of the node. */
   interceptors?: readonly Interceptor[] | undefined
 }
@@ -38,25 +41,26 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
   readonly #host: ProtocolHost
   readonly #caller: Caller<RequestInit, Response>
   readonly #responder: Responder<Request, ResponseInit>
+  #stopped = false
 
   /** @throws UsageError for an id that is none, or that another protocol of the node has */
   protected constructor(host: ProtocolHost, init: ProtocolInit<RequestInit, ResponseInit, Request, Response>) {
     checkProtocolId(init.id)
-    const { id, kind = 'unary', request, response, schemas, maxFrameBytes, interceptors } = init
+    const { id, kind = 'unary', request, response, schemas, limits, interceptors, serve = true } = init
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     // whoever waits for it hears of it
     promise.catch(() => undefined)
     this.id = id
     this.kind = kind
-    this.maxFrameBytes = maxFrameBytes ?? host.limits.maxFrameBytes
+    this.maxFrameBytes = limits?.maxFrameBytes ?? host.limits.maxFrameBytes
     this.ready = promise
     this.#host = host
-    this.#caller = new Caller(host, { id, maxFrameBytes, interceptors, encode: request.encode, decode: response.decode })
+    this.#caller = new Caller(host, { id, limits, interceptors, encode: request.encode, decode: response.decode })
     this.#responder = new Responder(host, {
       id,
       kind,
       schemas,
-      maxFrameBytes,
+      limits,
       interceptors,
       decode: request.decode,
       encode: response.encode,
@@ -70,9 +74,14 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       onStopped: (reason) => {
         this.#caller.stop(reason)
         reject(reason)
+        this.#stopOnce()
       },
     })
-    host.addProtocol(this.#responder)
+    if (serve) {
+      host.addProtocol(this.#responder)
+    } else {
+      reject(new UsageError(`this ${id} only calls: it was constructed with serve: false`))
+    }
   }
 
   /** Requests of other peers that are being answered now. */
@@ -84,6 +93,18 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
   async stop(): Promise<void> {
     this.#responder.onStopped(new UsageError(`the protocol ${this.id} was stopped`))
     await this.#host.removeProtocol(this.#responder)
+  }
+
+  /** Called once when the protocol is stopped, or its node: for what a subclass holds open. */
+  protected onStop(): void {
+    // nothing of its own
+  }
+
+  #stopOnce(): void {
+    if (!this.#stopped) {
+      this.#stopped = true
+      this.onStop()
+    }
   }
 
   /**

@@ -1,12 +1,13 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import { startDeadline } from '../primitives/deadline.ts'
+import { TokenBuckets } from '../primitives/token-bucket.ts'
 import type { Codec } from './codec.ts'
 import { ProtocolError } from './errors.ts'
 import { FramedStream } from './framing.ts'
 import type { MessageSchemas, ProtocolHandler, ProtocolHost } from './host.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
-import { PeerShares } from './limits.ts'
+import { PeerShares, type ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
 
 /** What a handler knows of a request beside its message. */
@@ -17,6 +18,9 @@ export interface RequestContext {
   signal: AbortSignal
 }
 
+/** Ten at once, then one every ten seconds. */
+const FAILURES_TOLD = { burst: 10, refillMs: 10_000 }
+
 /** What answering needs to know of a protocol. */
 export interface ServedProtocol<Request, ResponseInit> {
   id: string
@@ -24,8 +28,8 @@ export interface ServedProtocol<Request, ResponseInit> {
   schemas?: MessageSchemas | undefined
   decode: Codec<never, Request>['decode']
   encode: Codec<ResponseInit, unknown>['encode']
-  /** The largest frame, in bytes. @default the host's limit */
-  maxFrameBytes?: number | undefined
+  /** In place of the host's own. */
+  limits?: Partial<ProtocolLimits> | undefined
   /** Around the requests of this protocol, inside of the host's. */
   interceptors?: readonly Interceptor[] | undefined
   /** The answers to one request. */
@@ -41,14 +45,17 @@ export interface ServedProtocol<Request, ResponseInit> {
 export class Responder<Request, ResponseInit> implements ProtocolHandler {
   readonly #host: ProtocolHost
   readonly #protocol: ServedProtocol<Request, ResponseInit>
+  readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
+  readonly #tellings = new TokenBuckets({ maxKeys: 1 })
   #stopping = new AbortController()
   #handling = 0
 
   constructor(host: ProtocolHost, protocol: ServedProtocol<Request, ResponseInit>) {
     this.#host = host
     this.#protocol = protocol
-    this.#shares = new PeerShares(host)
+    this.#limits = { ...host.limits, ...protocol.limits }
+    this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
   }
 
   get id(): string {
@@ -83,7 +90,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   onStream(stream: Stream, connection: Connection): void {
-    const { maxConcurrentRequests, maxRequestsPerPeer } = this.#host.limits
+    const { maxConcurrentRequests, maxRequestsPerPeer } = this.#limits
     const peer = connection.remotePeer.toString()
     const { share, leave } = this.#shares.enter(peer)
     if (this.#handling >= maxConcurrentRequests || share.requests >= maxRequestsPerPeer) {
@@ -95,8 +102,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
     this.#handling++
     share.requests++
-    const maxFrameBytes = this.#protocol.maxFrameBytes ?? this.#host.limits.maxFrameBytes
-    const framed = new FramedStream(stream, { ...this.#host.limits, maxFrameBytes }, share)
+    const framed = new FramedStream(stream, this.#limits, share)
     this.#serve(stream, framed, connection.remotePeer)
       .catch((error) => {
         this.#host.log.debug(`${this.id}: request of ${peer} ended without an answer`, error)
@@ -115,7 +121,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     const signal = AbortSignal.any([gone.signal, this.#stopping.signal])
     // a handler that does not listen to its signal keeps its place, not its caller
     signal.addEventListener('abort', () => stream.abort(signal.reason))
-    const { stallTimeoutMs, consumerTimeoutMs } = this.#host.limits
+    const { stallTimeoutMs, consumerTimeoutMs } = this.#limits
     const frame = await framed.read({ signal, firstByteTimeoutMs: stallTimeoutMs })
     framed.expectEnd()
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
@@ -134,14 +140,31 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     lingerUntilClosed(stream, stallTimeoutMs)
   }
 
+  /** A handler that fails is its author's concern, whom the caller's REMOTE_FAILED does not reach; peers can make it fail often. */
+  #tell({ peerId, signal }: RequestContext, error: unknown): void {
+    if (!signal.aborted && this.#tellings.take('', FAILURES_TOLD)) {
+      this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, error)
+      this.#host.log.debug(error instanceof Error ? (error.stack ?? '') : String(error))
+    }
+  }
+
   /** Exactly one for a unary protocol. */
   async *#answers(context: RequestContext, bytes: Uint8Array): AsyncGenerator<ResponseInit> {
     const { id, kind, interceptors = [], answer, answerFailure, decode } = this.#protocol
     const message = decode(bytes)
     const exchange = { direction: 'request', protocolId: id, kind, message, ...context } as const
     let given = 0
+    let thrown: unknown
+    const handle = async function* (): AsyncGenerator<ResponseInit> {
+      try {
+        yield* answer(context, message)
+      } catch (error) {
+        thrown = error
+        throw error
+      }
+    }
     try {
-      for await (const one of intercept([...this.#host.interceptors, ...interceptors], exchange, () => answer(context, message))) {
+      for await (const one of intercept([...this.#host.interceptors, ...interceptors], exchange, handle)) {
         given++
         if (kind === 'unary' && given > 1) {
           throw new Error('more than one answer')
@@ -154,6 +177,10 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     } catch (error) {
       const told = given > 0 ? undefined : answerFailure(context, error)
       if (told == null) {
+        // what an interceptor throws is meant so
+        if (error === thrown) {
+          this.#tell(context, error)
+        }
         throw error
       }
       yield told

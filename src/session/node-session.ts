@@ -254,7 +254,7 @@ export class NodeSession implements Session {
     return targetOf(peer, () => this.#node.aliases)
   }
 
-  async #destination(peer: string): Promise<Destination> {
+  async #destination(peer: string): Promise<Exclude<Destination, string>> {
     const { peerId, multiaddr } = await this.#target(peer)
     return multiaddr ?? peerId
   }

@@ -5,7 +5,7 @@ import { createLibp2p } from '../../src/node/create-libp2p.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 import type { CallOptions, StreamCallOptions } from '../../src/protocol/call.ts'
 import type { Codec } from '../../src/protocol/codec.ts'
-import type { Destination, ProtocolHandler, ProtocolHost, Reached } from '../../src/protocol/host.ts'
+import { type Destination, type ProtocolHandler, type ProtocolHost, type Reached, readDestination } from '../../src/protocol/host.ts'
 import type { Interceptor } from '../../src/protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
 import { ProtocolBase } from '../../src/protocol/protocol-base.ts'
@@ -104,7 +104,8 @@ export class TestHost implements ProtocolHost {
       .then(() => protocol.onStarted())
   }
 
-  async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>): Promise<T> {
+  async reach<T>(destination: Destination, use: (reached: Reached) => Promise<T>): Promise<T> {
+    const to = readDestination(destination)
     const connection = await this.libp2p.dial(isPeerId(to) ? to : [to].flat())
     return use({ connection, source: 'given', attempts: [] })
   }
@@ -124,8 +125,9 @@ export class TextProtocol extends ProtocolBase<string, string> {
     host: ProtocolHost,
     id: string,
     handle: (text: string, context: RequestContext) => string | Promise<string> = (text) => text,
+    interceptors: readonly Interceptor[] = [],
   ) {
-    super(host, { id, request: text, response: text })
+    super(host, { id, request: text, response: text, interceptors })
     this.#handle = handle
   }
 
@@ -148,8 +150,9 @@ export class TextStreamProtocol extends ProtocolBase<string, string> {
     handle: (text: string, context: RequestContext) => AsyncIterable<string> = async function* (words) {
       yield* words.split(' ')
     },
+    interceptors: readonly Interceptor[] = [],
   ) {
-    super(host, { id, kind: 'server-streaming', request: text, response: text })
+    super(host, { id, kind: 'server-streaming', request: text, response: text, interceptors })
     this.#handle = handle
   }
 

@@ -79,7 +79,12 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
   readonly #misses: LRUCache<string, number>
 
   constructor(host: ProtocolHost, directory: AddressDirectory, options: { now?: () => number } = {}) {
-    super(host, { id: '/subnet/address/1.0.0', request: AddressQuerySchema, response: AddressAnswerSchema, maxFrameBytes: MAX_FRAME_BYTES })
+    super(host, {
+      id: '/subnet/address/1.0.0',
+      request: AddressQuerySchema,
+      response: AddressAnswerSchema,
+      limits: { maxFrameBytes: MAX_FRAME_BYTES },
+    })
     this.#directory = directory
     const now = options.now ?? Date.now
     this.#rates = new TokenBuckets({ maxKeys: MAX_REMEMBERED, now })
