@@ -370,7 +370,8 @@ describe('the ledger', () => {
         await put(peer, await envelopeOf({ multiaddrs: [] }))
         await ignored(peer, /./)
         await own.publish(addresses(peer, 1))
-        raw().exec('UPDATE ledger SET (seq, envelope) = (SELECT 5, envelope FROM registration)')
+        await put(peer, await entryOf({}))
+        raw().exec('UPDATE ledger SET (seq, envelope) = (SELECT seq, envelope FROM registration)')
         assert.equal(await reader.lookup(peer.peerId), undefined, 'nor is a registration an address')
       })
 
