@@ -6,7 +6,7 @@ import type { RegistrationAnswer } from '../../session/session.ts'
 
 export default class ChainRegister extends BaseCommand {
   static override summary = 'Enter this peer in the subnet, or change its class.'
-  static override description = 'A class includes those before it. On a chain whose owner enters peers this is refused.'
+  static override description = 'A class includes those before it. A chain that registers peers in a way of its own refuses this.'
   static override examples = [
     '<%= config.bin %> chain register',
     '<%= config.bin %> chain register --class validator --chain ledger:/tmp/subnet.db --json',
@@ -16,7 +16,7 @@ export default class ChainRegister extends BaseCommand {
     class: Flags.option({ options: NODE_CLASSES })({
       helpValue: 'CLASS',
       default: 'registered',
-      description: 'registered, idle, included or validator',
+      description: 'registered, idle, included or validator [default: registered]',
     }),
   }
 
