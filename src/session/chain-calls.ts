@@ -1,12 +1,12 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import type { ChainRecord, ChainRegistry } from '../chain/registry.ts'
+import type { ChainRecord, ChainRegistry, NodeClass } from '../chain/registry.ts'
 import { type Aliases, targetOf } from '../node/aliases.ts'
 import { NodeError } from '../node/errors.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
 import { ResolveError } from '../resolve/errors.ts'
-import type { ChainAnswer, ChainSession, SessionOptions } from './session.ts'
+import type { ChainAnswer, ChainSession, RegistrationAnswer, SessionOptions } from './session.ts'
 
 export interface ChainCallsInit {
   registry(): ChainRegistry | Promise<ChainRegistry>
@@ -51,6 +51,17 @@ export class ChainCalls implements ChainSession {
 
   async remove(options: SessionOptions = {}): Promise<{ peerId: string; removed: boolean }> {
     const removed = await (await this.#init.registry()).remove(chainOptions(options))
+    return { peerId: (await this.#init.self()).toString(), removed }
+  }
+
+  async register(nodeClass: NodeClass, options: SessionOptions = {}): Promise<RegistrationAnswer> {
+    const registration = await (await this.#init.registry()).register(nodeClass, chainOptions(options))
+    const { peerId, registered, block } = registration
+    return { peerId: peerId.toString(), registered, class: nodeClass, block }
+  }
+
+  async unregister(options: SessionOptions = {}): Promise<{ peerId: string; removed: boolean }> {
+    const removed = await (await this.#init.registry()).unregister(chainOptions(options))
     return { peerId: (await this.#init.self()).toString(), removed }
   }
 }

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { HandlerContext, Interceptor, ServiceImpl } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
+import { NODE_CLASSES, type NodeClass } from '../chain/registry.ts'
 import {
   type CallRequest,
   type CallResponseSchema,
@@ -172,6 +173,8 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
     chainList: async (request, context) => ({ records: await chain.list(optionsOf(request, context)) }),
     chainPublish: async (request, context) => chain.publish(request.multiaddrs, optionsOf(request, context)),
     chainRemove: async (request, context) => chain.remove(optionsOf(request, context)),
+    chainRegister: async (request, context) => chain.register(classOf(request.class), optionsOf(request, context)),
+    chainUnregister: async (request, context) => chain.unregister(optionsOf(request, context)),
   }
 }
 
@@ -190,6 +193,15 @@ function tierOf(name: string): TierName {
     throw new UsageError(`tiers: ${JSON.stringify(name)} is not valid; expected ${TIER_NAMES.join(', ')}`)
   }
   return tier
+}
+
+/** @throws UsageError */
+function classOf(name: string): NodeClass {
+  const nodeClass = NODE_CLASSES.find((known) => known === name)
+  if (nodeClass == null) {
+    throw new UsageError(`class: ${JSON.stringify(name)} is not valid; expected ${NODE_CLASSES.join(', ')}`)
+  }
+  return nodeClass
 }
 
 async function* sendTask(

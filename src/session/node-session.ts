@@ -292,13 +292,17 @@ export class NodeSession implements Session {
   async #chainState(options: SessionOptions): Promise<StatusAnswer['chain']> {
     const { chain: url } = nodeSettings(this.#init.settings, this.#init.home)
     const signal = withDeadline(options.signal, CHAIN_CHECK_MS)
+    let failure: string | undefined
     try {
-      const record = await this.#node.registry.lookup(this.#node.peerId, { signal })
-      return { url, reachable: true, block: record?.block ?? null, error: null }
+      await this.#node.registry.lookup(this.#node.peerId, { signal })
     } catch (error) {
       options.signal?.throwIfAborted()
-      return { url, reachable: false, block: null, error: describeError(error) }
+      failure = describeError(error)
     }
+    // a chain that is away may still answer from what it said last
+    const { endpoint, block, lagMs, lastError } = this.#node.registry.state()
+    const error = failure ?? lastError ?? null
+    return { url, reachable: error == null, block: block ?? null, error, endpoint, lagMs: lagMs ?? null }
   }
 }
 

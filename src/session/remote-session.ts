@@ -6,6 +6,7 @@ import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect
 import {
   AliasSchema,
   ChainRecordSchema,
+  ChainRegisterResponseSchema,
   ConnectResponseSchema,
   ControlService,
   DescribeProtocolResponseSchema,
@@ -208,6 +209,14 @@ export class RemoteSession implements Session {
       },
       remove: async (options = {}) => {
         const { peerId, removed } = await this.#call(options, async (call) => client.chainRemove(timeOf(options), call))
+        return { peerId, removed }
+      },
+      register: async (nodeClass, options = {}) =>
+        this.#ask(ChainRegisterResponseSchema, options, async (call) =>
+          client.chainRegister({ class: nodeClass, ...timeOf(options) }, call),
+        ),
+      unregister: async (options = {}) => {
+        const { peerId, removed } = await this.#call(options, async (call) => client.chainUnregister(timeOf(options), call))
         return { peerId, removed }
       },
     }

@@ -1,3 +1,4 @@
+import type { NodeClass } from '../chain/registry.ts'
 import type { ProtocolKind } from '../protocol/interceptor.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource, TierName } from '../resolve/tier.ts'
@@ -108,13 +109,28 @@ export interface StatusAnswer {
     sentFailed: number
   }
   book: { peers: number; capacity: number }
-  chain: { url: string; reachable: boolean; block: number | null; error: string | null }
+  /** `block` is the newest seen, `endpoint` where the chain is read, `lagMs` the time since it was last heard. */
+  chain: {
+    url: string
+    reachable: boolean
+    block: number | null
+    error: string | null
+    endpoint: string
+    lagMs: number | null
+  }
 }
 
 export interface ChainAnswer {
   peerId: string
   multiaddrs: string[]
   verified: boolean
+  block: number
+}
+
+export interface RegistrationAnswer {
+  peerId: string
+  registered: boolean
+  class: NodeClass
   block: number
 }
 
@@ -188,6 +204,9 @@ export interface ChainSession {
   /** Without addresses, those of the node that runs in this home. */
   publish(multiaddrs: string[], options?: SessionOptions): Promise<ChainAnswer>
   remove(options?: SessionOptions): Promise<{ peerId: string; removed: boolean }>
+  /** Enters this peer in the subnet, or changes its class. @throws UsageError where the chain does not let us, ChainError */
+  register(nodeClass: NodeClass, options?: SessionOptions): Promise<RegistrationAnswer>
+  unregister(options?: SessionOptions): Promise<{ peerId: string; removed: boolean }>
 }
 
 /**

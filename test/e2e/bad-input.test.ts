@@ -142,6 +142,14 @@ add(
   /--help/,
 )
 
+add(
+  'a class that is none',
+  ['chain', 'register', '--class', 'boss'],
+  /^--class: "boss" is not valid; expected one of registered, idle, included, validator$/,
+  /--help/,
+  { inWords: true },
+)
+
 // settings, and where they came from
 const noDuration = /: "5" is not valid; expected a duration like 500ms, 20s or 5m/
 add('a duration without unit', ['resolve', OTHER_PEER_ID, '--timeout', '5'], new RegExp(`^--timeout${noDuration.source}`), null)
@@ -201,6 +209,8 @@ add(
   /^the home .*open cannot be used: it holds other things/,
   /--home or SUBNET_HOME/,
 )
+
+add('such a ledger, to register', ['chain', 'register', ...ledger], /^ledger no.db: file is not a database$/, /ledger:\/path/, noLedger)
 
 // config.json
 add('a config that is no JSON', ['id'], /^config \S+config\.json is not JSON: /, null, { config: '{"timeout": ' })

@@ -47,6 +47,8 @@ const rows: Record<string, Row> = {
   'chain list': { fields: ADDRESS_RECORD, list: true },
   'chain lookup': { args: () => ['bob'], fields: ADDRESS_RECORD },
   'chain remove': { fields: ['peerId', 'removed'] },
+  'chain register': { args: () => ['--class', 'validator'], fields: ['peerId', 'registered', 'class', 'block'] },
+  'chain unregister': { fields: ['peerId', 'removed'] },
   complete: { args: () => ['subnet resolve '], fields: [], list: true },
   completion: { args: () => ['bash'], fields: ['shell', 'script'] },
   config: { fields: ['home', 'settings'] },

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { multiaddr } from '@multiformats/multiaddr'
-import type { ChainRecord, ChainRegistry } from '../../src/chain/registry.ts'
+import { type ChainChange, type ChainRecord, type ChainRegistry, NODE_CLASSES, type NodeClass } from '../../src/chain/registry.ts'
 import { addresses, newPeer, newPeers, type TestPeer } from './keys.ts'
 
 /** A chain that a driver's registries share, empty at first. */
 export interface TestChain {
   /** A registry that acts for this peer; the test closes it. */
   registryOf(peer: TestPeer, subnetId?: number): ChainRegistry
+  /** Enters a peer in the subnet, or changes its class, where the chain's registries refuse to; and takes it out. */
+  owner?: { enter(peer: TestPeer, nodeClass: NodeClass): Promise<void>; leave(peer: TestPeer): Promise<void> }
   stop(): Promise<void>
 }
 
@@ -36,6 +38,21 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       const registry = chain.registryOf(of, subnetId)
       registries.push(registry)
       return registry
+    }
+
+    async function enter(who: TestPeer, nodeClass: NodeClass): Promise<void> {
+      await (chain.owner?.enter(who, nodeClass) ?? open(who).register(nodeClass))
+    }
+
+    async function leave(who: TestPeer): Promise<void> {
+      await (chain.owner?.leave(who) ?? open(who).unregister())
+    }
+
+    async function isRegistered(who: TestPeer, minClass: NodeClass = 'registered', registry = reader): Promise<boolean> {
+      const registration = await registry.isRegistered(who.peerId, minClass)
+      assert.ok(registration.peerId.equals(who.peerId))
+      assert.ok(registration.block >= 0 && registration.readAtMs <= Date.now() && !registration.stale)
+      return registration.registered
     }
 
     it('knows nobody at first', async () => {
@@ -119,6 +136,102 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.deepEqual((await reader.lookup(peer.peerId))?.multiaddrs.map(String), addresses(peer, 1).map(String))
     })
 
+    it('has whoever entered as registered, with its class and those before it, and nobody else', async () => {
+      assert.equal(await isRegistered(peer), false)
+      for (const [rank, nodeClass] of NODE_CLASSES.entries()) {
+        await enter(peer, nodeClass)
+        const answers = await Promise.all(NODE_CLASSES.map(async (minClass) => isRegistered(peer, minClass)))
+        assert.deepEqual(
+          answers,
+          NODE_CLASSES.map((_, min) => min <= rank),
+          nodeClass,
+        )
+        assert.equal(await isRegistered(other), false)
+      }
+      await enter(peer, 'idle')
+      assert.deepEqual([await isRegistered(peer, 'idle'), await isRegistered(peer, 'included')], [true, false], 'a class may be lost')
+      await leave(peer)
+      assert.equal(await isRegistered(peer), false)
+      await enter(peer, 'registered')
+      assert.equal(await isRegistered(peer), true)
+    })
+
+    it('lets a peer enter and leave by itself, or says that it does not', async () => {
+      if (chain.owner != null) {
+        await assert.rejects(own.register('registered'), { code: 'USAGE' })
+        await assert.rejects(own.unregister(), { code: 'USAGE' })
+        return
+      }
+      assert.equal(await own.unregister(), false)
+      const { peerId, registered, block, stale } = await own.register('included')
+      assert.deepEqual({ peerId: peerId.toString(), registered, stale }, { peerId: peer.peerId.toString(), registered: true, stale: false })
+      const found = await reader.isRegistered(peer.peerId, 'registered')
+      assert.equal(found.block, block)
+      assert.equal(await reader.unregister(), false, 'nobody leaves for another')
+      assert.equal(await isRegistered(peer), true)
+      assert.equal(await own.unregister(), true)
+      assert.equal(await own.unregister(), false)
+      assert.equal(await isRegistered(peer), false)
+    })
+
+    it('takes no class that is none', async () => {
+      await enter(peer, 'validator')
+      for (const none of ['none', '', 'Validator'] as string[] as NodeClass[]) {
+        await assert.rejects(reader.isRegistered(peer.peerId, none), { code: 'USAGE' })
+        await assert.rejects(own.register(none), { code: 'USAGE' })
+      }
+    })
+
+    it('keeps the registrations of subnets apart', async () => {
+      await enter(peer, 'validator')
+      const elsewhere = open(other, 128_002)
+      assert.equal(await isRegistered(peer, 'registered', elsewhere), false)
+      if (chain.owner == null) {
+        assert.equal(await open(peer, 128_002).unregister(), false)
+        await open(peer, 128_002).register('registered')
+        assert.equal(await isRegistered(peer, 'validator', elsewhere), false)
+        await open(peer, 128_002).unregister()
+      }
+      assert.equal(await isRegistered(peer, 'validator'), true)
+    })
+
+    it('tells who changed while it is watched, and ends with the signal', async () => {
+      const enough = new AbortController()
+      const changes = reader.watch({ signal: enough.signal })[Symbol.asyncIterator]()
+      // what was asked for after it comes after it
+      await reader.lookup(peer.peerId)
+      const until = async (who: TestPeer): Promise<void> => {
+        for (;;) {
+          const { value, done } = await changes.next()
+          assert.notEqual(done, true)
+          const { block, peers } = value as ChainChange
+          assert.ok(block >= 0)
+          if (peers?.some((each) => each.equals(who.peerId)) !== false) {
+            return
+          }
+        }
+      }
+      await own.publish(addresses(peer, 1))
+      await until(peer)
+      await enter(other, 'idle')
+      await until(other)
+      const last = changes.next()
+      enough.abort(new Error('seen'))
+      assert.equal((await last).done, true)
+    })
+
+    it('knows what it heard of the chain', async () => {
+      const { endpoint } = reader.state()
+      assert.ok(endpoint.length > 0)
+      await own.publish(addresses(peer, 1))
+      const record = await reader.lookup(peer.peerId)
+      const { block, lagMs, lastError } = reader.state()
+      assert.ok(block != null && record != null && block >= record.block)
+      assert.ok(lagMs != null && lagMs >= 0)
+      assert.equal(lastError, undefined)
+      assert.ok(record.readAtMs <= Date.now() && record.readAtMs > Date.now() - 60_000)
+    })
+
     it('stops with the signal’s reason, and changes nothing', async () => {
       await own.publish(addresses(peer, 1))
       const reason = new Error('changed my mind')
@@ -128,6 +241,13 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       await rejects(reader.list(options))
       await rejects(own.publish(addresses(peer, 1, 2_000), options))
       await rejects(own.remove(options))
+      await rejects(reader.bootnodes(options))
+      await rejects(reader.isRegistered(peer.peerId, 'registered', options))
+      if (chain.owner == null) {
+        await rejects(own.register('registered', options))
+        await rejects(own.unregister(options))
+        assert.equal(await isRegistered(peer), false)
+      }
       assert.deepEqual((await reader.lookup(peer.peerId))?.multiaddrs.map(String), addresses(peer, 1).map(String))
     })
 
@@ -141,7 +261,9 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
   })
 }
 
-/** A record by its values, to compare. */
+/** A record by its values but when it was read, to compare. */
 function plain(record: ChainRecord | undefined): unknown {
-  return record == null ? undefined : { ...record, peerId: record.peerId.toString(), multiaddrs: record.multiaddrs.map(String) }
+  return record == null
+    ? undefined
+    : { ...record, readAtMs: undefined, peerId: record.peerId.toString(), multiaddrs: record.multiaddrs.map(String) }
 }

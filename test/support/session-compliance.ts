@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { NODE_CLASSES, type NodeClass } from '../../src/chain/registry.ts'
 import type { ErrorCode } from '../../src/primitives/errors.ts'
 import { SubnetError } from '../../src/primitives/errors.ts'
 import type { PeerRow, Session, TaskAnswer } from '../../src/session/session.ts'
@@ -215,6 +216,22 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       await fails(session.chain.publish(['nonsense']), 'USAGE', /not a multiaddr/)
     })
 
+    it('enters the subnet, and leaves it', async () => {
+      const { peerId } = await session.id()
+      assert.deepEqual(await session.chain.unregister(), { peerId, removed: false })
+      for (const nodeClass of NODE_CLASSES) {
+        const { block, ...rest } = await session.chain.register(nodeClass)
+        assert.deepEqual(rest, { peerId, registered: true, class: nodeClass })
+        assert.ok(block > 0)
+      }
+      assert.deepEqual(await session.chain.unregister(), { peerId, removed: true })
+      assert.deepEqual(await session.chain.unregister(), { peerId, removed: false })
+      await fails(session.chain.register('none' as string as NodeClass), 'USAGE', /class/)
+      const reason = new Error('changed my mind')
+      await assert.rejects(session.chain.register('idle', { signal: AbortSignal.abort(reason) }), reason)
+      assert.deepEqual(await session.chain.unregister(), { peerId, removed: false })
+    })
+
     it('shows peers as they come and go', async () => {
       const enough = new AbortController()
       const states = session.watchPeers({ signal: enough.signal })[Symbol.asyncIterator]()
@@ -256,7 +273,9 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       assert.equal(status.pid, process.pid)
       assert.ok(status.tasks.sentAccepted >= 52 && status.tasks.sentRejected === 1 && status.tasks.sentFailed >= 4, JSON.stringify(status))
       assert.ok(status.heartbeats.sent > 0 && status.uptimeMs > 0)
-      assert.deepEqual(status.chain.reachable, true)
+      const { url, block, lagMs, ...chain } = status.chain
+      assert.deepEqual(chain, { reachable: true, error: null, endpoint: url.replace('ledger:', '') })
+      assert.ok(block != null && block > 0 && lagMs != null && lagMs >= 0 && lagMs < 60_000)
       assert.equal((await session.settings())?.subnetId, status.subnetId)
     })
   })

@@ -1,122 +1,158 @@
-import { existsSync } from 'node:fs'
-import { dirname } from 'node:path'
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { setTimeout as delay } from 'node:timers/promises'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { PeerId, PrivateKey, Record as SignableRecord } from '@libp2p/interface'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
-import { RecordEnvelope } from '@libp2p/peer-record'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { LRUCache } from 'lru-cache'
-import { raceSignal } from 'race-signal'
-import { type LedgerRecord, LedgerRecordSchema } from '../../gen/subnet/ledger/v1/ledger_pb.ts'
+import {
+  type LedgerRecord,
+  LedgerRecordSchema,
+  type LedgerRegistration,
+  LedgerRegistrationSchema,
+} from '../../gen/subnet/ledger/v1/ledger_pb.ts'
 import { addressesOf, peerIdOf } from '../../primitives/address.ts'
-import { openDatabase, retryWhileBusy, sqliteCode } from '../../primitives/database.ts'
-import { describeError, UsageError } from '../../primitives/errors.ts'
+import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
-import { ChainError, type ChainOptions, type ChainRecord, type ChainRegistry } from '../registry.ts'
+import {
+  type ChainChange,
+  type ChainOptions,
+  type ChainRecord,
+  type ChainRegistry,
+  type ChainState,
+  NODE_CLASSES,
+  type NodeClass,
+  type Registration,
+} from '../registry.ts'
+import { LedgerFile, type LedgerSnapshot } from './ledger-file.ts'
+import { type RecordKind, type SignedRow, SignedRows } from './signed-rows.ts'
 
 /** As on the chain: a binary multiaddr has at most this many bytes. */
 const MAX_ADDRESS_BYTES = 1_024
 const MAX_ADDRESSES = 16
-const MAX_WRITE_ATTEMPTS = 8
-/** Sequence numbers remembered, so that a record put back in place of a newer one is noticed. */
-const MAX_REMEMBERED = 10_000
-const MAX_ENVELOPE_BYTES = 32 * 1_024
-/** Signatures are bound to this use: an envelope made for gossip is no ledger record, nor the other way round. */
-const DOMAIN = 'subnet-ledger-record'
-const CODEC = new TextEncoder().encode('/subnet/ledger-record/1.0.0')
-const SQLITE_READONLY = 8
+/** How often the file is looked at by who watches it. */
+const WATCH_EVERY_MS = 500
 
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS ledger (
-    subnet_id INTEGER NOT NULL,
-    peer_id TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    revision INTEGER NOT NULL,
-    envelope BLOB NOT NULL,
-    PRIMARY KEY (subnet_id, peer_id)
-  ) STRICT, WITHOUT ROWID;
-`
-
-/** Anyone may write the file: one whose `ledger` is a view, or that has triggers, would run its author's program in here. @throws Error */
-function checkSchema(database: DatabaseSync): void {
-  const plain = (sql: unknown): string => String(sql).replace(/\s+/g, ' ').replace('IF NOT EXISTS ', '').replace(/;? *$/, '').trim()
-  const objects = database.prepare('SELECT type, name, sql FROM sqlite_schema').all()
-  const ledger = objects.find(({ name }) => name === 'ledger')
-  if (objects.some(({ type }) => type === 'view' || type === 'trigger') || plain(ledger?.sql) !== plain(SCHEMA)) {
-    throw new Error('the file is a database, but not a ledger')
-  }
+const ADDRESSES: RecordKind<LedgerRecord> = {
+  table: 'ledger',
+  name: 'record',
+  domain: 'subnet-ledger-record',
+  codec: '/subnet/ledger-record/1.0.0',
+  encode: (record) => toBinary(LedgerRecordSchema, record),
+  decode: (bytes) => fromBinary(LedgerRecordSchema, bytes),
+  check: (record, signer) => {
+    const isOwn = (address: Uint8Array): boolean => peerIdOf(multiaddr(address))?.equals(signer) === true
+    if (!record.multiaddrs.every((address) => address.byteLength <= MAX_ADDRESS_BYTES && isOwn(address))) {
+      throw new Error('an address does not end in /p2p of its peer')
+    }
+  },
 }
 
-const SELECT = `SELECT peer_id, CAST(seq AS TEXT) AS seq, CAST(revision AS TEXT) AS revision, envelope FROM ledger
-  WHERE length(envelope) <= ${MAX_ENVELOPE_BYTES} AND subnet_id = ?`
-
-const SELECT_ENVELOPE = 'SELECT envelope FROM ledger WHERE subnet_id = ? AND peer_id = ?'
-
-/** Replaces the row that was read before; if it is another by now, gives nothing back. Revisions stay exact in a number. */
-const REPLACE = `
-  INSERT INTO ledger (subnet_id, peer_id, seq, revision, envelope)
-  VALUES (:subnetId, :peerId, :seq, (SELECT min(coalesce(max(revision), 0) + 1, ${Number.MAX_SAFE_INTEGER}) FROM ledger), :envelope)
-  ON CONFLICT (subnet_id, peer_id) DO UPDATE SET seq = excluded.seq, revision = excluded.revision, envelope = excluded.envelope
-  WHERE ledger.envelope IS :before
-  RETURNING revision
-`
-
-type Row = Record<string, SQLOutputValue>
+const REGISTRATIONS: RecordKind<LedgerRegistration> = {
+  table: 'registration',
+  name: 'registration',
+  domain: 'subnet-ledger-registration',
+  codec: '/subnet/ledger-registration/1.0.0',
+  encode: (registration) => toBinary(LedgerRegistrationSchema, registration),
+  decode: (bytes) => fromBinary(LedgerRegistrationSchema, bytes),
+  check: (registration) => {
+    if (!registration.removed && NODE_CLASSES[rankOf(registration)] == null) {
+      throw new Error('there is no such class')
+    }
+  },
+}
 
 /** What opens a ledger. */
 export interface LedgerInit {
-  /** The SQLite file that the subnet's nodes share; made by the first who publishes. */
+  /** The SQLite file that the subnet's nodes share; made by the first who publishes or registers. */
   file: string
   subnetId: number
-  /** Signs what this registry publishes. */
+  /** Signs what this registry writes. */
   privateKey: PrivateKey
   log: Logger
 }
 
 /**
- * A chain for one machine: signed records in a SQLite file. Anyone may write the file, so every record is checked when it
- * is read: nobody can publish for a peer whose key he lacks. What fails the check is treated as absent, and logged.
+ * A chain for one machine: signed records in a SQLite file that anyone may write. Addresses and registrations are independent of each
+ * other. Its block is the revision, one more with each record.
  */
 export class LedgerRegistry implements ChainRegistry {
-  readonly #init: LedgerInit
+  readonly #subnetId: number
   readonly #self: PeerId
-  readonly #highest = new LRUCache<string, bigint>({ max: MAX_REMEMBERED })
-  #database: Promise<DatabaseSync> | undefined
+  readonly #file: LedgerFile
+  readonly #addresses: SignedRows<LedgerRecord>
+  readonly #registrations: SignedRows<LedgerRegistration>
 
   constructor(init: LedgerInit) {
-    this.#init = init
+    this.#subnetId = init.subnetId
     this.#self = peerIdFromPublicKey(init.privateKey.publicKey)
+    this.#file = new LedgerFile(init.file)
+    const rows = { ...init, path: init.file, file: this.#file }
+    this.#addresses = new SignedRows({ ...rows, kind: ADDRESSES })
+    this.#registrations = new SignedRows({ ...rows, kind: REGISTRATIONS })
   }
 
   async lookup(peerId: PeerId, { signal }: ChainOptions = {}): Promise<ChainRecord | undefined> {
-    const [row] = await this.#read(`${SELECT} AND peer_id = ?`, [peerId.toString()], signal)
-    return row == null ? undefined : this.#open(row)
+    const found = await this.#addresses.find(peerId, signal)
+    return found == null || found.record.removed ? undefined : toChainRecord(found)
   }
 
   async list({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
-    const rows = await this.#read(`${SELECT} ORDER BY peer_id`, [], signal)
-    const records = await Promise.all(rows.map(async (row) => this.#open(row)))
-    return records.filter((record) => record != null)
+    return (await this.#addresses.all(signal)).filter(({ record }) => !record.removed).map(toChainRecord)
+  }
+
+  /** The ledger names none. */
+  async bootnodes({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
+    signal?.throwIfAborted()
+    return []
+  }
+
+  async isRegistered(peerId: PeerId, minClass: NodeClass, { signal }: ChainOptions = {}): Promise<Registration> {
+    const wanted = checkClass(minClass)
+    const found = await this.#registrations.find(peerId, signal)
+    const registered = found != null && !found.record.removed && rankOf(found.record) >= wanted
+    return this.#toRegistration(peerId, registered, found?.revision ?? this.#file.state.block)
+  }
+
+  async register(nodeClass: NodeClass, { signal }: ChainOptions = {}): Promise<Registration> {
+    const rank = checkClass(nodeClass)
+    const { revision } = await this.#registrations.write(
+      (signed) => create(LedgerRegistrationSchema, { ...signed, nodeClass: (rank + 1) as LedgerRegistration['nodeClass'] }),
+      signal,
+    )
+    return this.#toRegistration(this.#self, true, revision)
+  }
+
+  async unregister(options: ChainOptions = {}): Promise<boolean> {
+    if (!(await this.isRegistered(this.#self, 'registered', options)).registered) {
+      return false
+    }
+    await this.#registrations.write((signed) => create(LedgerRegistrationSchema, { ...signed, removed: true }), options.signal)
+    return true
+  }
+
+  watch({ signal }: { signal: AbortSignal }): AsyncIterable<ChainChange> {
+    // what is there now is looked at now, not when the first change is asked for
+    return this.#changes(this.#snapshot(undefined, signal), signal)
+  }
+
+  state(): ChainState {
+    return this.#file.state
   }
 
   async publish(multiaddrs: Multiaddr[], { signal }: ChainOptions = {}): Promise<ChainRecord> {
-    const own = this.#checkAddresses(multiaddrs)
-    return this.#write({ removed: false, multiaddrs: own.map((address) => address.bytes) }, signal)
+    const own = this.#checkAddresses(multiaddrs).map(({ bytes }) => bytes)
+    return toChainRecord(await this.#addresses.write((signed) => create(LedgerRecordSchema, { ...signed, multiaddrs: own }), signal))
   }
 
   async remove(options: ChainOptions = {}): Promise<boolean> {
     if ((await this.lookup(this.#self, options)) == null) {
       return false
     }
-    await this.#write({ removed: true, multiaddrs: [] }, options.signal)
+    await this.#addresses.write((signed) => create(LedgerRecordSchema, { ...signed, removed: true }), options.signal)
     return true
   }
 
   async close(): Promise<void> {
-    const database = await this.#database?.catch(() => undefined)
-    this.#database = undefined
-    database?.close()
+    await this.#file.close()
   }
 
   #checkAddresses(multiaddrs: Multiaddr[]): Multiaddr[] {
@@ -139,130 +175,73 @@ export class LedgerRegistry implements ChainRegistry {
     return own
   }
 
-  async #write(content: Pick<LedgerRecord, 'removed' | 'multiaddrs'>, signal: AbortSignal | undefined): Promise<ChainRecord> {
-    const { subnetId, privateKey } = this.#init
-    const self = this.#self.toString()
-    const peerId = this.#self.toMultihash().bytes
-    // signing is asynchronous: another process of this peer may publish in between, then it is signed again
-    for (let attempt = 0; attempt < MAX_WRITE_ATTEMPTS; attempt++) {
-      const before = await this.#query((database) => database.prepare(SELECT_ENVELOPE).get(subnetId, self)?.envelope, signal)
-      const seq = await this.#nextSequence(before)
-      const record = create(LedgerRecordSchema, { peerId, subnetId, seq, ...content })
-      const envelope = (await RecordEnvelope.seal(toSignable(record), privateKey)).marshal()
-      const row = { subnetId, peerId: self, seq, envelope, before: before ?? null }
-      const revision = await this.#query((database) => database.prepare(REPLACE).get(row)?.revision, signal)
-      if (revision != null) {
-        this.#highest.set(self, seq)
-        return toChainRecord(this.#self, record, Number(revision))
+  #toRegistration(peerId: PeerId, registered: boolean, block = 0): Registration {
+    return { peerId, registered, block, stale: false, readAtMs: Date.now() }
+  }
+
+  async *#changes(first: Promise<LedgerSnapshot | undefined>, signal: AbortSignal): AsyncGenerator<ChainChange> {
+    let before = await first
+    while (await pause(signal)) {
+      const now = await this.#snapshot(before, signal)
+      if (now != null && now !== before) {
+        const peers = changedPeers(before, now)
+        if (now.block !== before?.block || peers == null || peers.length > 0) {
+          yield { block: now.block, peers }
+        }
+        before = now
       }
-    }
-    throw new ChainError(`ledger ${this.#init.file}: the record of ${self} is changed all the time by somebody else`)
-  }
-
-  /** Above every number that this peer ever signed, as far as can be known; what others wrote in its place does not count. */
-  async #nextSequence(envelope: SQLOutputValue | undefined): Promise<bigint> {
-    const record = await openRecord(envelope).catch(() => undefined)
-    const signed = record != null && isAbout(record, this.#self) ? record.seq : 0n
-    const known = this.#highest.get(this.#self.toString()) ?? 0n
-    return [BigInt(Date.now()), signed + 1n, known + 1n].reduce((a, b) => (a > b ? a : b))
-  }
-
-  async #read(sql: string, parameters: string[], signal: AbortSignal | undefined): Promise<Row[]> {
-    // a ledger that nobody published to is empty: reading makes no file
-    const { file, subnetId } = this.#init
-    if (this.#database == null && !existsSync(file) && existsSync(dirname(file))) {
-      return []
-    }
-    return this.#query((database) => database.prepare(sql).all(subnetId, ...parameters), signal)
-  }
-
-  /** Names the file in whatever SQLite complains of. @throws ChainError; the signal's reason */
-  async #query<T>(work: (database: DatabaseSync) => T, signal: AbortSignal | undefined): Promise<T> {
-    try {
-      const database = await raceSignal(this.#connect(), signal)
-      return await retryWhileBusy(() => work(database), signal)
-    } catch (cause) {
-      signal?.throwIfAborted()
-      const hint =
-        sqliteCode(cause) === SQLITE_READONLY
-          ? 'the file and its folder must be writable'
-          : '--chain names the ledger: ledger:/path/file.db; the first who publishes makes it'
-      throw new ChainError(`ledger ${this.#init.file}: ${describeError(cause)}`, { cause, hint })
     }
   }
 
-  async #connect(): Promise<DatabaseSync> {
-    this.#database ??= openDatabase(this.#init.file, SCHEMA, checkSchema)
-    const opening = this.#database
-    try {
-      return await opening
-    } catch (error) {
-      // the next who asks tries again
-      if (this.#database === opening) {
-        this.#database = undefined
-      }
-      throw error
-    }
-  }
-
-  /** The record of a row, if its peer signed it for this subnet. */
-  async #open(row: Row): Promise<ChainRecord | undefined> {
-    try {
-      const peerId = peerIdFromString(String(row.peer_id))
-      const record = await openRecord(row.envelope)
-      if (peerId.toString() !== row.peer_id || !isAbout(record, peerId)) {
-        throw new Error('it is a record of another peer')
-      }
-      if (record.subnetId !== this.#init.subnetId) {
-        throw new Error('it is a record of another subnet')
-      }
-      if (record.seq !== BigInt(String(row.seq))) {
-        throw new Error('its sequence number is not the one that was signed')
-      }
-      if (record.seq < (this.#highest.get(row.peer_id) ?? 0n)) {
-        throw new Error('it is older than the one that was here')
-      }
-      this.#highest.set(row.peer_id, record.seq)
-      return record.removed ? undefined : toChainRecord(peerId, record, Number(row.revision))
-    } catch (error) {
-      this.#init.log.warn(`ledger ${this.#init.file}: record of ${String(row.peer_id)} ignored`, error)
-      return undefined
-    }
+  /** Undefined while the file cannot be read: the state tells why. */
+  async #snapshot(before: LedgerSnapshot | undefined, signal: AbortSignal): Promise<LedgerSnapshot | undefined> {
+    return this.#file.snapshot(this.#subnetId, before, signal).catch(() => undefined)
   }
 }
 
-/** @throws Error for what is malformed, too large, badly signed, or signed by another peer than its own */
-async function openRecord(bytes: SQLOutputValue | undefined): Promise<LedgerRecord> {
-  if (!(bytes instanceof Uint8Array) || bytes.byteLength > MAX_ENVELOPE_BYTES) {
-    throw new Error('malformed record')
+/** @throws UsageError for what is no class: it must not pass for the lowest */
+function checkClass(nodeClass: NodeClass): number {
+  const rank = NODE_CLASSES.indexOf(nodeClass)
+  if (rank < 0) {
+    throw new UsageError(`not a class: ${JSON.stringify(nodeClass)}; expected ${NODE_CLASSES.join(', ')}`)
   }
-  const envelope = await RecordEnvelope.openAndCertify(bytes, DOMAIN)
-  const record = fromBinary(LedgerRecordSchema, envelope.payload)
-  const signer = peerIdFromPublicKey(envelope.publicKey)
-  if (!isAbout(record, signer)) {
-    throw new Error('signed by another peer')
-  }
-  if (
-    record.multiaddrs.some((address) => address.byteLength > MAX_ADDRESS_BYTES || peerIdOf(multiaddr(address))?.equals(signer) !== true)
-  ) {
-    throw new Error('an address does not end in /p2p of its peer')
-  }
-  return record
+  return rank
 }
 
-function isAbout(record: LedgerRecord, peerId: PeerId): boolean {
-  return Buffer.from(record.peerId).equals(peerId.toMultihash().bytes)
+/** Where its class stands in the chain's order. */
+function rankOf({ nodeClass }: LedgerRegistration): number {
+  return nodeClass - 1
 }
 
-function toSignable(record: LedgerRecord): SignableRecord {
-  return { domain: DOMAIN, codec: CODEC, marshal: () => toBinary(LedgerRecordSchema, record), equals: () => false }
-}
-
-function toChainRecord(peerId: PeerId, record: LedgerRecord, block: number): ChainRecord {
+function toChainRecord({ peerId, record, revision }: SignedRow<LedgerRecord>): ChainRecord {
   const multiaddrs = addressesOf(
     peerId,
     record.multiaddrs.map((bytes) => multiaddr(bytes)),
     MAX_ADDRESSES,
   )
-  return { peerId, multiaddrs, verified: true, seq: record.seq, block }
+  return { peerId, multiaddrs, verified: true, seq: record.seq, block: revision, stale: false, readAtMs: Date.now() }
+}
+
+function changedPeers(before: LedgerSnapshot | undefined, now: LedgerSnapshot): PeerId[] | undefined {
+  if (before?.peers == null || now.peers == null) {
+    return undefined
+  }
+  const [then, since] = [before.peers, now.peers]
+  const ids = new Set([...then.keys(), ...since.keys()])
+  return [...ids].filter((id) => then.get(id) !== since.get(id)).flatMap(parsePeerId)
+}
+
+/** None for what is no peer ID, or is written in another way than all are. */
+function parsePeerId(id: string): PeerId[] {
+  try {
+    const peerId = peerIdFromString(id)
+    return peerId.toString() === id ? [peerId] : []
+  } catch {
+    return []
+  }
+}
+
+/** False when the signal ended it. Does not keep the process. */
+async function pause(signal: AbortSignal): Promise<boolean> {
+  return delay(WATCH_EVERY_MS, true, { signal, ref: false }).catch(() => false)
 }

@@ -7,8 +7,8 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { RecordEnvelope } from '@libp2p/peer-record'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { LedgerRegistry } from '../../../src/chain/drivers/ledger.ts'
-import type { ChainError } from '../../../src/chain/registry.ts'
-import { LedgerRecordSchema } from '../../../src/gen/subnet/ledger/v1/ledger_pb.ts'
+import { type ChainChange, type ChainError, NODE_CLASSES } from '../../../src/chain/registry.ts'
+import { LedgerRecordSchema, LedgerRegistrationSchema } from '../../../src/gen/subnet/ledger/v1/ledger_pb.ts'
 import { sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import { addresses, newPeers, type TestPeer } from '../../support/keys.ts'
@@ -252,6 +252,272 @@ describe('the ledger', () => {
     assert.equal((await own.publish(addresses(peer, 1))).seq, seq + 8n)
   })
 
+  describe('of registrations', () => {
+    interface Entry {
+      signer?: TestPeer
+      about?: TestPeer
+      subnetId?: number
+      seq?: bigint
+      nodeClass?: number
+      removed?: boolean
+      domain?: string
+    }
+
+    async function entryOf(entry: Entry): Promise<Uint8Array> {
+      const { signer = peer, about = signer, subnetId = SUBNET, seq = 5n, nodeClass = 4, removed = false } = entry
+      const { domain = 'subnet-ledger-registration' } = entry
+      const content = { peerId: about.peerId.toMultihash().bytes, subnetId, seq, nodeClass: nodeClass as 4, removed }
+      const registration = create(LedgerRegistrationSchema, content)
+      const codec = new TextEncoder().encode('/subnet/ledger-registration/1.0.0')
+      const signable = { domain, codec, marshal: () => toBinary(LedgerRegistrationSchema, registration), equals: () => false }
+      return (await RecordEnvelope.seal(signable, signer.privateKey)).marshal()
+    }
+
+    async function put(of: TestPeer, envelope: Uint8Array, seq = 5n, peerId = of.peerId.toString()): Promise<void> {
+      raw().prepare('INSERT OR REPLACE INTO registration VALUES (?, ?, ?, 1, ?)').run(SUBNET, peerId, seq, envelope)
+    }
+
+    async function changeEntry(set: string, ...values: SQLInputValue[]): Promise<void> {
+      const changed = raw()
+        .prepare(`UPDATE registration SET ${set} WHERE peer_id = ?`)
+        .run(...values, peer.peerId.toString())
+      assert.equal(changed.changes, 1)
+    }
+
+    const isIn = async (of: TestPeer, registry = reader) => (await registry.isRegistered(of.peerId, 'registered')).registered
+
+    async function ignored(of: TestPeer, reason: RegExp): Promise<void> {
+      assert.equal(await isIn(of), false)
+      assert.match(logged.join(), reason)
+      assert.ok(logged.every((line) => line.includes(file) && /: registration of \S+ ignored/.test(line)))
+    }
+
+    it('has one that its peer signed, whoever wrote it into the file', async () => {
+      await own.register('registered')
+      const later = 2n ** 62n
+      await put(peer, await entryOf({ seq: later, nodeClass: 3 }), later)
+      assert.equal((await reader.isRegistered(peer.peerId, 'included')).registered, true)
+      assert.equal((await reader.isRegistered(peer.peerId, 'validator')).registered, false)
+      assert.deepEqual(logged, [])
+    })
+
+    it('has nothing to do with addresses', async () => {
+      await own.register('validator')
+      assert.deepEqual([await own.lookup(peer.peerId), await own.list(), await own.remove()], [undefined, [], false])
+      await reader.publish(addresses(other, 1))
+      assert.equal(await isIn(other), false)
+      await own.publish(addresses(peer, 1))
+      await own.unregister()
+      assert.deepEqual(await addressesOf(peer), addresses(peer, 1).map(String))
+      await own.register('idle')
+      await own.remove()
+      assert.equal(await isIn(peer), true)
+    })
+
+    it('counts one revision for both', async () => {
+      const blocks = [
+        (await own.register('idle')).block,
+        (await own.publish(addresses(peer, 1))).block,
+        (await reader.publish(addresses(other, 1))).block,
+        (await reader.register('idle')).block,
+      ]
+      assert.deepEqual(blocks, [1, 2, 3, 4])
+      assert.equal(reader.state().block, 4)
+    })
+
+    it('names no bootnodes', async () => {
+      await own.register('validator')
+      assert.deepEqual(await reader.bootnodes(), [])
+    })
+
+    describe('ignores', () => {
+      beforeEach(async () => {
+        await own.register('idle')
+      })
+
+      it('one for a peer whose key the writer lacks', async () => {
+        await put(other, await entryOf({ signer: peer, about: other }))
+        await ignored(other, /signed by another peer/)
+      })
+
+      it('one that was put into the row of another', async () => {
+        await put(other, await entryOf({}))
+        await ignored(other, /a record of another peer/)
+        raw().exec("UPDATE registration SET peer_id = 'x' || peer_id")
+        assert.equal(await isIn(peer), false)
+      })
+
+      it('one of another subnet', async () => {
+        await put(peer, await entryOf({ subnetId: SUBNET + 1 }))
+        await ignored(peer, /another subnet/)
+        await changeEntry('subnet_id = 2')
+        const elsewhere = new LedgerRegistry({ file, subnetId: 2, privateKey: other.privateKey, log: LOG })
+        opened.push(elsewhere)
+        assert.equal(await isIn(peer, elsewhere), true, 'there it counts')
+      })
+
+      it('one of a class that is none', async () => {
+        for (const nodeClass of [0, NODE_CLASSES.length + 1, -1]) {
+          logged.length = 0
+          await put(peer, await entryOf({ nodeClass }))
+          await ignored(peer, /no such class/)
+        }
+      })
+
+      it('what the peer signed for another use, its addresses as well', async () => {
+        await put(peer, await entryOf({ domain: 'subnet-ledger-record' }))
+        await ignored(peer, /./)
+        await put(peer, await envelopeOf({ multiaddrs: [] }))
+        await ignored(peer, /./)
+        await own.publish(addresses(peer, 1))
+        await put(peer, await entryOf({}))
+        raw().exec('UPDATE ledger SET (seq, envelope) = (SELECT seq, envelope FROM registration)')
+        assert.equal(await reader.lookup(peer.peerId), undefined, 'nor is a registration an address')
+      })
+
+      it('one of which any one byte was changed', async () => {
+        const envelope = await entryOf({ nodeClass: 2 })
+        for (let index = 0; index < envelope.byteLength; index++) {
+          const changed = envelope.slice()
+          changed[index] = (changed[index] ?? 0) ^ 0x01
+          await changeEntry('envelope = ?, seq = 5', changed)
+          assert.equal((await reader.isRegistered(peer.peerId, 'included')).registered, false, `byte ${index}`)
+        }
+        assert.ok(logged.length > envelope.byteLength - 10)
+      })
+
+      it('one that says less than was signed, or nothing, until its peer registers again', async () => {
+        for (const set of ["envelope = x'0102'", "envelope = x''", 'envelope = zeroblob(1000000)', 'seq = seq + 1', 'seq = -1']) {
+          await changeEntry(set)
+          assert.equal(await isIn(peer), false, set)
+          assert.equal(await own.unregister(), false)
+          await own.register('idle')
+          assert.equal(await isIn(peer), true)
+        }
+      })
+
+      it('an older one that was put back after its peer left, or lost its class', async () => {
+        const [old] = raw().prepare('SELECT CAST(seq AS TEXT) AS seq, envelope FROM registration').all()
+        const putBack = async () => changeEntry('envelope = ?, seq = ?', old?.envelope ?? null, BigInt(String(old?.seq)))
+        await own.register('registered')
+        assert.equal(await isIn(peer), true)
+        await putBack()
+        await ignored(peer, /older than the one that was here/)
+        await own.register('registered')
+        await own.unregister()
+        assert.equal(await isIn(peer), false)
+        await putBack()
+        await ignored(peer, /older than the one that was here/)
+        assert.equal(await own.unregister(), false, 'who left knows it too')
+        assert.equal(await isIn(peer, open(other)), true, 'a reader that saw neither cannot know')
+      })
+    })
+
+    it('tells also of a row that went away, and of one that was changed behind its back', async () => {
+      await own.register('idle')
+      const enough = new AbortController()
+      const changes = reader.watch({ signal: enough.signal })[Symbol.asyncIterator]()
+      await isIn(peer)
+      const next = async () => ((await changes.next()).value as ChainChange).peers?.map(String)
+      await changeEntry("envelope = x'0102'")
+      assert.deepEqual(await next(), [peer.peerId.toString()])
+      raw().exec('DELETE FROM registration')
+      assert.deepEqual(await next(), [peer.peerId.toString()])
+      await put(peer, await entryOf({}), 5n, 'nonsense')
+      await reader.register('idle')
+      assert.deepEqual(await next(), [other.peerId.toString()], 'what is no peer is not told')
+      enough.abort()
+      assert.equal((await changes.next()).done, true)
+    })
+
+    it('is watched also before the file is there', async () => {
+      const enough = new AbortController()
+      const changes = reader.watch({ signal: enough.signal })[Symbol.asyncIterator]()
+      const first = changes.next()
+      await reader.list()
+      assert.deepEqual(await readdir(folder), [])
+      await own.register('idle')
+      assert.deepEqual(((await first).value as ChainChange).peers?.map(String), [peer.peerId.toString()])
+      enough.abort()
+    })
+
+    describe('in a file of an older version, without their table', () => {
+      beforeEach(async () => {
+        await own.publish(addresses(peer, 1))
+        await own.close()
+        raw().exec('DROP TABLE registration')
+      })
+
+      it('has nobody registered, until somebody is', async () => {
+        assert.equal(await isIn(peer), false)
+        assert.equal(await own.unregister(), false)
+        assert.deepEqual(raw().prepare('SELECT name FROM sqlite_schema').all().length, 1, 'reading changes nothing')
+        assert.deepEqual(await addressesOf(peer), addresses(peer, 1).map(String))
+        await own.register('idle')
+        assert.equal(await isIn(peer), true)
+        assert.deepEqual(logged, [])
+      })
+
+      it('has nobody registered where it is read-only', async () => {
+        await Promise.all([...opened.splice(0).map(async (each) => each.close()), chmod(file, 0o444), chmod(folder, 0o777)])
+        await asAnyUser(async () => {
+          assert.equal(await isIn(peer), false)
+          assert.deepEqual(await addressesOf(peer), addresses(peer, 1).map(String))
+          await assert.rejects(reader.register('idle'), { code: 'CHAIN_UNAVAILABLE', hint: /must be writable/ })
+          assert.match(reader.state().lastError ?? '', /readonly/)
+        })
+      })
+
+      it('takes those of many who make the table at once', async () => {
+        const peers = await newPeers(8)
+        await Promise.all(peers.map(async (each) => open(each).register('included')))
+        for (const each of peers) {
+          assert.equal(await isIn(each), true)
+        }
+      })
+
+      for (const [what, lure] of [
+        ['another table', 'CREATE TABLE registration (subnet_id, peer_id, seq, revision, envelope)'],
+        ['a table in other letters', 'CREATE TABLE Registration (subnet_id, peer_id, seq, revision, envelope)'],
+        ['a view', 'CREATE VIEW registration AS SELECT * FROM ledger'],
+        ['an index', 'CREATE INDEX registration ON ledger (revision)'],
+      ] as const) {
+        it(`is no chain where ${what} has that name, also after it was opened`, async () => {
+          assert.equal(await isIn(peer), false)
+          raw().exec(lure)
+          for (const registry of [reader, open(other)]) {
+            const refused = { code: 'CHAIN_UNAVAILABLE', message: /not a ledger/ }
+            await assert.rejects(registry.isRegistered(peer.peerId, 'registered'), refused)
+            await assert.rejects(registry.register('idle'), refused)
+          }
+        })
+      }
+
+      it('is no chain once somebody gave it a trigger', async () => {
+        await own.register('idle')
+        assert.equal(await isIn(peer), true)
+        raw().exec('CREATE TRIGGER t AFTER INSERT ON registration BEGIN DELETE FROM ledger; END')
+        await assert.rejects(reader.register('idle'), { code: 'CHAIN_UNAVAILABLE', message: /not a ledger/ })
+        assert.deepEqual(raw().prepare('SELECT count(*) AS rows FROM ledger').get()?.rows, 1)
+      })
+    })
+
+    it('answers a thousand questions at once without holding up the event loop', async () => {
+      const peers = await newPeers(1_000)
+      await own.register('idle')
+      const insert = raw().prepare('INSERT INTO registration VALUES (?, ?, 5, 1, ?)')
+      for (const each of peers) {
+        insert.run(SUBNET, each.peerId.toString(), await entryOf({ signer: each }))
+      }
+      let turns = 0
+      const counting = setInterval(() => turns++, 1)
+      const answers = await Promise.all(peers.map(async (each) => isIn(each)))
+      clearInterval(counting)
+      assert.ok(answers.every(Boolean))
+      assert.ok(turns >= 5, `the timers had ${turns} turns`)
+    })
+  })
+
   describe('with a file that is', () => {
     it('not there: it is empty, and reading makes no file', async () => {
       assert.equal(await reader.lookup(peer.peerId), undefined)
@@ -318,6 +584,12 @@ describe('the ledger', () => {
       await assert.rejects(registry.list(), error)
       await assert.rejects(registry.publish(addresses(peer, 1)), error)
       await assert.rejects(registry.remove(), error)
+      await assert.rejects(registry.isRegistered(peer.peerId, 'registered'), error)
+      await assert.rejects(registry.register('idle'), error)
+      await assert.rejects(registry.unregister(), error)
+      const { endpoint, block, lagMs, lastError = '' } = registry.state()
+      assert.deepEqual({ endpoint, block, lagMs }, { endpoint: path, block: undefined, lagMs: undefined })
+      assert.ok(lastError.startsWith(`ledger ${path}: `))
       return registry
     }
 

@@ -2,15 +2,15 @@
 // @generated from file subnet/ledger/v1/ledger.proto (package subnet.ledger.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file subnet/ledger/v1/ledger.proto.
  */
 export const file_subnet_ledger_v1_ledger: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zdWJuZXQvbGVkZ2VyL3YxL2xlZGdlci5wcm90bxIQc3VibmV0LmxlZGdlci52MSJkCgxMZWRnZXJSZWNvcmQSDwoHcGVlcl9pZBgBIAEoDBIRCglzdWJuZXRfaWQYAiABKA0SCwoDc2VxGAMgASgEEhIKCm11bHRpYWRkcnMYBCADKAwSDwoHcmVtb3ZlZBgFIAEoCGIGcHJvdG8z");
+  fileDesc("Ch1zdWJuZXQvbGVkZ2VyL3YxL2xlZGdlci5wcm90bxIQc3VibmV0LmxlZGdlci52MSJkCgxMZWRnZXJSZWNvcmQSDwoHcGVlcl9pZBgBIAEoDBIRCglzdWJuZXRfaWQYAiABKA0SCwoDc2VxGAMgASgEEhIKCm11bHRpYWRkcnMYBCADKAwSDwoHcmVtb3ZlZBgFIAEoCCKHAQoSTGVkZ2VyUmVnaXN0cmF0aW9uEg8KB3BlZXJfaWQYASABKAwSEQoJc3VibmV0X2lkGAIgASgNEgsKA3NlcRgDIAEoBBIvCgpub2RlX2NsYXNzGAQgASgOMhsuc3VibmV0LmxlZGdlci52MS5Ob2RlQ2xhc3MSDwoHcmVtb3ZlZBgFIAEoCCqKAQoJTm9kZUNsYXNzEhoKFk5PREVfQ0xBU1NfVU5TUEVDSUZJRUQQABIZChVOT0RFX0NMQVNTX1JFR0lTVEVSRUQQARITCg9OT0RFX0NMQVNTX0lETEUQAhIXChNOT0RFX0NMQVNTX0lOQ0xVREVEEAMSGAoUTk9ERV9DTEFTU19WQUxJREFUT1IQBGIGcHJvdG8z");
 
 /**
  * What a peer signs to put its addresses into the ledger, or to take them out again.
@@ -56,4 +56,94 @@ export type LedgerRecord = Message<"subnet.ledger.v1.LedgerRecord"> & {
  */
 export const LedgerRecordSchema: GenMessage<LedgerRecord> = /*@__PURE__*/
   messageDesc(file_subnet_ledger_v1_ledger, 0);
+
+/**
+ * What a peer signs to enter itself in the subnet, to change its class, or to leave.
+ *
+ * @generated from message subnet.ledger.v1.LedgerRegistration
+ */
+export type LedgerRegistration = Message<"subnet.ledger.v1.LedgerRegistration"> & {
+  /**
+   * The multihash of the peer ID; the signer's own.
+   *
+   * @generated from field: bytes peer_id = 1;
+   */
+  peerId: Uint8Array;
+
+  /**
+   * @generated from field: uint32 subnet_id = 2;
+   */
+  subnetId: number;
+
+  /**
+   * Rises with every registration of this peer.
+   *
+   * @generated from field: uint64 seq = 3;
+   */
+  seq: bigint;
+
+  /**
+   * Unspecified with removed.
+   *
+   * @generated from field: subnet.ledger.v1.NodeClass node_class = 4;
+   */
+  nodeClass: NodeClass;
+
+  /**
+   * @generated from field: bool removed = 5;
+   */
+  removed: boolean;
+};
+
+/**
+ * Describes the message subnet.ledger.v1.LedgerRegistration.
+ * Use `create(LedgerRegistrationSchema)` to create a new message.
+ */
+export const LedgerRegistrationSchema: GenMessage<LedgerRegistration> = /*@__PURE__*/
+  messageDesc(file_subnet_ledger_v1_ledger, 1);
+
+/**
+ * How far a node has come, in the chain's order; each includes those before it.
+ *
+ * @generated from enum subnet.ledger.v1.NodeClass
+ */
+export const NodeClass = {
+  /**
+   * @generated from enum value: NODE_CLASS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: NODE_CLASS_REGISTERED = 1;
+   */
+  REGISTERED: 1,
+
+  /**
+   * @generated from enum value: NODE_CLASS_IDLE = 2;
+   */
+  IDLE: 2,
+
+  /**
+   * @generated from enum value: NODE_CLASS_INCLUDED = 3;
+   */
+  INCLUDED: 3,
+
+  /**
+   * @generated from enum value: NODE_CLASS_VALIDATOR = 4;
+   */
+  VALIDATOR: 4,
+} as const;
+
+/**
+ * How far a node has come, in the chain's order; each includes those before it.
+ *
+ * @generated from enum subnet.ledger.v1.NodeClass
+ */
+export type NodeClass = (typeof NodeClass)[keyof typeof NodeClass] | UnknownEnum;
+
+/**
+ * Describes the enum subnet.ledger.v1.NodeClass.
+ */
+export const NodeClassSchema: GenEnum<NodeClass> = /*@__PURE__*/
+  enumDesc(file_subnet_ledger_v1_ledger, 0);
 

@@ -1,0 +1,158 @@
+import type { SQLOutputValue } from 'node:sqlite'
+import type { PeerId, PrivateKey, Record as SignableRecord } from '@libp2p/interface'
+import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
+import { RecordEnvelope } from '@libp2p/peer-record'
+import { LRUCache } from 'lru-cache'
+import type { Logger } from '../../primitives/log.ts'
+import { ChainError } from '../registry.ts'
+import { type LedgerFile, type LedgerRow, type LedgerTable, MAX_ENVELOPE_BYTES } from './ledger-file.ts'
+
+const MAX_WRITE_ATTEMPTS = 8
+/** Sequence numbers remembered, so that a record put back in place of a newer one is noticed. */
+const MAX_REMEMBERED = 10_000
+
+/** What every record says, under its peer's signature. */
+export interface Signed {
+  /** The multihash of the peer ID. */
+  peerId: Uint8Array
+  subnetId: number
+  seq: bigint
+}
+
+/** One kind of records. */
+export interface RecordKind<R extends Signed> {
+  table: LedgerTable
+  /** For the log. */
+  name: string
+  /** Signatures are bound to this use: an envelope made for another is no such record, nor the other way round. */
+  domain: string
+  codec: string
+  encode(record: R): Uint8Array
+  /** @throws Error for what is malformed */
+  decode(bytes: Uint8Array): R
+  /** @throws Error for what its signer may not say */
+  check(record: R, signer: PeerId): void
+}
+
+export interface SignedRowsInit<R extends Signed> {
+  file: LedgerFile
+  /** As it is named in messages. */
+  path: string
+  kind: RecordKind<R>
+  subnetId: number
+  privateKey: PrivateKey
+  log: Logger
+}
+
+/** A record that its peer signed for this subnet. */
+export interface SignedRow<R extends Signed> {
+  peerId: PeerId
+  record: R
+  revision: number
+}
+
+/**
+ * The records of one kind in a ledger. Anyone may write the file, so each is checked when it is read: nobody can write for a peer
+ * whose key he lacks. What fails the check is treated as absent, and logged.
+ */
+export class SignedRows<R extends Signed> {
+  readonly #init: SignedRowsInit<R>
+  readonly #self: PeerId
+  readonly #highest = new LRUCache<string, bigint>({ max: MAX_REMEMBERED })
+
+  constructor(init: SignedRowsInit<R>) {
+    this.#init = init
+    this.#self = peerIdFromPublicKey(init.privateKey.publicKey)
+  }
+
+  async find(peerId: PeerId, signal: AbortSignal | undefined): Promise<SignedRow<R> | undefined> {
+    const { file, kind, subnetId } = this.#init
+    const [row] = await file.rows(kind.table, { subnetId, peerId: peerId.toString() }, signal)
+    return row == null ? undefined : this.#open(row)
+  }
+
+  async all(signal: AbortSignal | undefined): Promise<Array<SignedRow<R>>> {
+    const { file, kind, subnetId } = this.#init
+    const rows = await file.rows(kind.table, { subnetId }, signal)
+    const opened = await Promise.all(rows.map(async (row) => this.#open(row)))
+    return opened.filter((row) => row != null)
+  }
+
+  /** Signs what `make` makes of the peer, the subnet and the next sequence number, and writes it in place of what is there. */
+  async write(make: (signed: Signed) => R, signal: AbortSignal | undefined): Promise<SignedRow<R>> {
+    const { file, path, kind, subnetId, privateKey } = this.#init
+    const self = this.#self.toString()
+    // signing is asynchronous: another process of this peer may write in between, then it is signed again
+    for (let attempt = 0; attempt < MAX_WRITE_ATTEMPTS; attempt++) {
+      const before = await file.envelope(kind.table, subnetId, self, signal)
+      const seq = await this.#nextSequence(before)
+      const record = make({ peerId: this.#self.toMultihash().bytes, subnetId, seq })
+      const envelope = (await RecordEnvelope.seal(this.#toSignable(record), privateKey)).marshal()
+      const revision = await file.replace(kind.table, { subnetId, peerId: self, seq, envelope, before }, signal)
+      if (revision != null) {
+        this.#highest.set(self, seq)
+        return { peerId: this.#self, record, revision }
+      }
+    }
+    throw new ChainError(`ledger ${path}: the ${kind.name} of ${self} is changed all the time by somebody else`)
+  }
+
+  /** Above every number that this peer ever signed, as far as can be known; what others wrote in its place does not count. */
+  async #nextSequence(envelope: SQLOutputValue): Promise<bigint> {
+    const record = await this.#verify(envelope).catch(() => undefined)
+    const signed = record != null && isAbout(record, this.#self) ? record.seq : 0n
+    const known = this.#highest.get(this.#self.toString()) ?? 0n
+    return [BigInt(Date.now()), signed + 1n, known + 1n].reduce((a, b) => (a > b ? a : b))
+  }
+
+  /** The record of a row, if its peer signed it for this subnet. */
+  async #open(row: LedgerRow): Promise<SignedRow<R> | undefined> {
+    const { file, path, kind, subnetId, log } = this.#init
+    await file.turn()
+    try {
+      const peerId = peerIdFromString(String(row.peer_id))
+      const record = await this.#verify(row.envelope)
+      if (peerId.toString() !== row.peer_id || !isAbout(record, peerId)) {
+        throw new Error('it is a record of another peer')
+      }
+      if (record.subnetId !== subnetId) {
+        throw new Error('it is a record of another subnet')
+      }
+      if (record.seq !== BigInt(String(row.seq))) {
+        throw new Error('its sequence number is not the one that was signed')
+      }
+      if (record.seq < (this.#highest.get(row.peer_id) ?? 0n)) {
+        throw new Error('it is older than the one that was here')
+      }
+      this.#highest.set(row.peer_id, record.seq)
+      return { peerId, record, revision: Number(row.revision) }
+    } catch (error) {
+      log.warn(`ledger ${path}: ${kind.name} of ${String(row.peer_id)} ignored`, error)
+      return undefined
+    }
+  }
+
+  /** @throws Error for what is malformed, too large, badly signed, or signed by another peer than its own */
+  async #verify(bytes: SQLOutputValue | undefined): Promise<R> {
+    if (!(bytes instanceof Uint8Array) || bytes.byteLength > MAX_ENVELOPE_BYTES) {
+      throw new Error('malformed record')
+    }
+    const envelope = await RecordEnvelope.openAndCertify(bytes, this.#init.kind.domain)
+    const signer = peerIdFromPublicKey(envelope.publicKey)
+    const record = this.#init.kind.decode(envelope.payload)
+    if (!isAbout(record, signer)) {
+      throw new Error('signed by another peer')
+    }
+    this.#init.kind.check(record, signer)
+    return record
+  }
+
+  #toSignable(record: R): SignableRecord {
+    const { domain, codec, encode } = this.#init.kind
+    return { domain, codec: new TextEncoder().encode(codec), marshal: () => encode(record), equals: () => false }
+  }
+}
+
+function isAbout(record: Signed, peerId: PeerId): boolean {
+  return Buffer.from(record.peerId).equals(peerId.toMultihash().bytes)
+}

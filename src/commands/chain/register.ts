@@ -1,0 +1,30 @@
+import * as Flags from '@oclif/core/flags'
+import { NODE_CLASSES } from '../../chain/registry.ts'
+import { BaseCommand } from '../../cli/base-command.ts'
+import { chainFlags } from '../../cli/flags.ts'
+import type { RegistrationAnswer } from '../../session/session.ts'
+
+export default class ChainRegister extends BaseCommand {
+  static override summary = 'Enter this peer in the subnet, or change its class.'
+  static override description = 'A class includes those before it. A chain that registers peers in a way of its own refuses this.'
+  static override examples = [
+    '<%= config.bin %> chain register',
+    '<%= config.bin %> chain register --class validator --chain ledger:/tmp/subnet.db --json',
+  ]
+  static override flags = {
+    ...chainFlags,
+    class: Flags.option({ options: NODE_CLASSES })({
+      helpValue: 'CLASS',
+      default: 'registered',
+      description: 'registered, idle, included or validator [default: registered]',
+    }),
+  }
+
+  async run(): Promise<RegistrationAnswer> {
+    const { flags } = await this.parse(ChainRegister)
+    const registration = await (await this.session()).chain.register(flags.class, this.callOptions)
+    this.log(`${registration.peerId} is registered as ${registration.class}`)
+    this.logToStderr(`registered at block ${registration.block}`)
+    return registration
+  }
+}
