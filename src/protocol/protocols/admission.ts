@@ -25,7 +25,7 @@ export class AdmissionProtocol extends ProtobufProtocol<typeof AdmissionRequestS
       id: ADMISSION_PROTOCOL_ID,
       request: AdmissionRequestSchema,
       response: AdmissionResponseSchema,
-      maxFrameBytes: MAX_FRAME_BYTES,
+      limits: { maxFrameBytes: MAX_FRAME_BYTES },
     })
     this.#refusalOf = refusalOf
   }
@@ -51,7 +51,7 @@ export async function askForRefusal(host: ProtocolHost, connection: Connection):
       id: ADMISSION_PROTOCOL_ID,
       encode: protobufCodec(AdmissionRequestSchema).encode,
       decode: protobufCodec(AdmissionResponseSchema).decode,
-      maxFrameBytes: MAX_FRAME_BYTES,
+      limits: { maxFrameBytes: MAX_FRAME_BYTES },
     },
   )
   try {
