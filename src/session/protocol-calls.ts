@@ -10,12 +10,14 @@ import type { CallInput, DescribedAnswer, ProtocolAnswer, ProtocolSession, Proto
 export interface ProtocolCallsInit {
   node: SubnetNode
   /** @throws UsageError for what names no peer */
-  destination(peer: string): Promise<Destination>
+  destination(peer: string): Promise<Exclude<Destination, string>>
   /** The largest request, in bytes. */
   maxRequestBytes: number
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
+/** Of what a peer speaks, in a hint. */
+const MAX_PROTOCOLS_NAMED = 20
 /** What is called is encoded and decoded by whoever calls. */
 const AS_IT_IS = { encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes }
 
@@ -61,7 +63,7 @@ export class ProtocolCalls implements ProtocolSession {
     if (found == null) {
       const spoken = await this.list(peer, { ...options, timeoutMs: Math.max(1, giveUpAtMs - performance.now()) })
       throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peerId} does not speak ${protocolId}`, {
-        hint: `it speaks ${spoken.protocols.map(({ id }) => id).join(', ')}`,
+        hint: `it speaks ${named(spoken.protocols)}`,
       })
     }
     const { fileDescriptorSet, ...protocol } = found
@@ -83,6 +85,12 @@ export class ProtocolCalls implements ProtocolSession {
       throw new UsageError(`kind: ${JSON.stringify(kind)} is not valid; expected unary or server-streaming`)
     }
   }
+}
+
+function named(protocols: ProtocolAnswer[]): string {
+  const more = protocols.length - MAX_PROTOCOLS_NAMED
+  const ids = protocols.slice(0, MAX_PROTOCOLS_NAMED).map(({ id }) => id)
+  return `${ids.join(', ')}${more > 0 ? `, and ${more} more` : ''}`
 }
 
 function toAnswer({ id, kind, requestType, responseType }: ProtocolDescription): ProtocolAnswer {

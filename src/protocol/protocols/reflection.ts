@@ -37,6 +37,8 @@ const MAX_FRAME_BYTES = 1 << 20
 /** Leaves room for the rest of the answer. */
 const MAX_DESCRIPTOR_BYTES = MAX_FRAME_BYTES - 4_096
 const MAX_PROTOCOLS = 1_000
+/** Of a protocol in a list, beside its names. */
+const MESSAGE_BYTES = 32
 /** A full name in protobuf, of bounded length. */
 const TYPE_NAME = /^[A-Za-z_][\w.]{0,511}$/
 
@@ -49,7 +51,12 @@ export class ReflectionProtocol extends ProtobufProtocol<typeof ReflectionReques
   readonly #descriptors = new WeakMap<MessageSchemas, Uint8Array>()
 
   constructor(host: ProtocolHost) {
-    super(host, { id: ID, request: ReflectionRequestSchema, response: ReflectionResponseSchema, maxFrameBytes: MAX_FRAME_BYTES })
+    super(host, {
+      id: ID,
+      request: ReflectionRequestSchema,
+      response: ReflectionResponseSchema,
+      limits: { maxFrameBytes: MAX_FRAME_BYTES },
+    })
     this.#protocols = () => host.protocols
   }
 
@@ -59,7 +66,7 @@ export class ReflectionProtocol extends ProtobufProtocol<typeof ReflectionReques
   ): Promise<MessageInitShape<typeof ReflectionResponseSchema>> {
     const all = [...this.#protocols()]
     if (protocolId === '') {
-      return { protocols: all.slice(0, MAX_PROTOCOLS).map(toMessage) }
+      return { protocols: fitting(all) }
     }
     const found = all.find(({ id }) => id === protocolId)
     return found == null ? {} : { protocols: [toMessage(found)], fileDescriptorSet: this.#describe(found.schemas) }
@@ -84,7 +91,7 @@ export class ReflectionCaller {
       id: ID,
       encode: protobufCodec(ReflectionRequestSchema).encode,
       decode: protobufCodec(ReflectionResponseSchema).decode,
-      maxFrameBytes: MAX_FRAME_BYTES,
+      limits: { maxFrameBytes: MAX_FRAME_BYTES },
     })
   }
 
@@ -103,6 +110,17 @@ export class ReflectionCaller {
     const found = protocols.map(readProtocol).find(({ id }) => id === protocolId)
     return found == null ? undefined : { ...found, fileDescriptorSet: fileDescriptorSet.byteLength > 0 ? fileDescriptorSet : undefined }
   }
+}
+
+/** As many as one answer holds. */
+function fitting(protocols: ProtocolHandler[]): Array<Omit<Protocol, '$typeName'>> {
+  const answers = protocols.slice(0, MAX_PROTOCOLS).map(toMessage)
+  let bytes = 0
+  const end = answers.findIndex(({ id, requestType, responseType }) => {
+    bytes += MESSAGE_BYTES + id.length + requestType.length + responseType.length
+    return bytes > MAX_DESCRIPTOR_BYTES
+  })
+  return end < 0 ? answers : answers.slice(0, end)
 }
 
 function toMessage({ id, kind, schemas }: ProtocolHandler): Omit<Protocol, '$typeName'> {
