@@ -45,6 +45,32 @@ export const nodeFlags = {
   }),
 }
 
+/** Whom a node lets in. */
+export const admissionFlags = {
+  admission: Flags.string({
+    helpValue: 'WHO',
+    helpGroup: 'ADMISSION',
+    description: 'open, or registered: only whom the chain knows [default: open]',
+  }),
+  'min-class': Flags.string({
+    helpValue: 'CLASS',
+    helpGroup: 'ADMISSION',
+    description: 'the least: registered, idle, included or validator [default: registered]',
+  }),
+  'admission-on-error': Flags.string({
+    helpValue: 'WHAT',
+    helpGroup: 'ADMISSION',
+    description: 'deny or allow strangers while the chain is away [default: deny]',
+  }),
+  'admission-exempt': Flags.string({
+    helpValue: 'PEER',
+    helpGroup: 'ADMISSION',
+    multiple: true,
+    multipleNonGreedy: true,
+    description: 'a peer ID, or "bootstraps", let in unasked; may be repeated',
+  }),
+}
+
 /** On commands that write a key. */
 export const forceFlag = Flags.boolean({ description: 'replace a file that is there: the peer ID of its key is lost' })
 

@@ -1,6 +1,6 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
-import { nodeFlags, startFlags } from '../cli/flags.ts'
+import { admissionFlags, nodeFlags, startFlags } from '../cli/flags.ts'
 import { NodeError } from '../node/errors.ts'
 
 export default class Start extends BaseCommand {
@@ -26,18 +26,7 @@ export default class Start extends BaseCommand {
       multipleNonGreedy: true,
       description: 'serves a protocol of your own; may be repeated',
     }),
-    admission: Flags.string({ helpValue: 'WHO', description: 'open, or registered: let in only whom the chain knows [default: open]' }),
-    'min-class': Flags.string({ helpValue: 'CLASS', description: 'of --admission registered: registered, idle, included or validator' }),
-    'admission-on-error': Flags.string({
-      helpValue: 'WHAT',
-      description: 'deny or allow strangers while the chain is away [default: deny]',
-    }),
-    'admission-exempt': Flags.string({
-      helpValue: 'PEER',
-      multiple: true,
-      multipleNonGreedy: true,
-      description: 'a peer ID, or bootstraps: let in unasked; may be repeated',
-    }),
+    ...admissionFlags,
     reflection: Flags.boolean({ allowNo: true, description: 'tell others of the protocols and their messages [default: true]' }),
     'task-timeout': Flags.string({ helpValue: 'DUR', description: 'of one exec: or sh: handler run [default: 60s]' }),
     'heartbeat-interval': Flags.string({ helpValue: 'DUR', description: '500ms to 10m [default: 20s]' }),

@@ -274,7 +274,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     const to = readDestination(destination)
     await this.#checkAdmitted(peerOf(to), options.signal)
     if (!isPeerId(to)) {
-      return use({ connection: await this.#dialGiven(Array.isArray(to) ? to : [to], options), source: 'given', attempts: [] })
+      return this.#useGiven(Array.isArray(to) ? to : [to], use, options)
     }
     const connected = await this.#useOpenConnections(to, use)
     if (connected != null) {
@@ -442,6 +442,20 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       throw unsupported
     }
     return undefined
+  }
+
+  async #useGiven<T>(multiaddrs: Multiaddr[], use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T> {
+    const connection = await this.#dialGiven(multiaddrs, options)
+    try {
+      return await use({ connection, source: 'given', attempts: [] })
+    } catch (error) {
+      if (!isConnectionLost(error)) {
+        throw error
+      }
+      // one that was open for long may have been lost unnoticed
+      connection.abort(error)
+      return use({ connection: await this.#dialGiven(multiaddrs, options), source: 'given', attempts: [] })
+    }
   }
 
   async #dialGiven(multiaddrs: Multiaddr[], options: ReachOptions): Promise<Connection> {
