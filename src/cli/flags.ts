@@ -82,5 +82,5 @@ export const startFlags = {
     multipleNonGreedy: true,
     description: 'where to listen [default: /ip4/0.0.0.0/tcp/38960]',
   }),
-  handler: Flags.string({ helpValue: 'SPEC', description: 'answers tasks: echo, upper, exec:…, sh:… or a module' }),
+  handler: Flags.string({ helpValue: 'SPEC', description: 'answers tasks: echo, upper, exec:, sh: or a module' }),
 }

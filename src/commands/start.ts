@@ -27,7 +27,7 @@ export default class Start extends BaseCommand {
       description: 'serves a protocol of your own; may be repeated',
     }),
     ...admissionFlags,
-    reflection: Flags.boolean({ allowNo: true, description: 'tell others of the protocols and their messages [default: true]' }),
+    reflection: Flags.boolean({ allowNo: true, description: 'tell others of the protocols [default: true]' }),
     'task-timeout': Flags.string({ helpValue: 'DUR', description: 'of one exec: or sh: handler run [default: 60s]' }),
     'heartbeat-interval': Flags.string({ helpValue: 'DUR', description: '500ms to 10m [default: 20s]' }),
     publish: Flags.boolean({ description: 'keep the multiaddrs on the chain up to date' }),
