@@ -45,30 +45,33 @@ export const nodeFlags = {
   }),
 }
 
-/** Whom a node lets in. */
-export const admissionFlags = {
+/** What a node that runs is seldom told. */
+export const servingFlags = {
   admission: Flags.string({
     helpValue: 'WHO',
-    helpGroup: 'ADMISSION',
-    description: 'open, or registered: only whom the chain knows [default: open]',
+    helpGroup: 'SERVING',
+    description: 'open, or registered: let in only whom the chain knows [default: open]',
   }),
   'min-class': Flags.string({
     helpValue: 'CLASS',
-    helpGroup: 'ADMISSION',
-    description: 'the least: registered, idle, included or validator [default: registered]',
+    helpGroup: 'SERVING',
+    description: 'to be let in: registered, idle, included or validator [default: registered]',
   }),
   'admission-on-error': Flags.string({
     helpValue: 'WHAT',
-    helpGroup: 'ADMISSION',
+    helpGroup: 'SERVING',
     description: 'deny or allow strangers while the chain is away [default: deny]',
   }),
   'admission-exempt': Flags.string({
     helpValue: 'PEER',
-    helpGroup: 'ADMISSION',
+    helpGroup: 'SERVING',
     multiple: true,
     multipleNonGreedy: true,
     description: 'a peer ID, or "bootstraps", let in unasked; may be repeated',
   }),
+  reflection: Flags.boolean({ allowNo: true, helpGroup: 'SERVING', description: 'tell others of the protocols here [default: true]' }),
+  'heartbeat-interval': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: '500ms to 10m [default: 20s]' }),
+  'task-timeout': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: 'of one exec: or sh: handler run [default: 60s]' }),
 }
 
 /** On commands that write a key. */
