@@ -396,6 +396,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
   }
 
+  /** Why this node would not be let in by one like itself; undefined where it would, or nothing is required. */
+  async ownRefusal(signal?: AbortSignal): Promise<string | undefined> {
+    const verdict = await this.#parts.door?.check(this.peerId, signal)
+    return verdict?.admitted === false ? verdict.reason : undefined
+  }
+
   #admits(peerId: PeerId): boolean {
     return this.#parts.door?.refusalOf(peerId) == null
   }

@@ -106,6 +106,10 @@ export class NodeSession implements Session {
     if (chain.error != null) {
       problems.push({ code: 'CHAIN_UNAVAILABLE', message: chain.error })
     }
+    const refusal = await this.#node.ownRefusal(options.signal)
+    if (refusal != null) {
+      problems.push({ code: 'NOT_ADMITTED', message: `others like this node would not let it in: ${refusal}` })
+    }
     return {
       healthy: problems.length === 0,
       problems,

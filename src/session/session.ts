@@ -87,7 +87,7 @@ export interface PingAnswer {
 export interface StatusAnswer {
   /** True when there are no problems. */
   healthy: boolean
-  problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE'; message: string }>
+  problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED'; message: string }>
   peerId: string
   multiaddrs: string[]
   subnetId: number
