@@ -13,7 +13,15 @@ import { addressesOf, peerIdOf } from '../../primitives/address.ts'
 import { openDatabase, retryWhileBusy, sqliteCode } from '../../primitives/database.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
-import { ChainError, type ChainOptions, type ChainRecord, type ChainRegistry } from '../registry.ts'
+import {
+  type ChainChange,
+  ChainError,
+  type ChainOptions,
+  type ChainRecord,
+  type ChainRegistry,
+  type ChainState,
+  type Registration,
+} from '../registry.ts'
 
 /** As on the chain: a binary multiaddr has at most this many bytes. */
 const MAX_ADDRESS_BYTES = 1_024
@@ -111,6 +119,30 @@ export class LedgerRegistry implements ChainRegistry {
     }
     await this.#write({ removed: true, multiaddrs: [] }, options.signal)
     return true
+  }
+
+  async bootnodes(): Promise<ChainRecord[]> {
+    throw new UsageError('not implemented here')
+  }
+
+  async isRegistered(): Promise<Registration> {
+    throw new UsageError('not implemented here')
+  }
+
+  async register(): Promise<Registration> {
+    throw new UsageError('not implemented here')
+  }
+
+  async unregister(): Promise<boolean> {
+    throw new UsageError('not implemented here')
+  }
+
+  async *watch(): AsyncGenerator<ChainChange> {
+    yield* []
+  }
+
+  state(): ChainState {
+    return { endpoint: this.#init.file, block: undefined, lagMs: undefined, lastError: undefined }
   }
 
   async close(): Promise<void> {
@@ -264,5 +296,5 @@ function toChainRecord(peerId: PeerId, record: LedgerRecord, block: number): Cha
     record.multiaddrs.map((bytes) => multiaddr(bytes)),
     MAX_ADDRESSES,
   )
-  return { peerId, multiaddrs, verified: true, seq: record.seq, block }
+  return { peerId, multiaddrs, verified: true, seq: record.seq, block, stale: false, readAtMs: Date.now() }
 }
