@@ -124,7 +124,7 @@ export class HypertensorChain {
         const values = await raceSignal(this.#reader.read([BLOCK_KEY]), signal)
         return this.#blockOf(values)
       }
-      if (this.#tellsBlock === 'header') {
+      if (this.#tellsBlock === 'header' && this.#isOld(this.#blockAtMs)) {
         await this.#readHeader(signal)
       }
     } catch {
