@@ -73,7 +73,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const { home, settings, privateKey, log } = init
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
-  const registry = openRegistry(init)
+  const registry = await openRegistry(init)
   const database = await openHomeDatabase(home)
   const book = new AddressBook(database)
   const aliases = new Aliases(database)

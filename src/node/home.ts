@@ -13,6 +13,8 @@ export interface Home {
   lockFile: string
   pidFile: string
   ledgerFile: string
+  /** Metadata of chains. */
+  chainCacheFolder: string
 }
 
 const HINT = '--home or SUBNET_HOME names a directory that you can write'
@@ -31,6 +33,7 @@ export function homeAt(name: string): Home {
     lockFile: join(path, 'node.lock'),
     pidFile: join(path, 'node.pid'),
     ledgerFile: join(path, 'ledger.db'),
+    chainCacheFolder: join(path, 'chain'),
   }
 }
 

@@ -1,10 +1,12 @@
 import type { PrivateKey } from '@libp2p/interface'
 import { LedgerRegistry } from '../chain/drivers/ledger.ts'
+import { parseEndpoints } from '../chain/hypertensor/endpoints.ts'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Settings } from './config.ts'
 import type { Home } from './home.ts'
+import { openHomeDatabase } from './home-database.ts'
 
 export interface RegistryInit {
   home: Home
@@ -13,18 +15,38 @@ export interface RegistryInit {
   log: Logger
 }
 
+/** What a chain's URL names: a ledger's file, empty for the one in the home, or the endpoints of a Hypertensor chain. */
+export type ChainLocation = { driver: 'ledger'; file: string } | { driver: 'hypertensor'; endpoints: string[] }
+
 /** Opens the chain of a URL, its driver chosen by the scheme. Nothing is connected yet. @throws UsageError */
-export function openRegistry({ home, settings, privateKey, log }: RegistryInit): ChainRegistry {
-  return new LedgerRegistry({ file: checkChain(settings.chain) || home.ledgerFile, subnetId: settings.subnetId, privateKey, log })
+export async function openRegistry({ home, settings, privateKey, log }: RegistryInit): Promise<ChainRegistry> {
+  const { subnetId } = settings
+  const location = checkChain(settings.chain)
+  if (location.driver === 'ledger') {
+    return new LedgerRegistry({ file: location.file || home.ledgerFile, subnetId, privateKey, log })
+  }
+  // its libraries take longer to load than most commands do
+  const { HypertensorRegistry } = await import('../chain/drivers/hypertensor.ts')
+  return new HypertensorRegistry({
+    endpoints: location.endpoints,
+    subnetId,
+    cacheFolder: home.chainCacheFolder,
+    openDatabase: async () => openHomeDatabase(home),
+    log,
+  })
 }
 
-/** What stands behind the scheme of a chain's URL. @throws UsageError when it is none that is known here */
-export function checkChain(url: string): string {
-  const [, rest] = /^ledger:(.*)$/.exec(url) ?? []
-  if (rest == null) {
-    throw new UsageError(`not a chain that is known here: ${JSON.stringify(url)}`, {
-      hint: '--chain ledger:/path/file.db names a ledger that nodes share; ledger: alone is the one in the home',
-    })
+/** Where a chain's URL points to. @throws UsageError when it is none that is known here */
+export function checkChain(url: string): ChainLocation {
+  const [, scheme, rest = ''] = /^(ledger|hypertensor):(.*)$/s.exec(url) ?? []
+  switch (scheme) {
+    case 'ledger':
+      return { driver: 'ledger', file: rest }
+    case 'hypertensor':
+      return { driver: 'hypertensor', endpoints: parseEndpoints(rest) }
+    default:
+      throw new UsageError(`not a chain that is known here: ${JSON.stringify(url)}`, {
+        hint: 'ledger:/path/file.db names a ledger that nodes share, ledger: alone the one in the home; hypertensor:ws://host:9944 a chain',
+      })
   }
-  return rest
 }

@@ -1,0 +1,253 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
+import { raceSignal } from 'race-signal'
+import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
+import { UsageError } from '../../primitives/errors.ts'
+import type { Logger } from '../../primitives/log.ts'
+import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
+import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
+import { proofOfStake } from '../hypertensor/proof-of-stake.ts'
+import { type AtBlock, type PeerAddresses, SubnetStorage } from '../hypertensor/subnet-storage.ts'
+import { SubnetWatch } from '../hypertensor/subnet-watch.ts'
+import {
+  type ChainChange,
+  ChainError,
+  type ChainOptions,
+  type ChainRecord,
+  type ChainRegistry,
+  type ChainState,
+  NODE_CLASSES,
+  type NodeClass,
+  type Registration,
+} from '../registry.ts'
+
+/** Sizes in bytes, times in milliseconds. */
+export interface HypertensorOptions extends ConnectionOptions {
+  /** A question, all its calls together. */
+  answerTimeoutMs: number
+  /** The same where the last answer is known, and is given after that. */
+  patienceMs: number
+}
+
+export interface HypertensorInit {
+  /** `ws://…` or `wss://…`; those after the first are asked when the ones before cannot be. */
+  endpoints: readonly string[]
+  /** The id on the chain, or below 128000 the friendly one. */
+  subnetId: number
+  /** Where the chain's metadata are kept; without it they are fetched each time. */
+  cacheFolder?: string | undefined
+  /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`, which is closed with the registry; without it answers are kept in memory. */
+  openDatabase?: (() => Promise<DatabaseSync>) | undefined
+  options?: Partial<HypertensorOptions> | undefined
+  log: Logger
+}
+
+const MIB = 1_024 * 1_024
+
+function defaults(endpoints: number): HypertensorOptions {
+  // where there is another endpoint, a silent one is given up sooner
+  const alone = endpoints === 1
+  return {
+    connectTimeoutMs: alone ? 8_000 : 2_000,
+    maxMessageBytes: 16 * MIB,
+    silenceMs: alone ? 4_000 : 1_000,
+    idleSilenceMs: 15_000,
+    callTimeoutMs: 10_000,
+    maxInFlight: 64,
+    maxQueued: 1_024,
+    backoff: { firstMs: 200, maxMs: 15_000 },
+    maxMetadataBytes: 4 * MIB,
+    blockMs: 6_000,
+    answerTimeoutMs: 20_000,
+    patienceMs: 3_500,
+  }
+}
+
+/**
+ * A Hypertensor chain, by its storage and its RPC. What it says of a peer is the word of the account that owns the node: the peer
+ * itself did not sign it, so no record is `verified`. While the chain is away its last answers are given, marked `stale`.
+ */
+export class HypertensorRegistry implements ChainRegistry {
+  readonly #options: HypertensorOptions
+  readonly #log: Logger
+  readonly #chain: HypertensorChain
+  readonly #storage: SubnetStorage
+  readonly #answers: LastAnswers
+  readonly #closed = new AbortController()
+  readonly #proofOfStake: ReturnType<typeof proofOfStake>
+
+  constructor(init: HypertensorInit) {
+    const { endpoints, subnetId, cacheFolder, log } = init
+    this.#options = { ...defaults(endpoints.length), ...init.options }
+    this.#log = log
+    this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, log })
+    this.#storage = new SubnetStorage(this.#chain, subnetId, log)
+    this.#proofOfStake = proofOfStake(this.#chain.rpc)
+    this.#answers = new LastAnswers({ open: init.openDatabase, chain: `hypertensor:${endpoints.join(',')}`, subnetId, log })
+  }
+
+  async lookup(peerId: PeerId, { signal }: ChainOptions = {}): Promise<ChainRecord | undefined> {
+    const question = `lookup ${peerId.toString()}`
+    const answer = await this.#asked(
+      signal,
+      async () => {
+        const [own, list] = await Promise.all([this.#answers.get(question), this.#answers.get('list')])
+        const listIsNewer = list != null && (own == null || list.readAtMs > own.readAtMs)
+        return listIsNewer ? () => ofList(list, peerId) : answerOf(own)
+      },
+      async (within) => {
+        const found = await this.#storage.lookup(peerId, within)
+        return this.#keep(question, { ...found, value: found.value == null ? [] : [found.value] })
+      },
+    )
+    return toRecords(answer)[0]
+  }
+
+  async list({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
+    return this.#peers('list', signal, async (within) => this.#storage.list(within))
+  }
+
+  async bootnodes({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
+    return this.#peers('bootnodes', signal, async (within) => this.#storage.bootnodes(within))
+  }
+
+  async isRegistered(peerId: PeerId, minClass: NodeClass, { signal }: ChainOptions = {}): Promise<Registration> {
+    const question = `registered ${minClass} ${peerId.toString()}`
+    const { json, block, readAtMs, stale } = await this.#asked(
+      signal,
+      async () => answerOf(await this.#answers.get(question)),
+      async (within) => {
+        const subnet = await this.#storage.id(within)
+        const [registered, block] = await Promise.all([
+          this.#proofOfStake(subnet, peerId, NODE_CLASSES.indexOf(minClass), within),
+          this.#chain.block(within),
+        ])
+        const answer = { json: JSON.stringify(registered), block, readAtMs: Date.now() }
+        this.#answers.put(question, answer)
+        return answer
+      },
+    )
+    return { peerId, registered: json === 'true', block, stale, readAtMs }
+  }
+
+  async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<ChainChange> {
+    const over = AbortSignal.any([signal, this.#closed.signal])
+    const { blockMs: pollMs } = this.#options
+    yield* new SubnetWatch({ chain: this.#chain, storage: this.#storage, pollMs, log: this.#log }).changes(over)
+  }
+
+  state(): ChainState {
+    const { endpoint, lagMs, lastError } = this.#chain.rpc
+    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError }
+  }
+
+  async register(): Promise<Registration> {
+    throw this.#readOnly(
+      'a node is not registered from here',
+      'register it on the chain (Network.register_subnet_node), with the account that stakes for it',
+    )
+  }
+
+  async unregister(): Promise<boolean> {
+    throw this.#readOnly(
+      'a node is not taken out from here',
+      'remove it on the chain (Network.remove_subnet_node), with the account that owns it',
+    )
+  }
+
+  async publish(): Promise<ChainRecord> {
+    throw this.#readOnly(
+      'addresses are not published from here',
+      'set them on the chain (Network.update_peer_info), with the account that owns the node',
+    )
+  }
+
+  async remove(): Promise<boolean> {
+    throw this.#readOnly(
+      'addresses are not removed from here',
+      'change them on the chain (Network.update_peer_info), with the account that owns the node',
+    )
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort()
+    this.#chain.close()
+    await this.#answers.close()
+  }
+
+  async #peers(
+    question: string,
+    signal: AbortSignal | undefined,
+    ask: (within: AbortSignal) => Promise<AtBlock<PeerAddresses[]>>,
+  ): Promise<ChainRecord[]> {
+    const answer = await this.#asked(
+      signal,
+      async () => answerOf(await this.#answers.get(question)),
+      async (within) => this.#keep(question, await ask(within)),
+    )
+    return toRecords(answer)
+  }
+
+  #keep(question: string, { value, block }: AtBlock<PeerAddresses[]>): Answer {
+    const json = JSON.stringify(value.map(({ peerId, multiaddrs }) => [peerId.toString(), ...multiaddrs.map(String)]))
+    const answer = { json, block, readAtMs: Date.now() }
+    this.#answers.put(question, answer)
+    return answer
+  }
+
+  /** What the chain says; while it is away, what it said last. @throws ChainError, UsageError; the signal's reason */
+  async #asked(
+    signal: AbortSignal | undefined,
+    last: () => Promise<(() => Answer) | undefined>,
+    ask: (within: AbortSignal) => Promise<Answer>,
+  ): Promise<Answer & { stale: boolean }> {
+    signal?.throwIfAborted()
+    const kept = await last()
+    const { patienceMs, answerTimeoutMs } = this.#options
+    const timeoutMs = kept == null ? answerTimeoutMs : patienceMs
+    const deadline = startDeadline(timeoutMs, signal)
+    try {
+      return { ...(await raceSignal(ask(deadline.signal), deadline.signal)), stale: false }
+    } catch (error) {
+      signal?.throwIfAborted()
+      const late = isDeadline(error)
+      if (kept == null || this.#closed.signal.aborted || !(late || error instanceof ChainError)) {
+        throw late ? new ChainError(`chain ${this.#chain.rpc.endpoint}: no answer within ${timeoutMs} ms`, { cause: error }) : error
+      }
+      this.#log.debug('the chain is away: it is taken for what it said last', error)
+      return { ...kept(), stale: true }
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  #readOnly(what: string, instead: string): UsageError {
+    return new UsageError(`chain ${this.#chain.rpc.endpoint}: ${what}: this chain is only read`, {
+      hint: `${instead}; --chain ledger:/path/file.db is a chain that can be written`,
+    })
+  }
+}
+
+function toRecords({ json, block, readAtMs, stale }: Answer & { stale: boolean }): ChainRecord[] {
+  return (JSON.parse(json) as string[][]).map(([peer = '', ...multiaddrs]) => ({
+    peerId: peerIdFromString(peer),
+    multiaddrs: multiaddrs.map((address) => multiaddr(address)),
+    verified: false,
+    seq: 0n,
+    block,
+    stale,
+    readAtMs,
+  }))
+}
+
+function answerOf(answer: Answer | undefined): (() => Answer) | undefined {
+  return answer == null ? undefined : () => answer
+}
+
+/** What a list says of one peer. */
+function ofList(list: Answer, peerId: PeerId): Answer {
+  const peer = peerId.toString()
+  return { ...list, json: JSON.stringify((JSON.parse(list.json) as string[][]).filter(([each]) => each === peer)) }
+}

@@ -1,0 +1,13 @@
+/** What `LastAnswers` keeps; a file of its own, for those who only open the database. */
+export const CHAIN_ANSWERS_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS chain_answers (
+    chain TEXT NOT NULL,
+    subnet_id INTEGER NOT NULL,
+    question TEXT NOT NULL,
+    json TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    read_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (chain, subnet_id, question)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS chain_answers_read ON chain_answers (read_at_ms);
+`

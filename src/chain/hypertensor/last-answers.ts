@@ -1,0 +1,144 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { LRUCache } from 'lru-cache'
+import { retryWhileBusy } from '../../primitives/database.ts'
+import type { Logger } from '../../primitives/log.ts'
+
+/** What a chain said, as JSON, with the block and the Unix time in milliseconds at which it did. */
+export interface Answer {
+  json: string
+  block: number
+  readAtMs: number
+}
+
+/** Of all chains and subnets of a home together; those that are oldest go. */
+const MAX_ANSWERS = 10_000
+const MAX_JSON_LENGTH = 4 * 1_024 * 1_024
+const MAX_IN_MEMORY = 2_000
+const MAX_JSON_IN_MEMORY = 16 * 1_024 * 1_024
+/** The same answer is not written again for so long. */
+const WRITE_EVERY_MS = 30_000
+
+const UPSERT = `
+  INSERT INTO chain_answers (chain, subnet_id, question, json, block, read_at_ms) VALUES (?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO UPDATE SET json = excluded.json, block = excluded.block, read_at_ms = excluded.read_at_ms
+  WHERE excluded.read_at_ms >= read_at_ms
+`
+
+const MAKE_ROOM = `
+  DELETE FROM chain_answers
+  WHERE read_at_ms <= (SELECT read_at_ms FROM chain_answers ORDER BY read_at_ms DESC LIMIT 1 OFFSET ${MAX_ANSWERS})
+`
+
+export interface LastAnswersInit {
+  /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`; without one they are kept in memory. */
+  open: (() => Promise<DatabaseSync>) | undefined
+  /** The chain's URL. */
+  chain: string
+  subnetId: number
+  log: Logger
+}
+
+/**
+ * The last answers of a chain, for when it is away. A help, not a need: a database that cannot be read or written is told of, and
+ * what is in memory is used.
+ */
+export class LastAnswers {
+  readonly #init: LastAnswersInit
+  readonly #recent = new LRUCache<string, Answer>({
+    max: MAX_IN_MEMORY,
+    maxSize: MAX_JSON_IN_MEMORY,
+    sizeCalculation: ({ json }) => json.length + 1,
+  })
+  readonly #writtenAtMs = new LRUCache<string, number>({ max: MAX_IN_MEMORY })
+  readonly #unwritten = new Map<string, Answer>()
+  #database: Promise<DatabaseSync | undefined> | undefined
+  #writing: Promise<void> | undefined
+
+  constructor(init: LastAnswersInit) {
+    this.#init = init
+  }
+
+  async get(question: string): Promise<Answer | undefined> {
+    const recent = this.#recent.get(question)
+    if (recent != null) {
+      return recent
+    }
+    try {
+      const { chain, subnetId } = this.#init
+      const row = (await this.#open())
+        ?.prepare('SELECT json, block, read_at_ms FROM chain_answers WHERE chain = ? AND subnet_id = ? AND question = ?')
+        .get(chain, subnetId, question)
+      return row == null ? undefined : { json: String(row.json), block: Number(row.block), readAtMs: Number(row.read_at_ms) }
+    } catch (error) {
+      this.#init.log.debug('the last answers of the chain cannot be read', error)
+      return undefined
+    }
+  }
+
+  /** Keeps an answer; it is written soon after. */
+  put(question: string, answer: Answer): void {
+    if (answer.json.length > MAX_JSON_LENGTH) {
+      return
+    }
+    const known = this.#recent.get(question)
+    const isNews = known?.json !== answer.json || answer.readAtMs - (this.#writtenAtMs.get(question) ?? 0) > WRITE_EVERY_MS
+    this.#recent.set(question, answer)
+    if (isNews && this.#init.open != null) {
+      this.#unwritten.set(question, answer)
+      this.#writtenAtMs.set(question, answer.readAtMs)
+      this.#writing ??= this.#write()
+    }
+  }
+
+  /** Writes what is to be written. May be called twice. */
+  async close(): Promise<void> {
+    await this.#writing
+    const database = await this.#database
+    this.#database = undefined
+    if (database?.isOpen === true) {
+      database.close()
+    }
+  }
+
+  async #open(): Promise<DatabaseSync | undefined> {
+    this.#database ??= this.#init.open?.().catch((error) => {
+      this.#init.log.warn('what the chain says is not kept', error)
+      return undefined
+    })
+    return this.#database
+  }
+
+  async #write(): Promise<void> {
+    try {
+      const database = await this.#open()
+      // all that is answered at the same moment is one transaction
+      await new Promise(setImmediate)
+      const answers = [...this.#unwritten]
+      this.#unwritten.clear()
+      if (database != null) {
+        await retryWhileBusy(() => this.#store(database, answers))
+      }
+    } catch (error) {
+      this.#init.log.debug('what the chain said was not kept', error)
+    } finally {
+      this.#writing = this.#unwritten.size > 0 ? this.#write() : undefined
+    }
+    await this.#writing
+  }
+
+  #store(database: DatabaseSync, answers: Array<[string, Answer]>): void {
+    const { chain, subnetId } = this.#init
+    database.exec('BEGIN IMMEDIATE')
+    try {
+      const statement = database.prepare(UPSERT)
+      for (const [question, { json, block, readAtMs }] of answers) {
+        statement.run(chain, subnetId, question, json, block, readAtMs)
+      }
+      database.exec(MAKE_ROOM)
+      database.exec('COMMIT')
+    } catch (error) {
+      database.exec('ROLLBACK')
+      throw error
+    }
+  }
+}

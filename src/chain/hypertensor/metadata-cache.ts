@@ -1,0 +1,52 @@
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { AtomicFile } from '../../primitives/atomic-file.ts'
+
+const SUFFIX = '.metadata'
+/** The versions of a chain's runtime that are kept, of all chains together. */
+const MAX_FILES = 8
+
+/** Metadata of chains in a folder, one file a runtime: whole or not there. */
+export class MetadataCache {
+  readonly #folder: string | undefined
+
+  /** @param folder made when the first metadata are kept; without one nothing is kept */
+  constructor(folder: string | undefined) {
+    this.#folder = folder
+  }
+
+  /** @param version letters and digits @throws Error where there is a file that cannot be read */
+  async get(version: string): Promise<Uint8Array | undefined> {
+    try {
+      return this.#folder == null ? undefined : await readFile(join(this.#folder, version + SUFFIX))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+        return undefined
+      }
+      throw error
+    }
+  }
+
+  /** Keeps these, and drops those that were not written for longest. @throws Error */
+  async put(version: string, metadata: Uint8Array): Promise<void> {
+    if (this.#folder == null) {
+      return
+    }
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    const file = await AtomicFile.open(join(this.#folder, version + SUFFIX), 0o600)
+    try {
+      await file.write(metadata)
+      await file.commit()
+    } finally {
+      await file.discard()
+    }
+    await this.#prune(this.#folder)
+  }
+
+  async #prune(folder: string): Promise<void> {
+    const names = (await readdir(folder)).filter((name) => name.endsWith(SUFFIX) && !name.startsWith('.'))
+    const files = await Promise.all(names.map(async (name) => ({ name, atMs: (await stat(join(folder, name))).mtimeMs })))
+    const old = files.sort((a, b) => b.atMs - a.atMs).slice(MAX_FILES)
+    await Promise.all(old.map(async ({ name }) => rm(join(folder, name), { force: true })))
+  }
+}

@@ -1,0 +1,317 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { raceSignal } from 'race-signal'
+import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
+import { describeError } from '../../primitives/errors.ts'
+import type { Logger } from '../../primitives/log.ts'
+import { nameOf } from './endpoints.ts'
+import { RpcError } from './rpc-error.ts'
+import { RpcSocket, type SocketOptions } from './rpc-socket.ts'
+
+export interface RpcOptions extends SocketOptions {
+  /** One call, reconnecting included, in milliseconds. */
+  callTimeoutMs: number
+  /** Calls under way on the connection at a time. */
+  maxInFlight: number
+  /** Calls that wait for their turn; one more is refused. */
+  maxQueued: number
+  /** The pause after an endpoint failed, in milliseconds: doubled with each failure, up to the last. */
+  backoff: { firstMs: number; maxMs: number }
+}
+
+export interface RpcClientInit {
+  /** Asked in this order: one after the first only while those before it fail. */
+  endpoints: readonly string[]
+  options: RpcOptions
+  /** Gets to know the endpoint before anything else is asked of it; when it throws, the next is tried. */
+  greet(socket: RpcSocket, signal: AbortSignal): Promise<void>
+  log: Logger
+}
+
+export interface CallOptions<T> {
+  signal?: AbortSignal | undefined
+  /** Makes of the answer what it means. @throws Error where it is not what it should be: it is then the endpoint's fault */
+  read(answer: unknown): T
+}
+
+interface EndpointState {
+  endpoint: string
+  failures: number
+  retryAtMs: number
+  error: RpcError | undefined
+}
+
+/** A connection that lived for so long was a good one. */
+const GOOD_AFTER_MS = 10_000
+/** A call waits for the next attempt to connect if that is so near; else it fails with what went wrong last. */
+const WAITS_FOR_RETRY_MS = 1_000
+
+/**
+ * Calls to a chain over one connection, made when it is needed and made again when it was lost, to the first endpoint that
+ * can be had. Only reads go over it: a call whose connection was lost is made again.
+ */
+export class RpcClient {
+  readonly #init: RpcClientInit
+  readonly #endpoints: EndpointState[]
+  readonly #closing = new AbortController()
+  readonly #turns: Array<() => void> = []
+  #socket: RpcSocket | undefined
+  #connecting: Promise<RpcSocket> | undefined
+  #inFlight = 0
+  #heardAtMs: number | undefined
+  #lastError: string | undefined
+
+  constructor(init: RpcClientInit) {
+    this.#init = init
+    this.#endpoints = init.endpoints.map((endpoint) => ({ endpoint, failures: 0, retryAtMs: 0, error: undefined }))
+  }
+
+  /** The endpoint in use, or the one that is tried first. */
+  get endpoint(): string {
+    return nameOf(this.#socket?.endpoint ?? (this.#init.endpoints[0] as string))
+  }
+
+  /** Milliseconds since an endpoint was heard. */
+  get lagMs(): number | undefined {
+    const heardAtMs = this.#socket?.heardAtMs ?? this.#heardAtMs
+    return heardAtMs == null ? undefined : Math.max(0, performance.now() - heardAtMs)
+  }
+
+  /** What went wrong, if nothing went right since. */
+  get lastError(): string | undefined {
+    return this.#lastError
+  }
+
+  /** @throws RpcError; the signal's reason */
+  async call<T>(method: string, params: unknown[], { signal, read }: CallOptions<T>): Promise<T> {
+    const answer = await this.#inTime(method, signal, async (within) =>
+      this.#inTurn(method, within, async () => this.#ask(method, params, read, within)),
+    )
+    this.#lastError = undefined
+    return answer
+  }
+
+  /** Waits for a connection; at once while there is one. @throws RpcError; the signal's reason */
+  async ready(signal?: AbortSignal): Promise<void> {
+    await this.#inTime('connect', signal, async (within) => this.#connected(within))
+  }
+
+  /**
+   * Notices from now on, until `stop` or until the connection ends, which `ended` tells.
+   * @throws RpcError; the signal's reason
+   */
+  async subscribe(
+    methods: { subscribe: string; unsubscribe: string },
+    onNotice: (notice: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<{ ended: Promise<unknown>; stop(): void }> {
+    return this.#inTime(methods.subscribe, signal, async (within) => {
+      const socket = await this.#connected(within)
+      const subscription = await socket.call(methods.subscribe, [], within, onNotice)
+      return { ended: socket.ended, stop: () => socket.unsubscribe(methods.unsubscribe, subscription) }
+    })
+  }
+
+  /** Whoever waits for an answer is told so. May be called twice. */
+  close(): void {
+    const closed = new RpcError('closed', `chain ${this.endpoint}: it was closed`)
+    this.#closing.abort(closed)
+    this.#socket?.end('it was closed')
+  }
+
+  async #inTime<T>(method: string, signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    signal?.throwIfAborted()
+    this.#checkOpen()
+    const deadline = startDeadline(this.#init.options.callTimeoutMs, signal, this.#closing.signal)
+    try {
+      return await work(deadline.signal)
+    } catch (error) {
+      signal?.throwIfAborted()
+      this.#checkOpen()
+      throw this.#noted(isDeadline(error) ? this.#late(method) : error)
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  /** Waits for a place among those under way. @throws RpcError when too many wait already */
+  async #inTurn<T>(method: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const { maxInFlight, maxQueued } = this.#init.options
+    if (this.#inFlight >= maxInFlight) {
+      if (this.#turns.length >= maxQueued) {
+        throw new RpcError('busy', `chain ${this.endpoint}: ${method}: ${maxQueued} calls wait already`, {
+          hint: 'ask for less at a time',
+        })
+      }
+      await this.#nextTurn(signal)
+    } else {
+      this.#inFlight++
+    }
+    try {
+      return await work()
+    } finally {
+      this.#passTurn()
+    }
+  }
+
+  #passTurn(): void {
+    const next = this.#turns.shift()
+    if (next == null) {
+      this.#inFlight--
+    } else {
+      next()
+    }
+  }
+
+  async #nextTurn(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#turns.push(resolve)
+    try {
+      await raceSignal(promise, signal)
+    } catch (error) {
+      const index = this.#turns.indexOf(resolve)
+      if (index >= 0) {
+        this.#turns.splice(index, 1)
+      } else {
+        // its turn came just now: it is the next one's
+        this.#passTurn()
+      }
+      throw error
+    }
+  }
+
+  async #ask<T>(method: string, params: unknown[], read: (answer: unknown) => T, signal: AbortSignal): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      const socket = await this.#connected(signal)
+      try {
+        return readWith(read, await socket.call(method, params, signal), socket, method)
+      } catch (error) {
+        if (!(error instanceof RpcError) || error.fault === 'unknown-method') {
+          throw error
+        }
+        // another endpoint may answer what this one does not
+        const elsewhere = this.#endpoints.some((state) => state.endpoint !== socket.endpoint && state.retryAtMs <= performance.now())
+        if (elsewhere) {
+          socket.end('another endpoint is asked', error)
+        }
+        if (attempt >= this.#endpoints.length || (!elsewhere && error.fault !== 'connection')) {
+          throw error
+        }
+      }
+    }
+  }
+
+  async #connected(signal: AbortSignal): Promise<RpcSocket> {
+    if (this.#socket != null && !this.#socket.isOver) {
+      return this.#socket
+    }
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined
+    })
+    return raceSignal(this.#connecting, signal)
+  }
+
+  /** @throws RpcError that says what is wrong with each endpoint */
+  async #connect(): Promise<RpcSocket> {
+    const nextAtMs = Math.min(...this.#endpoints.map(({ retryAtMs }) => retryAtMs))
+    const nextMs = nextAtMs - performance.now()
+    if (nextMs > WAITS_FOR_RETRY_MS) {
+      throw this.#unreachable(`tried again in ${Math.ceil(nextMs / 1_000)} s`)
+    }
+    if (nextMs > 0) {
+      await delay(nextMs, undefined, { signal: this.#closing.signal })
+    }
+    // timers may come a moment early
+    const dueMs = Math.max(nextAtMs, performance.now())
+    for (const state of this.#endpoints.filter(({ retryAtMs }) => retryAtMs <= dueMs)) {
+      const socket = await this.#open(state)
+      if (socket != null) {
+        return socket
+      }
+    }
+    throw this.#unreachable()
+  }
+
+  async #open(state: EndpointState): Promise<RpcSocket | undefined> {
+    const { options, greet, log } = this.#init
+    const deadline = startDeadline(options.connectTimeoutMs, this.#closing.signal)
+    let socket: RpcSocket | undefined
+    try {
+      socket = await RpcSocket.open(state.endpoint, options, deadline.signal)
+      await greet(socket, deadline.signal)
+      this.#checkOpen()
+      this.#socket = socket
+      void socket.ended.then((error) => this.#onEnd(state, socket as RpcSocket, error))
+      return socket
+    } catch (cause) {
+      const error =
+        cause instanceof RpcError
+          ? cause
+          : new RpcError(
+              'connection',
+              `chain ${nameOf(state.endpoint)}: ${isDeadline(cause) ? 'no answer in time' : describeError(cause)}`,
+              {
+                cause,
+              },
+            )
+      socket?.end('it was given up', error)
+      this.#penalize(state, error)
+      log.debug('an endpoint of the chain cannot be used', error)
+      return undefined
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  #onEnd(state: EndpointState, socket: RpcSocket, error: RpcError): void {
+    this.#heardAtMs = socket.heardAtMs
+    if (this.#socket === socket) {
+      this.#socket = undefined
+    }
+    if (this.#closing.signal.aborted) {
+      return
+    }
+    if (performance.now() - socket.openedAtMs > GOOD_AFTER_MS) {
+      state.failures = 0
+    }
+    this.#penalize(state, error.cause instanceof RpcError ? error.cause : error)
+    this.#init.log.debug('the connection to the chain ended', error)
+  }
+
+  /** The next attempt is later with each failure, and not at the same moment as everybody else's. */
+  #penalize(state: EndpointState, error: RpcError): void {
+    const { firstMs, maxMs } = this.#init.options.backoff
+    const pauseMs = Math.min(firstMs * 2 ** Math.min(state.failures, 16), maxMs)
+    state.failures++
+    state.error = error
+    state.retryAtMs = performance.now() + pauseMs * (0.5 + Math.random() / 2)
+    this.#noted(error)
+  }
+
+  #noted<T>(error: T): T {
+    this.#lastError = describeError(error)
+    return error
+  }
+
+  #unreachable(next?: string): RpcError {
+    const errors = this.#endpoints.map(({ error }) => error).filter((error) => error != null)
+    const message = errors.map(describeError).join('; ')
+    const { hint } = errors.find((error) => error.hint != null) ?? {}
+    return new RpcError('connection', next == null ? message : `${message} (${next})`, { cause: errors[0], hint })
+  }
+
+  #late(method: string): RpcError {
+    return new RpcError('connection', `chain ${this.endpoint}: ${method}: no answer within ${this.#init.options.callTimeoutMs} ms`)
+  }
+
+  #checkOpen(): void {
+    this.#closing.signal.throwIfAborted()
+  }
+}
+
+function readWith<T>(read: (answer: unknown) => T, answer: unknown, socket: RpcSocket, method: string): T {
+  try {
+    return read(answer)
+  } catch (cause) {
+    throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${describeError(cause)}`, { cause })
+  }
+}

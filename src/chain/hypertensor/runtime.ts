@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto'
+import { readHex } from './storage-reader.ts'
+
+const VERSION_FIELDS = [
+  'specName',
+  'specVersion',
+  'implName',
+  'implVersion',
+  'authoringVersion',
+  'transactionVersion',
+  'stateVersion',
+  'apis',
+]
+
+/** A digest of all that names a runtime: the number alone does not tell layouts apart. @throws Error */
+export function readRuntimeVersion(answer: unknown): string {
+  const version = answer as Record<string, unknown> | null
+  if (version == null || typeof version !== 'object' || typeof version['specVersion'] !== 'number') {
+    throw new Error('no runtime version')
+  }
+  const json = JSON.stringify(VERSION_FIELDS.map((field) => version[field] ?? null))
+  return createHash('sha256').update(json).digest('hex').slice(0, 32)
+}
+
+/** @throws Error */
+export function readBlockHash(answer: unknown): string {
+  const hash = readHex(answer, 32)
+  if (hash.length !== 66) {
+    throw new Error('no hash')
+  }
+  return hash.toLowerCase()
+}
+
+/** The number of a header. @throws Error */
+export function readHeader(answer: unknown): number {
+  const number: unknown = (answer as { number?: unknown } | null)?.number
+  const block = typeof number === 'string' && /^0x[0-9a-f]{1,16}$/i.test(number) ? Number(number) : Number.NaN
+  if (!Number.isSafeInteger(block)) {
+    throw new Error('no header')
+  }
+  return block
+}
+
+/** `System.Number`, the block that a state is of, lies here on every Substrate chain: a u32. */
+export const BLOCK_KEY = '0x26aa394eea5630e07c48ae0c9558cef702a5c1b19ab7a04f536c519aca4983ac'
+
+/** @throws Error for what is no block number */
+export function readBlockValue(value: string): number {
+  const bytes = Buffer.from(value.slice(2), 'hex')
+  if (bytes.length < 4 || bytes.length > 8 || bytes.subarray(6).some((byte) => byte !== 0)) {
+    throw new Error('no block number')
+  }
+  return bytes.readUIntLE(0, Math.min(bytes.length, 6))
+}

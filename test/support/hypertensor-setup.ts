@@ -1,0 +1,55 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type HypertensorInit, HypertensorRegistry } from '../../src/chain/drivers/hypertensor.ts'
+import { CHAIN_ANSWERS_SCHEMA } from '../../src/chain/hypertensor/chain-answers-schema.ts'
+import { openDatabase } from '../../src/primitives/database.ts'
+import { createLogger } from '../../src/primitives/log.ts'
+import { SUBNET } from './hypertensor-state.ts'
+import { StandInChain, type StandInOptions } from './stand-in-chain.ts'
+
+/** Times for tests: what is silent is so soon. */
+const QUICK = { silenceMs: 100, idleSilenceMs: 200, connectTimeoutMs: 1_000, callTimeoutMs: 2_000, patienceMs: 1_000, blockMs: 50 }
+
+/** Stand-in chains, registries and a home of one test; after `clean` none is left. */
+export class HypertensorSetup {
+  readonly logged: string[] = []
+  readonly #chains: StandInChain[] = []
+  readonly #registries: HypertensorRegistry[] = []
+  #home: string | undefined
+
+  async chain(options?: StandInOptions): Promise<StandInChain> {
+    const chain = await StandInChain.start(options)
+    this.#chains.push(chain)
+    return chain
+  }
+
+  registry(endpoints: StandInChain | readonly string[], init: Partial<HypertensorInit> = {}): HypertensorRegistry {
+    const registry = new HypertensorRegistry({
+      endpoints: endpoints instanceof StandInChain ? [endpoints.url] : endpoints,
+      subnetId: SUBNET,
+      log: createLogger('debug', (line) => this.logged.push(line)),
+      ...init,
+      options: { ...QUICK, ...init.options },
+    })
+    this.#registries.push(registry)
+    return registry
+  }
+
+  /** What keeps a registry's memory in a home: the same for all of one test. */
+  async kept(): Promise<Pick<HypertensorInit, 'cacheFolder' | 'openDatabase'> & { cacheFolder: string; file: string }> {
+    this.#home ??= await mkdtemp(join(tmpdir(), 'subnet-hypertensor-'))
+    const file = join(this.#home, 'node.db')
+    return { cacheFolder: join(this.#home, 'chain'), file, openDatabase: async () => openDatabase(file, CHAIN_ANSWERS_SCHEMA) }
+  }
+
+  async clean(): Promise<void> {
+    await Promise.all(this.#registries.splice(0).map(async (registry) => registry.close()))
+    await Promise.all(this.#chains.splice(0).map(async (chain) => chain.stop()))
+    if (this.#home != null) {
+      await rm(this.#home, { recursive: true, force: true })
+      this.#home = undefined
+    }
+    this.logged.length = 0
+  }
+}

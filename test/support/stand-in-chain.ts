@@ -1,0 +1,251 @@
+import { EventEmitter, once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { BLOCK_KEY } from '../../src/chain/hypertensor/runtime.ts'
+import { HypertensorState } from './hypertensor-state.ts'
+
+/** How an endpoint can fail. */
+export type Fault =
+  | 'silent'
+  | 'garbage'
+  | 'wrong ids'
+  | 'wrong types'
+  | 'error'
+  | 'rate limit'
+  | 'drop'
+  | 'half-closed'
+  | 'too large'
+  | 'neither result nor error'
+
+interface Request {
+  id: unknown
+  method: string
+  params: unknown[]
+}
+
+type Method = (params: unknown[], socket: WebSocket) => unknown
+
+export interface StandInOptions {
+  state?: HypertensorState
+  /** Knows only what the README of the fixtures names: no headers, no subscriptions. */
+  strict?: boolean
+  /** Methods that are unknown beside. */
+  without?: string[]
+}
+
+const ANSWER_AFTER_MS = 2
+
+/** A node of a chain, as far as its JSON-RPC goes: it answers from a recorded state, and fails in whatever way a test asks for. */
+export class StandInChain {
+  readonly state: HypertensorState
+  /** How often each method was called. */
+  readonly calls = new Map<string, number>()
+  /** Times that a request came while none was being answered: what a client waits for. */
+  roundTrips = 0
+  /** Connections that were opened. */
+  connections = 0
+  /** How it fails, for all methods or those in `faulty`. */
+  fault: Fault | undefined
+  faulty: string[] | undefined
+  answerAfterMs = ANSWER_AFTER_MS
+  readonly #methods: Map<string, Method>
+  readonly #events = new EventEmitter()
+  readonly #subscribers = new Map<string, WebSocket>()
+  #server: WebSocketServer | undefined
+  #port = 0
+  #answering = 0
+
+  private constructor({ state = new HypertensorState(), strict = false, without = [] }: StandInOptions) {
+    this.state = state
+    const methods = { ...this.#recorded(), ...(strict ? {} : this.#heads()) }
+    this.#methods = new Map(Object.entries(methods).filter(([name]) => !without.includes(name)))
+  }
+
+  /** On a free port of the loopback. */
+  static async start(options: StandInOptions = {}): Promise<StandInChain> {
+    const chain = new StandInChain(options)
+    await chain.listen()
+    return chain
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${this.#port}`
+  }
+
+  /** Again at the same port, after `stop`. */
+  async listen(): Promise<void> {
+    this.#server = new WebSocketServer({ host: '127.0.0.1', port: this.#port })
+    this.#server.on('connection', (socket) => {
+      this.connections++
+      socket.on('message', (data) => this.#onRequest(socket, String(data)))
+      socket.on('error', () => undefined)
+      this.#events.emit('connection')
+    })
+    await once(this.#server, 'listening')
+    this.#port = (this.#server.address() as AddressInfo).port
+  }
+
+  /** Cuts all connections and takes no more. */
+  async stop(): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
+    this.drop()
+    if (server != null) {
+      await new Promise((resolve) => server.close(resolve))
+    }
+  }
+
+  /** Cuts all connections. */
+  drop(): void {
+    for (const socket of this.#server?.clients ?? []) {
+      socket.terminate()
+    }
+    this.#subscribers.clear()
+  }
+
+  get openConnections(): number {
+    return this.#server?.clients.size ?? 0
+  }
+
+  count(method: string): number {
+    return this.calls.get(method) ?? 0
+  }
+
+  resetCounts(): void {
+    this.calls.clear()
+    this.roundTrips = 0
+  }
+
+  /** The next call of a method. */
+  async called(method: string): Promise<void> {
+    await once(this.#events, method)
+  }
+
+  /** The next block, told to those who subscribed. */
+  newHead(): void {
+    this.state.block++
+    if (this.state.storage.has(BLOCK_KEY)) {
+      this.tellBlockInStorage()
+    }
+    for (const [subscription, socket] of this.#subscribers) {
+      const params = { subscription, result: this.#header() }
+      socket.send(JSON.stringify({ jsonrpc: '2.0', method: 'chain_newHead', params }))
+    }
+  }
+
+  /** From now on the storage has the number of the block, as on a real chain. */
+  tellBlockInStorage(): void {
+    const bytes = Buffer.alloc(4)
+    bytes.writeUInt32LE(this.state.block)
+    this.state.storage.set(BLOCK_KEY, `0x${bytes.toString('hex')}`)
+  }
+
+  #header(): unknown {
+    return { number: `0x${this.state.block.toString(16)}`, parentHash: this.state.genesisHash }
+  }
+
+  #onRequest(socket: WebSocket, text: string): void {
+    const request: Request = JSON.parse(text)
+    this.calls.set(request.method, this.count(request.method) + 1)
+    this.roundTrips += this.#answering === 0 ? 1 : 0
+    this.#answering++
+    this.#events.emit(request.method)
+    const fault = this.faulty == null || this.faulty.includes(request.method) ? this.fault : undefined
+    setTimeout(() => {
+      this.#answering--
+      this.#answer(socket, request, fault)
+    }, this.answerAfterMs)
+  }
+
+  #answer(socket: WebSocket, request: Request, fault: Fault | undefined): void {
+    const send = (message: object, id = request.id): void => socket.send(JSON.stringify({ jsonrpc: '2.0', id, ...message }))
+    switch (fault) {
+      case 'silent':
+        return
+      case 'garbage':
+        socket.send('<html>502 Bad Gateway</html>')
+        return
+      case 'wrong ids':
+        send({ result: null }, 'another')
+        return
+      case 'wrong types':
+        send({ result: { nonsense: true } })
+        return
+      case 'error':
+        send({ error: { code: -32_000, message: 'Client error: \u001b[31mthe state is not there' } })
+        return
+      case 'rate limit':
+        send({ error: { code: 429, message: 'Too many requests' } })
+        return
+      case 'neither result nor error':
+        send({})
+        return
+      case 'too large':
+        socket.send(JSON.stringify({ jsonrpc: '2.0', id: request.id, result: '0x'.padEnd(17 * 1_024 * 1_024, '0') }))
+        return
+      case 'drop':
+        socket.terminate()
+        return
+      case 'half-closed':
+        socket.close()
+        socket.pause()
+        return
+      default:
+        send(this.#result(socket, request))
+    }
+  }
+
+  #result(socket: WebSocket, { method, params }: Request): object {
+    const answer = this.#methods.get(method)
+    if (answer == null) {
+      return { error: { code: -32_601, message: 'Method not found' } }
+    }
+    try {
+      return { result: answer(params, socket) ?? null }
+    } catch (error) {
+      return { error: { code: -32_602, message: String(error) } }
+    }
+  }
+
+  #recorded(): Record<string, Method> {
+    const { state } = this
+    return {
+      state_getMetadata: () => state.metadata,
+      state_getRuntimeVersion: () => state.runtimeVersion,
+      chain_getBlockHash: ([number]) => (number === 0 ? state.genesisHash : null),
+      state_getStorage: ([key]) => state.storage.get(String(key)),
+      state_getKeysPaged: ([prefix, count, after]) =>
+        [...state.storage.keys()]
+          .sort()
+          .filter((key) => key.startsWith(String(prefix)) && (after == null || key > String(after)))
+          .slice(0, Number(count)),
+      state_queryStorageAt: ([keys]) => [
+        { block: state.genesisHash, changes: (keys as string[]).map((key) => [key, state.storage.get(key) ?? null]) },
+      ],
+      state_call: ([name, encoded]) => {
+        if (name !== 'NetworkRuntimeApi_proof_of_stake') {
+          throw new Error(`no runtime call ${String(name)}`)
+        }
+        const bytes = Buffer.from(String(encoded).slice(2), 'hex')
+        const isStaked = state.proofOfStake(bytes.readUInt32LE(0), bytes.subarray(5, -1).toString(), bytes.at(-1) as number)
+        return isStaked ? '0x01' : '0x00'
+      },
+      network_proofOfStake: ([subnet, peerId, minClass]) =>
+        state.proofOfStake(Number(subnet), Buffer.from(peerId as number[]).toString(), Number(minClass)),
+    }
+  }
+
+  #heads(): Record<string, Method> {
+    return {
+      chain_getHeader: () => this.#header(),
+      chain_subscribeNewHeads: (_, socket) => {
+        const subscription = `heads-${this.#subscribers.size}-${this.connections}`
+        this.#subscribers.set(subscription, socket)
+        socket.once('close', () => this.#subscribers.delete(subscription))
+        this.#events.emit('subscribed')
+        return subscription
+      },
+      chain_unsubscribeNewHeads: ([subscription]) => this.#subscribers.delete(String(subscription)),
+    }
+  }
+}
