@@ -45,6 +45,13 @@ export const nodeFlags = {
   }),
 }
 
+/** What a node that runs is seldom told. */
+export const servingFlags = {
+  reflection: Flags.boolean({ allowNo: true, helpGroup: 'SERVING', description: 'tell others of the protocols here [default: true]' }),
+  'heartbeat-interval': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: '500ms to 10m [default: 20s]' }),
+  'task-timeout': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: 'of one exec: or sh: handler run [default: 60s]' }),
+}
+
 /** On commands that write a key. */
 export const forceFlag = Flags.boolean({ description: 'replace a file that is there: the peer ID of its key is lost' })
 

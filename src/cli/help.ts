@@ -1,10 +1,11 @@
 import type { Command } from '@oclif/core/command'
 import { Help as OclifHelp } from '@oclif/core/help'
 import chalk from 'chalk'
-import { commonFlags, nodeFlags } from './flags.ts'
+import { commonFlags, nodeFlags, servingFlags } from './flags.ts'
 
 const FLAGS_OF_MANY: Record<string, { title: string; flags: Record<string, FlagText> }> = {
   NODE: { title: 'NODE FLAGS', flags: nodeFlags },
+  SERVING: { title: 'SERVING FLAGS', flags: servingFlags },
   GLOBAL: {
     title: 'COMMON FLAGS',
     flags: {

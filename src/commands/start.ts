@@ -1,11 +1,10 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
-import { nodeFlags, startFlags } from '../cli/flags.ts'
+import { nodeFlags, servingFlags, startFlags } from '../cli/flags.ts'
 import { NodeError } from '../node/errors.ts'
 
 export default class Start extends BaseCommand {
-  static override summary = 'Run the node of this home until it is stopped.'
-  static override description = 'On a terminal it opens a shell of all these commands.'
+  static override summary = 'Run the node of this home until it is stopped; on a terminal, with a shell.'
   static override examples = [
     '<%= config.bin %> start --handler echo',
     "<%= config.bin %> start --handler 'exec:wc -c' --chain ledger:/tmp/subnet.db --publish",
@@ -26,9 +25,7 @@ export default class Start extends BaseCommand {
       multipleNonGreedy: true,
       description: 'serves a protocol of your own; may be repeated',
     }),
-    reflection: Flags.boolean({ allowNo: true, description: 'tell others of the protocols [default: true]' }),
-    'task-timeout': Flags.string({ helpValue: 'DUR', description: 'of one exec: or sh: handler run [default: 60s]' }),
-    'heartbeat-interval': Flags.string({ helpValue: 'DUR', description: '500ms to 10m [default: 20s]' }),
+    ...servingFlags,
     publish: Flags.boolean({ description: 'keep the multiaddrs on the chain up to date' }),
     'no-repl': Flags.boolean({ description: 'only run the node, on a terminal too' }),
     script: Flags.string({ helpValue: 'FILE|-', description: 'run these lines instead, then stop' }),
