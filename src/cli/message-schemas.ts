@@ -1,6 +1,7 @@
 import { createFileRegistry, createRegistry, type DescFile, type DescMessage, fromBinary, type Registry } from '@bufbuild/protobuf'
 import { protoCamelCase } from '@bufbuild/protobuf/reflect'
 import { type DescriptorProto, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
+import { printable } from './render.ts'
 
 /** The two messages of a protocol, whoever described them. */
 export interface DynamicSchemas {
@@ -15,6 +16,7 @@ export interface DynamicSchemas {
 /** What protobuf allows as a name; whoever described it may be a stranger. */
 const NAME = /^[A-Za-z_]\w{0,255}$/
 const FULL_NAME = /^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/
+const MAX_JSON_NAME = 256
 const FILE_NAME = /^[\w./+-]{1,512}$/
 
 /**
@@ -60,6 +62,9 @@ export function readFiles(fileDescriptorSet: Uint8Array): DescFile[] {
 function nameForJson({ field, nestedType }: DescriptorProto): void {
   for (const one of field) {
     one.jsonName ||= protoCamelCase(one.name)
+    if (one.jsonName.length > MAX_JSON_NAME || printable(one.jsonName) !== one.jsonName) {
+      throw new Error(`${JSON.stringify(one.jsonName.slice(0, 100))} is not a name in JSON`)
+    }
   }
   nestedType.forEach(nameForJson)
 }

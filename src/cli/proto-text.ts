@@ -1,48 +1,76 @@
 import { type DescEnum, type DescField, type DescFile, type DescMessage, type DescOneof, ScalarType } from '@bufbuild/protobuf'
 import { protoCamelCase } from '@bufbuild/protobuf/reflect'
-import { Edition, FieldDescriptorProto_Label } from '@bufbuild/protobuf/wkt'
+import { Edition, FeatureSet_FieldPresence, FieldDescriptorProto_Label } from '@bufbuild/protobuf/wkt'
 
-/** A described file as .proto text. What a descriptor does not hold (comments) or few use (options, extensions, services) is left out. */
+const EDITIONS: Partial<Record<Edition, string>> = {
+  [Edition.EDITION_2023]: '2023',
+  [Edition.EDITION_2024]: '2024',
+  [Edition.EDITION_2026]: '2026',
+}
+
+/** Where a type is named: the names that mean something nearer there, from the outside to the inside. */
+type Scopes = ReadonlyArray<ReadonlySet<string>>
+
+/**
+ * A described file as .proto text, which compiles to the same messages. What a descriptor does not hold (comments) or few use (extensions,
+ * services, options that say nothing of the messages) is left out.
+ */
 export function protoText(file: DescFile): string {
-  const { dependency, package: name } = file.proto
+  const { dependency, publicDependency, package: name } = file.proto
+  const passedOn = new Set(publicDependency)
+  const edition = EDITIONS[file.edition]
+  const scopes = [namesOutside(file)]
   const blocks = [
-    `syntax = "${file.edition === Edition.EDITION_PROTO2 ? 'proto2' : 'proto3'}";`,
+    edition == null ? `syntax = "${file.edition === Edition.EDITION_PROTO2 ? 'proto2' : 'proto3'}";` : `edition = "${edition}";`,
     name === '' ? '' : `package ${name};`,
-    dependency.map((path) => `import ${JSON.stringify(path)};`).join('\n'),
-    ...file.messages.map((message) => messageText(message, '').join('\n')),
+    dependency.map((path, index) => `import ${passedOn.has(index) ? 'public ' : ''}${quoted(path)};`).join('\n'),
+    ...file.messages.map((message) => messageText(message, '', scopes).join('\n')),
     ...file.enums.map((values) => enumText(values, '').join('\n')),
   ]
   return `${blocks.filter((block) => block !== '').join('\n\n')}\n`
 }
 
-function messageText(message: DescMessage, indent: string): string[] {
+function messageText(message: DescMessage, indent: string, scopes: Scopes, head = `message ${message.name}`): string[] {
   const inner = `${indent}  `
-  const { reservedName, reservedRange } = message.proto
-  const nested = message.nestedMessages.filter(({ proto }) => proto.options?.mapEntry !== true)
+  const { nestedMessages, nestedEnums, members } = message
+  const own = [...scopes, new Set([...nestedMessages, ...nestedEnums].map(({ name }) => name))]
+  const groups = new Set(members.flatMap((member) => (member.kind === 'field' ? [member] : member.fields)).flatMap(groupOf))
+  const nested = nestedMessages.filter((one) => one.proto.options?.mapEntry !== true && !groups.has(one))
   return [
-    `${indent}message ${message.name} {`,
-    ...(reservedRange.length > 0
-      ? [`${inner}reserved ${reservedRange.map(({ start, end }) => rangeText(start, end - 1)).join(', ')};`]
-      : []),
-    ...(reservedName.length > 0 ? [`${inner}reserved ${reservedName.map((name) => JSON.stringify(name)).join(', ')};`] : []),
-    ...message.members.flatMap((member) => (member.kind === 'oneof' ? oneofText(member, inner) : [fieldText(member, inner)])),
-    ...nested.flatMap((one) => ['', ...messageText(one, inner)]),
-    ...message.nestedEnums.flatMap((one) => ['', ...enumText(one, inner)]),
+    `${indent}${head} {`,
+    ...reservedText(message, inner),
+    ...members.flatMap((member) => (member.kind === 'oneof' ? oneofText(member, inner, own) : fieldText(member, inner, own))),
+    ...nested.flatMap((one) => ['', ...messageText(one, inner, own)]),
+    ...nestedEnums.flatMap((one) => ['', ...enumText(one, inner)]),
     `${indent}}`,
   ]
 }
 
-function oneofText(oneof: DescOneof, indent: string): string[] {
-  return [`${indent}oneof ${oneof.name} {`, ...oneof.fields.map((field) => fieldText(field, `${indent}  `, '')), `${indent}}`]
+function oneofText(oneof: DescOneof, indent: string, scopes: Scopes): string[] {
+  return [`${indent}oneof ${oneof.name} {`, ...oneof.fields.flatMap((field) => fieldText(field, `${indent}  `, scopes, '')), `${indent}}`]
 }
 
-function fieldText(field: DescField, indent: string, label = labelOf(field)): string {
-  const type = field.fieldKind === 'map' ? `map<${ScalarType[field.mapKey].toLowerCase()}, ${typeText(field)}>` : typeText(field)
+function fieldText(field: DescField, indent: string, scopes: Scopes, label = labelOf(field)): string[] {
+  const [group] = groupOf(field)
+  if (group != null) {
+    return messageText(group, indent, scopes, `${label}group ${group.name} = ${field.number}`)
+  }
+  const type =
+    field.fieldKind === 'map' ? `map<${ScalarType[field.mapKey].toLowerCase()}, ${typeText(field, scopes)}>` : typeText(field, scopes)
   const options = [
-    ...(field.jsonName === protoCamelCase(field.name) ? [] : [`json_name = ${JSON.stringify(field.jsonName)}`]),
+    ...(field.jsonName === protoCamelCase(field.name) ? [] : [`json_name = ${quoted(field.jsonName)}`]),
+    ...defaultOf(field),
+    ...featuresOf(field),
     ...(field.deprecated ? ['deprecated = true'] : []),
   ]
-  return `${indent}${label}${type} ${field.name} = ${field.number}${options.length === 0 ? '' : ` [${options.join(', ')}]`};`
+  return [`${indent}${label}${type} ${field.name} = ${field.number}${options.length === 0 ? '' : ` [${options.join(', ')}]`};`]
+}
+
+/** The message of a field that proto2 writes as one. */
+function groupOf(field: DescField): DescMessage[] {
+  const { message, parent } = field
+  const isGroup = message != null && 'delimitedEncoding' in field && field.delimitedEncoding && !hasFeatures(parent.file)
+  return isGroup && message.parent === parent ? [message] : []
 }
 
 function labelOf(field: DescField): string {
@@ -58,29 +86,101 @@ function labelOf(field: DescField): string {
   return field.proto.proto3Optional ? 'optional ' : ''
 }
 
-function typeText(field: DescField): string {
+function defaultOf({ proto, scalar, parent }: DescField): string[] {
+  const value = parent.file.edition === Edition.EDITION_PROTO3 ? '' : proto.defaultValue
+  if (scalar === ScalarType.STRING && value !== '') {
+    return [`default = ${quoted(value)}`]
+  }
+  if (scalar === ScalarType.BYTES) {
+    // escaped already, unless a stranger wrote it
+    return /^(?:[ !#-[\]-~]|\\[ -~])+$/.test(value) ? [`default = "${value}"`] : []
+  }
+  return /^[\w.+-]+$/.test(value) ? [`default = ${value}`] : []
+}
+
+/** How a field differs from others of its syntax or edition. */
+function featuresOf(field: DescField): string[] {
+  const { file } = field.parent
+  const packed = field.fieldKind === 'list' && isPackable(field) ? field.packed : undefined
+  if (!hasFeatures(file)) {
+    return packed == null || packed === (file.edition !== Edition.EDITION_PROTO2) ? [] : [`packed = ${packed}`]
+  }
+  const delimited = 'delimitedEncoding' in field && field.delimitedEncoding
+  const alone = field.fieldKind !== 'list' && field.fieldKind !== 'map' && field.oneof == null
+  return [
+    ...(alone && field.presence === FeatureSet_FieldPresence.IMPLICIT ? ['features.field_presence = IMPLICIT'] : []),
+    ...(alone && field.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED ? ['features.field_presence = LEGACY_REQUIRED'] : []),
+    ...(packed === false ? ['features.repeated_field_encoding = EXPANDED'] : []),
+    ...(delimited ? ['features.message_encoding = DELIMITED'] : []),
+  ]
+}
+
+function isPackable({ message, scalar }: DescField): boolean {
+  return message == null && scalar !== ScalarType.STRING && scalar !== ScalarType.BYTES
+}
+
+function hasFeatures({ edition }: DescFile): boolean {
+  return EDITIONS[edition] != null
+}
+
+/** A type as it is to be named here: in short, or where something nearer has that name too, in full and with a dot. */
+function typeText(field: DescField, scopes: Scopes): string {
   const named = field.message ?? field.enum
   if (named == null) {
     return ScalarType[field.scalar as ScalarType].toLowerCase()
   }
   const prefix = `${field.parent.file.proto.package}.`
-  return named.file === field.parent.file && named.typeName.startsWith(prefix) ? named.typeName.slice(prefix.length) : named.typeName
+  const own = named.file === field.parent.file && named.typeName.startsWith(prefix)
+  const name = own ? named.typeName.slice(prefix.length) : named.typeName
+  const first = name.split('.', 1)[0] as string
+  // what a package has at its top is found there
+  const [outside, ...inside] = scopes
+  const hidden = inside.some((names) => names.has(first)) || (!own && outside?.has(first) === true)
+  return hidden ? `.${named.typeName}` : name
+}
+
+/** What a full name may not begin with in this file: its own types, and packages inside of its own or of those around it. */
+function namesOutside({ proto, messages, enums, dependencies }: DescFile): Set<string> {
+  const names = new Set(proto.package === '' ? [] : [...messages, ...enums].map(({ name }) => name))
+  for (const name of [proto.package, ...dependencies.map((file) => file.proto.package)]) {
+    const parts = name.split('.')
+    for (let length = 1; length < parts.length && `${proto.package}.`.startsWith(`${parts.slice(0, length).join('.')}.`); length++) {
+      names.add(parts[length] as string)
+    }
+  }
+  return names
 }
 
 function enumText(values: DescEnum, indent: string): string[] {
-  const { options, reservedName, reservedRange } = values.proto
+  const inner = `${indent}  `
   return [
     `${indent}enum ${values.name} {`,
-    ...(options?.allowAlias === true ? [`${indent}  option allow_alias = true;`] : []),
-    ...(reservedRange.length > 0
-      ? [`${indent}  reserved ${reservedRange.map(({ start, end }) => rangeText(start, end)).join(', ')};`]
-      : []),
-    ...(reservedName.length > 0 ? [`${indent}  reserved ${reservedName.map((name) => JSON.stringify(name)).join(', ')};`] : []),
-    ...values.values.map(({ name, number }) => `${indent}  ${name} = ${number};`),
+    ...(values.proto.options?.allowAlias === true ? [`${inner}option allow_alias = true;`] : []),
+    ...(hasFeatures(values.file) && !values.open ? [`${inner}option features.enum_type = CLOSED;`] : []),
+    ...reservedText(values, inner),
+    ...values.values.map(({ name, number }) => `${inner}${name} = ${number};`),
     `${indent}}`,
   ]
 }
 
+function reservedText({ kind, proto, file }: DescMessage | DescEnum, indent: string): string[] {
+  const { reservedName, reservedRange } = proto
+  // the end of a message's range does not belong to it
+  const ranges = reservedRange.map(({ start, end }) => rangeText(start, kind === 'message' ? end - 1 : end))
+  const names = hasFeatures(file) ? reservedName.filter((name) => /^\w+$/.test(name)) : reservedName.map(quoted)
+  return [ranges, names].filter(({ length }) => length > 0).map((reserved) => `${indent}reserved ${reserved.join(', ')};`)
+}
+
 function rangeText(first: number, last: number): string {
   return first === last ? String(first) : `${first} to ${last}`
+}
+
+/** A text that a stranger may have written. */
+function quoted(text: string): string {
+  const escaped = (one: string): string =>
+    one
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join('')
+  return JSON.stringify(text).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)
 }

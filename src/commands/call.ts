@@ -4,9 +4,7 @@ import { nodeFlags, peerArg, protocolArg } from '../cli/flags.ts'
 import { printableLines } from '../cli/render.ts'
 
 export default class Call extends BaseCommand {
-  static override summary = 'Call a protocol of a peer: protobuf JSON in, protobuf JSON out.'
-  static override description =
-    'The peer is asked what its messages look like; "protocol describe" shows it. Many answers are one line each, as they come.'
+  static override summary = 'Call a protocol of a peer: JSON in, JSON out, as "protocol describe" shows it.'
   static override examples = [
     `<%= config.bin %> call bob /example/greet/1.0.0 --data '{"name": "Ada"}'`,
     '<%= config.bin %> call bob /example/greet/1.0.0 --data @request.json --proto greet.proto',
@@ -16,10 +14,10 @@ export default class Call extends BaseCommand {
     ...nodeFlags,
     data: Flags.string({ helpValue: 'JSON|@FILE|-', default: '{}', description: 'the request; - for stdin [default: {}]' }),
     'emit-defaults': Flags.boolean({ description: 'show fields that have their default value too' }),
-    proto: Flags.string({ helpValue: 'FILE', description: 'a .proto file or descriptor set, where the peer does not tell' }),
+    proto: Flags.string({ helpValue: 'FILE', description: '.proto or descriptor set, for a peer that tells nothing' }),
     'request-type': Flags.string({ helpValue: 'NAME', description: 'a message of --proto [default: the only …Request]' }),
     'response-type': Flags.string({ helpValue: 'NAME', description: 'a message of --proto [default: its …Response]' }),
-    stream: Flags.boolean({ description: 'with --proto: there may be many answers' }),
+    stream: Flags.boolean({ description: 'with --proto: there may be many answers, a line each' }),
   }
 
   async run(): Promise<void> {

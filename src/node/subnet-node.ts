@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Connection, IdentifyResult, Libp2p, PeerId, StreamHandler } from '@libp2p/interface'
+import type { Connection, IdentifyResult, Libp2p, Peer, PeerId, StreamHandler } from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
@@ -256,14 +256,15 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     const onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => (detail.peerId.equals(peerId) ? identified.resolve() : undefined)
     libp2p.addEventListener('peer:identify', onIdentify)
     try {
-      const stored = async (): Promise<string[]> => (await libp2p.peerStore.get(peerId).catch(() => undefined))?.protocols ?? []
-      const protocols = await stored()
-      if (protocols.length > 0 || libp2p.getConnections(peerId).length === 0) {
-        return protocols
+      const stored = async (): Promise<Peer | undefined> => libp2p.peerStore.get(peerId).catch(() => undefined)
+      const known = await stored()
+      // its protocols alone do not tell: libp2p notes that of each stream which it opens, and so that of identify itself
+      if (known?.metadata.has(AGENT_KEY) === true || libp2p.getConnections(peerId).length === 0) {
+        return known?.protocols ?? []
       }
       // a connection that is new: the peer is being asked
       await raceSignal(identified.promise, withDeadline(options.signal, IDENTIFY_MS)).catch(() => options.signal?.throwIfAborted())
-      return await stored()
+      return (await stored())?.protocols ?? []
     } finally {
       libp2p.removeEventListener('peer:identify', onIdentify)
     }

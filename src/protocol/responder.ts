@@ -164,15 +164,10 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       }
     }
     try {
-      for await (const one of intercept([...this.#host.interceptors, ...interceptors], exchange, handle)) {
+      const answers = intercept([...this.#host.interceptors, ...interceptors], exchange, handle)
+      for await (const one of kind === 'unary' ? exactlyOne(answers) : answers) {
         given++
-        if (kind === 'unary' && given > 1) {
-          throw new Error('more than one answer')
-        }
         yield one
-      }
-      if (kind === 'unary' && given === 0) {
-        throw new Error('no answer')
       }
     } catch (error) {
       const told = given > 0 ? undefined : answerFailure(context, error)
@@ -186,4 +181,19 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       yield told
     }
   }
+}
+
+/** The one answer, once it is sure that nothing comes behind it: no other, and no error. */
+async function* exactlyOne<Answer>(answers: AsyncIterable<Answer>): AsyncGenerator<Answer> {
+  let only: { answer: Answer } | undefined
+  for await (const answer of answers) {
+    if (only != null) {
+      throw new Error('more than one answer')
+    }
+    only = { answer }
+  }
+  if (only == null) {
+    throw new Error('no answer')
+  }
+  yield only.answer
 }

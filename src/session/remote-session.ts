@@ -241,7 +241,8 @@ export class RemoteSession implements Session {
     upload: Upload,
     options: SessionOptions,
   ): AsyncGenerator<Uint8Array> {
-    const guarded = guard(options)
+    const left = new AbortController()
+    const guarded = guard(options, left.signal)
     try {
       let parts: Uint8Array[] = []
       for await (const { chunk, last } of this.#client.call(withHead(head, upload), { signal: guarded.signal })) {
@@ -255,6 +256,8 @@ export class RemoteSession implements Session {
       options.signal?.throwIfAborted()
       throw upload.failure ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
     } finally {
+      // whoever leaves the answers: the client itself does not end the call then
+      left.abort(new Error('nobody waits for the answers'))
       guarded.clear()
     }
   }
@@ -380,6 +383,6 @@ function atOnce({ signal, timeoutMs }: SessionOptions): SessionOptions {
   return { signal, timeoutMs: Math.min(timeoutMs ?? AT_ONCE_MS, AT_ONCE_MS) - GUARD_MS }
 }
 
-function guard({ signal, timeoutMs }: SessionOptions): Deadline {
-  return startDeadline(timeoutMs == null ? undefined : timeoutMs + GUARD_MS, signal)
+function guard({ signal, timeoutMs }: SessionOptions, left?: AbortSignal): Deadline {
+  return startDeadline(timeoutMs == null ? undefined : timeoutMs + GUARD_MS, signal, left)
 }

@@ -7,6 +7,7 @@ import { TestHost } from '../support/protocol-host.ts'
 import { OTHER_PEER_ID, PEER_ID, seedFile } from '../support/seeds.ts'
 
 const TASK_PROTOCOL = '/subnet/task_protocol/1.0.0'
+const TASK_PROTO = join(import.meta.dirname, '../../proto/task_protocol.proto')
 const NOWHERE = `/ip4/127.0.0.1/tcp/1/p2p/${OTHER_PEER_ID}`
 const LIMIT_BYTES = 65_536
 const SCREEN = { columns: 80, rows: 24 }
@@ -35,7 +36,13 @@ interface Row {
 const ADDRESS_RECORD = ['peerId', 'multiaddrs', 'verified', 'block']
 const KEY = ['peerId', 'type', 'file']
 const PEER = ['peerId', 'alias', 'connected', 'direction', 'latencyMs', 'agent', 'protocols', 'multiaddrs', 'source', 'lastHeartbeatMs']
+const PROTOCOL = ['id', 'kind', 'requestType', 'responseType']
 const TASK = ['taskId', 'peerId', 'source', 'multiaddr', 'accepted', 'error', 'bytesSent', 'bytesReceived', 'attempts', 'timings']
+
+/** A task as a call of its protocol sends it. */
+function taskData(text: string): string {
+  return JSON.stringify({ taskId: 'a task', payload: Buffer.from(text).toString('base64') })
+}
 
 /** In this order: what is asked for must be there. */
 const rows: Record<string, Row> = {
@@ -62,6 +69,13 @@ const rows: Record<string, Row> = {
   ping: { args: () => ['bob', '--count', '2'], fields: ['peerId', 'source', 'multiaddr', 'roundTripsMs'] },
   resolve: { args: ({ node }) => [node.peerId], fields: ['peerId', 'multiaddrs', 'source', 'ageMs', 'verified', 'attempts'] },
   'send-task': { args: () => ['bob', '--text', 'x'], fields: [...TASK, 'resultBase64'] },
+  call: { args: () => ['bob', TASK_PROTOCOL, '--data', taskData('x')], fields: ['accepted', 'result'] },
+  'protocol new': { args: () => ['fresh'], fields: ['name', 'protocolId', 'folder', 'files'] },
+  'protocol list': { args: () => ['bob'], fields: PROTOCOL, list: true },
+  'protocol describe': {
+    args: () => ['bob', TASK_PROTOCOL],
+    fields: ['peerId', ...PROTOCOL, 'example', 'proto', 'fileDescriptorSetBase64'],
+  },
   // what follows is told by start.test.ts
   start: {
     args: () => ['--listen', '/ip4/127.0.0.1/tcp/0'],
@@ -84,18 +98,31 @@ const failures: Array<{ code: keyof typeof EXIT_CODES; args: (world: World) => s
   { code: 'USAGE', args: () => ['resolve', 'nobody'] },
   { code: 'USAGE', args: () => ['send-task', 'bob'] },
   { code: 'USAGE', args: () => ['alias', 'set', 'me', PEER_ID] },
+  { code: 'USAGE', args: () => ['call', 'bob', TASK_PROTOCOL, '--data', '{"taskid": 1}'] },
+  { code: 'USAGE', args: () => ['call', 'bob', 'task_protocol'] },
+  { code: 'USAGE', args: () => ['call', 'bob'] },
+  { code: 'USAGE', args: () => ['protocol', 'describe', 'bob'] },
+  { code: 'USAGE', args: () => ['protocol', 'list', 'nobody'] },
   { code: 'PEER_NOT_FOUND', args: () => ['resolve', OTHER_PEER_ID] },
   { code: 'PEER_NOT_FOUND', args: () => ['send-task', OTHER_PEER_ID, '--text', 'x'] },
   { code: 'PEER_NOT_FOUND', args: () => ['ping', OTHER_PEER_ID] },
   { code: 'PEER_NOT_FOUND', args: () => ['chain', 'lookup', OTHER_PEER_ID] },
+  { code: 'PEER_NOT_FOUND', args: () => ['call', OTHER_PEER_ID, TASK_PROTOCOL] },
   { code: 'UNREACHABLE', args: () => ['send-task', NOWHERE, '--text', 'x'] },
   { code: 'UNREACHABLE', args: () => ['connect', NOWHERE] },
   { code: 'UNREACHABLE', args: () => ['ping', NOWHERE] },
+  { code: 'UNREACHABLE', args: () => ['protocol', 'list', NOWHERE] },
   { code: 'UNREACHABLE', args: ({ node }) => ['ping', `/ip4/127.0.0.1/udp/1/p2p/${node.peerId}`] },
   { code: 'PROTOCOL_UNSUPPORTED', args: ({ mute }) => ['send-task', mute, '--text', 'x'] },
+  { code: 'PROTOCOL_UNSUPPORTED', args: ({ mute }) => ['call', mute, TASK_PROTOCOL] },
+  { code: 'PROTOCOL_UNSUPPORTED', args: ({ mute }) => ['protocol', 'describe', mute, TASK_PROTOCOL] },
+  { code: 'PROTOCOL_UNSUPPORTED', args: () => ['call', 'bob', '/none/1.0.0'] },
   { code: 'TIMEOUT', args: () => ['send-task', 'bob', '--text', 'wait', '--timeout', '3s'] },
+  { code: 'TIMEOUT', args: () => ['call', 'bob', TASK_PROTOCOL, '--data', taskData('wait'), '--timeout', '3s'] },
   { code: 'REMOTE_FAILED', args: ({ broken }) => ['send-task', broken, '--text', 'x'] },
+  { code: 'REMOTE_FAILED', args: ({ broken }) => ['call', broken, TASK_PROTOCOL, '--proto', TASK_PROTO] },
   { code: 'LIMIT_EXCEEDED', args: () => ['send-task', 'bob', '--text', 'x'.repeat(LIMIT_BYTES + 1)] },
+  { code: 'LIMIT_EXCEEDED', args: () => ['call', 'bob', TASK_PROTOCOL, '--data', taskData('x'.repeat(LIMIT_BYTES))] },
   { code: 'CHAIN_UNAVAILABLE', args: () => ['chain', 'list', '--chain', 'ledger:no.db'], alone: true },
   { code: 'CHAIN_UNAVAILABLE', args: () => ['resolve', OTHER_PEER_ID, '--tier', 'chain', '--chain', 'ledger:no.db'], alone: true },
 ]

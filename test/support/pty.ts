@@ -18,6 +18,8 @@ export interface PtyOptions {
 export class Terminal {
   readonly screen: Screen
   readonly ended: Promise<number>
+  /** All that was written to the terminal, as it came. */
+  output = ''
   readonly #pty: IPty
   readonly #news = new EventTarget()
   #over = false
@@ -33,6 +35,7 @@ export class Terminal {
       env: { ...Object.fromEntries(own), TERM: name, SUBNET_HOME: home, ...env } as Record<string, string>,
     })
     this.#pty.onData((data) => {
+      this.output += data
       this.screen.write(data)
       this.#news.dispatchEvent(new Event('news'))
     })

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { NODE_CLASSES, type NodeClass } from '../../src/chain/registry.ts'
+import { readSchemas } from '../../src/cli/message-schemas.ts'
 import type { ErrorCode } from '../../src/primitives/errors.ts'
 import { SubnetError } from '../../src/primitives/errors.ts'
-import type { PeerRow, Session, TaskAnswer } from '../../src/session/session.ts'
+import type { ProtocolHost } from '../../src/protocol/host.ts'
+import type { ProtocolKind } from '../../src/protocol/interceptor.ts'
+import type { CallInput, PeerRow, Session, TaskAnswer } from '../../src/session/session.ts'
+import { TextProtocol, TextStreamProtocol } from './protocol-host.ts'
 
 /** What a session under test is connected to. */
 export interface SessionWorld {
@@ -14,9 +19,73 @@ export interface SessionWorld {
   runs: boolean
   /** Resolves once the peer's handler has given up the task `wait`. */
   cancelled(): Promise<void>
+  /** What the peer speaks besides. */
+  words: Words
 }
 
 const STRANGER = '12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb'
+
+const MIB = 1 << 20
+const ONE = '/test/one/1.0.0'
+const MANY = '/test/many/1.0.0'
+
+/** Two protocols of a peer that do with a text what it says: one with one answer, one with many. */
+export class Words {
+  readonly #news = new EventTarget()
+  #left = 0
+  #next = Promise.withResolvers<void>()
+
+  constructor(host: ProtocolHost) {
+    new TextProtocol(host, ONE, async (text, { signal }) => {
+      const [word = '', size = ''] = text.length > 20 ? [] : text.split(' ')
+      await this.#obey(word, signal)
+      return word === 'size' ? 'x'.repeat(Number(size)) : text
+    })
+    const obey = async (word: string, signal: AbortSignal): Promise<string> => this.#obey(word, signal)
+    new TextStreamProtocol(host, MANY, async function* (text, { signal }) {
+      for (const word of text === '' ? [] : text.split(',')) {
+        yield await obey(word, signal)
+      }
+    })
+  }
+
+  /** Lets an answer that is held go. */
+  next(): void {
+    this.#next.resolve()
+  }
+
+  /** Resolves once a handler that waited was told that nobody waits for it. */
+  async left(): Promise<void> {
+    while (this.#left === 0) {
+      await once(this.#news, 'left')
+    }
+    this.#left = 0
+  }
+
+  /** A number is answered with so many letters. */
+  async #obey(word: string, signal: AbortSignal): Promise<string> {
+    if (word === 'wait') {
+      await this.#until(signal)
+    }
+    if (word === 'hold') {
+      await this.#next.promise
+      this.#next = Promise.withResolvers()
+    }
+    if (word === 'fail') {
+      throw new Error('out of words')
+    }
+    return /^\d+$/.test(word) ? 'x'.repeat(Number(word)) : word
+  }
+
+  async #until(signal: AbortSignal): Promise<never> {
+    if (!signal.aborted) {
+      await once(signal, 'abort')
+    }
+    this.#left++
+    this.#news.dispatchEvent(new Event('left'))
+    throw signal.reason
+  }
+}
 
 export function bytes(text: string): AsyncIterable<Uint8Array> {
   return chunks([Buffer.from(text)])
@@ -28,6 +97,12 @@ export async function* chunks(parts: Uint8Array[]): AsyncGenerator<Uint8Array> {
 
 export async function textOf(answer: TaskAnswer): Promise<string> {
   return Buffer.concat(await Array.fromAsync(answer.result)).toString()
+}
+
+async function* texts(answers: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  for await (const answer of answers) {
+    yield Buffer.from(answer).toString()
+  }
 }
 
 /** Expects a failure of this code. */
@@ -230,6 +305,178 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       const reason = new Error('changed my mind')
       await assert.rejects(session.chain.register('idle', { signal: AbortSignal.abort(reason) }), reason)
       assert.deepEqual(await session.chain.unregister(), { peerId, removed: false })
+    })
+
+    const call = (protocolId: string, kind: ProtocolKind, request: CallInput['request'], options = {}): AsyncGenerator<string> => {
+      const answers = session.protocols.call(world.peerId, { protocolId, kind, request }, { timeoutMs: 30_000, ...options })
+      return texts(answers)
+    }
+
+    const one = async (request: CallInput['request'], options = {}): Promise<string> => {
+      const answers = await Array.fromAsync(call(ONE, 'unary', request, options))
+      assert.equal(answers.length, 1)
+      return answers[0] as string
+    }
+
+    const many = (text: string, options = {}): AsyncGenerator<string> => call(MANY, 'server-streaming', bytes(text), options)
+
+    it('lists the protocols of a peer, every field there', async () => {
+      const { protocols, ...rest } = await session.protocols.list(world.peerId, { timeoutMs: 20_000 })
+      assert.deepEqual(rest, { peerId: world.peerId, source: 'reflection' })
+      const unknown = { requestType: null, responseType: null }
+      assert.deepEqual(
+        protocols.filter(({ id }) => /test|task/.test(id)),
+        [
+          {
+            id: '/subnet/task_protocol/1.0.0',
+            kind: 'unary',
+            requestType: 'task_protocol.pb.TaskRequest',
+            responseType: 'task_protocol.pb.TaskResponse',
+          },
+          { id: MANY, kind: 'server-streaming', ...unknown },
+          { id: ONE, kind: 'unary', ...unknown },
+        ],
+      )
+      assert.deepEqual((await session.protocols.list(world.multiaddr)).protocols, protocols)
+    })
+
+    it('describes a protocol of a peer, with its messages where they are protobuf', async () => {
+      const { fileDescriptorSet, ...task } = await session.protocols.describe(world.peerId, '/subnet/task_protocol/1.0.0')
+      const { requestType, responseType } = task.protocol
+      assert.deepEqual(task, {
+        peerId: world.peerId,
+        protocol: { id: '/subnet/task_protocol/1.0.0', kind: 'unary', requestType, responseType },
+      })
+      const { request } = readSchemas(fileDescriptorSet as Uint8Array, requestType as string, responseType as string)
+      assert.equal(request.typeName, 'task_protocol.pb.TaskRequest')
+      assert.deepEqual(await session.protocols.describe(world.peerId, MANY), {
+        peerId: world.peerId,
+        protocol: { id: MANY, kind: 'server-streaming', requestType: null, responseType: null },
+        fileDescriptorSet: null,
+      })
+    })
+
+    it('calls a protocol with one answer, small ones, none, and large ones', async () => {
+      assert.equal(await one(bytes('hello')), 'hello')
+      assert.equal(await one(bytes('')), '')
+      for (const size of [1, 256 * 1024, 256 * 1024 + 1, MIB, 3 * MIB + 1]) {
+        assert.equal((await one(bytes(`size ${size}`))).length, size)
+      }
+      const parts = [Buffer.from('a'), Buffer.alloc(2 * MIB, 'b'), Buffer.from(''), Buffer.from('c')]
+      assert.equal(await one(chunks(parts)), `a${'b'.repeat(2 * MIB)}c`)
+    })
+
+    it('calls a protocol with many answers, as few as none, empty ones, and large ones', async () => {
+      for (const [text, expected] of [
+        ['', []],
+        ['a', ['a']],
+        ['a,,b,', ['a', '', 'b', '']],
+        [`0,${256 * 1024},1,${3 * MIB},${256 * 1024 + 1}`, [0, 256 * 1024, 1, 3 * MIB, 256 * 1024 + 1].map((size) => 'x'.repeat(size))],
+      ] as Array<[string, string[]]>) {
+        assert.deepEqual(await Array.fromAsync(many(text)), expected)
+      }
+      const numbers = Array.from({ length: 1_000 }, (_, index) => `n${index}`)
+      assert.deepEqual(await Array.fromAsync(many(numbers.join())), numbers)
+    })
+
+    it('gives each answer as it comes', async () => {
+      const answers = many('a,hold,b')
+      assert.deepEqual(await answers.next(), { done: false, value: 'a' })
+      const next = answers.next()
+      world.words.next()
+      assert.deepEqual(await next, { done: false, value: 'hold' })
+      assert.deepEqual([(await answers.next()).value, (await answers.next()).done], ['b', true])
+    })
+
+    it('carries many calls at once', async () => {
+      const calls = Array.from({ length: 50 }, (_, index) => `call ${index}`)
+      assert.deepEqual(await Promise.all(calls.map(async (text) => one(bytes(text)))), calls)
+      const streams = await Promise.all(calls.map(async (text) => Array.fromAsync(many(`${text},end`))))
+      assert.deepEqual(
+        streams,
+        calls.map((text) => [text, 'end']),
+      )
+    })
+
+    it('asks nothing before the first answer is asked for', async () => {
+      const request = (): AsyncGenerator<Uint8Array> => assert.fail('it was read')
+      const answers = session.protocols.call(world.peerId, { protocolId: ONE, kind: 'unary', request: { [Symbol.asyncIterator]: request } })
+      await answers[Symbol.asyncIterator]().return?.()
+    })
+
+    it('ends a stream that breaks with the failure, behind the answers that came', async () => {
+      const answers = many('a,b,fail,c')
+      assert.deepEqual([(await answers.next()).value, (await answers.next()).value], ['a', 'b'])
+      await fails(answers.next(), 'REMOTE_FAILED', /the peer may have acted/)
+      await fails(one(bytes('fail')), 'REMOTE_FAILED', /the peer may have acted/)
+    })
+
+    it('tells the peer that a call is given up: by its signal, by its time, and by who leaves the answers', async () => {
+      for (const begin of [
+        (signal: AbortSignal) => call(ONE, 'unary', bytes('wait'), { signal }),
+        (signal: AbortSignal) => many('wait', { signal }),
+        (signal: AbortSignal) => many('a,wait', { signal }),
+      ]) {
+        const enough = new AbortController()
+        const asked = Array.fromAsync(begin(enough.signal))
+        const timer = setTimeout(() => enough.abort(new Error('had enough')), 200)
+        await assert.rejects(asked, { message: 'had enough' })
+        clearTimeout(timer)
+        await world.words.left()
+      }
+      await fails(one(bytes('wait'), { timeoutMs: 300 }), 'TIMEOUT', /the peer may have acted/)
+      await world.words.left()
+      await fails(Array.fromAsync(many('a,wait', { timeoutMs: 300 })), 'TIMEOUT', /the peer may have acted/)
+      await world.words.left()
+      for await (const answer of many('a,wait')) {
+        assert.equal(answer, 'a')
+        break
+      }
+      await world.words.left()
+    })
+
+    it('fails a call with the code and the words of its failure', async () => {
+      const asking = (peer: string, protocolId: string, kind = 'unary', request = bytes('x')): Promise<unknown> =>
+        Array.fromAsync(session.protocols.call(peer, { protocolId, kind: kind as ProtocolKind, request }, { timeoutMs: 20_000 }))
+      const { list, describe: describeOne } = session.protocols
+      await fails(asking('nobody', ONE), 'USAGE', /not a peer: "nobody"/)
+      await fails(list.call(session.protocols, 'nobody'), 'USAGE', /not a peer: "nobody"/)
+      await fails(describeOne.call(session.protocols, 'nobody', ONE), 'USAGE', /not a peer: "nobody"/)
+      await fails(asking(world.peerId, 'no id'), 'USAGE', /not a protocol id: "no id"/)
+      await fails(session.protocols.describe(world.peerId, 'no id'), 'USAGE', /not a protocol id: "no id"/)
+      await fails(asking(world.peerId, ONE, 'bidi'), 'USAGE', /kind: "bidi" is not valid/)
+      for (const work of [asking(STRANGER, ONE), session.protocols.list(STRANGER), session.protocols.describe(STRANGER, ONE)]) {
+        const { attempts } = (await fails(work, 'PEER_NOT_FOUND', /gossip/)) as unknown as { attempts: object[] }
+        assert.equal(attempts.length, 3)
+      }
+      const none = await fails(asking(world.peerId, '/test/none/1.0.0'), 'PROTOCOL_UNSUPPORTED', /does not speak \/test\/none/)
+      assert.match(none.hint ?? '', /^it speaks \//)
+      const unknown = await fails(session.protocols.describe(world.peerId, '/test/none/1.0.0'), 'PROTOCOL_UNSUPPORTED', /does not speak/)
+      assert.match(unknown.hint ?? '', /\/test\/many\/1\.0\.0, \/test\/one\/1\.0\.0/)
+      const big = await fails(
+        asking(world.peerId, ONE, 'unary', chunks(Array.from({ length: 5 }, () => Buffer.alloc(MIB)))),
+        'LIMIT_EXCEEDED',
+        /4194304 bytes/,
+      )
+      assert.match(big.hint ?? '', /--max-frame-bytes/)
+    })
+
+    it('takes one answer for a stream of one, and none for a failure where there has to be one', async () => {
+      assert.deepEqual(await Array.fromAsync(call(ONE, 'server-streaming', bytes('hello'))), ['hello'])
+      await fails(Array.fromAsync(call(MANY, 'unary', bytes(''))), 'REMOTE_FAILED', /closed the stream/)
+    })
+
+    it('throws what the request threw, and waits no longer for it than told', async () => {
+      const broken = async function* (): AsyncGenerator<Uint8Array> {
+        yield Buffer.from('half')
+        throw new Error('the disk is gone')
+      }
+      await assert.rejects(one(broken()), { message: 'the disk is gone' })
+      const never = async function* (): AsyncGenerator<Uint8Array> {
+        yield Buffer.from('half')
+        await new Promise(() => undefined)
+      }
+      await fails(one(never(), { timeoutMs: 300 }), 'TIMEOUT', /nothing was sent/)
     })
 
     it('shows peers as they come and go', async () => {

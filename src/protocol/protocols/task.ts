@@ -52,6 +52,8 @@ export function checkTaskId(taskId: string): void {
 export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typeof TaskResponseSchema> {
   readonly #run: TaskHandler | undefined
   readonly #onTask: ((event: TaskEvent) => void) | undefined
+  /** Those whose task was told of. */
+  readonly #told = new WeakSet<RequestContext>()
 
   /** Without `run` every task is rejected, saying so. */
   constructor(host: ProtocolHost, run?: TaskHandler, options: { onTask?: (event: TaskEvent) => void } = {}) {
@@ -77,6 +79,7 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
   ): Promise<MessageInitShape<typeof TaskResponseSchema>> {
     const startedAtMs = performance.now()
     const response = await this.#answer(context, request)
+    this.#told.add(context)
     this.#onTask?.({
       taskId: isTaskId(request.taskId) ? request.taskId : '',
       peerId: context.peerId.toString(),
@@ -87,8 +90,10 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
   }
 
   /** An interceptor refused it. */
-  protected override answerFailure({ peerId }: RequestContext, error: unknown): MessageInitShape<typeof TaskResponseSchema> {
-    this.#onTask?.({ taskId: '', peerId: peerId.toString(), accepted: false, ms: 0 })
+  protected override answerFailure(context: RequestContext, error: unknown): MessageInitShape<typeof TaskResponseSchema> {
+    if (!this.#told.has(context)) {
+      this.#onTask?.({ taskId: '', peerId: context.peerId.toString(), accepted: false, ms: 0 })
+    }
     return this.#rejection(error)
   }
 

@@ -15,7 +15,7 @@ import { RemoteSession } from '../../../src/session/remote-session.ts'
 import { type RunningNode, serve } from '../../../src/session/serve.ts'
 import type { Session } from '../../../src/session/session.ts'
 import { addressOf, Lab } from '../../support/nodes.ts'
-import { bytes, fails, type SessionWorld, sessionCompliance, textOf } from '../../support/session-compliance.ts'
+import { bytes, fails, type SessionWorld, sessionCompliance, textOf, Words } from '../../support/session-compliance.ts'
 
 const lab = new Lab()
 const log = createLogger('error', (line) => process.stderr.write(line))
@@ -44,7 +44,7 @@ async function open(home: Home, settings: Settings): Promise<Session> {
 }
 
 /** The peer of a compliance run. */
-async function peer(): Promise<Pick<SessionWorld, 'peerId' | 'multiaddr' | 'cancelled'>> {
+async function peer(): Promise<Pick<SessionWorld, 'peerId' | 'multiaddr' | 'cancelled' | 'words'>> {
   const given = new EventTarget()
   const ended: string[] = []
   const other = await lab.node({
@@ -64,6 +64,7 @@ async function peer(): Promise<Pick<SessionWorld, 'peerId' | 'multiaddr' | 'canc
   return {
     peerId: other.peerId.toString(),
     multiaddr: addressOf(other),
+    words: new Words(other),
     cancelled: async () => {
       while (ended.length === 0) {
         await once(given, 'up')
