@@ -98,6 +98,8 @@ export class StandInChain {
   /** Cuts all connections. */
   drop(): void {
     for (const socket of this.#server?.clients ?? []) {
+      // one that was half-closed is paused
+      socket.resume()
       socket.terminate()
     }
     this.#subscribers.clear()

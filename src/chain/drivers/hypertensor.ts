@@ -206,21 +206,28 @@ export class HypertensorRegistry implements ChainRegistry {
     signal?.throwIfAborted()
     const kept = await last()
     const { patienceMs, answerTimeoutMs } = this.#options
-    const timeoutMs = kept == null ? answerTimeoutMs : patienceMs
-    const deadline = startDeadline(timeoutMs, signal)
+    const deadline = startDeadline(answerTimeoutMs, signal)
+    // goes on when patience is at its end: a late answer is the next one's last
+    const asking = ask(deadline.signal).finally(() => deadline.clear())
+    const patience = startDeadline(kept == null ? undefined : patienceMs, deadline.signal)
     try {
-      return { ...(await raceSignal(ask(deadline.signal), deadline.signal)), stale: false }
+      return { ...(await raceSignal(asking, patience.signal)), stale: false }
     } catch (error) {
       signal?.throwIfAborted()
-      const late = isDeadline(error)
-      if (kept == null || this.#closed.signal.aborted || !(late || error instanceof ChainError)) {
-        throw late ? new ChainError(`chain ${this.#chain.rpc.endpoint}: no answer within ${timeoutMs} ms`, { cause: error }) : error
+      const failure = isDeadline(error) ? this.#late(error) : error
+      if (kept == null || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
+        throw failure
       }
-      this.#log.debug('the chain is away: it is taken for what it said last', error)
+      this.#log.debug('the chain is away: it is taken for what it said last', failure)
       return { ...kept(), stale: true }
     } finally {
-      deadline.clear()
+      patience.clear()
     }
+  }
+
+  #late(cause: unknown): ChainError {
+    const { endpoint, lastError } = this.#chain.rpc
+    return new ChainError(lastError ?? `chain ${endpoint}: no answer in time`, { cause })
   }
 
   #readOnly(what: string, instead: string): UsageError {

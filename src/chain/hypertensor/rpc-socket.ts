@@ -53,6 +53,8 @@ export class RpcSocket {
   #bytesRead = 0
   #silence: NodeJS.Timeout | undefined
   #pinged = false
+  /** Somebody gave up waiting, and nothing was heard since. */
+  #owesAnswer = false
   #nextId = 1
   #stray = 0
   #over: RpcError | undefined
@@ -111,12 +113,15 @@ export class RpcSocket {
     if (this.#over != null) {
       throw this.#over
     }
-    if (this.#pending.size === 0) {
+    if (this.#pending.size === 0 && !this.#owesAnswer) {
       this.#stopWatching()
     }
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    const onAbort = (): void => reject(signal.reason)
+    const onAbort = (): void => {
+      this.#owesAnswer = true
+      reject(signal.reason)
+    }
     this.#pending.set(id, { method, onNotice, resolve, reject })
     signal.addEventListener('abort', onAbort)
     this.#webSocket.send(JSON.stringify({ jsonrpc: '2.0', id, method, params }))
@@ -164,6 +169,7 @@ export class RpcSocket {
     }
     this.heardAtMs = performance.now()
     this.#pinged = false
+    this.#owesAnswer = false
     const message = parse(text)
     if (message == null) {
       this.end('it sent what is no JSON-RPC')
@@ -201,14 +207,15 @@ export class RpcSocket {
 
   /** One timer, while something is awaited. */
   #watchSilence(): void {
-    if (this.#over != null || (this.#pending.size === 0 && this.#notices.size === 0)) {
+    const isAwaited = this.#pending.size > 0 || this.#owesAnswer
+    if (this.#over != null || (!isAwaited && this.#notices.size === 0)) {
       this.#stopWatching()
       return
     }
     if (this.#silence == null) {
       this.#bytesRead = this.#tcp?.bytesRead ?? 0
       const { silenceMs, idleSilenceMs } = this.#options
-      this.#silence = setTimeout(() => this.#onSilence(), this.#pending.size > 0 ? silenceMs : idleSilenceMs)
+      this.#silence = setTimeout(() => this.#onSilence(), isAwaited ? silenceMs : idleSilenceMs)
     }
   }
 
