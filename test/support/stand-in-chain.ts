@@ -88,8 +88,8 @@ export class StandInChain {
   /** Cuts all connections and takes no more. */
   async stop(): Promise<void> {
     const server = this.#server
-    this.#server = undefined
     this.drop()
+    this.#server = undefined
     if (server != null) {
       await new Promise((resolve) => server.close(resolve))
     }
@@ -189,8 +189,10 @@ export class StandInChain {
         socket.terminate()
         return
       case 'half-closed':
-        socket.close()
-        socket.pause()
+        if (socket.readyState === socket.OPEN) {
+          socket.close()
+          socket.pause()
+        }
         return
       default:
         send(this.#result(socket, request))

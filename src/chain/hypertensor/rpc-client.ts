@@ -261,8 +261,7 @@ export class RpcClient {
       socket = await RpcSocket.open(state.endpoint, options, deadline.signal)
       await greet(socket, deadline.signal)
       this.#checkOpen()
-      this.#socket = socket
-      void socket.ended.then((error) => this.#onEnd(state, socket as RpcSocket, error))
+      this.#follow(state, socket)
       return socket
     } catch (cause) {
       const error =
@@ -282,6 +281,11 @@ export class RpcClient {
     } finally {
       deadline.clear()
     }
+  }
+
+  #follow(state: EndpointState, socket: RpcSocket): void {
+    this.#socket = socket
+    socket.onEnd = (error) => this.#onEnd(state, socket, error)
   }
 
   #onEnd(state: EndpointState, socket: RpcSocket, error: RpcError): void {

@@ -41,6 +41,8 @@ export class RpcSocket {
   readonly endpoint: string
   /** Settles when the connection is no more, with why. */
   readonly ended: Promise<RpcError>
+  /** Told at once, before those whose calls fail. */
+  onEnd: ((error: RpcError) => void) | undefined
   readonly openedAtMs = performance.now()
   /** `performance.now()` when the endpoint was heard last. */
   heardAtMs = performance.now()
@@ -155,6 +157,7 @@ export class RpcSocket {
       })
     this.#over = error('')
     clearTimeout(this.#silence)
+    this.onEnd?.(this.#over)
     for (const { method, reject } of this.#pending.values()) {
       reject(error(`${method}: `))
     }

@@ -83,7 +83,8 @@ describe('a Hypertensor chain that fails', () => {
     const kept = await setup.kept()
     const first = setup.registry(chain, kept)
     const { peerId: stranger } = await newPeer()
-    const [record, list] = [await first.lookup(NODE_1), await first.list()]
+    const list = await first.list()
+    const record = await first.lookup(NODE_1)
     assert.equal(await first.lookup(stranger), undefined)
     const [yes, no] = [await first.isRegistered(NODE_1, 'validator'), await first.isRegistered(stranger, 'registered')]
     await first.close()
@@ -234,10 +235,9 @@ describe('a Hypertensor chain that fails', () => {
     chain.faulty = ['state_queryStorageAt', 'chain_getBlockHash']
     const signal = AbortSignal.timeout(10)
     await assert.rejects(registry.bootnodes({ signal }), { name: 'TimeoutError' })
-    while (registry.state().lastError?.includes('it is silent') !== true) {
+    while (registry.state().lastError?.includes('it is silent') !== true || chain.openConnections > 0) {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
-    assert.equal(chain.openConnections, 0)
   })
 
   it('lets only so many calls wait, and says so', async () => {
