@@ -105,6 +105,11 @@ export class StandInChain {
     this.#subscribers.clear()
   }
 
+  /** Lets a method answer this from now on. */
+  answer(method: string, answer: (params: unknown[]) => unknown): void {
+    this.#methods.set(method, answer)
+  }
+
   get openConnections(): number {
     return this.#server?.clients.size ?? 0
   }
@@ -130,9 +135,12 @@ export class StandInChain {
       this.tellBlockInStorage()
     }
     for (const [subscription, socket] of this.#subscribers) {
-      const params = { subscription, result: this.#header() }
-      socket.send(JSON.stringify({ jsonrpc: '2.0', method: 'chain_newHead', params }))
+      this.#tellHead(socket, subscription)
     }
+  }
+
+  #tellHead(socket: WebSocket, subscription: string): void {
+    socket.send(JSON.stringify({ jsonrpc: '2.0', method: 'chain_newHead', params: { subscription, result: this.#header() } }))
   }
 
   /** From now on the storage has the number of the block, as on a real chain. */
@@ -246,7 +254,8 @@ export class StandInChain {
         const subscription = `heads-${this.#subscribers.size}-${this.connections}`
         this.#subscribers.set(subscription, socket)
         socket.once('close', () => this.#subscribers.delete(subscription))
-        this.#events.emit('subscribed')
+        // as a node does: the block that there is comes at once
+        setImmediate(() => this.#tellHead(socket, subscription))
         return subscription
       },
       chain_unsubscribeNewHeads: ([subscription]) => this.#subscribers.delete(String(subscription)),

@@ -76,6 +76,8 @@ export class HypertensorRegistry implements ChainRegistry {
   readonly #storage: SubnetStorage
   readonly #answers: LastAnswers
   readonly #closed = new AbortController()
+  /** Why the last question had no answer of the chain; a single call may go well all the same. */
+  #failure: string | undefined
   readonly #proofOfStake: ReturnType<typeof proofOfStake>
 
   constructor(init: HypertensorInit) {
@@ -140,7 +142,7 @@ export class HypertensorRegistry implements ChainRegistry {
 
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
-    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError }
+    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError: this.#failure ?? lastError }
   }
 
   async register(): Promise<Registration> {
@@ -211,10 +213,13 @@ export class HypertensorRegistry implements ChainRegistry {
     const asking = ask(deadline.signal).finally(() => deadline.clear())
     const patience = startDeadline(kept == null ? undefined : patienceMs, deadline.signal)
     try {
-      return { ...(await raceSignal(asking, patience.signal)), stale: false }
+      const answer = await raceSignal(asking, patience.signal)
+      this.#failure = undefined
+      return { ...answer, stale: false }
     } catch (error) {
       signal?.throwIfAborted()
       const failure = isDeadline(error) ? this.#late(error) : error
+      this.#failure = failure instanceof ChainError ? failure.message : this.#failure
       if (kept == null || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
         throw failure
       }

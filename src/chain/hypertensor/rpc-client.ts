@@ -261,6 +261,9 @@ export class RpcClient {
       socket = await RpcSocket.open(state.endpoint, options, deadline.signal)
       await greet(socket, deadline.signal)
       this.#checkOpen()
+      if (socket.isOver) {
+        throw await socket.ended
+      }
       this.#follow(state, socket)
       return socket
     } catch (cause) {
