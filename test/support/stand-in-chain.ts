@@ -34,6 +34,7 @@ export interface StandInOptions {
 }
 
 const ANSWER_AFTER_MS = 2
+const TOO_LARGE = Buffer.alloc(17 * 1_024 * 1_024, ' ')
 
 /** A node of a chain, as far as its JSON-RPC goes: it answers from a recorded state, and fails in whatever way a test asks for. */
 export class StandInChain {
@@ -191,7 +192,7 @@ export class StandInChain {
         send({})
         return
       case 'too large':
-        socket.send(JSON.stringify({ jsonrpc: '2.0', id: request.id, result: '0x'.padEnd(17 * 1_024 * 1_024, '0') }))
+        socket.send(TOO_LARGE)
         return
       case 'drop':
         socket.terminate()
