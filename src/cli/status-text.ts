@@ -18,8 +18,18 @@ export function describeStatus(status: StatusAnswer): string {
     ['tasks', `${tasks.accepted} accepted, ${tasks.rejected} rejected, ${tasks.running} running, ${tasks.queued} of them waiting`],
     ['tasks sent', `${tasks.sent}: ${tasks.sentAccepted} accepted, ${tasks.sentRejected} rejected, ${tasks.sentFailed} failed`],
     ['book', `${book.peers} of ${book.capacity} peers`],
-    ['chain', `${chain.url}: ${chain.reachable ? `reachable${chain.block == null ? '' : `, block ${chain.block}`}` : 'not reachable'}`],
+    ['chain', `${chain.url}: ${describeChain(chain)}`],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows.map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : printable(value)}`).join('\n')
+}
+
+function describeChain({ url, reachable, block, endpoint, lagMs }: StatusAnswer['chain']): string {
+  const parts = [
+    reachable ? 'reachable' : 'not reachable',
+    ...(block == null ? [] : [`block ${block}`]),
+    ...(lagMs == null ? [] : [`heard ${humanMs(lagMs)} ago`]),
+    ...(url.includes(',') ? [`at ${endpoint}`] : []),
+  ]
+  return parts.join(', ')
 }

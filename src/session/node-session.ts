@@ -292,12 +292,23 @@ export class NodeSession implements Session {
   async #chainState(options: SessionOptions): Promise<StatusAnswer['chain']> {
     const { chain: url } = nodeSettings(this.#init.settings, this.#init.home)
     const signal = withDeadline(options.signal, CHAIN_CHECK_MS)
+    const { registry, peerId } = this.#node
+    let asked: { block?: number | undefined; error?: string } = {}
     try {
-      const record = await this.#node.registry.lookup(this.#node.peerId, { signal })
-      return { url, reachable: true, block: record?.block ?? null, error: null }
+      asked = { block: (await registry.lookup(peerId, { signal }))?.block }
     } catch (error) {
       options.signal?.throwIfAborted()
-      return { url, reachable: false, block: null, error: describeError(error) }
+      asked = { error: describeError(error) }
+    }
+    const { endpoint, block, lagMs, lastError } = registry.state()
+    const error = asked.error ?? lastError ?? null
+    return {
+      url,
+      reachable: error == null,
+      block: asked.block ?? block ?? null,
+      error,
+      endpoint,
+      lagMs: lagMs == null ? null : Math.round(lagMs),
     }
   }
 }

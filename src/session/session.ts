@@ -108,7 +108,7 @@ export interface StatusAnswer {
     sentFailed: number
   }
   book: { peers: number; capacity: number }
-  chain: { url: string; reachable: boolean; block: number | null; error: string | null }
+  chain: { url: string; reachable: boolean; block: number | null; error: string | null; endpoint: string; lagMs: number | null }
 }
 
 export interface ChainAnswer {
@@ -116,6 +116,8 @@ export interface ChainAnswer {
   multiaddrs: string[]
   verified: boolean
   block: number
+  /** The chain is away, and this is what it said last. */
+  stale: boolean
 }
 
 /** What a peer says of one of its protocols. */

@@ -3,7 +3,7 @@ import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { ChainError } from '../registry.ts'
 import { nameOf } from './endpoints.ts'
-import { Layout } from './layout.ts'
+import type { Layout } from './layout.ts'
 import { MetadataCache } from './metadata-cache.ts'
 import { RpcClient, type RpcOptions } from './rpc-client.ts'
 import { RpcError } from './rpc-error.ts'
@@ -34,6 +34,11 @@ export interface Reading {
 }
 
 const MAX_LAYOUT_CHANGES = 3
+
+/** The codecs take longer to load than most commands do. */
+async function loadLayoutClass(): Promise<typeof Layout> {
+  return (await import('./layout.ts')).Layout
+}
 
 interface LoadedLayout {
   version: string
@@ -95,6 +100,8 @@ export class HypertensorChain {
 
   /** The layout of the chain as it is now. @throws ChainError; the signal's reason */
   async layout(signal: AbortSignal): Promise<Layout> {
+    // while the connection is made
+    void loadLayoutClass()
     await this.rpc.ready(signal)
     const version = this.#version as string
     if (this.#layout?.version !== version) {
@@ -248,7 +255,8 @@ export class HypertensorChain {
     try {
       const kept = source.isEndpoint ? undefined : await this.#cache.get(version)
       if (kept != null) {
-        return new Layout(kept, version)
+        const LayoutOf = await loadLayoutClass()
+        return new LayoutOf(kept, version)
       }
     } catch (error) {
       log.debug('the metadata of the chain that were kept are not used', error)
@@ -256,7 +264,7 @@ export class HypertensorChain {
     source.isEndpoint = true
     const read = (answer: unknown): Uint8Array => Buffer.from(readHex(answer, options.maxMetadataBytes).slice(2), 'hex')
     const [metadata] = await Promise.all([this.rpc.call('state_getMetadata', [], { read }), this.#checkVersion()])
-    const layout = this.#readMetadata(metadata, version)
+    const layout = await this.#readMetadata(metadata, version)
     // of a runtime that went meanwhile they may be the next one's: whoever reads finds that out, and nothing is kept
     if (this.#version === version) {
       await this.#cache.put(version, metadata).catch((error) => log.debug('the metadata of the chain were not kept', error))
@@ -265,9 +273,10 @@ export class HypertensorChain {
   }
 
   /** @throws ChainError */
-  #readMetadata(metadata: Uint8Array, version: string): Layout {
+  async #readMetadata(metadata: Uint8Array, version: string): Promise<Layout> {
+    const LayoutOf = await loadLayoutClass()
     try {
-      return new Layout(metadata, version)
+      return new LayoutOf(metadata, version)
     } catch (cause) {
       throw new ChainError(`chain ${this.rpc.endpoint}: state_getMetadata: ${describeError(cause)}`, { cause })
     }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { WebSocket } from 'ws'
+import type { WebSocket } from 'ws'
 import { describeError } from '../../primitives/errors.ts'
 import { nameOf } from './endpoints.ts'
 import { RpcError } from './rpc-error.ts'
@@ -61,15 +61,11 @@ export class RpcSocket {
   #stray = 0
   #over: RpcError | undefined
 
-  private constructor(endpoint: string, options: SocketOptions) {
+  private constructor(endpoint: string, options: SocketOptions, webSocket: WebSocket) {
     this.endpoint = endpoint
     this.ended = this.#ended.promise
     this.#options = options
-    this.#webSocket = new WebSocket(endpoint, {
-      handshakeTimeout: options.connectTimeoutMs,
-      maxPayload: options.maxMessageBytes,
-      perMessageDeflate: false,
-    })
+    this.#webSocket = webSocket
     this.#webSocket.on('upgrade', ({ socket }) => {
       this.#tcp = socket
     })
@@ -80,8 +76,12 @@ export class RpcSocket {
 
   /** @throws RpcError; the signal's reason */
   static async open(endpoint: string, options: SocketOptions, signal: AbortSignal): Promise<RpcSocket> {
+    // loaded by the first who connects: a node may never do
+    const { WebSocket } = await import('ws')
     signal.throwIfAborted()
-    const socket = new RpcSocket(endpoint, options)
+    const { connectTimeoutMs: handshakeTimeout, maxMessageBytes: maxPayload } = options
+    const webSocket = new WebSocket(endpoint, { handshakeTimeout, maxPayload, perMessageDeflate: false })
+    const socket = new RpcSocket(endpoint, options, webSocket)
     const opened = Promise.withResolvers<void>()
     const onAbort = (): void => opened.reject(signal.reason)
     socket.#webSocket.once('open', opened.resolve)
@@ -109,7 +109,7 @@ export class RpcSocket {
    */
   async call(method: string, params: unknown[], signal: AbortSignal, onNotice?: (notice: unknown) => void): Promise<unknown> {
     signal.throwIfAborted()
-    if (this.#webSocket.readyState !== WebSocket.OPEN) {
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) {
       this.end('the endpoint closes the connection')
     }
     if (this.#over != null) {
