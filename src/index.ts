@@ -1,6 +1,17 @@
 /** Direct peer-to-peer calls in a subnet: make a node, construct protocols with it, call peers by their IDs. */
+export { type HypertensorInit, type HypertensorOptions, HypertensorRegistry } from './chain/drivers/hypertensor.ts'
 export { type LedgerInit, LedgerRegistry } from './chain/drivers/ledger.ts'
-export { ChainError, type ChainOptions, type ChainRecord, type ChainRegistry } from './chain/registry.ts'
+export {
+  type ChainChange,
+  ChainError,
+  type ChainOptions,
+  type ChainRecord,
+  type ChainRegistry,
+  type ChainState,
+  NODE_CLASSES,
+  type NodeClass,
+  type Registration,
+} from './chain/registry.ts'
 export type { TaskRequest, TaskResponse } from './gen/task_protocol_pb.ts'
 export type { AddressOrigin, BookEntry, PeerState } from './gossip/address-book.ts'
 export type { HeartbeatCounts, HeartbeatEvent } from './gossip/heartbeat.ts'

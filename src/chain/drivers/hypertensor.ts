@@ -50,7 +50,7 @@ function defaults(endpoints: number): HypertensorOptions {
   // where there is another endpoint, a silent one is given up sooner
   const alone = endpoints === 1
   return {
-    connectTimeoutMs: alone ? 8_000 : 2_000,
+    connectTimeoutMs: alone ? 8_000 : 3_000,
     maxMessageBytes: 16 * MIB,
     silenceMs: alone ? 4_000 : 1_000,
     idleSilenceMs: 15_000,
