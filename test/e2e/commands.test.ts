@@ -32,7 +32,7 @@ interface Row {
   attached?: number
 }
 
-const ADDRESS_RECORD = ['peerId', 'multiaddrs', 'verified', 'block']
+const ADDRESS_RECORD = ['peerId', 'multiaddrs', 'verified', 'block', 'stale']
 const KEY = ['peerId', 'type', 'file']
 const PEER = ['peerId', 'alias', 'connected', 'direction', 'latencyMs', 'agent', 'protocols', 'multiaddrs', 'source', 'lastHeartbeatMs']
 const TASK = ['taskId', 'peerId', 'source', 'multiaddr', 'accepted', 'error', 'bytesSent', 'bytesReceived', 'attempts', 'timings']
