@@ -1,6 +1,7 @@
 /** Direct peer-to-peer calls in a subnet: make a node, construct protocols with it, call peers by their IDs. */
 export type { PeerId } from '@libp2p/interface'
 export type { Multiaddr } from '@multiformats/multiaddr'
+export { type HypertensorInit, type HypertensorOptions, HypertensorRegistry } from './chain/drivers/hypertensor.ts'
 export { type LedgerInit, LedgerRegistry } from './chain/drivers/ledger.ts'
 export {
   type ChainChange,

@@ -148,6 +148,13 @@ export abstract class BaseCommand extends Command {
     }
   }
 
+  /** A line on stderr, if there is one to write. */
+  protected notice(text: string | undefined): void {
+    if (text != null) {
+      this.logToStderr(text)
+    }
+  }
+
   /** Writes the answer, all of it, before the command goes on. What stands against it is told by stdout itself. */
   protected async writeStdout(bytes: Uint8Array | string): Promise<void> {
     await new Promise<void>((resolve) => {

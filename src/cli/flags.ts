@@ -24,7 +24,7 @@ export const commonFlags = {
 /** On commands that need the chain or the identity of a node. */
 export const chainFlags = {
   'subnet-id': Flags.string({ helpValue: 'N', helpGroup: 'NODE', description: 'the subnet [default: 1]' }),
-  chain: Flags.string({ helpValue: 'URL', helpGroup: 'NODE', description: 'ledger:, or ledger:/path/file.db that nodes share' }),
+  chain: Flags.string({ helpValue: 'URL', helpGroup: 'NODE', description: 'ledger:, ledger:/path/file.db or hypertensor:ws://host:port' }),
   key: Flags.string({ helpValue: 'FILE', helpGroup: 'NODE', description: 'the identity key [default: identity.key in the home]' }),
 }
 

@@ -255,8 +255,9 @@ function chainSource(registry: ChainRegistry, book: AddressBook, note: Note): Ch
         const entry = { ...record, envelope: undefined, origin: 'chain', state: 'online', heartbeatAtMs: undefined, bad: false } as const
         note(async () => book.put({ ...entry, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
       }
-      const { multiaddrs, verified, seq, block } = record
-      return { multiaddrs, source: 'chain', verified, seq, ageMs: undefined, detail: `read at block ${block}` }
+      const { multiaddrs, verified, seq, block, stale, readAtMs } = record
+      const ageMs = stale ? Math.max(0, Date.now() - readAtMs) : undefined
+      return { multiaddrs, source: 'chain', verified, seq, ageMs, detail: `read at block ${block}${stale ? ': the chain is away' : ''}` }
     },
   }
 }

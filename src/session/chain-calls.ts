@@ -70,6 +70,6 @@ function chainOptions({ signal, timeoutMs }: SessionOptions): { signal: AbortSig
   return { signal: withDeadline(signal, timeoutMs) }
 }
 
-function toAnswer({ peerId, multiaddrs, verified, block }: ChainRecord): ChainAnswer {
-  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, block }
+function toAnswer({ peerId, multiaddrs, verified, block, stale }: ChainRecord): ChainAnswer {
+  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, block, stale }
 }

@@ -306,7 +306,7 @@ export class NodeSession implements Session {
     // a chain that is away may still answer from what it said last
     const { endpoint, block, lagMs, lastError } = this.#node.registry.state()
     const error = failure ?? lastError ?? null
-    return { url, reachable: error == null, block: block ?? null, error, endpoint, lagMs: lagMs ?? null }
+    return { url, reachable: error == null, block: block ?? null, error, endpoint, lagMs: lagMs == null ? null : Math.round(lagMs) }
   }
 }
 

@@ -125,6 +125,8 @@ export interface ChainAnswer {
   multiaddrs: string[]
   verified: boolean
   block: number
+  /** The chain is away, and this is what it said last. */
+  stale: boolean
 }
 
 export interface RegistrationAnswer {

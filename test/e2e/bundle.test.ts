@@ -53,6 +53,22 @@ describe('the bundled command line', function () {
     )
   })
 
+  it('loads what reads a Hypertensor chain only for what reads one', async () => {
+    const chain = ['--chain', 'hypertensor:ws://127.0.0.1:9']
+    const node = await cli.start(await cli.home(), ['--handler', 'echo'])
+    for (const args of [
+      ['chain', 'list'],
+      ['send-task', node.address, '--text', 'x', ...chain],
+    ]) {
+      const sources = await sourcesOf(await cli.home(), args)
+      assert.deepEqual(
+        sources.filter((source) => /node_modules\/(ws|@polkadot-api|scale-ts)\//.test(source)),
+        [],
+        args.join(' '),
+      )
+    }
+  })
+
   it('names the sources in a stack, which is shown at --log-level debug only', async () => {
     const home = await cli.home()
     const [debug, env, quiet] = await Promise.all([

@@ -33,7 +33,7 @@ interface Row {
   attached?: number
 }
 
-const ADDRESS_RECORD = ['peerId', 'multiaddrs', 'verified', 'block']
+const ADDRESS_RECORD = ['peerId', 'multiaddrs', 'verified', 'block', 'stale']
 const KEY = ['peerId', 'type', 'file']
 const PEER = ['peerId', 'alias', 'connected', 'direction', 'latencyMs', 'agent', 'protocols', 'multiaddrs', 'source', 'lastHeartbeatMs']
 const PROTOCOL = ['id', 'kind', 'requestType', 'responseType']

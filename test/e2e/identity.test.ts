@@ -139,7 +139,7 @@ describe('a ledger that two homes share', function () {
     assert.equal(nobody.stdout, '[]\n')
     const published = await cli.json(mine, ['chain', 'publish', '/ip4/192.0.2.1/tcp/4001', '/dns4/peer.example.org/tcp/1'])
     const multiaddrs = [`/ip4/192.0.2.1/tcp/4001/p2p/${PEER_ID}`, `/dns4/peer.example.org/tcp/1/p2p/${PEER_ID}`]
-    assert.deepEqual(published, { peerId: PEER_ID, multiaddrs, verified: true, block: published['block'] })
+    assert.deepEqual(published, { peerId: PEER_ID, multiaddrs, verified: true, block: published['block'], stale: false })
 
     const [list, lookup, resolved, words] = await Promise.all([
       cli.json(theirs, ['chain', 'list'], { env }),

@@ -34,6 +34,7 @@ export interface StandInOptions {
 }
 
 const ANSWER_AFTER_MS = 2
+const TOO_LARGE = Buffer.alloc(17 * 1_024 * 1_024, ' ')
 
 /** A node of a chain, as far as its JSON-RPC goes: it answers from a recorded state, and fails in whatever way a test asks for. */
 export class StandInChain {
@@ -88,8 +89,8 @@ export class StandInChain {
   /** Cuts all connections and takes no more. */
   async stop(): Promise<void> {
     const server = this.#server
-    this.#server = undefined
     this.drop()
+    this.#server = undefined
     if (server != null) {
       await new Promise((resolve) => server.close(resolve))
     }
@@ -98,9 +99,16 @@ export class StandInChain {
   /** Cuts all connections. */
   drop(): void {
     for (const socket of this.#server?.clients ?? []) {
+      // one that was half-closed is paused
+      socket.resume()
       socket.terminate()
     }
     this.#subscribers.clear()
+  }
+
+  /** Lets a method answer this from now on. */
+  answer(method: string, answer: (params: unknown[]) => unknown): void {
+    this.#methods.set(method, answer)
   }
 
   get openConnections(): number {
@@ -128,9 +136,12 @@ export class StandInChain {
       this.tellBlockInStorage()
     }
     for (const [subscription, socket] of this.#subscribers) {
-      const params = { subscription, result: this.#header() }
-      socket.send(JSON.stringify({ jsonrpc: '2.0', method: 'chain_newHead', params }))
+      this.#tellHead(socket, subscription)
     }
+  }
+
+  #tellHead(socket: WebSocket, subscription: string): void {
+    socket.send(JSON.stringify({ jsonrpc: '2.0', method: 'chain_newHead', params: { subscription, result: this.#header() } }))
   }
 
   /** From now on the storage has the number of the block, as on a real chain. */
@@ -181,14 +192,16 @@ export class StandInChain {
         send({})
         return
       case 'too large':
-        socket.send(JSON.stringify({ jsonrpc: '2.0', id: request.id, result: '0x'.padEnd(17 * 1_024 * 1_024, '0') }))
+        socket.send(TOO_LARGE)
         return
       case 'drop':
         socket.terminate()
         return
       case 'half-closed':
-        socket.close()
-        socket.pause()
+        if (socket.readyState === socket.OPEN) {
+          socket.close()
+          socket.pause()
+        }
         return
       default:
         send(this.#result(socket, request))
@@ -242,7 +255,8 @@ export class StandInChain {
         const subscription = `heads-${this.#subscribers.size}-${this.connections}`
         this.#subscribers.set(subscription, socket)
         socket.once('close', () => this.#subscribers.delete(subscription))
-        this.#events.emit('subscribed')
+        // as a node does: the block that there is comes at once
+        setImmediate(() => this.#tellHead(socket, subscription))
         return subscription
       },
       chain_unsubscribeNewHeads: ([subscription]) => this.#subscribers.delete(String(subscription)),

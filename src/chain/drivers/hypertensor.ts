@@ -50,7 +50,7 @@ function defaults(endpoints: number): HypertensorOptions {
   // where there is another endpoint, a silent one is given up sooner
   const alone = endpoints === 1
   return {
-    connectTimeoutMs: alone ? 8_000 : 2_000,
+    connectTimeoutMs: alone ? 8_000 : 3_000,
     maxMessageBytes: 16 * MIB,
     silenceMs: alone ? 4_000 : 1_000,
     idleSilenceMs: 15_000,
@@ -76,6 +76,8 @@ export class HypertensorRegistry implements ChainRegistry {
   readonly #storage: SubnetStorage
   readonly #answers: LastAnswers
   readonly #closed = new AbortController()
+  /** Why the last question had no answer of the chain; a single call may go well all the same. */
+  #failure: string | undefined
   readonly #proofOfStake: ReturnType<typeof proofOfStake>
 
   constructor(init: HypertensorInit) {
@@ -140,7 +142,7 @@ export class HypertensorRegistry implements ChainRegistry {
 
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
-    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError }
+    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError: this.#failure ?? lastError }
   }
 
   async register(): Promise<Registration> {
@@ -206,21 +208,31 @@ export class HypertensorRegistry implements ChainRegistry {
     signal?.throwIfAborted()
     const kept = await last()
     const { patienceMs, answerTimeoutMs } = this.#options
-    const timeoutMs = kept == null ? answerTimeoutMs : patienceMs
-    const deadline = startDeadline(timeoutMs, signal)
+    const deadline = startDeadline(answerTimeoutMs, signal)
+    // goes on when patience is at its end: a late answer is the next one's last
+    const asking = ask(deadline.signal).finally(() => deadline.clear())
+    const patience = startDeadline(kept == null ? undefined : patienceMs, deadline.signal)
     try {
-      return { ...(await raceSignal(ask(deadline.signal), deadline.signal)), stale: false }
+      const answer = await raceSignal(asking, patience.signal)
+      this.#failure = undefined
+      return { ...answer, stale: false }
     } catch (error) {
       signal?.throwIfAborted()
-      const late = isDeadline(error)
-      if (kept == null || this.#closed.signal.aborted || !(late || error instanceof ChainError)) {
-        throw late ? new ChainError(`chain ${this.#chain.rpc.endpoint}: no answer within ${timeoutMs} ms`, { cause: error }) : error
+      const failure = isDeadline(error) ? this.#late(error) : error
+      this.#failure = failure instanceof ChainError ? failure.message : this.#failure
+      if (kept == null || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
+        throw failure
       }
-      this.#log.debug('the chain is away: it is taken for what it said last', error)
+      this.#log.debug('the chain is away: it is taken for what it said last', failure)
       return { ...kept(), stale: true }
     } finally {
-      deadline.clear()
+      patience.clear()
     }
+  }
+
+  #late(cause: unknown): ChainError {
+    const { endpoint, lastError } = this.#chain.rpc
+    return new ChainError(lastError ?? `chain ${endpoint}: no answer in time`, { cause })
   }
 
   #readOnly(what: string, instead: string): UsageError {

@@ -3,7 +3,7 @@ import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { ChainError } from '../registry.ts'
 import { nameOf } from './endpoints.ts'
-import { Layout } from './layout.ts'
+import type { Layout } from './layout.ts'
 import { MetadataCache } from './metadata-cache.ts'
 import { RpcClient, type RpcOptions } from './rpc-client.ts'
 import { RpcError } from './rpc-error.ts'
@@ -35,11 +35,16 @@ export interface Reading {
 
 const MAX_LAYOUT_CHANGES = 3
 
+/** The codecs take longer to load than most commands do. */
+async function loadLayoutClass(): Promise<typeof Layout> {
+  return (await import('./layout.ts')).Layout
+}
+
 interface LoadedLayout {
   version: string
   loading: Promise<Layout>
-  /** From the endpoint, not from the cache. */
-  fetched: boolean
+  /** Where the metadata are from: the endpoint, or the cache. */
+  source: { isEndpoint: boolean }
 }
 
 /** A Hypertensor chain: the connection, and how its storage is laid out. What is read and what is written goes through one of these. */
@@ -77,7 +82,7 @@ export class HypertensorChain {
   async read(keysOf: (layout: Layout) => string[], signal: AbortSignal): Promise<Reading> {
     for (let attempt = 0; attempt < MAX_LAYOUT_CHANGES; attempt++) {
       const layout = await this.layout(signal)
-      const keys = this.inLayout(() => keysOf(layout))
+      const keys = this.inLayout(layout, () => keysOf(layout))
       const [values] = await raceSignal(
         Promise.all([
           this.#reader.read(this.#tellsBlock === 'storage' ? [...keys, BLOCK_KEY] : keys),
@@ -95,6 +100,8 @@ export class HypertensorChain {
 
   /** The layout of the chain as it is now. @throws ChainError; the signal's reason */
   async layout(signal: AbortSignal): Promise<Layout> {
+    // while the connection is made
+    void loadLayoutClass()
     await this.rpc.ready(signal)
     const version = this.#version as string
     if (this.#layout?.version !== version) {
@@ -111,7 +118,7 @@ export class HypertensorChain {
   async isCurrent(layout: Layout, signal: AbortSignal, mistrust = false): Promise<boolean> {
     await raceSignal(this.#checkVersion(), signal)
     const loaded = this.#layout
-    if (mistrust && loaded?.version === layout.version && !loaded.fetched && layout.version === this.#version) {
+    if (mistrust && loaded?.version === layout.version && !loaded.source.isEndpoint && layout.version === this.#version) {
       this.#load(layout.version, true)
     }
     return layout.version === this.#version && (await this.layout(signal)) === layout
@@ -142,12 +149,12 @@ export class HypertensorChain {
     }
   }
 
-  /** @throws ChainError for what fails because the chain is laid out otherwise */
-  inLayout<T>(work: () => T): T {
+  /** @throws LayoutError for what fails because the chain is laid out otherwise */
+  inLayout<T>(layout: Layout, work: () => T): T {
     try {
       return work()
     } catch (cause) {
-      throw cause instanceof ChainError ? cause : new ChainError(`chain ${this.rpc.endpoint}: ${describeError(cause)}`, { cause })
+      throw new LayoutError(`chain ${this.rpc.endpoint}: ${describeError(cause)}`, layout, cause)
     }
   }
 
@@ -204,7 +211,14 @@ export class HypertensorChain {
 
   #blockOf(values: Map<string, StorageValue>): number {
     const value = values.get(BLOCK_KEY)
-    return value == null ? (this.#block ?? 0) : this.#sawBlock(this.inLayout(() => readBlockValue(value)))
+    if (value == null) {
+      return this.#block ?? 0
+    }
+    try {
+      return this.#sawBlock(readBlockValue(value))
+    } catch (cause) {
+      throw new ChainError(`chain ${this.rpc.endpoint}: System.Number: ${describeError(cause)}`, { cause })
+    }
   }
 
   async #readHeader(signal: AbortSignal): Promise<void> {
@@ -225,7 +239,8 @@ export class HypertensorChain {
   }
 
   #load(version: string, anew: boolean): void {
-    const entry: LoadedLayout = { version, fetched: anew, loading: this.#loadLayout(version, anew, () => (entry.fetched = true)) }
+    const source = { isEndpoint: anew }
+    const entry: LoadedLayout = { version, source, loading: this.#loadLayout(version, source) }
     this.#layout = entry
     entry.loading.catch(() => {
       // the next who asks tries again
@@ -235,24 +250,45 @@ export class HypertensorChain {
     })
   }
 
-  async #loadLayout(version: string, anew: boolean, onFetch: () => void): Promise<Layout> {
+  async #loadLayout(version: string, source: LoadedLayout['source']): Promise<Layout> {
     const { log, options } = this.#init
     try {
-      const kept = anew ? undefined : await this.#cache.get(version)
+      const kept = source.isEndpoint ? undefined : await this.#cache.get(version)
       if (kept != null) {
-        return new Layout(kept, version)
+        const LayoutOf = await loadLayoutClass()
+        return new LayoutOf(kept, version)
       }
     } catch (error) {
       log.debug('the metadata of the chain that were kept are not used', error)
     }
-    onFetch()
+    source.isEndpoint = true
     const read = (answer: unknown): Uint8Array => Buffer.from(readHex(answer, options.maxMetadataBytes).slice(2), 'hex')
     const [metadata] = await Promise.all([this.rpc.call('state_getMetadata', [], { read }), this.#checkVersion()])
-    const layout = this.inLayout(() => new Layout(metadata, version))
+    const layout = await this.#readMetadata(metadata, version)
     // of a runtime that went meanwhile they may be the next one's: whoever reads finds that out, and nothing is kept
     if (this.#version === version) {
       await this.#cache.put(version, metadata).catch((error) => log.debug('the metadata of the chain were not kept', error))
     }
     return layout
+  }
+
+  /** @throws ChainError */
+  async #readMetadata(metadata: Uint8Array, version: string): Promise<Layout> {
+    const LayoutOf = await loadLayoutClass()
+    try {
+      return new LayoutOf(metadata, version)
+    } catch (cause) {
+      throw new ChainError(`chain ${this.rpc.endpoint}: state_getMetadata: ${describeError(cause)}`, { cause })
+    }
+  }
+}
+
+/** What the chain has is not of the layout that it was read with. */
+export class LayoutError extends ChainError {
+  readonly layout: Layout
+
+  constructor(message: string, layout: Layout, cause: unknown) {
+    super(message, { cause })
+    this.layout = layout
   }
 }

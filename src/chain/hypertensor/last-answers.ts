@@ -53,6 +53,7 @@ export class LastAnswers {
   readonly #unwritten = new Map<string, Answer>()
   #database: Promise<DatabaseSync | undefined> | undefined
   #writing: Promise<void> | undefined
+  #closed = false
 
   constructor(init: LastAnswersInit) {
     this.#init = init
@@ -77,7 +78,7 @@ export class LastAnswers {
 
   /** Keeps an answer; it is written soon after. */
   put(question: string, answer: Answer): void {
-    if (answer.json.length > MAX_JSON_LENGTH) {
+    if (this.#closed || answer.json.length > MAX_JSON_LENGTH) {
       return
     }
     const known = this.#recent.get(question)
@@ -92,6 +93,7 @@ export class LastAnswers {
 
   /** Writes what is to be written. May be called twice. */
   async close(): Promise<void> {
+    this.#closed = true
     await this.#writing
     const database = await this.#database
     this.#database = undefined
@@ -101,6 +103,9 @@ export class LastAnswers {
   }
 
   async #open(): Promise<DatabaseSync | undefined> {
+    if (this.#closed && this.#database == null) {
+      return undefined
+    }
     this.#database ??= this.#init.open?.().catch((error) => {
       this.#init.log.warn('what the chain says is not kept', error)
       return undefined

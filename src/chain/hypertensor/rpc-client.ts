@@ -179,11 +179,33 @@ export class RpcClient {
     }
   }
 
+  /** @throws RpcError; the signal's reason */
+  async #askOne<T>(socket: RpcSocket, method: string, params: unknown[], read: (answer: unknown) => T, signal: AbortSignal): Promise<T> {
+    // so that there is time left to ask the others
+    const timeoutMs = Math.ceil(this.#init.options.callTimeoutMs / this.#endpoints.length)
+    const deadline = startDeadline(timeoutMs, signal)
+    const failed = (what: string, cause: unknown): RpcError =>
+      new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${what}`, { cause })
+    try {
+      const answer = await socket.call(method, params, deadline.signal)
+      try {
+        return read(answer)
+      } catch (cause) {
+        throw failed(describeError(cause), cause)
+      }
+    } catch (error) {
+      signal.throwIfAborted()
+      throw isDeadline(error) ? failed(`no answer within ${timeoutMs} ms`, error) : error
+    } finally {
+      deadline.clear()
+    }
+  }
+
   async #ask<T>(method: string, params: unknown[], read: (answer: unknown) => T, signal: AbortSignal): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       const socket = await this.#connected(signal)
       try {
-        return readWith(read, await socket.call(method, params, signal), socket, method)
+        return await this.#askOne(socket, method, params, read, signal)
       } catch (error) {
         if (!(error instanceof RpcError) || error.fault === 'unknown-method') {
           throw error
@@ -239,8 +261,10 @@ export class RpcClient {
       socket = await RpcSocket.open(state.endpoint, options, deadline.signal)
       await greet(socket, deadline.signal)
       this.#checkOpen()
-      this.#socket = socket
-      void socket.ended.then((error) => this.#onEnd(state, socket as RpcSocket, error))
+      if (socket.isOver) {
+        throw await socket.ended
+      }
+      this.#follow(state, socket)
       return socket
     } catch (cause) {
       const error =
@@ -260,6 +284,11 @@ export class RpcClient {
     } finally {
       deadline.clear()
     }
+  }
+
+  #follow(state: EndpointState, socket: RpcSocket): void {
+    this.#socket = socket
+    socket.onEnd = (error) => this.#onEnd(state, socket, error)
   }
 
   #onEnd(state: EndpointState, socket: RpcSocket, error: RpcError): void {
@@ -305,13 +334,5 @@ export class RpcClient {
 
   #checkOpen(): void {
     this.#closing.signal.throwIfAborted()
-  }
-}
-
-function readWith<T>(read: (answer: unknown) => T, answer: unknown, socket: RpcSocket, method: string): T {
-  try {
-    return read(answer)
-  } catch (cause) {
-    throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${describeError(cause)}`, { cause })
   }
 }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { WebSocket } from 'ws'
+import type { WebSocket } from 'ws'
 import { describeError } from '../../primitives/errors.ts'
 import { nameOf } from './endpoints.ts'
 import { RpcError } from './rpc-error.ts'
@@ -41,6 +41,8 @@ export class RpcSocket {
   readonly endpoint: string
   /** Settles when the connection is no more, with why. */
   readonly ended: Promise<RpcError>
+  /** Told at once, before those whose calls fail. */
+  onEnd: ((error: RpcError) => void) | undefined
   readonly openedAtMs = performance.now()
   /** `performance.now()` when the endpoint was heard last. */
   heardAtMs = performance.now()
@@ -53,19 +55,17 @@ export class RpcSocket {
   #bytesRead = 0
   #silence: NodeJS.Timeout | undefined
   #pinged = false
+  /** Somebody gave up waiting, and nothing was heard since. */
+  #owesAnswer = false
   #nextId = 1
   #stray = 0
   #over: RpcError | undefined
 
-  private constructor(endpoint: string, options: SocketOptions) {
+  private constructor(endpoint: string, options: SocketOptions, webSocket: WebSocket) {
     this.endpoint = endpoint
     this.ended = this.#ended.promise
     this.#options = options
-    this.#webSocket = new WebSocket(endpoint, {
-      handshakeTimeout: options.connectTimeoutMs,
-      maxPayload: options.maxMessageBytes,
-      perMessageDeflate: false,
-    })
+    this.#webSocket = webSocket
     this.#webSocket.on('upgrade', ({ socket }) => {
       this.#tcp = socket
     })
@@ -76,8 +76,12 @@ export class RpcSocket {
 
   /** @throws RpcError; the signal's reason */
   static async open(endpoint: string, options: SocketOptions, signal: AbortSignal): Promise<RpcSocket> {
+    // loaded by the first who connects: a node may never do
+    const { WebSocket } = await import('ws')
     signal.throwIfAborted()
-    const socket = new RpcSocket(endpoint, options)
+    const { connectTimeoutMs: handshakeTimeout, maxMessageBytes: maxPayload } = options
+    const webSocket = new WebSocket(endpoint, { handshakeTimeout, maxPayload, perMessageDeflate: false })
+    const socket = new RpcSocket(endpoint, options, webSocket)
     const opened = Promise.withResolvers<void>()
     const onAbort = (): void => opened.reject(signal.reason)
     socket.#webSocket.once('open', opened.resolve)
@@ -105,18 +109,21 @@ export class RpcSocket {
    */
   async call(method: string, params: unknown[], signal: AbortSignal, onNotice?: (notice: unknown) => void): Promise<unknown> {
     signal.throwIfAborted()
-    if (this.#webSocket.readyState !== WebSocket.OPEN) {
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) {
       this.end('the endpoint closes the connection')
     }
     if (this.#over != null) {
       throw this.#over
     }
-    if (this.#pending.size === 0) {
+    if (this.#pending.size === 0 && !this.#owesAnswer) {
       this.#stopWatching()
     }
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    const onAbort = (): void => reject(signal.reason)
+    const onAbort = (): void => {
+      this.#owesAnswer = true
+      reject(signal.reason)
+    }
     this.#pending.set(id, { method, onNotice, resolve, reject })
     signal.addEventListener('abort', onAbort)
     this.#webSocket.send(JSON.stringify({ jsonrpc: '2.0', id, method, params }))
@@ -150,6 +157,7 @@ export class RpcSocket {
       })
     this.#over = error('')
     clearTimeout(this.#silence)
+    this.onEnd?.(this.#over)
     for (const { method, reject } of this.#pending.values()) {
       reject(error(`${method}: `))
     }
@@ -164,6 +172,7 @@ export class RpcSocket {
     }
     this.heardAtMs = performance.now()
     this.#pinged = false
+    this.#owesAnswer = false
     const message = parse(text)
     if (message == null) {
       this.end('it sent what is no JSON-RPC')
@@ -201,14 +210,15 @@ export class RpcSocket {
 
   /** One timer, while something is awaited. */
   #watchSilence(): void {
-    if (this.#over != null || (this.#pending.size === 0 && this.#notices.size === 0)) {
+    const isAwaited = this.#pending.size > 0 || this.#owesAnswer
+    if (this.#over != null || (!isAwaited && this.#notices.size === 0)) {
       this.#stopWatching()
       return
     }
     if (this.#silence == null) {
       this.#bytesRead = this.#tcp?.bytesRead ?? 0
       const { silenceMs, idleSilenceMs } = this.#options
-      this.#silence = setTimeout(() => this.#onSilence(), this.#pending.size > 0 ? silenceMs : idleSilenceMs)
+      this.#silence = setTimeout(() => this.#onSilence(), isAwaited ? silenceMs : idleSilenceMs)
     }
   }
 

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { ChainError } from '../registry.ts'
-import type { HypertensorChain, Reading } from './hypertensor-chain.ts'
+import { type HypertensorChain, LayoutError, type Reading } from './hypertensor-chain.ts'
 import type { Layout } from './layout.ts'
 import { type NamedPeer, peersIn } from './node-peers.ts'
 import { readHex, type StorageValue } from './storage-reader.ts'
@@ -89,12 +89,14 @@ export class SubnetStorage {
 
   /** Where a peer is: one round trip for a peer whose node is known, two otherwise. @throws ChainError; the signal's reason */
   async lookup(peerId: PeerId, signal: AbortSignal): Promise<AtBlock<PeerAddresses | undefined>> {
-    const layout = await this.#chain.layout(signal)
-    if (PEER_MAPS.every((name) => layout.map(name) == null)) {
-      const { value, block } = await this.list(signal)
-      return { value: value.find((peer) => peer.peerId.equals(peerId)), block }
-    }
-    return this.#certain(signal, async () => this.#find(peerId, await this.id(signal), signal))
+    return this.#certain(signal, async () => {
+      const layout = await this.#chain.layout(signal)
+      if (this.#chain.inLayout(layout, () => PEER_MAPS.every((name) => layout.map(name) == null))) {
+        const { value, block } = await this.list(signal)
+        return { value: value.find((peer) => peer.peerId.equals(peerId)), block, layout }
+      }
+      return this.#find(peerId, await this.id(signal), signal)
+    })
   }
 
   /** All peers that have addresses, each once: those of the nodes, then the subnet's bootnodes. @throws ChainError; the signal's reason */
@@ -132,14 +134,14 @@ export class SubnetStorage {
     const maps = new Map<string, string>()
     await Promise.all(
       NODE_MAPS.map(async (map) => {
-        for (const prefix of this.#chain.inLayout(() => keyIn(layout, map, subnet))) {
+        for (const prefix of this.#chain.inLayout(layout, () => keyIn(layout, map, subnet))) {
           for (const key of await this.#keys(prefix, signal)) {
             maps.set(key, map)
           }
         }
       }),
     )
-    for (const key of this.#chain.inLayout(() => keyIn(layout, BOOTNODES_MAP, subnet))) {
+    for (const key of this.#chain.inLayout(layout, () => keyIn(layout, BOOTNODES_MAP, subnet))) {
       maps.set(key, BOOTNODES_MAP)
     }
     const reading = await this.#chain.read(() => [...maps.keys()], signal)
@@ -194,7 +196,7 @@ export class SubnetStorage {
   async #certain<T>(signal: AbortSignal, look: () => Promise<Finding<T>>): Promise<AtBlock<T>> {
     for (let attempt = 1; ; attempt++) {
       const found = await look().catch((error: unknown) => error)
-      if (found instanceof Unreadable) {
+      if (found instanceof LayoutError) {
         if (attempt >= MAX_ATTEMPTS || (await this.#chain.isCurrent(found.layout, signal, true))) {
           throw found
         }
@@ -227,19 +229,17 @@ export class SubnetStorage {
     }
   }
 
-  /** @throws Unreadable */
+  /** @throws LayoutError */
   #peersOf(reading: Reading, map: string, ...args: unknown[]): NamedPeer[] {
     return this.#told(peersIn(this.#valueIn(reading, map, ...args)))
   }
 
-  /** A decoded value; undefined where there is none. @throws Unreadable */
+  /** A decoded value; undefined where there is none. @throws LayoutError */
   #valueIn({ layout, values }: Reading, map: string, ...args: unknown[]): unknown {
-    try {
+    return this.#chain.inLayout(layout, () => {
       const value: StorageValue | undefined = keyIn(layout, map, ...args).map((key) => values.get(key))[0]
       return value == null ? undefined : layout.map(map)?.decode(value)
-    } catch (cause) {
-      throw new Unreadable(`chain ${this.#chain.rpc.endpoint}: ${(cause as Error).message}`, layout, cause)
-    }
+    })
   }
 
   #tryDecode(layout: Layout, map: string, value: string): NamedPeer[] | undefined {
@@ -266,16 +266,6 @@ export class SubnetStorage {
       this.#complained.set(message, true)
       this.#log.warn(message)
     }
-  }
-}
-
-/** A value that is not of the layout that it was read with. */
-class Unreadable extends ChainError {
-  readonly layout: Layout
-
-  constructor(message: string, layout: Layout, cause: unknown) {
-    super(message, { cause })
-    this.layout = layout
   }
 }
 

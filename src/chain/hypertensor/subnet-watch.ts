@@ -82,6 +82,8 @@ export class SubnetWatch {
     try {
       const subscription = await chain.rpc.subscribe(HEADS, onHeader, signal)
       this.#subscription = subscription
+      // what came while there was none is not told of
+      this.#news.resolve()
       void subscription.ended.then(() => {
         this.#subscription = undefined
         this.#news.resolve()

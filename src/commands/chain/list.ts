@@ -1,5 +1,6 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags } from '../../cli/flags.ts'
+import { staleNotice } from '../../cli/stale-notice.ts'
 import type { ChainAnswer } from '../../session/session.ts'
 
 export default class ChainList extends BaseCommand {
@@ -14,6 +15,7 @@ export default class ChainList extends BaseCommand {
   async run(): Promise<ChainAnswer[]> {
     await this.parse(ChainList)
     const records = await (await this.session()).chain.list(this.callOptions)
+    this.notice(records.map(staleNotice)[0])
     const lines = records.flatMap(({ multiaddrs }) => multiaddrs)
     if (lines.length > 0) {
       this.log(lines.join('\n'))

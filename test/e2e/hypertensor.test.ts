@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { multiaddr } from '@multiformats/multiaddr'
+import { Cli, jsonError } from '../support/cli.ts'
+import { NODE_1, RECORDED, recordedPeers, SUBNET } from '../support/hypertensor-state.ts'
+import { newPeer } from '../support/keys.ts'
+import { PEER_ID, seedFile } from '../support/seeds.ts'
+import { StandInChain } from '../support/stand-in-chain.ts'
+
+describe('subnet on a Hypertensor chain', function () {
+  this.timeout(60_000)
+  const cli = new Cli()
+  let chain: StandInChain
+  let flags: string[]
+
+  beforeEach(async () => {
+    chain = await StandInChain.start({ strict: true })
+    flags = ['--chain', `hypertensor:${chain.url}`, '--subnet-id', String(SUBNET)]
+  })
+
+  afterEach(async () => {
+    await cli.clean()
+    await chain.stop()
+  })
+
+  it('looks a peer up, lists all, and is gone at once', async () => {
+    const home = await cli.home()
+    const [address] = Object.values(RECORDED.nodes).map(({ multiaddr }) => multiaddr)
+    const text = await cli.run(home, ['chain', 'lookup', NODE_1.toString(), ...flags])
+    assert.deepEqual([text.code, text.stdout, text.stderr], [0, `${address}\n`, ''])
+    const record = await cli.json(home, ['chain', 'lookup', NODE_1.toString(), '--chain', flags[1] as string, '--subnet-id', '1'])
+    assert.deepEqual(record, { peerId: NODE_1.toString(), multiaddrs: [address], verified: false, block: 0, stale: false })
+    const listed = await cli.json<Array<{ peerId: string }>>(home, ['chain', 'list', ...flags])
+    assert.deepEqual(
+      listed.map(({ peerId }) => peerId).sort(),
+      [...recordedPeers()].flatMap(([peer, at]) => (at == null ? [] : peer)).sort(),
+    )
+    assert.equal(chain.count('state_getMetadata'), 1)
+    const none = await cli.run(home, ['chain', 'lookup', (await newPeer()).peerId.toString(), ...flags, '--json'])
+    assert.deepEqual([none.code, jsonError(none).code], [3, 'PEER_NOT_FOUND'])
+  })
+
+  it('gives what the chain said last while it is away, and says so', async () => {
+    const home = await cli.home()
+    const lookup = ['chain', 'lookup', NODE_1.toString(), ...flags]
+    const record = await cli.json(home, lookup)
+    await chain.stop()
+    assert.deepEqual(await cli.json(home, lookup), { ...record, stale: true })
+    const text = await cli.run(home, lookup)
+    assert.deepEqual([text.code, text.stderr], [0, 'the chain is away: this is what it said at block 0\n'])
+  })
+
+  it('names the endpoint that cannot be reached, exit 10, and the next one is asked', async () => {
+    const second = await StandInChain.start({ strict: true })
+    try {
+      await chain.stop()
+      const home = await cli.home()
+      const outcome = await cli.run(home, ['chain', 'list', ...flags, '--json'])
+      const { code, message, hint } = jsonError(outcome)
+      assert.deepEqual(
+        [outcome.code, code, message],
+        [10, 'CHAIN_UNAVAILABLE', `chain ${chain.url}: connect ECONNREFUSED ${chain.url.slice(5)}`],
+      )
+      assert.match(hint ?? '', /--chain/)
+      const both = `hypertensor:${chain.url},${second.url}`
+      assert.equal((await cli.json<unknown[]>(home, ['chain', 'list', '--chain', both, '--subnet-id', String(SUBNET)])).length, 4)
+    } finally {
+      await second.stop()
+    }
+  })
+
+  it('refuses to write, exit 2, and says what to do instead', async () => {
+    const home = await cli.home()
+    for (const args of [['publish', '/ip4/127.0.0.1/tcp/1'], ['remove']]) {
+      const outcome = await cli.run(home, ['chain', ...args, ...flags, '--json'])
+      const { code, message, hint } = jsonError(outcome)
+      assert.deepEqual([outcome.code, code], [2, 'USAGE'])
+      assert.match(message, /this chain is only read$/)
+      assert.match(hint ?? '', /Network\.update_peer_info/)
+    }
+    assert.equal(chain.connections, 0)
+  })
+
+  it('sends a task to a peer that only the chain knows; status shows the chain', async () => {
+    const [home, workersHome] = [await cli.home(), await cli.home()]
+    await seedFile(join(workersHome, 'identity.key'), PEER_ID)
+    const worker = await cli.start(workersHome, ['--handler', 'upper', ...flags])
+    chain.state.setNode(PEER_ID, multiaddr(worker.address))
+    const answer = await cli.json(home, ['send-task', PEER_ID, '--text', 'abc', ...flags])
+    assert.deepEqual([answer.source, answer.accepted], ['chain', true])
+    const status = await cli.json<{ chain: Record<string, unknown> }>(workersHome, ['status'])
+    const { lagMs, ...rest } = status.chain
+    assert.deepEqual(rest, { url: flags[1], reachable: true, block: 0, error: null, endpoint: chain.url })
+    assert.ok(typeof lagMs === 'number' && lagMs < 60_000)
+    const text = await cli.run(workersHome, ['status'])
+    assert.match(text.stdout, /^chain +hypertensor:ws:\S+ reachable, block 0, heard [\d.]+ m?s ago$/m)
+    await chain.stop()
+    const away = await cli.run(workersHome, ['status', '--json'])
+    const { chain: state, healthy } = JSON.parse(away.stdout)
+    assert.deepEqual([away.code !== 0, healthy, state.reachable], [true, false, false])
+    assert.match(state.error, new RegExp(`^chain ${chain.url}: `))
+  })
+
+  for (const url of ['hypertensor:', 'hypertensor:http://127.0.0.1:1', 'hypertensor:127.0.0.1:9944', 'hypertensor:ws://a,']) {
+    it(`takes ${url} for no chain`, async () => {
+      const outcome = await cli.run(await cli.home(), ['chain', 'list', '--chain', url, '--json'])
+      const { code, message, hint } = jsonError(outcome)
+      assert.deepEqual([outcome.code, code], [2, 'USAGE'])
+      assert.match(message, /^not an endpoint of a chain: "/)
+      assert.match(hint ?? '', /hypertensor:ws:\/\/host:9944/)
+    })
+  }
+})

@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict'
+import type { HypertensorRegistry } from '../../../../src/chain/drivers/hypertensor.ts'
+import { HypertensorSetup } from '../../../support/hypertensor-setup.ts'
+import { NODE_1, RECORDED } from '../../../support/hypertensor-state.ts'
+import { newPeer } from '../../../support/keys.ts'
+import type { Fault, StandInChain } from '../../../support/stand-in-chain.ts'
+
+const ADDRESS = RECORDED.nodes['1']?.multiaddr
+const FAULTS: Record<Fault, RegExp> = {
+  silent: /silent|in time|no answer/,
+  garbage: /no JSON-RPC/,
+  'wrong ids': /no answer within/,
+  'wrong types': /state_queryStorageAt: no list of changes|network_proofOfStake: neither true nor false|no hex/,
+  error: /Client error: {2}\[31mthe state is not there \(-32000\)/,
+  'rate limit': /Too many requests \(429\)/,
+  drop: /the connection was closed/,
+  'half-closed': /silent|closed|closes/,
+  'too large': /Max payload size exceeded/,
+  'neither result nor error': /neither a result nor an error/,
+}
+
+describe('a Hypertensor chain that fails', () => {
+  const setup = new HypertensorSetup()
+
+  afterEach(async () => setup.clean())
+
+  /** All that can be asked, each with its answer in short. */
+  async function askAll(registry: HypertensorRegistry): Promise<unknown[]> {
+    const { peerId: stranger } = await newPeer()
+    const [record, list, bootnodes, yes] = await Promise.all([
+      registry.lookup(NODE_1),
+      registry.list(),
+      registry.bootnodes(),
+      registry.isRegistered(NODE_1, 'validator'),
+    ])
+    assert.ok(record != null)
+    assert.equal(record.multiaddrs.toString(), ADDRESS)
+    assert.equal(list.length, 4)
+    assert.equal(bootnodes.length, 1)
+    assert.equal(yes.registered, true)
+    await assert.rejects(registry.isRegistered(stranger, 'registered'), { code: 'CHAIN_UNAVAILABLE' })
+    return [record, yes, ...list, ...bootnodes].map(({ stale }) => stale)
+  }
+
+  for (const [fault, says] of Object.entries(FAULTS) as Array<[Fault, RegExp]>) {
+    it(`${fault}: gives its last answers as stale, an error where there are none, and is as before when it is over`, async () => {
+      const chain = await setup.chain()
+      const registry = setup.registry(chain, { options: { patienceMs: 400, callTimeoutMs: 600 } })
+      const no = (await newPeer()).peerId
+      await Promise.all([registry.lookup(NODE_1), registry.list(), registry.bootnodes(), registry.isRegistered(NODE_1, 'validator')])
+      assert.equal((await registry.isRegistered(no, 'idle')).registered, false)
+      chain.fault = fault
+      assert.ok((await askAll(registry)).every((stale) => stale === true))
+      const { registered, stale } = await registry.isRegistered(no, 'idle')
+      assert.deepEqual({ registered, stale }, { registered: false, stale: true })
+      await assert.rejects(registry.isRegistered(NODE_1, 'idle'), (error: Error & { code: string }) => {
+        assert.equal(error.code, 'CHAIN_UNAVAILABLE')
+        assert.ok(error.message.startsWith(`chain ${chain.url}: `), error.message)
+        assert.match(error.message, says)
+        return true
+      })
+      assert.match(registry.state().lastError ?? '', /^chain ws:/)
+      chain.fault = undefined
+      await freshAgain(registry)
+      assert.equal(registry.state().lastError, undefined)
+    })
+  }
+
+  /** Asks until the chain itself answers. */
+  async function freshAgain(registry: HypertensorRegistry): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      const stale = await registry.isRegistered(NODE_1, 'validator').then((answer) => answer.stale)
+      if (!stale) {
+        return
+      }
+      assert.ok(attempt < 50, registry.state().lastError)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
+  it('keeps its last answers over a restart, none of them more than a yes or a no of the chain', async () => {
+    const chain = await setup.chain()
+    const kept = await setup.kept()
+    const first = setup.registry(chain, kept)
+    const { peerId: stranger } = await newPeer()
+    const list = await first.list()
+    const record = await first.lookup(NODE_1)
+    assert.equal(await first.lookup(stranger), undefined)
+    const [yes, no] = [await first.isRegistered(NODE_1, 'validator'), await first.isRegistered(stranger, 'registered')]
+    await first.close()
+    await chain.stop()
+    const second = setup.registry(chain, kept)
+    assert.deepEqual(await second.lookup(NODE_1), { ...record, stale: true })
+    assert.deepEqual(
+      await second.list(),
+      list.map((each) => ({ ...each, stale: true })),
+    )
+    assert.equal(await second.lookup(stranger), undefined)
+    assert.deepEqual(await second.isRegistered(NODE_1, 'validator'), { ...yes, stale: true })
+    assert.deepEqual(await second.isRegistered(stranger, 'registered'), { ...no, stale: true })
+    await assert.rejects(second.isRegistered(NODE_1, 'idle'), { code: 'CHAIN_UNAVAILABLE', message: /ECONNREFUSED/ })
+    await assert.rejects(second.bootnodes(), { code: 'CHAIN_UNAVAILABLE' })
+    await assert.rejects(second.lookup((await newPeer()).peerId).then((record) => assert.equal(record, 'none in the list')))
+    await chain.listen()
+    await freshAgain(second)
+  })
+
+  it('takes of what it said last of a peer the newer: that of the peer alone, or that of the list', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain)
+    const { peerId, at } = await newPeer()
+    chain.state.setNode(peerId.toString(), at(1))
+    await registry.lookup(peerId)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+    chain.state.setNode(peerId.toString(), at(2))
+    await registry.list()
+    await chain.stop()
+    assert.equal((await registry.lookup(peerId))?.multiaddrs.toString(), at(2).toString())
+  })
+
+  it('says of an endpoint where nobody listens what is wrong, at once, and what to do', async () => {
+    const chain = await setup.chain()
+    await chain.stop()
+    const registry = setup.registry(chain)
+    await assert.rejects(registry.lookup(NODE_1), {
+      name: 'ChainError',
+      code: 'CHAIN_UNAVAILABLE',
+      message: `chain ${chain.url}: connect ECONNREFUSED ${chain.url.slice(5)}`,
+      hint: /--chain/,
+    })
+    assert.equal(registry.state().lagMs, undefined)
+  })
+
+  it('connects less and less often while nobody listens, and again once somebody does', async () => {
+    const chain = await setup.chain()
+    await chain.stop()
+    const registry = setup.registry(chain, { options: { backoff: { firstMs: 3_000, maxMs: 3_000 } } })
+    await assert.rejects(registry.bootnodes(), /ECONNREFUSED/)
+    await chain.listen()
+    await assert.rejects(registry.bootnodes(), /ECONNREFUSED.*\(tried again in [23] s\)/)
+    assert.equal(chain.connections, 0)
+    const soon = setup.registry(chain, { options: { backoff: { firstMs: 20, maxMs: 100 } } })
+    await chain.stop()
+    await assert.rejects(soon.bootnodes(), /ECONNREFUSED/)
+    await chain.listen()
+    assert.equal((await soon.bootnodes()).length, 1)
+  })
+
+  describe('with another endpoint', () => {
+    let chains: StandInChain[]
+    let registry: HypertensorRegistry
+
+    beforeEach(async () => {
+      chains = await Promise.all([setup.chain(), setup.chain()])
+      registry = setup.registry(
+        chains.map(({ url }) => url),
+        { options: { backoff: { firstMs: 500, maxMs: 500 } } },
+      )
+    })
+
+    for (const fault of Object.keys(FAULTS) as Fault[]) {
+      it(`${fault}: the other one answers`, async () => {
+        const [first, second] = chains as [StandInChain, StandInChain]
+        await registry.lookup(NODE_1)
+        assert.deepEqual([first.connections, second.connections], [1, 0])
+        first.fault = fault
+        const { registered, stale } = await registry.isRegistered(NODE_1, 'idle')
+        assert.deepEqual({ registered, stale }, { registered: true, stale: false })
+        assert.deepEqual([(await registry.lookup(NODE_1))?.stale, registry.state().endpoint], [false, second.url])
+      })
+    }
+
+    it('nobody listens at the first: the other one answers from the start', async () => {
+      await chains[0]?.stop()
+      assert.equal((await registry.lookup(NODE_1))?.stale, false)
+      assert.equal(registry.state().endpoint, chains[1]?.url)
+    })
+
+    it('names both when neither can be had', async () => {
+      await Promise.all(chains.map(async (chain) => chain.stop()))
+      await assert.rejects(registry.lookup(NODE_1), (error: Error) => chains.every(({ url }) => error.message.includes(`chain ${url}: `)))
+    })
+
+    it('takes no other chain for the same', async () => {
+      const [first, second] = chains as [StandInChain, StandInChain]
+      await registry.list()
+      second.state.genesisHash = `0x${'77'.repeat(32)}`
+      await first.stop()
+      assert.equal((await registry.list())[0]?.stale, true)
+      await assert.rejects(registry.bootnodes(), { message: new RegExp(`${second.url}: it is of another chain than ${first.url}`) })
+    })
+  })
+
+  it('goes on over a new connection when the old one is cut, losing no call', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain)
+    await registry.lookup(NODE_1)
+    chain.answerAfterMs = 50
+    const answers = Promise.all([registry.list(), registry.lookup(NODE_1), registry.isRegistered(NODE_1, 'idle')])
+    await chain.called('network_proofOfStake')
+    chain.drop()
+    const [list, record, registration] = await answers
+    assert.deepEqual([list[0]?.stale, record?.stale, registration.stale], [false, false, false])
+    assert.equal(chain.connections, 2)
+  })
+
+  it('waits for one that is slow but alive, longer than silence may last', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain, { options: { silenceMs: 300, callTimeoutMs: 10_000, connectTimeoutMs: 10_000 } })
+    chain.answerAfterMs = 400
+    assert.equal((await registry.lookup(NODE_1))?.multiaddrs.length, 1)
+    assert.equal(chain.connections, 1)
+  })
+
+  it('stops with the signal’s reason, whatever the endpoint does', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain)
+    await registry.lookup(NODE_1)
+    chain.fault = 'silent'
+    const reason = new Error('enough')
+    const giveUp = new AbortController()
+    const called = chain.called('state_queryStorageAt')
+    const lookup = registry.lookup(NODE_1, { signal: giveUp.signal })
+    await called
+    giveUp.abort(reason)
+    await assert.rejects(lookup, (error) => error === reason)
+    await assert.rejects(registry.list({ signal: AbortSignal.abort(reason) }), (error) => error === reason)
+  })
+
+  it('finds out about an endpoint that went silent even when nobody waits so long', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain, { options: { silenceMs: 60, patienceMs: 20, backoff: { firstMs: 1, maxMs: 1 } } })
+    await registry.lookup(NODE_1)
+    chain.fault = 'silent'
+    chain.faulty = ['state_queryStorageAt', 'chain_getBlockHash']
+    const signal = AbortSignal.timeout(10)
+    await assert.rejects(registry.bootnodes({ signal }), { name: 'TimeoutError' })
+    while (registry.state().lastError?.includes('it is silent') !== true || chain.openConnections > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  })
+
+  it('lets only so many calls wait, and says so', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain, { options: { maxInFlight: 4, maxQueued: 8 } })
+    await registry.lookup(NODE_1)
+    chain.answerAfterMs = 20
+    const peers = await Promise.all(Array.from({ length: 30 }, async () => (await newPeer()).peerId))
+    const outcomes = await Promise.allSettled(peers.map(async (peer) => registry.isRegistered(peer, 'registered')))
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected').map(({ reason }) => reason)
+    assert.equal(refused.length, 30 - 4 - 8)
+    for (const { code, message } of refused) {
+      assert.equal(code, 'CHAIN_UNAVAILABLE')
+      assert.equal(message, `chain ${chain.url}: network_proofOfStake: 8 calls wait already`)
+    }
+    assert.equal((await registry.isRegistered(NODE_1, 'registered')).registered, true)
+  })
+
+  it('answers whoever waits when it is closed, and leaves nothing open', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain, await setup.kept())
+    await registry.lookup(NODE_1)
+    chain.fault = 'silent'
+    const called = chain.called('network_proofOfStake')
+    const calls = [registry.lookup(NODE_1), registry.list(), registry.isRegistered(NODE_1, 'idle')]
+    const over = Promise.allSettled(calls)
+    await called
+    await registry.close()
+    for (const outcome of await over) {
+      assert.ok(outcome.status === 'rejected')
+      assert.match(outcome.reason.message, /it was closed$/)
+      assert.equal(outcome.reason.code, 'CHAIN_UNAVAILABLE')
+    }
+    await registry.close()
+    await assert.rejects(registry.lookup(NODE_1), /it was closed$/)
+    while (chain.openConnections > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  })
+
+  it('can be closed while it connects', async () => {
+    const chain = await setup.chain()
+    chain.fault = 'silent'
+    const registry = setup.registry(chain)
+    const called = chain.called('chain_getBlockHash')
+    const lookup = registry.lookup(NODE_1)
+    const over = assert.rejects(lookup, /it was closed$/)
+    await called
+    await registry.close()
+    await over
+  })
+})
