@@ -13,6 +13,7 @@ import { sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import { addresses, newPeers, type TestPeer } from '../../support/keys.ts'
 import { describeRegistry } from '../../support/registry-compliance.ts'
+import { describeReading } from '../../support/registry-reading-compliance.ts'
 
 const SUBNET = 1
 const LOG = createLogger('silent', () => undefined)
@@ -23,6 +24,30 @@ describeRegistry('the ledger', async () => {
   return {
     registryOf: ({ privateKey }, subnetId = SUBNET) => new LedgerRegistry({ file, subnetId, privateKey, log: LOG }),
     stop: async () => rm(folder, { recursive: true }),
+  }
+})
+
+describeReading('the ledger', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'subnet-ledger-'))
+  const file = join(folder, 'ledger.db')
+  const registryOf = ({ privateKey }: TestPeer, subnetId = SUBNET): LedgerRegistry =>
+    new LedgerRegistry({ file, subnetId, privateKey, log: LOG })
+  const writers: LedgerRegistry[] = []
+  const as = (peer: TestPeer): LedgerRegistry => {
+    const writer = registryOf(peer)
+    writers.push(writer)
+    return writer
+  }
+  return {
+    registryOf,
+    publish: async (peer, address) => void (await as(peer).publish([address])),
+    remove: async (peer) => void (await as(peer).remove()),
+    register: async (peer, nodeClass) => void (await as(peer).register(nodeClass)),
+    unregister: async (peer) => void (await as(peer).unregister()),
+    stop: async () => {
+      await Promise.all(writers.map(async (writer) => writer.close()))
+      await rm(folder, { recursive: true })
+    },
   }
 })
 
