@@ -58,14 +58,17 @@ export async function newProtocol(name: string, own: OwnPackage): Promise<NewPro
   }
 }
 
+/** npm leaves a .gitignore out of what it packs, and a package in a package is looked at as one. */
+const RENAMED: Record<string, string> = { gitignore: '.gitignore', '_package.json': 'package.json' }
+
 async function copyTemplate(template: string, folder: string, words: Record<string, string>): Promise<string[]> {
   const filled = (text: string): string => text.replace(/__([@\w/-]+?)__/g, (whole, word: string) => words[word] ?? whole)
   const files: string[] = []
   for await (const entry of glob('**', { cwd: template, withFileTypes: true })) {
     if (entry.isFile()) {
       const source = join(entry.parentPath, entry.name)
-      // npm leaves a .gitignore out of what it packs
-      const file = filled(source.slice(template.length + sep.length)).replace(/^gitignore$/, '.gitignore')
+      const name = source.slice(template.length + sep.length)
+      const file = filled(RENAMED[name] ?? name)
       await mkdir(join(folder, dirname(file)), { recursive: true })
       await writeFile(join(folder, file), filled(await readFile(source, 'utf8')), { flag: 'wx' })
       files.push(file)
