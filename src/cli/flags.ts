@@ -28,6 +28,15 @@ export const chainFlags = {
   key: Flags.string({ helpValue: 'FILE', helpGroup: 'NODE', description: 'the identity key [default: identity.key in the home]' }),
 }
 
+/** On commands that change a chain where that costs a fee. */
+export const payingFlags = {
+  'owner-key': Flags.string({
+    helpValue: 'FILE',
+    description: 'key of the account that owns the node on the chain, in hex (mode 0600)',
+  }),
+  yes: Flags.boolean({ char: 'y', description: "pay the chain's fee without being asked" }),
+}
+
 /** On every command that may run a node. */
 export const nodeFlags = {
   bootstrap: Flags.string({

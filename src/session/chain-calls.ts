@@ -42,9 +42,7 @@ export class ChainCalls implements ChainSession {
   async publish(multiaddrs: string[], options: SessionOptions = {}): Promise<ChainAnswer> {
     const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : this.#init.ownAddresses()
     if (addresses.length === 0) {
-      throw new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
-        hint: 'name them: subnet chain publish MULTIADDR…, or let the node do it: subnet start --publish',
-      })
+      throw nothingToPublish()
     }
     return toAnswer(await (await this.#init.registry()).publish(addresses, chainOptions(options)))
   }
@@ -64,6 +62,13 @@ export class ChainCalls implements ChainSession {
     const removed = await (await this.#init.registry()).unregister(chainOptions(options))
     return { peerId: (await this.#init.self()).toString(), removed }
   }
+}
+
+/** No addresses were named, and no node runs that has some. */
+export function nothingToPublish(): NodeError {
+  return new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
+    hint: 'name them: subnet chain publish MULTIADDR…, or let the node do it: subnet start --publish',
+  })
 }
 
 function chainOptions({ signal, timeoutMs }: SessionOptions): { signal: AbortSignal | undefined } {
