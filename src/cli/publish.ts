@@ -8,7 +8,7 @@ import { farthestFirst, parseMultiaddr } from '../primitives/address.ts'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
-import { nothingToPublish } from '../session/chain-calls.ts'
+import { nothingToPublish, toAnswer } from '../session/chain-calls.ts'
 import type { ChainAnswer, Session } from '../session/session.ts'
 import { describePlan } from './publish-plan.ts'
 
@@ -31,7 +31,7 @@ export interface PublishInit {
   questions: PublishQuestions | undefined
   options: { signal: AbortSignal; timeoutMs: number }
   /** Prints what is told beside the answer. */
-  tell(text: string): void
+  tell(text: string): unknown
   logger: Logger
 }
 
@@ -73,13 +73,14 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
       // nobody thinks against the clock
       return init.yes || clock.stopped(async () => init.questions?.confirm('Sign and send this?') ?? false)
     }
-    const onSent = ({ extrinsicHash, nonce }: { extrinsicHash: string; nonce: number }): void =>
+    const onSent = ({ extrinsicHash, nonce }: { extrinsicHash: string; nonce: number }): void => {
       init.tell(`handed in: transaction ${extrinsicHash}, nonce ${nonce}; waiting for its block`)
+    }
     const published = await registry.publish(addresses, { signer, approve, onSent, nodeId, signal: clock.signal })
     if (published.receipt == null) {
       init.tell('the chain has it already: nothing was sent')
     }
-    return toAnswer(published)
+    return withReceipt(published)
   } finally {
     clock.stop()
     await registry.close()
@@ -109,12 +110,10 @@ async function ownerOf({ settings, questions }: PublishInit): ReturnType<typeof 
   return parseOwnerKey(await questions.secret('Key of the account that owns the node (hex, not shown)', check), name)
 }
 
-function toAnswer({ peerId, multiaddrs, verified, block, receipt }: PublishedRecord): PublishAnswer {
+function withReceipt(published: PublishedRecord): PublishAnswer {
+  const { receipt } = published
   return {
-    peerId: peerId.toString(),
-    multiaddrs: multiaddrs.map(String),
-    verified,
-    block,
+    ...toAnswer(published),
     blockHash: receipt?.blockHash ?? null,
     extrinsicHash: receipt?.extrinsicHash ?? null,
     event: receipt?.event ?? null,

@@ -75,6 +75,7 @@ function chainOptions({ signal, timeoutMs }: SessionOptions): { signal: AbortSig
   return { signal: withDeadline(signal, timeoutMs) }
 }
 
-function toAnswer({ peerId, multiaddrs, verified, block }: ChainRecord): ChainAnswer {
+/** As it is printed. */
+export function toAnswer({ peerId, multiaddrs, verified, block }: ChainRecord): ChainAnswer {
   return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, block }
 }

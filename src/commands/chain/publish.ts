@@ -39,7 +39,8 @@ export default class ChainPublish extends BaseCommand {
       yes: flags.yes,
       questions: this.questions,
       options: this.callOptions,
-      tell: (text) => this.logToStderr(text),
+      // under --json too: it is money
+      tell: (text) => process.stderr.write(`${text}\n`),
       logger: this.logger,
     })
     this.log(record.multiaddrs.join('\n'))
