@@ -153,7 +153,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
 
   it('says that it may have been included where the endpoint is gone before its block: exit 10', async () => {
     chain.makesBlocks = false
-    const handedIn = chain.called('author_submitAndWatchExtrinsic')
+    const handedIn = chain.handedIn()
     const running = cli.launch(home, ['chain', 'publish', ADDRESS, '--owner-key', keyFile, '--yes', '--json', '--timeout', '5s'])
     await handedIn
     await chain.stop()
@@ -208,7 +208,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     const spy = await spyOn(join(home, 'node.sock'))
     try {
       chain.makesBlocks = false
-      const handedIn = chain.called('author_submitAndWatchExtrinsic')
+      const handedIn = chain.handedIn()
       const running = cli.launch(home, ['chain', 'publish', '--owner-key', keyFile, '--yes', '--json', '--log-level', 'trace'])
       await handedIn
       const { stdout: processes } = await promisify(execFile)('ps', ['-A', '-w', '-w', '-e', '-o', 'args'], { maxBuffer: 1 << 26 })
@@ -254,7 +254,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     }
     const missing = await cli.run(home, ['start', '--json', '--publish', '--yes', '--owner-key', '/nowhere'])
     assert.match(jsonError(missing).message, /^owner key \/nowhere cannot be read/)
-    const handedIn = chain.called('author_submitAndWatchExtrinsic')
+    const handedIn = chain.handedIn()
     const node = await cli.start(home, ['--publish', '--yes', '--owner-key', keyFile, '--log-level', 'trace'])
     await handedIn
     while (!/published .* at block \d+, transaction 0x[0-9a-f]+, for a fee of \d+ planck/.test(node.running.stderr)) {

@@ -268,6 +268,13 @@ export class StandInChain {
     return this.pool.blocks.find((block) => block.hash === hash)
   }
 
+  /** Until the next transaction is in the pool; one that is there already counts. */
+  async handedIn(): Promise<void> {
+    if (this.pool.waiting.length === 0) {
+      await once(this.#events, 'handed in')
+    }
+  }
+
   /** The next block, with all that was handed in. */
   nextBlock(): StandInBlock {
     this.newHead()
@@ -291,6 +298,7 @@ export class StandInChain {
   #writing(): Record<string, Method> {
     const taken = (hex: unknown, then?: () => void): string => {
       const hash = this.pool.take(String(hex))
+      this.#events.emit('handed in')
       setImmediate(() => {
         then?.()
         if (this.makesBlocks) {

@@ -7,11 +7,11 @@ import type { PublishAnswer } from '../../cli/publish.ts'
 export default class ChainPublish extends BaseCommand {
   static override summary = "Put this peer's multiaddrs on the chain, in place of what is there."
   static override description =
-    'Without MULTIADDR those of the running node. One that does not end in /p2p gets the peer ID of this home. A Hypertensor chain takes one, signed by the owner of the node, for a fee: it is shown, and asked for.'
+    "Without MULTIADDR those of the running node. One that does not end in /p2p gets the peer ID of this home. A Hypertensor chain takes one, signed by the node's owner, for a fee."
   static override examples = [
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960',
     '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
-    '<%= config.bin %> chain publish --chain hypertensor:ws://127.0.0.1:9944 --subnet-id 128001 --owner-key owner.key --yes',
+    '<%= config.bin %> chain publish --chain hypertensor:ws://127.0.0.1:9944 --yes',
   ]
   static override args = {
     multiaddr: Args.string({ multiple: true, description: 'where this peer can be dialled; several may follow' }),
@@ -23,7 +23,7 @@ export default class ChainPublish extends BaseCommand {
       helpValue: 'N',
       min: 1,
       max: 2 ** 32 - 1,
-      description: 'the node that is to get this peer, by its id on the chain',
+      description: 'gives node N of the chain this peer',
     }),
   }
 

@@ -182,10 +182,8 @@ describe('publishing to a Hypertensor chain', () => {
   it('finds its block after the connection was lost, without handing it in again', async () => {
     const chain = await ownedChain()
     chain.makesBlocks = false
-    const handedIn = chain.called('author_submitAndWatchExtrinsic')
     const publishing = registryOf(chain).publish([ADDRESS], agreed())
-    await handedIn
-    await waiting(chain)
+    await chain.handedIn()
     chain.drop()
     chain.nextBlock()
     const published = await publishing
@@ -198,7 +196,7 @@ describe('publishing to a Hypertensor chain', () => {
     chain.makesBlocks = false
     const registry = registryOf(chain, { options: { inclusionMs: 600 } })
     const publishing = registry.publish([ADDRESS], agreed())
-    await waiting(chain)
+    await chain.handedIn()
     await chain.stop()
     await assert.rejects(publishing, {
       code: 'CHAIN_UNAVAILABLE',
@@ -224,7 +222,7 @@ describe('publishing to a Hypertensor chain', () => {
       const chain = await ownedChain()
       chain.makesBlocks = false
       const publishing = registryOf(chain).publish([ADDRESS], agreed())
-      await waiting(chain)
+      await chain.handedIn()
       chain.tellStatus(status)
       await assert.rejects(publishing, { message })
     })
@@ -235,15 +233,8 @@ describe('publishing to a Hypertensor chain', () => {
     chain.makesBlocks = false
     const giveUp = new AbortController()
     const publishing = registryOf(chain).publish([ADDRESS], agreed([], { signal: giveUp.signal }))
-    await waiting(chain)
+    await chain.handedIn()
     giveUp.abort(new Error('given up'))
     await assert.rejects(publishing, { message: /given up: transaction 0x.* may have been included/ })
   })
-
-  /** Until something was handed in. */
-  async function waiting(chain: StandInChain): Promise<void> {
-    while (chain.pool.waiting.length === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 2))
-    }
-  }
 })
