@@ -64,6 +64,7 @@ export interface ChainOptions {
 export interface ChainSigner {
   /** As the chain spells it. */
   readonly account: string
+  /** Signs the bytes as they are; what the chain has hashed first is hashed in here. */
   sign(message: Uint8Array): Uint8Array
 }
 
