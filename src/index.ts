@@ -9,9 +9,14 @@ export {
   type ChainOptions,
   type ChainRecord,
   type ChainRegistry,
+  type ChainSigner,
   type ChainState,
   NODE_CLASSES,
   type NodeClass,
+  type PublishedRecord,
+  type PublishOptions,
+  type PublishPlan,
+  type PublishReceipt,
   type Registration,
 } from './chain/registry.ts'
 export type { TaskRequest, TaskResponse } from './gen/task_protocol_pb.ts'

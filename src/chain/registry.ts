@@ -60,6 +60,62 @@ export interface ChainOptions {
   signal?: AbortSignal | undefined
 }
 
+/** An account that can sign; its key does not leave the process. */
+export interface ChainSigner {
+  /** As the chain spells it. */
+  readonly account: string
+  /** Signs the bytes as they are; what the chain has hashed first is hashed in here. */
+  sign(message: Uint8Array): Uint8Array
+}
+
+/** A change that costs a fee, before anything is signed. */
+export interface PublishPlan {
+  endpoint: string
+  subnetId: number
+  nodeId: number
+  /** What the chain has of the node now. */
+  from: { peerId: string; multiaddr: string | undefined }
+  to: { peerId: string; multiaddr: string }
+  /** How the address was given, where the chain has another spelling for it. */
+  given: string | undefined
+  /** Addresses that the chain does not take, and why; and those left out, as it has place for one. */
+  refused: Array<{ multiaddr: string; reason: string }>
+  left: string[]
+  account: string
+  nonce: number
+  /** What is called, for people. */
+  call: string
+  /** In the smallest unit; undefined where the endpoint does not tell. */
+  feePlanck: bigint | undefined
+  /** What the unit is called, and how many of the smallest make one: a power of ten. */
+  token: { symbol: string; decimals: number } | undefined
+}
+
+/** Where a change was included. */
+export interface PublishReceipt {
+  blockHash: string
+  extrinsicHash: string
+  /** As `Network.SubnetNodeUpdatePeerInfo`. */
+  event: string
+  feePlanck: bigint | undefined
+}
+
+/** What a chain needs that changes nothing for free; one where a peer signs for itself needs none of it. */
+export interface PublishOptions extends ChainOptions {
+  signer?: ChainSigner | undefined
+  /** Asked before anything is signed. */
+  approve?: ((plan: PublishPlan) => Promise<boolean>) | undefined
+  /** Told when it was handed in: from then on it may be included, whatever happens here. */
+  onSent?: ((sent: { extrinsicHash: string; nonce: number }) => void) | undefined
+  /** The node that is to become this peer's, by its id on the chain; without it, the one that is. */
+  nodeId?: number | undefined
+}
+
+/** What stands on the chain now; with a receipt where that cost a fee. */
+export interface PublishedRecord extends ChainRecord {
+  receipt?: PublishReceipt | undefined
+}
+
 /** The registry of one subnet, where a peer may store its addresses. Made with the key that signs what is published. */
 export interface ChainRegistry {
   /** The addresses of a peer; undefined when the chain has none. @throws ChainError */
@@ -79,7 +135,7 @@ export interface ChainRegistry {
   /** What is known of the chain now; asks nothing. */
   state(): ChainState
   /** Stores addresses of one's own, replacing earlier ones. @throws ChainError, UsageError for what the chain does not take */
-  publish(multiaddrs: Multiaddr[], options?: ChainOptions): Promise<ChainRecord>
+  publish(multiaddrs: Multiaddr[], options?: PublishOptions): Promise<PublishedRecord>
   /** Takes one's own addresses out; false when there were none. @throws ChainError */
   remove(options?: ChainOptions): Promise<boolean>
   /** Releases what it has open. May be called twice. */

@@ -11,6 +11,7 @@ import type { Session } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
 import { choosePeer } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
+import type { PublishQuestions } from './publish.ts'
 import { printable } from './render.ts'
 import { Interrupted, printError } from './report.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
@@ -107,6 +108,15 @@ export abstract class BaseCommand extends Command {
     return this.canAsk
       ? async (text) => this.ask(async () => (await import('./prompt.ts')).confirm(text, this.interrupted.signal))
       : undefined
+  }
+
+  /** Asks yes or no, or for what is not to be seen; undefined where nobody is there to answer. */
+  protected get questions(): PublishQuestions | undefined {
+    const { confirm } = this
+    const { signal } = this.interrupted
+    return confirm == null
+      ? undefined
+      : { confirm, secret: async (text, check) => this.ask(async () => (await import('./prompt.ts')).secret(text, { check, signal })) }
   }
 
   /** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */

@@ -28,6 +28,12 @@ export const chainFlags = {
   key: Flags.string({ helpValue: 'FILE', helpGroup: 'NODE', description: 'the identity key [default: identity.key in the home]' }),
 }
 
+const OWNER_KEY = { helpValue: 'FILE', description: "key of the node's owner on the chain, in hex" }
+const YES = { char: 'y', description: "pay the chain's fee without being asked" } as const
+
+/** On commands that change a chain where that costs a fee. */
+export const payingFlags = { 'owner-key': Flags.string(OWNER_KEY), yes: Flags.boolean(YES) }
+
 /** On every command that may run a node. */
 export const nodeFlags = {
   bootstrap: Flags.string({
@@ -70,8 +76,10 @@ export const servingFlags = {
     description: 'a peer ID, or "bootstraps", let in unasked; may be repeated',
   }),
   reflection: Flags.boolean({ allowNo: true, helpGroup: 'SERVING', description: 'tell others of the protocols here [default: true]' }),
+  'owner-key': Flags.string({ ...OWNER_KEY, helpGroup: 'SERVING' }),
   'heartbeat-interval': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: '500ms to 10m [default: 20s]' }),
   'task-timeout': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: 'of one exec: or sh: handler run [default: 60s]' }),
+  yes: Flags.boolean({ ...YES, helpGroup: 'SERVING' }),
 }
 
 /** On commands that write a key. */

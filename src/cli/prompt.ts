@@ -30,6 +30,11 @@ export async function input(message: string, { fallback, check, signal }: InputO
   return asked(signal, async (questions) => questions([{ type: 'input', name: 'answer', message, default: fallback, validate: check }]))
 }
 
+/** A text that is not shown, and kept nowhere. @throws Interrupted, the signal's reason */
+export async function secret(message: string, { check, signal }: Pick<InputOptions, 'check' | 'signal'>): Promise<string> {
+  return asked(signal, async (questions) => questions([{ type: 'password', name: 'answer', message, mask: false, validate: check }]))
+}
+
 async function asked<T>(signal: AbortSignal, ask: (questions: Questions) => Promise<{ answer: T }>): Promise<T> {
   signal.throwIfAborted()
   const over = new AbortController()

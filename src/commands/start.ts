@@ -43,7 +43,7 @@ export default class Start extends BaseCommand {
     const { runNode } = await import('../cli/run-node.ts')
     const { home, settings, sources, logger: log, agent, config } = this
     const code = await runNode({
-      init: { home, settings, agent, log },
+      init: { home, settings, agent, log, paysFees: flags.yes },
       sources,
       config,
       json: this.jsonEnabled(),

@@ -9,6 +9,7 @@ import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type Home, reasonOf } from './home.ts'
+import { checkOwnerKeyName } from './owner-key.ts'
 
 /** What a node, and the commands on it, can be told. Times in milliseconds. */
 export interface Settings {
@@ -23,6 +24,7 @@ export interface Settings {
   reflection: boolean
   heartbeatInterval: number
   publish: boolean
+  ownerKey: string | undefined
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
   admission: 'open' | 'registered'
@@ -173,6 +175,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   reflection: flag(true),
   heartbeatInterval: duration(HEARTBEAT_INTERVAL_MS.default, HEARTBEAT_INTERVAL_MS.min, HEARTBEAT_INTERVAL_MS.max),
   publish: flag(false),
+  ownerKey: { fallback: undefined, parse: ([name]) => checkOwnerKeyName(name) },
   kadProtocol: text(undefined),
   gossipIpColocationWeight: integer(-5, -1_000, 0),
   admission: oneOf(['open', 'registered'], 'open'),

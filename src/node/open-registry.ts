@@ -1,4 +1,5 @@
-import type { PrivateKey } from '@libp2p/interface'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { LedgerRegistry } from '../chain/drivers/ledger.ts'
 import { parseEndpoints } from '../chain/hypertensor/endpoints.ts'
 import type { ChainRegistry } from '../chain/registry.ts'
@@ -25,14 +26,24 @@ export async function openRegistry({ home, settings, privateKey, log }: Registry
   if (location.driver === 'ledger') {
     return new LedgerRegistry({ file: location.file || home.ledgerFile, subnetId, privateKey, log })
   }
+  const { endpoints } = location
+  return openHypertensor({ home, endpoints, subnetId, self: peerIdFromPublicKey(privateKey.publicKey), log })
+}
+
+export interface HypertensorRegistryInit extends Pick<RegistryInit, 'home' | 'log'> {
+  endpoints: string[]
+  subnetId: number
+  self: PeerId
+}
+
+/** Opens a Hypertensor chain, for which no key of the peer itself is needed. Nothing is connected yet. */
+export async function openHypertensor({ home, ...init }: HypertensorRegistryInit): Promise<ChainRegistry> {
   // its libraries take longer to load than most commands do
   const { HypertensorRegistry } = await import('../chain/drivers/hypertensor.ts')
   return new HypertensorRegistry({
-    endpoints: location.endpoints,
-    subnetId,
+    ...init,
     cacheFolder: home.chainCacheFolder,
     openDatabase: async () => openHomeDatabase(home),
-    log,
   })
 }
 

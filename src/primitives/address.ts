@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { isLoopback } from '@libp2p/utils'
+import { isLoopback, isPrivate } from '@libp2p/utils'
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { describeError, UsageError } from './errors.ts'
 
@@ -99,6 +99,12 @@ function isSpeakable(address: Multiaddr): boolean {
 export function announceable(addresses: Multiaddr[]): Multiaddr[] {
   const reachable = addresses.filter((address) => !isLoopback(address))
   return reachable.length > 0 ? reachable : addresses
+}
+
+/** Where there is room for few: first those that everybody can dial, then those of private networks, loopback last. */
+export function farthestFirst(addresses: Multiaddr[]): Multiaddr[] {
+  const nearness = (address: Multiaddr): number => (isLoopback(address) ? 2 : isPrivate(address) ? 1 : 0)
+  return addresses.toSorted((a, b) => nearness(a) - nearness(b))
 }
 
 /** @throws Error */

@@ -42,9 +42,7 @@ export class ChainCalls implements ChainSession {
   async publish(multiaddrs: string[], options: SessionOptions = {}): Promise<ChainAnswer> {
     const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : this.#init.ownAddresses()
     if (addresses.length === 0) {
-      throw new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
-        hint: 'name them: subnet chain publish MULTIADDR…, or let the node do it: subnet start --publish',
-      })
+      throw nothingToPublish()
     }
     return toAnswer(await (await this.#init.registry()).publish(addresses, chainOptions(options)))
   }
@@ -66,10 +64,18 @@ export class ChainCalls implements ChainSession {
   }
 }
 
+/** No addresses were named, and no node runs that has some. */
+export function nothingToPublish(): NodeError {
+  return new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
+    hint: 'name them: subnet chain publish MULTIADDR…, or let the node do it: subnet start --publish',
+  })
+}
+
 function chainOptions({ signal, timeoutMs }: SessionOptions): { signal: AbortSignal | undefined } {
   return { signal: withDeadline(signal, timeoutMs) }
 }
 
-function toAnswer({ peerId, multiaddrs, verified, block, stale }: ChainRecord): ChainAnswer {
+/** As it is printed. */
+export function toAnswer({ peerId, multiaddrs, verified, block, stale }: ChainRecord): ChainAnswer {
   return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, block, stale }
 }

@@ -13,6 +13,7 @@ import { loadHandler } from '../node/task-handlers.ts'
 import { peerIdOf } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
+import { AddressPublisher, checkPublishing } from './address-publisher.ts'
 import { ControlServer, type EventSource } from './control-server.ts'
 import { NodeSession } from './node-session.ts'
 import type { NodeEvent, Session } from './session.ts'
@@ -22,6 +23,8 @@ export interface ServeInit {
   settings: Settings
   agent: string
   log: Logger
+  /** Somebody said that what the node publishes may cost fees. */
+  paysFees?: boolean | undefined
 }
 
 export interface RunningNode extends EventSource {
@@ -45,6 +48,7 @@ const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task'] as const
 /** Runs the node of a home, and lets commands drive it. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
 export async function serve(init: ServeInit): Promise<RunningNode> {
   const { home, settings, log } = init
+  await checkPublishing(settings, init.paysFees === true)
   await ensureHome(home)
   const handler =
     settings.handler == null
@@ -185,6 +189,7 @@ class Running implements RunningNode {
   readonly stopped: Promise<void>
   readonly #parts: RunningParts
   readonly #control: ControlServer
+  readonly #publisher: AddressPublisher | undefined
   readonly #stopping = Promise.withResolvers<void>()
 
   static async open(init: ServeInit, parts: RunningParts): Promise<Running> {
@@ -209,13 +214,13 @@ class Running implements RunningNode {
       pid: process.pid,
     }
     this.#control = new ControlServer(this.session, this)
-    const publish = async (): Promise<void> => {
-      if (settings.publish && node.multiaddrs.length > 0) {
-        await node.registry.publish(node.multiaddrs).catch((error) => log.error('addresses not published', error))
-      }
+    if (settings.publish) {
+      const { registry } = node
+      const publisher = new AddressPublisher({ registry, settings, log, addresses: () => node.multiaddrs })
+      node.on('addresses', () => publisher.changed())
+      publisher.changed()
+      this.#publisher = publisher
     }
-    node.on('addresses', () => void publish())
-    void publish()
   }
 
   onEvent(listener: (event: NodeEvent) => void): void {
@@ -239,6 +244,7 @@ class Running implements RunningNode {
     const { node, lock, journal } = this.#parts
     journal.tell({ event: 'stopping', atMs: Date.now() })
     this.#control.refuse()
+    await this.#publisher?.stop()
     await node.stop()
     await this.#control.drained()
     await lock.release()

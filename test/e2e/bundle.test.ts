@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { multiaddr } from '@multiformats/multiaddr'
 import { Cli, type Outcome } from '../support/cli.ts'
+import { SUBNET } from '../support/hypertensor-state.ts'
+import { OWNER_KEY, own } from '../support/owner.ts'
+import { StandInChain } from '../support/stand-in-chain.ts'
 
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -66,6 +70,27 @@ describe('the bundled command line', function () {
         [],
         args.join(' '),
       )
+    }
+  })
+
+  it('loads what signs for an account only where something is signed', async () => {
+    const chain = await StandInChain.start()
+    try {
+      const home = await cli.home({ chain: `hypertensor:${chain.url}`, subnetId: SUBNET })
+      const peerId = String((await cli.json(home, ['id']))['peerId'])
+      own(chain.state, chain.state.setNode(peerId, multiaddr(`/ip4/127.0.0.1/tcp/1/p2p/${peerId}`)))
+      const keyFile = join(await cli.folder(), 'owner.key')
+      await writeFile(keyFile, OWNER_KEY, { mode: 0o600 })
+      const signs = async (args: string[]): Promise<boolean> =>
+        (await sourcesOf(home, args)).some((source) => source.includes('hypertensor/writing/'))
+      for (const args of [['id'], ['chain', 'lookup', peerId], ['chain', 'list'], ['config'], ['chain', 'publish', '--help']]) {
+        assert.equal(await signs(args), false, args.join(' '))
+      }
+      const address = '/ip4/203.0.113.7/tcp/1'
+      assert.equal(await signs(['chain', 'publish', address, '--chain', `ledger:${join(home, 'ledger.db')}`]), false)
+      assert.equal(await signs(['chain', 'publish', address, '--owner-key', keyFile, '--yes']), true)
+    } finally {
+      await chain.stop()
     }
   })
 

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { BLOCK_KEY } from '../../src/chain/hypertensor/runtime.ts'
 import { HypertensorState } from './hypertensor-state.ts'
+import { PoolError, type StandInBlock, StandInPool } from './stand-in-pool.ts'
 
 /** How an endpoint can fail. */
 export type Fault =
@@ -35,10 +36,15 @@ export interface StandInOptions {
 
 const ANSWER_AFTER_MS = 2
 const TOO_LARGE = Buffer.alloc(17 * 1_024 * 1_024, ' ')
+/** `System.Events`. */
+const EVENTS_KEY = '0x26aa394eea5630e07c48ae0c9558cef780d41e5e16056765bc8461851072c9d7'
 
 /** A node of a chain, as far as its JSON-RPC goes: it answers from a recorded state, and fails in whatever way a test asks for. */
 export class StandInChain {
   readonly state: HypertensorState
+  readonly pool: StandInPool
+  /** Makes a block as soon as something is handed in; false: only when a test says so. */
+  makesBlocks = true
   /** How often each method was called. */
   readonly calls = new Map<string, number>()
   /** Times that a request came while none was being answered: what a client waits for. */
@@ -52,13 +58,15 @@ export class StandInChain {
   readonly #methods: Map<string, Method>
   readonly #events = new EventEmitter()
   readonly #subscribers = new Map<string, WebSocket>()
+  readonly #watched = new Map<string, { socket: WebSocket; hex: string }>()
   #server: WebSocketServer | undefined
   #port = 0
   #answering = 0
 
   private constructor({ state = new HypertensorState(), strict = false, without = [] }: StandInOptions) {
     this.state = state
-    const methods = { ...this.#recorded(), ...(strict ? {} : this.#heads()) }
+    this.pool = new StandInPool(state)
+    const methods = { ...this.#recorded(), ...(strict ? {} : { ...this.#heads(), ...this.#writing() }) }
     this.#methods = new Map(Object.entries(methods).filter(([name]) => !without.includes(name)))
   }
 
@@ -104,6 +112,7 @@ export class StandInChain {
       socket.terminate()
     }
     this.#subscribers.clear()
+    this.#watched.clear()
   }
 
   /** Lets a method answer this from now on. */
@@ -216,7 +225,8 @@ export class StandInChain {
     try {
       return { result: answer(params, socket) ?? null }
     } catch (error) {
-      return { error: { code: -32_602, message: String(error) } }
+      const { code = -32_602, message = String(error), data } = error instanceof PoolError ? error : {}
+      return { error: { code, message, data } }
     }
   }
 
@@ -225,8 +235,8 @@ export class StandInChain {
     return {
       state_getMetadata: () => state.metadata,
       state_getRuntimeVersion: () => state.runtimeVersion,
-      chain_getBlockHash: ([number]) => (number === 0 ? state.genesisHash : null),
-      state_getStorage: ([key]) => state.storage.get(String(key)),
+      chain_getBlockHash: ([number]) => (Number(number) <= state.block ? this.pool.hashOf(Number(number)) : null),
+      state_getStorage: ([key, hash]) => (key === EVENTS_KEY ? this.#blockAt(hash)?.events : state.storage.get(String(key))),
       state_getKeysPaged: ([prefix, count, after]) =>
         [...state.storage.keys()]
           .sort()
@@ -250,7 +260,7 @@ export class StandInChain {
 
   #heads(): Record<string, Method> {
     return {
-      chain_getHeader: () => this.#header(),
+      chain_getHeader: ([hash]) => (hash == null ? this.#header() : { number: `0x${this.pool.numberOf(String(hash)).toString(16)}` }),
       chain_subscribeNewHeads: (_, socket) => {
         const subscription = `heads-${this.#subscribers.size}-${this.connections}`
         this.#subscribers.set(subscription, socket)
@@ -260,6 +270,70 @@ export class StandInChain {
         return subscription
       },
       chain_unsubscribeNewHeads: ([subscription]) => this.#subscribers.delete(String(subscription)),
+    }
+  }
+
+  #blockAt(hash: unknown): StandInBlock | undefined {
+    return this.pool.blocks.find((block) => block.hash === hash)
+  }
+
+  /** Until the next transaction is in the pool; one that is there already counts. */
+  async handedIn(): Promise<void> {
+    if (this.pool.waiting.length === 0) {
+      await once(this.#events, 'handed in')
+    }
+  }
+
+  /** The next block, with all that was handed in. */
+  nextBlock(): StandInBlock {
+    this.newHead()
+    const block = this.pool.makeBlock()
+    for (const [subscription, { socket, hex }] of this.#watched) {
+      if (block.extrinsics.includes(hex)) {
+        this.tellStatus({ inBlock: block.hash }, subscription, socket)
+        this.#watched.delete(subscription)
+      }
+    }
+    return block
+  }
+
+  /** What those who handed something in are told of it. */
+  tellStatus(status: unknown, only?: string, to?: WebSocket): void {
+    for (const [subscription, { socket }] of only == null ? this.#watched : [[only, { socket: to as WebSocket }] as const]) {
+      socket.send(JSON.stringify({ jsonrpc: '2.0', method: 'author_extrinsicUpdate', params: { subscription, result: status } }))
+    }
+  }
+
+  #writing(): Record<string, Method> {
+    const taken = (hex: unknown, then?: () => void): string => {
+      const hash = this.pool.take(String(hex))
+      this.#events.emit('handed in')
+      setImmediate(() => {
+        then?.()
+        if (this.makesBlocks) {
+          this.nextBlock()
+        }
+      })
+      return hash
+    }
+    return {
+      system_accountNextIndex: ([account]) => this.pool.nonceOf(String(account)),
+      system_properties: () => ({ ss58Format: 42, tokenDecimals: 18, tokenSymbol: 'TENSOR' }),
+      payment_queryInfo: () => ({ weight: { ref_time: 1, proof_size: 0 }, class: 'normal', partialFee: String(this.pool.fee) }),
+      chain_getFinalizedHead: () => this.pool.hashOf(Math.max(0, this.state.block - 2)),
+      chain_getBlock: ([hash]) => {
+        const block = this.#blockAt(hash)
+        const { number = 0, extrinsics = [] } = block ?? {}
+        return { block: { header: { number: `0x${number.toString(16)}` }, extrinsics }, justifications: null }
+      },
+      author_submitExtrinsic: ([hex]) => taken(hex),
+      author_submitAndWatchExtrinsic: ([hex], socket) => {
+        const subscription = `extrinsic-${this.count('author_submitAndWatchExtrinsic')}-${this.connections}`
+        taken(hex, () => this.tellStatus('ready', subscription, socket))
+        this.#watched.set(subscription, { socket, hex: String(hex) })
+        return subscription
+      },
+      author_unwatchExtrinsic: ([subscription]) => this.#watched.delete(String(subscription)),
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
 import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
 import { UsageError } from '../../primitives/errors.ts'
@@ -20,6 +20,8 @@ import {
   type ChainState,
   NODE_CLASSES,
   type NodeClass,
+  type PublishedRecord,
+  type PublishOptions,
   type Registration,
 } from '../registry.ts'
 
@@ -29,6 +31,8 @@ export interface HypertensorOptions extends ConnectionOptions {
   answerTimeoutMs: number
   /** The same where the last answer is known, and is given after that. */
   patienceMs: number
+  /** From handing a change in until its block. */
+  inclusionMs: number
 }
 
 export interface HypertensorInit {
@@ -36,6 +40,8 @@ export interface HypertensorInit {
   endpoints: readonly string[]
   /** The id on the chain, or below 128000 the friendly one. */
   subnetId: number
+  /** The peer for which is published; without it nothing is. */
+  self?: PeerId | undefined
   /** Where the chain's metadata are kept; without it they are fetched each time. */
   cacheFolder?: string | undefined
   /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`, which is closed with the registry; without it answers are kept in memory. */
@@ -62,6 +68,7 @@ function defaults(endpoints: number): HypertensorOptions {
     blockMs: 6_000,
     answerTimeoutMs: 20_000,
     patienceMs: 3_500,
+    inclusionMs: 48_000,
   }
 }
 
@@ -78,12 +85,14 @@ export class HypertensorRegistry implements ChainRegistry {
   readonly #closed = new AbortController()
   /** Why the last question had no answer of the chain; a single call may go well all the same. */
   #failure: string | undefined
+  readonly #self: PeerId | undefined
   readonly #proofOfStake: ReturnType<typeof proofOfStake>
 
   constructor(init: HypertensorInit) {
     const { endpoints, subnetId, cacheFolder, log } = init
     this.#options = { ...defaults(endpoints.length), ...init.options }
     this.#log = log
+    this.#self = init.self
     this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, log })
     this.#storage = new SubnetStorage(this.#chain, subnetId, log)
     this.#proofOfStake = proofOfStake(this.#chain.rpc)
@@ -146,30 +155,46 @@ export class HypertensorRegistry implements ChainRegistry {
   }
 
   async register(): Promise<Registration> {
-    throw this.#readOnly(
+    throw this.#notFromHere(
       'a node is not registered from here',
-      'register it on the chain (Network.register_subnet_node), with the account that stakes for it',
+      'Network.register_subnet_node, on the chain, does it, signed by the account that stakes for the node',
     )
   }
 
   async unregister(): Promise<boolean> {
-    throw this.#readOnly(
+    throw this.#notFromHere(
       'a node is not taken out from here',
-      'remove it on the chain (Network.remove_subnet_node), with the account that owns it',
+      'Network.remove_subnet_node, on the chain, does it, signed by the account that owns the node',
     )
   }
 
-  async publish(): Promise<ChainRecord> {
-    throw this.#readOnly(
-      'addresses are not published from here',
-      'set them on the chain (Network.update_peer_info), with the account that owns the node',
-    )
+  /** Signed by the account that owns the node, after `approve` said yes to what it does and costs. */
+  async publish(multiaddrs: Multiaddr[], options: PublishOptions = {}): Promise<PublishedRecord> {
+    const { signer, signal } = options
+    if (signer == null || this.#self == null) {
+      throw new UsageError(
+        `chain ${this.#chain.rpc.endpoint}: addresses are published by the account that owns the node, which has to sign`,
+        {
+          hint: '"subnet chain publish --owner-key FILE" signs, in its own process; so does "subnet start --publish --owner-key FILE --yes"',
+        },
+      )
+    }
+    const { PeerPublisher } = await import('../hypertensor/writing/peer-publisher.ts')
+    const { inclusionMs, blockMs } = this.#options
+    const publisher = new PeerPublisher({
+      chain: this.#chain,
+      storage: this.#storage,
+      self: this.#self,
+      options: { inclusionMs, pollMs: Math.max(1, Math.floor(blockMs / 3)) },
+    })
+    const within = signal == null ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal])
+    return publisher.publish(multiaddrs, signer, options, within)
   }
 
   async remove(): Promise<boolean> {
-    throw this.#readOnly(
+    throw this.#notFromHere(
       'addresses are not removed from here',
-      'change them on the chain (Network.update_peer_info), with the account that owns the node',
+      '"subnet chain publish" puts another in its place; Network.update_peer_info without an address, on the chain, takes it out',
     )
   }
 
@@ -235,9 +260,9 @@ export class HypertensorRegistry implements ChainRegistry {
     return new ChainError(lastError ?? `chain ${endpoint}: no answer in time`, { cause })
   }
 
-  #readOnly(what: string, instead: string): UsageError {
-    return new UsageError(`chain ${this.#chain.rpc.endpoint}: ${what}: this chain is only read`, {
-      hint: `${instead}; --chain ledger:/path/file.db is a chain that can be written`,
+  #notFromHere(what: string, instead: string): UsageError {
+    return new UsageError(`chain ${this.#chain.rpc.endpoint}: ${what}`, {
+      hint: `${instead}; on a chain like --chain ledger:/path/file.db it is done from here`,
     })
   }
 }

@@ -1,5 +1,5 @@
 import { getDynamicBuilder, getLookupFn, type MetadataLookup } from '@polkadot-api/metadata-builders'
-import { decAnyMetadata, unifyMetadata } from '@polkadot-api/substrate-bindings'
+import { decAnyMetadata, type UnifiedMetadata, unifyMetadata } from '@polkadot-api/substrate-bindings'
 import { describeError } from '../../primitives/errors.ts'
 import { leastSizeOf } from './least-size.ts'
 
@@ -36,6 +36,11 @@ export class Layout {
     this.#types = getLookupFn(unified)
     this.#builder = getDynamicBuilder(this.#types)
     this.#storage = new Map(items.map(({ name, type }) => [name, type.tag === 'plain' ? type.value : type.value.value]))
+  }
+
+  /** What else the metadata say: what is written is made by it. */
+  get runtime(): { metadata: UnifiedMetadata; types: MetadataLookup; builder: ReturnType<typeof getDynamicBuilder> } {
+    return { metadata: this.#types.metadata, types: this.#types, builder: this.#builder }
   }
 
   /** A storage map of the pallet, if this chain has it. @throws Error */

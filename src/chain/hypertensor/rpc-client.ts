@@ -47,7 +47,7 @@ const WAITS_FOR_RETRY_MS = 1_000
 
 /**
  * Calls to a chain over one connection, made when it is needed and made again when it was lost, to the first endpoint that
- * can be had. Only reads go over it: a call whose connection was lost is made again.
+ * can be had. A read whose connection was lost is made again; what is handed in is not.
  */
 export class RpcClient {
   readonly #init: RpcClientInit
@@ -90,23 +90,36 @@ export class RpcClient {
     return answer
   }
 
+  /**
+   * One attempt only, for what must not be done twice: once `onSent` was called, an error does not say that it was not done.
+   * @throws RpcError; the signal's reason
+   */
+  async once<T>(method: string, params: unknown[], { signal, read, onSent }: CallOptions<T> & { onSent(): void }): Promise<T> {
+    return this.#inTime(method, signal, async (within) => {
+      const socket = await this.#connected(within)
+      onSent()
+      return readWith(read, await socket.call(method, params, within), socket, method)
+    })
+  }
+
   /** Waits for a connection; at once while there is one. @throws RpcError; the signal's reason */
   async ready(signal?: AbortSignal): Promise<void> {
     await this.#inTime('connect', signal, async (within) => this.#connected(within))
   }
 
   /**
-   * Notices from now on, until `stop` or until the connection ends, which `ended` tells.
+   * Notices from now on, until `stop` or until the connection ends, which `ended` tells. One attempt only, as with `once`.
    * @throws RpcError; the signal's reason
    */
   async subscribe(
-    methods: { subscribe: string; unsubscribe: string },
+    methods: { subscribe: string; unsubscribe: string; params?: unknown[]; onSent?: () => void },
     onNotice: (notice: unknown) => void,
     signal: AbortSignal,
   ): Promise<{ ended: Promise<unknown>; stop(): void }> {
     return this.#inTime(methods.subscribe, signal, async (within) => {
       const socket = await this.#connected(within)
-      const subscription = await socket.call(methods.subscribe, [], within, onNotice)
+      methods.onSent?.()
+      const subscription = await socket.call(methods.subscribe, methods.params ?? [], within, onNotice)
       return { ended: socket.ended, stop: () => socket.unsubscribe(methods.unsubscribe, subscription) }
     })
   }
@@ -184,18 +197,11 @@ export class RpcClient {
     // so that there is time left to ask the others
     const timeoutMs = Math.ceil(this.#init.options.callTimeoutMs / this.#endpoints.length)
     const deadline = startDeadline(timeoutMs, signal)
-    const failed = (what: string, cause: unknown): RpcError =>
-      new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${what}`, { cause })
     try {
-      const answer = await socket.call(method, params, deadline.signal)
-      try {
-        return read(answer)
-      } catch (cause) {
-        throw failed(describeError(cause), cause)
-      }
+      return readWith(read, await socket.call(method, params, deadline.signal), socket, method)
     } catch (error) {
       signal.throwIfAborted()
-      throw isDeadline(error) ? failed(`no answer within ${timeoutMs} ms`, error) : error
+      throw isDeadline(error) ? unreadable(socket, method, `no answer within ${timeoutMs} ms`, error) : error
     } finally {
       deadline.clear()
     }
@@ -335,4 +341,16 @@ export class RpcClient {
   #checkOpen(): void {
     this.#closing.signal.throwIfAborted()
   }
+}
+
+function readWith<T>(read: (answer: unknown) => T, answer: unknown, socket: RpcSocket, method: string): T {
+  try {
+    return read(answer)
+  } catch (cause) {
+    throw unreadable(socket, method, describeError(cause), cause)
+  }
+}
+
+function unreadable(socket: RpcSocket, method: string, what: string, cause: unknown): RpcError {
+  return new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${what}`, { cause })
 }

@@ -10,9 +10,12 @@ export type RpcFault = 'connection' | 'refused' | 'unreadable' | 'unknown-method
 /** A call that an endpoint did not answer. Its message names the endpoint and, where there was one, the method. */
 export class RpcError extends ChainError {
   readonly fault: RpcFault
+  /** The endpoint's own code of its error, where it answered with one. */
+  readonly rpcCode: number | undefined
 
-  constructor(fault: RpcFault, message: string, options: SubnetErrorOptions = {}) {
+  constructor(fault: RpcFault, message: string, options: SubnetErrorOptions & { rpcCode?: number | undefined } = {}) {
     super(message, options)
     this.fault = fault
+    this.rpcCode = options.rpcCode
   }
 }

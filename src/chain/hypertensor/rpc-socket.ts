@@ -32,7 +32,7 @@ interface Pending {
 interface Message {
   id?: unknown
   result?: unknown
-  error?: { code?: unknown; message?: unknown } | null
+  error?: { code?: unknown; message?: unknown; data?: unknown } | null
   params?: { subscription?: unknown; result?: unknown } | null
 }
 
@@ -192,9 +192,11 @@ export class RpcSocket {
   #settle({ method, onNotice, resolve, reject }: Pending, { result, error }: Message): void {
     const what = `chain ${nameOf(this.endpoint)}: ${method}`
     if (error != null) {
-      const text = String(error.message ?? 'an error without a message').slice(0, MAX_ERROR_LENGTH)
+      const detail = typeof error.data === 'string' ? `: ${error.data}` : ''
+      const text = `${String(error.message ?? 'an error without a message')}${detail}`.slice(0, MAX_ERROR_LENGTH)
       const fault = error.code === UNKNOWN_METHOD ? 'unknown-method' : 'refused'
-      reject(new RpcError(fault, `${what}: ${printable(text)} (${printable(String(error.code).slice(0, 20))})`))
+      const rpcCode = typeof error.code === 'number' ? error.code : undefined
+      reject(new RpcError(fault, `${what}: ${printable(text)} (${printable(String(error.code).slice(0, 20))})`, { rpcCode }))
       return
     }
     if (result === undefined) {

@@ -1,23 +1,48 @@
 import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../../cli/base-command.ts'
-import { chainFlags } from '../../cli/flags.ts'
-import type { ChainAnswer } from '../../session/session.ts'
+import { chainFlags, payingFlags } from '../../cli/flags.ts'
+import type { PublishAnswer } from '../../cli/publish.ts'
 
 export default class ChainPublish extends BaseCommand {
   static override summary = "Put this peer's multiaddrs on the chain, in place of what is there."
-  static override description = 'Without MULTIADDR those of the running node. One that does not end in /p2p gets the peer ID of this home.'
+  static override description =
+    "Without MULTIADDR those of the running node. One that does not end in /p2p gets the peer ID of this home. A Hypertensor chain takes one, signed by the node's owner, for a fee."
   static override examples = [
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960',
     '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
+    '<%= config.bin %> chain publish --chain hypertensor:ws://127.0.0.1:9944 --yes',
   ]
   static override args = {
     multiaddr: Args.string({ multiple: true, description: 'where this peer can be dialled; several may follow' }),
   }
-  static override flags = chainFlags
+  static override flags = {
+    ...chainFlags,
+    ...payingFlags,
+    node: Flags.integer({
+      helpValue: 'N',
+      min: 1,
+      max: 2 ** 32 - 1,
+      description: 'gives node N of the chain this peer',
+    }),
+  }
 
-  async run(): Promise<ChainAnswer> {
-    const { args } = await this.parse(ChainPublish)
-    const record = await (await this.session()).chain.publish(args.multiaddr ?? [], this.callOptions)
+  async run(): Promise<PublishAnswer> {
+    const { args, flags } = await this.parse(ChainPublish)
+    const { publish } = await import('../../cli/publish.ts')
+    const record = await publish({
+      session: await this.session(),
+      home: this.home,
+      settings: this.settings,
+      multiaddrs: args.multiaddr ?? [],
+      nodeId: flags.node,
+      yes: flags.yes,
+      questions: this.questions,
+      options: this.callOptions,
+      // under --json too: it is money
+      tell: (text) => process.stderr.write(`${text}\n`),
+      logger: this.logger,
+    })
     this.log(record.multiaddrs.join('\n'))
     this.logToStderr(`published at block ${record.block}`)
     return record

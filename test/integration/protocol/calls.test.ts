@@ -204,7 +204,7 @@ describe('a call from node to node', () => {
     hosts.client.reach = async (_to, use) => use(reached)
     try {
       const error = await failure(caller.call(hosts.server.peerId, 'x'))
-      assert.deepEqual(verdict(error), { code: 'REMOTE_FAILED', phase: 'negotiate', mayHaveActed: false })
+      assert.deepEqual(verdict(error), { code: 'UNREACHABLE', phase: 'negotiate', mayHaveActed: false })
     } finally {
       hosts.client.reach = reach
       await hosts.client.connect(hosts.server)

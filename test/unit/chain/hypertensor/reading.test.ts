@@ -215,10 +215,11 @@ describe('a Hypertensor chain, read', () => {
     await assert.rejects(fresh.list(), { code: 'CHAIN_UNAVAILABLE', message: /more than 10000 nodes/ })
   }).timeout(60_000)
 
-  it('is not written to from here: it says what to do instead', async () => {
+  it('does from here what costs no stake only: else it says what to do instead', async () => {
     const registry = setup.registry(['ws://127.0.0.1:9'])
-    for (const work of [registry.publish(), registry.remove(), registry.register(), registry.unregister()]) {
-      await assert.rejects(work, { code: 'USAGE', message: /this chain is only read$/, hint: /on the chain \(Network\.\w+\).*ledger:/ })
+    for (const work of [registry.remove(), registry.register(), registry.unregister()]) {
+      await assert.rejects(work, { code: 'USAGE', message: / from here$/, hint: /Network\.\w+.*on the chain.*ledger:/ })
     }
+    await assert.rejects(registry.publish([]), { code: 'USAGE', message: /has to sign$/, hint: /--owner-key FILE/ })
   })
 })

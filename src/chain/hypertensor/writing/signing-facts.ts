@@ -1,0 +1,150 @@
+import { UsageError } from '../../../primitives/errors.ts'
+import type { ChainOptions } from '../../registry.ts'
+import type { HypertensorChain } from '../hypertensor-chain.ts'
+import type { Layout } from '../layout.ts'
+import type { RpcClient } from '../rpc-client.ts'
+import { RpcError } from '../rpc-error.ts'
+import { readBlockHash, readHeader, readRuntimeVersion } from '../runtime.ts'
+import { readHex, readStorageValue } from '../storage-reader.ts'
+import type { Extrinsic } from './extrinsic.ts'
+import type { RuntimeTypes } from './runtime-types.ts'
+import { ERA_BLOCKS, type SigningContext } from './signed-extensions.ts'
+
+// What has to be asked of an endpoint before something is signed, each by the method for it, or else by what every node has.
+
+type Signal = NonNullable<ChainOptions['signal']>
+
+const MAX_TOKEN_DECIMALS = 36
+const MAX_FEE_BYTES = 64
+const HASH_HEX = 66
+
+/** The number of the account's next transaction, those that wait in the pool included. @throws RpcError; the signal's reason */
+export async function nonceOf(rpc: RpcClient, { builder }: RuntimeTypes, account: string, signal: Signal): Promise<number> {
+  const asked = await optional(rpc.call('system_accountNextIndex', [account], { signal, read: readNonce }))
+  if (asked != null) {
+    return asked
+  }
+  const { keys, value } = builder.buildStorage('System', 'Account')
+  const read = (answer: unknown): number => {
+    const stored = readStorageValue(answer)
+    return stored == null ? 0 : readNonce((value.dec(stored) as { nonce?: unknown }).nonce)
+  }
+  return rpc.call('state_getStorage', [keys.enc(account)], { signal, read })
+}
+
+/** What a transaction is signed for now. @throws RpcError, UsageError where the runtime is no longer that of the layout; the signal's reason */
+export async function signingContext(chain: HypertensorChain, layout: Layout, nonce: number, signal: Signal): Promise<SigningContext> {
+  const { rpc } = chain
+  const [version, genesis, birth] = await Promise.all([
+    rpc.call('state_getRuntimeVersion', [], { signal, read: readVersion }),
+    rpc.call('chain_getBlockHash', [0], { signal, read: readBlockHash }),
+    birthBlock(chain, signal),
+  ])
+  if (layout.version !== `${genesis.slice(2, 34)}-${version.digest}`) {
+    throw new UsageError("the chain's runtime changed in the meantime: nothing was sent", { hint: 'run the command again' })
+  }
+  const { specVersion, transactionVersion } = version
+  return { specVersion, transactionVersion, genesisHash: bytesOf(genesis), birth, nonce }
+}
+
+/** The newest final block; where that is far behind, or not told, the newest. A block that is given up takes what was signed for it along. */
+async function birthBlock(chain: HypertensorChain, signal: Signal): Promise<SigningContext['birth']> {
+  const { rpc } = chain
+  const best = await chain.block(signal)
+  const finalized = await optional(rpc.call('chain_getFinalizedHead', [], { signal, read: readBlockHash }))
+  if (finalized != null) {
+    const block = await rpc.call('chain_getHeader', [finalized], { signal, read: readHeader })
+    if (best - block <= ERA_BLOCKS / 2) {
+      return { block, hash: bytesOf(finalized) }
+    }
+  }
+  return { block: best, hash: bytesOf(await rpc.call('chain_getBlockHash', [best], { signal, read: readBlockHash })) }
+}
+
+/** What a transaction would cost; undefined where the endpoint does not tell. @throws RpcError; the signal's reason */
+export async function feeOf(rpc: RpcClient, { hex, bytes }: Extrinsic, signal: Signal): Promise<bigint | undefined> {
+  const asked = await optional(rpc.call('payment_queryInfo', [hex], { signal, read: readFee }))
+  if (asked != null) {
+    return asked
+  }
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(bytes.byteLength)
+  const args = `${hex}${length.toString('hex')}`
+  return optional(rpc.call('state_call', ['TransactionPaymentApi_query_info', args], { signal, read: readEncodedFee }))
+}
+
+/** How the chain's token is shown; undefined where the endpoint does not tell. @throws RpcError; the signal's reason */
+export async function tokenOf(rpc: RpcClient, signal: Signal): Promise<{ symbol: string; decimals: number } | undefined> {
+  return optional(
+    rpc.call('system_properties', [], {
+      signal,
+      read: (answer) => {
+        const { tokenSymbol, tokenDecimals } = (answer ?? {}) as { tokenSymbol?: unknown; tokenDecimals?: unknown }
+        const [symbol] = [tokenSymbol].flat()
+        const [decimals] = [tokenDecimals].flat()
+        const isKnown = typeof symbol === 'string' && /^[\w-]{1,16}$/.test(symbol) && Number.isInteger(decimals)
+        return isKnown && Number(decimals) >= 0 && Number(decimals) <= MAX_TOKEN_DECIMALS
+          ? { symbol, decimals: Number(decimals) }
+          : undefined
+      },
+    }),
+  )
+}
+
+/** Undefined where the endpoint has no such method, or refuses it. @throws RpcError for all else */
+async function optional<T>(asking: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asking
+  } catch (error) {
+    if (error instanceof RpcError && (error.fault === 'unknown-method' || error.fault === 'refused')) {
+      return undefined
+    }
+    throw error
+  }
+}
+
+/** @throws Error */
+function readNonce(answer: unknown): number {
+  if (!Number.isSafeInteger(answer) || Number(answer) < 0) {
+    throw new Error('no number of a transaction')
+  }
+  return Number(answer)
+}
+
+/** @throws Error */
+function readVersion(answer: unknown): { digest: string; specVersion: number; transactionVersion: number } {
+  const digest = readRuntimeVersion(answer)
+  const { specVersion, transactionVersion } = answer as { specVersion: number; transactionVersion?: unknown }
+  if (!isU32(specVersion) || !isU32(transactionVersion)) {
+    throw new Error('no version of transactions')
+  }
+  return { digest, specVersion, transactionVersion }
+}
+
+function isU32(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32
+}
+
+/** @throws Error */
+function readFee(answer: unknown): bigint {
+  const fee: unknown = (answer as { partialFee?: unknown } | null)?.partialFee
+  const text = String(fee)
+  if ((typeof fee !== 'string' && typeof fee !== 'number') || !/^(?:\d{1,40}|0x[0-9a-f]{1,32})$/i.test(text)) {
+    throw new Error('no fee')
+  }
+  return BigInt(text)
+}
+
+/** The last of it is a u128, whatever the weight before is written as. @throws Error */
+function readEncodedFee(answer: unknown): bigint {
+  const bytes = Buffer.from(readHex(answer, MAX_FEE_BYTES).slice(2), 'hex')
+  if (bytes.byteLength < 17) {
+    throw new Error('no fee')
+  }
+  const fee = bytes.subarray(-16)
+  return fee.readBigUInt64LE(0) + (fee.readBigUInt64LE(8) << 64n)
+}
+
+function bytesOf(hash: string): Uint8Array {
+  return Buffer.from(hash.slice(2, HASH_HEX), 'hex')
+}

@@ -1,0 +1,162 @@
+import { peerIdFromString } from '@libp2p/peer-id'
+import type { PublishedRecord, PublishPlan } from '../chain/registry.ts'
+import type { Settings } from '../node/config.ts'
+import type { Home } from '../node/home.ts'
+import { checkChain, openHypertensor } from '../node/open-registry.ts'
+import { parseOwnerKey, readOwnerKey } from '../node/owner-key.ts'
+import { farthestFirst, parseMultiaddr } from '../primitives/address.ts'
+import { startDeadline } from '../primitives/deadline.ts'
+import { describeError, UsageError } from '../primitives/errors.ts'
+import type { Logger } from '../primitives/log.ts'
+import { nothingToPublish, toAnswer } from '../session/chain-calls.ts'
+import type { ChainAnswer, Session } from '../session/session.ts'
+import { describePlan } from './publish-plan.ts'
+
+/** What a person can be asked; undefined where nobody is there. */
+export interface PublishQuestions {
+  confirm(question: string): Promise<boolean>
+  /** A text that is not shown. */
+  secret(question: string, check: (text: string) => Promise<true | string>): Promise<string>
+}
+
+export interface PublishInit {
+  session: Session
+  home: Home
+  settings: Settings
+  /** Empty for those of the node that runs. */
+  multiaddrs: string[]
+  nodeId: number | undefined
+  /** The fee may be paid unasked. */
+  yes: boolean
+  questions: PublishQuestions | undefined
+  options: { signal: AbortSignal; timeoutMs: number }
+  /** Prints what is told beside the answer. */
+  tell(text: string): unknown
+  logger: Logger
+}
+
+/** With what a chain that takes a fee gives as a receipt; null where nothing had to be changed. */
+export type PublishAnswer = ChainAnswer & {
+  blockHash?: string | null
+  extrinsicHash?: string | null
+  event?: string | null
+  feePlanck?: string | null
+}
+
+/**
+ * Publishes a peer's addresses. Where an account has to sign, that is done here: its key goes to no other process, the node that runs
+ * is only asked for its addresses.
+ */
+export async function publish(init: PublishInit): Promise<PublishAnswer> {
+  const { session, settings, options } = init
+  const { chain, subnetId } = (await session.settings(options)) ?? settings
+  const location = checkChain(chain)
+  if (location.driver !== 'hypertensor') {
+    if (init.nodeId != null) {
+      throw new UsageError(`--node: ${chain} has no nodes that are told apart by a number`)
+    }
+    return session.chain.publish(init.multiaddrs, options)
+  }
+  checkPayment(init)
+  const { peerId, multiaddrs } = await session.id(options)
+  const addresses = init.multiaddrs.length > 0 ? init.multiaddrs.map(parseMultiaddr) : farthestFirst(multiaddrs.map(parseMultiaddr))
+  if (addresses.length === 0) {
+    throw nothingToPublish()
+  }
+  const signer = await ownerOf(init)
+  const { home, logger: log, nodeId } = init
+  const registry = await openHypertensor({ home, endpoints: location.endpoints, subnetId, self: peerIdFromString(peerId), log })
+  const clock = new Clock(options)
+  try {
+    const approve = async (plan: PublishPlan): Promise<boolean> => {
+      init.tell(describePlan(plan))
+      // nobody thinks against the clock
+      return init.yes || clock.stopped(async () => init.questions?.confirm('Sign and send this?') ?? false)
+    }
+    const onSent = ({ extrinsicHash, nonce }: { extrinsicHash: string; nonce: number }): void => {
+      init.tell(`handed in: transaction ${extrinsicHash}, nonce ${nonce}; waiting for its block`)
+    }
+    const published = await registry.publish(addresses, { signer, approve, onSent, nodeId, signal: clock.signal })
+    if (published.receipt == null) {
+      init.tell('the chain has it already: nothing was sent')
+    }
+    return withReceipt(published)
+  } finally {
+    clock.stop()
+    await registry.close()
+  }
+}
+
+/** @throws UsageError, before anything is asked of anybody */
+function checkPayment({ yes, questions, settings }: PublishInit): void {
+  if (!yes && questions == null) {
+    throw new UsageError('publishing to this chain costs a fee, and there is no terminal to ask at whether it is to be paid', {
+      hint: '--yes pays it unasked; what is sent, and the fee, are told on stderr',
+    })
+  }
+  if (settings.ownerKey == null && questions == null) {
+    throw new UsageError('publishing to this chain needs the key of the account that owns the node', {
+      hint: '--owner-key FILE names a file of mode 0600 with it in hex; on a terminal it is asked for',
+    })
+  }
+}
+
+async function ownerOf({ settings, questions }: PublishInit): ReturnType<typeof readOwnerKey> {
+  if (settings.ownerKey != null || questions == null) {
+    return readOwnerKey(settings.ownerKey ?? '')
+  }
+  const name = 'the owner key'
+  const check = async (text: string): Promise<true | string> => parseOwnerKey(text, name).then(() => true as const, describeError)
+  return parseOwnerKey(await questions.secret('Key of the account that owns the node (hex, not shown)', check), name)
+}
+
+function withReceipt(published: PublishedRecord): PublishAnswer {
+  const { receipt } = published
+  return {
+    ...toAnswer(published),
+    blockHash: receipt?.blockHash ?? null,
+    extrinsicHash: receipt?.extrinsicHash ?? null,
+    event: receipt?.event ?? null,
+    // it may be more than a number can hold
+    feePlanck: receipt?.feePlanck?.toString() ?? null,
+  }
+}
+
+/** A deadline that stands still while somebody is asked, and then begins anew. */
+class Clock {
+  readonly #controller = new AbortController()
+  readonly #options: PublishInit['options']
+  #deadline: ReturnType<typeof startDeadline>
+
+  constructor(options: PublishInit['options']) {
+    this.#options = options
+    this.#deadline = this.#start()
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  async stopped<T>(work: () => Promise<T>): Promise<T> {
+    this.stop()
+    try {
+      return await work()
+    } finally {
+      this.#deadline = this.#start()
+    }
+  }
+
+  stop(): void {
+    this.#deadline.clear()
+  }
+
+  #start(): ReturnType<typeof startDeadline> {
+    const deadline = startDeadline(this.#options.timeoutMs, this.#options.signal)
+    const abort = (): void => this.#controller.abort(deadline.signal.reason)
+    if (deadline.signal.aborted) {
+      abort()
+    }
+    deadline.signal.addEventListener('abort', abort, { once: true })
+    return deadline
+  }
+}
