@@ -35,6 +35,7 @@ export interface HypertensorOptions extends ConnectionOptions {
   inclusionMs: number
 }
 
+/** What opens a Hypertensor chain. */
 export interface HypertensorInit {
   /** `ws://…` or `wss://…`; those after the first are asked when the ones before cannot be. */
   endpoints: readonly string[]
