@@ -99,6 +99,8 @@ export interface NodeParts {
   release(): Promise<void>
 }
 
+/** A ping that is not answered by then may have been refused: the peer is asked. */
+const ASK_PING_MS = 500
 /** How long a peer may take to tell what it speaks. */
 const IDENTIFY_MS = 2_000
 const AGENT_KEY = 'AgentVersion'
@@ -342,15 +344,27 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       to,
       async (reached) => {
         const { remotePeer } = reached.connection
+        const refused = new AbortController()
+        const refuse = (reason: string): void =>
+          refused.abort(new ProtocolError('NOT_ADMITTED', `${remotePeer.toString()} does not let this peer in: ${reason}`))
+        const ask = async (): Promise<void> => {
+          const reason = await this.refusalOf(reached.connection)
+          if (reason != null) {
+            refuse(reason)
+          }
+        }
+        // a ping whose stream is reset early may wait for ever
+        const asking = setTimeout(() => void ask(), ASK_PING_MS)
+        const ended = AbortSignal.any([refused.signal, ...(signal == null ? [] : [signal])])
         try {
-          return { ms: await this.#parts.libp2p.services.ping.ping(remotePeer, signal == null ? {} : { signal }), reached }
+          return { ms: await raceSignal(this.#parts.libp2p.services.ping.ping(remotePeer, { signal: ended }), ended), reached }
         } catch (cause) {
           signal?.throwIfAborted()
-          const refusal = await this.refusalOf(reached.connection)
-          if (refusal != null) {
-            throw new ProtocolError('NOT_ADMITTED', `${remotePeer.toString()} does not let this peer in: ${refusal}`, { cause })
-          }
+          await ask()
+          refused.signal.throwIfAborted()
           throw new ProtocolError('REMOTE_FAILED', `${remotePeer.toString()} did not answer a ping: ${describeError(cause)}`, { cause })
+        } finally {
+          clearTimeout(asking)
         }
       },
       { signal },
