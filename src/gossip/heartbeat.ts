@@ -16,9 +16,17 @@ export interface HeartbeatTopic {
   topicValidators: Map<string, TopicValidatorFn>
   subscribe(topic: string): void
   unsubscribe(topic: string): void
-  publish(topic: string, data: Uint8Array): Promise<unknown>
-  addEventListener(type: 'subscription-change', listener: (event: CustomEvent<SubscriptionChangeData>) => void): void
-  removeEventListener(type: 'subscription-change', listener: (event: CustomEvent<SubscriptionChangeData>) => void): void
+  /** Gives those it was sent to: a subscriber whose stream is not open yet is not among them. */
+  publish(topic: string, data: Uint8Array): Promise<{ recipients: PeerId[] }>
+  getSubscribers(topic: string): PeerId[]
+  addEventListener<E extends keyof HeartbeatTopicEvents>(type: E, listener: (event: HeartbeatTopicEvents[E]) => void): void
+  removeEventListener<E extends keyof HeartbeatTopicEvents>(type: E, listener: (event: HeartbeatTopicEvents[E]) => void): void
+}
+
+export interface HeartbeatTopicEvents {
+  'subscription-change': CustomEvent<SubscriptionChangeData>
+  /** Gossipsub's own, once a second. */
+  'gossipsub:heartbeat': CustomEvent
 }
 
 /** A heartbeat that was accepted. */
@@ -84,6 +92,8 @@ export class HeartbeatService {
   #state: PeerState = 'joining'
   #timer: NodeJS.Timeout | undefined
   #announced = ''
+  /** True while nobody got the last beat. */
+  #unheard = false
   #toldFullAtMs = Number.NEGATIVE_INFINITY
   #ownRecord: SignedRecord | undefined
   #publishing: Promise<unknown> = Promise.resolve()
@@ -114,6 +124,7 @@ export class HeartbeatService {
     this.#state = 'joining'
     pubsub.topicValidators.set(this.#topic, async (_sender, message) => this.#judge(message))
     pubsub.addEventListener('subscription-change', this.#onSubscription)
+    pubsub.addEventListener('gossipsub:heartbeat', this.#onGossip)
     pubsub.subscribe(this.#topic)
     this.#timer = setInterval(() => this.#beat(), intervalMs)
     await this.#beat()
@@ -127,6 +138,7 @@ export class HeartbeatService {
     clearInterval(this.#timer)
     this.#timer = undefined
     this.#init.pubsub.removeEventListener('subscription-change', this.#onSubscription)
+    this.#init.pubsub.removeEventListener('gossipsub:heartbeat', this.#onGossip)
     this.#state = 'offline'
     await this.#beat()
     this.#init.pubsub.unsubscribe(this.#topic)
@@ -261,7 +273,8 @@ export class HeartbeatService {
       sentAtMs: BigInt(this.#now()),
       intervalMs,
     })
-    await pubsub.publish(this.#topic, toBinary(HeartbeatSchema, beat))
+    const { recipients } = await pubsub.publish(this.#topic, toBinary(HeartbeatSchema, beat))
+    this.#unheard = recipients.length === 0
     this.#counts.sent++
   }
 
@@ -270,6 +283,13 @@ export class HeartbeatService {
     const listens = event.detail.subscriptions.some(({ topic, subscribe }) => subscribe && topic === this.#topic)
     if (listens && this.#state === 'joining') {
       this.#state = 'online'
+      void this.#beat()
+    }
+  }
+
+  /** A peer that subscribes before a stream to it is open does not get the beat that greets it: it is said again. */
+  readonly #onGossip = (): void => {
+    if (this.#unheard && this.#init.pubsub.getSubscribers(this.#topic).length > 0) {
       void this.#beat()
     }
   }

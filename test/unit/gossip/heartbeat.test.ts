@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { type Message, type SubscriptionChangeData, TopicValidatorResult } from '@libp2p/gossipsub'
+import type { PeerId } from '@libp2p/interface'
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { type Heartbeat, HeartbeatSchema, PeerState } from '../../../src/gen/subnet/gossip/v1/heartbeat_pb.ts'
@@ -24,16 +25,17 @@ const INTERVAL_MS = 20_000
 const HOUR_MS = 3_600_000
 const FIRST_SEQ = 100n
 
-type SubscriptionListener = Parameters<HeartbeatTopic['addEventListener']>[1]
-
 /** Gossipsub at its port: keeps what is published, and lets a peer subscribe. */
 class FakePubsub implements HeartbeatTopic {
   readonly topicValidators: HeartbeatTopic['topicValidators'] = new Map()
   readonly subscribed = new Set<string>()
-  readonly listeners = new Set<SubscriptionListener>()
+  readonly events = new EventTarget()
+  readonly subscribers = new Map<string, TestPeer>()
   readonly published: Array<{ beat: Heartbeat; record: SignedRecord }> = []
   readonly #events = new EventEmitter()
   fail = false
+  /** Subscribers to whom no stream is open yet get nothing. */
+  streamsOpen = true
 
   subscribe(topic: string): void {
     this.subscribed.add(topic)
@@ -43,15 +45,19 @@ class FakePubsub implements HeartbeatTopic {
     this.subscribed.delete(topic)
   }
 
-  addEventListener(_type: 'subscription-change', listener: SubscriptionListener): void {
-    this.listeners.add(listener)
+  addEventListener(type: string, listener: (event: never) => void): void {
+    this.events.addEventListener(type, listener as (event: Event) => void)
   }
 
-  removeEventListener(_type: 'subscription-change', listener: SubscriptionListener): void {
-    this.listeners.delete(listener)
+  removeEventListener(type: string, listener: (event: never) => void): void {
+    this.events.removeEventListener(type, listener as (event: Event) => void)
   }
 
-  async publish(topic: string, data: Uint8Array): Promise<void> {
+  getSubscribers(): PeerId[] {
+    return [...this.subscribers.values()].map(({ peerId }) => peerId)
+  }
+
+  async publish(topic: string, data: Uint8Array): Promise<{ recipients: PeerId[] }> {
     assert.equal(topic, TOPIC)
     if (this.fail) {
       throw new Error('no network')
@@ -59,6 +65,7 @@ class FakePubsub implements HeartbeatTopic {
     const beat = fromBinary(HeartbeatSchema, data)
     this.published.push({ beat, record: await openPeerRecord(beat.signedPeerRecord) })
     this.#events.emit('published')
+    return { recipients: this.streamsOpen ? this.getSubscribers() : [] }
   }
 
   async until(count: number): Promise<void> {
@@ -74,10 +81,18 @@ class FakePubsub implements HeartbeatTopic {
   }
 
   peerSubscribes(peer: TestPeer, topic = TOPIC, subscribe = true): void {
-    const detail: SubscriptionChangeData = { peerId: peer.peerId, subscriptions: [{ topic, subscribe }] }
-    for (const listener of this.listeners) {
-      listener(new CustomEvent('subscription-change', { detail }))
+    if (subscribe && topic === TOPIC) {
+      this.subscribers.set(peer.peerId.toString(), peer)
+    } else {
+      this.subscribers.delete(peer.peerId.toString())
     }
+    const detail: SubscriptionChangeData = { peerId: peer.peerId, subscriptions: [{ topic, subscribe }] }
+    this.events.dispatchEvent(new CustomEvent('subscription-change', { detail }))
+  }
+
+  /** A second passes at gossipsub. */
+  passes(): void {
+    this.events.dispatchEvent(new CustomEvent('gossipsub:heartbeat'))
   }
 }
 
@@ -508,6 +523,23 @@ describe('the heartbeat service', () => {
       assert.deepEqual(await pubsub.states(3), [PeerState.JOINING, PeerState.ONLINE, PeerState.OFFLINE])
     })
 
+    it('says again, a second later, what no subscriber got, and once it is got not again', async () => {
+      const heartbeats = await start()
+      pubsub.streamsOpen = false
+      pubsub.passes()
+      pubsub.peerSubscribes(author)
+      assert.deepEqual(await pubsub.states(2), [PeerState.JOINING, PeerState.ONLINE])
+      pubsub.streamsOpen = true
+      // the beat is answered for before the next second
+      await new Promise(setImmediate)
+      pubsub.passes()
+      assert.deepEqual(await pubsub.states(3), [PeerState.JOINING, PeerState.ONLINE, PeerState.ONLINE])
+      await new Promise(setImmediate)
+      pubsub.passes()
+      await heartbeats.addressesChanged()
+      assert.equal(pubsub.published.length, 3)
+    })
+
     it('beats again each interval, in the same state', async () => {
       await start({ intervalMs: 20 })
       pubsub.peerSubscribes(author)
@@ -537,7 +569,8 @@ describe('the heartbeat service', () => {
       assert.equal(pubsub.published.length, said)
       assert.equal(pubsub.subscribed.size, 0)
       assert.equal(pubsub.topicValidators.size, 0)
-      assert.equal(pubsub.listeners.size, 0)
+      pubsub.passes()
+      assert.equal(pubsub.published.length, said)
     })
 
     it('starts once when it is told to twice, and again after it was stopped', async () => {
