@@ -38,7 +38,9 @@ export interface PipelineInit {
 export class Pipeline implements CallCarrier {
   readonly #init: PipelineInit
   readonly #stream: Stream
-  readonly #calls = new Map<number, PipelinedCall>()
+  readonly #calls = new Set<PipelinedCall>()
+  /** Those of them that the other side knows. */
+  readonly #numbered = new Map<number, PipelinedCall>()
   #lastCall = 0
   readonly #unread = new UnreadBytes()
   /** Leave in order, before any piece. */
@@ -78,10 +80,15 @@ export class Pipeline implements CallCarrier {
   }
 
   begin(bounds: CallBounds): PipelinedCall {
-    const call = new PipelinedCall(++this.#lastCall, true, bounds, this)
+    const call = new PipelinedCall(undefined, bounds, this)
     this.#enter(call)
-    this.#draining ||= this.#lastCall === MAX_CALL_ID
+    this.#draining ||= this.#lastCall + this.#calls.size >= MAX_CALL_ID
     return call
+  }
+
+  number(call: PipelinedCall): number {
+    this.#numbered.set(++this.#lastCall, call)
+    return this.#lastCall
   }
 
   /** Begins no more calls, and takes none; the stream is closed when those that run have ended. */
@@ -133,8 +140,9 @@ export class Pipeline implements CallCarrier {
     return length <= PIECE_BYTES ? this.#small : this.#large
   }
 
-  forget(call: PipelinedCall): void {
-    this.#calls.delete(call.id)
+  forget(call: PipelinedCall, id: number | undefined): void {
+    this.#calls.delete(call)
+    this.#numbered.delete(id ?? 0)
     if (this.#calls.size === 0) {
       this.#waitForCalls()
     }
@@ -145,7 +153,7 @@ export class Pipeline implements CallCarrier {
 
   #enter(call: PipelinedCall): void {
     clearTimeout(this.#idle)
-    this.#calls.set(call.id, call)
+    this.#calls.add(call)
   }
 
   /** For a while: then the stream is of no use, or, where the other side does not even take the last frames, broken. */
@@ -257,7 +265,7 @@ export class Pipeline implements CallCarrier {
       this.#flushSoon()
       return
     }
-    const known = this.#calls.get(frame.call)
+    const known = this.#numbered.get(frame.call)
     if (known != null) {
       known.receive(frame)
       if (frame.window > 0) {
@@ -278,8 +286,9 @@ export class Pipeline implements CallCarrier {
       throw new ProtocolError('REMOTE_FAILED', `the peer answers a call ${frame.call} that was not made`)
     }
     this.#lastCall = frame.call
-    const call = new PipelinedCall(frame.call, false, answers.bounds, this)
+    const call = new PipelinedCall(frame.call, answers.bounds, this)
     this.#enter(call)
+    this.#numbered.set(frame.call, call)
     answers.onCall(call)
     call.receive(frame)
   }
@@ -287,7 +296,7 @@ export class Pipeline implements CallCarrier {
   /** The other side sends no more: no further call, or no answer to those whose end it did not send. */
   readonly #onRemoteClose = (): void => {
     if (this.#init.answers == null) {
-      for (const call of [...this.#calls.values()]) {
+      for (const call of [...this.#calls]) {
         call.break(new NotTakenError('the peer closed the stream before it took the call'))
       }
     }
@@ -317,7 +326,7 @@ export class Pipeline implements CallCarrier {
     this.#frames = []
     this.#small.length = 0
     this.#large.length = 0
-    for (const call of [...this.#calls.values()]) {
+    for (const call of [...this.#calls]) {
       call.break(reason)
     }
     this.#init.onClosed(reason)

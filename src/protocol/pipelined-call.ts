@@ -54,8 +54,10 @@ export interface CallCarrier {
   send(frame: FrameInit): void
   sendInPieces(message: Outgoing): void
   drop(message: Outgoing): void
+  /** The number of a call that begins here: to be asked for when its first frame leaves, for the other side takes them only rising. */
+  number(call: PipelinedCall): number
   /** The call is over: what still comes for it is no longer of interest. */
-  forget(call: PipelinedCall): void
+  forget(call: PipelinedCall, id: number | undefined): void
 }
 
 /** The message that is being received. */
@@ -70,7 +72,7 @@ interface Incoming {
 
 /** One call on a stream that carries many: its messages in pieces, each direction with a window of its own. */
 export class PipelinedCall implements CallStream {
-  readonly id: number
+  #id: number | undefined
   /** True on the side that calls. */
   readonly #calls: boolean
   readonly #bounds: CallBounds
@@ -93,9 +95,10 @@ export class PipelinedCall implements CallStream {
   #wake: (() => void) | undefined
   #onClosed: ((error: Error | undefined) => void) | undefined
 
-  constructor(id: number, calls: boolean, bounds: CallBounds, carrier: CallCarrier) {
-    this.id = id
-    this.#calls = calls
+  /** @param id on the side that answers: what the other side chose */
+  constructor(id: number | undefined, bounds: CallBounds, carrier: CallCarrier) {
+    this.#id = id
+    this.#calls = id == null
     this.#bounds = bounds
     this.#carrier = carrier
   }
@@ -152,7 +155,7 @@ export class PipelinedCall implements CallStream {
     options.signal?.throwIfAborted()
     this.#throwIfBroken()
     if (length <= PIECE_BYTES && costOf(length) <= this.#sendWindow && !this.#carrier.busy) {
-      this.#lastSent = { call: this.id, piece: bytes, last: true }
+      this.#lastSent = { call: this.#number(), piece: bytes, last: true }
       this.#sendWindow -= costOf(length)
       this.#carrier.send(this.#lastSent)
       return
@@ -185,7 +188,7 @@ export class PipelinedCall implements CallStream {
       if (this.#lastSent?.encoded === false) {
         this.#lastSent.end = true
       } else {
-        this.#carrier.send({ call: this.id, end: true })
+        this.#carrier.send({ call: this.#number(), end: true })
       }
     }
     this.#end(undefined)
@@ -195,7 +198,9 @@ export class PipelinedCall implements CallStream {
     if (this.#over) {
       return
     }
-    this.#carrier.send({ call: this.id, ...this.#resetFor(reason) })
+    if (this.#id != null) {
+      this.#carrier.send({ call: this.#id, ...this.#resetFor(reason) })
+    }
     this.#end(reason)
   }
 
@@ -227,7 +232,7 @@ export class PipelinedCall implements CallStream {
     }
     if (frame.end && !this.#over) {
       this.#remoteEnded = true
-      this.#carrier.forget(this)
+      this.#carrier.forget(this, this.#id)
     }
     this.#wake?.()
   }
@@ -244,7 +249,12 @@ export class PipelinedCall implements CallStream {
     message.sent += piece.byteLength
     const last = message.last && message.sent === bytes.byteLength
     message.onSent()
-    return { call: this.id, piece, last, ...(sent > 0 || last || length == null ? {} : { length }) }
+    return { call: this.#number(), piece, last, ...(sent > 0 || last || length == null ? {} : { length }) }
+  }
+
+  #number(): number {
+    this.#id ??= this.#carrier.number(this)
+    return this.#id
   }
 
   #receivePiece({ piece, length, last }: Frame): void {
@@ -353,7 +363,7 @@ export class PipelinedCall implements CallStream {
   #grant(bytes: number): void {
     this.#granted += bytes
     if (!this.#remoteEnded && !this.#over) {
-      this.#carrier.send({ call: this.id, window: bytes })
+      this.#carrier.send({ call: this.#number(), window: bytes })
     }
   }
 
@@ -417,7 +427,7 @@ export class PipelinedCall implements CallStream {
   #end(reason: Error | undefined): void {
     this.#over = true
     this.#failure ??= reason
-    this.#carrier.forget(this)
+    this.#carrier.forget(this, this.#id)
     this.#outgoing?.onSent()
     this.#wake?.()
     this.#onClosed?.(reason)
