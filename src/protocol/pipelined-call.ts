@@ -36,7 +36,9 @@ export interface Outgoing {
   length: number | undefined
   /** The message ends with this segment. */
   last: boolean
-  /** Told when a piece left; the last one has when `sent` is the length. */
+  /** Its last piece has gone. */
+  left: boolean
+  /** Told when a piece left. */
   onSent(): void
 }
 
@@ -90,6 +92,9 @@ export class PipelinedCall implements CallStream {
   /** No further message may come. */
   #complete = false
   #remoteEnded = false
+  /** The other side said something of this call, and that was a message. */
+  #heard = false
+  #answered = false
   #over = false
   #failure: Error | undefined
   #wake: (() => void) | undefined
@@ -101,6 +106,11 @@ export class PipelinedCall implements CallStream {
     this.#calls = id == null
     this.#bounds = bounds
     this.#carrier = carrier
+  }
+
+  /** False while the other side may not have taken the call. */
+  get heard(): boolean {
+    return this.#heard
   }
 
   async read(options: ReadOptions = {}): Promise<Message> {
@@ -153,7 +163,7 @@ export class PipelinedCall implements CallStream {
       throw tooLarge(length, this.#bounds.limits.maxFrameBytes, 'to send')
     }
     options.signal?.throwIfAborted()
-    this.#throwIfBroken()
+    this.#throwIfOver()
     if (length <= PIECE_BYTES && costOf(length) <= this.#sendWindow && !this.#carrier.busy) {
       this.#lastSent = { call: this.#number(), piece: bytes, last: true }
       this.#sendWindow -= costOf(length)
@@ -185,7 +195,7 @@ export class PipelinedCall implements CallStream {
     }
     if (!this.#calls) {
       // most often with its answer, in one frame
-      if (this.#lastSent?.encoded === false) {
+      if (this.#lastSent != null && this.#lastSent.encoded !== true) {
         this.#lastSent.end = true
       } else {
         this.#carrier.send({ call: this.#number(), end: true })
@@ -224,16 +234,28 @@ export class PipelinedCall implements CallStream {
       this.#sendWindow = Math.min(Number.MAX_SAFE_INTEGER, this.#sendWindow + frame.window)
     }
     if (frame.reset !== Reset.UNSPECIFIED) {
-      this.#end(reasonOf(frame))
+      this.#end(this.#reasonOf(frame))
       return
     }
+    this.#heard = true
+    // a window wakes nobody: who waits for a message would wait for ever as long as windows come
     if (frame.last || frame.piece.byteLength > 0) {
+      this.#answered = true
       this.#receivePiece(frame)
+      this.#wake?.()
     }
-    if (frame.end && !this.#over) {
-      this.#remoteEnded = true
-      this.#carrier.forget(this, this.#id)
+    if (frame.end) {
+      this.#receiveEnd()
     }
+  }
+
+  #receiveEnd(): void {
+    if (!this.#calls) {
+      throw violation('ended a call that it made itself')
+    }
+    this.#remoteEnded = true
+    this.#carrier.forget(this, this.#id)
+    this.#outgoing?.onSent()
     this.#wake?.()
   }
 
@@ -247,7 +269,8 @@ export class PipelinedCall implements CallStream {
     }
     this.#sendWindow -= cost
     message.sent += piece.byteLength
-    const last = message.last && message.sent === bytes.byteLength
+    message.left = message.sent === bytes.byteLength
+    const last = message.last && message.left
     message.onSent()
     return { call: this.#number(), piece, last, ...(sent > 0 || last || length == null ? {} : { length }) }
   }
@@ -385,22 +408,25 @@ export class PipelinedCall implements CallStream {
     part: Pick<Outgoing, 'length' | 'last'>,
     { signal, stallTimeoutMs }: WriteOptions,
   ): Promise<void> {
+    this.#throwIfOver()
     let progress = Promise.withResolvers<void>()
-    const outgoing: Outgoing = { call: this, bytes, sent: 0, ...part, onSent: () => progress.resolve() }
+    const outgoing: Outgoing = { call: this, bytes, sent: 0, ...part, left: false, onSent: () => progress.resolve() }
     this.#outgoing = outgoing
     this.#lastSent = undefined
     this.#carrier.sendInPieces(outgoing)
     try {
-      do {
+      while (!outgoing.left) {
         await raceTime(
           progress.promise,
           signal,
           stallTimeoutMs,
           () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
         )
-        this.#throwIfBroken()
+        if (!outgoing.left) {
+          this.#throwIfOver()
+        }
         progress = Promise.withResolvers()
-      } while (outgoing.sent < bytes.byteLength)
+      }
     } finally {
       this.#outgoing = undefined
       this.#carrier.drop(outgoing)
@@ -413,6 +439,24 @@ export class PipelinedCall implements CallStream {
         ? this.#failure
         : new ProtocolError('REMOTE_FAILED', `the stream broke ${where()}`, { cause: this.#failure })
     }
+  }
+
+  #throwIfOver(): void {
+    this.#throwIfBroken()
+    if (this.#remoteEnded || this.#over) {
+      throw new ProtocolError('REMOTE_FAILED', 'the call was ended before all was sent in it')
+    }
+  }
+
+  /** Of a reset that came. */
+  #reasonOf(frame: Frame): Error {
+    if (!this.#calls) {
+      return new Error('the caller wants no more answers')
+    }
+    // what was answered was acted on
+    return (
+      (this.#answered ? undefined : refusalOf(frame)) ?? new ProtocolError('REMOTE_FAILED', 'the peer ended the call without an answer')
+    )
   }
 
   #resetFor(reason: Error): FrameInit {
@@ -428,14 +472,17 @@ export class PipelinedCall implements CallStream {
     this.#over = true
     this.#failure ??= reason
     this.#carrier.forget(this, this.#id)
-    this.#outgoing?.onSent()
+    if (this.#outgoing != null) {
+      this.#carrier.drop(this.#outgoing)
+      this.#outgoing.onSent()
+    }
     this.#wake?.()
     this.#onClosed?.(reason)
   }
 }
 
-/** Of a reset that came. */
-function reasonOf({ reset, length }: Frame): Error {
+/** The request was not acted on, for a limit of the peer. */
+function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
   switch (reset) {
     case Reset.TOO_LARGE:
       return new ProtocolError('LIMIT_EXCEEDED', `the peer takes no frame of over ${length} bytes`, {
@@ -447,10 +494,8 @@ function reasonOf({ reset, length }: Frame): Error {
         phase: 'send',
         hint: 'ask again when some have ended, or fewer at a time (--concurrency)',
       })
-    case Reset.CANCELLED:
-      return new Error('the caller wants no more answers')
     default:
-      return new ProtocolError('REMOTE_FAILED', 'the peer ended the call without an answer')
+      return undefined
   }
 }
 
