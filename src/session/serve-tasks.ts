@@ -26,6 +26,7 @@ export async function* serveTasks(
   requests: AsyncIterable<SendTasksRequest>,
   signal: AbortSignal,
 ): AsyncGenerator<MessageInitShape<typeof SendTasksResponseSchema>> {
+  signal.throwIfAborted()
   const tasks = new Tasks(session, signal)
   const onAbort = (): void => tasks.responses.end(signal.reason)
   signal.addEventListener('abort', onAbort)
@@ -98,25 +99,26 @@ class Tasks {
       const { timeoutMs } = head
       const task = { taskId: head.taskId, payload: chunks, size }
       const { result, error, timings, ...answer } = await this.#session.sendTask(head.peer, task, { signal, timeoutMs })
-      let item: ResponseItem = { id, answer: { ...answer, ...(error == null ? {} : { error }), timings } }
+      const first = { id, answer: { ...answer, ...(error == null ? {} : { error }), timings } }
+      if (answer.bytesReceived <= CHUNK_BYTES) {
+        this.#push({ ...first, chunk: Buffer.concat(await Array.fromAsync(result)), timings })
+        return
+      }
+      this.#push(first)
       for await (const chunk of result) {
         for (let at = 0; at < chunk.byteLength; at += CHUNK_BYTES) {
-          const part = chunk.subarray(at, at + CHUNK_BYTES)
-          // a small result goes with its answer
-          item = item.chunk == null ? { ...item, chunk: part } : this.#push(item, { id, chunk: part })
-          await this.responses.room(MAX_WAITING_BYTES)
+          this.#push({ id, chunk: chunk.subarray(at, at + CHUNK_BYTES) })
         }
+        await this.responses.room(MAX_WAITING_BYTES)
       }
-      this.#push({ ...item, timings })
+      this.#push({ id, timings })
     } catch (error) {
       this.#push({ id, failure: toFailure(error) })
     }
   }
 
-  /** Sends one; gives the next. */
-  #push(item: ResponseItem, next: ResponseItem = {}): ResponseItem {
+  #push(item: ResponseItem): void {
     this.responses.push(item, item.chunk?.byteLength ?? 0)
-    return next
   }
 
   async #until(running: number): Promise<void> {
