@@ -323,12 +323,13 @@ export class Pipeline implements CallCarrier {
     this.#flushSoon()
   }
 
-  /** The other side sends no more: no further call, or no answer. */
+  /** The other side sends no more: no further call, or, where it said no goodbye, no answer. */
   readonly #onRemoteClose = (): void => {
-    if (this.#init.answers == null) {
-      this.#breakCalls(() => new Error('the peer closed the stream'))
+    if (this.#init.answers == null && (!this.#draining || this.#calls.size > 0)) {
+      this.abort(new Error('the peer closed the stream'))
+    } else {
+      this.close()
     }
-    this.close()
   }
 
   readonly #onClose = ({ error }: StreamCloseEvent): void => {
