@@ -23,6 +23,9 @@ export function encodeFrame(frame: FrameInit): Uint8Array {
 
 /** Takes the next frame, if all of it is there. Its piece is a view: good until more bytes come. @throws ProtocolError REMOTE_FAILED */
 export function takeFrame(unread: UnreadBytes): Frame | undefined {
+  if (unread.length === 0) {
+    return undefined
+  }
   const bytes = unread.peek()
   const { eof, size, offset } = sizeDelimitedPeek(bytes.subarray(0, MAX_PREFIX_BYTES))
   if (eof) {
@@ -30,6 +33,9 @@ export function takeFrame(unread: UnreadBytes): Frame | undefined {
       throw new ProtocolError('REMOTE_FAILED', 'the peer sent a frame that is too long for a pipelined stream')
     }
     return undefined
+  }
+  if (size === 0) {
+    throw new ProtocolError('REMOTE_FAILED', 'the peer sent a frame with nothing in it')
   }
   if (size > MAX_FRAME_BYTES) {
     throw new ProtocolError(
