@@ -84,6 +84,7 @@ export const servingFlags = {
     description: 'bytes/s that beats may cost; with many peers they come less often [default: 4096]',
   }),
   'task-timeout': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: 'of one exec: or sh: handler run [default: 60s]' }),
+  'no-repl': Flags.boolean({ helpGroup: 'SERVING', description: 'only run the node, on a terminal too' }),
   yes: Flags.boolean({ ...YES, helpGroup: 'SERVING' }),
 }
 
