@@ -1,10 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { createNode, type SubnetNode } from '../src/index.ts'
 import { describeError } from '../src/primitives/errors.ts'
-import { GossipCounter, SocketCounter } from './support/gossip-traffic.ts'
+import { GossipCounter } from './support/gossip-traffic.ts'
 import { timeEach } from './support/measure.ts'
 import type { GroupFigures, GroupQuestions, Question } from './support/node-group.ts'
 
@@ -14,8 +15,7 @@ const STARTED_AT_ONCE = 4
 const LOOK_EVERY_MS = 200
 
 const nodes: SubnetNode[] = []
-const sockets = new SocketCounter()
-const gossip = new GossipCounter()
+const counters: GossipCounter[] = []
 globalThis.gc?.()
 const bareBytes = process.memoryUsage.rss()
 
@@ -26,6 +26,7 @@ const answers: { [Name in keyof GroupQuestions]: (ask: GroupQuestions[Name]['ask
       started.push(...(await Promise.all(bootstraps.slice(first, first + STARTED_AT_ONCE).map(startNode))))
     }
     nodes.push(...started)
+    counters.push(...started.map((node) => new GossipCounter(node)))
     return started.map(({ multiaddrs }) => String(multiaddrs[0]))
   },
 
@@ -35,13 +36,13 @@ const answers: { [Name in keyof GroupQuestions]: (ask: GroupQuestions[Name]['ask
 
   async measure({ windowMs }) {
     const look = (): void => {
-      for (const node of nodes) {
-        gossip.look(node)
+      for (const counter of counters) {
+        counter.look()
       }
     }
     look()
     const before = totals()
-    const startedAtMs = performance.now()
+    const wireBytes = counters.map(({ traffic }) => traffic.wireBytes)
     const looking = setInterval(look, LOOK_EVERY_MS)
     await delay(windowMs)
     clearInterval(looking)
@@ -50,8 +51,8 @@ const answers: { [Name in keyof GroupQuestions]: (ask: GroupQuestions[Name]['ask
     globalThis.gc?.()
     return {
       ...counted,
-      windowMs: performance.now() - startedAtMs,
       nodes: nodes.length,
+      mostWireBytes: Math.max(...counters.map(({ traffic }, index) => traffic.wireBytes - (wireBytes[index] ?? 0))),
       intervalMs: longestIntervalMs(),
       connections: nodes.reduce((sum, { connections }) => sum + connections.length, 0),
       memoryBytes: process.memoryUsage.rss() - bareBytes,
@@ -69,17 +70,18 @@ const answers: { [Name in keyof GroupQuestions]: (ask: GroupQuestions[Name]['ask
   },
 }
 
-type Totals = Omit<GroupFigures, 'windowMs' | 'nodes' | 'intervalMs' | 'connections' | 'memoryBytes'>
+type Totals = Omit<GroupFigures, 'nodes' | 'mostWireBytes' | 'intervalMs' | 'connections' | 'memoryBytes'>
 
 function totals(): Totals {
-  const beats = nodes.map(({ stats }) => stats.heartbeats)
-  const { user, system } = process.cpuUsage()
+  const sum = (value: (counter: GossipCounter) => number): number => counters.reduce((total, counter) => total + value(counter), 0)
   return {
-    ...gossip.traffic,
-    ownBeats: beats.reduce((sum, { sent }) => sum + sent, 0),
-    heardBeats: beats.reduce((sum, { received }) => sum + received, 0),
-    socketBytes: sockets.sentBytes,
-    cpuMs: (user + system) / 1_000,
+    sentBytes: sum(({ traffic }) => traffic.sentBytes),
+    receivedBytes: sum(({ traffic }) => traffic.receivedBytes),
+    wireBytes: sum(({ traffic }) => traffic.wireBytes),
+    sentBeats: sum(({ traffic }) => traffic.sentBeats),
+    sentBeatBytes: sum(({ traffic }) => traffic.sentBeatBytes),
+    ownBeats: nodes.reduce((total, { stats }) => total + stats.heartbeats.sent, 0),
+    heardBeats: nodes.reduce((total, { stats }) => total + stats.heartbeats.received, 0),
   }
 }
 
@@ -89,7 +91,9 @@ function longestIntervalMs(): number {
 
 async function startNode(bootstrap: string[]): Promise<SubnetNode> {
   const home = await mkdtemp(join(folder, 'node-'))
-  const settings = { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap, heartbeatInterval, heartbeatBudget, logLevel: 'error' }
+  // a Kademlia network of its own: in a shared one everybody soon dials everybody, and 8,128 connections are too many for one machine
+  const kadProtocol = `/scale/${randomUUID()}/kad/1.0.0`
+  const settings = { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap, heartbeatInterval, heartbeatBudget, kadProtocol, logLevel: 'error' }
   const node = await createNode({ home, settings })
   await node.start()
   return node

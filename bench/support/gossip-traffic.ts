@@ -1,5 +1,3 @@
-import { subscribe } from 'node:diagnostics_channel'
-import type { Socket } from 'node:net'
 import { BinaryReader } from '@bufbuild/protobuf/wire'
 import type { Stream } from '@libp2p/interface'
 import type { SubnetNode } from '../../src/index.ts'
@@ -8,8 +6,8 @@ import type { SubnetNode } from '../../src/index.ts'
 export interface GossipTraffic {
   sentBytes: number
   receivedBytes: number
-  /** Writes to a stream: yamux and Noise put a frame around each. */
-  sentFrames: number
+  /** The same with what yamux and Noise put around each write: what the budget is about. */
+  wireBytes: number
   /** Of what was sent: beats, one's own and those of others, and their bytes. The rest is what gossipsub tells of itself. */
   sentBeats: number
   sentBeatBytes: number
@@ -18,15 +16,22 @@ export interface GossipTraffic {
 const GOSSIP = /^\/(meshsub|floodsub)\//
 /** Where gossipsub's RPC has messages. */
 const PUBLISH_FIELD = 2
+/** yamux's header, Noise's tag and length. */
+const FRAME_BYTES = 12 + 16 + 2
 
-/** Counts at every stream of gossipsub that it was shown. */
+/** Counts at every stream of gossipsub that a node was seen to have. */
 export class GossipCounter {
-  readonly traffic: GossipTraffic = { sentBytes: 0, receivedBytes: 0, sentFrames: 0, sentBeats: 0, sentBeatBytes: 0 }
+  readonly traffic: GossipTraffic = { sentBytes: 0, receivedBytes: 0, wireBytes: 0, sentBeats: 0, sentBeatBytes: 0 }
+  readonly #node: SubnetNode
   readonly #seen = new WeakSet<Stream>()
 
+  constructor(node: SubnetNode) {
+    this.#node = node
+  }
+
   /** To be called again and again: streams come and go. */
-  look(node: SubnetNode): void {
-    const streams = node.connections.flatMap((connection) => connection.streams)
+  look(): void {
+    const streams = this.#node.connections.flatMap((connection) => connection.streams)
     for (const stream of streams.filter(({ protocol }) => GOSSIP.test(protocol))) {
       if (!this.#seen.has(stream)) {
         this.#seen.add(stream)
@@ -43,8 +48,8 @@ export class GossipCounter {
     const send = stream.send.bind(stream)
     stream.send = (data) => {
       const frame = data.subarray()
-      traffic.sentFrames++
       traffic.sentBytes += frame.byteLength
+      traffic.wireBytes += frame.byteLength + FRAME_BYTES
       this.#readFrame(frame)
       return send(data)
     }
@@ -63,28 +68,5 @@ export class GossipCounter {
         this.traffic.sentBeatBytes += reader.pos - startedAt
       }
     }
-  }
-}
-
-/** Bytes written to all TCP sockets that this process opens or accepts from now on. */
-export class SocketCounter {
-  readonly #open = new Set<Socket>()
-  #closedBytes = 0
-
-  constructor() {
-    const follow = (message: unknown): void => {
-      const { socket } = message as { socket: Socket }
-      this.#open.add(socket)
-      socket.once('close', () => {
-        this.#open.delete(socket)
-        this.#closedBytes += socket.bytesWritten
-      })
-    }
-    subscribe('net.client.socket', follow)
-    subscribe('net.server.socket', follow)
-  }
-
-  get sentBytes(): number {
-    return [...this.#open].reduce((sum, { bytesWritten }) => sum + bytesWritten, this.#closedBytes)
   }
 }

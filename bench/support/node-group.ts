@@ -18,16 +18,14 @@ export interface GroupQuestions {
 
 /** Of all nodes of a process together, over a window. */
 export interface GroupFigures extends GossipTraffic {
-  windowMs: number
   nodes: number
   /** Beats of its own nodes, and of others that they accepted. */
   ownBeats: number
   heardBeats: number
+  /** Of the one among its nodes that sent most. */
+  mostWireBytes: number
   intervalMs: number
   connections: number
-  /** Written to all sockets: heartbeats and everything else, encrypted. */
-  socketBytes: number
-  cpuMs: number
   /** Resident memory, without what the process had before its first node. */
   memoryBytes: number
 }

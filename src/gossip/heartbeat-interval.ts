@@ -5,10 +5,10 @@ export const HEARTBEAT_INTERVAL_MS = { min: 500, max: 600_000, default: 20_000 }
 export const HEARTBEAT_BUDGET = { min: 256, default: 4_096 }
 
 /**
- * Of one beat a node sends so many copies at most, on average: gossipsub's mesh has 4 to 12 neighbours and gets each beat from
- * all but one, and what is told of it to those outside of the mesh weighs as much as the rest. `bench/scale.ts` measures it.
+ * Of one beat a node sends so many copies at most: gossipsub's mesh has 4 to 12 neighbours and gets each beat from all but one, and
+ * telling 16 others of it weighs less than three more. The mean is half of that (`node bench/scale.ts`).
  */
-const COPIES = 12
+export const MOST_COPIES = 12
 
 export interface HeartbeatLoad {
   /** Peers that beat, this one too. */
@@ -26,7 +26,7 @@ export interface HeartbeatLoad {
  * so the cost grows with the number of peers. From `HEARTBEAT_INTERVAL_MS.max` on it is the cost that grows.
  */
 export function affordableIntervalMs({ peers, beatBytes, bytesPerSecond, minMs }: HeartbeatLoad): number {
-  const copies = Math.min(peers - 1, COPIES)
+  const copies = Math.min(peers - 1, MOST_COPIES)
   const affordableMs = (1_000 * peers * copies * beatBytes) / bytesPerSecond
   return Math.round(Math.min(Math.max(minMs, affordableMs), HEARTBEAT_INTERVAL_MS.max))
 }
