@@ -1,40 +1,40 @@
-import type { Connection, Stream } from '@libp2p/interface'
-import { UnsupportedProtocolError } from '@libp2p/interface'
+import { setImmediate as turn } from 'node:timers/promises'
 import { startDeadline } from '../primitives/deadline.ts'
-import { describeError } from '../primitives/errors.ts'
+import { describeError, SubnetError } from '../primitives/errors.ts'
 import { Call, type CallOptions, type StreamCallOptions } from './call.ts'
+import { type CallStream, type Frame, type IncomingMessage, NotTakenError } from './call-stream.ts'
+import { CallStreams } from './call-streams.ts'
 import type { Codec } from './codec.ts'
 import { ProtocolError } from './errors.ts'
-import { type Frame, FramedStream } from './framing.ts'
 import { ConnectionLostError, type Destination, type ProtocolHost, peerOf, type Reached, readDestination } from './host.ts'
+import { collect, discard } from './incoming.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
 import { PeerShares, type ProtocolLimits } from './limits.ts'
-import { lingerUntilClosed } from './linger.ts'
 
 /** What a call needs to know of a protocol. */
 export interface CalledProtocol<RequestInit, Response> {
   id: string
   encode: Codec<RequestInit, unknown>['encode']
   decode: Codec<never, Response>['decode']
+  decodeStream?: Codec<never, Response>['decodeStream']
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
   /** Around the calls of this protocol, inside of the host's. */
   interceptors?: readonly Interceptor[] | undefined
+  /** False to give each call a stream of its own, also where the peer could do with one for all. @default true */
+  pipelined?: boolean | undefined
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
-/** How long a connection may take to open a stream, before it is held for dead. */
-const NEGOTIATE_TIMEOUT_MS = 10_000
-/** Of what a peer says that it speaks, in an error. */
-const MAX_PROTOCOLS_NAMED = 20
 
-/** A stream to a peer's protocol, and the place that it takes up among the calls to that peer. */
+/** What carries a call, and the place that it takes up among the calls to its peer. */
 interface Opened {
-  stream: Stream
-  framed: FramedStream
+  stream: CallStream
   leave(): void
 }
+
+type ExchangeOptions = StreamCallOptions & { kind: ProtocolKind; signal: AbortSignal }
 
 /** The asking half of a protocol. It serves nothing, so it may speak protocols that its node does not have. */
 export class Caller<RequestInit, Response> {
@@ -42,6 +42,7 @@ export class Caller<RequestInit, Response> {
   readonly #protocol: CalledProtocol<RequestInit, Response>
   readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
+  readonly #streams: CallStreams
   #stopping = new AbortController()
 
   constructor(host: ProtocolHost, protocol: CalledProtocol<RequestInit, Response>) {
@@ -49,6 +50,8 @@ export class Caller<RequestInit, Response> {
     this.#protocol = protocol
     this.#limits = { ...host.limits, ...protocol.limits }
     this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
+    const { id, pipelined = true } = protocol
+    this.#streams = new CallStreams({ host, id, limits: this.#limits, pipelined })
   }
 
   /** One request, its one answer. @throws as `ProtocolBase.callRemote` */
@@ -63,6 +66,31 @@ export class Caller<RequestInit, Response> {
     return answers[0] as Response
   }
 
+  /**
+   * One request, its one answer, of which a part is still to come: `end` waits until what is left of the call is over, `leave` gives it up. One of
+   * the two has to be called. @throws as `one`
+   */
+  async begin(
+    to: Destination,
+    request: RequestInit,
+    options: CallOptions = {},
+  ): Promise<{ answer: Response; end: () => Promise<void>; leave: () => Promise<void> }> {
+    const run = this.#run(to, request, { timeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'unary' })
+    const { done, value } = await run.next()
+    if (done === true) {
+      throw new Error(`interceptors made no answer of the one to a call of ${this.#protocol.id}`)
+    }
+    return {
+      answer: value,
+      end: async () => {
+        await run.next()
+      },
+      leave: async () => {
+        await run.return()
+      },
+    }
+  }
+
   /** One request, all answers to it. @throws as `ProtocolBase.callStream` */
   many(to: Destination, request: RequestInit, options: StreamCallOptions = {}): AsyncGenerator<Response, void, undefined> {
     return this.#run(to, request, { idleTimeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'server-streaming' })
@@ -75,6 +103,7 @@ export class Caller<RequestInit, Response> {
   /** Ends all calls with this reason. */
   stop(reason: Error): void {
     this.#stopping.abort(reason)
+    this.#streams.stop()
   }
 
   async *#run(
@@ -116,23 +145,36 @@ export class Caller<RequestInit, Response> {
         })
   }
 
-  async *#exchange(
-    to: Destination,
-    call: Call,
-    options: StreamCallOptions & { kind: ProtocolKind; signal: AbortSignal },
-  ): AsyncGenerator<Response> {
+  /** A call that was not taken is made once more. */
+  async *#exchange(to: Destination, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
+    try {
+      yield* this.#attempt(to, call, options)
+    } catch (error) {
+      // a request that came while it was sent is used up
+      if (!(error instanceof NotTakenError) || !(call.request instanceof Uint8Array)) {
+        throw error
+      }
+      yield* this.#attempt(to, call, options)
+    }
+  }
+
+  async *#attempt(to: Destination, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
     const { signal, kind, idleTimeoutMs } = options
     const opened = await this.#inTime(idleTimeoutMs, signal, async (inTime) => this.#reach(to, call, { ...options, signal: inTime }))
-    const { stream, framed } = opened
+    const { stream } = opened
     const onAbort = (): void => stream.abort(toError(signal.reason))
     signal.addEventListener('abort', onAbort)
     let ended = false
     try {
-      await this.#inTime(idleTimeoutMs, signal, async (inTime) => framed.write(call.request, { signal: inTime }))
-      call.enter('wait')
+      if (kind === 'unary' && this.#protocol.decodeStream != null) {
+        yield* this.#exchangeStreamed(stream, call, options, this.#protocol.decodeStream)
+        ended = true
+        return
+      }
+      await this.#write(stream, call, options)
       if (kind === 'unary') {
-        const frame = await framed.read({ signal, onFirstByte: () => call.enter('receive') })
-        framed.expectEnd()
+        const frame = await stream.read({ signal, onFirstByte: () => call.enter('receive') })
+        stream.expectEnd()
         const answer = this.#decode(frame, call)
         await stream.close({ signal })
         ended = true
@@ -140,7 +182,7 @@ export class Caller<RequestInit, Response> {
         return
       }
       for (;;) {
-        const frame = await framed.readOrEnd({ signal, firstByteTimeoutMs: idleTimeoutMs, onFirstByte: () => call.enter('receive') })
+        const frame = await stream.readOrEnd({ signal, firstByteTimeoutMs: idleTimeoutMs, onFirstByte: () => call.enter('receive') })
         if (frame == null) {
           break
         }
@@ -150,18 +192,69 @@ export class Caller<RequestInit, Response> {
       ended = true
     } catch (error) {
       stream.abort(toError(error))
-      throw error instanceof ProtocolError || signal.aborted
+      throw error instanceof SubnetError || error instanceof NotTakenError || error === call.sourceFailure || signal.aborted
         ? error
         : new ProtocolError('REMOTE_FAILED', describeError(error), { cause: error })
     } finally {
       signal.removeEventListener('abort', onAbort)
-      if (ended) {
-        lingerUntilClosed(stream, this.#limits.stallTimeoutMs)
-      } else {
+      if (!ended) {
         stream.abort(new Error('the caller wants no more answers'))
       }
       opened.leave()
     }
+  }
+
+  /** Sends and receives at once: the answer may begin before its request has ended. */
+  async *#exchangeStreamed(
+    stream: CallStream,
+    call: Call,
+    options: ExchangeOptions,
+    decodeStream: NonNullable<Codec<never, Response>['decodeStream']>,
+  ): AsyncGenerator<Response> {
+    const { signal } = options
+    let failure: unknown
+    const sent = this.#write(stream, call, options).then(
+      () => true,
+      (error) => {
+        failure = error
+        stream.abort(toError(error))
+        return false
+      },
+    )
+    let incoming: IncomingMessage | undefined
+    try {
+      incoming = await stream.readMessage({ signal, onFirstByte: () => call.enter('receive') })
+      call.bytesReceived += incoming.length
+      yield await this.#decodeStream(decodeStream, incoming)
+      await discard(incoming)
+    } catch (error) {
+      throw failure ?? error
+    } finally {
+      incoming?.release()
+    }
+    if (await Promise.race([sent, turn().then(() => false)])) {
+      stream.expectEnd()
+      await stream.close({ signal })
+    } else {
+      stream.abort(new Error('the answer has ended before its request'))
+    }
+  }
+
+  async #decodeStream(decodeStream: NonNullable<Codec<never, Response>['decodeStream']>, incoming: IncomingMessage): Promise<Response> {
+    const { maxFrameBytes } = this.#limits
+    try {
+      return await decodeStream(incoming, async (taken) => collect(incoming, taken, maxFrameBytes))
+    } catch (cause) {
+      throw cause instanceof SubnetError ? cause : undecodable(cause)
+    }
+  }
+
+  async #write(stream: CallStream, call: Call, { signal, idleTimeoutMs }: ExchangeOptions): Promise<void> {
+    const { request } = call
+    await this.#inTime(idleTimeoutMs, signal, async (inTime) => {
+      await (request instanceof Uint8Array ? stream.write(request, { signal: inTime }) : stream.writeMessage(request, { signal: inTime }))
+    })
+    call.enter('wait')
   }
 
   async #reach(to: Destination, call: Call, options: CallOptions & { signal: AbortSignal }): Promise<Opened> {
@@ -177,10 +270,9 @@ export class Caller<RequestInit, Response> {
           leave()
         }
         try {
-          const stream = await this.#open(reached.connection, signal)
-          const framed = new FramedStream(stream, this.#limits, share)
+          const stream = await this.#streams.open(reached.connection, share, signal)
           call.enter('send')
-          return { stream, framed, leave: leaveAll }
+          return { stream, leave: leaveAll }
         } catch (error) {
           done()
           throw error
@@ -193,39 +285,12 @@ export class Caller<RequestInit, Response> {
     return this.#host.reach(to, open, { signal, connectedOnly, onPhase: (phase) => call.enter(phase) })
   }
 
-  async #open(connection: Connection, signal: AbortSignal): Promise<Stream> {
-    const { id } = this.#protocol
-    const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
-    try {
-      const maxOutboundStreams = this.#limits.maxStreamsPerConnection
-      return await connection.newStream(id, { signal: deadline.signal, maxOutboundStreams })
-    } catch (cause) {
-      signal.throwIfAborted()
-      const peer = connection.remotePeer.toString()
-      if (cause instanceof Error && cause.name === UnsupportedProtocolError.name) {
-        throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peer} does not speak ${id}`, {
-          cause,
-          phase: 'negotiate',
-          hint: hintOf(await this.#host.protocolsOf(connection.remotePeer, { signal })),
-        })
-      }
-      if (cause instanceof Error && cause.name.startsWith('TooMany')) {
-        throw new ProtocolError('LIMIT_EXCEEDED', `more than ${this.#limits.maxStreamsPerConnection} calls at a time to ${peer}`, {
-          cause,
-        })
-      }
-      throw new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
-    } finally {
-      deadline.clear()
-    }
-  }
-
   #decode(frame: Frame, call: Call): Response {
     call.bytesReceived += frame.bytes.byteLength
     try {
       return this.#protocol.decode(frame.bytes)
     } catch (cause) {
-      throw new ProtocolError('REMOTE_FAILED', `the answer cannot be decoded: ${describeError(cause)}`, { cause })
+      throw undecodable(cause)
     } finally {
       frame.release()
     }
@@ -256,12 +321,8 @@ function defined<Options extends object>(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
 }
 
-function hintOf(protocols: string[]): string | undefined {
-  if (protocols.length === 0) {
-    return undefined
-  }
-  const more = protocols.length - MAX_PROTOCOLS_NAMED
-  return `it speaks ${protocols.slice(0, MAX_PROTOCOLS_NAMED).join(', ')}${more > 0 ? `, and ${more} more` : ''}`
+function undecodable(cause: unknown): ProtocolError {
+  return new ProtocolError('REMOTE_FAILED', `the answer cannot be decoded: ${describeError(cause)}`, { cause })
 }
 
 function toError(error: unknown): Error {
