@@ -290,6 +290,8 @@ export class HeartbeatService {
     this.#announced = multiaddrs.join()
     const record = await sealPeerRecord(privateKey, multiaddrs, await book.nextSequence())
     this.#ownRecord = record
+    // most of a beat is its record
+    this.#weigh(record.envelope)
     const intervalMs = this.#affordableIntervalMs()
     const beat = create(HeartbeatSchema, {
       signedPeerRecord: record.envelope,
@@ -298,9 +300,7 @@ export class HeartbeatService {
       sentAtMs: BigInt(this.#now()),
       intervalMs,
     })
-    const bytes = toBinary(HeartbeatSchema, beat)
-    this.#weigh(bytes)
-    const { recipients } = await pubsub.publish(this.#topic, bytes)
+    const { recipients } = await pubsub.publish(this.#topic, toBinary(HeartbeatSchema, beat))
     this.#unheard = recipients.length === 0
     this.#counts.sent++
     this.#counts.intervalMs = intervalMs
