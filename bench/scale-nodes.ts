@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { peerIdFromString } from '@libp2p/peer-id'
 import { createNode, type SubnetNode } from '../src/index.ts'
 import { describeError } from '../src/primitives/errors.ts'
 import { GossipCounter } from './support/gossip-traffic.ts'
@@ -59,12 +58,14 @@ const answers: { [Name in keyof GroupQuestions]: (ask: GroupQuestions[Name]['ask
     }
   },
 
-  async resolve({ peerIds }) {
+  async resolve() {
     const [node] = nodes
-    return timeEach(peerIds, async (peerId) => {
-      const answer = await node?.resolve(peerIdFromString(peerId), { tiers: ['gossip'] })
+    const known = (await node?.peers({ all: true })) ?? []
+    const heard = known.filter(({ entry }) => entry?.heartbeatAtMs != null)
+    return timeEach(heard, async ({ peerId }) => {
+      const answer = await node?.resolve(peerId, { tiers: ['gossip'] })
       if (answer?.source !== 'gossip') {
-        throw new Error(`${peerId} was found by ${answer?.source} and not by gossip`)
+        throw new Error(`${peerId.toString()} was found by ${answer?.source} and not by gossip`)
       }
     })
   },

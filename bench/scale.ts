@@ -15,7 +15,8 @@ import { lawFigures, networkFigures, type ScaleReport, scaleTableOf } from './su
 import { publishInLedger } from './support/strangers.ts'
 import { Workspace } from './support/workspace.ts'
 
-const TIMEOUT_MS = 600_000
+/** It takes four minutes on two cores that nobody else uses. */
+const TIMEOUT_MS = 900_000
 const PROCESSES = 4
 const SIZES = [16, 64, 128]
 const BOOK_SIZES = [100, 1_000, 10_000]
@@ -26,7 +27,7 @@ const SHORTEST_INTERVAL = '2s'
 const BOOTSTRAPS = 12
 const WINDOW_MS = 20_000
 /** Beats are late by up to a tenth. */
-const PATIENCE = 1.1
+const PATIENCE = 1.5
 const LOOK_EVERY_MS = 500
 /** A neighbour answers ten queries of a peer at once, then ten a second: so few of each asker, the first not counted. */
 const ASKERS = 3
@@ -89,7 +90,7 @@ class GrowingNetwork {
     const [first = '', ...others] = this.#addresses
     const peerIds = others.map(peerIdOf)
     const [group] = this.#groups
-    const gossip = await (group as NodeGroup).ask('resolve', { peerIds })
+    const gossip = await (group as NodeGroup).ask('resolve', undefined)
     return { gossip, neighbour: await this.#byNeighbour(first, peerIds), chain: await this.#byChain() }
   }
 

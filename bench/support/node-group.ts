@@ -12,8 +12,8 @@ export interface GroupQuestions {
   state: { ask: undefined; answer: { fewestPeers: number; intervalMs: number } }
   /** Counts for so long. */
   measure: { ask: { windowMs: number }; answer: GroupFigures }
-  /** Resolves each of these peers from the address book of its first node. */
-  resolve: { ask: { peerIds: string[] }; answer: Latencies }
+  /** Resolves all that its first node has heard. */
+  resolve: { ask: undefined; answer: Latencies }
 }
 
 /** Of all nodes of a process together, over a window. */
