@@ -61,7 +61,8 @@ const answers: { [Name in keyof GroupQuestions]: (ask: GroupQuestions[Name]['ask
   async resolve() {
     const [node] = nodes
     const known = (await node?.peers({ all: true })) ?? []
-    const heard = known.filter(({ entry }) => entry?.heartbeatAtMs != null)
+    // on a machine that is too busy, beats are late and some of the known are stale
+    const heard = known.filter(({ entry }) => entry != null && !entry.bad && entry.seenAtMs + 2 * entry.intervalMs > Date.now())
     return timeEach(heard, async ({ peerId }) => {
       const answer = await node?.resolve(peerId, { tiers: ['gossip'] })
       if (answer?.source !== 'gossip') {
