@@ -21,6 +21,7 @@ import type { ProtocolKind } from '../protocol/interceptor.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
 import { CHUNK_BYTES, toConnectError } from './control-codec.ts'
 import { listenForCommands } from './control-socket.ts'
+import { serveTasks } from './serve-tasks.ts'
 import type { NodeEvent, Session, SessionOptions } from './session.ts'
 
 /** Where the events of a node come from. */
@@ -159,6 +160,7 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
       return sent(await session.resolve(request.peer, { ...optionsOf(request, context), tiers, maxAgeMs: request.maxAgeMs }))
     },
     sendTask: (requests, context) => sendTask(session, requests, context),
+    sendTasks: (requests, context) => serveTasks(session, requests, streaming(context)),
     connect: async (request, context) => session.connect(request.multiaddr, optionsOf(request, context)),
     disconnect: async (request, context) => session.disconnect(request.peer, optionsOf(request, context)),
     ping: async (request, context) => session.ping(request.peer, optionsOf(request, context)),
@@ -216,13 +218,23 @@ async function* sendTask(
   context: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
   const { head, chunks } = await headOf(requests, 'SendTask')
-  const { result, error, ...answer } = await session.sendTask(head.peer, { taskId: head.taskId, payload: chunks }, optionsOf(head, context))
+  const task = { taskId: head.taskId, payload: chunks, size: sizeOf(head.size) }
+  const { result, error, ...answer } = await session.sendTask(head.peer, task, optionsOf(head, context))
   yield { part: { case: 'answer', value: { ...answer, ...(error == null ? {} : { error }) } } }
   for await (const bytes of result) {
     for (const value of chunksOf(bytes)) {
       yield { part: { case: 'chunk', value } }
     }
   }
+  yield { part: { case: 'timings', value: answer.timings } }
+}
+
+/** @throws UsageError */
+function sizeOf(size: number | undefined): number | undefined {
+  if (size != null && !(Number.isSafeInteger(size) && size >= 0)) {
+    throw new UsageError('the size of a payload is a number of bytes')
+  }
+  return size
 }
 
 async function* call(
