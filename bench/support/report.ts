@@ -37,13 +37,16 @@ export function describeMachine(): Pick<Report, 'at' | 'machine' | 'versions'> {
   }
 }
 
-/** The report for people, in at most 80 columns. */
-export function tableOf({ at, machine, versions, requests, transfers, resolve, coldStart, memory }: Report): string {
-  const head = [
-    `subnet bench, ${at}`,
+export function describeHead(name: string, { at, machine, versions }: Pick<Report, 'at' | 'machine' | 'versions'>): string {
+  return [
+    `subnet ${name}, ${at}`,
     `${machine.cpu}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB, ${machine.os}`,
     `load of the minute before: ${machine.load.toFixed(2)}; node ${versions.node}, libp2p ${versions.libp2p}, subnet-cli ${versions.package}`,
-  ]
+  ].join('\n')
+}
+
+/** The report for people, in at most 80 columns. */
+export function tableOf({ requests, transfers, resolve, coldStart, memory, ...head }: Report): string {
   const sections = [
     section(
       ['64-byte requests, there and back', 'p50 ms', 'p99 ms', 'requests/s'],
@@ -75,7 +78,7 @@ export function tableOf({ at, machine, versions, requests, transfers, resolve, c
           ],
     ),
   ]
-  return [head.join('\n'), ...sections.filter((text) => text !== '')].join('\n\n')
+  return [describeHead('bench', head), ...sections.filter((text) => text !== '')].join('\n\n')
 }
 
 function compared(name: string, subnet: number[], tcp: number[]): string[][] {
@@ -87,13 +90,13 @@ function compared(name: string, subnet: number[], tcp: number[]): string[][] {
   ]
 }
 
-function section(header: string[], rows: string[][]): string {
+export function section(header: string[], rows: string[][]): string {
   return rows.length === 0
     ? ''
     : [header, ...rows].map(([label = '', ...cells]) => label.padEnd(34) + cells.map((cell) => cell.padStart(11)).join('')).join('\n')
 }
 
 /** Three digits that mean something. */
-function digits(value: number): string {
+export function digits(value: number): string {
   return value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)
 }

@@ -117,6 +117,9 @@ function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<t
     maxInboundDataLength: MAX_GOSSIP_BYTES,
     // beats are small and few: tell many neighbours of them, so that a star's every leaf hears every other
     Dlazy: 16,
+    // but of each beat once and no more of them, however many there are: telling it again to more costs more than the beat
+    mcacheGossip: 1,
+    gossipFactor: 0,
     allowedTopics: [heartbeatTopic(subnetId)],
     scoreParams: {
       IPColocationFactorWeight: gossipIpColocationWeight,
