@@ -4,18 +4,18 @@ import { raceSignal } from 'race-signal'
 import { bareNode, keptStream } from './support/bare-libp2p.ts'
 import { interruptible } from './support/interruptible.ts'
 import type { KeptClient } from './support/link.ts'
-import { keepBusy, median } from './support/measure.ts'
+import { keepBusy } from './support/measure.ts'
 import { PLAIN, VARIANTS, type Variant } from './support/variants.ts'
 import { Workspace } from './support/workspace.ts'
 
 // node bench/stack.ts [PART OF A NAME]: what single changes to the libp2p stack below the subnet give
 const TIMEOUT_MS = 600_000
-const ROUNDS = 11
-const WARM_UP_ROUNDS = 3
-const ROUND_MS = 300
+const ROUNDS = 45
+const WARM_UP_ROUNDS = 10
+const ROUND_MS = 60
 const SMALL_BYTES = 64
-const LARGE_BYTES = 64 * 1024 * 1024
-const COLUMNS = [36, 16, 20]
+const LARGE_BYTES = 16 * 1024 * 1024
+const COLUMNS = [40, 14, 10, 14]
 
 interface Subject {
   variant: Variant
@@ -27,7 +27,7 @@ interface Subject {
 const LOADS: Record<string, (subject: Subject) => Promise<number>> = {
   '64 bytes, 1 at a time': async ({ echo }) => perSecond(1, async () => echo.request(small)),
   '64 bytes, 16 at a time': async ({ echo }) => perSecond(16, async () => echo.request(small)),
-  '64 MiB, one way': async ({ sink }) => {
+  '16 MiB, one way': async ({ sink }) => {
     const startedAtMs = performance.now()
     await sink.request(large)
     return 1_000 / (performance.now() - startedAtMs)
@@ -62,17 +62,18 @@ async function run({ variant }: Subject, load: () => Promise<number>): Promise<n
   }
 }
 
-/** All take turns; each figure is divided by that of the first in the same round. */
+/** All take turns, in another order each round; each figure is divided by that of the first subject in the same round. */
 async function compare(subjects: Record<string, Subject>, load: (subject: Subject) => Promise<number>): Promise<Record<string, number[]>> {
   const ratios: Record<string, number[]> = Object.fromEntries(Object.keys(subjects).map((name) => [name, []]))
   for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
-    let first: number | undefined
-    for (const [name, subject] of Object.entries(subjects)) {
-      const figure = await run(subject, async () => load(subject))
-      first ??= figure
-      if (round >= WARM_UP_ROUNDS) {
-        ratios[name]?.push(figure / first)
-      }
+    const names = Object.keys(subjects)
+    const figures: Record<string, number> = {}
+    for (const name of [...names.slice(round % names.length), ...names.slice(0, round % names.length)]) {
+      const subject = subjects[name] as Subject
+      figures[name] = await run(subject, async () => load(subject))
+    }
+    for (const [name, figure] of Object.entries(round < WARM_UP_ROUNDS ? {} : figures)) {
+      ratios[name]?.push(figure / (figures[names[0] as string] ?? Number.NaN))
     }
   }
   return ratios
@@ -94,9 +95,10 @@ async function compareAll(signal: AbortSignal): Promise<void> {
     }
   }
   for (const [load, measure] of Object.entries(LOADS)) {
-    row(`\n${load}`, 'times as fast', `of ${ROUNDS} rounds`)
+    row(`\n${load}: times as fast`, 'lower quarter', 'median', 'upper quarter')
     for (const [name, ratios] of Object.entries(await raceSignal(compare(subjects, measure), signal)).slice(1)) {
-      row(name, median(ratios).toFixed(2), `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`)
+      const sorted = ratios.toSorted((a, b) => a - b)
+      row(name, ...[1, 2, 3].map((quarter) => (sorted[Math.floor((ROUNDS * quarter) / 4)] ?? Number.NaN).toFixed(2)))
     }
   }
 }

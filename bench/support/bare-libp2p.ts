@@ -1,5 +1,5 @@
 import { yamux } from '@chainsafe/libp2p-yamux'
-import type { Connection, ConnectionEncrypter, Libp2p, StreamMuxerFactory } from '@libp2p/interface'
+import type { Connection, ConnectionEncrypter, Libp2p } from '@libp2p/interface'
 import { type NoiseComponents, noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { lpStream } from '@libp2p/utils'
@@ -17,7 +17,7 @@ export type Encrypter = (components: NoiseComponents) => ConnectionEncrypter<unk
 /** What a bare node is made of, on top of TCP. */
 export interface BareStack {
   encrypter: Encrypter
-  muxer: () => StreamMuxerFactory
+  muxer: ReturnType<typeof yamux>
 }
 
 /** As the subnet's nodes have it. */

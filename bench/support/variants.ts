@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } fro
 import type { MessageStream } from '@libp2p/interface'
 import { type ICryptoInterface, noise } from '@libp2p/noise'
 import { defaultCrypto } from '@libp2p/noise/crypto'
+import { sparing } from '../../src/node/sparing-yamux.ts'
 import { type BareStack, type Encrypter, SUBNET_STACK } from './bare-libp2p.ts'
 
 /** A way to set the stack up, or to use it. */
@@ -28,7 +29,7 @@ export const VARIANTS: Record<string, Variant> = {
   '  for small frames too': { ...PLAIN, encrypter: noise({ crypto: cachedKeys(defaultCrypto, 0) }) },
   'one write a frame': { ...PLAIN, encrypter: oneWrite(noise()) },
   'chunks fill a noise frame': { ...PLAIN, chunkBytes: NOISE_FRAME_BYTES - TAG_BYTES - YAMUX_HEADER_BYTES },
-  'window updates at half': { ...PLAIN, muxer: fewerWindowUpdates(PLAIN.muxer) },
+  'fewer window updates': { ...PLAIN, muxer: sparing(PLAIN.muxer) },
   'exceptions without stacks': { ...PLAIN, stackTraceLimit: 0 },
 }
 
@@ -79,42 +80,6 @@ function oneWrite(encrypter: Encrypter): Encrypter {
       protocol: inner.protocol,
       secureOutbound: async (connection, options) => inner.secureOutbound(join(connection), options),
       secureInbound: async (connection, options) => inner.secureInbound(join(connection), options),
-    }
-  }
-}
-
-/** What of a yamux stream is not public. */
-interface YamuxStream {
-  state: number
-  recvWindow: number
-  recvWindowCapacity: number
-  sendWindowUpdate(): void
-}
-
-const ESTABLISHED = 3
-
-/** Reaches into yamux, as nobody should who does not measure: a window is enlarged once half of it is used, not at every frame. */
-function fewerWindowUpdates(muxer: BareStack['muxer']): BareStack['muxer'] {
-  return () => {
-    const factory = muxer()
-    return {
-      protocol: factory.protocol,
-      createStreamMuxer(connection) {
-        const made = factory.createStreamMuxer(connection)
-        const inside = made as unknown as { _newStream(...init: unknown[]): YamuxStream }
-        const open = inside._newStream.bind(made)
-        inside._newStream = (...init) => {
-          const stream = open(...init)
-          const update = stream.sendWindowUpdate.bind(stream)
-          stream.sendWindowUpdate = () => {
-            if (stream.state !== ESTABLISHED || stream.recvWindowCapacity * 2 < stream.recvWindow) {
-              update()
-            }
-          }
-          return stream
-        }
-        return made
-      },
     }
   }
 }
