@@ -38,6 +38,8 @@ export abstract class BaseCommand extends Command {
   protected readonly shell: ShellContext | undefined = shellContext.getStore()
   /** Aborts when the command is told to end. */
   protected readonly interrupted = new AbortController()
+  /** What the whole command has where nothing else was said, in milliseconds. */
+  protected defaultTimeoutMs = DEFAULT_TIMEOUT_MS
   readonly #startedAtMs = performance.now()
   #session: Promise<Session> | undefined
   #signal: NodeJS.Signals | undefined
@@ -75,7 +77,7 @@ export abstract class BaseCommand extends Command {
    * @throws ProtocolError TIMEOUT when nothing is left
    */
   protected get callOptions(): { signal: AbortSignal; timeoutMs: number } {
-    const givenMs = this.settings.timeout ?? DEFAULT_TIMEOUT_MS
+    const givenMs = this.settings.timeout ?? this.defaultTimeoutMs
     const timeoutMs = Math.floor(givenMs - (performance.now() - this.#startedAtMs))
     if (timeoutMs <= 0) {
       throw new ProtocolError('TIMEOUT', `the command's ${givenMs} ms were over before it asked anything of the network`, {

@@ -4,10 +4,12 @@ import { cut, humanMs } from './render.ts'
 
 /** How far a work of many parts is. */
 export interface ProgressState {
+  /** The part of the work that runs, where it has parts. */
+  what?: string
   done: number
   /** Of those done. */
-  failed: number
-  inFlight: number
+  failed?: number
+  inFlight?: number
   elapsedMs: number
   /** The share that is done, from 0 to 1, where the whole is known. */
   share: number | undefined
@@ -63,8 +65,14 @@ export function drawProgress(state: () => ProgressState, terminal: Terminal, str
 }
 
 /** `[=====>     ] 41 %, 4100 done, 813/s, 64 in flight, 3 failed, 7 s left` */
-export function describeProgress({ done, failed, inFlight, elapsedMs, share }: ProgressState, columns: number): string {
-  const parts = [`${done} done`, rate(done, elapsedMs), `${inFlight} in flight`, `${failed} failed`]
+export function describeProgress({ what, done, failed, inFlight, elapsedMs, share }: ProgressState, columns: number): string {
+  const parts = [...(what == null ? [] : [what]), `${done} done`, rate(done, elapsedMs)]
+  if (inFlight != null) {
+    parts.push(`${inFlight} in flight`)
+  }
+  if (failed != null) {
+    parts.push(`${failed} failed`)
+  }
   if (share != null && share > 0 && done > 0) {
     parts.push(`${humanTime((elapsedMs * (1 - share)) / share)} left`)
   }

@@ -16,6 +16,7 @@ import {
   type ProtocolHandler,
   type ProtocolHost,
   peerOf,
+  pipelinedId,
   type Reached,
   type ReachOptions,
   readDestination,
@@ -101,6 +102,8 @@ export interface NodeParts {
 
 /** A ping that is not answered by then may have been refused: the peer is asked. */
 const ASK_PING_MS = 500
+/** Kept streams of one protocol that a peer may have open on a connection: one, and those that are about to close. */
+const MAX_PIPELINES_PER_CONNECTION = 8
 /** How long a peer may take to tell what it speaks. */
 const IDENTIFY_MS = 2_000
 const AGENT_KEY = 'AgentVersion'
@@ -248,7 +251,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
     this.#protocols.delete(protocol.id)
     if (this.#registered.delete(protocol.id)) {
-      await this.#parts.libp2p.unhandle(protocol.id)
+      await this.#parts.libp2p.unhandle([protocol.id, pipelinedId(protocol.id)])
     }
   }
 
@@ -432,12 +435,15 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
     this.#registered.add(protocol.id)
     const { maxStreamsPerConnection } = this.limits
-    const answer: StreamHandler = (stream, connection) => protocol.onStream(stream, connection)
-    const handler = protocol.id === ADMISSION_PROTOCOL_ID ? answer : guardedHandler(answer, (peerId) => this.#admits(peerId))
-    await this.#parts.libp2p.handle(protocol.id, handler, {
-      maxInboundStreams: maxStreamsPerConnection,
-      maxOutboundStreams: maxStreamsPerConnection,
-    })
+    const handle = async (id: string, answer: StreamHandler, maxStreams: number): Promise<void> => {
+      const handler = id === ADMISSION_PROTOCOL_ID ? answer : guardedHandler(answer, (peerId) => this.#admits(peerId))
+      await this.#parts.libp2p.handle(id, handler, { maxInboundStreams: maxStreams, maxOutboundStreams: maxStreams })
+    }
+    const { onPipeline } = protocol
+    await Promise.all([
+      handle(protocol.id, (stream, connection) => protocol.onStream(stream, connection), maxStreamsPerConnection),
+      onPipeline == null ? undefined : handle(pipelinedId(protocol.id), onPipeline, MAX_PIPELINES_PER_CONNECTION),
+    ])
     protocol.onStarted()
   }
 

@@ -43,3 +43,22 @@ export function withDeadline(signal: AbortSignal | undefined, timeoutMs: number 
 export function isDeadline(reason: unknown): boolean {
   return reason instanceof Error && reason.name === 'TimeoutError'
 }
+
+/** Waits for `promise`, but no longer than the signal and `timeoutMs` allow. @throws what `onTimeout` makes; the signal's reason */
+export async function raceTime<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+  timeoutMs: number | undefined,
+  onTimeout: () => Error,
+): Promise<T> {
+  const { promise: stopped, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal?.reason)
+  const timer = timeoutMs == null ? undefined : setTimeout(() => reject(onTimeout()), timeoutMs)
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, stopped])
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+  }
+}

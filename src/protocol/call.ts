@@ -1,4 +1,5 @@
 import { isDeadline } from '../primitives/deadline.ts'
+import { NotTakenError } from './call-stream.ts'
 import { type CallPhase, ProtocolError } from './errors.ts'
 import { ConnectionLostError, type Reached } from './host.ts'
 
@@ -63,7 +64,10 @@ export class Call {
     if (cause instanceof ProtocolError) {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
     }
-    if (cause instanceof ConnectionLostError) {
+    if (cause instanceof NotTakenError) {
+      this.#phase = 'send'
+    }
+    if (cause instanceof ConnectionLostError || cause instanceof NotTakenError) {
       return this.#error('UNREACHABLE', cause.message, cause)
     }
     return cause

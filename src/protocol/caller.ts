@@ -1,16 +1,14 @@
-import type { Connection, Stream } from '@libp2p/interface'
-import { UnsupportedProtocolError } from '@libp2p/interface'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import { Call, type CallOptions, type StreamCallOptions } from './call.ts'
+import { type CallStream, type Frame, NotTakenError } from './call-stream.ts'
+import { CallStreams } from './call-streams.ts'
 import type { Codec } from './codec.ts'
 import { ProtocolError } from './errors.ts'
-import { type Frame, FramedStream } from './framing.ts'
 import { ConnectionLostError, type Destination, type ProtocolHost, peerOf, type Reached, readDestination } from './host.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
 import { PeerShares, type ProtocolLimits } from './limits.ts'
-import { lingerUntilClosed } from './linger.ts'
 
 /** What a call needs to know of a protocol. */
 export interface CalledProtocol<RequestInit, Response> {
@@ -21,20 +19,19 @@ export interface CalledProtocol<RequestInit, Response> {
   limits?: Partial<ProtocolLimits> | undefined
   /** Around the calls of this protocol, inside of the host's. */
   interceptors?: readonly Interceptor[] | undefined
+  /** False to give each call a stream of its own, also where the peer could do with one for all. @default true */
+  pipelined?: boolean | undefined
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
-/** How long a connection may take to open a stream, before it is held for dead. */
-const NEGOTIATE_TIMEOUT_MS = 10_000
-/** Of what a peer says that it speaks, in an error. */
-const MAX_PROTOCOLS_NAMED = 20
 
-/** A stream to a peer's protocol, and the place that it takes up among the calls to that peer. */
+/** What carries a call, and the place that it takes up among the calls to its peer. */
 interface Opened {
-  stream: Stream
-  framed: FramedStream
+  stream: CallStream
   leave(): void
 }
+
+type ExchangeOptions = StreamCallOptions & { kind: ProtocolKind; signal: AbortSignal }
 
 /** The asking half of a protocol. It serves nothing, so it may speak protocols that its node does not have. */
 export class Caller<RequestInit, Response> {
@@ -42,6 +39,7 @@ export class Caller<RequestInit, Response> {
   readonly #protocol: CalledProtocol<RequestInit, Response>
   readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
+  readonly #streams: CallStreams
   #stopping = new AbortController()
 
   constructor(host: ProtocolHost, protocol: CalledProtocol<RequestInit, Response>) {
@@ -49,6 +47,8 @@ export class Caller<RequestInit, Response> {
     this.#protocol = protocol
     this.#limits = { ...host.limits, ...protocol.limits }
     this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
+    const { id, pipelined = true } = protocol
+    this.#streams = new CallStreams({ host, id, limits: this.#limits, pipelined })
   }
 
   /** One request, its one answer. @throws as `ProtocolBase.callRemote` */
@@ -75,6 +75,7 @@ export class Caller<RequestInit, Response> {
   /** Ends all calls with this reason. */
   stop(reason: Error): void {
     this.#stopping.abort(reason)
+    this.#streams.stop()
   }
 
   async *#run(
@@ -116,23 +117,31 @@ export class Caller<RequestInit, Response> {
         })
   }
 
-  async *#exchange(
-    to: Destination,
-    call: Call,
-    options: StreamCallOptions & { kind: ProtocolKind; signal: AbortSignal },
-  ): AsyncGenerator<Response> {
+  /** A call that was not taken is made once more. */
+  async *#exchange(to: Destination, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
+    try {
+      yield* this.#attempt(to, call, options)
+    } catch (error) {
+      if (!(error instanceof NotTakenError)) {
+        throw error
+      }
+      yield* this.#attempt(to, call, options)
+    }
+  }
+
+  async *#attempt(to: Destination, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
     const { signal, kind, idleTimeoutMs } = options
     const opened = await this.#inTime(idleTimeoutMs, signal, async (inTime) => this.#reach(to, call, { ...options, signal: inTime }))
-    const { stream, framed } = opened
+    const { stream } = opened
     const onAbort = (): void => stream.abort(toError(signal.reason))
     signal.addEventListener('abort', onAbort)
     let ended = false
     try {
-      await this.#inTime(idleTimeoutMs, signal, async (inTime) => framed.write(call.request, { signal: inTime }))
+      await this.#inTime(idleTimeoutMs, signal, async (inTime) => stream.write(call.request, { signal: inTime }))
       call.enter('wait')
       if (kind === 'unary') {
-        const frame = await framed.read({ signal, onFirstByte: () => call.enter('receive') })
-        framed.expectEnd()
+        const frame = await stream.read({ signal, onFirstByte: () => call.enter('receive') })
+        stream.expectEnd()
         const answer = this.#decode(frame, call)
         await stream.close({ signal })
         ended = true
@@ -140,7 +149,7 @@ export class Caller<RequestInit, Response> {
         return
       }
       for (;;) {
-        const frame = await framed.readOrEnd({ signal, firstByteTimeoutMs: idleTimeoutMs, onFirstByte: () => call.enter('receive') })
+        const frame = await stream.readOrEnd({ signal, firstByteTimeoutMs: idleTimeoutMs, onFirstByte: () => call.enter('receive') })
         if (frame == null) {
           break
         }
@@ -150,14 +159,12 @@ export class Caller<RequestInit, Response> {
       ended = true
     } catch (error) {
       stream.abort(toError(error))
-      throw error instanceof ProtocolError || signal.aborted
+      throw error instanceof ProtocolError || error instanceof NotTakenError || signal.aborted
         ? error
         : new ProtocolError('REMOTE_FAILED', describeError(error), { cause: error })
     } finally {
       signal.removeEventListener('abort', onAbort)
-      if (ended) {
-        lingerUntilClosed(stream, this.#limits.stallTimeoutMs)
-      } else {
+      if (!ended) {
         stream.abort(new Error('the caller wants no more answers'))
       }
       opened.leave()
@@ -177,10 +184,9 @@ export class Caller<RequestInit, Response> {
           leave()
         }
         try {
-          const stream = await this.#open(reached.connection, signal)
-          const framed = new FramedStream(stream, this.#limits, share)
+          const stream = await this.#streams.open(reached.connection, share, signal)
           call.enter('send')
-          return { stream, framed, leave: leaveAll }
+          return { stream, leave: leaveAll }
         } catch (error) {
           done()
           throw error
@@ -191,33 +197,6 @@ export class Caller<RequestInit, Response> {
       }
     }
     return this.#host.reach(to, open, { signal, connectedOnly, onPhase: (phase) => call.enter(phase) })
-  }
-
-  async #open(connection: Connection, signal: AbortSignal): Promise<Stream> {
-    const { id } = this.#protocol
-    const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
-    try {
-      const maxOutboundStreams = this.#limits.maxStreamsPerConnection
-      return await connection.newStream(id, { signal: deadline.signal, maxOutboundStreams })
-    } catch (cause) {
-      signal.throwIfAborted()
-      const peer = connection.remotePeer.toString()
-      if (cause instanceof Error && cause.name === UnsupportedProtocolError.name) {
-        throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peer} does not speak ${id}`, {
-          cause,
-          phase: 'negotiate',
-          hint: hintOf(await this.#host.protocolsOf(connection.remotePeer, { signal })),
-        })
-      }
-      if (cause instanceof Error && cause.name.startsWith('TooMany')) {
-        throw new ProtocolError('LIMIT_EXCEEDED', `more than ${this.#limits.maxStreamsPerConnection} calls at a time to ${peer}`, {
-          cause,
-        })
-      }
-      throw new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
-    } finally {
-      deadline.clear()
-    }
   }
 
   #decode(frame: Frame, call: Call): Response {
@@ -254,14 +233,6 @@ export class Caller<RequestInit, Response> {
 /** The options that are given: one that is there but undefined does not hide a default. */
 function defined<Options extends object>(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
-}
-
-function hintOf(protocols: string[]): string | undefined {
-  if (protocols.length === 0) {
-    return undefined
-  }
-  const more = protocols.length - MAX_PROTOCOLS_NAMED
-  return `it speaks ${protocols.slice(0, MAX_PROTOCOLS_NAMED).join(', ')}${more > 0 ? `, and ${more} more` : ''}`
 }
 
 function toError(error: unknown): Error {

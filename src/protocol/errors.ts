@@ -33,3 +33,23 @@ export class ProtocolError extends SubnetError {
     this.mayHaveActed = options.phase === 'wait' || options.phase === 'receive'
   }
 }
+
+/** A request or an answer over a limit of this side. */
+export class LimitError extends ProtocolError {
+  readonly exceeded: 'frame bytes' | 'requests'
+  readonly limit: number
+
+  constructor(exceeded: LimitError['exceeded'], limit: number, message: string, options: ProtocolErrorOptions = {}) {
+    super('LIMIT_EXCEEDED', message, options)
+    this.exceeded = exceeded
+    this.limit = limit
+  }
+}
+
+/** A message over the limit of this side. */
+export function tooLarge(bytes: number, limit: number, what: string): LimitError {
+  const size = Number.isFinite(bytes) ? `${bytes} bytes` : 'more than 2^49 bytes'
+  return new LimitError('frame bytes', limit, `a frame of ${size} ${what} is over the limit of ${limit} bytes`, {
+    hint: '--max-frame-bytes raises the limit; both sides need it',
+  })
+}

@@ -1,7 +1,11 @@
-import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import type { AbortOptions, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
-import { ProtocolError } from './errors.ts'
+import { raceTime } from '../primitives/deadline.ts'
+import type { CallStream, Frame, ReadOptions, WriteOptions } from './call-stream.ts'
+import { ProtocolError, tooLarge } from './errors.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
+import { lingerUntilClosed } from './linger.ts'
+import { UnreadBytes } from './unread-bytes.ts'
 
 /** A length prefix is an unsigned varint of at most this many bytes (64 bits). */
 const MAX_PREFIX_BYTES = 10
@@ -14,33 +18,13 @@ const SMALL_FRAME_BYTES = 64 * 1024
 
 const SILENT = 'without sending anything'
 
-export interface Frame {
-  bytes: Uint8Array
-  /** Gives the frame's share of the byte budget back, once its bytes are no longer in use. */
-  release(): void
-}
-
-export interface ReadOptions {
-  signal?: AbortSignal | undefined
-  /** How long the frame's first byte may take. Unlimited when absent: then the signal is the only bound. */
-  firstByteTimeoutMs?: number | undefined
-  /** Called when the frame's first byte is there. */
-  onFirstByte?: (() => void) | undefined
-}
-
-export interface WriteOptions {
-  signal?: AbortSignal | undefined
-  /** How long the peer may take for each 64 KiB. Unlimited when absent: then the signal is the only bound. */
-  stallTimeoutMs?: number | undefined
-}
-
 type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
 
 /**
- * Frames on a stream: an unsigned varint length, then that many bytes. Must be made in the same turn as the stream, for
- * bytes that arrive without a listener pile up. Whoever reads or writes aborts the stream when it throws: this class does not.
+ * A call on a stream of its own: messages in frames, an unsigned varint length, then that many bytes. Must be made in the same turn as the
+ * stream, for bytes that arrive without a listener pile up. Whoever reads or writes aborts it when that throws: this class does not.
  */
-export class FramedStream {
+export class FramedStream implements CallStream {
   readonly #stream: Stream
   readonly #limits: FramingLimits
   readonly #budget: Pick<PeerShare, 'acquire'>
@@ -62,12 +46,10 @@ export class FramedStream {
     stream.addEventListener('close', this.#onClose)
   }
 
-  /** The next frame. @throws ProtocolError REMOTE_FAILED, LIMIT_EXCEEDED or TIMEOUT; the signal's reason */
   async read(options: ReadOptions = {}): Promise<Frame> {
     return this.#readFrame(await this.#readPrefix(options), options)
   }
 
-  /** The next frame; undefined where the peer closed the stream instead. @throws as `read` */
   async readOrEnd(options: ReadOptions = {}): Promise<Frame | undefined> {
     while (this.#unread.length === 0) {
       if (this.#finished && this.#stream.readableEnded && this.#failure == null) {
@@ -88,13 +70,11 @@ export class FramedStream {
     }
   }
 
-  /** No further frame is expected: a peer that sends more has its stream aborted. */
   expectEnd(): void {
     this.#complete = true
     this.#refuseMore()
   }
 
-  /** Writes one frame; resolves when the muxer has taken its last byte. @throws ProtocolError; the signal's reason */
   async write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
     if (bytes.byteLength > this.#limits.maxFrameBytes) {
       throw tooLarge(bytes.byteLength, this.#limits.maxFrameBytes, 'to send')
@@ -103,6 +83,19 @@ export class FramedStream {
     for (let at = 0; at < bytes.byteLength; at += WRITE_CHUNK_BYTES) {
       await this.#send(bytes.subarray(at, at + WRITE_CHUNK_BYTES), options)
     }
+  }
+
+  async close(options: AbortOptions): Promise<void> {
+    await this.#stream.close(options)
+    lingerUntilClosed(this.#stream, this.#limits.stallTimeoutMs)
+  }
+
+  abort(reason: Error): void {
+    this.#stream.abort(reason)
+  }
+
+  onClosed(listener: (error: Error | undefined) => void): void {
+    this.#stream.addEventListener('close', ({ error }) => listener(error), { once: true })
   }
 
   async #readPrefix(options: ReadOptions): Promise<number> {
@@ -180,7 +173,7 @@ export class FramedStream {
     const changed = new Promise<void>((resolve) => {
       this.#wake = resolve
     })
-    await wait(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
+    await raceTime(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
   }
 
   async #send(bytes: Uint8Array, options: WriteOptions): Promise<void> {
@@ -205,7 +198,12 @@ export class FramedStream {
     this.#stream.addEventListener(sign, onSign)
     this.#stream.addEventListener('close', onSign)
     try {
-      await wait(promise, signal, stallTimeoutMs, () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`))
+      await raceTime(
+        promise,
+        signal,
+        stallTimeoutMs,
+        () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
+      )
     } finally {
       this.#stream.removeEventListener(sign, onSign)
       this.#stream.removeEventListener('close', onSign)
@@ -262,74 +260,5 @@ export class FramedStream {
     } catch {
       // the connection is gone and cannot be told; what had come was given before
     }
-  }
-}
-
-function tooLarge(bytes: number, limit: number, what: string): ProtocolError {
-  const size = Number.isFinite(bytes) ? `${bytes} bytes` : 'more than 2^49 bytes'
-  return new ProtocolError('LIMIT_EXCEEDED', `a frame of ${size} ${what} is over the limit of ${limit} bytes`, {
-    hint: '--max-frame-bytes raises the limit; both sides need it',
-  })
-}
-
-/** Waits for `promise`, but no longer than the signal and `timeoutMs` allow. */
-async function wait(
-  promise: Promise<void>,
-  signal: AbortSignal | undefined,
-  timeoutMs: number | undefined,
-  onTimeout: () => Error,
-): Promise<void> {
-  const { promise: stopped, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => reject(signal?.reason)
-  const timer = timeoutMs == null ? undefined : setTimeout(() => reject(onTimeout()), timeoutMs)
-  signal?.addEventListener('abort', onAbort, { once: true })
-  try {
-    await Promise.race([promise, stopped])
-  } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', onAbort)
-  }
-}
-
-/** Bytes that came before anyone asked for them, in one buffer: however small the pieces, the cost is their sum. */
-class UnreadBytes {
-  #buffer = new Uint8Array(0)
-  #start = 0
-  #end = 0
-
-  get length(): number {
-    return this.#end - this.#start
-  }
-
-  append(bytes: Uint8Array): void {
-    if (bytes.byteLength === 0) {
-      return
-    }
-    if (this.#end + bytes.byteLength > this.#buffer.byteLength) {
-      const grown = new Uint8Array(Math.max(1_024, 2 * (this.length + bytes.byteLength)))
-      grown.set(this.#buffer.subarray(this.#start, this.#end))
-      this.#end = this.length
-      this.#start = 0
-      this.#buffer = grown
-    }
-    this.#buffer.set(bytes, this.#end)
-    this.#end += bytes.byteLength
-  }
-
-  shift(): number | undefined {
-    return this.#start < this.#end ? this.#buffer[this.#start++] : undefined
-  }
-
-  /** Moves as many bytes as fit into `target`, from its beginning; says how many. */
-  moveTo(target: Uint8Array): number {
-    const part = this.#buffer.subarray(this.#start, Math.min(this.#end, this.#start + target.byteLength))
-    target.set(part)
-    this.#start += part.byteLength
-    if (this.#start === this.#end) {
-      this.#buffer = new Uint8Array(0)
-      this.#start = 0
-      this.#end = 0
-    }
-    return part.byteLength
   }
 }

@@ -65,7 +65,25 @@ export interface ProtocolHandler {
   onStopped(reason: Error): void
   /** Somebody opened a stream to it. Called in the turn in which the stream came, and takes it over. */
   onStream(stream: Stream, connection: Connection): void
+  /** The same for a stream that carries many calls, by its `pipelinedId`; absent where the protocol has only streams of their own. */
+  readonly onPipeline?: ((stream: Stream, connection: Connection) => void) | undefined
 }
+
+/** The id of the streams that carry many calls of a protocol. */
+export function pipelinedId(id: string): string {
+  return `${id}${PIPELINED}`
+}
+
+export function isPipelinedId(id: string): boolean {
+  return id.endsWith(PIPELINED)
+}
+
+/** The protocol whose calls the streams of this id carry. */
+export function plainId(id: string): string {
+  return isPipelinedId(id) ? id.slice(0, -PIPELINED.length) : id
+}
+
+const PIPELINED = '/pipelined'
 
 /** The two messages of a protobuf protocol. */
 export interface MessageSchemas {

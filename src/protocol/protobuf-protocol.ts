@@ -7,7 +7,7 @@ import type { RequestContext } from './responder.ts'
 
 /** A protocol whose messages are protobuf: their schemas, as protoc-gen-es makes them. */
 export interface ProtobufProtocolInit<Req extends DescMessage, Res extends DescMessage>
-  extends Pick<ProtocolInit<never, never, never, never>, 'id' | 'limits' | 'interceptors' | 'serve'> {
+  extends Pick<ProtocolInit<never, never, never, never>, 'id' | 'limits' | 'interceptors' | 'pipelined' | 'serve'> {
   request: Req
   response: Res
 }

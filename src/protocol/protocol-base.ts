@@ -21,14 +21,16 @@ export interface ProtocolInit<RequestInit, ResponseInit, Request, Response> {
   limits?: Partial<ProtocolLimits> | undefined
   /** False for one that only calls others: `handleRequest` is then never asked, and any number may have the id. @default true */
   serve?: boolean | undefined
+  /** False to give each call a stream of its own: then there is no `<id>/pipelined`, on which many share one. @default true */
+  pipelined?: boolean | undefined
   /** Around the calls and the requests of this protocol, inside of those of the node. */
   interceptors?: readonly Interceptor[] | undefined
 }
 
 /**
- * One request, one answer (`unary`) or many (`server-streaming`), on a stream of its own: each message is an unsigned varint length and that
- * many bytes, and answers end where the side that answers closes the stream; a stream that is reset has failed. Constructing it with a node
- * registers it, at once or when the node starts. A subclass says how messages become bytes and what answers a request; dialling,
+ * One request, one answer (`unary`) or many (`server-streaming`). With peers that serve `<id>/pipelined` too, as all of this package do, calls
+ * share one kept stream. With others each has a stream of its own: each message is an unsigned varint length and that many bytes, and
+ * answers end where the side that answers closes the stream; a stream that is reset has failed. Constructing it with a node registers it, at once or when the node starts. A subclass says how messages become bytes and what answers a request; dialling,
  * negotiation, framing, limits, deadlines and closing are done here. What is sent (`…Init`) may be looser than what is received.
  */
 export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestInit, Response = ResponseInit> {
@@ -46,7 +48,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
   /** @throws UsageError for an id that is none, or that another protocol of the node has */
   protected constructor(host: ProtocolHost, init: ProtocolInit<RequestInit, ResponseInit, Request, Response>) {
     checkProtocolId(init.id)
-    const { id, kind = 'unary', request, response, schemas, limits, interceptors, serve = true } = init
+    const { id, kind = 'unary', request, response, schemas, limits, interceptors, pipelined, serve = true } = init
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     // whoever waits for it hears of it
     promise.catch(() => undefined)
@@ -55,13 +57,14 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     this.maxFrameBytes = limits?.maxFrameBytes ?? host.limits.maxFrameBytes
     this.ready = promise
     this.#host = host
-    this.#caller = new Caller(host, { id, limits, interceptors, encode: request.encode, decode: response.decode })
+    this.#caller = new Caller(host, { id, limits, interceptors, pipelined, encode: request.encode, decode: response.decode })
     this.#responder = new Responder(host, {
       id,
       kind,
       schemas,
       limits,
       interceptors,
+      pipelined,
       decode: request.decode,
       encode: response.encode,
       answer: (context, message) => toIterable(this.handleRequest(context, message)),

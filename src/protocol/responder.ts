@@ -1,14 +1,15 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import { startDeadline } from '../primitives/deadline.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
+import type { CallStream } from './call-stream.ts'
 import type { Codec } from './codec.ts'
-import { ProtocolError } from './errors.ts'
+import { LimitError } from './errors.ts'
 import { FramedStream } from './framing.ts'
 import type { MessageSchemas, ProtocolHandler, ProtocolHost } from './host.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
-import { PeerShares, type ProtocolLimits } from './limits.ts'
-import { lingerUntilClosed } from './linger.ts'
+import { type PeerShare, PeerShares, type ProtocolLimits } from './limits.ts'
+import { Pipeline } from './pipeline.ts'
 
 /** What a handler knows of a request beside its message. */
 export interface RequestContext {
@@ -21,6 +22,9 @@ export interface RequestContext {
 /** Ten at once, then one every ten seconds. */
 const FAILURES_TOLD = { burst: 10, refillMs: 10_000 }
 
+/** A kept stream on which nothing is asked is closed after this; whoever asks does it sooner. */
+const IDLE_MS = 300_000
+
 /** What answering needs to know of a protocol. */
 export interface ServedProtocol<Request, ResponseInit> {
   id: string
@@ -32,6 +36,8 @@ export interface ServedProtocol<Request, ResponseInit> {
   limits?: Partial<ProtocolLimits> | undefined
   /** Around the requests of this protocol, inside of the host's. */
   interceptors?: readonly Interceptor[] | undefined
+  /** False to serve only streams of their own. @default true */
+  pipelined?: boolean | undefined
   /** The answers to one request. */
   answer(context: RequestContext, request: Request): AsyncIterable<ResponseInit>
   /** The answer that tells of a failure, where the protocol has one; without it the stream is reset. */
@@ -48,6 +54,8 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
   readonly #tellings = new TokenBuckets({ maxKeys: 1 })
+  readonly #pipelines = new Set<Pipeline>()
+  readonly onPipeline: ProtocolHandler['onPipeline']
   #stopping = new AbortController()
   #handling = 0
 
@@ -56,6 +64,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     this.#protocol = protocol
     this.#limits = { ...host.limits, ...protocol.limits }
     this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
+    this.onPipeline = protocol.pipelined === false ? undefined : (stream, connection) => this.#keep(stream, connection)
   }
 
   get id(): string {
@@ -85,27 +94,53 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   onStopped(reason: Error): void {
+    // those that are being answered end with it
     this.#stopping.abort(reason)
+    for (const pipeline of this.#pipelines) {
+      pipeline.close()
+    }
     this.#protocol.onStopped(reason)
   }
 
-  onStream(stream: Stream, connection: Connection): void {
+  onStream(stream: Stream, { remotePeer }: Connection): void {
+    const { share, leave } = this.#shares.enter(remotePeer.toString())
+    this.#take(new FramedStream(stream, this.#limits, share), remotePeer, share, leave)
+  }
+
+  #keep(stream: Stream, { remotePeer }: Connection): void {
+    const { share, leave } = this.#shares.enter(remotePeer.toString())
+    const pipeline = new Pipeline({
+      stream,
+      stallTimeoutMs: this.#limits.stallTimeoutMs,
+      idleMs: IDLE_MS,
+      answers: {
+        bounds: { limits: this.#limits, budget: share },
+        onCall: (call) => {
+          const entered = this.#shares.enter(remotePeer.toString())
+          this.#take(call, remotePeer, entered.share, entered.leave)
+        },
+      },
+      onClosed: () => {
+        leave()
+        this.#pipelines.delete(pipeline)
+      },
+    })
+    this.#pipelines.add(pipeline)
+  }
+
+  #take(stream: CallStream, remotePeer: PeerId, share: PeerShare, leave: () => void): void {
     const { maxConcurrentRequests, maxRequestsPerPeer } = this.#limits
-    const peer = connection.remotePeer.toString()
-    const { share, leave } = this.#shares.enter(peer)
     if (this.#handling >= maxConcurrentRequests || share.requests >= maxRequestsPerPeer) {
       leave()
-      stream.abort(
-        new ProtocolError('LIMIT_EXCEEDED', `more than ${maxRequestsPerPeer} requests at a time, or ${maxConcurrentRequests} of all peers`),
-      )
+      const limit = share.requests >= maxRequestsPerPeer ? maxRequestsPerPeer : maxConcurrentRequests
+      stream.abort(new LimitError('requests', limit, `more than ${limit} requests at a time`))
       return
     }
     this.#handling++
     share.requests++
-    const framed = new FramedStream(stream, this.#limits, share)
-    this.#serve(stream, framed, connection.remotePeer)
+    this.#serve(stream, remotePeer)
       .catch((error) => {
-        this.#host.log.debug(`${this.id}: request of ${peer} ended without an answer`, error)
+        this.#host.log.debug(`${this.id}: request of ${remotePeer.toString()} ended without an answer`, error)
         stream.abort(error instanceof Error ? error : new Error(String(error)))
       })
       .finally(() => {
@@ -115,29 +150,28 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       })
   }
 
-  async #serve(stream: Stream, framed: FramedStream, peerId: PeerId): Promise<void> {
+  async #serve(stream: CallStream, peerId: PeerId): Promise<void> {
     const gone = new AbortController()
-    stream.addEventListener('close', (event) => gone.abort(event.error ?? new Error('the caller closed the stream')))
+    stream.onClosed((error) => gone.abort(error ?? new Error('the caller closed the stream')))
     const signal = AbortSignal.any([gone.signal, this.#stopping.signal])
     // a handler that does not listen to its signal keeps its place, not its caller
     signal.addEventListener('abort', () => stream.abort(signal.reason))
     const { stallTimeoutMs, consumerTimeoutMs } = this.#limits
-    const frame = await framed.read({ signal, firstByteTimeoutMs: stallTimeoutMs })
-    framed.expectEnd()
+    const frame = await stream.read({ signal, firstByteTimeoutMs: stallTimeoutMs })
+    stream.expectEnd()
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
     try {
       signal.throwIfAborted()
       for await (const answer of this.#answers({ peerId, signal }, frame.bytes)) {
         const bytes = this.#protocol.encode(answer)
         signal.throwIfAborted()
-        await framed.write(bytes, { signal, stallTimeoutMs: patienceMs })
+        await stream.write(bytes, { signal, stallTimeoutMs: patienceMs })
       }
     } finally {
       frame.release()
     }
     const deadline = startDeadline(patienceMs, signal)
     await stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
-    lingerUntilClosed(stream, stallTimeoutMs)
   }
 
   /** A handler that fails is its author's concern, whom the caller's REMOTE_FAILED does not reach; peers can make it fail often. */

@@ -162,6 +162,12 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
     connect: async (request, context) => session.connect(request.multiaddr, optionsOf(request, context)),
     disconnect: async (request, context) => session.disconnect(request.peer, optionsOf(request, context)),
     ping: async (request, context) => session.ping(request.peer, optionsOf(request, context)),
+    async *bench({ peer, durationMs, count, concurrency, sizeBytes, ...request }, context) {
+      const options = { ...optionsOf(request, context), signal: streaming(context) }
+      for await (const state of session.bench(peer, { durationMs, count, concurrency, sizeBytes }, options)) {
+        yield sent(state)
+      }
+    },
     listProtocols: async (request, context) => sent(await protocols.list(request.peer, optionsOf(request, context))),
     describeProtocol: async (request, context) =>
       sent(await protocols.describe(request.peer, request.protocolId, optionsOf(request, context))),

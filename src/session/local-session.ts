@@ -16,6 +16,8 @@ import { AliasCalls } from './alias-calls.ts'
 import { ChainCalls } from './chain-calls.ts'
 import type { NodeSession } from './node-session.ts'
 import type {
+  BenchAnswer,
+  BenchPlan,
   ConnectAnswer,
   DisconnectAnswer,
   IdAnswer,
@@ -117,6 +119,11 @@ export class LocalSession implements Session {
   async ping(peer: string, options: SessionOptions = {}): Promise<PingAnswer> {
     const target = await this.#target(peer)
     return (await this.#start()).session.ping(target, options)
+  }
+
+  async *bench(peer: string, plan: BenchPlan, options: SessionOptions = {}): AsyncGenerator<BenchAnswer> {
+    const target = await this.#target(peer)
+    yield* (await this.#start()).session.bench(target, plan, options)
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Connection } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import { targetOf } from '../node/aliases.ts'
@@ -9,14 +10,19 @@ import { withDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { CallReport } from '../protocol/call.ts'
 import type { Destination } from '../protocol/host.ts'
+import type { Task } from '../protocol/protocols/task.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource } from '../resolve/tier.ts'
 import { AliasCalls } from './alias-calls.ts'
+import { bench } from './bench.ts'
+import { checkBenchPlan } from './bench-plan.ts'
 import { ChainCalls } from './chain-calls.ts'
 import { collectPayload, inTime } from './in-time.ts'
 import { nodeSettings } from './node-settings.ts'
 import { ProtocolCalls } from './protocol-calls.ts'
 import type {
+  BenchAnswer,
+  BenchPlan,
   ConnectAnswer,
   DisconnectAnswer,
   IdAnswer,
@@ -188,15 +194,12 @@ export class NodeSession implements Session {
   }
 
   async sendTask(peer: string, task: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
-    this.#tasks.sent++
-    try {
-      const answer = await this.#sendTask(peer, task, options)
-      this.#tasks[answer.accepted ? 'sentAccepted' : 'sentRejected']++
-      return answer
-    } catch (error) {
-      this.#tasks.sentFailed++
-      throw error
-    }
+    return this.#counted(async () => {
+      const to = await this.#destination(peer)
+      const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+      const payload = await collectPayload(task.payload, this.#init.settings.maxFrameBytes, options)
+      return this.#send(to, { taskId: task.taskId, payload }, { signal: options.signal, giveUpAtMs })
+    })
   }
 
   async connect(multiaddr: string, options: SessionOptions = {}): Promise<ConnectAnswer> {
@@ -220,18 +223,40 @@ export class NodeSession implements Session {
     return { peerId: remotePeer.toString(), source, multiaddr: remoteAddr.toString(), roundTripMs: round(ms) }
   }
 
+  async *bench(peer: string, plan: BenchPlan, options: SessionOptions = {}): AsyncGenerator<BenchAnswer> {
+    checkBenchPlan(plan, this.#init.settings.maxFrameBytes)
+    const to = await this.#destination(peer)
+    const giveUpAtMs = performance.now() + (options.timeoutMs ?? plan.durationMs + DEFAULT_TIMEOUT_MS)
+    const send = async (payload: Uint8Array, signal: AbortSignal): Promise<TaskAnswer> =>
+      this.#counted(async () => this.#send(to, { taskId: randomUUID(), payload }, { signal, giveUpAtMs }))
+    yield* bench(plan, send, options.signal)
+  }
+
   /** The node goes on: it is its owner's. */
   async close(): Promise<void> {
     // nothing of its own
   }
 
-  async #sendTask(peer: string, { taskId, payload }: TaskInput, options: SessionOptions): Promise<TaskAnswer> {
-    const to = await this.#destination(peer)
-    const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
-    const bytes = await collectPayload(payload, this.#init.settings.maxFrameBytes, options)
+  async #counted(send: () => Promise<TaskAnswer>): Promise<TaskAnswer> {
+    this.#tasks.sent++
+    try {
+      const answer = await send()
+      this.#tasks[answer.accepted ? 'sentAccepted' : 'sentRejected']++
+      return answer
+    } catch (error) {
+      this.#tasks.sentFailed++
+      throw error
+    }
+  }
+
+  async #send(
+    to: Destination,
+    { taskId, payload }: Task,
+    { signal, giveUpAtMs }: { signal: AbortSignal | undefined; giveUpAtMs: number },
+  ): Promise<TaskAnswer> {
     let report: CallReport | undefined
-    const response = await this.#node.tasks.sendTask(to, taskId, bytes, {
-      signal: options.signal,
+    const response = await this.#node.tasks.sendTask(to, taskId, payload, {
+      signal,
       timeoutMs: Math.max(1, Math.round(giveUpAtMs - performance.now())),
       onReport: (made) => {
         report = made
@@ -246,7 +271,7 @@ export class NodeSession implements Session {
       multiaddr: connection.remoteAddr.toString(),
       accepted,
       error: accepted ? null : { code: 'TASK_REJECTED', message: error },
-      bytesSent: bytes.byteLength,
+      bytesSent: payload.byteLength,
       bytesReceived: result.byteLength,
       attempts,
       timings,

@@ -5,6 +5,7 @@ import { type Client, Code, ConnectError, createClient } from '@connectrpc/conne
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import {
   AliasSchema,
+  BenchResponseSchema,
   ChainRecordSchema,
   ChainRegisterResponseSchema,
   ConnectResponseSchema,
@@ -31,6 +32,8 @@ import { connectToNode, socketPath } from './control-socket.ts'
 import type {
   AliasAnswer,
   AliasSession,
+  BenchAnswer,
+  BenchPlan,
   ChainAnswer,
   ChainSession,
   ConnectAnswer,
@@ -176,6 +179,13 @@ export class RemoteSession implements Session {
     return this.#ask(PingResponseSchema, options, async (call) => this.#client.ping({ peer, ...timeOf(options) }, call))
   }
 
+  async *bench(peer: string, plan: BenchPlan, options: SessionOptions = {}): AsyncGenerator<BenchAnswer> {
+    const states = this.#stream(options, (call) => this.#client.bench({ peer, ...plan, ...timeOf(options) }, call))
+    for await (const state of states) {
+      yield toPlain<BenchAnswer>(BenchResponseSchema, state)
+    }
+  }
+
   async close(): Promise<void> {
     this.#manager.abort()
     this.#socket.destroy()
@@ -241,20 +251,34 @@ export class RemoteSession implements Session {
     upload: Upload,
     options: SessionOptions,
   ): AsyncGenerator<Uint8Array> {
+    let parts: Uint8Array[] = []
+    const answers = this.#stream(
+      options,
+      (call) => this.#client.call(withHead(head, upload), call),
+      () => upload.failure,
+    )
+    for await (const { chunk, last } of answers) {
+      parts.push(chunk)
+      if (last) {
+        yield parts.length === 1 ? chunk : Buffer.concat(parts)
+        parts = []
+      }
+    }
+  }
+
+  /** @param failure why it broke, where that is known here */
+  async *#stream<T>(
+    options: SessionOptions,
+    work: (call: { signal: AbortSignal }) => AsyncIterable<T>,
+    failure: () => unknown = () => undefined,
+  ): AsyncGenerator<T> {
     const left = new AbortController()
     const guarded = guard(options, left.signal)
     try {
-      let parts: Uint8Array[] = []
-      for await (const { chunk, last } of this.#client.call(withHead(head, upload), { signal: guarded.signal })) {
-        parts.push(chunk)
-        if (last) {
-          yield parts.length === 1 ? chunk : Buffer.concat(parts)
-          parts = []
-        }
-      }
+      yield* work({ signal: guarded.signal })
     } catch (error) {
       options.signal?.throwIfAborted()
-      throw upload.failure ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
+      throw failure() ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
     } finally {
       // whoever leaves the answers: the client itself does not end the call then
       left.abort(new Error('nobody waits for the answers'))

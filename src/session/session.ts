@@ -83,6 +83,55 @@ export interface PingAnswer {
   roundTripMs: number
 }
 
+/** How much is measured. */
+export interface BenchPlan {
+  /** Of all measurements together, a third each, from 1 ms to 1 h. What runs when it is over is waited for. */
+  durationMs: number
+  /** Tasks of each measurement, at most: 1 to 1,000,000. */
+  count: number
+  /** Tasks at a time, where the rate is measured: 1 to 128. */
+  concurrency: number
+  /** Of a payload, where the transfer is measured: as much as a message of the node may carry. */
+  sizeBytes: number
+}
+
+/** What many tasks to one peer took. A rejection is an answer too. */
+export interface BenchMeasurement {
+  /** Tasks at a time. */
+  concurrency: number
+  payloadBytes: number
+  /** Tasks that were answered. */
+  count: number
+  /** Of those. */
+  rejected: number
+  elapsedMs: number
+  tasksPerSecond: number
+  p50Ms: number
+  p90Ms: number
+  p99Ms: number
+  maxMs: number
+  /** Payloads and results, in 1,000,000 bytes. */
+  sentMbPerSecond: number
+  receivedMbPerSecond: number
+}
+
+/** What was measured so far; null is what has not begun. */
+export interface BenchAnswer {
+  peerId: string
+  source: AddressSource
+  multiaddr: string
+  /** The first task, which finds the peer; no measurement counts it. */
+  first: { resolveMs: number; dialMs: number; requestMs: number }
+  /** Small tasks, one at a time. */
+  latency: BenchMeasurement | null
+  /** Small tasks, many at a time. */
+  rate: BenchMeasurement | null
+  /** Large tasks, one at a time. */
+  transfer: BenchMeasurement | null
+  /** Why the first task that was rejected was; at most 1,000 characters. */
+  rejection: string | null
+}
+
 /** What a running node knows of itself. */
 export interface StatusAnswer {
   /** True when there are no problems. */
@@ -238,5 +287,7 @@ export interface Session {
   /** @throws NodeError NOT_RUNNING */
   disconnect(peer: string, options?: SessionOptions): Promise<DisconnectAnswer>
   ping(peer: string, options?: SessionOptions): Promise<PingAnswer>
+  /** What was measured so far, again and again; the last is the result. @throws ProtocolError LIMIT_EXCEEDED for a size over the limit */
+  bench(peer: string, plan: BenchPlan, options?: SessionOptions): AsyncIterable<BenchAnswer>
   close(): Promise<void>
 }

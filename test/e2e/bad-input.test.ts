@@ -161,6 +161,14 @@ add('an age that is none', ['resolve', OTHER_PEER_ID, '--max-age', '5'], new Reg
 add('a duration out of its bounds', ['start', '--heartbeat-interval', '1ms'], /^--heartbeat-interval: "1ms".*from 500ms to 600s$/, null)
 add('a number that is none', ['start', '--subnet-id', 'x'], /^--subnet-id: "x" is not valid; expected a whole number from 0 to/, null)
 add('a count that is none', ['ping', AT, '--count', '0'], /^--count: "0" is not valid; expected a whole number from 1 to 10000$/, null)
+add('a concurrency over the limit', ['bench', AT, '--concurrency', '129'], /^--concurrency: "129".* from 1 to 128$/, null)
+add('a bench of no time', ['bench', AT, '--duration', '0s'], new RegExp(`^--duration${noDuration.source.replace('5', '0s')}`), null)
+add(
+  'a bench that is longer than its command',
+  ['bench', AT, '--timeout', '5s'],
+  /^--timeout: 5000 ms are over before the 10000 ms/,
+  /whole/,
+)
 add(
   'a bootstrap without peer ID',
   ['peers', '--bootstrap', '/ip4/127.0.0.1/tcp/1'],

@@ -7,7 +7,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'
-import type { Destination, ProtocolHandler, ProtocolHost, Reached } from '../../src/protocol/host.ts'
+import { type Destination, isPipelinedId, type ProtocolHandler, type ProtocolHost, plainId, type Reached } from '../../src/protocol/host.ts'
 import type { Interceptor } from '../../src/protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
 
@@ -21,6 +21,7 @@ export class MemoryHost implements ProtocolHost {
   readonly interceptors: Interceptor[] = []
   readonly #protocols = new Map<string, ProtocolHandler>()
   readonly #links = new Map<string, MemoryHost>()
+  readonly #connections = new Map<MemoryHost, Connection>()
 
   constructor(privateKey: PrivateKey, limits: ProtocolLimits) {
     this.privateKey = privateKey
@@ -61,7 +62,9 @@ export class MemoryHost implements ProtocolHost {
     return [...(this.#links.get(peerId.toString())?.protocols ?? [])].map(({ id }) => id)
   }
 
+  /** One of the same id takes the place of the one that was there. */
   addProtocol(protocol: ProtocolHandler): void {
+    this.#protocols.get(protocol.id)?.onStopped(new Error('there is another now'))
     this.#protocols.set(protocol.id, protocol)
     protocol.onStarted()
   }
@@ -71,21 +74,30 @@ export class MemoryHost implements ProtocolHost {
     if (other == null) {
       throw new ProtocolError('UNREACHABLE', `not connected to ${to.toString()}`, { phase: 'dial' })
     }
-    const connection = {
-      remotePeer: other.peerId,
-      newStream: async (id: string) => this.open(other, id),
-    } as unknown as Connection
-    return use({ connection, source: 'connected', attempts: [] })
+    return use({ connection: this.#connectionTo(other), source: 'connected', attempts: [] })
   }
 
-  /** A stream to another's protocol. @throws UnsupportedProtocolError */
-  async open(other: MemoryHost, protocolId: string): Promise<Stream> {
-    const protocol = other.#protocols.get(protocolId)
-    if (protocol == null) {
-      throw new UnsupportedProtocolError(`no ${protocolId} here`)
+  #connectionTo(other: MemoryHost): Connection {
+    const connection =
+      this.#connections.get(other) ??
+      ({ remotePeer: other.peerId, newStream: async (ids: string[]) => this.open(other, ...ids) } as unknown as Connection)
+    this.#connections.set(other, connection)
+    return connection
+  }
+
+  /** A stream to the first of these protocols that another has. @throws UnsupportedProtocolError */
+  async open(other: MemoryHost, ...protocolIds: string[]): Promise<Stream> {
+    const [found] = protocolIds.flatMap((id) => {
+      const protocol = other.#protocols.get(plainId(id))
+      const onStream = isPipelinedId(id) ? protocol?.onPipeline : protocol?.onStream.bind(protocol)
+      return onStream == null ? [] : [{ id, onStream }]
+    })
+    if (found == null) {
+      throw new UnsupportedProtocolError(`no ${protocolIds.join(', ')} here`)
     }
     const [outbound, inbound] = await streamPair()
-    protocol.onStream(inbound, { remotePeer: this.peerId } as Connection)
+    outbound.protocol = found.id
+    found.onStream(inbound, { remotePeer: this.peerId } as Connection)
     return outbound
   }
 

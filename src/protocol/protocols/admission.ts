@@ -26,6 +26,8 @@ export class AdmissionProtocol extends ProtobufProtocol<typeof AdmissionRequestS
       request: AdmissionRequestSchema,
       response: AdmissionResponseSchema,
       limits: { maxFrameBytes: MAX_FRAME_BYTES },
+      // who is not let in has no stream to keep
+      pipelined: false,
     })
     this.#refusalOf = refusalOf
   }
@@ -52,6 +54,7 @@ export async function askForRefusal(host: ProtocolHost, connection: Connection):
       encode: protobufCodec(AdmissionRequestSchema).encode,
       decode: protobufCodec(AdmissionResponseSchema).decode,
       limits: { maxFrameBytes: MAX_FRAME_BYTES },
+      pipelined: false,
     },
   )
   try {

@@ -10,7 +10,6 @@ import {
   type SubnetNode,
 } from '../../../src/index.ts'
 import { addressOf, Lab } from '../../support/nodes.ts'
-import { eventually } from '../../support/protocol-host.ts'
 
 const ID = '/test/options/1.0.0'
 type Text = typeof StringValueSchema
@@ -67,17 +66,27 @@ describe('what a protocol may be told', () => {
   })
 
   it('limits of its own', async () => {
+    const asked = Promise.withResolvers<void>()
     await new Options(server, { limits: { maxFrameBytes: 100, maxRequestsPerPeer: 1 } }, async (text, signal) => {
       if (text === 'wait') {
+        asked.resolve()
         await once(signal, 'abort')
       }
       return text
     }).ready
     const caller = new Options(client)
-    await assert.rejects(caller.call(server.multiaddrs, 'x'.repeat(200)), { code: 'REMOTE_FAILED' })
+    await assert.rejects(caller.call(server.multiaddrs, 'x'.repeat(200)), {
+      code: 'LIMIT_EXCEEDED',
+      message: 'the peer takes no frame of over 100 bytes',
+      mayHaveActed: false,
+    })
     const waiting = caller.call(server.peerId, 'wait')
-    await eventually(() => server.connections.some(({ streams }) => streams.some(({ protocol }) => protocol === ID)), 'it is asked')
-    await assert.rejects(caller.call(server.peerId, 'one too many'), { code: 'REMOTE_FAILED' })
+    await asked.promise
+    await assert.rejects(caller.call(server.peerId, 'one too many'), {
+      code: 'LIMIT_EXCEEDED',
+      message: 'the peer handles no more than 1 requests at a time',
+      mayHaveActed: false,
+    })
     await caller.stop()
     await assert.rejects(waiting, { code: 'USAGE' })
   })

@@ -43,6 +43,12 @@ describe('the progress of a batch', () => {
     assert.equal(describeProgress({ ...STATE, share: undefined }, 100), '4100 done, 820/s, 64 in flight, 3 failed')
   })
 
+  it('tells which part of the work runs, and only what is known of it', () => {
+    const part = { what: 'rate', done: 4_100, elapsedMs: 5_000, share: 0.41 }
+    assert.equal(describeProgress(part, 80), '[========>           ]  41 %, rate, 4100 done, 820/s, 7 s left')
+    assert.equal(describeProgress({ ...part, done: 0, elapsedMs: 0, share: undefined }, 80), 'rate, 0 done, 0.0/s')
+  })
+
   it('can be drawn before anything is done, and when all is done', () => {
     const none = { done: 0, failed: 0, inFlight: 16, elapsedMs: 0, share: 0 }
     assert.equal(describeProgress(none, 100), '[>                   ]   0 %, 0 done, 0.0/s, 16 in flight, 0 failed')

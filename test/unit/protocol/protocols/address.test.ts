@@ -395,7 +395,7 @@ describe('AddressProtocol', () => {
       await assert.rejects(asker.ask(crossed, target.peerId, query), (error) => {
         assert.ok(error instanceof ProtocolError)
         assert.equal(error.code, 'REMOTE_FAILED')
-        assert.match(error.message, /broke/)
+        assert.match(error.message, /ended the call/)
         return true
       })
       assert.deepEqual([crossed.asked, other.queries.length], [0, 0])

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file subnet/control/v1/control.proto.
  */
 export const file_subnet_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Ch9zdWJuZXQvY29udHJvbC92MS9jb250cm9sLnByb3RvEhFzdWJuZXQuY29udHJvbC52MSKGAQoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoEaGludBgDIAEoCUgAiAEBEiwKCGF0dGVtcHRzGAQgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBISCgpyZXNvbHV0aW9uGAUgASgIQgcKBV9oaW50IkQKB0F0dGVtcHQSDAoEdGllchgBIAEoCRIPCgdvdXRjb21lGAIgASgJEgoKAm1zGAMgASgBEg4KBmRldGFpbBgEIAEoCSILCglJZFJlcXVlc3QiMQoKSWRSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhIKCm11bHRpYWRkcnMYAiADKAkiNwoNU3RhdHVzUmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMipAgKDlN0YXR1c1Jlc3BvbnNlEg8KB2hlYWx0aHkYASABKAgSOwoIcHJvYmxlbXMYAiADKAsyKS5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5Qcm9ibGVtEg8KB3BlZXJfaWQYAyABKAkSEgoKbXVsdGlhZGRycxgEIAMoCRIRCglzdWJuZXRfaWQYBSABKA0SDAoEaG9tZRgGIAEoCRILCgNwaWQYByABKA0SDQoFYWdlbnQYCCABKAkSEQoJdXB0aW1lX21zGAkgASgBEkIKC2Nvbm5lY3Rpb25zGAogASgLMi0uc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQ29ubmVjdGlvbnMSQAoKaGVhcnRiZWF0cxgLIAEoCzIsLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkhlYXJ0YmVhdHMSNgoFdGFza3MYDCABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5UYXNrcxI0CgRib29rGA0gASgLMiYuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQm9vaxI2CgVjaGFpbhgOIAEoCzInLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkNoYWluGigKB1Byb2JsZW0SDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJGjAKC0Nvbm5lY3Rpb25zEg8KB2luYm91bmQYASABKA0SEAoIb3V0Ym91bmQYAiABKA0aZgoKSGVhcnRiZWF0cxIMCgRzZW50GAEgASgNEhAKCHJlY2VpdmVkGAIgASgNEiAKE2xhc3RfcmVjZWl2ZWRfYXRfbXMYAyABKAFIAIgBAUIWChRfbGFzdF9yZWNlaXZlZF9hdF9tcxqdAQoFVGFza3MSEAoIYWNjZXB0ZWQYASABKA0SEAoIcmVqZWN0ZWQYAiABKA0SDwoHcnVubmluZxgDIAEoDRIOCgZxdWV1ZWQYBCABKA0SDAoEc2VudBgFIAEoDRIVCg1zZW50X2FjY2VwdGVkGAYgASgNEhUKDXNlbnRfcmVqZWN0ZWQYByABKA0SEwoLc2VudF9mYWlsZWQYCCABKA0aJwoEQm9vaxINCgVwZWVycxgBIAEoDRIQCghjYXBhY2l0eRgCIAEoDRqVAQoFQ2hhaW4SCwoDdXJsGAEgASgJEhEKCXJlYWNoYWJsZRgCIAEoCBISCgVibG9jaxgDIAEoAUgAiAEBEhIKBWVycm9yGAQgASgJSAGIAQESEAoIZW5kcG9pbnQYBSABKAkSEwoGbGFnX21zGAYgASgBSAKIAQFCCAoGX2Jsb2NrQggKBl9lcnJvckIJCgdfbGFnX21zIhEKD1NldHRpbmdzUmVxdWVzdCIgChBTZXR0aW5nc1Jlc3BvbnNlEgwKBGpzb24YASABKAkiDQoLU3RvcFJlcXVlc3QiLAoMU3RvcFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSCwoDcGlkGAIgASgNIkMKDFBlZXJzUmVxdWVzdBILCgNhbGwYASABKAgSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjcKDVBlZXJzUmVzcG9uc2USJgoFcGVlcnMYASADKAsyFy5zdWJuZXQuY29udHJvbC52MS5QZWVyIqECCgRQZWVyEg8KB3BlZXJfaWQYASABKAkSEgoFYWxpYXMYAiABKAlIAIgBARIRCgljb25uZWN0ZWQYAyABKAgSFgoJZGlyZWN0aW9uGAQgASgJSAGIAQESFwoKbGF0ZW5jeV9tcxgFIAEoAUgCiAEBEhIKBWFnZW50GAYgASgJSAOIAQESEQoJcHJvdG9jb2xzGAcgAygJEhIKCm11bHRpYWRkcnMYCCADKAkSDgoGc291cmNlGAkgASgJEh4KEWxhc3RfaGVhcnRiZWF0X21zGAogASgBSASIAQFCCAoGX2FsaWFzQgwKCl9kaXJlY3Rpb25CDQoLX2xhdGVuY3lfbXNCCAoGX2FnZW50QhQKEl9sYXN0X2hlYXJ0YmVhdF9tcyIPCg1FdmVudHNSZXF1ZXN0Ih4KDkV2ZW50c1Jlc3BvbnNlEgwKBGpzb24YASABKAkifQoOUmVzb2x2ZVJlcXVlc3QSDAoEcGVlchgBIAEoCRINCgV0aWVycxgCIAMoCRIXCgptYXhfYWdlX21zGAMgASgBSACIAQESFwoKdGltZW91dF9tcxgEIAEoAUgBiAEBQg0KC19tYXhfYWdlX21zQg0KC190aW1lb3V0X21zIqYBCg9SZXNvbHZlUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRISCgptdWx0aWFkZHJzGAIgAygJEg4KBnNvdXJjZRgDIAEoCRITCgZhZ2VfbXMYBCABKAFIAIgBARIQCgh2ZXJpZmllZBgFIAEoCBIsCghhdHRlbXB0cxgGIAMoCzIaLnN1Ym5ldC5jb250cm9sLnYxLkF0dGVtcHRCCQoHX2FnZV9tcyKyAQoPU2VuZFRhc2tSZXF1ZXN0EjcKBGhlYWQYASABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QuSGVhZEgAEg8KBWNodW5rGAIgASgMSAAaTQoESGVhZBIMCgRwZWVyGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSFwoKdGltZW91dF9tcxgDIAEoAUgAiAEBQg0KC190aW1lb3V0X21zQgYKBHBhcnQiXAoQU2VuZFRhc2tSZXNwb25zZRIvCgZhbnN3ZXIYASABKAsyHS5zdWJuZXQuY29udHJvbC52MS5UYXNrQW5zd2VySAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0Ir4DCgpUYXNrQW5zd2VyEg8KB3Rhc2tfaWQYASABKAkSDwoHcGVlcl9pZBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEQoJbXVsdGlhZGRyGAQgASgJEhAKCGFjY2VwdGVkGAUgASgIEjsKBWVycm9yGAYgASgLMicuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UYXNrRXJyb3JIAIgBARISCgpieXRlc19zZW50GAcgASgNEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgNEiwKCGF0dGVtcHRzGAkgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBI2Cgd0aW1pbmdzGAogASgLMiUuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UaW1pbmdzGioKCVRhc2tFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkaVAoHVGltaW5ncxISCgpyZXNvbHZlX21zGAEgASgBEg8KB2RpYWxfbXMYAiABKAESEgoKcmVxdWVzdF9tcxgDIAEoARIQCgh0b3RhbF9tcxgEIAEoAUIICgZfZXJyb3IiSwoOQ29ubmVjdFJlcXVlc3QSEQoJbXVsdGlhZGRyGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKAFIAIgBAUINCgtfdGltZW91dF9tcyJICg9Db25uZWN0UmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIRCgltdWx0aWFkZHIYAiABKAkSEQoJZGlyZWN0aW9uGAMgASgJIkkKEURpc2Nvbm5lY3RSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjoKEkRpc2Nvbm5lY3RSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNIkMKC1BpbmdSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIlkKDFBpbmdSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCgltdWx0aWFkZHIYAyABKAkSFQoNcm91bmRfdHJpcF9tcxgEIAEoASKMAQoIUHJvdG9jb2wSCgoCaWQYASABKAkSEQoEa2luZBgCIAEoCUgAiAEBEhkKDHJlcXVlc3RfdHlwZRgDIAEoCUgBiAEBEhoKDXJlc3BvbnNlX3R5cGUYBCABKAlIAogBAUIHCgVfa2luZEIPCg1fcmVxdWVzdF90eXBlQhAKDl9yZXNwb25zZV90eXBlIkwKFExpc3RQcm90b2NvbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zImgKFUxpc3RQcm90b2NvbHNSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIuCglwcm90b2NvbHMYAyADKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbCJkChdEZXNjcmliZVByb3RvY29sUmVxdWVzdBIMCgRwZWVyGAEgASgJEhMKC3Byb3RvY29sX2lkGAIgASgJEhcKCnRpbWVvdXRfbXMYAyABKAFIAIgBAUINCgtfdGltZW91dF9tcyKUAQoYRGVzY3JpYmVQcm90b2NvbFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSLQoIcHJvdG9jb2wYAiABKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbBIgChNmaWxlX2Rlc2NyaXB0b3Jfc2V0GAMgASgMSACIAQFCFgoUX2ZpbGVfZGVzY3JpcHRvcl9zZXQivAEKC0NhbGxSZXF1ZXN0EjMKBGhlYWQYASABKAsyIy5zdWJuZXQuY29udHJvbC52MS5DYWxsUmVxdWVzdC5IZWFkSAASDwoFY2h1bmsYAiABKAxIABpfCgRIZWFkEgwKBHBlZXIYASABKAkSEwoLcHJvdG9jb2xfaWQYAiABKAkSDAoEa2luZBgDIAEoCRIXCgp0aW1lb3V0X21zGAQgASgBSACIAQFCDQoLX3RpbWVvdXRfbXNCBgoEcGFydCIrCgxDYWxsUmVzcG9uc2USDQoFY2h1bmsYASABKAwSDAoEbGFzdBgCIAEoCCInCgVBbGlhcxINCgVhbGlhcxgBIAEoCRIPCgdwZWVyX2lkGAIgASgJIi4KD1NldEFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCRIMCgRwZWVyGAIgASgJIiMKElJlbW92ZUFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCSI1ChNSZW1vdmVBbGlhc1Jlc3BvbnNlEg0KBWFsaWFzGAEgASgJEg8KB3JlbW92ZWQYAiABKAgiFAoSTGlzdEFsaWFzZXNSZXF1ZXN0IkAKE0xpc3RBbGlhc2VzUmVzcG9uc2USKQoHYWxpYXNlcxgBIAMoCzIYLnN1Ym5ldC5jb250cm9sLnYxLkFsaWFzImIKC0NoYWluUmVjb3JkEg8KB3BlZXJfaWQYASABKAkSEgoKbXVsdGlhZGRycxgCIAMoCRIQCgh2ZXJpZmllZBgDIAEoCBINCgVibG9jaxgEIAEoARINCgVzdGFsZRgFIAEoCCJKChJDaGFpbkxvb2t1cFJlcXVlc3QSDAoEcGVlchgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiOgoQQ2hhaW5MaXN0UmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiRAoRQ2hhaW5MaXN0UmVzcG9uc2USLwoHcmVjb3JkcxgBIAMoCzIeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkIlEKE0NoYWluUHVibGlzaFJlcXVlc3QSEgoKbXVsdGlhZGRycxgBIAMoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiPAoSQ2hhaW5SZW1vdmVSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI3ChNDaGFpblJlbW92ZVJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSDwoHcmVtb3ZlZBgCIAEoCCJNChRDaGFpblJlZ2lzdGVyUmVxdWVzdBINCgVjbGFzcxgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiWgoVQ2hhaW5SZWdpc3RlclJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSEgoKcmVnaXN0ZXJlZBgCIAEoCBINCgVjbGFzcxgDIAEoCRINCgVibG9jaxgEIAEoASJAChZDaGFpblVucmVnaXN0ZXJSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI7ChdDaGFpblVucmVnaXN0ZXJSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg8KB3JlbW92ZWQYAiABKAgypxAKDkNvbnRyb2xTZXJ2aWNlEkEKAklkEhwuc3VibmV0LmNvbnRyb2wudjEuSWRSZXF1ZXN0Gh0uc3VibmV0LmNvbnRyb2wudjEuSWRSZXNwb25zZRJNCgZTdGF0dXMSIC5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXF1ZXN0GiEuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2USUwoIU2V0dGluZ3MSIi5zdWJuZXQuY29udHJvbC52MS5TZXR0aW5nc1JlcXVlc3QaIy5zdWJuZXQuY29udHJvbC52MS5TZXR0aW5nc1Jlc3BvbnNlEkcKBFN0b3ASHi5zdWJuZXQuY29udHJvbC52MS5TdG9wUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLlN0b3BSZXNwb25zZRJKCgVQZWVycxIfLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVzcG9uc2USUQoKV2F0Y2hQZWVycxIfLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVzcG9uc2UwARJPCgZFdmVudHMSIC5zdWJuZXQuY29udHJvbC52MS5FdmVudHNSZXF1ZXN0GiEuc3VibmV0LmNvbnRyb2wudjEuRXZlbnRzUmVzcG9uc2UwARJQCgdSZXNvbHZlEiEuc3VibmV0LmNvbnRyb2wudjEuUmVzb2x2ZVJlcXVlc3QaIi5zdWJuZXQuY29udHJvbC52MS5SZXNvbHZlUmVzcG9uc2USVwoIU2VuZFRhc2sSIi5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QaIy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1Jlc3BvbnNlKAEwARJQCgdDb25uZWN0EiEuc3VibmV0LmNvbnRyb2wudjEuQ29ubmVjdFJlcXVlc3QaIi5zdWJuZXQuY29udHJvbC52MS5Db25uZWN0UmVzcG9uc2USWQoKRGlzY29ubmVjdBIkLnN1Ym5ldC5jb250cm9sLnYxLkRpc2Nvbm5lY3RSZXF1ZXN0GiUuc3VibmV0LmNvbnRyb2wudjEuRGlzY29ubmVjdFJlc3BvbnNlEkcKBFBpbmcSHi5zdWJuZXQuY29udHJvbC52MS5QaW5nUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLlBpbmdSZXNwb25zZRJiCg1MaXN0UHJvdG9jb2xzEicuc3VibmV0LmNvbnRyb2wudjEuTGlzdFByb3RvY29sc1JlcXVlc3QaKC5zdWJuZXQuY29udHJvbC52MS5MaXN0UHJvdG9jb2xzUmVzcG9uc2USawoQRGVzY3JpYmVQcm90b2NvbBIqLnN1Ym5ldC5jb250cm9sLnYxLkRlc2NyaWJlUHJvdG9jb2xSZXF1ZXN0Gisuc3VibmV0LmNvbnRyb2wudjEuRGVzY3JpYmVQcm90b2NvbFJlc3BvbnNlEksKBENhbGwSHi5zdWJuZXQuY29udHJvbC52MS5DYWxsUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLkNhbGxSZXNwb25zZSgBMAESSAoIU2V0QWxpYXMSIi5zdWJuZXQuY29udHJvbC52MS5TZXRBbGlhc1JlcXVlc3QaGC5zdWJuZXQuY29udHJvbC52MS5BbGlhcxJcCgtSZW1vdmVBbGlhcxIlLnN1Ym5ldC5jb250cm9sLnYxLlJlbW92ZUFsaWFzUmVxdWVzdBomLnN1Ym5ldC5jb250cm9sLnYxLlJlbW92ZUFsaWFzUmVzcG9uc2USXAoLTGlzdEFsaWFzZXMSJS5zdWJuZXQuY29udHJvbC52MS5MaXN0QWxpYXNlc1JlcXVlc3QaJi5zdWJuZXQuY29udHJvbC52MS5MaXN0QWxpYXNlc1Jlc3BvbnNlElQKC0NoYWluTG9va3VwEiUuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5Mb29rdXBSZXF1ZXN0Gh4uc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZWNvcmQSVgoJQ2hhaW5MaXN0EiMuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5MaXN0UmVxdWVzdBokLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluTGlzdFJlc3BvbnNlElYKDENoYWluUHVibGlzaBImLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUHVibGlzaFJlcXVlc3QaHi5zdWJuZXQuY29udHJvbC52MS5DaGFpblJlY29yZBJcCgtDaGFpblJlbW92ZRIlLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVtb3ZlUmVxdWVzdBomLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVtb3ZlUmVzcG9uc2USYgoNQ2hhaW5SZWdpc3RlchInLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVnaXN0ZXJSZXF1ZXN0Giguc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZWdpc3RlclJlc3BvbnNlEmgKD0NoYWluVW5yZWdpc3RlchIpLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluVW5yZWdpc3RlclJlcXVlc3QaKi5zdWJuZXQuY29udHJvbC52MS5DaGFpblVucmVnaXN0ZXJSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("Ch9zdWJuZXQvY29udHJvbC92MS9jb250cm9sLnByb3RvEhFzdWJuZXQuY29udHJvbC52MSKGAQoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoEaGludBgDIAEoCUgAiAEBEiwKCGF0dGVtcHRzGAQgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBISCgpyZXNvbHV0aW9uGAUgASgIQgcKBV9oaW50IkQKB0F0dGVtcHQSDAoEdGllchgBIAEoCRIPCgdvdXRjb21lGAIgASgJEgoKAm1zGAMgASgBEg4KBmRldGFpbBgEIAEoCSILCglJZFJlcXVlc3QiMQoKSWRSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhIKCm11bHRpYWRkcnMYAiADKAkiNwoNU3RhdHVzUmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMipAgKDlN0YXR1c1Jlc3BvbnNlEg8KB2hlYWx0aHkYASABKAgSOwoIcHJvYmxlbXMYAiADKAsyKS5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5Qcm9ibGVtEg8KB3BlZXJfaWQYAyABKAkSEgoKbXVsdGlhZGRycxgEIAMoCRIRCglzdWJuZXRfaWQYBSABKA0SDAoEaG9tZRgGIAEoCRILCgNwaWQYByABKA0SDQoFYWdlbnQYCCABKAkSEQoJdXB0aW1lX21zGAkgASgBEkIKC2Nvbm5lY3Rpb25zGAogASgLMi0uc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQ29ubmVjdGlvbnMSQAoKaGVhcnRiZWF0cxgLIAEoCzIsLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkhlYXJ0YmVhdHMSNgoFdGFza3MYDCABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5UYXNrcxI0CgRib29rGA0gASgLMiYuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQm9vaxI2CgVjaGFpbhgOIAEoCzInLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkNoYWluGigKB1Byb2JsZW0SDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJGjAKC0Nvbm5lY3Rpb25zEg8KB2luYm91bmQYASABKA0SEAoIb3V0Ym91bmQYAiABKA0aZgoKSGVhcnRiZWF0cxIMCgRzZW50GAEgASgNEhAKCHJlY2VpdmVkGAIgASgNEiAKE2xhc3RfcmVjZWl2ZWRfYXRfbXMYAyABKAFIAIgBAUIWChRfbGFzdF9yZWNlaXZlZF9hdF9tcxqdAQoFVGFza3MSEAoIYWNjZXB0ZWQYASABKA0SEAoIcmVqZWN0ZWQYAiABKA0SDwoHcnVubmluZxgDIAEoDRIOCgZxdWV1ZWQYBCABKA0SDAoEc2VudBgFIAEoDRIVCg1zZW50X2FjY2VwdGVkGAYgASgNEhUKDXNlbnRfcmVqZWN0ZWQYByABKA0SEwoLc2VudF9mYWlsZWQYCCABKA0aJwoEQm9vaxINCgVwZWVycxgBIAEoDRIQCghjYXBhY2l0eRgCIAEoDRqVAQoFQ2hhaW4SCwoDdXJsGAEgASgJEhEKCXJlYWNoYWJsZRgCIAEoCBISCgVibG9jaxgDIAEoAUgAiAEBEhIKBWVycm9yGAQgASgJSAGIAQESEAoIZW5kcG9pbnQYBSABKAkSEwoGbGFnX21zGAYgASgBSAKIAQFCCAoGX2Jsb2NrQggKBl9lcnJvckIJCgdfbGFnX21zIhEKD1NldHRpbmdzUmVxdWVzdCIgChBTZXR0aW5nc1Jlc3BvbnNlEgwKBGpzb24YASABKAkiDQoLU3RvcFJlcXVlc3QiLAoMU3RvcFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSCwoDcGlkGAIgASgNIkMKDFBlZXJzUmVxdWVzdBILCgNhbGwYASABKAgSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjcKDVBlZXJzUmVzcG9uc2USJgoFcGVlcnMYASADKAsyFy5zdWJuZXQuY29udHJvbC52MS5QZWVyIqECCgRQZWVyEg8KB3BlZXJfaWQYASABKAkSEgoFYWxpYXMYAiABKAlIAIgBARIRCgljb25uZWN0ZWQYAyABKAgSFgoJZGlyZWN0aW9uGAQgASgJSAGIAQESFwoKbGF0ZW5jeV9tcxgFIAEoAUgCiAEBEhIKBWFnZW50GAYgASgJSAOIAQESEQoJcHJvdG9jb2xzGAcgAygJEhIKCm11bHRpYWRkcnMYCCADKAkSDgoGc291cmNlGAkgASgJEh4KEWxhc3RfaGVhcnRiZWF0X21zGAogASgBSASIAQFCCAoGX2FsaWFzQgwKCl9kaXJlY3Rpb25CDQoLX2xhdGVuY3lfbXNCCAoGX2FnZW50QhQKEl9sYXN0X2hlYXJ0YmVhdF9tcyIPCg1FdmVudHNSZXF1ZXN0Ih4KDkV2ZW50c1Jlc3BvbnNlEgwKBGpzb24YASABKAkifQoOUmVzb2x2ZVJlcXVlc3QSDAoEcGVlchgBIAEoCRINCgV0aWVycxgCIAMoCRIXCgptYXhfYWdlX21zGAMgASgBSACIAQESFwoKdGltZW91dF9tcxgEIAEoAUgBiAEBQg0KC19tYXhfYWdlX21zQg0KC190aW1lb3V0X21zIqYBCg9SZXNvbHZlUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRISCgptdWx0aWFkZHJzGAIgAygJEg4KBnNvdXJjZRgDIAEoCRITCgZhZ2VfbXMYBCABKAFIAIgBARIQCgh2ZXJpZmllZBgFIAEoCBIsCghhdHRlbXB0cxgGIAMoCzIaLnN1Ym5ldC5jb250cm9sLnYxLkF0dGVtcHRCCQoHX2FnZV9tcyKyAQoPU2VuZFRhc2tSZXF1ZXN0EjcKBGhlYWQYASABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QuSGVhZEgAEg8KBWNodW5rGAIgASgMSAAaTQoESGVhZBIMCgRwZWVyGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSFwoKdGltZW91dF9tcxgDIAEoAUgAiAEBQg0KC190aW1lb3V0X21zQgYKBHBhcnQiXAoQU2VuZFRhc2tSZXNwb25zZRIvCgZhbnN3ZXIYASABKAsyHS5zdWJuZXQuY29udHJvbC52MS5UYXNrQW5zd2VySAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0Ir4DCgpUYXNrQW5zd2VyEg8KB3Rhc2tfaWQYASABKAkSDwoHcGVlcl9pZBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEQoJbXVsdGlhZGRyGAQgASgJEhAKCGFjY2VwdGVkGAUgASgIEjsKBWVycm9yGAYgASgLMicuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UYXNrRXJyb3JIAIgBARISCgpieXRlc19zZW50GAcgASgNEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgNEiwKCGF0dGVtcHRzGAkgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBI2Cgd0aW1pbmdzGAogASgLMiUuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UaW1pbmdzGioKCVRhc2tFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkaVAoHVGltaW5ncxISCgpyZXNvbHZlX21zGAEgASgBEg8KB2RpYWxfbXMYAiABKAESEgoKcmVxdWVzdF9tcxgDIAEoARIQCgh0b3RhbF9tcxgEIAEoAUIICgZfZXJyb3IiSwoOQ29ubmVjdFJlcXVlc3QSEQoJbXVsdGlhZGRyGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKAFIAIgBAUINCgtfdGltZW91dF9tcyJICg9Db25uZWN0UmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIRCgltdWx0aWFkZHIYAiABKAkSEQoJZGlyZWN0aW9uGAMgASgJIkkKEURpc2Nvbm5lY3RSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjoKEkRpc2Nvbm5lY3RSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNIkMKC1BpbmdSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIlkKDFBpbmdSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCgltdWx0aWFkZHIYAyABKAkSFQoNcm91bmRfdHJpcF9tcxgEIAEoASKRAQoMQmVuY2hSZXF1ZXN0EgwKBHBlZXIYASABKAkSEwoLZHVyYXRpb25fbXMYAiABKAESDQoFY291bnQYAyABKA0SEwoLY29uY3VycmVuY3kYBCABKA0SEgoKc2l6ZV9ieXRlcxgFIAEoDRIXCgp0aW1lb3V0X21zGAYgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMi1QUKDUJlbmNoUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIOCgZzb3VyY2UYAiABKAkSEQoJbXVsdGlhZGRyGAMgASgJEjUKBWZpcnN0GAQgASgLMiYuc3VibmV0LmNvbnRyb2wudjEuQmVuY2hSZXNwb25zZS5GaXJzdBJCCgdsYXRlbmN5GAUgASgLMiwuc3VibmV0LmNvbnRyb2wudjEuQmVuY2hSZXNwb25zZS5NZWFzdXJlbWVudEgAiAEBEj8KBHJhdGUYBiABKAsyLC5zdWJuZXQuY29udHJvbC52MS5CZW5jaFJlc3BvbnNlLk1lYXN1cmVtZW50SAGIAQESQwoIdHJhbnNmZXIYByABKAsyLC5zdWJuZXQuY29udHJvbC52MS5CZW5jaFJlc3BvbnNlLk1lYXN1cmVtZW50SAKIAQESFgoJcmVqZWN0aW9uGAggASgJSAOIAQEaQAoFRmlyc3QSEgoKcmVzb2x2ZV9tcxgBIAEoARIPCgdkaWFsX21zGAIgASgBEhIKCnJlcXVlc3RfbXMYAyABKAEahAIKC01lYXN1cmVtZW50EhMKC2NvbmN1cnJlbmN5GAEgASgNEhUKDXBheWxvYWRfYnl0ZXMYAiABKA0SDQoFY291bnQYAyABKA0SEAoIcmVqZWN0ZWQYBCABKA0SEgoKZWxhcHNlZF9tcxgFIAEoARIYChB0YXNrc19wZXJfc2Vjb25kGAYgASgBEg4KBnA1MF9tcxgHIAEoARIOCgZwOTBfbXMYCCABKAESDgoGcDk5X21zGAkgASgBEg4KBm1heF9tcxgKIAEoARIaChJzZW50X21iX3Blcl9zZWNvbmQYCyABKAESHgoWcmVjZWl2ZWRfbWJfcGVyX3NlY29uZBgMIAEoAUIKCghfbGF0ZW5jeUIHCgVfcmF0ZUILCglfdHJhbnNmZXJCDAoKX3JlamVjdGlvbiKMAQoIUHJvdG9jb2wSCgoCaWQYASABKAkSEQoEa2luZBgCIAEoCUgAiAEBEhkKDHJlcXVlc3RfdHlwZRgDIAEoCUgBiAEBEhoKDXJlc3BvbnNlX3R5cGUYBCABKAlIAogBAUIHCgVfa2luZEIPCg1fcmVxdWVzdF90eXBlQhAKDl9yZXNwb25zZV90eXBlIkwKFExpc3RQcm90b2NvbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zImgKFUxpc3RQcm90b2NvbHNSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIuCglwcm90b2NvbHMYAyADKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbCJkChdEZXNjcmliZVByb3RvY29sUmVxdWVzdBIMCgRwZWVyGAEgASgJEhMKC3Byb3RvY29sX2lkGAIgASgJEhcKCnRpbWVvdXRfbXMYAyABKAFIAIgBAUINCgtfdGltZW91dF9tcyKUAQoYRGVzY3JpYmVQcm90b2NvbFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSLQoIcHJvdG9jb2wYAiABKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbBIgChNmaWxlX2Rlc2NyaXB0b3Jfc2V0GAMgASgMSACIAQFCFgoUX2ZpbGVfZGVzY3JpcHRvcl9zZXQivAEKC0NhbGxSZXF1ZXN0EjMKBGhlYWQYASABKAsyIy5zdWJuZXQuY29udHJvbC52MS5DYWxsUmVxdWVzdC5IZWFkSAASDwoFY2h1bmsYAiABKAxIABpfCgRIZWFkEgwKBHBlZXIYASABKAkSEwoLcHJvdG9jb2xfaWQYAiABKAkSDAoEa2luZBgDIAEoCRIXCgp0aW1lb3V0X21zGAQgASgBSACIAQFCDQoLX3RpbWVvdXRfbXNCBgoEcGFydCIrCgxDYWxsUmVzcG9uc2USDQoFY2h1bmsYASABKAwSDAoEbGFzdBgCIAEoCCInCgVBbGlhcxINCgVhbGlhcxgBIAEoCRIPCgdwZWVyX2lkGAIgASgJIi4KD1NldEFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCRIMCgRwZWVyGAIgASgJIiMKElJlbW92ZUFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCSI1ChNSZW1vdmVBbGlhc1Jlc3BvbnNlEg0KBWFsaWFzGAEgASgJEg8KB3JlbW92ZWQYAiABKAgiFAoSTGlzdEFsaWFzZXNSZXF1ZXN0IkAKE0xpc3RBbGlhc2VzUmVzcG9uc2USKQoHYWxpYXNlcxgBIAMoCzIYLnN1Ym5ldC5jb250cm9sLnYxLkFsaWFzImIKC0NoYWluUmVjb3JkEg8KB3BlZXJfaWQYASABKAkSEgoKbXVsdGlhZGRycxgCIAMoCRIQCgh2ZXJpZmllZBgDIAEoCBINCgVibG9jaxgEIAEoARINCgVzdGFsZRgFIAEoCCJKChJDaGFpbkxvb2t1cFJlcXVlc3QSDAoEcGVlchgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiOgoQQ2hhaW5MaXN0UmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiRAoRQ2hhaW5MaXN0UmVzcG9uc2USLwoHcmVjb3JkcxgBIAMoCzIeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkIlEKE0NoYWluUHVibGlzaFJlcXVlc3QSEgoKbXVsdGlhZGRycxgBIAMoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiPAoSQ2hhaW5SZW1vdmVSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI3ChNDaGFpblJlbW92ZVJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSDwoHcmVtb3ZlZBgCIAEoCCJNChRDaGFpblJlZ2lzdGVyUmVxdWVzdBINCgVjbGFzcxgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiWgoVQ2hhaW5SZWdpc3RlclJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSEgoKcmVnaXN0ZXJlZBgCIAEoCBINCgVjbGFzcxgDIAEoCRINCgVibG9jaxgEIAEoASJAChZDaGFpblVucmVnaXN0ZXJSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI7ChdDaGFpblVucmVnaXN0ZXJSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg8KB3JlbW92ZWQYAiABKAgy9RAKDkNvbnRyb2xTZXJ2aWNlEkEKAklkEhwuc3VibmV0LmNvbnRyb2wudjEuSWRSZXF1ZXN0Gh0uc3VibmV0LmNvbnRyb2wudjEuSWRSZXNwb25zZRJNCgZTdGF0dXMSIC5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXF1ZXN0GiEuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2USUwoIU2V0dGluZ3MSIi5zdWJuZXQuY29udHJvbC52MS5TZXR0aW5nc1JlcXVlc3QaIy5zdWJuZXQuY29udHJvbC52MS5TZXR0aW5nc1Jlc3BvbnNlEkcKBFN0b3ASHi5zdWJuZXQuY29udHJvbC52MS5TdG9wUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLlN0b3BSZXNwb25zZRJKCgVQZWVycxIfLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVzcG9uc2USUQoKV2F0Y2hQZWVycxIfLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVzcG9uc2UwARJPCgZFdmVudHMSIC5zdWJuZXQuY29udHJvbC52MS5FdmVudHNSZXF1ZXN0GiEuc3VibmV0LmNvbnRyb2wudjEuRXZlbnRzUmVzcG9uc2UwARJQCgdSZXNvbHZlEiEuc3VibmV0LmNvbnRyb2wudjEuUmVzb2x2ZVJlcXVlc3QaIi5zdWJuZXQuY29udHJvbC52MS5SZXNvbHZlUmVzcG9uc2USVwoIU2VuZFRhc2sSIi5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QaIy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1Jlc3BvbnNlKAEwARJQCgdDb25uZWN0EiEuc3VibmV0LmNvbnRyb2wudjEuQ29ubmVjdFJlcXVlc3QaIi5zdWJuZXQuY29udHJvbC52MS5Db25uZWN0UmVzcG9uc2USWQoKRGlzY29ubmVjdBIkLnN1Ym5ldC5jb250cm9sLnYxLkRpc2Nvbm5lY3RSZXF1ZXN0GiUuc3VibmV0LmNvbnRyb2wudjEuRGlzY29ubmVjdFJlc3BvbnNlEkcKBFBpbmcSHi5zdWJuZXQuY29udHJvbC52MS5QaW5nUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLlBpbmdSZXNwb25zZRJMCgVCZW5jaBIfLnN1Ym5ldC5jb250cm9sLnYxLkJlbmNoUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLkJlbmNoUmVzcG9uc2UwARJiCg1MaXN0UHJvdG9jb2xzEicuc3VibmV0LmNvbnRyb2wudjEuTGlzdFByb3RvY29sc1JlcXVlc3QaKC5zdWJuZXQuY29udHJvbC52MS5MaXN0UHJvdG9jb2xzUmVzcG9uc2USawoQRGVzY3JpYmVQcm90b2NvbBIqLnN1Ym5ldC5jb250cm9sLnYxLkRlc2NyaWJlUHJvdG9jb2xSZXF1ZXN0Gisuc3VibmV0LmNvbnRyb2wudjEuRGVzY3JpYmVQcm90b2NvbFJlc3BvbnNlEksKBENhbGwSHi5zdWJuZXQuY29udHJvbC52MS5DYWxsUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLkNhbGxSZXNwb25zZSgBMAESSAoIU2V0QWxpYXMSIi5zdWJuZXQuY29udHJvbC52MS5TZXRBbGlhc1JlcXVlc3QaGC5zdWJuZXQuY29udHJvbC52MS5BbGlhcxJcCgtSZW1vdmVBbGlhcxIlLnN1Ym5ldC5jb250cm9sLnYxLlJlbW92ZUFsaWFzUmVxdWVzdBomLnN1Ym5ldC5jb250cm9sLnYxLlJlbW92ZUFsaWFzUmVzcG9uc2USXAoLTGlzdEFsaWFzZXMSJS5zdWJuZXQuY29udHJvbC52MS5MaXN0QWxpYXNlc1JlcXVlc3QaJi5zdWJuZXQuY29udHJvbC52MS5MaXN0QWxpYXNlc1Jlc3BvbnNlElQKC0NoYWluTG9va3VwEiUuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5Mb29rdXBSZXF1ZXN0Gh4uc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZWNvcmQSVgoJQ2hhaW5MaXN0EiMuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5MaXN0UmVxdWVzdBokLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluTGlzdFJlc3BvbnNlElYKDENoYWluUHVibGlzaBImLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUHVibGlzaFJlcXVlc3QaHi5zdWJuZXQuY29udHJvbC52MS5DaGFpblJlY29yZBJcCgtDaGFpblJlbW92ZRIlLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVtb3ZlUmVxdWVzdBomLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVtb3ZlUmVzcG9uc2USYgoNQ2hhaW5SZWdpc3RlchInLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVnaXN0ZXJSZXF1ZXN0Giguc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZWdpc3RlclJlc3BvbnNlEmgKD0NoYWluVW5yZWdpc3RlchIpLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluVW5yZWdpc3RlclJlcXVlc3QaKi5zdWJuZXQuY29udHJvbC52MS5DaGFpblVucmVnaXN0ZXJSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Why a call failed; the codes are those that `subnet` exits with, as PEER_NOT_FOUND.
@@ -1068,6 +1068,225 @@ export const PingResponseSchema: GenMessage<PingResponse> = /*@__PURE__*/
   messageDesc(file_subnet_control_v1_control, 25);
 
 /**
+ * At most 1,000,000 tasks of each measurement, 128 at a time, for one hour, each no larger than the node's limit of a message.
+ *
+ * @generated from message subnet.control.v1.BenchRequest
+ */
+export type BenchRequest = Message<"subnet.control.v1.BenchRequest"> & {
+  /**
+   * @generated from field: string peer = 1;
+   */
+  peer: string;
+
+  /**
+   * Of all measurements together, a third each. What runs when it is over is waited for.
+   *
+   * @generated from field: double duration_ms = 2;
+   */
+  durationMs: number;
+
+  /**
+   * Tasks of each measurement, at most.
+   *
+   * @generated from field: uint32 count = 3;
+   */
+  count: number;
+
+  /**
+   * Tasks at a time, where the rate is measured.
+   *
+   * @generated from field: uint32 concurrency = 4;
+   */
+  concurrency: number;
+
+  /**
+   * Of a payload, where the transfer is measured.
+   *
+   * @generated from field: uint32 size_bytes = 5;
+   */
+  sizeBytes: number;
+
+  /**
+   * @generated from field: optional double timeout_ms = 6;
+   */
+  timeoutMs?: number | undefined;
+};
+
+/**
+ * Describes the message subnet.control.v1.BenchRequest.
+ * Use `create(BenchRequestSchema)` to create a new message.
+ */
+export const BenchRequestSchema: GenMessage<BenchRequest> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 26);
+
+/**
+ * @generated from message subnet.control.v1.BenchResponse
+ */
+export type BenchResponse = Message<"subnet.control.v1.BenchResponse"> & {
+  /**
+   * @generated from field: string peer_id = 1;
+   */
+  peerId: string;
+
+  /**
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string multiaddr = 3;
+   */
+  multiaddr: string;
+
+  /**
+   * The first task; no measurement counts it.
+   *
+   * @generated from field: subnet.control.v1.BenchResponse.First first = 4;
+   */
+  first?: BenchResponse_First | undefined;
+
+  /**
+   * Small tasks, one at a time.
+   *
+   * @generated from field: optional subnet.control.v1.BenchResponse.Measurement latency = 5;
+   */
+  latency?: BenchResponse_Measurement | undefined;
+
+  /**
+   * Small tasks, many at a time.
+   *
+   * @generated from field: optional subnet.control.v1.BenchResponse.Measurement rate = 6;
+   */
+  rate?: BenchResponse_Measurement | undefined;
+
+  /**
+   * Large tasks, one at a time.
+   *
+   * @generated from field: optional subnet.control.v1.BenchResponse.Measurement transfer = 7;
+   */
+  transfer?: BenchResponse_Measurement | undefined;
+
+  /**
+   * Why the first task that was rejected was; at most 1,000 characters.
+   *
+   * @generated from field: optional string rejection = 8;
+   */
+  rejection?: string | undefined;
+};
+
+/**
+ * Describes the message subnet.control.v1.BenchResponse.
+ * Use `create(BenchResponseSchema)` to create a new message.
+ */
+export const BenchResponseSchema: GenMessage<BenchResponse> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 27);
+
+/**
+ * @generated from message subnet.control.v1.BenchResponse.First
+ */
+export type BenchResponse_First = Message<"subnet.control.v1.BenchResponse.First"> & {
+  /**
+   * @generated from field: double resolve_ms = 1;
+   */
+  resolveMs: number;
+
+  /**
+   * @generated from field: double dial_ms = 2;
+   */
+  dialMs: number;
+
+  /**
+   * @generated from field: double request_ms = 3;
+   */
+  requestMs: number;
+};
+
+/**
+ * Describes the message subnet.control.v1.BenchResponse.First.
+ * Use `create(BenchResponse_FirstSchema)` to create a new message.
+ */
+export const BenchResponse_FirstSchema: GenMessage<BenchResponse_First> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 27, 0);
+
+/**
+ * @generated from message subnet.control.v1.BenchResponse.Measurement
+ */
+export type BenchResponse_Measurement = Message<"subnet.control.v1.BenchResponse.Measurement"> & {
+  /**
+   * @generated from field: uint32 concurrency = 1;
+   */
+  concurrency: number;
+
+  /**
+   * @generated from field: uint32 payload_bytes = 2;
+   */
+  payloadBytes: number;
+
+  /**
+   * Tasks that were answered.
+   *
+   * @generated from field: uint32 count = 3;
+   */
+  count: number;
+
+  /**
+   * Of those.
+   *
+   * @generated from field: uint32 rejected = 4;
+   */
+  rejected: number;
+
+  /**
+   * @generated from field: double elapsed_ms = 5;
+   */
+  elapsedMs: number;
+
+  /**
+   * @generated from field: double tasks_per_second = 6;
+   */
+  tasksPerSecond: number;
+
+  /**
+   * @generated from field: double p50_ms = 7;
+   */
+  p50Ms: number;
+
+  /**
+   * @generated from field: double p90_ms = 8;
+   */
+  p90Ms: number;
+
+  /**
+   * @generated from field: double p99_ms = 9;
+   */
+  p99Ms: number;
+
+  /**
+   * @generated from field: double max_ms = 10;
+   */
+  maxMs: number;
+
+  /**
+   * Payloads and results, in 1,000,000 bytes.
+   *
+   * @generated from field: double sent_mb_per_second = 11;
+   */
+  sentMbPerSecond: number;
+
+  /**
+   * @generated from field: double received_mb_per_second = 12;
+   */
+  receivedMbPerSecond: number;
+};
+
+/**
+ * Describes the message subnet.control.v1.BenchResponse.Measurement.
+ * Use `create(BenchResponse_MeasurementSchema)` to create a new message.
+ */
+export const BenchResponse_MeasurementSchema: GenMessage<BenchResponse_Measurement> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 27, 1);
+
+/**
  * What a peer says of one of its protocols.
  *
  * @generated from message subnet.control.v1.Protocol
@@ -1103,7 +1322,7 @@ export type Protocol = Message<"subnet.control.v1.Protocol"> & {
  * Use `create(ProtocolSchema)` to create a new message.
  */
 export const ProtocolSchema: GenMessage<Protocol> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 26);
+  messageDesc(file_subnet_control_v1_control, 28);
 
 /**
  * @generated from message subnet.control.v1.ListProtocolsRequest
@@ -1125,7 +1344,7 @@ export type ListProtocolsRequest = Message<"subnet.control.v1.ListProtocolsReque
  * Use `create(ListProtocolsRequestSchema)` to create a new message.
  */
 export const ListProtocolsRequestSchema: GenMessage<ListProtocolsRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 27);
+  messageDesc(file_subnet_control_v1_control, 29);
 
 /**
  * @generated from message subnet.control.v1.ListProtocolsResponse
@@ -1154,7 +1373,7 @@ export type ListProtocolsResponse = Message<"subnet.control.v1.ListProtocolsResp
  * Use `create(ListProtocolsResponseSchema)` to create a new message.
  */
 export const ListProtocolsResponseSchema: GenMessage<ListProtocolsResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 28);
+  messageDesc(file_subnet_control_v1_control, 30);
 
 /**
  * @generated from message subnet.control.v1.DescribeProtocolRequest
@@ -1181,7 +1400,7 @@ export type DescribeProtocolRequest = Message<"subnet.control.v1.DescribeProtoco
  * Use `create(DescribeProtocolRequestSchema)` to create a new message.
  */
 export const DescribeProtocolRequestSchema: GenMessage<DescribeProtocolRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 29);
+  messageDesc(file_subnet_control_v1_control, 31);
 
 /**
  * @generated from message subnet.control.v1.DescribeProtocolResponse
@@ -1210,7 +1429,7 @@ export type DescribeProtocolResponse = Message<"subnet.control.v1.DescribeProtoc
  * Use `create(DescribeProtocolResponseSchema)` to create a new message.
  */
 export const DescribeProtocolResponseSchema: GenMessage<DescribeProtocolResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 30);
+  messageDesc(file_subnet_control_v1_control, 32);
 
 /**
  * @generated from message subnet.control.v1.CallRequest
@@ -1241,7 +1460,7 @@ export type CallRequest = Message<"subnet.control.v1.CallRequest"> & {
  * Use `create(CallRequestSchema)` to create a new message.
  */
 export const CallRequestSchema: GenMessage<CallRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 31);
+  messageDesc(file_subnet_control_v1_control, 33);
 
 /**
  * @generated from message subnet.control.v1.CallRequest.Head
@@ -1275,7 +1494,7 @@ export type CallRequest_Head = Message<"subnet.control.v1.CallRequest.Head"> & {
  * Use `create(CallRequest_HeadSchema)` to create a new message.
  */
 export const CallRequest_HeadSchema: GenMessage<CallRequest_Head> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 31, 0);
+  messageDesc(file_subnet_control_v1_control, 33, 0);
 
 /**
  * @generated from message subnet.control.v1.CallResponse
@@ -1301,7 +1520,7 @@ export type CallResponse = Message<"subnet.control.v1.CallResponse"> & {
  * Use `create(CallResponseSchema)` to create a new message.
  */
 export const CallResponseSchema: GenMessage<CallResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 32);
+  messageDesc(file_subnet_control_v1_control, 34);
 
 /**
  * @generated from message subnet.control.v1.Alias
@@ -1323,7 +1542,7 @@ export type Alias = Message<"subnet.control.v1.Alias"> & {
  * Use `create(AliasSchema)` to create a new message.
  */
 export const AliasSchema: GenMessage<Alias> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 33);
+  messageDesc(file_subnet_control_v1_control, 35);
 
 /**
  * @generated from message subnet.control.v1.SetAliasRequest
@@ -1345,7 +1564,7 @@ export type SetAliasRequest = Message<"subnet.control.v1.SetAliasRequest"> & {
  * Use `create(SetAliasRequestSchema)` to create a new message.
  */
 export const SetAliasRequestSchema: GenMessage<SetAliasRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 34);
+  messageDesc(file_subnet_control_v1_control, 36);
 
 /**
  * @generated from message subnet.control.v1.RemoveAliasRequest
@@ -1362,7 +1581,7 @@ export type RemoveAliasRequest = Message<"subnet.control.v1.RemoveAliasRequest">
  * Use `create(RemoveAliasRequestSchema)` to create a new message.
  */
 export const RemoveAliasRequestSchema: GenMessage<RemoveAliasRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 35);
+  messageDesc(file_subnet_control_v1_control, 37);
 
 /**
  * @generated from message subnet.control.v1.RemoveAliasResponse
@@ -1384,7 +1603,7 @@ export type RemoveAliasResponse = Message<"subnet.control.v1.RemoveAliasResponse
  * Use `create(RemoveAliasResponseSchema)` to create a new message.
  */
 export const RemoveAliasResponseSchema: GenMessage<RemoveAliasResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 36);
+  messageDesc(file_subnet_control_v1_control, 38);
 
 /**
  * @generated from message subnet.control.v1.ListAliasesRequest
@@ -1397,7 +1616,7 @@ export type ListAliasesRequest = Message<"subnet.control.v1.ListAliasesRequest">
  * Use `create(ListAliasesRequestSchema)` to create a new message.
  */
 export const ListAliasesRequestSchema: GenMessage<ListAliasesRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 37);
+  messageDesc(file_subnet_control_v1_control, 39);
 
 /**
  * @generated from message subnet.control.v1.ListAliasesResponse
@@ -1414,7 +1633,7 @@ export type ListAliasesResponse = Message<"subnet.control.v1.ListAliasesResponse
  * Use `create(ListAliasesResponseSchema)` to create a new message.
  */
 export const ListAliasesResponseSchema: GenMessage<ListAliasesResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 38);
+  messageDesc(file_subnet_control_v1_control, 40);
 
 /**
  * @generated from message subnet.control.v1.ChainRecord
@@ -1453,7 +1672,7 @@ export type ChainRecord = Message<"subnet.control.v1.ChainRecord"> & {
  * Use `create(ChainRecordSchema)` to create a new message.
  */
 export const ChainRecordSchema: GenMessage<ChainRecord> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 39);
+  messageDesc(file_subnet_control_v1_control, 41);
 
 /**
  * @generated from message subnet.control.v1.ChainLookupRequest
@@ -1475,7 +1694,7 @@ export type ChainLookupRequest = Message<"subnet.control.v1.ChainLookupRequest">
  * Use `create(ChainLookupRequestSchema)` to create a new message.
  */
 export const ChainLookupRequestSchema: GenMessage<ChainLookupRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 40);
+  messageDesc(file_subnet_control_v1_control, 42);
 
 /**
  * @generated from message subnet.control.v1.ChainListRequest
@@ -1492,7 +1711,7 @@ export type ChainListRequest = Message<"subnet.control.v1.ChainListRequest"> & {
  * Use `create(ChainListRequestSchema)` to create a new message.
  */
 export const ChainListRequestSchema: GenMessage<ChainListRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 41);
+  messageDesc(file_subnet_control_v1_control, 43);
 
 /**
  * @generated from message subnet.control.v1.ChainListResponse
@@ -1509,7 +1728,7 @@ export type ChainListResponse = Message<"subnet.control.v1.ChainListResponse"> &
  * Use `create(ChainListResponseSchema)` to create a new message.
  */
 export const ChainListResponseSchema: GenMessage<ChainListResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 42);
+  messageDesc(file_subnet_control_v1_control, 44);
 
 /**
  * @generated from message subnet.control.v1.ChainPublishRequest
@@ -1531,7 +1750,7 @@ export type ChainPublishRequest = Message<"subnet.control.v1.ChainPublishRequest
  * Use `create(ChainPublishRequestSchema)` to create a new message.
  */
 export const ChainPublishRequestSchema: GenMessage<ChainPublishRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 43);
+  messageDesc(file_subnet_control_v1_control, 45);
 
 /**
  * @generated from message subnet.control.v1.ChainRemoveRequest
@@ -1548,7 +1767,7 @@ export type ChainRemoveRequest = Message<"subnet.control.v1.ChainRemoveRequest">
  * Use `create(ChainRemoveRequestSchema)` to create a new message.
  */
 export const ChainRemoveRequestSchema: GenMessage<ChainRemoveRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 44);
+  messageDesc(file_subnet_control_v1_control, 46);
 
 /**
  * @generated from message subnet.control.v1.ChainRemoveResponse
@@ -1570,7 +1789,7 @@ export type ChainRemoveResponse = Message<"subnet.control.v1.ChainRemoveResponse
  * Use `create(ChainRemoveResponseSchema)` to create a new message.
  */
 export const ChainRemoveResponseSchema: GenMessage<ChainRemoveResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 45);
+  messageDesc(file_subnet_control_v1_control, 47);
 
 /**
  * @generated from message subnet.control.v1.ChainRegisterRequest
@@ -1594,7 +1813,7 @@ export type ChainRegisterRequest = Message<"subnet.control.v1.ChainRegisterReque
  * Use `create(ChainRegisterRequestSchema)` to create a new message.
  */
 export const ChainRegisterRequestSchema: GenMessage<ChainRegisterRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 46);
+  messageDesc(file_subnet_control_v1_control, 48);
 
 /**
  * @generated from message subnet.control.v1.ChainRegisterResponse
@@ -1626,7 +1845,7 @@ export type ChainRegisterResponse = Message<"subnet.control.v1.ChainRegisterResp
  * Use `create(ChainRegisterResponseSchema)` to create a new message.
  */
 export const ChainRegisterResponseSchema: GenMessage<ChainRegisterResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 47);
+  messageDesc(file_subnet_control_v1_control, 49);
 
 /**
  * @generated from message subnet.control.v1.ChainUnregisterRequest
@@ -1643,7 +1862,7 @@ export type ChainUnregisterRequest = Message<"subnet.control.v1.ChainUnregisterR
  * Use `create(ChainUnregisterRequestSchema)` to create a new message.
  */
 export const ChainUnregisterRequestSchema: GenMessage<ChainUnregisterRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 48);
+  messageDesc(file_subnet_control_v1_control, 50);
 
 /**
  * @generated from message subnet.control.v1.ChainUnregisterResponse
@@ -1667,7 +1886,7 @@ export type ChainUnregisterResponse = Message<"subnet.control.v1.ChainUnregister
  * Use `create(ChainUnregisterResponseSchema)` to create a new message.
  */
 export const ChainUnregisterResponseSchema: GenMessage<ChainUnregisterResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 49);
+  messageDesc(file_subnet_control_v1_control, 51);
 
 /**
  * @generated from service subnet.control.v1.ControlService
@@ -1780,6 +1999,16 @@ export const ControlService: GenService<{
     methodKind: "unary";
     input: typeof PingRequestSchema;
     output: typeof PingResponseSchema;
+  },
+  /**
+   * What was measured so far, again and again until all is; the last message is the result.
+   *
+   * @generated from rpc subnet.control.v1.ControlService.Bench
+   */
+  bench: {
+    methodKind: "server_streaming";
+    input: typeof BenchRequestSchema;
+    output: typeof BenchResponseSchema;
   },
   /**
    * @generated from rpc subnet.control.v1.ControlService.ListProtocols

@@ -1,0 +1,35 @@
+import * as Flags from '@oclif/core/flags'
+import { BaseCommand } from '../cli/base-command.ts'
+import { benchPlanOf, DEFAULT_BENCH_PLAN, rejectionNotice, showBench } from '../cli/bench.ts'
+import { nodeFlags, peerArg } from '../cli/flags.ts'
+import { MAX_BENCH_PLAN } from '../session/bench-plan.ts'
+import type { BenchAnswer } from '../session/session.ts'
+
+export default class Bench extends BaseCommand {
+  static override summary = 'Measure latency, tasks per second and MB/s to a peer.'
+  static override description =
+    'Sends small tasks one at a time, then many at a time, then large ones. Ctrl-C shows what there is until then. --timeout is for all of it [default: 60s on top of --duration].'
+  static override examples = ['<%= config.bin %> bench bob', '<%= config.bin %> bench bob --duration 30s --concurrency 64 --json']
+  static override args = { peer: peerArg }
+  static override flags = {
+    ...nodeFlags,
+    duration: Flags.string({ helpValue: 'DUR', description: 'of the three together, a third each [default: 10s]' }),
+    count: Flags.string({ helpValue: 'N', description: `tasks of each, at most [default: ${DEFAULT_BENCH_PLAN.count}]` }),
+    concurrency: Flags.string({
+      helpValue: 'N',
+      description: `tasks at a time, 1 to ${MAX_BENCH_PLAN.concurrency} [default: ${DEFAULT_BENCH_PLAN.concurrency}]`,
+    }),
+    size: Flags.string({ helpValue: 'BYTES', description: `of a large one [default: ${DEFAULT_BENCH_PLAN.sizeBytes}]` }),
+  }
+
+  async run(): Promise<BenchAnswer> {
+    const { args, flags } = await this.parse(Bench)
+    const plan = benchPlanOf(flags, this.settings.timeout)
+    this.defaultTimeoutMs += plan.durationMs
+    const peer = await this.peerArgument(args.peer)
+    const session = await this.session()
+    const answer = await showBench(session.bench(peer, plan, this.callOptions), plan, (text) => this.log(text))
+    this.notice(rejectionNotice(answer))
+    return answer
+  }
+}

@@ -1,0 +1,45 @@
+import type { AbortOptions } from '@libp2p/interface'
+
+/** A message that was received. */
+export interface Frame {
+  bytes: Uint8Array
+  /** Gives the message's share of the byte budget back, once its bytes are no longer in use. */
+  release(): void
+}
+
+export interface ReadOptions {
+  signal?: AbortSignal | undefined
+  /** How long the message's first byte may take. Unlimited when absent: then the signal is the only bound. */
+  firstByteTimeoutMs?: number | undefined
+  /** Called when the message's first byte is there. */
+  onFirstByte?: (() => void) | undefined
+}
+
+export interface WriteOptions {
+  signal?: AbortSignal | undefined
+  /** How long the peer may take for each 64 KiB. Unlimited when absent: then the signal is the only bound. */
+  stallTimeoutMs?: number | undefined
+}
+
+/** The other side closed the kept stream before it took the call: nothing was acted on, another stream may do. */
+export class NotTakenError extends Error {
+  override readonly name = 'NotTakenError'
+}
+
+/** What carries one call: a libp2p stream of its own, or a place on one that many calls share. */
+export interface CallStream {
+  /** The next message. @throws ProtocolError REMOTE_FAILED, LIMIT_EXCEEDED or TIMEOUT; NotTakenError; the signal's reason */
+  read(options?: ReadOptions): Promise<Frame>
+  /** The next message; undefined where the peer ended the call instead. @throws as `read` */
+  readOrEnd(options?: ReadOptions): Promise<Frame | undefined>
+  /** No further message is expected: a peer that sends more breaks the call. */
+  expectEnd(): void
+  /** Writes one message; resolves when its last byte was taken. @throws ProtocolError; NotTakenError; the signal's reason */
+  write(bytes: Uint8Array, options?: WriteOptions): Promise<void>
+  /** This side writes no more. What the other side leaves open is cut off some seconds later. */
+  close(options: AbortOptions): Promise<void>
+  /** Ends the call at once. Does nothing for one that has ended. */
+  abort(reason: Error): void
+  /** Told once when the call is over for both sides, or broken. */
+  onClosed(listener: (error: Error | undefined) => void): void
+}

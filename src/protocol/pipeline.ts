@@ -1,0 +1,325 @@
+import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import { NotTakenError } from './call-stream.ts'
+import { ProtocolError } from './errors.ts'
+import { lingerUntilClosed } from './linger.ts'
+import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
+import { encodeFrame, type Frame, type FrameInit, takeFrame } from './pipelined-frame.ts'
+import { SendRate } from './send-rate.ts'
+import { UnreadBytes } from './unread-bytes.ts'
+
+/** Given to the muxer at a time. */
+const BATCH_BYTES = 64 * 1024
+/** The other side is told of what was read after so much. */
+const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
+/** Frames that leave together. */
+const MAX_FRAMES_AT_ONCE = 512
+/** Frames that wait while the other side does not read. Messages wait elsewhere: these are refusals, without end if it goes on sending. */
+const MAX_WAITING_FRAMES = 8_192
+const MAX_CALL_ID = 0xffff_ffff
+
+export interface PipelineInit {
+  stream: Stream
+  /** How long the other side may take to read the last frames, in milliseconds. */
+  stallTimeoutMs: number
+  /** On the side that answers: what calls may take, and who takes them over. */
+  answers?: { bounds: CallBounds; onCall(call: PipelinedCall): void } | undefined
+  /** Without calls for so long, in milliseconds, the stream is closed. */
+  idleMs: number
+  /** Told of each frame of the other side. */
+  onFrame?: (() => void) | undefined
+  /** Told once when it is over, with a reason where it broke. */
+  onClosed: (reason: Error | undefined) => void
+}
+
+/**
+ * Many calls on one kept stream, by the frames of proto/subnet/pipelined/v1: whole small messages go first, large ones in pieces, in turn, as
+ * many at a time as the other side keeps up with. What a call does wrong ends that call; what is no frame ends the stream.
+ */
+export class Pipeline implements CallCarrier {
+  readonly #init: PipelineInit
+  readonly #stream: Stream
+  readonly #calls = new Map<number, PipelinedCall>()
+  #lastCall = 0
+  readonly #unread = new UnreadBytes()
+  /** Leave in order, before any piece. */
+  #frames: FrameInit[] = []
+  /** Messages of one piece that wait for room; then those of many, each of which gives a piece in turn. */
+  readonly #small: Outgoing[] = []
+  readonly #large: Outgoing[] = []
+  readonly #rate = new SendRate()
+  #unacknowledged = 0
+  #flushing = false
+  #blocked = false
+  /** The other side, or this one, begins no more calls. */
+  #draining = false
+  #closed = false
+  #idle: NodeJS.Timeout | undefined
+
+  constructor(init: PipelineInit) {
+    this.#init = init
+    this.#stream = init.stream
+    const { stream } = init
+    stream.addEventListener('message', this.#onMessage)
+    stream.addEventListener('idle', this.#onRoom)
+    stream.addEventListener('drain', this.#onRoom)
+    stream.addEventListener('remoteCloseWrite', this.#onRemoteClose)
+    stream.addEventListener('close', this.#onClose)
+    this.#waitForCalls()
+  }
+
+  /** Calls that are under way. */
+  get size(): number {
+    return this.#calls.size
+  }
+
+  /** False when a call needs another stream. */
+  get open(): boolean {
+    return !this.#draining && !this.#closed && this.#stream.status === 'open' && this.#stream.writeStatus === 'writable'
+  }
+
+  begin(bounds: CallBounds): PipelinedCall {
+    const call = new PipelinedCall(++this.#lastCall, true, bounds, this)
+    this.#enter(call)
+    this.#draining ||= this.#lastCall === MAX_CALL_ID
+    return call
+  }
+
+  /** Begins no more calls, and takes none; the stream is closed when those that run have ended. */
+  close(): void {
+    this.#draining = true
+    if (this.#calls.size === 0) {
+      this.#waitForCalls()
+    }
+    this.#closeIfDone()
+  }
+
+  /** Ends all calls with this reason, and the stream. */
+  abort(reason: Error): void {
+    this.#end(reason)
+    this.#stream.abort(reason)
+  }
+
+  send(frame: FrameInit): void {
+    if (this.#closed) {
+      return
+    }
+    this.#frames.push(frame)
+    if (this.#frames.length > MAX_WAITING_FRAMES) {
+      this.abort(new ProtocolError('REMOTE_FAILED', 'the peer sends, but does not read what it is answered'))
+      return
+    }
+    this.#flushSoon()
+  }
+
+  /** True while what is sent only waits: a message does better to wait where its writer does too. */
+  get busy(): boolean {
+    return this.#blocked || this.#frames.length >= MAX_FRAMES_AT_ONCE
+  }
+
+  sendInPieces(message: Outgoing): void {
+    this.#queueOf(message).push(message)
+    this.#flushSoon()
+  }
+
+  drop(message: Outgoing): void {
+    const queue = this.#queueOf(message)
+    const index = queue.indexOf(message)
+    if (index >= 0) {
+      queue.splice(index, 1)
+    }
+  }
+
+  #queueOf({ bytes }: Outgoing): Outgoing[] {
+    return bytes.byteLength <= PIECE_BYTES ? this.#small : this.#large
+  }
+
+  forget(call: PipelinedCall): void {
+    this.#calls.delete(call.id)
+    if (this.#calls.size === 0) {
+      this.#waitForCalls()
+    }
+    if (this.#draining) {
+      this.#flushSoon()
+    }
+  }
+
+  #enter(call: PipelinedCall): void {
+    clearTimeout(this.#idle)
+    this.#calls.set(call.id, call)
+  }
+
+  /** For a while: then the stream is of no use, or, where the other side does not even take the last frames, broken. */
+  #waitForCalls(): void {
+    clearTimeout(this.#idle)
+    if (this.#closed) {
+      return
+    }
+    this.#idle = this.#draining
+      ? setTimeout(() => this.abort(new Error('the other side does not read')), this.#init.stallTimeoutMs)
+      : setTimeout(() => this.close(), this.#init.idleMs)
+    this.#idle.unref()
+  }
+
+  /** After all that is done in this turn, so that what is sent in it goes as one. */
+  #flushSoon(): void {
+    if (!this.#flushing && !this.#blocked && !this.#closed) {
+      this.#flushing = true
+      process.nextTick(this.#flush)
+    }
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false
+    try {
+      while (!this.#blocked && !this.#closed) {
+        const batch = this.#batch()
+        if (batch.length === 0) {
+          this.#closeIfDone()
+          return
+        }
+        const bytes = batch.length === 1 && batch[0] != null ? batch[0] : Buffer.concat(batch)
+        this.#rate.sent(bytes.byteLength, this.#large.length > 0)
+        this.#blocked = !this.#stream.send(bytes)
+      }
+    } catch (error) {
+      this.abort(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  #batch(): Uint8Array[] {
+    const batch: Uint8Array[] = []
+    let size = 0
+    const add = (frame: FrameInit): void => {
+      const bytes = encodeFrame(frame)
+      batch.push(bytes)
+      size += bytes.byteLength
+    }
+    if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
+      add({ read: this.#unacknowledged })
+      this.#unacknowledged = 0
+    }
+    let taken = 0
+    while (taken < this.#frames.length && size < BATCH_BYTES) {
+      add(this.#frames[taken++] as FrameInit)
+    }
+    this.#frames = taken === this.#frames.length ? [] : this.#frames.slice(taken)
+    this.#addPieces(this.#small, add, () => size < BATCH_BYTES)
+    this.#addPieces(this.#large, add, () => size < BATCH_BYTES && this.#rate.room > size)
+    return batch
+  }
+
+  /** In turn; a message without room in its own window is passed over. */
+  #addPieces(queue: Outgoing[], add: (frame: FrameInit) => void, hasRoom: () => boolean): void {
+    let passedOver = 0
+    while (passedOver < queue.length && hasRoom()) {
+      const message = queue.shift() as Outgoing
+      const piece = message.call.nextPiece(message)
+      passedOver = piece == null ? passedOver + 1 : 0
+      if (piece != null) {
+        add(piece)
+      }
+      if (piece?.last !== true) {
+        queue.push(message)
+      }
+    }
+  }
+
+  readonly #onRoom = (): void => {
+    // 'drain' comes to all streams of a connection, also to one whose own reader took nothing
+    if (this.#blocked && this.#stream.writeBufferLength === 0) {
+      this.#blocked = false
+      this.#flushSoon()
+    }
+  }
+
+  readonly #onMessage = ({ data }: StreamMessageEvent): void => {
+    for (const chunk of data instanceof Uint8Array ? [data] : data) {
+      this.#unread.append(chunk)
+    }
+    try {
+      for (let frame = takeFrame(this.#unread); frame != null && !this.#closed; frame = takeFrame(this.#unread)) {
+        this.#receive(frame)
+      }
+    } catch (cause) {
+      this.abort(cause instanceof ProtocolError ? cause : new ProtocolError('REMOTE_FAILED', 'the peer sent what is no frame', { cause }))
+      return
+    }
+    this.#unacknowledged += data.byteLength
+    if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
+      this.#flushSoon()
+    }
+  }
+
+  #receive(frame: Frame): void {
+    this.#init.onFrame?.()
+    if (frame.call === 0) {
+      this.#rate.acknowledged(frame.read)
+      this.#flushSoon()
+      return
+    }
+    const known = this.#calls.get(frame.call)
+    if (known != null) {
+      known.receive(frame)
+      if (frame.window > 0) {
+        this.#flushSoon()
+      }
+      return
+    }
+    if (frame.call <= this.#lastCall) {
+      // of a call that is over here: it was on its way
+      return
+    }
+    if (this.#draining) {
+      // the close on its way says that it was not taken
+      return
+    }
+    const { answers } = this.#init
+    if (answers == null) {
+      throw new ProtocolError('REMOTE_FAILED', `the peer answers a call ${frame.call} that was not made`)
+    }
+    this.#lastCall = frame.call
+    const call = new PipelinedCall(frame.call, false, answers.bounds, this)
+    this.#enter(call)
+    answers.onCall(call)
+    call.receive(frame)
+  }
+
+  /** The other side sends no more: no further call, or no answer to those whose end it did not send. */
+  readonly #onRemoteClose = (): void => {
+    if (this.#init.answers == null) {
+      for (const call of [...this.#calls.values()]) {
+        call.break(new NotTakenError('the peer closed the stream before it took the call'))
+      }
+    }
+    this.close()
+  }
+
+  readonly #onClose = ({ error }: StreamCloseEvent): void => {
+    this.#end(error ?? new Error('the stream is closed'))
+  }
+
+  #closeIfDone(): void {
+    if (this.#draining && !this.#closed && this.#calls.size === 0 && this.#frames.length === 0) {
+      this.#closed = true
+      clearTimeout(this.#idle)
+      this.#stream.close({ signal: AbortSignal.timeout(this.#init.stallTimeoutMs) }).catch((error) => this.#stream.abort(error))
+      lingerUntilClosed(this.#stream, this.#init.stallTimeoutMs)
+      this.#init.onClosed(undefined)
+    }
+  }
+
+  #end(reason: Error): void {
+    if (this.#closed) {
+      return
+    }
+    this.#closed = true
+    clearTimeout(this.#idle)
+    this.#frames = []
+    this.#small.length = 0
+    this.#large.length = 0
+    for (const call of [...this.#calls.values()]) {
+      call.break(reason)
+    }
+    this.#init.onClosed(reason)
+  }
+}

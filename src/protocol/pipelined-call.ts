@@ -1,0 +1,382 @@
+import { raceTime } from '../primitives/deadline.ts'
+import { type CallStream, type Frame as Message, NotTakenError, type ReadOptions, type WriteOptions } from './call-stream.ts'
+import { LimitError, ProtocolError, tooLarge } from './errors.ts'
+import type { PeerShare, ProtocolLimits } from './limits.ts'
+import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
+
+/** Of messages, in one call and direction, that may be under way before the receiver has said that there is room. */
+export const CALL_WINDOW_BYTES = 64 * 1024
+/** A message travels in pieces of this size, the last one smaller. */
+export const PIECE_BYTES = 16 * 1024
+/** What a piece takes of the window at least, so that the number of messages under way is bounded too. */
+const MIN_PIECE_COST_BYTES = 64
+/** Messages up to this never wait for the byte budget. */
+const SMALL_MESSAGE_BYTES = 64 * 1024
+
+const SILENT = 'without sending anything'
+
+/** A message that waits until its pieces can leave. */
+export interface Outgoing {
+  call: PipelinedCall
+  bytes: Uint8Array
+  sent: number
+  /** Told when a piece left; the last one has when `sent` is the length. */
+  onSent(): void
+}
+
+/** What a call may take. */
+export interface CallBounds {
+  limits: Pick<ProtocolLimits, 'maxFrameBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
+  budget: Pick<PeerShare, 'acquire'>
+}
+
+/** What a call needs of the stream that it shares with others. */
+export interface CallCarrier {
+  /** True while small messages had better wait too. */
+  readonly busy: boolean
+  /** Leaves before all that waits in pieces. What is not encoded yet may still be changed. */
+  send(frame: FrameInit): void
+  sendInPieces(message: Outgoing): void
+  drop(message: Outgoing): void
+  /** The call is over: what still comes for it is no longer of interest. */
+  forget(call: PipelinedCall): void
+}
+
+/** The message that is being received. */
+interface Incoming {
+  length: number
+  filled: number
+  /** Room for all of it once somebody has asked for it; until then for a window of it. */
+  bytes: Uint8Array
+}
+
+/** One call on a stream that carries many: its messages in pieces, each direction with a window of its own. */
+export class PipelinedCall implements CallStream {
+  readonly id: number
+  /** True on the side that calls. */
+  readonly #calls: boolean
+  readonly #bounds: CallBounds
+  readonly #carrier: CallCarrier
+  readonly #incoming: Incoming[] = []
+  #outgoing: Outgoing | undefined
+  /** What the other side may still send, and what of that it was not told again after it was read. */
+  #granted = CALL_WINDOW_BYTES
+  #owed = 0
+  #sendWindow = CALL_WINDOW_BYTES
+  #lastSent: FrameInit | undefined
+  /** No further message may come. */
+  #complete = false
+  #remoteEnded = false
+  #over = false
+  #failure: Error | undefined
+  #wake: (() => void) | undefined
+  #onClosed: ((error: Error | undefined) => void) | undefined
+
+  constructor(id: number, calls: boolean, bounds: CallBounds, carrier: CallCarrier) {
+    this.id = id
+    this.#calls = calls
+    this.#bounds = bounds
+    this.#carrier = carrier
+  }
+
+  async read(options: ReadOptions = {}): Promise<Message> {
+    const message = await this.readOrEnd(options)
+    if (message == null) {
+      throw new ProtocolError('REMOTE_FAILED', `the peer ended the call ${SILENT}`)
+    }
+    return message
+  }
+
+  async readOrEnd(options: ReadOptions = {}): Promise<Message | undefined> {
+    const { signal, firstByteTimeoutMs, onFirstByte } = options
+    while (this.#incoming[0] == null) {
+      if (this.#remoteEnded && this.#failure == null) {
+        return undefined
+      }
+      await this.#more(signal, firstByteTimeoutMs, () => SILENT)
+    }
+    const message = this.#incoming[0]
+    onFirstByte?.()
+    const release =
+      message.length > SMALL_MESSAGE_BYTES ? await this.#bounds.budget.acquire(message.length, signal == null ? {} : { signal }) : noRelease
+    try {
+      const bytes = await this.#whole(message, signal)
+      this.#incoming.shift()
+      return { bytes, release }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  expectEnd(): void {
+    this.#complete = true
+    if (this.#incoming.length > 0) {
+      throw new ProtocolError('REMOTE_FAILED', 'the peer sent more than one message')
+    }
+  }
+
+  async write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    const { length } = bytes
+    if (length > this.#bounds.limits.maxFrameBytes) {
+      throw tooLarge(length, this.#bounds.limits.maxFrameBytes, 'to send')
+    }
+    options.signal?.throwIfAborted()
+    this.#throwIfBroken()
+    if (length <= PIECE_BYTES && costOf(length) <= this.#sendWindow && !this.#carrier.busy) {
+      this.#lastSent = { call: this.id, piece: bytes, last: true }
+      this.#sendWindow -= costOf(length)
+      this.#carrier.send(this.#lastSent)
+      return
+    }
+    await this.#writeInPieces(bytes, options)
+  }
+
+  async close(): Promise<void> {
+    if (this.#over) {
+      return
+    }
+    if (!this.#calls) {
+      // most often with its answer, in one frame
+      if (this.#lastSent?.encoded === false) {
+        this.#lastSent.end = true
+      } else {
+        this.#carrier.send({ call: this.id, end: true })
+      }
+    }
+    this.#end(undefined)
+  }
+
+  abort(reason: Error): void {
+    if (this.#over) {
+      return
+    }
+    this.#carrier.send({ call: this.id, ...this.#resetFor(reason) })
+    this.#end(reason)
+  }
+
+  onClosed(listener: (error: Error | undefined) => void): void {
+    this.#onClosed = listener
+  }
+
+  /** The stream is broken: nothing comes any more, and nothing can be sent. */
+  break(reason: Error): void {
+    if (!this.#over) {
+      this.#end(reason)
+    }
+  }
+
+  /** What came for this call. @throws ProtocolError for what no peer that keeps to the protocol sends */
+  receive(frame: Frame): void {
+    if (this.#over) {
+      return
+    }
+    if (frame.window > 0) {
+      this.#sendWindow = Math.min(Number.MAX_SAFE_INTEGER, this.#sendWindow + frame.window)
+    }
+    if (frame.reset !== Reset.UNSPECIFIED) {
+      this.#end(reasonOf(frame))
+      return
+    }
+    if (frame.last || frame.piece.byteLength > 0) {
+      this.#receivePiece(frame)
+    }
+    if (frame.end && !this.#over) {
+      this.#remoteEnded = true
+      this.#carrier.forget(this)
+    }
+    this.#wake?.()
+  }
+
+  /** The next piece of its message, if its window has room for it. */
+  nextPiece(message: Outgoing): FrameInit | undefined {
+    const { bytes, sent } = message
+    const piece = bytes.subarray(sent, sent + PIECE_BYTES)
+    const cost = costOf(piece.byteLength)
+    if (cost > this.#sendWindow) {
+      return undefined
+    }
+    this.#sendWindow -= cost
+    message.sent += piece.byteLength
+    const last = message.sent === bytes.byteLength
+    message.onSent()
+    return { call: this.id, piece, last, ...(sent === 0 && !last ? { length: bytes.byteLength } : {}) }
+  }
+
+  #receivePiece({ piece, length, last }: Frame): void {
+    const size = piece.byteLength
+    this.#granted -= costOf(size)
+    if (this.#granted < 0) {
+      throw violation('sent more than there was room for')
+    }
+    if (size > PIECE_BYTES || (!last && size < PIECE_BYTES)) {
+      throw violation(`sent a piece of ${size} bytes, which is neither the last of its message nor ${PIECE_BYTES}`)
+    }
+    const message = this.#unfinished() ?? this.#begin(last ? size : length)
+    if (message == null) {
+      return
+    }
+    if (message.filled + size > message.length || last !== (message.filled + size === message.length)) {
+      throw violation('sent a message of another length than it announced')
+    }
+    // a copy: the piece is a view into what was read of the stream
+    message.bytes.set(piece, message.filled)
+    message.filled += size
+  }
+
+  #unfinished(): Incoming | undefined {
+    const message = this.#incoming.at(-1)
+    return message == null || message.filled === message.length ? undefined : message
+  }
+
+  #begin(length: number): Incoming | undefined {
+    if (this.#complete) {
+      throw violation('sent more than one message')
+    }
+    const { maxFrameBytes } = this.#bounds.limits
+    if (length > maxFrameBytes) {
+      this.abort(tooLarge(length, maxFrameBytes, 'announced by the peer'))
+      return undefined
+    }
+    const message = { length, filled: 0, bytes: new Uint8Array(Math.min(length, CALL_WINDOW_BYTES)) }
+    this.#incoming.push(message)
+    return message
+  }
+
+  /** Waits for all of a message, and from then on lets all of it come. */
+  async #whole(message: Incoming, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const { length } = message
+    const cost =
+      Math.floor(length / PIECE_BYTES) * PIECE_BYTES + (length % PIECE_BYTES > 0 || length === 0 ? costOf(length % PIECE_BYTES) : 0)
+    if (message.filled === length) {
+      this.#owed += cost
+      if (this.#owed >= CALL_WINDOW_BYTES / 2) {
+        this.#grant(this.#owed)
+        this.#owed = 0
+      }
+      return message.bytes
+    }
+    if (message.bytes.byteLength < length) {
+      const bytes = Buffer.allocUnsafeSlow(length)
+      bytes.set(message.bytes.subarray(0, message.filled))
+      // a plain view: Buffer methods (slice above all) differ from Uint8Array's
+      message.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, length)
+    }
+    this.#grant(cost)
+    await this.#rest(message, signal)
+    return message.bytes
+  }
+
+  async #rest(message: Incoming, signal: AbortSignal | undefined): Promise<void> {
+    const { stallTimeoutMs, minBytesPerSecond } = this.#bounds.limits
+    const { length } = message
+    const slackUntilMs = performance.now() + stallTimeoutMs
+    while (message.filled < length) {
+      await this.#more(signal, stallTimeoutMs, () => `after ${message.filled} of ${length} bytes of a message`)
+      if (message.filled < Math.min(length, ((performance.now() - slackUntilMs) / 1_000) * minBytesPerSecond)) {
+        throw new ProtocolError('TIMEOUT', `the peer sent less than ${minBytesPerSecond} bytes/s`)
+      }
+    }
+  }
+
+  #grant(bytes: number): void {
+    this.#granted += bytes
+    if (!this.#remoteEnded && !this.#over) {
+      this.#carrier.send({ call: this.id, window: bytes })
+    }
+  }
+
+  /** Waits until something may have changed: a piece, the end, a failure. */
+  async #more(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
+    signal?.throwIfAborted()
+    this.#throwIfBroken(where)
+    if (this.#remoteEnded || this.#over) {
+      throw new ProtocolError('REMOTE_FAILED', `the peer ended the call ${where()}`)
+    }
+    const changed = new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    await raceTime(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
+  }
+
+  async #writeInPieces(bytes: Uint8Array, { signal, stallTimeoutMs }: WriteOptions): Promise<void> {
+    let progress = Promise.withResolvers<void>()
+    const outgoing: Outgoing = { call: this, bytes, sent: 0, onSent: () => progress.resolve() }
+    this.#outgoing = outgoing
+    this.#lastSent = undefined
+    this.#carrier.sendInPieces(outgoing)
+    try {
+      do {
+        await raceTime(
+          progress.promise,
+          signal,
+          stallTimeoutMs,
+          () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
+        )
+        this.#throwIfBroken()
+        progress = Promise.withResolvers()
+      } while (outgoing.sent < bytes.byteLength)
+    } finally {
+      this.#outgoing = undefined
+      this.#carrier.drop(outgoing)
+    }
+  }
+
+  #throwIfBroken(where = () => 'while it was written to'): void {
+    if (this.#failure != null) {
+      throw this.#failure instanceof ProtocolError || this.#failure instanceof NotTakenError
+        ? this.#failure
+        : new ProtocolError('REMOTE_FAILED', `the stream broke ${where()}`, { cause: this.#failure })
+    }
+  }
+
+  #resetFor(reason: Error): FrameInit {
+    if (this.#calls) {
+      return { reset: Reset.CANCELLED }
+    }
+    return reason instanceof LimitError
+      ? { reset: reason.exceeded === 'requests' ? Reset.TOO_MANY : Reset.TOO_LARGE, length: reason.limit }
+      : { reset: Reset.FAILED }
+  }
+
+  #end(reason: Error | undefined): void {
+    this.#over = true
+    this.#failure ??= reason
+    this.#carrier.forget(this)
+    this.#outgoing?.onSent()
+    this.#wake?.()
+    this.#onClosed?.(reason)
+  }
+}
+
+/** Of a reset that came. */
+function reasonOf({ reset, length }: Frame): Error {
+  switch (reset) {
+    case Reset.TOO_LARGE:
+      return new ProtocolError('LIMIT_EXCEEDED', `the peer takes no frame of over ${length} bytes`, {
+        phase: 'send',
+        hint: 'its --max-frame-bytes raises the limit',
+      })
+    case Reset.TOO_MANY:
+      return new ProtocolError('LIMIT_EXCEEDED', `the peer handles no more than ${length} requests at a time`, {
+        phase: 'send',
+        hint: 'ask again when some have ended, or fewer at a time (--concurrency)',
+      })
+    case Reset.CANCELLED:
+      return new Error('the caller wants no more answers')
+    default:
+      return new ProtocolError('REMOTE_FAILED', 'the peer ended the call without an answer')
+  }
+}
+
+function noRelease(): void {
+  // small messages take nothing of the budget
+}
+
+function costOf(pieceBytes: number): number {
+  return Math.max(MIN_PIECE_COST_BYTES, pieceBytes)
+}
+
+function violation(what: string): ProtocolError {
+  return new ProtocolError('REMOTE_FAILED', `the peer ${what}`)
+}

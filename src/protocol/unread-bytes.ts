@@ -1,0 +1,59 @@
+/** Bytes that came before anyone asked for them, in one buffer: however small the pieces, the cost is their sum. */
+export class UnreadBytes {
+  #buffer = new Uint8Array(0)
+  #start = 0
+  #end = 0
+
+  get length(): number {
+    return this.#end - this.#start
+  }
+
+  append(bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) {
+      return
+    }
+    if (this.#end + bytes.byteLength > this.#buffer.byteLength) {
+      const grown = new Uint8Array(Math.max(1_024, 2 * (this.length + bytes.byteLength)))
+      grown.set(this.#buffer.subarray(this.#start, this.#end))
+      this.#end = this.length
+      this.#start = 0
+      this.#buffer = grown
+    }
+    this.#buffer.set(bytes, this.#end)
+    this.#end += bytes.byteLength
+  }
+
+  shift(): number | undefined {
+    return this.#start < this.#end ? this.#buffer[this.#start++] : undefined
+  }
+
+  /** All of them, still unread: good until more come. */
+  peek(): Uint8Array {
+    return this.#buffer.subarray(this.#start, this.#end)
+  }
+
+  skip(bytes: number): void {
+    this.#start += Math.min(bytes, this.length)
+    this.#freeIfEmpty()
+  }
+
+  /** Moves as many bytes as fit into `target`, from its beginning; says how many. */
+  moveTo(target: Uint8Array): number {
+    const part = this.#buffer.subarray(this.#start, Math.min(this.#end, this.#start + target.byteLength))
+    target.set(part)
+    this.#start += part.byteLength
+    this.#freeIfEmpty()
+    return part.byteLength
+  }
+
+  #freeIfEmpty(): void {
+    if (this.#start === this.#end) {
+      this.#buffer = this.#buffer.byteLength > KEPT_BYTES ? new Uint8Array(0) : this.#buffer
+      this.#start = 0
+      this.#end = 0
+    }
+  }
+}
+
+/** A buffer up to this size is used again once it is empty. */
+const KEPT_BYTES = 4 * 1_024
