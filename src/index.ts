@@ -38,7 +38,15 @@ export { type ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from './protocol
 export { ProtobufProtocol, type ProtobufProtocolInit, ProtobufStreamingProtocol } from './protocol/protobuf-protocol.ts'
 export { ProtocolBase, type ProtocolInit } from './protocol/protocol-base.ts'
 export { type DescribedProtocol, type ProtocolDescription, ReflectionCaller } from './protocol/protocols/reflection.ts'
-export { type Task, type TaskEvent, type TaskHandler, TaskProtocol } from './protocol/protocols/task.ts'
+export {
+  type StreamedTask,
+  type StreamedTaskResponse,
+  type StreamingTaskHandler,
+  type Task,
+  type TaskEvent,
+  type TaskHandler,
+  TaskProtocol,
+} from './protocol/protocols/task.ts'
 export type { RequestContext } from './protocol/responder.ts'
 export { type Attempt, type Outcome, ResolveError, type ResolveErrorCode } from './resolve/errors.ts'
 export { type Judge, type Resolution, type ResolveOptions, Resolver, type ResolverMemory } from './resolve/resolver.ts'

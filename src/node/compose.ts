@@ -7,11 +7,11 @@ import { openPeerRecord } from '../gossip/peer-record.ts'
 import { announceable, parsePeerMultiaddr } from '../primitives/address.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
-import { ByteBudget, DEFAULT_LIMITS } from '../protocol/limits.ts'
+import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
 import { AdmissionProtocol } from '../protocol/protocols/admission.ts'
 import { ReflectionProtocol } from '../protocol/protocols/reflection.ts'
-import { type TaskHandler, TaskProtocol } from '../protocol/protocols/task.ts'
+import { type StreamingTaskHandler, type TaskHandler, TaskProtocol } from '../protocol/protocols/task.ts'
 import { Resolver, type ResolverMemory } from '../resolve/resolver.ts'
 import type { Candidate } from '../resolve/tier.ts'
 import { type ChainSource, ChainTier } from '../resolve/tiers/chain.ts'
@@ -58,7 +58,7 @@ export interface ComposeInit {
   /** Where to listen; empty for a node that only asks. */
   listen: string[]
   /** Answers tasks; without one they are rejected. */
-  handler?: TaskHandler | undefined
+  handler?: TaskHandler | StreamingTaskHandler | undefined
   /** Around every call and every request, the first one outermost. */
   interceptors?: readonly Interceptor[] | undefined
   /** What the node calls itself, as `subnet-cli/1.0.0`. */
@@ -134,7 +134,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           admits: async (peerId) => !(await isStranger(peerId)),
           onHeartbeat: (event) => node.emit('heartbeat', event),
         })
-  const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes }
+  const limits = { ...DEFAULT_LIMITS, ...frameLimits(settings.maxFrameBytes) }
   const node: SubnetNode = new SubnetNode({
     libp2p,
     dialler,
@@ -288,4 +288,10 @@ async function recordFromIdentify(libp2p: Libp2p, peerId: PeerId): Promise<Known
   return peer?.peerRecordEnvelope == null
     ? undefined
     : { envelope: peer.peerRecordEnvelope, ageMs: 0, intervalMs: HEARTBEAT_INTERVAL_MS.default }
+}
+
+/** Whoever wants less than the default of a frame wants it of one that is streamed too. */
+function frameLimits(maxFrameBytes: number): Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes'> {
+  const { maxStreamedBytes } = DEFAULT_LIMITS
+  return { maxFrameBytes, maxStreamedBytes: maxFrameBytes < DEFAULT_LIMITS.maxFrameBytes ? maxFrameBytes : maxStreamedBytes }
 }

@@ -1,6 +1,6 @@
 import { createLogger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
-import type { TaskHandler } from '../protocol/protocols/task.ts'
+import type { StreamingTaskHandler, TaskHandler } from '../protocol/protocols/task.ts'
 import { composeNode } from './compose.ts'
 import { loadSettings, type RawSettings } from './config.ts'
 import { ensureHome, homeAt } from './home.ts'
@@ -15,7 +15,7 @@ export interface CreateNodeOptions {
   /** As on the command line and in config.json, camelCase: `listen`, `bootstrap`, `subnetId`, `chain`, `heartbeatInterval`, … */
   settings?: RawSettings
   /** Answers tasks; without one they are rejected. */
-  handler?: TaskHandler
+  handler?: TaskHandler | StreamingTaskHandler
   /** Around every call and every request of the node, the first one outermost. */
   interceptors?: readonly Interceptor[]
   /** What the node calls itself. @default subnet-cli */

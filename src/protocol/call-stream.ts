@@ -21,6 +21,22 @@ export interface WriteOptions {
   stallTimeoutMs?: number | undefined
 }
 
+/** A message whose bytes come while it is received. */
+export interface IncomingMessage {
+  /** Of all of it, in bytes. */
+  readonly length: number
+  /** The next bytes; undefined at the end. The peer is held up while nobody asks. @throws as `read` */
+  next(): Promise<Uint8Array | undefined>
+  /** Gives its share of the byte budget back. */
+  release(): void
+}
+
+/** A message whose bytes come while it is sent: exactly `length` of them, in chunks of any size. */
+export interface OutgoingMessage {
+  length: number
+  chunks: AsyncIterable<Uint8Array>
+}
+
 /** The other side closed the kept stream before it took the call: nothing was acted on, another stream may do. */
 export class NotTakenError extends Error {
   override readonly name = 'NotTakenError'
@@ -32,10 +48,14 @@ export interface CallStream {
   read(options?: ReadOptions): Promise<Frame>
   /** The next message; undefined where the peer ended the call instead. @throws as `read` */
   readOrEnd(options?: ReadOptions): Promise<Frame | undefined>
+  /** The next message as it comes: to be taken to its end before anything else is read. @throws as `read` */
+  readMessage(options?: ReadOptions): Promise<IncomingMessage>
   /** No further message is expected: a peer that sends more breaks the call. */
   expectEnd(): void
   /** Writes one message; resolves when its last byte was taken. @throws ProtocolError; NotTakenError; the signal's reason */
   write(bytes: Uint8Array, options?: WriteOptions): Promise<void>
+  /** The same for a message whose bytes come while it is sent. @throws as `write`; what its chunks throw */
+  writeMessage(message: OutgoingMessage, options?: WriteOptions): Promise<void>
   /** This side writes no more. What the other side leaves open is cut off some seconds later. */
   close(options: AbortOptions): Promise<void>
   /** Ends the call at once. Does nothing for one that has ended. */

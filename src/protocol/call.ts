@@ -1,5 +1,5 @@
 import { isDeadline } from '../primitives/deadline.ts'
-import { NotTakenError } from './call-stream.ts'
+import { NotTakenError, type OutgoingMessage } from './call-stream.ts'
 import { type CallPhase, ProtocolError } from './errors.ts'
 import { ConnectionLostError, type Reached } from './host.ts'
 
@@ -33,19 +33,34 @@ export interface StreamCallOptions extends CallOptions {
 
 /** What is known about a call while it runs. */
 export class Call {
-  readonly request: Uint8Array
+  readonly request: Uint8Array | OutgoingMessage
   reached: Reached | undefined
   bytesReceived = 0
+  /** What the bytes of the request threw, where they come while it is sent. */
+  sourceFailure: unknown
   #phase: CallPhase = 'resolve'
   readonly #startedAtMs = performance.now()
   #dialAtMs: number | undefined
   #connectedAtMs: number | undefined
 
-  constructor(request: Uint8Array) {
-    this.request = request
+  constructor(request: Uint8Array | OutgoingMessage) {
+    this.request = request instanceof Uint8Array ? request : { length: request.length, chunks: this.#watched(request.chunks) }
+  }
+
+  async *#watched(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* chunks
+    } catch (error) {
+      this.sourceFailure = error
+      throw error
+    }
   }
 
   enter(phase: CallPhase): void {
+    if (phase === 'wait' && this.#phase === 'receive') {
+      // an answer may begin before its request has ended
+      return
+    }
     this.#phase = phase
     if (phase === 'dial') {
       this.#dialAtMs = performance.now()
@@ -79,7 +94,7 @@ export class Call {
     const dialAtMs = Math.min(this.#dialAtMs ?? connectedAtMs, connectedAtMs)
     return {
       ...(this.reached == null ? {} : { reached: this.reached }),
-      bytesSent: this.#phase === 'wait' || this.#phase === 'receive' ? this.request.byteLength : 0,
+      bytesSent: this.#phase === 'wait' || this.#phase === 'receive' ? this.request.length : 0,
       bytesReceived: this.bytesReceived,
       timings: {
         resolveMs: dialAtMs - this.#startedAtMs,

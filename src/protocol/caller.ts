@@ -1,11 +1,13 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { startDeadline } from '../primitives/deadline.ts'
-import { describeError } from '../primitives/errors.ts'
+import { describeError, SubnetError } from '../primitives/errors.ts'
 import { Call, type CallOptions, type StreamCallOptions } from './call.ts'
-import { type CallStream, type Frame, NotTakenError } from './call-stream.ts'
+import { type CallStream, type Frame, type IncomingMessage, NotTakenError } from './call-stream.ts'
 import { CallStreams } from './call-streams.ts'
 import type { Codec } from './codec.ts'
 import { ProtocolError } from './errors.ts'
 import { ConnectionLostError, type Destination, type ProtocolHost, peerOf, type Reached, readDestination } from './host.ts'
+import { collect, discard } from './incoming.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
 import { PeerShares, type ProtocolLimits } from './limits.ts'
@@ -15,6 +17,7 @@ export interface CalledProtocol<RequestInit, Response> {
   id: string
   encode: Codec<RequestInit, unknown>['encode']
   decode: Codec<never, Response>['decode']
+  decodeStream?: Codec<never, Response>['decodeStream']
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
   /** Around the calls of this protocol, inside of the host's. */
@@ -61,6 +64,31 @@ export class Caller<RequestInit, Response> {
       throw new Error(`interceptors made ${answers.length} answers of the one to a call of ${this.#protocol.id}`)
     }
     return answers[0] as Response
+  }
+
+  /**
+   * One request, its one answer, of which a part is still to come: `end` waits until what is left of the call is over, `leave` gives it up. One of
+   * the two has to be called. @throws as `one`
+   */
+  async begin(
+    to: Destination,
+    request: RequestInit,
+    options: CallOptions = {},
+  ): Promise<{ answer: Response; end: () => Promise<void>; leave: () => Promise<void> }> {
+    const run = this.#run(to, request, { timeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'unary' })
+    const { done, value } = await run.next()
+    if (done === true) {
+      throw new Error(`interceptors made no answer of the one to a call of ${this.#protocol.id}`)
+    }
+    return {
+      answer: value,
+      end: async () => {
+        await run.next()
+      },
+      leave: async () => {
+        await run.return()
+      },
+    }
   }
 
   /** One request, all answers to it. @throws as `ProtocolBase.callStream` */
@@ -122,7 +150,8 @@ export class Caller<RequestInit, Response> {
     try {
       yield* this.#attempt(to, call, options)
     } catch (error) {
-      if (!(error instanceof NotTakenError)) {
+      // a request that came while it was sent is used up
+      if (!(error instanceof NotTakenError) || !(call.request instanceof Uint8Array)) {
         throw error
       }
       yield* this.#attempt(to, call, options)
@@ -137,8 +166,12 @@ export class Caller<RequestInit, Response> {
     signal.addEventListener('abort', onAbort)
     let ended = false
     try {
-      await this.#inTime(idleTimeoutMs, signal, async (inTime) => stream.write(call.request, { signal: inTime }))
-      call.enter('wait')
+      if (kind === 'unary' && this.#protocol.decodeStream != null) {
+        yield* this.#exchangeStreamed(stream, call, options, this.#protocol.decodeStream)
+        ended = true
+        return
+      }
+      await this.#write(stream, call, options)
       if (kind === 'unary') {
         const frame = await stream.read({ signal, onFirstByte: () => call.enter('receive') })
         stream.expectEnd()
@@ -159,7 +192,7 @@ export class Caller<RequestInit, Response> {
       ended = true
     } catch (error) {
       stream.abort(toError(error))
-      throw error instanceof ProtocolError || error instanceof NotTakenError || signal.aborted
+      throw error instanceof SubnetError || error instanceof NotTakenError || error === call.sourceFailure || signal.aborted
         ? error
         : new ProtocolError('REMOTE_FAILED', describeError(error), { cause: error })
     } finally {
@@ -169,6 +202,59 @@ export class Caller<RequestInit, Response> {
       }
       opened.leave()
     }
+  }
+
+  /** Sends and receives at once: the answer may begin before its request has ended. */
+  async *#exchangeStreamed(
+    stream: CallStream,
+    call: Call,
+    options: ExchangeOptions,
+    decodeStream: NonNullable<Codec<never, Response>['decodeStream']>,
+  ): AsyncGenerator<Response> {
+    const { signal } = options
+    let failure: unknown
+    const sent = this.#write(stream, call, options).then(
+      () => true,
+      (error) => {
+        failure = error
+        stream.abort(toError(error))
+        return false
+      },
+    )
+    let incoming: IncomingMessage | undefined
+    try {
+      incoming = await stream.readMessage({ signal, onFirstByte: () => call.enter('receive') })
+      call.bytesReceived += incoming.length
+      yield await this.#decodeStream(decodeStream, incoming)
+      await discard(incoming)
+    } catch (error) {
+      throw failure ?? error
+    } finally {
+      incoming?.release()
+    }
+    if (await Promise.race([sent, turn().then(() => false)])) {
+      stream.expectEnd()
+      await stream.close({ signal })
+    } else {
+      stream.abort(new Error('the answer has ended before its request'))
+    }
+  }
+
+  async #decodeStream(decodeStream: NonNullable<Codec<never, Response>['decodeStream']>, incoming: IncomingMessage): Promise<Response> {
+    const { maxFrameBytes } = this.#limits
+    try {
+      return await decodeStream(incoming, async (taken) => collect(incoming, taken, maxFrameBytes))
+    } catch (cause) {
+      throw cause instanceof SubnetError ? cause : undecodable(cause)
+    }
+  }
+
+  async #write(stream: CallStream, call: Call, { signal, idleTimeoutMs }: ExchangeOptions): Promise<void> {
+    const { request } = call
+    await this.#inTime(idleTimeoutMs, signal, async (inTime) => {
+      await (request instanceof Uint8Array ? stream.write(request, { signal: inTime }) : stream.writeMessage(request, { signal: inTime }))
+    })
+    call.enter('wait')
   }
 
   async #reach(to: Destination, call: Call, options: CallOptions & { signal: AbortSignal }): Promise<Opened> {
@@ -204,7 +290,7 @@ export class Caller<RequestInit, Response> {
     try {
       return this.#protocol.decode(frame.bytes)
     } catch (cause) {
-      throw new ProtocolError('REMOTE_FAILED', `the answer cannot be decoded: ${describeError(cause)}`, { cause })
+      throw undecodable(cause)
     } finally {
       frame.release()
     }
@@ -233,6 +319,10 @@ export class Caller<RequestInit, Response> {
 /** The options that are given: one that is there but undefined does not hide a default. */
 function defined<Options extends object>(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
+}
+
+function undecodable(cause: unknown): ProtocolError {
+  return new ProtocolError('REMOTE_FAILED', `the answer cannot be decoded: ${describeError(cause)}`, { cause })
 }
 
 function toError(error: unknown): Error {

@@ -1,10 +1,11 @@
 import type { AbortOptions, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
 import { raceTime } from '../primitives/deadline.ts'
-import type { CallStream, Frame, ReadOptions, WriteOptions } from './call-stream.ts'
+import type { CallStream, Frame, IncomingMessage, OutgoingMessage, ReadOptions, WriteOptions } from './call-stream.ts'
 import { ProtocolError, tooLarge } from './errors.ts'
-import type { PeerShare, ProtocolLimits } from './limits.ts'
+import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
+import { segmentsOf } from './segments.ts'
 import { UnreadBytes } from './unread-bytes.ts'
 
 /** A length prefix is an unsigned varint of at most this many bytes (64 bits). */
@@ -18,7 +19,7 @@ const SMALL_FRAME_BYTES = 64 * 1024
 
 const SILENT = 'without sending anything'
 
-type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
+type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
 
 /**
  * A call on a stream of its own: messages in frames, an unsigned varint length, then that many bytes. Must be made in the same turn as the
@@ -47,7 +48,7 @@ export class FramedStream implements CallStream {
   }
 
   async read(options: ReadOptions = {}): Promise<Frame> {
-    return this.#readFrame(await this.#readPrefix(options), options)
+    return this.#readFrame(await this.#readPrefix(this.#limits.maxFrameBytes, options), options)
   }
 
   async readOrEnd(options: ReadOptions = {}): Promise<Frame | undefined> {
@@ -58,6 +59,28 @@ export class FramedStream implements CallStream {
       await this.#more(options.signal, options.firstByteTimeoutMs, () => SILENT)
     }
     return this.read(options)
+  }
+
+  async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
+    const length = await this.#readPrefix(this.#limits.maxStreamedBytes, options)
+    const release = await this.#acquire(Math.min(length, STREAMED_WINDOW_BYTES), options.signal)
+    const { stallTimeoutMs, minBytesPerSecond } = this.#limits
+    let taken = 0
+    let waitedMs = 0
+    const next = async (): Promise<Uint8Array | undefined> => {
+      while (taken < length && this.#unread.length === 0) {
+        const startedAtMs = performance.now()
+        await this.#more(options.signal, stallTimeoutMs, () => `after ${taken} of ${length} bytes of a frame`)
+        waitedMs += performance.now() - startedAtMs
+        if (taken < ((waitedMs - stallTimeoutMs) / 1_000) * minBytesPerSecond) {
+          throw new ProtocolError('TIMEOUT', `the peer sent less than ${minBytesPerSecond} bytes/s`)
+        }
+      }
+      const bytes = this.#unread.take(length - taken)
+      taken += bytes.byteLength
+      return bytes.byteLength === 0 ? undefined : bytes
+    }
+    return { length, next, release }
   }
 
   async #readFrame(length: number, options: ReadOptions): Promise<Frame> {
@@ -85,6 +108,16 @@ export class FramedStream implements CallStream {
     }
   }
 
+  async writeMessage(message: OutgoingMessage, options: WriteOptions = {}): Promise<void> {
+    if (message.length > this.#limits.maxStreamedBytes) {
+      throw tooLarge(message.length, this.#limits.maxStreamedBytes, 'to send')
+    }
+    await this.#send(varint.encode(message.length), options)
+    for await (const segment of segmentsOf(message, WRITE_CHUNK_BYTES, options.signal)) {
+      await this.#send(segment, options)
+    }
+  }
+
   async close(options: AbortOptions): Promise<void> {
     await this.#stream.close(options)
     lingerUntilClosed(this.#stream, this.#limits.stallTimeoutMs)
@@ -98,7 +131,7 @@ export class FramedStream implements CallStream {
     this.#stream.addEventListener('close', ({ error }) => listener(error), { once: true })
   }
 
-  async #readPrefix(options: ReadOptions): Promise<number> {
+  async #readPrefix(maxBytes: number, options: ReadOptions): Promise<number> {
     const prefix: number[] = []
     while (true) {
       const byte = this.#unread.shift()
@@ -113,7 +146,7 @@ export class FramedStream implements CallStream {
         options.onFirstByte?.()
       }
       if (byte < 0x80) {
-        return this.#decodeLength(prefix)
+        return this.#decodeLength(prefix, maxBytes)
       }
       if (prefix.length === MAX_PREFIX_BYTES) {
         throw new ProtocolError('REMOTE_FAILED', `the peer sent a length prefix of more than ${MAX_PREFIX_BYTES} bytes`)
@@ -121,11 +154,11 @@ export class FramedStream implements CallStream {
     }
   }
 
-  #decodeLength(prefix: number[]): number {
+  #decodeLength(prefix: number[], maxBytes: number): number {
     // every length that varint.decode cannot hold is above any limit
     const length = prefix.length > 7 ? Number.POSITIVE_INFINITY : varint.decode(Uint8Array.from(prefix))
-    if (length > this.#limits.maxFrameBytes) {
-      throw tooLarge(length, this.#limits.maxFrameBytes, 'announced by the peer')
+    if (length > maxBytes) {
+      throw tooLarge(length, maxBytes, 'announced by the peer')
     }
     return length
   }

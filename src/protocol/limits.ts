@@ -5,6 +5,8 @@ import { raceSignal } from 'race-signal'
 export interface ProtocolLimits {
   /** The largest frame sent or accepted, without its length prefix. */
   maxFrameBytes: number
+  /** The same for a frame that is not held as a whole: one whose payload is used as it comes. */
+  maxStreamedBytes: number
   /** All frames over 64 KiB of a node that are being received or handled, together; more wait. Smaller ones do not count. */
   maxBytesInFlight: number
   /** How long a peer may send or accept nothing in the middle of a frame. */
@@ -28,6 +30,8 @@ export interface ProtocolLimits {
 /** What a node allows that was told nothing else. Only `maxFrameBytes` is a setting. */
 export const DEFAULT_LIMITS = {
   maxFrameBytes: 64 * 1024 * 1024,
+  // what protobuf allows of a message
+  maxStreamedBytes: 2 ** 31 - 1,
   maxBytesInFlight: 512 * 1024 * 1024,
   stallTimeoutMs: 10_000,
   minBytesPerSecond: 16 * 1024,
@@ -38,6 +42,9 @@ export const DEFAULT_LIMITS = {
   maxCallsPerPeer: 128,
   maxStreamsPerConnection: 256,
 } satisfies ProtocolLimits
+
+/** Of a message that is used as it comes, not more than this is held at a time. */
+export const STREAMED_WINDOW_BYTES = 1024 * 1024
 
 /** A number of bytes that many frames share. Who asks for more than is left waits, first come, first served. */
 export class ByteBudget {

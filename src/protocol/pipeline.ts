@@ -129,8 +129,8 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  #queueOf({ bytes }: Outgoing): Outgoing[] {
-    return bytes.byteLength <= PIECE_BYTES ? this.#small : this.#large
+  #queueOf({ bytes, length = bytes.byteLength }: Outgoing): Outgoing[] {
+    return length <= PIECE_BYTES ? this.#small : this.#large
   }
 
   forget(call: PipelinedCall): void {
@@ -218,7 +218,7 @@ export class Pipeline implements CallCarrier {
       if (piece != null) {
         add(piece)
       }
-      if (piece?.last !== true) {
+      if (message.sent < message.bytes.byteLength || piece == null) {
         queue.push(message)
       }
     }

@@ -1,8 +1,17 @@
 import { raceTime } from '../primitives/deadline.ts'
-import { type CallStream, type Frame as Message, NotTakenError, type ReadOptions, type WriteOptions } from './call-stream.ts'
+import {
+  type CallStream,
+  type IncomingMessage,
+  type Frame as Message,
+  NotTakenError,
+  type OutgoingMessage,
+  type ReadOptions,
+  type WriteOptions,
+} from './call-stream.ts'
 import { LimitError, ProtocolError, tooLarge } from './errors.ts'
-import type { PeerShare, ProtocolLimits } from './limits.ts'
+import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
 import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
+import { segmentsOf } from './segments.ts'
 
 /** Of messages, in one call and direction, that may be under way before the receiver has said that there is room. */
 export const CALL_WINDOW_BYTES = 64 * 1024
@@ -15,18 +24,25 @@ const SMALL_MESSAGE_BYTES = 64 * 1024
 
 const SILENT = 'without sending anything'
 
-/** A message that waits until its pieces can leave. */
+/** Written at a time, of a message whose bytes come while it is sent. */
+const SEGMENT_BYTES = 16 * PIECE_BYTES
+
+/** A message, or a segment of one, that waits until its pieces can leave. */
 export interface Outgoing {
   call: PipelinedCall
   bytes: Uint8Array
   sent: number
+  /** Of the whole message, with its first segment. */
+  length: number | undefined
+  /** The message ends with this segment. */
+  last: boolean
   /** Told when a piece left; the last one has when `sent` is the length. */
   onSent(): void
 }
 
 /** What a call may take. */
 export interface CallBounds {
-  limits: Pick<ProtocolLimits, 'maxFrameBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
+  limits: Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
   budget: Pick<PeerShare, 'acquire'>
 }
 
@@ -45,9 +61,11 @@ export interface CallCarrier {
 /** The message that is being received. */
 interface Incoming {
   length: number
-  filled: number
-  /** Room for all of it once somebody has asked for it; until then for a window of it. */
-  bytes: Uint8Array
+  /** What came of it, and what of that somebody took. */
+  received: number
+  taken: number
+  /** What came and was not taken: as much as there was room for. */
+  pieces: Uint8Array[]
 }
 
 /** One call on a stream that carries many: its messages in pieces, each direction with a window of its own. */
@@ -61,6 +79,9 @@ export class PipelinedCall implements CallStream {
   #outgoing: Outgoing | undefined
   /** What the other side may still send, and what of that it was not told again after it was read. */
   #granted = CALL_WINDOW_BYTES
+  #widened = false
+  /** For the rest of the message that is being read. */
+  #waitedMs = 0
   #owed = 0
   #sendWindow = CALL_WINDOW_BYTES
   #lastSent: FrameInit | undefined
@@ -95,18 +116,25 @@ export class PipelinedCall implements CallStream {
       }
       await this.#more(signal, firstByteTimeoutMs, () => SILENT)
     }
-    const message = this.#incoming[0]
     onFirstByte?.()
-    const release =
-      message.length > SMALL_MESSAGE_BYTES ? await this.#bounds.budget.acquire(message.length, signal == null ? {} : { signal }) : noRelease
-    try {
-      const bytes = await this.#whole(message, signal)
-      this.#incoming.shift()
-      return { bytes, release }
-    } catch (error) {
-      release()
-      throw error
+    return this.#whole(this.#incoming[0], signal)
+  }
+
+  async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
+    const { signal, firstByteTimeoutMs, onFirstByte } = options
+    while (this.#incoming[0] == null) {
+      await this.#more(signal, firstByteTimeoutMs, () => SILENT)
     }
+    onFirstByte?.()
+    const message = this.#incoming[0]
+    const { length } = message
+    this.#checkLength(length, this.#bounds.limits.maxStreamedBytes)
+    const release = await this.#acquire(Math.min(length, STREAMED_WINDOW_BYTES), signal)
+    if (length > CALL_WINDOW_BYTES && !this.#widened) {
+      this.#widened = true
+      this.#grant(STREAMED_WINDOW_BYTES - CALL_WINDOW_BYTES)
+    }
+    return { length, next: async () => this.#next(message, signal), release }
   }
 
   expectEnd(): void {
@@ -129,7 +157,23 @@ export class PipelinedCall implements CallStream {
       this.#carrier.send(this.#lastSent)
       return
     }
-    await this.#writeInPieces(bytes, options)
+    await this.#writeInPieces(bytes, { length: bytes.byteLength, last: true }, options)
+  }
+
+  async writeMessage(message: OutgoingMessage, options: WriteOptions = {}): Promise<void> {
+    const { length } = message
+    if (length > this.#bounds.limits.maxStreamedBytes) {
+      throw tooLarge(length, this.#bounds.limits.maxStreamedBytes, 'to send')
+    }
+    let sent = 0
+    for await (const segment of segmentsOf(message, SEGMENT_BYTES, options.signal)) {
+      const part = { length: sent === 0 ? length : undefined, last: sent + segment.byteLength === length }
+      sent += segment.byteLength
+      await this.#writeInPieces(segment, part, options)
+    }
+    if (length === 0) {
+      await this.write(new Uint8Array(0), options)
+    }
   }
 
   async close(): Promise<void> {
@@ -190,7 +234,7 @@ export class PipelinedCall implements CallStream {
 
   /** The next piece of its message, if its window has room for it. */
   nextPiece(message: Outgoing): FrameInit | undefined {
-    const { bytes, sent } = message
+    const { bytes, sent, length } = message
     const piece = bytes.subarray(sent, sent + PIECE_BYTES)
     const cost = costOf(piece.byteLength)
     if (cost > this.#sendWindow) {
@@ -198,9 +242,9 @@ export class PipelinedCall implements CallStream {
     }
     this.#sendWindow -= cost
     message.sent += piece.byteLength
-    const last = message.sent === bytes.byteLength
+    const last = message.last && message.sent === bytes.byteLength
     message.onSent()
-    return { call: this.id, piece, last, ...(sent === 0 && !last ? { length: bytes.byteLength } : {}) }
+    return { call: this.id, piece, last, ...(sent > 0 || last || length == null ? {} : { length }) }
   }
 
   #receivePiece({ piece, length, last }: Frame): void {
@@ -213,70 +257,97 @@ export class PipelinedCall implements CallStream {
       throw violation(`sent a piece of ${size} bytes, which is neither the last of its message nor ${PIECE_BYTES}`)
     }
     const message = this.#unfinished() ?? this.#begin(last ? size : length)
-    if (message == null) {
-      return
-    }
-    if (message.filled + size > message.length || last !== (message.filled + size === message.length)) {
+    if (message.received + size > message.length || last !== (message.received + size === message.length)) {
       throw violation('sent a message of another length than it announced')
     }
+    message.received += size
     // a copy: the piece is a view into what was read of the stream
-    message.bytes.set(piece, message.filled)
-    message.filled += size
+    message.pieces.push(piece.slice())
   }
 
   #unfinished(): Incoming | undefined {
     const message = this.#incoming.at(-1)
-    return message == null || message.filled === message.length ? undefined : message
+    return message == null || message.received === message.length ? undefined : message
   }
 
-  #begin(length: number): Incoming | undefined {
+  #begin(length: number): Incoming {
     if (this.#complete) {
       throw violation('sent more than one message')
     }
-    const { maxFrameBytes } = this.#bounds.limits
-    if (length > maxFrameBytes) {
-      this.abort(tooLarge(length, maxFrameBytes, 'announced by the peer'))
-      return undefined
-    }
-    const message = { length, filled: 0, bytes: new Uint8Array(Math.min(length, CALL_WINDOW_BYTES)) }
+    const message = { length, received: 0, taken: 0, pieces: [] }
     this.#incoming.push(message)
     return message
   }
 
-  /** Waits for all of a message, and from then on lets all of it come. */
-  async #whole(message: Incoming, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  /** All of a message; from now on all of it may come. */
+  async #whole(message: Incoming, signal: AbortSignal | undefined): Promise<Message> {
     const { length } = message
-    const cost =
-      Math.floor(length / PIECE_BYTES) * PIECE_BYTES + (length % PIECE_BYTES > 0 || length === 0 ? costOf(length % PIECE_BYTES) : 0)
-    if (message.filled === length) {
-      this.#owed += cost
-      if (this.#owed >= CALL_WINDOW_BYTES / 2) {
-        this.#grant(this.#owed)
-        this.#owed = 0
+    this.#checkLength(length, this.#bounds.limits.maxFrameBytes)
+    const release = await this.#acquire(length, signal)
+    try {
+      const [only] = message.pieces
+      if (message.received === length && message.pieces.length === 1 && only != null) {
+        this.#incoming.shift()
+        this.#took(only)
+        return { bytes: only, release }
       }
-      return message.bytes
-    }
-    if (message.bytes.byteLength < length) {
       const bytes = Buffer.allocUnsafeSlow(length)
-      bytes.set(message.bytes.subarray(0, message.filled))
+      if (message.received < length) {
+        this.#grant(length)
+        this.#owed -= length
+      }
+      for (let piece = await this.#next(message, signal); piece != null; piece = await this.#next(message, signal)) {
+        bytes.set(piece, message.taken - piece.byteLength)
+      }
       // a plain view: Buffer methods (slice above all) differ from Uint8Array's
-      message.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, length)
+      return { bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, length), release }
+    } catch (error) {
+      release()
+      throw error
     }
-    this.#grant(cost)
-    await this.#rest(message, signal)
-    return message.bytes
   }
 
-  async #rest(message: Incoming, signal: AbortSignal | undefined): Promise<void> {
+  /** The next bytes of a message; undefined at its end, where it makes room for the next message. */
+  async #next(message: Incoming, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
     const { stallTimeoutMs, minBytesPerSecond } = this.#bounds.limits
-    const { length } = message
-    const slackUntilMs = performance.now() + stallTimeoutMs
-    while (message.filled < length) {
-      await this.#more(signal, stallTimeoutMs, () => `after ${message.filled} of ${length} bytes of a message`)
-      if (message.filled < Math.min(length, ((performance.now() - slackUntilMs) / 1_000) * minBytesPerSecond)) {
+    while (message.pieces.length === 0 && message.taken < message.length) {
+      const startedAtMs = performance.now()
+      await this.#more(signal, stallTimeoutMs, () => `after ${message.taken} of ${message.length} bytes of a message`)
+      this.#waitedMs += performance.now() - startedAtMs
+      if (message.received < ((this.#waitedMs - stallTimeoutMs) / 1_000) * minBytesPerSecond) {
         throw new ProtocolError('TIMEOUT', `the peer sent less than ${minBytesPerSecond} bytes/s`)
       }
     }
+    const piece = message.pieces.shift()
+    if (piece == null) {
+      this.#waitedMs = 0
+      if (this.#incoming[0] === message) {
+        this.#incoming.shift()
+      }
+      return undefined
+    }
+    message.taken += piece.byteLength
+    this.#took(piece)
+    return piece
+  }
+
+  /** Room for as much again, told when it is worth a frame. */
+  #took(piece: Uint8Array): void {
+    this.#owed += costOf(piece.byteLength)
+    if (this.#owed >= CALL_WINDOW_BYTES / 2) {
+      this.#grant(this.#owed)
+      this.#owed = 0
+    }
+  }
+
+  #checkLength(length: number, maxBytes: number): void {
+    if (length > maxBytes) {
+      throw tooLarge(length, maxBytes, 'announced by the peer')
+    }
+  }
+
+  async #acquire(bytes: number, signal: AbortSignal | undefined): Promise<() => void> {
+    return bytes > SMALL_MESSAGE_BYTES ? this.#bounds.budget.acquire(bytes, signal == null ? {} : { signal }) : noRelease
   }
 
   #grant(bytes: number): void {
@@ -299,9 +370,13 @@ export class PipelinedCall implements CallStream {
     await raceTime(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
   }
 
-  async #writeInPieces(bytes: Uint8Array, { signal, stallTimeoutMs }: WriteOptions): Promise<void> {
+  async #writeInPieces(
+    bytes: Uint8Array,
+    part: Pick<Outgoing, 'length' | 'last'>,
+    { signal, stallTimeoutMs }: WriteOptions,
+  ): Promise<void> {
     let progress = Promise.withResolvers<void>()
-    const outgoing: Outgoing = { call: this, bytes, sent: 0, onSent: () => progress.resolve() }
+    const outgoing: Outgoing = { call: this, bytes, sent: 0, ...part, onSent: () => progress.resolve() }
     this.#outgoing = outgoing
     this.#lastSent = undefined
     this.#carrier.sendInPieces(outgoing)

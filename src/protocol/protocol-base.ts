@@ -57,7 +57,15 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     this.maxFrameBytes = limits?.maxFrameBytes ?? host.limits.maxFrameBytes
     this.ready = promise
     this.#host = host
-    this.#caller = new Caller(host, { id, limits, interceptors, pipelined, encode: request.encode, decode: response.decode })
+    this.#caller = new Caller(host, {
+      id,
+      limits,
+      interceptors,
+      pipelined,
+      encode: request.encode,
+      decode: response.decode,
+      decodeStream: response.decodeStream,
+    })
     this.#responder = new Responder(host, {
       id,
       kind,
@@ -66,6 +74,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       interceptors,
       pipelined,
       decode: request.decode,
+      decodeStream: request.decodeStream,
       encode: response.encode,
       answer: (context, message) => toIterable(this.handleRequest(context, message)),
       answerFailure: (context, error) => this.answerFailure(context, error),
@@ -128,6 +137,18 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
    */
   protected async callRemote(to: Destination, request: RequestInit, options?: CallOptions): Promise<Response> {
     return this.#caller.one(to, request, options)
+  }
+
+  /**
+   * One request, one answer of which a part is still to come, where its codec has a `decodeStream`: `end` waits until the rest of the call is over,
+   * `leave` gives it up. One of the two has to be called. @throws as `callRemote`; so does `end`
+   */
+  protected async beginRemote(
+    to: Destination,
+    request: RequestInit,
+    options?: CallOptions,
+  ): Promise<{ answer: Response; end: () => Promise<void>; leave: () => Promise<void> }> {
+    return this.#caller.begin(to, request, options)
   }
 
   /**

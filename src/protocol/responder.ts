@@ -6,6 +6,7 @@ import type { Codec } from './codec.ts'
 import { LimitError } from './errors.ts'
 import { FramedStream } from './framing.ts'
 import type { MessageSchemas, ProtocolHandler, ProtocolHost } from './host.ts'
+import { collect, discard } from './incoming.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
 import { type PeerShare, PeerShares, type ProtocolLimits } from './limits.ts'
@@ -31,6 +32,7 @@ export interface ServedProtocol<Request, ResponseInit> {
   kind: ProtocolKind
   schemas?: MessageSchemas | undefined
   decode: Codec<never, Request>['decode']
+  decodeStream?: Codec<never, Request>['decodeStream']
   encode: Codec<ResponseInit, unknown>['encode']
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
@@ -157,21 +159,47 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     // a handler that does not listen to its signal keeps its place, not its caller
     signal.addEventListener('abort', () => stream.abort(signal.reason))
     const { stallTimeoutMs, consumerTimeoutMs } = this.#limits
-    const frame = await stream.read({ signal, firstByteTimeoutMs: stallTimeoutMs })
-    stream.expectEnd()
+    const { message, release, discard } = await this.#read(stream, signal)
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
+    const writing = { signal, stallTimeoutMs: patienceMs }
     try {
       signal.throwIfAborted()
-      for await (const answer of this.#answers({ peerId, signal }, frame.bytes)) {
-        const bytes = this.#protocol.encode(answer)
+      for await (const answer of this.#answers({ peerId, signal }, message)) {
+        const encoded = this.#protocol.encode(answer)
         signal.throwIfAborted()
-        await stream.write(bytes, { signal, stallTimeoutMs: patienceMs })
+        await (encoded instanceof Uint8Array ? stream.write(encoded, writing) : stream.writeMessage(encoded, writing))
       }
+      const deadline = startDeadline(patienceMs, signal)
+      await stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
+      await discard()
     } finally {
-      frame.release()
+      release()
     }
-    const deadline = startDeadline(patienceMs, signal)
-    await stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
+  }
+
+  async #read(stream: CallStream, signal: AbortSignal): Promise<{ message: Request; release: () => void; discard: () => Promise<void> }> {
+    const { decode, decodeStream } = this.#protocol
+    const { maxFrameBytes, stallTimeoutMs } = this.#limits
+    const options = { signal, firstByteTimeoutMs: stallTimeoutMs }
+    if (decodeStream == null) {
+      const { bytes, release } = await stream.read(options)
+      try {
+        stream.expectEnd()
+        return { message: decode(bytes), release, discard: async () => undefined }
+      } catch (error) {
+        release()
+        throw error
+      }
+    }
+    const incoming = await stream.readMessage(options)
+    try {
+      const message = await decodeStream(incoming, async (taken) => collect(incoming, taken, maxFrameBytes))
+      // what nobody wanted of the request still comes: a caller may read the answer only behind it
+      return { message, release: () => incoming.release(), discard: async () => discard(incoming).catch(() => undefined) }
+    } catch (error) {
+      incoming.release()
+      throw error
+    }
   }
 
   /** A handler that fails is its author's concern, whom the caller's REMOTE_FAILED does not reach; peers can make it fail often. */
@@ -183,9 +211,8 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   /** Exactly one for a unary protocol. */
-  async *#answers(context: RequestContext, bytes: Uint8Array): AsyncGenerator<ResponseInit> {
-    const { id, kind, interceptors = [], answer, answerFailure, decode } = this.#protocol
-    const message = decode(bytes)
+  async *#answers(context: RequestContext, message: Request): AsyncGenerator<ResponseInit> {
+    const { id, kind, interceptors = [], answer, answerFailure } = this.#protocol
     const exchange = { direction: 'request', protocolId: id, kind, message, ...context } as const
     let given = 0
     let thrown: unknown

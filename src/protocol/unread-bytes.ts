@@ -32,6 +32,13 @@ export class UnreadBytes {
     return this.#buffer.subarray(this.#start, this.#end)
   }
 
+  /** A copy of the next bytes, at most so many. */
+  take(bytes: number): Uint8Array {
+    const taken = this.#buffer.slice(this.#start, Math.min(this.#end, this.#start + bytes))
+    this.skip(taken.byteLength)
+    return taken
+  }
+
   skip(bytes: number): void {
     this.#start += Math.min(bytes, this.length)
     this.#freeIfEmpty()

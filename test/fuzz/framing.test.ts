@@ -112,7 +112,11 @@ async function run(given: Input): Promise<Outcome & { stopped: Error }> {
   const stream = new TestStream()
   const budget = new ByteBudget(CAPACITY)
   const { maxFrameBytes, turns, end, stopsAfter } = given
-  const framed = new FramedStream(stream, { maxFrameBytes, stallTimeoutMs: NEVER_MS, minBytesPerSecond: 1 }, budget)
+  const framed = new FramedStream(
+    stream,
+    { maxFrameBytes, maxStreamedBytes: maxFrameBytes, stallTimeoutMs: NEVER_MS, minBytesPerSecond: 1 },
+    budget,
+  )
   const stop = new AbortController()
   const stopped = new Error('enough')
   const parts = pieces(given)
@@ -177,7 +181,7 @@ describe('frames, whatever arrives', function () {
       const stream = new TestStream()
       const framed = new FramedStream(
         stream,
-        { maxFrameBytes: 300, stallTimeoutMs: NEVER_MS, minBytesPerSecond: 1 },
+        { maxFrameBytes: 300, maxStreamedBytes: 300, stallTimeoutMs: NEVER_MS, minBytesPerSecond: 1 },
         new ByteBudget(CAPACITY),
       )
       const reading = framed.read().then(

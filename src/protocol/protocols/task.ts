@@ -1,10 +1,12 @@
-import type { MessageInitShape } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { type TaskRequest, TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../gen/task_protocol_pb.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import type { CallOptions } from '../call.ts'
+import { LimitError, tooLarge } from '../errors.ts'
 import type { Destination, ProtocolHost } from '../host.ts'
-import { ProtobufProtocol } from '../protobuf-protocol.ts'
+import { ProtocolBase } from '../protocol-base.ts'
 import type { RequestContext } from '../responder.ts'
+import { type Body, collectBody, type StreamedInit, type StreamedMessage, streamedCodec } from '../streamed-codec.ts'
 
 /** Work for a peer. */
 export interface Task {
@@ -12,11 +14,34 @@ export interface Task {
   payload: Uint8Array
 }
 
+/** Work for a peer, of any size: its payload comes while it is used, to be taken once. */
+export interface StreamedTask {
+  taskId: string
+  payload: Body
+}
+
 /** Does the work of a task; its result goes back to the caller. What it throws rejects the task, with the error's message. */
 export interface TaskHandler {
   (task: Task, context: RequestContext): Uint8Array | Promise<Uint8Array>
   /** How many tasks wait for their turn, of a handler that takes only some at a time. */
   waiting?(): number
+}
+
+/**
+ * The same for payloads and results that are not held in memory. What its result's chunks throw, when the result is on its way, resets the
+ * stream. What it holds open for its result it can let go when `context.signal` aborts: it does when the call is over.
+ */
+export interface StreamingTaskHandler {
+  stream(task: StreamedTask, context: RequestContext): Body | Promise<Body>
+  waiting?(): number
+}
+
+/** An answer to a task whose result is still coming. */
+export interface StreamedTaskResponse {
+  accepted: boolean
+  /** To be taken once, to its end: the call is over then. It is given up when the loop over it is left. */
+  result: Body
+  error: string
 }
 
 /** A task that was answered. */
@@ -48,24 +73,46 @@ export function checkTaskId(taskId: string): void {
   }
 }
 
-/** `/subnet/task_protocol/1.0.0`: a task id and a payload there, a result or a reason back. */
-export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typeof TaskResponseSchema> {
-  readonly #run: TaskHandler | undefined
+type TaskMessage = StreamedMessage<TaskRequest>
+type TaskInit = StreamedInit<MessageInitShape<typeof TaskRequestSchema>>
+type AnswerInit = StreamedInit<MessageInitShape<typeof TaskResponseSchema>>
+type Answer = StreamedMessage<TaskResponse>
+
+/** `/subnet/task_protocol/1.0.0`: a task id and a payload there, a result or a reason back. Payload and result may be streamed. */
+export class TaskProtocol extends ProtocolBase<TaskInit, AnswerInit, TaskMessage, Answer> {
+  readonly #run: TaskHandler | StreamingTaskHandler | undefined
   readonly #onTask: ((event: TaskEvent) => void) | undefined
   /** Those whose task was told of. */
   readonly #told = new WeakSet<RequestContext>()
 
   /** Without `run` every task is rejected, saying so. */
-  constructor(host: ProtocolHost, run?: TaskHandler, options: { onTask?: (event: TaskEvent) => void } = {}) {
-    super(host, { id: '/subnet/task_protocol/1.0.0', request: TaskRequestSchema, response: TaskResponseSchema })
+  constructor(host: ProtocolHost, run?: TaskHandler | StreamingTaskHandler, options: { onTask?: (event: TaskEvent) => void } = {}) {
+    super(host, {
+      id: '/subnet/task_protocol/1.0.0',
+      request: streamedCodec(TaskRequestSchema, 'payload'),
+      response: streamedCodec(TaskResponseSchema, 'result'),
+      schemas: { request: TaskRequestSchema, response: TaskResponseSchema },
+    })
     this.#run = run
     this.#onTask = options.onTask
   }
 
   /** Sends a task; the answer may be a rejection (`accepted: false`). @throws UsageError; what `callRemote` throws */
-  async sendTask(to: Destination, taskId: string, payload: Uint8Array, options?: CallOptions): Promise<TaskResponse> {
+  async sendTask(to: Destination, taskId: string, payload: Uint8Array | Body, options?: CallOptions): Promise<TaskResponse> {
+    const { accepted, error, result } = await this.streamTask(to, taskId, payload, options)
+    if (result.size > this.maxFrameBytes) {
+      await result.chunks[Symbol.asyncIterator]().return?.()
+      throw tooLarge(result.size, this.maxFrameBytes, 'announced by the peer')
+    }
+    return create(TaskResponseSchema, { accepted, error, result: await collectBody(result) })
+  }
+
+  /** The same for a result that is used while it comes. @throws as `sendTask`; so do the result's chunks */
+  async streamTask(to: Destination, taskId: string, payload: Uint8Array | Body, options?: CallOptions): Promise<StreamedTaskResponse> {
     checkTaskId(taskId)
-    return this.callRemote(to, { taskId, payload }, options)
+    const { answer, end, leave } = await this.beginRemote(to, { message: { taskId }, body: payload }, options)
+    const { accepted, error } = answer.message
+    return { accepted, error, result: { size: answer.body.size, chunks: untilEnd(answer.body.chunks, end, leave) } }
   }
 
   /** Tasks of other peers that wait for the handler. */
@@ -73,54 +120,98 @@ export class TaskProtocol extends ProtobufProtocol<typeof TaskRequestSchema, typ
     return this.#run?.waiting?.() ?? 0
   }
 
-  protected override async handleRequest(
-    context: RequestContext,
-    request: TaskRequest,
-  ): Promise<MessageInitShape<typeof TaskResponseSchema>> {
+  protected override async handleRequest(context: RequestContext, { message: { taskId }, body }: TaskMessage): Promise<AnswerInit> {
     const startedAtMs = performance.now()
-    const response = await this.#answer(context, request)
+    const response = await this.#answer(context, { taskId, payload: body })
     this.#told.add(context)
     this.#onTask?.({
-      taskId: isTaskId(request.taskId) ? request.taskId : '',
+      taskId: isTaskId(taskId) ? taskId : '',
       peerId: context.peerId.toString(),
-      accepted: response.accepted,
+      accepted: response.message.accepted === true,
       ms: performance.now() - startedAtMs,
     })
     return response
   }
 
   /** An interceptor refused it. */
-  protected override answerFailure(context: RequestContext, error: unknown): MessageInitShape<typeof TaskResponseSchema> {
+  protected override answerFailure(context: RequestContext, error: unknown): AnswerInit | undefined {
     if (!this.#told.has(context)) {
       this.#onTask?.({ taskId: '', peerId: context.peerId.toString(), accepted: false, ms: 0 })
     }
-    return this.#rejection(error)
+    // the protocol has its own word for a request that is too large
+    return error instanceof LimitError ? undefined : this.#rejection(error)
   }
 
-  #rejection(error: unknown): { accepted: false; error: string } {
-    return { accepted: false, error: (describeError(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters) }
+  #rejection(error: unknown): AnswerInit {
+    const reason = (describeError(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters)
+    return { message: { accepted: false, error: reason }, body: new Uint8Array(0) }
   }
 
   get #maxErrorCharacters(): number {
     return Math.min(MAX_ERROR_CHARACTERS, Math.floor((this.maxFrameBytes - RESPONSE_OVERHEAD_BYTES) / MAX_UTF8_BYTES))
   }
 
-  async #answer(context: RequestContext, request: TaskRequest): Promise<{ accepted: boolean; result?: Uint8Array; error?: string }> {
+  /** @throws LimitError for a payload that the handler cannot take as a whole */
+  async #answer(context: RequestContext, { taskId, payload }: StreamedTask): Promise<AnswerInit> {
+    if (typeof this.#run === 'function' && payload.size > this.maxFrameBytes) {
+      throw tooLarge(payload.size, this.maxFrameBytes, 'announced by the peer')
+    }
     try {
-      checkTaskId(request.taskId)
+      checkTaskId(taskId)
       if (this.#run == null) {
         throw new Error('this node has no task handler')
       }
-      const result = await this.#run(request, context)
-      if (!(result instanceof Uint8Array)) {
-        throw new Error('the task handler did not return bytes')
-      }
-      if (result.byteLength > this.maxFrameBytes - RESPONSE_OVERHEAD_BYTES) {
-        throw new Error(`the result of ${result.byteLength} bytes is over this node's limit of ${this.maxFrameBytes} bytes a frame`)
-      }
-      return { accepted: true, result }
+      return { message: { accepted: true }, body: await this.#resultOf(this.#run, { taskId, payload }, context) }
     } catch (error) {
       return this.#rejection(error)
     }
   }
+
+  async #resultOf(
+    run: TaskHandler | StreamingTaskHandler,
+    { taskId, payload }: StreamedTask,
+    context: RequestContext,
+  ): Promise<Uint8Array | Body> {
+    if (typeof run !== 'function') {
+      return run.stream({ taskId, payload }, context)
+    }
+    const result = await run({ taskId, payload: await collectBody(payload) }, context)
+    if (!(result instanceof Uint8Array)) {
+      throw new Error('the task handler did not return bytes')
+    }
+    if (result.byteLength > this.maxFrameBytes - RESPONSE_OVERHEAD_BYTES) {
+      throw new Error(`the result of ${result.byteLength} bytes is over this node's limit of ${this.maxFrameBytes} bytes a frame`)
+    }
+    return result
+  }
+}
+
+/** Ends the call when its answer was taken to the end, gives it up when it was left. */
+function untilEnd(chunks: AsyncIterable<Uint8Array>, end: () => Promise<void>, leave: () => Promise<void>): AsyncIterable<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]()
+  let over = false
+  const all: AsyncIterableIterator<Uint8Array> = {
+    next: async () => {
+      if (over) {
+        return { done: true, value: undefined }
+      }
+      const result = await iterator.next().catch(async (error) => {
+        over = true
+        await leave()
+        throw error
+      })
+      if (result.done === true) {
+        over = true
+        await end()
+      }
+      return result
+    },
+    return: async () => {
+      over = true
+      await leave()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => all,
+  }
+  return all
 }

@@ -20,7 +20,13 @@ interface Setup {
 function setUp(options: Setup = {}): { stream: TestStream; framed: FramedStream; budget: ByteBudget } {
   const stream = new TestStream()
   const budget = options.budget ?? new ByteBudget(64 * MIB)
-  const limits = { maxFrameBytes: 64 * MIB, stallTimeoutMs: NEVER_MS, minBytesPerSecond: 16 * KIB, ...options }
+  const limits = {
+    maxFrameBytes: 64 * MIB,
+    maxStreamedBytes: 2 ** 31 - 1,
+    stallTimeoutMs: NEVER_MS,
+    minBytesPerSecond: 16 * KIB,
+    ...options,
+  }
   return { stream, framed: new FramedStream(stream, limits, budget), budget }
 }
 

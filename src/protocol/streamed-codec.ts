@@ -1,0 +1,152 @@
+import { create, type DescField, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import type { IncomingMessage } from './call-stream.ts'
+import { type Codec, type Collect, protobufCodec } from './codec.ts'
+
+/** Bytes that come while they are used, to be taken once. */
+export interface Body {
+  size: number
+  chunks: AsyncIterable<Uint8Array>
+}
+
+/** A message, and beside it the bytes of the one field that is streamed. */
+export interface StreamedMessage<Message> {
+  /** Its other fields. */
+  message: Message
+  body: Body
+}
+
+/** What may be written of one: a body whose bytes are there already is sent in one piece. */
+export interface StreamedInit<MessageInit> {
+  message: MessageInit
+  body: Body | Uint8Array
+}
+
+/** Bodies up to this are not worth streaming. */
+const SMALL_BODY_BYTES = 16 * 1024
+/** The fields before the body are within this, or all of the message is collected. */
+const MAX_HEAD_BYTES = 16 * 1024
+
+/**
+ * A codec of messages whose `bytes` field of this name is not held in memory: on the wire a protobuf field is a tag, a length and its bytes, and a
+ * message is its fields one behind the other. The field is streamed where it is the last one, as every writer puts it whose field numbers rise; a
+ * message in another order is collected.
+ * @see https://protobuf.dev/programming-guides/encoding/
+ */
+export function streamedCodec<Desc extends DescMessage>(
+  schema: Desc,
+  fieldName: string,
+): Codec<StreamedInit<MessageInitShape<Desc>>, StreamedMessage<MessageShape<Desc>>> {
+  const field = schema.fields.find(({ name }) => name === fieldName)
+  if (field == null) {
+    throw new Error(`${schema.typeName} has no field ${fieldName}`)
+  }
+  const whole = protobufCodec(schema)
+  const decode = (bytes: Uint8Array): StreamedMessage<MessageShape<Desc>> => {
+    const message = whole.decode(bytes)
+    const value = (message as Record<string, unknown>)[field.localName] as Uint8Array
+    ;(message as Record<string, unknown>)[field.localName] = new Uint8Array(0)
+    return { message, body: bodyOf(value) }
+  }
+  return {
+    encode: ({ message, body }) => {
+      const head = new BinaryWriter().raw(toBinary(schema, create(schema, message)))
+      if (body instanceof Uint8Array) {
+        return body.byteLength === 0 ? head.finish() : head.tag(field.number, WireType.LengthDelimited).bytes(body).finish()
+      }
+      const beginning = head.tag(field.number, WireType.LengthDelimited).uint32(body.size).finish()
+      return { length: beginning.byteLength + body.size, chunks: joined(beginning, body.chunks) }
+    },
+    decode,
+    decodeStream: async (incoming, collect) => decodeStream(whole, field, decode, incoming, collect),
+  }
+}
+
+async function decodeStream<Desc extends DescMessage>(
+  { decode: decodeHead }: Codec<unknown, MessageShape<Desc>>,
+  field: DescField,
+  decode: (bytes: Uint8Array) => StreamedMessage<MessageShape<Desc>>,
+  incoming: IncomingMessage,
+  collect: Collect,
+): Promise<StreamedMessage<MessageShape<Desc>>> {
+  const { length } = incoming
+  if (length <= SMALL_BODY_BYTES) {
+    return decode(await collect(new Uint8Array(0)))
+  }
+  let head = (await incoming.next()) ?? new Uint8Array(0)
+  let body = bodyAt(head, field.number)
+  for (
+    let more: Uint8Array | undefined;
+    body == null && head.byteLength < Math.min(length, MAX_HEAD_BYTES);
+    body = bodyAt(head, field.number)
+  ) {
+    more = await incoming.next()
+    head = Buffer.concat([head, more ?? new Uint8Array(0)])
+  }
+  if (body == null || body.start + body.size !== length) {
+    return decode(await collect(head))
+  }
+  const { start, size, tagAt } = body
+  const message = decodeHead(head.subarray(0, tagAt))
+  return { message, body: { size, chunks: rest(head.subarray(start), incoming) } }
+}
+
+/** Where the first of these fields begins; undefined where it does not begin in these bytes. */
+function bodyAt(bytes: Uint8Array, fieldNumber: number): { tagAt: number; start: number; size: number } | undefined {
+  const reader = new BinaryReader(bytes)
+  try {
+    while (reader.pos < reader.len) {
+      const tagAt = reader.pos
+      const [number, wireType] = reader.tag()
+      if (number === fieldNumber && wireType === WireType.LengthDelimited) {
+        const size = reader.uint32()
+        return { tagAt, start: reader.pos, size }
+      }
+      reader.skip(wireType, number)
+    }
+  } catch {
+    // cut in the middle of a field, or no message at all: whoever has all of it finds out
+  }
+  return undefined
+}
+
+/** A body whose bytes are there. */
+export function bodyOf(bytes: Uint8Array): Body {
+  return { size: bytes.byteLength, chunks: once(bytes) }
+}
+
+/** All of a body: whoever calls has looked at its size. */
+export async function collectBody({ size, chunks }: Body): Promise<Uint8Array> {
+  let bytes: Uint8Array | undefined
+  let at = 0
+  for await (const chunk of chunks) {
+    if (bytes == null && chunk.byteLength === size) {
+      bytes = chunk
+    } else {
+      bytes ??= new Uint8Array(size)
+      bytes.set(chunk, at)
+    }
+    at += chunk.byteLength
+  }
+  return bytes ?? new Uint8Array(0)
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.byteLength > 0) {
+    yield bytes
+  }
+}
+
+async function* joined(beginning: Uint8Array, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield beginning
+  yield* chunks
+}
+
+async function* rest(beginning: Uint8Array, incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
+  if (beginning.byteLength > 0) {
+    yield beginning
+  }
+  for (let bytes = await incoming.next(); bytes != null; bytes = await incoming.next()) {
+    yield bytes
+  }
+}
