@@ -81,6 +81,7 @@ export class Pipeline implements CallCarrier {
     const call = new PipelinedCall(++this.#lastCall, true, bounds, this)
     this.#enter(call)
     this.#draining ||= this.#lastCall === MAX_CALL_ID
+    call.announce()
     return call
   }
 

@@ -100,6 +100,11 @@ export class PipelinedCall implements CallStream {
     this.#carrier = carrier
   }
 
+  /** Tells the other side that there is this call: calls must come in the order of their ids, also where a message has to wait. */
+  announce(): void {
+    this.#send({})
+  }
+
   async read(options: ReadOptions = {}): Promise<Message> {
     const message = await this.readOrEnd(options)
     if (message == null) {
@@ -152,9 +157,8 @@ export class PipelinedCall implements CallStream {
     options.signal?.throwIfAborted()
     this.#throwIfBroken()
     if (length <= PIECE_BYTES && costOf(length) <= this.#sendWindow && !this.#carrier.busy) {
-      this.#lastSent = { call: this.id, piece: bytes, last: true }
       this.#sendWindow -= costOf(length)
-      this.#carrier.send(this.#lastSent)
+      this.#send({ piece: bytes, last: true })
       return
     }
     await this.#writeInPieces(bytes, { length: bytes.byteLength, last: true }, options)
@@ -181,12 +185,7 @@ export class PipelinedCall implements CallStream {
       return
     }
     if (!this.#calls) {
-      // most often with its answer, in one frame
-      if (this.#lastSent?.encoded === false) {
-        this.#lastSent.end = true
-      } else {
-        this.#carrier.send({ call: this.id, end: true })
-      }
+      this.#send({ end: true })
     }
     this.#end(undefined)
   }
@@ -230,6 +229,16 @@ export class PipelinedCall implements CallStream {
       this.#carrier.forget(this)
     }
     this.#wake?.()
+  }
+
+  /** In the frame before, where that has not left yet and has room: a request with what announces it, an end with its answer. */
+  #send(frame: Pick<FrameInit, 'piece' | 'last' | 'end'>): void {
+    if (this.#lastSent?.encoded === false && (frame.piece == null || this.#lastSent.piece == null)) {
+      Object.assign(this.#lastSent, frame)
+      return
+    }
+    this.#lastSent = { call: this.id, ...frame, encoded: false }
+    this.#carrier.send(this.#lastSent)
   }
 
   /** The next piece of its message, if its window has room for it. */
