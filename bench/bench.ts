@@ -44,14 +44,14 @@ interface BenchEffort {
 }
 
 const FULL: BenchEffort = {
-  requests: { rounds: 5, roundMs: 800, warmUpMs: 1_500 },
+  requests: { rounds: 11, roundMs: 300, warmUpMs: 1_200 },
   beside: { rounds: 5, roundMs: 3_000 },
   transfers: 7,
   delays: 7,
 }
 const QUICK: BenchEffort = {
-  requests: { rounds: 3, roundMs: 400, warmUpMs: 800 },
-  beside: { rounds: 3, roundMs: 2_000 },
+  requests: { rounds: 5, roundMs: 200, warmUpMs: 600 },
+  beside: { rounds: 2, roundMs: 2_000 },
   transfers: 3,
   delays: 5,
 }

@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { SubnetNode } from '../../src/index.ts'
-import { bareNode, requestOn } from './bare-libp2p.ts'
+import { bareNode, keptStream, requestOn } from './bare-libp2p.ts'
 import { type Effort, type Load, type RequestFigures, timeBeside, timeInTurn, timeRequests } from './measure.ts'
 import { type BenchServer, SINK_TASK_ID } from './server-contract.ts'
 import { connectedTcp, connectedTls } from './sockets.ts'
 
-/** What takes turns. `streams`: libp2p by itself, with a stream for each request. */
+/** What takes turns: the subnet, libp2p by itself with one kept stream and with a stream for each request, TLS, plain TCP. */
+export type Kind = 'subnet' | 'kept' | 'streams' | 'tls' | 'tcp'
+
 export interface Requests {
   payloadBytes: number
-  loads: Array<{ concurrency: number } & Record<'subnet' | 'streams' | 'tls' | 'tcp', RequestFigures>>
+  loads: Array<{ concurrency: number } & Record<Kind, RequestFigures>>
 }
 
 /** Milliseconds of each run. */
@@ -53,14 +55,16 @@ export class Exchanges {
   readonly #subnet: Servers
   readonly #tls: Servers
   readonly #tcp: Servers
+  readonly #kept: Exchange
   readonly #streams: Exchange
   readonly #small = randomBytes(SMALL_BYTES)
   readonly #large = randomBytes(TRANSFER_BYTES)
 
-  private constructor(subnet: Servers, tls: Servers, tcp: Servers, streams: Exchange) {
+  private constructor(subnet: Servers, tls: Servers, tcp: Servers, kept: Exchange, streams: Exchange) {
     this.#subnet = subnet
     this.#tls = tls
     this.#tcp = tcp
+    this.#kept = kept
     this.#streams = streams
   }
 
@@ -79,16 +83,24 @@ export class Exchanges {
     const bare = await bareNode([])
     stack.defer(async () => bare.stop())
     const connection = await bare.dial(multiaddr(server.bareMultiaddr))
+    const kept = await keptStream(connection, 'echo')
     return new Exchanges(
       { echo: task('echo'), sink: task(SINK_TASK_ID) },
       await over(connectedTls, server.tls),
       await over(connectedTcp, server.tcp),
+      async (payload) => kept.request(payload),
       async (payload) => requestOn(connection, payload),
     )
   }
 
   async requests(effort: Effort): Promise<Requests> {
-    const kinds = { subnet: this.#subnet.echo, streams: this.#streams, tls: this.#tls.echo, tcp: this.#tcp.echo }
+    const kinds: Record<Kind, Exchange> = {
+      subnet: this.#subnet.echo,
+      kept: this.#kept,
+      streams: this.#streams,
+      tls: this.#tls.echo,
+      tcp: this.#tcp.echo,
+    }
     const loads: Record<string, Load> = {}
     for (const concurrency of CONCURRENCIES) {
       for (const [kind, exchange] of Object.entries(kinds)) {
@@ -96,12 +108,13 @@ export class Exchanges {
       }
     }
     const figures = await timeRequests(effort, loads)
-    const of = (kind: keyof typeof kinds, concurrency: number): RequestFigures => figures[`${kind} ${concurrency}`] as RequestFigures
+    const of = (kind: Kind, concurrency: number): RequestFigures => figures[`${kind} ${concurrency}`] as RequestFigures
     return {
       payloadBytes: SMALL_BYTES,
       loads: CONCURRENCIES.map((concurrency) => ({
         concurrency,
         subnet: of('subnet', concurrency),
+        kept: of('kept', concurrency),
         streams: of('streams', concurrency),
         tls: of('tls', concurrency),
         tcp: of('tcp', concurrency),
