@@ -1,4 +1,5 @@
 import { createReadStream, fstatSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { reasonOf } from '../node/home.ts'
 import { isDeadline, withDeadline } from '../primitives/deadline.ts'
@@ -15,6 +16,13 @@ export interface InputOptions {
 interface PayloadFlags {
   payload: string | undefined
   text: string | undefined
+}
+
+/** Of what is to be sent, in bytes, where it is known before it is read: of a regular file. */
+export async function payloadSizeOf(flags: PayloadFlags): Promise<number | undefined> {
+  const file = flags.payload == null || flags.payload === '-' ? undefined : await stat(flags.payload).catch(() => undefined)
+  // some that have a size of 0 are not files to be read to an end (/proc)
+  return file?.isFile() === true && file.size > 0 ? file.size : undefined
 }
 
 /** What `--payload` or `--text` say is to be sent, read when it is asked for. @throws UsageError unless it is one of them */

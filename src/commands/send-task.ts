@@ -5,7 +5,7 @@ import { sendBatch } from '../cli/batch.ts'
 import { parseCountFlag } from '../cli/duration.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { openOutput } from '../cli/output-file.ts'
-import { payloadOf } from '../cli/payload.ts'
+import { payloadOf, payloadSizeOf } from '../cli/payload.ts'
 import { printableLines } from '../cli/render.ts'
 import { toTaskJson } from '../cli/task-json.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -58,7 +58,7 @@ export default class SendTask extends BaseCommand {
     const peer = await this.peerArgument(args.peer)
     const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output)
     try {
-      const task = { taskId: flags['task-id'] ?? randomUUID(), payload }
+      const task = { taskId: flags['task-id'] ?? randomUUID(), payload, size: await payloadSizeOf(flags) }
       const answer = await (await this.session()).sendTask(peer, task, this.callOptions)
       if (!answer.accepted) {
         process.exitCode = 7

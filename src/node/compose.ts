@@ -7,7 +7,7 @@ import { openPeerRecord } from '../gossip/peer-record.ts'
 import { announceable, parsePeerMultiaddr } from '../primitives/address.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
-import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../protocol/limits.ts'
+import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
 import { AdmissionProtocol } from '../protocol/protocols/admission.ts'
 import { ReflectionProtocol } from '../protocol/protocols/reflection.ts'
@@ -134,7 +134,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           admits: async (peerId) => !(await isStranger(peerId)),
           onHeartbeat: (event) => node.emit('heartbeat', event),
         })
-  const limits = { ...DEFAULT_LIMITS, ...frameLimits(settings.maxFrameBytes) }
+  const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes, maxStreamedBytes: streamedLimit(settings.maxFrameBytes) }
   const node: SubnetNode = new SubnetNode({
     libp2p,
     dialler,
@@ -288,10 +288,4 @@ async function recordFromIdentify(libp2p: Libp2p, peerId: PeerId): Promise<Known
   return peer?.peerRecordEnvelope == null
     ? undefined
     : { envelope: peer.peerRecordEnvelope, ageMs: 0, intervalMs: HEARTBEAT_INTERVAL_MS.default }
-}
-
-/** Whoever wants less than the default of a frame wants it of one that is streamed too. */
-function frameLimits(maxFrameBytes: number): Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes'> {
-  const { maxStreamedBytes } = DEFAULT_LIMITS
-  return { maxFrameBytes, maxStreamedBytes: maxFrameBytes < DEFAULT_LIMITS.maxFrameBytes ? maxFrameBytes : maxStreamedBytes }
 }

@@ -9,9 +9,10 @@ type Exported = (...args: unknown[]) => unknown
  * The function, or class, that a JS or TS module exports as its default.
  * @param spec its path, from the working directory
  * @param what it is to be, for messages: handler or protocol
+ * @param method of an object that will do in place of a function
  * @throws UsageError
  */
-export async function loadModule(spec: string, what: string, hint: string): Promise<Exported> {
+export async function loadModule(spec: string, what: string, hint: string, method?: string): Promise<Exported> {
   const file = resolve(spec)
   const found = await stat(file).catch(() => undefined)
   if (found?.isFile() !== true) {
@@ -23,7 +24,8 @@ export async function loadModule(spec: string, what: string, hint: string): Prom
   } catch (cause) {
     throw new UsageError(`${what} ${spec} cannot be loaded: ${describeError(cause)}`, { cause })
   }
-  if (typeof loaded.default !== 'function') {
+  const object = loaded.default as Record<string, unknown> | null | undefined
+  if (typeof object !== 'function' && (method == null || typeof object?.[method] !== 'function')) {
     throw new UsageError(`${what} ${spec} has no function as its default export`, { hint })
   }
   return loaded.default as Exported

@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { pipeline } from 'node:stream/promises'
+import { Spool } from '../primitives/spool.ts'
 import { reasonOf } from './home.ts'
 
 export interface ChildOptions {
@@ -9,7 +11,7 @@ export interface ChildOptions {
 }
 
 const MAX_STDERR_BYTES = 4_096
-/** How long the pipes of a child that ended may stay open, held by something that left its process group. */
+/** How long the pipes of a child that ended may stay silent, held open by something that left its process group. */
 const PIPE_GRACE_MS = 1_000
 
 const running = new Set<ChildProcess>()
@@ -17,11 +19,15 @@ const running = new Set<ChildProcess>()
 process.on('exit', () => running.forEach(killGroup))
 
 /**
- * Runs a program with `input` on its stdin and gives its stdout. It leads a process group of its own, and the whole group is
- * killed when it ends, runs out of time, prints too much, or is no longer wanted.
- * @throws Error, with the last lines of stderr for a non-zero exit
+ * Runs a program with `input` on its stdin, as it comes, and gives its stdout, to be disposed of. It leads a process group of its own, and the
+ * whole group is killed when it ends, runs out of time, prints too much, or is no longer wanted.
+ * @throws Error, with the last lines of stderr for a non-zero exit; what `input` throws
  */
-export async function runChild([program, ...args]: [string, ...string[]], input: Uint8Array, options: ChildOptions): Promise<Uint8Array> {
+export async function runChild(
+  [program, ...args]: [string, ...string[]],
+  input: AsyncIterable<Uint8Array>,
+  options: ChildOptions,
+): Promise<Spool> {
   options.signal.throwIfAborted()
   const child: ChildProcess = spawn(program, args, { detached: true, stdio: 'pipe', env: { ...process.env, ...options.env } })
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
@@ -38,6 +44,7 @@ export async function runChild([program, ...args]: [string, ...string[]], input:
     stopped ??= reason
     killGroup(child)
   }
+  const output = new Spool()
   const timer = setTimeout(() => stop(new Error(`the handler ran longer than ${options.timeoutMs} ms`)), options.timeoutMs)
   const onAbort = (): void => stop(new Error('the task is no longer wanted'))
   options.signal.addEventListener('abort', onAbort)
@@ -48,46 +55,86 @@ export async function runChild([program, ...args]: [string, ...string[]], input:
     running.delete(child)
     // whatever it started and left behind goes with it
     killGroup(child)
-    setTimeout(() => closePipes(child), PIPE_GRACE_MS).unref()
+    closeSilentPipes(child, output)
   })
-  const output = collect(child, options.maxOutputBytes, stop)
-  // a program may close its stdin before it read everything: that is its business
-  child.stdin?.on('error', () => undefined)
-  child.stdin?.end(input)
+  const errors = lastErrors(child)
+  const printed = spool(child, output, options.maxOutputBytes, stop)
+  const over = new AbortController()
+  const fed = feed(child, input, over.signal).catch(stop)
   try {
     const { code, signal } = await ended
+    await printed
+    if (stopped == null) {
+      // nobody wants the rest of the input, but whoever sends it may answer to nothing before its end
+      await fed
+    }
     if (stopped != null) {
       throw stopped
     }
     if (code !== 0) {
       const how = code == null ? `was ended by ${signal}` : `exited with ${code}`
-      const words = output.stderr().trim()
+      const words = errors().trim()
       throw new Error(`the handler ${how}${words === '' ? '' : `: ${words}`}`)
     }
-    return output.stdout()
+    return output
+  } catch (error) {
+    await output[Symbol.asyncDispose]()
+    throw error
   } finally {
+    over.abort()
     clearTimeout(timer)
     options.signal.removeEventListener('abort', onAbort)
   }
 }
 
-function collect(child: ChildProcess, maxBytes: number, stop: (reason: Error) => void): { stdout(): Uint8Array; stderr(): string } {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  let errors = Buffer.alloc(0)
-  child.stdout?.on('data', (chunk: Buffer) => {
-    bytes += chunk.byteLength
-    if (bytes > maxBytes) {
-      chunks.length = 0
-      stop(new Error(`the handler printed more than ${maxBytes} bytes, this node's limit for a result`))
-    } else {
-      chunks.push(chunk)
+/** A program may close its stdin before it read everything: that is its business, and the rest is dropped. */
+async function feed({ stdin }: ChildProcess, input: AsyncIterable<Uint8Array>, over: AbortSignal): Promise<void> {
+  const iterator = input[Symbol.asyncIterator]()
+  let failure: unknown
+  const watched = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+        yield next.value
+      }
+    } catch (error) {
+      failure = error
+      throw error
     }
-  })
+  }
+  if (stdin != null) {
+    await pipeline(watched, stdin).catch(() => undefined)
+  }
+  while (failure == null && !over.aborted && (await iterator.next()).done !== true) {
+    // the next
+  }
+  if (failure != null) {
+    throw failure
+  }
+}
+
+async function spool({ stdout }: ChildProcess, output: Spool, maxBytes: number, stop: (reason: Error) => void): Promise<void> {
+  try {
+    for await (const chunk of stdout ?? []) {
+      if (output.size + (chunk as Buffer).byteLength > maxBytes) {
+        stop(new Error(`the handler printed more than ${maxBytes} bytes, this node's limit for a result`))
+        return
+      }
+      await output.write(chunk as Buffer)
+    }
+  } catch (error) {
+    // a pipe that was silent, and is held open by something else, is closed here
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') {
+      stop(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+}
+
+function lastErrors(child: ChildProcess): () => string {
+  let errors = Buffer.alloc(0)
   child.stderr?.on('data', (chunk: Buffer) => {
     errors = Buffer.concat([errors, chunk]).subarray(-MAX_STDERR_BYTES)
   })
-  return { stdout: () => Buffer.concat(chunks), stderr: () => errors.toString() }
+  return () => errors.toString()
 }
 
 function killGroup(child: ChildProcess): void {
@@ -103,7 +150,17 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-function closePipes(child: ChildProcess): void {
-  child.stdout?.destroy()
-  child.stderr?.destroy()
+/** What was printed before the end is still read, however long that takes. */
+function closeSilentPipes(child: ChildProcess, output: Spool): void {
+  let { size } = output
+  const timer = setInterval(() => {
+    if (output.size === size) {
+      clearInterval(timer)
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }
+    size = output.size
+  }, PIPE_GRACE_MS)
+  timer.unref()
+  child.on('close', () => clearInterval(timer))
 }

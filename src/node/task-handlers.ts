@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os'
 import { Queue } from '@libp2p/utils'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { shellWords } from '../primitives/shell-words.ts'
-import type { TaskHandler } from '../protocol/protocols/task.ts'
+import type { Spool } from '../primitives/spool.ts'
+import type { StreamingTaskHandler, TaskHandler } from '../protocol/protocols/task.ts'
 import { loadModule } from './load-module.ts'
 import { runChild } from './run-child.ts'
 
@@ -17,12 +18,13 @@ export interface HandlerOptions {
 
 /** Tasks that wait for a child process; more are rejected. */
 const MAX_WAITING = 256
-const HINT = 'a handler is echo, upper, exec:COMMAND, sh:COMMAND, or a JS/TS module whose default export takes a task and returns bytes'
+const HINT =
+  'a handler is echo, upper, exec:COMMAND, sh:COMMAND, or a JS/TS module whose default export takes a task and returns bytes, or has a method stream'
 
 /** Makes a task handler of what `--handler` says. @throws UsageError */
-export async function loadHandler(spec: string, options: HandlerOptions): Promise<TaskHandler> {
+export async function loadHandler(spec: string, options: HandlerOptions): Promise<TaskHandler | StreamingTaskHandler> {
   if (spec === 'echo') {
-    return ({ payload }) => payload
+    return { stream: ({ payload }) => payload }
   }
   if (spec === 'upper') {
     return ({ payload }) => Buffer.from(Buffer.from(payload).toString().toUpperCase())
@@ -33,7 +35,7 @@ export async function loadHandler(spec: string, options: HandlerOptions): Promis
   if (spec.startsWith('sh:')) {
     return childHandler(['/bin/sh', '-c', nonEmpty(spec.slice('sh:'.length), spec)], options)
   }
-  return (await loadModule(spec, 'handler', HINT)) as TaskHandler
+  return (await loadModule(spec, 'handler', HINT, 'stream')) as unknown as TaskHandler | StreamingTaskHandler
 }
 
 /** Splits like a shell's words. What only a shell could do is refused, not passed on as text. @throws UsageError */
@@ -55,19 +57,26 @@ function nonEmpty(command: string | undefined, spec: string): string {
   return command
 }
 
-function childHandler(command: [string, ...string[]], options: HandlerOptions): TaskHandler {
+function childHandler(command: [string, ...string[]], options: HandlerOptions): StreamingTaskHandler {
   const concurrency = options.concurrency ?? availableParallelism()
-  const queue = new Queue<Uint8Array>({ concurrency, maxSize: concurrency + MAX_WAITING })
-  const handler: TaskHandler = async ({ taskId, payload }, { peerId, signal }) => {
-    const env = { SUBNET_TASK_ID: taskId, SUBNET_PEER_ID: peerId.toString() }
-    try {
-      return await queue.add(async (job) => runChild(command, payload, { ...options, env, signal: job.signal ?? signal }), { signal })
-    } catch (error) {
-      if (error instanceof Error && error.name === 'QueueFullError') {
-        throw new Error(`busy: ${concurrency} tasks run and ${MAX_WAITING} wait already`, { cause: error })
+  const queue = new Queue<Spool>({ concurrency, maxSize: concurrency + MAX_WAITING })
+  return {
+    waiting: () => queue.queued,
+    stream: async ({ taskId, payload }, { peerId, signal }) => {
+      const env = { SUBNET_TASK_ID: taskId, SUBNET_PEER_ID: peerId.toString() }
+      const run = async (jobSignal = signal): Promise<Spool> => runChild(command, payload.chunks, { ...options, env, signal: jobSignal })
+      try {
+        const output = await queue.add(async (job) => run(job.signal), { signal })
+        // the call is over then
+        signal.addEventListener('abort', () => void output[Symbol.asyncDispose]())
+        signal.throwIfAborted()
+        return { size: output.size, chunks: output.chunks() }
+      } catch (error) {
+        if (error instanceof Error && error.name === 'QueueFullError') {
+          throw new Error(`busy: ${concurrency} tasks run and ${MAX_WAITING} wait already`, { cause: error })
+        }
+        throw error
       }
-      throw error
-    }
+    },
   }
-  return Object.assign(handler, { waiting: () => queue.queued })
 }

@@ -21,6 +21,8 @@ export interface CallOptions {
   timeoutMs?: number | undefined
   /** Use only a connection that is open already: nothing is resolved or dialled. @default false */
   connectedOnly?: boolean | undefined
+  /** Called when a connection is there, before the request is sent on it. */
+  onReached?: ((reached: Reached) => void) | undefined
   /** Called once when the call ends, with an answer or without. */
   onReport?: ((report: CallReport) => void) | undefined
 }

@@ -261,6 +261,7 @@ export class Caller<RequestInit, Response> {
     const { signal, connectedOnly } = options
     const open = async (reached: Reached): Promise<Opened> => {
       call.reached = reached
+      options.onReached?.(reached)
       call.enter('negotiate')
       const { share, leave } = this.#shares.enter(reached.connection.remotePeer.toString())
       try {

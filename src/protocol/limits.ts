@@ -43,6 +43,11 @@ export const DEFAULT_LIMITS = {
   maxStreamsPerConnection: 256,
 } satisfies ProtocolLimits
 
+/** The limit of a streamed frame beside that of a whole one: whoever allows less of that than the default means both. */
+export function streamedLimit(maxFrameBytes: number): number {
+  return maxFrameBytes < DEFAULT_LIMITS.maxFrameBytes ? maxFrameBytes : DEFAULT_LIMITS.maxStreamedBytes
+}
+
 /** Of a message that is used as it comes, not more than this is held at a time. */
 export const STREAMED_WINDOW_BYTES = 1024 * 1024
 

@@ -216,13 +216,23 @@ async function* sendTask(
   context: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
   const { head, chunks } = await headOf(requests, 'SendTask')
-  const { result, error, ...answer } = await session.sendTask(head.peer, { taskId: head.taskId, payload: chunks }, optionsOf(head, context))
+  const task = { taskId: head.taskId, payload: chunks, size: sizeOf(head.size) }
+  const { result, error, ...answer } = await session.sendTask(head.peer, task, optionsOf(head, context))
   yield { part: { case: 'answer', value: { ...answer, ...(error == null ? {} : { error }) } } }
   for await (const bytes of result) {
     for (const value of chunksOf(bytes)) {
       yield { part: { case: 'chunk', value } }
     }
   }
+  yield { part: { case: 'timings', value: answer.timings } }
+}
+
+/** @throws UsageError */
+function sizeOf(size: number | undefined): number | undefined {
+  if (size != null && !(Number.isSafeInteger(size) && size >= 0)) {
+    throw new UsageError('the size of a payload is a number of bytes')
+  }
+  return size
 }
 
 async function* call(

@@ -24,9 +24,20 @@ export async function inTime<T>(
   }
 }
 
-/** The whole payload: a message is sent with its length before it. @throws ProtocolError LIMIT_EXCEEDED, TIMEOUT */
+/** The whole payload, in memory. @throws as `takePayload` */
 export async function collectPayload(payload: AsyncIterable<Uint8Array>, maxBytes: number, options: SessionOptions): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
+  await takePayload(payload, maxBytes, options, async (bytes) => void chunks.push(bytes))
+  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks)
+}
+
+/** Reads a payload to its end, before anything is sent. @throws ProtocolError LIMIT_EXCEEDED, TIMEOUT; what the payload or `take` throws */
+export async function takePayload(
+  payload: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  options: SessionOptions,
+  take: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
   let bytes = 0
   const late = 'the payload did not come to its end in time; nothing was sent'
   await inTime('send', options, late, async (signal) => {
@@ -39,15 +50,18 @@ export async function collectPayload(payload: AsyncIterable<Uint8Array>, maxByte
         }
         bytes += value.byteLength
         if (bytes > maxBytes) {
-          throw new ProtocolError('LIMIT_EXCEEDED', `the payload is larger than ${maxBytes} bytes, the most that one task may carry`, {
-            hint: '--max-frame-bytes raises the limit, of the node that sends and of the peer',
-          })
+          throw tooManyBytes(maxBytes)
         }
-        chunks.push(value)
+        await take(value)
       }
     } finally {
       void iterator.return?.()?.catch(() => undefined)
     }
   })
-  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks)
+}
+
+export function tooManyBytes(maxBytes: number): ProtocolError {
+  return new ProtocolError('LIMIT_EXCEEDED', `the payload is larger than ${maxBytes} bytes, the most that one message may carry`, {
+    hint: '--max-frame-bytes raises the limit, of the node that sends and of the peer',
+  })
 }

@@ -8,18 +8,17 @@ import type { KnownPeer, SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
-import type { CallReport } from '../protocol/call.ts'
 import type { Destination } from '../protocol/host.ts'
-import type { Task } from '../protocol/protocols/task.ts'
-import type { Attempt } from '../resolve/errors.ts'
+import { bodyOf } from '../protocol/streamed-codec.ts'
 import type { AddressSource } from '../resolve/tier.ts'
 import { AliasCalls } from './alias-calls.ts'
 import { bench } from './bench.ts'
 import { checkBenchPlan } from './bench-plan.ts'
 import { ChainCalls } from './chain-calls.ts'
-import { collectPayload, inTime } from './in-time.ts'
+import { inTime } from './in-time.ts'
 import { nodeSettings } from './node-settings.ts'
 import { ProtocolCalls } from './protocol-calls.ts'
+import { round, rounded } from './rounded.ts'
 import type {
   BenchAnswer,
   BenchPlan,
@@ -36,6 +35,7 @@ import type {
   TaskAnswer,
   TaskInput,
 } from './session.ts'
+import { TaskCalls } from './task-calls.ts'
 
 export interface NodeSessionInit {
   node: SubnetNode
@@ -62,12 +62,14 @@ export class NodeSession implements Session {
   readonly #init: NodeSessionInit
   readonly #node: SubnetNode
   readonly #startedAtMs = performance.now()
-  readonly #tasks = { accepted: 0, rejected: 0, sent: 0, sentAccepted: 0, sentRejected: 0, sentFailed: 0 }
+  readonly #tasks = { accepted: 0, rejected: 0 }
+  readonly #sent: TaskCalls
 
   constructor(init: NodeSessionInit) {
     const { node } = init
     this.#init = init
     this.#node = node
+    this.#sent = new TaskCalls(node)
     this.aliases = new AliasCalls(
       () => node.aliases,
       () => node.peerId,
@@ -131,7 +133,7 @@ export class NodeSession implements Session {
         outbound: directions.filter((direction) => direction === 'outbound').length,
       },
       heartbeats: { ...heartbeats, lastReceivedAtMs: heartbeats.lastReceivedAtMs ?? null },
-      tasks: { ...this.#tasks, running: this.#node.tasks.handling, queued: this.#node.tasks.waiting },
+      tasks: { ...this.#tasks, ...this.#sent.counts, running: this.#node.tasks.handling, queued: this.#node.tasks.waiting },
       book,
       chain,
     }
@@ -194,12 +196,7 @@ export class NodeSession implements Session {
   }
 
   async sendTask(peer: string, task: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
-    return this.#counted(async () => {
-      const to = await this.#destination(peer)
-      const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
-      const payload = await collectPayload(task.payload, this.#init.settings.maxFrameBytes, options)
-      return this.#send(to, { taskId: task.taskId, payload }, { signal: options.signal, giveUpAtMs })
-    })
+    return this.#sent.send(async () => this.#destination(peer), task, options)
   }
 
   async connect(multiaddr: string, options: SessionOptions = {}): Promise<ConnectAnswer> {
@@ -227,56 +224,21 @@ export class NodeSession implements Session {
     checkBenchPlan(plan, this.#init.settings.maxFrameBytes)
     const to = await this.#destination(peer)
     const giveUpAtMs = performance.now() + (options.timeoutMs ?? plan.durationMs + DEFAULT_TIMEOUT_MS)
-    const send = async (payload: Uint8Array, signal: AbortSignal): Promise<TaskAnswer> =>
-      this.#counted(async () => this.#send(to, { taskId: randomUUID(), payload }, { signal, giveUpAtMs }))
+    const send = async (payload: Uint8Array, signal: AbortSignal): Promise<TaskAnswer> => {
+      const { size, chunks } = bodyOf(payload)
+      const timeoutMs = Math.max(1, giveUpAtMs - performance.now())
+      const answer = await this.#sent.send(async () => to, { taskId: randomUUID(), payload: chunks, size }, { signal, timeoutMs })
+      for await (const _ of answer.result) {
+        // to its end
+      }
+      return answer
+    }
     yield* bench(plan, send, options.signal)
   }
 
   /** The node goes on: it is its owner's. */
   async close(): Promise<void> {
     // nothing of its own
-  }
-
-  async #counted(send: () => Promise<TaskAnswer>): Promise<TaskAnswer> {
-    this.#tasks.sent++
-    try {
-      const answer = await send()
-      this.#tasks[answer.accepted ? 'sentAccepted' : 'sentRejected']++
-      return answer
-    } catch (error) {
-      this.#tasks.sentFailed++
-      throw error
-    }
-  }
-
-  async #send(
-    to: Destination,
-    { taskId, payload }: Task,
-    { signal, giveUpAtMs }: { signal: AbortSignal | undefined; giveUpAtMs: number },
-  ): Promise<TaskAnswer> {
-    let report: CallReport | undefined
-    const response = await this.#node.tasks.sendTask(to, taskId, payload, {
-      signal,
-      timeoutMs: Math.max(1, Math.round(giveUpAtMs - performance.now())),
-      onReport: (made) => {
-        report = made
-      },
-    })
-    const { connection, source, attempts, timings } = reported(report)
-    const { accepted, error, result } = response
-    return {
-      taskId,
-      peerId: connection.remotePeer.toString(),
-      source,
-      multiaddr: connection.remoteAddr.toString(),
-      accepted,
-      error: accepted ? null : { code: 'TASK_REJECTED', message: error },
-      bytesSent: payload.byteLength,
-      bytesReceived: result.byteLength,
-      attempts,
-      timings,
-      result: once(result),
-    }
   }
 
   async #target(peer: string): ReturnType<typeof targetOf> {
@@ -340,34 +302,8 @@ function late(step: string): string {
   return `the time was up in step "${step}"`
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
-}
-
 function timer(ms: number): { over: Promise<void>; clear(): void } {
   const { promise, resolve } = Promise.withResolvers<void>()
   const timeout = setTimeout(resolve, ms)
   return { over: promise, clear: () => clearTimeout(timeout) }
-}
-
-function reported(report: CallReport | undefined): Pick<TaskAnswer, 'source' | 'attempts' | 'timings'> & { connection: Connection } {
-  if (report?.reached == null) {
-    throw new TypeError('a call that was answered had a connection')
-  }
-  const { resolveMs, dialMs, requestMs, totalMs } = report.timings
-  return {
-    connection: report.reached.connection,
-    source: report.reached.source as AddressSource,
-    attempts: rounded(report.reached.attempts as Attempt[]),
-    timings: { resolveMs: round(resolveMs), dialMs: round(dialMs), requestMs: round(requestMs), totalMs: round(totalMs) },
-  }
-}
-
-function rounded(attempts: Attempt[]): Attempt[] {
-  return attempts.map((attempt) => ({ ...attempt, ms: round(attempt.ms) }))
-}
-
-/** Milliseconds to the microsecond. */
-function round(ms: number): number {
-  return Math.round(ms * 1_000) / 1_000
 }

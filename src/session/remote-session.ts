@@ -20,6 +20,7 @@ import {
   ResolveResponseSchema,
   type SendTaskResponse,
   StatusResponseSchema,
+  TaskAnswer_TimingsSchema,
   TaskAnswerSchema,
 } from '../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../node/errors.ts'
@@ -145,9 +146,9 @@ export class RemoteSession implements Session {
     return this.#ask(ResolveResponseSchema, options, async (call) => this.#client.resolve(request, call))
   }
 
-  async sendTask(peer: string, { taskId, payload }: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
+  async sendTask(peer: string, { taskId, payload, size }: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
     const upload = new Upload(payload)
-    const head = { peer, taskId, ...timeOf(options) }
+    const head = { peer, taskId, ...timeOf(options), ...(size == null ? {} : { size }) }
     const guarded = guard(options)
     const failure = (error: unknown): unknown => {
       guarded.clear()
@@ -161,7 +162,8 @@ export class RemoteSession implements Session {
         throw new ConnectError('the node answered without an answer', Code.Internal)
       }
       const answer = toPlain<Omit<TaskAnswer, 'result'>>(TaskAnswerSchema, first.value.part.value)
-      return { ...answer, result: chunksOf(parts, { bytes: answer.bytesReceived, failure, done: guarded.clear }) }
+      const { timings, bytesReceived: bytes } = answer
+      return { ...answer, result: chunksOf(parts, { bytes, timings, failure, done: guarded.clear }) }
     } catch (error) {
       throw failure(error)
     }
@@ -378,7 +380,12 @@ async function* withHead<Head>(
 
 async function* chunksOf(
   parts: AsyncIterator<SendTaskResponse>,
-  { bytes, failure, done }: { bytes: number; failure: (error: unknown) => unknown; done: () => void },
+  {
+    bytes,
+    timings,
+    failure,
+    done,
+  }: Pick<TaskAnswer, 'timings'> & { bytes: number; failure: (error: unknown) => unknown; done: () => void },
 ): AsyncGenerator<Uint8Array> {
   let received = 0
   try {
@@ -386,6 +393,8 @@ async function* chunksOf(
       if (next.value.part.case === 'chunk') {
         received += next.value.part.value.byteLength
         yield next.value.part.value
+      } else if (next.value.part.case === 'timings') {
+        Object.assign(timings, toPlain(TaskAnswer_TimingsSchema, next.value.part.value))
       }
     }
     if (received !== bytes) {

@@ -13,6 +13,7 @@ import { loadHandler } from '../node/task-handlers.ts'
 import { peerIdOf } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
+import { streamedLimit } from '../protocol/limits.ts'
 import { AddressPublisher, checkPublishing } from './address-publisher.ts'
 import { ControlServer, type EventSource } from './control-server.ts'
 import { NodeSession } from './node-session.ts'
@@ -53,7 +54,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   const handler =
     settings.handler == null
       ? undefined
-      : await loadHandler(settings.handler, { timeoutMs: settings.taskTimeout, maxOutputBytes: settings.maxFrameBytes })
+      : await loadHandler(settings.handler, { timeoutMs: settings.taskTimeout, maxOutputBytes: streamedLimit(settings.maxFrameBytes) })
   const protocols = await loadProtocols(settings.protocol)
   const lock = await HomeLock.acquire(home)
   const journal = new Journal()

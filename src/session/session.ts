@@ -44,6 +44,8 @@ export interface TaskInput {
   taskId: string
   /** Read only once the peer's name was understood, and not to its end when the call fails. */
   payload: AsyncIterable<Uint8Array>
+  /** Of the payload, in bytes, where it is known: then it is sent while it is read. */
+  size?: number | undefined
 }
 
 export interface TaskAnswer {
@@ -58,6 +60,7 @@ export interface TaskAnswer {
   /** Of the result. */
   bytesReceived: number
   attempts: Attempt[]
+  /** Of the whole call: zeros until the result was read to its end. */
   timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }
   /** To be read once, to its end; what fails on the way is thrown there. */
   result: AsyncIterable<Uint8Array>

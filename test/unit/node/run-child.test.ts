@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ChildOptions, runChild } from '../../../src/node/run-child.ts'
+import { bodyOf } from '../../../src/protocol/streamed-codec.ts'
 import { gone, present } from '../../support/cli.ts'
 import { TempFolders } from '../../support/temp.ts'
 
@@ -17,14 +18,14 @@ describe('a program that is run for a task', function () {
   after(async () => folders.clean())
 
   async function run(command: string[], input: Uint8Array | string = NOTHING, options: Partial<ChildOptions> = {}): Promise<Buffer> {
-    const result = await runChild(command as [string], Buffer.from(input), {
+    await using result = await runChild(command as [string], bodyOf(Buffer.from(input)).chunks, {
       env: {},
       signal: new AbortController().signal,
       timeoutMs: 20_000,
       maxOutputBytes: 10_000_000,
       ...options,
     })
-    return Buffer.from(result)
+    return Buffer.concat(await Array.fromAsync(result.chunks()))
   }
 
   /** The argument of a sleep that no other process has. */
@@ -112,7 +113,7 @@ describe('a program that is run for a task', function () {
     const script = `
       import { runChild } from '${new URL('../../../src/node/run-child.ts', import.meta.url)}'
       const options = { env: {}, signal: new AbortController().signal, timeoutMs: 60_000, maxOutputBytes: 1 }
-      void runChild(['sleep', process.env.MARK], Buffer.alloc(0), options)
+      void runChild(['sleep', process.env.MARK], (async function* () {})(), options)
       process.stdin.once('data', () => process.exit(0))`
     const node = spawn(process.execPath, ['--input-type=module', '-e', script], {
       env: { ...process.env, MARK: mark },

@@ -4,14 +4,20 @@ import { join } from 'node:path'
 import { loadHandler } from '../../../src/node/task-handlers.ts'
 import { parsePeerId } from '../../../src/primitives/address.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
-import type { TaskHandler } from '../../../src/protocol/protocols/task.ts'
+import type { StreamingTaskHandler, TaskHandler } from '../../../src/protocol/protocols/task.ts'
+import { bodyOf, collectBody } from '../../../src/protocol/streamed-codec.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 import { TempFolders } from '../../support/temp.ts'
 
 const OPTIONS = { timeoutMs: 20_000, maxOutputBytes: 1_000_000 }
 
-async function ask(handler: TaskHandler, text = '', signal = new AbortController().signal): Promise<string> {
-  const result = await handler({ taskId: 'a task', payload: Buffer.from(text) }, { peerId: parsePeerId(PEER_ID), signal })
+async function ask(handler: TaskHandler | StreamingTaskHandler, text = '', signal = new AbortController().signal): Promise<string> {
+  const [taskId, payload] = ['a task', Buffer.from(text)]
+  const context = { peerId: parsePeerId(PEER_ID), signal }
+  const result =
+    typeof handler === 'function'
+      ? await handler({ taskId, payload }, context)
+      : await collectBody(await handler.stream({ taskId, payload: bodyOf(payload) }, context))
   return Buffer.from(result).toString()
 }
 
