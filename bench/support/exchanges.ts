@@ -70,8 +70,9 @@ export class Exchanges {
 
   /** @param stack closes the connections */
   static async open(stack: AsyncDisposableStack, node: SubnetNode, server: BenchServer): Promise<Exchanges> {
+    const address = multiaddr(server.multiaddr)
     const task = (taskId: string) => async (payload: Uint8Array) => {
-      const { accepted, error } = await node.tasks.sendTask(multiaddr(server.multiaddr), taskId, payload)
+      const { accepted, error } = await node.tasks.sendTask(address, taskId, payload)
       if (!accepted) {
         throw new Error(`the server rejects what is measured: ${error}`)
       }

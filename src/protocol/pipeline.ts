@@ -178,7 +178,7 @@ export class Pipeline implements CallCarrier {
           this.#closeIfDone()
           return
         }
-        const bytes = batch.length === 1 && batch[0] != null ? batch[0] : Buffer.concat(batch)
+        const bytes = Buffer.concat(batch)
         this.#rate.sent(bytes.byteLength, this.#large.length > 0)
         this.#blocked = !this.#stream.send(bytes)
       }
@@ -191,9 +191,10 @@ export class Pipeline implements CallCarrier {
     const batch: Uint8Array[] = []
     let size = 0
     const add = (frame: FrameInit): void => {
-      const bytes = encodeFrame(frame)
-      batch.push(bytes)
-      size += bytes.byteLength
+      for (const part of encodeFrame(frame)) {
+        batch.push(part)
+        size += part.byteLength
+      }
     }
     if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
       add({ read: this.#unacknowledged })
