@@ -10,6 +10,8 @@ export interface BatchLine {
   taskId: string | undefined
   /** Nothing is read or decoded before it is asked for. */
   payload(signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** Of the payload, in bytes; undefined for a file. */
+  size: number | undefined
 }
 
 /** What a line says, whether or not it makes a task: enough to tell it from the others. */
@@ -57,7 +59,7 @@ export function toBatchLine(fields: LineFields): BatchLine {
   if (given.length !== 1) {
     throw new UsageError(given.length === 0 ? 'nothing to send' : `${given.join(' and ')} are given at once`, { hint: HINT })
   }
-  return { peer, taskId, payload: payloadOf(payload) }
+  return { peer, taskId, payload: payloadOf(payload), size: sizeOf(payload) }
 }
 
 function payloadOf({ text, payloadFile, payloadBase64 }: Record<string, string>): BatchLine['payload'] {
@@ -74,6 +76,13 @@ function payloadOf({ text, payloadFile, payloadBase64 }: Record<string, string>)
     return () => decodeBase64(payloadBase64)
   }
   return () => textPayload(text ?? '')
+}
+
+function sizeOf({ text, payloadBase64 }: Record<string, string>): number | undefined {
+  if (payloadBase64 != null) {
+    return Buffer.byteLength(payloadBase64, 'base64')
+  }
+  return text == null ? undefined : Buffer.byteLength(text)
 }
 
 async function* readPayload(file: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {

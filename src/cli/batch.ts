@@ -189,12 +189,12 @@ class Batch {
     const { session, defaultPeer, options } = this.#init
     known.peer = typeof fields['peer'] === 'string' ? fields['peer'] : (defaultPeer ?? null)
     known.taskId = typeof fields['taskId'] === 'string' ? fields['taskId'] : null
-    const { payload } = toBatchLine(fields)
+    const { payload, size } = toBatchLine(fields)
     if (known.peer == null) {
       throw new UsageError('no peer', { hint: 'each line names its "peer", or the command names one for all: send-task PEER --batch FILE' })
     }
     known.taskId ??= randomUUID()
-    return session.sendTask(known.peer, { taskId: known.taskId, payload: payload(options.signal) }, options)
+    return session.sendTask(known.peer, { taskId: known.taskId, payload: payload(options.signal), size }, options)
   }
 
   async *#bounded(result: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -37,22 +37,28 @@ export function toConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) {
     return error
   }
+  const failure = toFailure(error)
+  const details = [{ desc: FailureSchema, value: failure }]
+  return new ConnectError(failure.message, CODES[failure.code] ?? Code.Internal, undefined, details, error)
+}
+
+/** What was thrown, in a message. */
+export function toFailure(error: unknown): { code: ErrorCode; message: string; attempts: Attempt[]; resolution: boolean; hint?: string } {
   const known = error instanceof SubnetError
   const code = known ? error.code : isDeadline(error) ? 'TIMEOUT' : 'INTERNAL'
-  const message = describeError(error)
   const attempts = known && 'attempts' in error ? (error.attempts as Attempt[]) : undefined
   const hint = known && error.hint != null ? { hint: error.hint } : {}
-  const failure = { code, message, attempts: attempts ?? [], resolution: attempts != null, ...hint }
-  return new ConnectError(message, CODES[code] ?? Code.Internal, undefined, [{ desc: FailureSchema, value: failure }], error)
+  return { code, message: describeError(error), attempts: attempts ?? [], resolution: attempts != null, ...hint }
 }
 
 /** The error that a call of the node threw; undefined when the node did not tell one. */
 export function fromConnectError(error: ConnectError): SubnetError | undefined {
   const failure = error.findDetails(FailureSchema)[0]
-  return failure == null ? undefined : toSubnetError(failure)
+  return failure == null ? undefined : fromFailure(failure)
 }
 
-function toSubnetError({ code, message, hint, attempts, resolution }: Failure): SubnetError {
+/** The error that a message tells of. */
+export function fromFailure({ code, message, hint, attempts, resolution }: Failure): SubnetError {
   if (resolution) {
     const plain = attempts.map((attempt) => toPlain<Attempt>(AttemptSchema, attempt))
     return new ResolveError(code as ResolveErrorCode, message, plain, { hint })

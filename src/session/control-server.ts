@@ -21,6 +21,7 @@ import type { ProtocolKind } from '../protocol/interceptor.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
 import { CHUNK_BYTES, toConnectError } from './control-codec.ts'
 import { listenForCommands } from './control-socket.ts'
+import { serveTasks } from './serve-tasks.ts'
 import type { NodeEvent, Session, SessionOptions } from './session.ts'
 
 /** Where the events of a node come from. */
@@ -159,6 +160,7 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
       return sent(await session.resolve(request.peer, { ...optionsOf(request, context), tiers, maxAgeMs: request.maxAgeMs }))
     },
     sendTask: (requests, context) => sendTask(session, requests, context),
+    sendTasks: (requests, context) => serveTasks(session, requests, streaming(context)),
     connect: async (request, context) => session.connect(request.multiaddr, optionsOf(request, context)),
     disconnect: async (request, context) => session.disconnect(request.peer, optionsOf(request, context)),
     ping: async (request, context) => session.ping(request.peer, optionsOf(request, context)),

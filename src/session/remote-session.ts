@@ -30,6 +30,7 @@ import { describeError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { CHUNK_BYTES, fromConnectError, toPlain } from './control-codec.ts'
 import { connectToNode, socketPath } from './control-socket.ts'
+import { collectPayload } from './in-time.ts'
 import type {
   AliasAnswer,
   AliasSession,
@@ -51,6 +52,7 @@ import type {
   TaskAnswer,
   TaskInput,
 } from './session.ts'
+import { SMALL_TASK_BYTES, TaskStream } from './task-stream.ts'
 
 const MAX_MESSAGE_BYTES = 64 << 20
 const WINDOW_BYTES = 1 << 20
@@ -68,6 +70,7 @@ export class RemoteSession implements Session {
   readonly #home: Home
   readonly #manager: Http2SessionManager
   readonly #client: Client<typeof ControlService>
+  readonly #tasks: TaskStream
 
   /** @param socket connected to the node's control socket */
   constructor(socket: Socket, home: Home) {
@@ -89,6 +92,7 @@ export class RemoteSession implements Session {
       acceptCompression: [],
     })
     this.#client = createClient(ControlService, transport)
+    this.#tasks = new TaskStream(this.#client)
     this.aliases = this.#aliasCalls()
     this.chain = this.#chainCalls()
     this.protocols = this.#protocolCalls()
@@ -146,7 +150,38 @@ export class RemoteSession implements Session {
     return this.#ask(ResolveResponseSchema, options, async (call) => this.#client.resolve(request, call))
   }
 
-  async sendTask(peer: string, { taskId, payload, size }: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
+  async sendTask(peer: string, task: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
+    return task.size != null && task.size <= SMALL_TASK_BYTES
+      ? this.#sendSmall(peer, task, options)
+      : this.#sendStreamed(peer, task, options)
+  }
+
+  /** On the one stream that all such tasks share. */
+  async #sendSmall(peer: string, { taskId, payload }: TaskInput, options: SessionOptions): Promise<TaskAnswer> {
+    const guarded = guard(options)
+    try {
+      const bytes = await collectPayload(payload, SMALL_TASK_BYTES, options)
+      const answer = await this.#tasks.send({ peer, taskId, payload: bytes, ...timeOf(options) }, guarded.signal)
+      return { ...answer, result: this.#guarded(answer.result, guarded, options) }
+    } catch (error) {
+      guarded.clear()
+      options.signal?.throwIfAborted()
+      throw this.#translated(error, guarded.signal, 'the peer may have acted on the request')
+    }
+  }
+
+  async *#guarded(result: AsyncIterable<Uint8Array>, guarded: Deadline, options: SessionOptions): AsyncGenerator<Uint8Array> {
+    try {
+      yield* result
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      throw this.#translated(error, guarded.signal, 'the peer may have acted on the request')
+    } finally {
+      guarded.clear()
+    }
+  }
+
+  async #sendStreamed(peer: string, { taskId, payload, size }: TaskInput, options: SessionOptions): Promise<TaskAnswer> {
     const upload = new Upload(payload)
     const head = { peer, taskId, ...timeOf(options), ...(size == null ? {} : { size }) }
     const guarded = guard(options)

@@ -199,6 +199,27 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       assert.deepEqual(answers, texts)
     })
 
+    it('carries many small tasks of known sizes at once, each with an end of its own', async () => {
+      const task = (text: string) => ({ taskId: text, payload: bytes(text), size: Buffer.byteLength(text) })
+      const texts = Array.from({ length: 50 }, (_, index) => `task ${index}`)
+      const enough = new AbortController()
+      const waiting = session.sendTask(world.peerId, task('wait'), { signal: enough.signal, timeoutMs: 30_000 })
+      const ends = Promise.all([
+        ...texts.map(async (text) => textOf(await session.sendTask(world.peerId, task(text)))),
+        session.sendTask(world.peerId, task('no')).then(({ error }) => error?.message),
+        session.sendTask('bob', task('x')).catch(({ code }) => code),
+        session.sendTask(world.peerId, task('wait'), { timeoutMs: 300 }).catch(({ code }) => code),
+      ])
+      assert.deepEqual(await ends, [...texts, 'I will not', 'USAGE', 'TIMEOUT'])
+      await world.cancelled()
+      enough.abort(new Error('had enough'))
+      await assert.rejects(waiting, { message: 'had enough' })
+      await world.cancelled()
+      const { timings, bytesSent, bytesReceived } = await session.sendTask(world.peerId, task('last'))
+      assert.deepEqual({ bytesSent, bytesReceived }, { bytesSent: 4, bytesReceived: 4 })
+      assert.ok(timings.totalMs > 0)
+    })
+
     it('fails with the code, the words and the attempts of the failure', async () => {
       await fails(session.sendTask('bob', { taskId: 't', payload: bytes('') }), 'USAGE', /not a peer: "bob"/)
       await fails(session.sendTask(world.peerId, { taskId: 'a\nb', payload: bytes('') }), 'USAGE', /task id/)

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file subnet/control/v1/control.proto.
  */
 export const file_subnet_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Ch9zdWJuZXQvY29udHJvbC92MS9jb250cm9sLnByb3RvEhFzdWJuZXQuY29udHJvbC52MSKGAQoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoEaGludBgDIAEoCUgAiAEBEiwKCGF0dGVtcHRzGAQgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBISCgpyZXNvbHV0aW9uGAUgASgIQgcKBV9oaW50IkQKB0F0dGVtcHQSDAoEdGllchgBIAEoCRIPCgdvdXRjb21lGAIgASgJEgoKAm1zGAMgASgBEg4KBmRldGFpbBgEIAEoCSILCglJZFJlcXVlc3QiMQoKSWRSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhIKCm11bHRpYWRkcnMYAiADKAkiNwoNU3RhdHVzUmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMipAgKDlN0YXR1c1Jlc3BvbnNlEg8KB2hlYWx0aHkYASABKAgSOwoIcHJvYmxlbXMYAiADKAsyKS5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5Qcm9ibGVtEg8KB3BlZXJfaWQYAyABKAkSEgoKbXVsdGlhZGRycxgEIAMoCRIRCglzdWJuZXRfaWQYBSABKA0SDAoEaG9tZRgGIAEoCRILCgNwaWQYByABKA0SDQoFYWdlbnQYCCABKAkSEQoJdXB0aW1lX21zGAkgASgBEkIKC2Nvbm5lY3Rpb25zGAogASgLMi0uc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQ29ubmVjdGlvbnMSQAoKaGVhcnRiZWF0cxgLIAEoCzIsLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkhlYXJ0YmVhdHMSNgoFdGFza3MYDCABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5UYXNrcxI0CgRib29rGA0gASgLMiYuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQm9vaxI2CgVjaGFpbhgOIAEoCzInLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkNoYWluGigKB1Byb2JsZW0SDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJGjAKC0Nvbm5lY3Rpb25zEg8KB2luYm91bmQYASABKA0SEAoIb3V0Ym91bmQYAiABKA0aZgoKSGVhcnRiZWF0cxIMCgRzZW50GAEgASgNEhAKCHJlY2VpdmVkGAIgASgNEiAKE2xhc3RfcmVjZWl2ZWRfYXRfbXMYAyABKAFIAIgBAUIWChRfbGFzdF9yZWNlaXZlZF9hdF9tcxqdAQoFVGFza3MSEAoIYWNjZXB0ZWQYASABKA0SEAoIcmVqZWN0ZWQYAiABKA0SDwoHcnVubmluZxgDIAEoDRIOCgZxdWV1ZWQYBCABKA0SDAoEc2VudBgFIAEoDRIVCg1zZW50X2FjY2VwdGVkGAYgASgNEhUKDXNlbnRfcmVqZWN0ZWQYByABKA0SEwoLc2VudF9mYWlsZWQYCCABKA0aJwoEQm9vaxINCgVwZWVycxgBIAEoDRIQCghjYXBhY2l0eRgCIAEoDRqVAQoFQ2hhaW4SCwoDdXJsGAEgASgJEhEKCXJlYWNoYWJsZRgCIAEoCBISCgVibG9jaxgDIAEoAUgAiAEBEhIKBWVycm9yGAQgASgJSAGIAQESEAoIZW5kcG9pbnQYBSABKAkSEwoGbGFnX21zGAYgASgBSAKIAQFCCAoGX2Jsb2NrQggKBl9lcnJvckIJCgdfbGFnX21zIhEKD1NldHRpbmdzUmVxdWVzdCIgChBTZXR0aW5nc1Jlc3BvbnNlEgwKBGpzb24YASABKAkiDQoLU3RvcFJlcXVlc3QiLAoMU3RvcFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSCwoDcGlkGAIgASgNIkMKDFBlZXJzUmVxdWVzdBILCgNhbGwYASABKAgSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjcKDVBlZXJzUmVzcG9uc2USJgoFcGVlcnMYASADKAsyFy5zdWJuZXQuY29udHJvbC52MS5QZWVyIqECCgRQZWVyEg8KB3BlZXJfaWQYASABKAkSEgoFYWxpYXMYAiABKAlIAIgBARIRCgljb25uZWN0ZWQYAyABKAgSFgoJZGlyZWN0aW9uGAQgASgJSAGIAQESFwoKbGF0ZW5jeV9tcxgFIAEoAUgCiAEBEhIKBWFnZW50GAYgASgJSAOIAQESEQoJcHJvdG9jb2xzGAcgAygJEhIKCm11bHRpYWRkcnMYCCADKAkSDgoGc291cmNlGAkgASgJEh4KEWxhc3RfaGVhcnRiZWF0X21zGAogASgBSASIAQFCCAoGX2FsaWFzQgwKCl9kaXJlY3Rpb25CDQoLX2xhdGVuY3lfbXNCCAoGX2FnZW50QhQKEl9sYXN0X2hlYXJ0YmVhdF9tcyIPCg1FdmVudHNSZXF1ZXN0Ih4KDkV2ZW50c1Jlc3BvbnNlEgwKBGpzb24YASABKAkifQoOUmVzb2x2ZVJlcXVlc3QSDAoEcGVlchgBIAEoCRINCgV0aWVycxgCIAMoCRIXCgptYXhfYWdlX21zGAMgASgBSACIAQESFwoKdGltZW91dF9tcxgEIAEoAUgBiAEBQg0KC19tYXhfYWdlX21zQg0KC190aW1lb3V0X21zIqYBCg9SZXNvbHZlUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRISCgptdWx0aWFkZHJzGAIgAygJEg4KBnNvdXJjZRgDIAEoCRITCgZhZ2VfbXMYBCABKAFIAIgBARIQCgh2ZXJpZmllZBgFIAEoCBIsCghhdHRlbXB0cxgGIAMoCzIaLnN1Ym5ldC5jb250cm9sLnYxLkF0dGVtcHRCCQoHX2FnZV9tcyLOAQoPU2VuZFRhc2tSZXF1ZXN0EjcKBGhlYWQYASABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QuSGVhZEgAEg8KBWNodW5rGAIgASgMSAAaaQoESGVhZBIMCgRwZWVyGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSFwoKdGltZW91dF9tcxgDIAEoAUgAiAEBEhEKBHNpemUYBCABKAFIAYgBAUINCgtfdGltZW91dF9tc0IHCgVfc2l6ZUIGCgRwYXJ0IpYBChBTZW5kVGFza1Jlc3BvbnNlEi8KBmFuc3dlchgBIAEoCzIdLnN1Ym5ldC5jb250cm9sLnYxLlRhc2tBbnN3ZXJIABIPCgVjaHVuaxgCIAEoDEgAEjgKB3RpbWluZ3MYAyABKAsyJS5zdWJuZXQuY29udHJvbC52MS5UYXNrQW5zd2VyLlRpbWluZ3NIAEIGCgRwYXJ0Ir4DCgpUYXNrQW5zd2VyEg8KB3Rhc2tfaWQYASABKAkSDwoHcGVlcl9pZBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEQoJbXVsdGlhZGRyGAQgASgJEhAKCGFjY2VwdGVkGAUgASgIEjsKBWVycm9yGAYgASgLMicuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UYXNrRXJyb3JIAIgBARISCgpieXRlc19zZW50GAcgASgNEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgNEiwKCGF0dGVtcHRzGAkgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBI2Cgd0aW1pbmdzGAogASgLMiUuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UaW1pbmdzGioKCVRhc2tFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkaVAoHVGltaW5ncxISCgpyZXNvbHZlX21zGAEgASgBEg8KB2RpYWxfbXMYAiABKAESEgoKcmVxdWVzdF9tcxgDIAEoARIQCgh0b3RhbF9tcxgEIAEoAUIICgZfZXJyb3IiSwoOQ29ubmVjdFJlcXVlc3QSEQoJbXVsdGlhZGRyGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKAFIAIgBAUINCgtfdGltZW91dF9tcyJICg9Db25uZWN0UmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIRCgltdWx0aWFkZHIYAiABKAkSEQoJZGlyZWN0aW9uGAMgASgJIkkKEURpc2Nvbm5lY3RSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjoKEkRpc2Nvbm5lY3RSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNIkMKC1BpbmdSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIlkKDFBpbmdSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCgltdWx0aWFkZHIYAyABKAkSFQoNcm91bmRfdHJpcF9tcxgEIAEoASKRAQoMQmVuY2hSZXF1ZXN0EgwKBHBlZXIYASABKAkSEwoLZHVyYXRpb25fbXMYAiABKAESDQoFY291bnQYAyABKA0SEwoLY29uY3VycmVuY3kYBCABKA0SEgoKc2l6ZV9ieXRlcxgFIAEoDRIXCgp0aW1lb3V0X21zGAYgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMi1QUKDUJlbmNoUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIOCgZzb3VyY2UYAiABKAkSEQoJbXVsdGlhZGRyGAMgASgJEjUKBWZpcnN0GAQgASgLMiYuc3VibmV0LmNvbnRyb2wudjEuQmVuY2hSZXNwb25zZS5GaXJzdBJCCgdsYXRlbmN5GAUgASgLMiwuc3VibmV0LmNvbnRyb2wudjEuQmVuY2hSZXNwb25zZS5NZWFzdXJlbWVudEgAiAEBEj8KBHJhdGUYBiABKAsyLC5zdWJuZXQuY29udHJvbC52MS5CZW5jaFJlc3BvbnNlLk1lYXN1cmVtZW50SAGIAQESQwoIdHJhbnNmZXIYByABKAsyLC5zdWJuZXQuY29udHJvbC52MS5CZW5jaFJlc3BvbnNlLk1lYXN1cmVtZW50SAKIAQESFgoJcmVqZWN0aW9uGAggASgJSAOIAQEaQAoFRmlyc3QSEgoKcmVzb2x2ZV9tcxgBIAEoARIPCgdkaWFsX21zGAIgASgBEhIKCnJlcXVlc3RfbXMYAyABKAEahAIKC01lYXN1cmVtZW50EhMKC2NvbmN1cnJlbmN5GAEgASgNEhUKDXBheWxvYWRfYnl0ZXMYAiABKA0SDQoFY291bnQYAyABKA0SEAoIcmVqZWN0ZWQYBCABKA0SEgoKZWxhcHNlZF9tcxgFIAEoARIYChB0YXNrc19wZXJfc2Vjb25kGAYgASgBEg4KBnA1MF9tcxgHIAEoARIOCgZwOTBfbXMYCCABKAESDgoGcDk5X21zGAkgASgBEg4KBm1heF9tcxgKIAEoARIaChJzZW50X21iX3Blcl9zZWNvbmQYCyABKAESHgoWcmVjZWl2ZWRfbWJfcGVyX3NlY29uZBgMIAEoAUIKCghfbGF0ZW5jeUIHCgVfcmF0ZUILCglfdHJhbnNmZXJCDAoKX3JlamVjdGlvbiKMAQoIUHJvdG9jb2wSCgoCaWQYASABKAkSEQoEa2luZBgCIAEoCUgAiAEBEhkKDHJlcXVlc3RfdHlwZRgDIAEoCUgBiAEBEhoKDXJlc3BvbnNlX3R5cGUYBCABKAlIAogBAUIHCgVfa2luZEIPCg1fcmVxdWVzdF90eXBlQhAKDl9yZXNwb25zZV90eXBlIkwKFExpc3RQcm90b2NvbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zImgKFUxpc3RQcm90b2NvbHNSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIuCglwcm90b2NvbHMYAyADKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbCJkChdEZXNjcmliZVByb3RvY29sUmVxdWVzdBIMCgRwZWVyGAEgASgJEhMKC3Byb3RvY29sX2lkGAIgASgJEhcKCnRpbWVvdXRfbXMYAyABKAFIAIgBAUINCgtfdGltZW91dF9tcyKUAQoYRGVzY3JpYmVQcm90b2NvbFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSLQoIcHJvdG9jb2wYAiABKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbBIgChNmaWxlX2Rlc2NyaXB0b3Jfc2V0GAMgASgMSACIAQFCFgoUX2ZpbGVfZGVzY3JpcHRvcl9zZXQivAEKC0NhbGxSZXF1ZXN0EjMKBGhlYWQYASABKAsyIy5zdWJuZXQuY29udHJvbC52MS5DYWxsUmVxdWVzdC5IZWFkSAASDwoFY2h1bmsYAiABKAxIABpfCgRIZWFkEgwKBHBlZXIYASABKAkSEwoLcHJvdG9jb2xfaWQYAiABKAkSDAoEa2luZBgDIAEoCRIXCgp0aW1lb3V0X21zGAQgASgBSACIAQFCDQoLX3RpbWVvdXRfbXNCBgoEcGFydCIrCgxDYWxsUmVzcG9uc2USDQoFY2h1bmsYASABKAwSDAoEbGFzdBgCIAEoCCInCgVBbGlhcxINCgVhbGlhcxgBIAEoCRIPCgdwZWVyX2lkGAIgASgJIi4KD1NldEFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCRIMCgRwZWVyGAIgASgJIiMKElJlbW92ZUFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCSI1ChNSZW1vdmVBbGlhc1Jlc3BvbnNlEg0KBWFsaWFzGAEgASgJEg8KB3JlbW92ZWQYAiABKAgiFAoSTGlzdEFsaWFzZXNSZXF1ZXN0IkAKE0xpc3RBbGlhc2VzUmVzcG9uc2USKQoHYWxpYXNlcxgBIAMoCzIYLnN1Ym5ldC5jb250cm9sLnYxLkFsaWFzImIKC0NoYWluUmVjb3JkEg8KB3BlZXJfaWQYASABKAkSEgoKbXVsdGlhZGRycxgCIAMoCRIQCgh2ZXJpZmllZBgDIAEoCBINCgVibG9jaxgEIAEoARINCgVzdGFsZRgFIAEoCCJKChJDaGFpbkxvb2t1cFJlcXVlc3QSDAoEcGVlchgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiOgoQQ2hhaW5MaXN0UmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiRAoRQ2hhaW5MaXN0UmVzcG9uc2USLwoHcmVjb3JkcxgBIAMoCzIeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkIlEKE0NoYWluUHVibGlzaFJlcXVlc3QSEgoKbXVsdGlhZGRycxgBIAMoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiPAoSQ2hhaW5SZW1vdmVSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI3ChNDaGFpblJlbW92ZVJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSDwoHcmVtb3ZlZBgCIAEoCCJNChRDaGFpblJlZ2lzdGVyUmVxdWVzdBINCgVjbGFzcxgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiWgoVQ2hhaW5SZWdpc3RlclJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSEgoKcmVnaXN0ZXJlZBgCIAEoCBINCgVjbGFzcxgDIAEoCRINCgVibG9jaxgEIAEoASJAChZDaGFpblVucmVnaXN0ZXJSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI7ChdDaGFpblVucmVnaXN0ZXJSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg8KB3JlbW92ZWQYAiABKAgy9RAKDkNvbnRyb2xTZXJ2aWNlEkEKAklkEhwuc3VibmV0LmNvbnRyb2wudjEuSWRSZXF1ZXN0Gh0uc3VibmV0LmNvbnRyb2wudjEuSWRSZXNwb25zZRJNCgZTdGF0dXMSIC5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXF1ZXN0GiEuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2USUwoIU2V0dGluZ3MSIi5zdWJuZXQuY29udHJvbC52MS5TZXR0aW5nc1JlcXVlc3QaIy5zdWJuZXQuY29udHJvbC52MS5TZXR0aW5nc1Jlc3BvbnNlEkcKBFN0b3ASHi5zdWJuZXQuY29udHJvbC52MS5TdG9wUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLlN0b3BSZXNwb25zZRJKCgVQZWVycxIfLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVzcG9uc2USUQoKV2F0Y2hQZWVycxIfLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVzcG9uc2UwARJPCgZFdmVudHMSIC5zdWJuZXQuY29udHJvbC52MS5FdmVudHNSZXF1ZXN0GiEuc3VibmV0LmNvbnRyb2wudjEuRXZlbnRzUmVzcG9uc2UwARJQCgdSZXNvbHZlEiEuc3VibmV0LmNvbnRyb2wudjEuUmVzb2x2ZVJlcXVlc3QaIi5zdWJuZXQuY29udHJvbC52MS5SZXNvbHZlUmVzcG9uc2USVwoIU2VuZFRhc2sSIi5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QaIy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1Jlc3BvbnNlKAEwARJQCgdDb25uZWN0EiEuc3VibmV0LmNvbnRyb2wudjEuQ29ubmVjdFJlcXVlc3QaIi5zdWJuZXQuY29udHJvbC52MS5Db25uZWN0UmVzcG9uc2USWQoKRGlzY29ubmVjdBIkLnN1Ym5ldC5jb250cm9sLnYxLkRpc2Nvbm5lY3RSZXF1ZXN0GiUuc3VibmV0LmNvbnRyb2wudjEuRGlzY29ubmVjdFJlc3BvbnNlEkcKBFBpbmcSHi5zdWJuZXQuY29udHJvbC52MS5QaW5nUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLlBpbmdSZXNwb25zZRJMCgVCZW5jaBIfLnN1Ym5ldC5jb250cm9sLnYxLkJlbmNoUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLkJlbmNoUmVzcG9uc2UwARJiCg1MaXN0UHJvdG9jb2xzEicuc3VibmV0LmNvbnRyb2wudjEuTGlzdFByb3RvY29sc1JlcXVlc3QaKC5zdWJuZXQuY29udHJvbC52MS5MaXN0UHJvdG9jb2xzUmVzcG9uc2USawoQRGVzY3JpYmVQcm90b2NvbBIqLnN1Ym5ldC5jb250cm9sLnYxLkRlc2NyaWJlUHJvdG9jb2xSZXF1ZXN0Gisuc3VibmV0LmNvbnRyb2wudjEuRGVzY3JpYmVQcm90b2NvbFJlc3BvbnNlEksKBENhbGwSHi5zdWJuZXQuY29udHJvbC52MS5DYWxsUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLkNhbGxSZXNwb25zZSgBMAESSAoIU2V0QWxpYXMSIi5zdWJuZXQuY29udHJvbC52MS5TZXRBbGlhc1JlcXVlc3QaGC5zdWJuZXQuY29udHJvbC52MS5BbGlhcxJcCgtSZW1vdmVBbGlhcxIlLnN1Ym5ldC5jb250cm9sLnYxLlJlbW92ZUFsaWFzUmVxdWVzdBomLnN1Ym5ldC5jb250cm9sLnYxLlJlbW92ZUFsaWFzUmVzcG9uc2USXAoLTGlzdEFsaWFzZXMSJS5zdWJuZXQuY29udHJvbC52MS5MaXN0QWxpYXNlc1JlcXVlc3QaJi5zdWJuZXQuY29udHJvbC52MS5MaXN0QWxpYXNlc1Jlc3BvbnNlElQKC0NoYWluTG9va3VwEiUuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5Mb29rdXBSZXF1ZXN0Gh4uc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZWNvcmQSVgoJQ2hhaW5MaXN0EiMuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5MaXN0UmVxdWVzdBokLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluTGlzdFJlc3BvbnNlElYKDENoYWluUHVibGlzaBImLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUHVibGlzaFJlcXVlc3QaHi5zdWJuZXQuY29udHJvbC52MS5DaGFpblJlY29yZBJcCgtDaGFpblJlbW92ZRIlLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVtb3ZlUmVxdWVzdBomLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVtb3ZlUmVzcG9uc2USYgoNQ2hhaW5SZWdpc3RlchInLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVnaXN0ZXJSZXF1ZXN0Giguc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZWdpc3RlclJlc3BvbnNlEmgKD0NoYWluVW5yZWdpc3RlchIpLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluVW5yZWdpc3RlclJlcXVlc3QaKi5zdWJuZXQuY29udHJvbC52MS5DaGFpblVucmVnaXN0ZXJSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("Ch9zdWJuZXQvY29udHJvbC92MS9jb250cm9sLnByb3RvEhFzdWJuZXQuY29udHJvbC52MSKGAQoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoEaGludBgDIAEoCUgAiAEBEiwKCGF0dGVtcHRzGAQgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBISCgpyZXNvbHV0aW9uGAUgASgIQgcKBV9oaW50IkQKB0F0dGVtcHQSDAoEdGllchgBIAEoCRIPCgdvdXRjb21lGAIgASgJEgoKAm1zGAMgASgBEg4KBmRldGFpbBgEIAEoCSILCglJZFJlcXVlc3QiMQoKSWRSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhIKCm11bHRpYWRkcnMYAiADKAkiNwoNU3RhdHVzUmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMipAgKDlN0YXR1c1Jlc3BvbnNlEg8KB2hlYWx0aHkYASABKAgSOwoIcHJvYmxlbXMYAiADKAsyKS5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5Qcm9ibGVtEg8KB3BlZXJfaWQYAyABKAkSEgoKbXVsdGlhZGRycxgEIAMoCRIRCglzdWJuZXRfaWQYBSABKA0SDAoEaG9tZRgGIAEoCRILCgNwaWQYByABKA0SDQoFYWdlbnQYCCABKAkSEQoJdXB0aW1lX21zGAkgASgBEkIKC2Nvbm5lY3Rpb25zGAogASgLMi0uc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQ29ubmVjdGlvbnMSQAoKaGVhcnRiZWF0cxgLIAEoCzIsLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkhlYXJ0YmVhdHMSNgoFdGFza3MYDCABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXNwb25zZS5UYXNrcxI0CgRib29rGA0gASgLMiYuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2UuQm9vaxI2CgVjaGFpbhgOIAEoCzInLnN1Ym5ldC5jb250cm9sLnYxLlN0YXR1c1Jlc3BvbnNlLkNoYWluGigKB1Byb2JsZW0SDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJGjAKC0Nvbm5lY3Rpb25zEg8KB2luYm91bmQYASABKA0SEAoIb3V0Ym91bmQYAiABKA0aZgoKSGVhcnRiZWF0cxIMCgRzZW50GAEgASgNEhAKCHJlY2VpdmVkGAIgASgNEiAKE2xhc3RfcmVjZWl2ZWRfYXRfbXMYAyABKAFIAIgBAUIWChRfbGFzdF9yZWNlaXZlZF9hdF9tcxqdAQoFVGFza3MSEAoIYWNjZXB0ZWQYASABKA0SEAoIcmVqZWN0ZWQYAiABKA0SDwoHcnVubmluZxgDIAEoDRIOCgZxdWV1ZWQYBCABKA0SDAoEc2VudBgFIAEoDRIVCg1zZW50X2FjY2VwdGVkGAYgASgNEhUKDXNlbnRfcmVqZWN0ZWQYByABKA0SEwoLc2VudF9mYWlsZWQYCCABKA0aJwoEQm9vaxINCgVwZWVycxgBIAEoDRIQCghjYXBhY2l0eRgCIAEoDRqVAQoFQ2hhaW4SCwoDdXJsGAEgASgJEhEKCXJlYWNoYWJsZRgCIAEoCBISCgVibG9jaxgDIAEoAUgAiAEBEhIKBWVycm9yGAQgASgJSAGIAQESEAoIZW5kcG9pbnQYBSABKAkSEwoGbGFnX21zGAYgASgBSAKIAQFCCAoGX2Jsb2NrQggKBl9lcnJvckIJCgdfbGFnX21zIhEKD1NldHRpbmdzUmVxdWVzdCIgChBTZXR0aW5nc1Jlc3BvbnNlEgwKBGpzb24YASABKAkiDQoLU3RvcFJlcXVlc3QiLAoMU3RvcFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSCwoDcGlkGAIgASgNIkMKDFBlZXJzUmVxdWVzdBILCgNhbGwYASABKAgSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjcKDVBlZXJzUmVzcG9uc2USJgoFcGVlcnMYASADKAsyFy5zdWJuZXQuY29udHJvbC52MS5QZWVyIqECCgRQZWVyEg8KB3BlZXJfaWQYASABKAkSEgoFYWxpYXMYAiABKAlIAIgBARIRCgljb25uZWN0ZWQYAyABKAgSFgoJZGlyZWN0aW9uGAQgASgJSAGIAQESFwoKbGF0ZW5jeV9tcxgFIAEoAUgCiAEBEhIKBWFnZW50GAYgASgJSAOIAQESEQoJcHJvdG9jb2xzGAcgAygJEhIKCm11bHRpYWRkcnMYCCADKAkSDgoGc291cmNlGAkgASgJEh4KEWxhc3RfaGVhcnRiZWF0X21zGAogASgBSASIAQFCCAoGX2FsaWFzQgwKCl9kaXJlY3Rpb25CDQoLX2xhdGVuY3lfbXNCCAoGX2FnZW50QhQKEl9sYXN0X2hlYXJ0YmVhdF9tcyIPCg1FdmVudHNSZXF1ZXN0Ih4KDkV2ZW50c1Jlc3BvbnNlEgwKBGpzb24YASABKAkifQoOUmVzb2x2ZVJlcXVlc3QSDAoEcGVlchgBIAEoCRINCgV0aWVycxgCIAMoCRIXCgptYXhfYWdlX21zGAMgASgBSACIAQESFwoKdGltZW91dF9tcxgEIAEoAUgBiAEBQg0KC19tYXhfYWdlX21zQg0KC190aW1lb3V0X21zIqYBCg9SZXNvbHZlUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRISCgptdWx0aWFkZHJzGAIgAygJEg4KBnNvdXJjZRgDIAEoCRITCgZhZ2VfbXMYBCABKAFIAIgBARIQCgh2ZXJpZmllZBgFIAEoCBIsCghhdHRlbXB0cxgGIAMoCzIaLnN1Ym5ldC5jb250cm9sLnYxLkF0dGVtcHRCCQoHX2FnZV9tcyLOAQoPU2VuZFRhc2tSZXF1ZXN0EjcKBGhlYWQYASABKAsyJy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QuSGVhZEgAEg8KBWNodW5rGAIgASgMSAAaaQoESGVhZBIMCgRwZWVyGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSFwoKdGltZW91dF9tcxgDIAEoAUgAiAEBEhEKBHNpemUYBCABKAFIAYgBAUINCgtfdGltZW91dF9tc0IHCgVfc2l6ZUIGCgRwYXJ0IpYBChBTZW5kVGFza1Jlc3BvbnNlEi8KBmFuc3dlchgBIAEoCzIdLnN1Ym5ldC5jb250cm9sLnYxLlRhc2tBbnN3ZXJIABIPCgVjaHVuaxgCIAEoDEgAEjgKB3RpbWluZ3MYAyABKAsyJS5zdWJuZXQuY29udHJvbC52MS5UYXNrQW5zd2VyLlRpbWluZ3NIAEIGCgRwYXJ0IoMCChBTZW5kVGFza3NSZXF1ZXN0EjcKBWl0ZW1zGAEgAygLMiguc3VibmV0LmNvbnRyb2wudjEuU2VuZFRhc2tzUmVxdWVzdC5JdGVtGmYKBEl0ZW0SCgoCaWQYASABKA0SOAoEdGFzaxgCIAEoCzIoLnN1Ym5ldC5jb250cm9sLnYxLlNlbmRUYXNrc1JlcXVlc3QuVGFza0gAEhAKBmNhbmNlbBgDIAEoCEgAQgYKBHBhcnQaTgoEVGFzaxI1CgRoZWFkGAEgASgLMicuc3VibmV0LmNvbnRyb2wudjEuU2VuZFRhc2tSZXF1ZXN0LkhlYWQSDwoHcGF5bG9hZBgCIAEoDCK3AgoRU2VuZFRhc2tzUmVzcG9uc2USOAoFaXRlbXMYASADKAsyKS5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza3NSZXNwb25zZS5JdGVtGucBCgRJdGVtEgoKAmlkGAEgASgNEjIKBmFuc3dlchgCIAEoCzIdLnN1Ym5ldC5jb250cm9sLnYxLlRhc2tBbnN3ZXJIAIgBARINCgVjaHVuaxgDIAEoDBI7Cgd0aW1pbmdzGAQgASgLMiUuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UaW1pbmdzSAGIAQESMAoHZmFpbHVyZRgFIAEoCzIaLnN1Ym5ldC5jb250cm9sLnYxLkZhaWx1cmVIAogBAUIJCgdfYW5zd2VyQgoKCF90aW1pbmdzQgoKCF9mYWlsdXJlIr4DCgpUYXNrQW5zd2VyEg8KB3Rhc2tfaWQYASABKAkSDwoHcGVlcl9pZBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEQoJbXVsdGlhZGRyGAQgASgJEhAKCGFjY2VwdGVkGAUgASgIEjsKBWVycm9yGAYgASgLMicuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UYXNrRXJyb3JIAIgBARISCgpieXRlc19zZW50GAcgASgNEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgNEiwKCGF0dGVtcHRzGAkgAygLMhouc3VibmV0LmNvbnRyb2wudjEuQXR0ZW1wdBI2Cgd0aW1pbmdzGAogASgLMiUuc3VibmV0LmNvbnRyb2wudjEuVGFza0Fuc3dlci5UaW1pbmdzGioKCVRhc2tFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkaVAoHVGltaW5ncxISCgpyZXNvbHZlX21zGAEgASgBEg8KB2RpYWxfbXMYAiABKAESEgoKcmVxdWVzdF9tcxgDIAEoARIQCgh0b3RhbF9tcxgEIAEoAUIICgZfZXJyb3IiSwoOQ29ubmVjdFJlcXVlc3QSEQoJbXVsdGlhZGRyGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKAFIAIgBAUINCgtfdGltZW91dF9tcyJICg9Db25uZWN0UmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIRCgltdWx0aWFkZHIYAiABKAkSEQoJZGlyZWN0aW9uGAMgASgJIkkKEURpc2Nvbm5lY3RSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIjoKEkRpc2Nvbm5lY3RSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNIkMKC1BpbmdSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zIlkKDFBpbmdSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCgltdWx0aWFkZHIYAyABKAkSFQoNcm91bmRfdHJpcF9tcxgEIAEoASKRAQoMQmVuY2hSZXF1ZXN0EgwKBHBlZXIYASABKAkSEwoLZHVyYXRpb25fbXMYAiABKAESDQoFY291bnQYAyABKA0SEwoLY29uY3VycmVuY3kYBCABKA0SEgoKc2l6ZV9ieXRlcxgFIAEoDRIXCgp0aW1lb3V0X21zGAYgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMi1QUKDUJlbmNoUmVzcG9uc2USDwoHcGVlcl9pZBgBIAEoCRIOCgZzb3VyY2UYAiABKAkSEQoJbXVsdGlhZGRyGAMgASgJEjUKBWZpcnN0GAQgASgLMiYuc3VibmV0LmNvbnRyb2wudjEuQmVuY2hSZXNwb25zZS5GaXJzdBJCCgdsYXRlbmN5GAUgASgLMiwuc3VibmV0LmNvbnRyb2wudjEuQmVuY2hSZXNwb25zZS5NZWFzdXJlbWVudEgAiAEBEj8KBHJhdGUYBiABKAsyLC5zdWJuZXQuY29udHJvbC52MS5CZW5jaFJlc3BvbnNlLk1lYXN1cmVtZW50SAGIAQESQwoIdHJhbnNmZXIYByABKAsyLC5zdWJuZXQuY29udHJvbC52MS5CZW5jaFJlc3BvbnNlLk1lYXN1cmVtZW50SAKIAQESFgoJcmVqZWN0aW9uGAggASgJSAOIAQEaQAoFRmlyc3QSEgoKcmVzb2x2ZV9tcxgBIAEoARIPCgdkaWFsX21zGAIgASgBEhIKCnJlcXVlc3RfbXMYAyABKAEahAIKC01lYXN1cmVtZW50EhMKC2NvbmN1cnJlbmN5GAEgASgNEhUKDXBheWxvYWRfYnl0ZXMYAiABKA0SDQoFY291bnQYAyABKA0SEAoIcmVqZWN0ZWQYBCABKA0SEgoKZWxhcHNlZF9tcxgFIAEoARIYChB0YXNrc19wZXJfc2Vjb25kGAYgASgBEg4KBnA1MF9tcxgHIAEoARIOCgZwOTBfbXMYCCABKAESDgoGcDk5X21zGAkgASgBEg4KBm1heF9tcxgKIAEoARIaChJzZW50X21iX3Blcl9zZWNvbmQYCyABKAESHgoWcmVjZWl2ZWRfbWJfcGVyX3NlY29uZBgMIAEoAUIKCghfbGF0ZW5jeUIHCgVfcmF0ZUILCglfdHJhbnNmZXJCDAoKX3JlamVjdGlvbiKMAQoIUHJvdG9jb2wSCgoCaWQYASABKAkSEQoEa2luZBgCIAEoCUgAiAEBEhkKDHJlcXVlc3RfdHlwZRgDIAEoCUgBiAEBEhoKDXJlc3BvbnNlX3R5cGUYBCABKAlIAogBAUIHCgVfa2luZEIPCg1fcmVxdWVzdF90eXBlQhAKDl9yZXNwb25zZV90eXBlIkwKFExpc3RQcm90b2NvbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSFwoKdGltZW91dF9tcxgCIAEoAUgAiAEBQg0KC190aW1lb3V0X21zImgKFUxpc3RQcm90b2NvbHNSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIuCglwcm90b2NvbHMYAyADKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbCJkChdEZXNjcmliZVByb3RvY29sUmVxdWVzdBIMCgRwZWVyGAEgASgJEhMKC3Byb3RvY29sX2lkGAIgASgJEhcKCnRpbWVvdXRfbXMYAyABKAFIAIgBAUINCgtfdGltZW91dF9tcyKUAQoYRGVzY3JpYmVQcm90b2NvbFJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSLQoIcHJvdG9jb2wYAiABKAsyGy5zdWJuZXQuY29udHJvbC52MS5Qcm90b2NvbBIgChNmaWxlX2Rlc2NyaXB0b3Jfc2V0GAMgASgMSACIAQFCFgoUX2ZpbGVfZGVzY3JpcHRvcl9zZXQivAEKC0NhbGxSZXF1ZXN0EjMKBGhlYWQYASABKAsyIy5zdWJuZXQuY29udHJvbC52MS5DYWxsUmVxdWVzdC5IZWFkSAASDwoFY2h1bmsYAiABKAxIABpfCgRIZWFkEgwKBHBlZXIYASABKAkSEwoLcHJvdG9jb2xfaWQYAiABKAkSDAoEa2luZBgDIAEoCRIXCgp0aW1lb3V0X21zGAQgASgBSACIAQFCDQoLX3RpbWVvdXRfbXNCBgoEcGFydCIrCgxDYWxsUmVzcG9uc2USDQoFY2h1bmsYASABKAwSDAoEbGFzdBgCIAEoCCInCgVBbGlhcxINCgVhbGlhcxgBIAEoCRIPCgdwZWVyX2lkGAIgASgJIi4KD1NldEFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCRIMCgRwZWVyGAIgASgJIiMKElJlbW92ZUFsaWFzUmVxdWVzdBINCgVhbGlhcxgBIAEoCSI1ChNSZW1vdmVBbGlhc1Jlc3BvbnNlEg0KBWFsaWFzGAEgASgJEg8KB3JlbW92ZWQYAiABKAgiFAoSTGlzdEFsaWFzZXNSZXF1ZXN0IkAKE0xpc3RBbGlhc2VzUmVzcG9uc2USKQoHYWxpYXNlcxgBIAMoCzIYLnN1Ym5ldC5jb250cm9sLnYxLkFsaWFzImIKC0NoYWluUmVjb3JkEg8KB3BlZXJfaWQYASABKAkSEgoKbXVsdGlhZGRycxgCIAMoCRIQCgh2ZXJpZmllZBgDIAEoCBINCgVibG9jaxgEIAEoARINCgVzdGFsZRgFIAEoCCJKChJDaGFpbkxvb2t1cFJlcXVlc3QSDAoEcGVlchgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiOgoQQ2hhaW5MaXN0UmVxdWVzdBIXCgp0aW1lb3V0X21zGAEgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiRAoRQ2hhaW5MaXN0UmVzcG9uc2USLwoHcmVjb3JkcxgBIAMoCzIeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkIlEKE0NoYWluUHVibGlzaFJlcXVlc3QSEgoKbXVsdGlhZGRycxgBIAMoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiPAoSQ2hhaW5SZW1vdmVSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI3ChNDaGFpblJlbW92ZVJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSDwoHcmVtb3ZlZBgCIAEoCCJNChRDaGFpblJlZ2lzdGVyUmVxdWVzdBINCgVjbGFzcxgBIAEoCRIXCgp0aW1lb3V0X21zGAIgASgBSACIAQFCDQoLX3RpbWVvdXRfbXMiWgoVQ2hhaW5SZWdpc3RlclJlc3BvbnNlEg8KB3BlZXJfaWQYASABKAkSEgoKcmVnaXN0ZXJlZBgCIAEoCBINCgVjbGFzcxgDIAEoCRINCgVibG9jaxgEIAEoASJAChZDaGFpblVucmVnaXN0ZXJSZXF1ZXN0EhcKCnRpbWVvdXRfbXMYASABKAFIAIgBAUINCgtfdGltZW91dF9tcyI7ChdDaGFpblVucmVnaXN0ZXJSZXNwb25zZRIPCgdwZWVyX2lkGAEgASgJEg8KB3JlbW92ZWQYAiABKAgy0REKDkNvbnRyb2xTZXJ2aWNlEkEKAklkEhwuc3VibmV0LmNvbnRyb2wudjEuSWRSZXF1ZXN0Gh0uc3VibmV0LmNvbnRyb2wudjEuSWRSZXNwb25zZRJNCgZTdGF0dXMSIC5zdWJuZXQuY29udHJvbC52MS5TdGF0dXNSZXF1ZXN0GiEuc3VibmV0LmNvbnRyb2wudjEuU3RhdHVzUmVzcG9uc2USUwoIU2V0dGluZ3MSIi5zdWJuZXQuY29udHJvbC52MS5TZXR0aW5nc1JlcXVlc3QaIy5zdWJuZXQuY29udHJvbC52MS5TZXR0aW5nc1Jlc3BvbnNlEkcKBFN0b3ASHi5zdWJuZXQuY29udHJvbC52MS5TdG9wUmVxdWVzdBofLnN1Ym5ldC5jb250cm9sLnYxLlN0b3BSZXNwb25zZRJKCgVQZWVycxIfLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVzcG9uc2USUQoKV2F0Y2hQZWVycxIfLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVxdWVzdBogLnN1Ym5ldC5jb250cm9sLnYxLlBlZXJzUmVzcG9uc2UwARJPCgZFdmVudHMSIC5zdWJuZXQuY29udHJvbC52MS5FdmVudHNSZXF1ZXN0GiEuc3VibmV0LmNvbnRyb2wudjEuRXZlbnRzUmVzcG9uc2UwARJQCgdSZXNvbHZlEiEuc3VibmV0LmNvbnRyb2wudjEuUmVzb2x2ZVJlcXVlc3QaIi5zdWJuZXQuY29udHJvbC52MS5SZXNvbHZlUmVzcG9uc2USVwoIU2VuZFRhc2sSIi5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1JlcXVlc3QaIy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza1Jlc3BvbnNlKAEwARJaCglTZW5kVGFza3MSIy5zdWJuZXQuY29udHJvbC52MS5TZW5kVGFza3NSZXF1ZXN0GiQuc3VibmV0LmNvbnRyb2wudjEuU2VuZFRhc2tzUmVzcG9uc2UoATABElAKB0Nvbm5lY3QSIS5zdWJuZXQuY29udHJvbC52MS5Db25uZWN0UmVxdWVzdBoiLnN1Ym5ldC5jb250cm9sLnYxLkNvbm5lY3RSZXNwb25zZRJZCgpEaXNjb25uZWN0EiQuc3VibmV0LmNvbnRyb2wudjEuRGlzY29ubmVjdFJlcXVlc3QaJS5zdWJuZXQuY29udHJvbC52MS5EaXNjb25uZWN0UmVzcG9uc2USRwoEUGluZxIeLnN1Ym5ldC5jb250cm9sLnYxLlBpbmdSZXF1ZXN0Gh8uc3VibmV0LmNvbnRyb2wudjEuUGluZ1Jlc3BvbnNlEkwKBUJlbmNoEh8uc3VibmV0LmNvbnRyb2wudjEuQmVuY2hSZXF1ZXN0GiAuc3VibmV0LmNvbnRyb2wudjEuQmVuY2hSZXNwb25zZTABEmIKDUxpc3RQcm90b2NvbHMSJy5zdWJuZXQuY29udHJvbC52MS5MaXN0UHJvdG9jb2xzUmVxdWVzdBooLnN1Ym5ldC5jb250cm9sLnYxLkxpc3RQcm90b2NvbHNSZXNwb25zZRJrChBEZXNjcmliZVByb3RvY29sEiouc3VibmV0LmNvbnRyb2wudjEuRGVzY3JpYmVQcm90b2NvbFJlcXVlc3QaKy5zdWJuZXQuY29udHJvbC52MS5EZXNjcmliZVByb3RvY29sUmVzcG9uc2USSwoEQ2FsbBIeLnN1Ym5ldC5jb250cm9sLnYxLkNhbGxSZXF1ZXN0Gh8uc3VibmV0LmNvbnRyb2wudjEuQ2FsbFJlc3BvbnNlKAEwARJICghTZXRBbGlhcxIiLnN1Ym5ldC5jb250cm9sLnYxLlNldEFsaWFzUmVxdWVzdBoYLnN1Ym5ldC5jb250cm9sLnYxLkFsaWFzElwKC1JlbW92ZUFsaWFzEiUuc3VibmV0LmNvbnRyb2wudjEuUmVtb3ZlQWxpYXNSZXF1ZXN0GiYuc3VibmV0LmNvbnRyb2wudjEuUmVtb3ZlQWxpYXNSZXNwb25zZRJcCgtMaXN0QWxpYXNlcxIlLnN1Ym5ldC5jb250cm9sLnYxLkxpc3RBbGlhc2VzUmVxdWVzdBomLnN1Ym5ldC5jb250cm9sLnYxLkxpc3RBbGlhc2VzUmVzcG9uc2USVAoLQ2hhaW5Mb29rdXASJS5zdWJuZXQuY29udHJvbC52MS5DaGFpbkxvb2t1cFJlcXVlc3QaHi5zdWJuZXQuY29udHJvbC52MS5DaGFpblJlY29yZBJWCglDaGFpbkxpc3QSIy5zdWJuZXQuY29udHJvbC52MS5DaGFpbkxpc3RSZXF1ZXN0GiQuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5MaXN0UmVzcG9uc2USVgoMQ2hhaW5QdWJsaXNoEiYuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5QdWJsaXNoUmVxdWVzdBoeLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluUmVjb3JkElwKC0NoYWluUmVtb3ZlEiUuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZW1vdmVSZXF1ZXN0GiYuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZW1vdmVSZXNwb25zZRJiCg1DaGFpblJlZ2lzdGVyEicuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5SZWdpc3RlclJlcXVlc3QaKC5zdWJuZXQuY29udHJvbC52MS5DaGFpblJlZ2lzdGVyUmVzcG9uc2USaAoPQ2hhaW5VbnJlZ2lzdGVyEikuc3VibmV0LmNvbnRyb2wudjEuQ2hhaW5VbnJlZ2lzdGVyUmVxdWVzdBoqLnN1Ym5ldC5jb250cm9sLnYxLkNoYWluVW5yZWdpc3RlclJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Why a call failed; the codes are those that `subnet` exits with, as PEER_NOT_FOUND.
@@ -816,6 +816,147 @@ export const SendTaskResponseSchema: GenMessage<SendTaskResponse> = /*@__PURE__*
   messageDesc(file_subnet_control_v1_control, 18);
 
 /**
+ * What waits to be sent goes in one message.
+ *
+ * @generated from message subnet.control.v1.SendTasksRequest
+ */
+export type SendTasksRequest = Message<"subnet.control.v1.SendTasksRequest"> & {
+  /**
+   * @generated from field: repeated subnet.control.v1.SendTasksRequest.Item items = 1;
+   */
+  items: SendTasksRequest_Item[];
+};
+
+/**
+ * Describes the message subnet.control.v1.SendTasksRequest.
+ * Use `create(SendTasksRequestSchema)` to create a new message.
+ */
+export const SendTasksRequestSchema: GenMessage<SendTasksRequest> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 19);
+
+/**
+ * @generated from message subnet.control.v1.SendTasksRequest.Item
+ */
+export type SendTasksRequest_Item = Message<"subnet.control.v1.SendTasksRequest.Item"> & {
+  /**
+   * Of the client's; no two tasks that run have the same.
+   *
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+
+  /**
+   * @generated from oneof subnet.control.v1.SendTasksRequest.Item.part
+   */
+  part: {
+    /**
+     * @generated from field: subnet.control.v1.SendTasksRequest.Task task = 2;
+     */
+    value: SendTasksRequest_Task;
+    case: "task";
+  } | {
+    /**
+     * Nobody waits for the task of this id any more.
+     *
+     * @generated from field: bool cancel = 3;
+     */
+    value: boolean;
+    case: "cancel";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message subnet.control.v1.SendTasksRequest.Item.
+ * Use `create(SendTasksRequest_ItemSchema)` to create a new message.
+ */
+export const SendTasksRequest_ItemSchema: GenMessage<SendTasksRequest_Item> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 19, 0);
+
+/**
+ * @generated from message subnet.control.v1.SendTasksRequest.Task
+ */
+export type SendTasksRequest_Task = Message<"subnet.control.v1.SendTasksRequest.Task"> & {
+  /**
+   * @generated from field: subnet.control.v1.SendTaskRequest.Head head = 1;
+   */
+  head?: SendTaskRequest_Head | undefined;
+
+  /**
+   * At most 16 KiB.
+   *
+   * @generated from field: bytes payload = 2;
+   */
+  payload: Uint8Array;
+};
+
+/**
+ * Describes the message subnet.control.v1.SendTasksRequest.Task.
+ * Use `create(SendTasksRequest_TaskSchema)` to create a new message.
+ */
+export const SendTasksRequest_TaskSchema: GenMessage<SendTasksRequest_Task> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 19, 1);
+
+/**
+ * @generated from message subnet.control.v1.SendTasksResponse
+ */
+export type SendTasksResponse = Message<"subnet.control.v1.SendTasksResponse"> & {
+  /**
+   * @generated from field: repeated subnet.control.v1.SendTasksResponse.Item items = 1;
+   */
+  items: SendTasksResponse_Item[];
+};
+
+/**
+ * Describes the message subnet.control.v1.SendTasksResponse.
+ * Use `create(SendTasksResponseSchema)` to create a new message.
+ */
+export const SendTasksResponseSchema: GenMessage<SendTasksResponse> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 20);
+
+/**
+ * @generated from message subnet.control.v1.SendTasksResponse.Item
+ */
+export type SendTasksResponse_Item = Message<"subnet.control.v1.SendTasksResponse.Item"> & {
+  /**
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+
+  /**
+   * First, unless the task failed.
+   *
+   * @generated from field: optional subnet.control.v1.TaskAnswer answer = 2;
+   */
+  answer?: TaskAnswer | undefined;
+
+  /**
+   * Of the result, at most 256 KiB.
+   *
+   * @generated from field: bytes chunk = 3;
+   */
+  chunk: Uint8Array;
+
+  /**
+   * With the last chunk, the timings of the whole call.
+   *
+   * @generated from field: optional subnet.control.v1.TaskAnswer.Timings timings = 4;
+   */
+  timings?: TaskAnswer_Timings | undefined;
+
+  /**
+   * @generated from field: optional subnet.control.v1.Failure failure = 5;
+   */
+  failure?: Failure | undefined;
+};
+
+/**
+ * Describes the message subnet.control.v1.SendTasksResponse.Item.
+ * Use `create(SendTasksResponse_ItemSchema)` to create a new message.
+ */
+export const SendTasksResponse_ItemSchema: GenMessage<SendTasksResponse_Item> = /*@__PURE__*/
+  messageDesc(file_subnet_control_v1_control, 20, 0);
+
+/**
  * @generated from message subnet.control.v1.TaskAnswer
  */
 export type TaskAnswer = Message<"subnet.control.v1.TaskAnswer"> & {
@@ -877,7 +1018,7 @@ export type TaskAnswer = Message<"subnet.control.v1.TaskAnswer"> & {
  * Use `create(TaskAnswerSchema)` to create a new message.
  */
 export const TaskAnswerSchema: GenMessage<TaskAnswer> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 19);
+  messageDesc(file_subnet_control_v1_control, 21);
 
 /**
  * @generated from message subnet.control.v1.TaskAnswer.TaskError
@@ -899,7 +1040,7 @@ export type TaskAnswer_TaskError = Message<"subnet.control.v1.TaskAnswer.TaskErr
  * Use `create(TaskAnswer_TaskErrorSchema)` to create a new message.
  */
 export const TaskAnswer_TaskErrorSchema: GenMessage<TaskAnswer_TaskError> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 19, 0);
+  messageDesc(file_subnet_control_v1_control, 21, 0);
 
 /**
  * @generated from message subnet.control.v1.TaskAnswer.Timings
@@ -931,7 +1072,7 @@ export type TaskAnswer_Timings = Message<"subnet.control.v1.TaskAnswer.Timings">
  * Use `create(TaskAnswer_TimingsSchema)` to create a new message.
  */
 export const TaskAnswer_TimingsSchema: GenMessage<TaskAnswer_Timings> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 19, 1);
+  messageDesc(file_subnet_control_v1_control, 21, 1);
 
 /**
  * @generated from message subnet.control.v1.ConnectRequest
@@ -953,7 +1094,7 @@ export type ConnectRequest = Message<"subnet.control.v1.ConnectRequest"> & {
  * Use `create(ConnectRequestSchema)` to create a new message.
  */
 export const ConnectRequestSchema: GenMessage<ConnectRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 20);
+  messageDesc(file_subnet_control_v1_control, 22);
 
 /**
  * @generated from message subnet.control.v1.ConnectResponse
@@ -980,7 +1121,7 @@ export type ConnectResponse = Message<"subnet.control.v1.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 21);
+  messageDesc(file_subnet_control_v1_control, 23);
 
 /**
  * @generated from message subnet.control.v1.DisconnectRequest
@@ -1002,7 +1143,7 @@ export type DisconnectRequest = Message<"subnet.control.v1.DisconnectRequest"> &
  * Use `create(DisconnectRequestSchema)` to create a new message.
  */
 export const DisconnectRequestSchema: GenMessage<DisconnectRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 22);
+  messageDesc(file_subnet_control_v1_control, 24);
 
 /**
  * @generated from message subnet.control.v1.DisconnectResponse
@@ -1026,7 +1167,7 @@ export type DisconnectResponse = Message<"subnet.control.v1.DisconnectResponse">
  * Use `create(DisconnectResponseSchema)` to create a new message.
  */
 export const DisconnectResponseSchema: GenMessage<DisconnectResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 23);
+  messageDesc(file_subnet_control_v1_control, 25);
 
 /**
  * @generated from message subnet.control.v1.PingRequest
@@ -1048,7 +1189,7 @@ export type PingRequest = Message<"subnet.control.v1.PingRequest"> & {
  * Use `create(PingRequestSchema)` to create a new message.
  */
 export const PingRequestSchema: GenMessage<PingRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 24);
+  messageDesc(file_subnet_control_v1_control, 26);
 
 /**
  * @generated from message subnet.control.v1.PingResponse
@@ -1080,7 +1221,7 @@ export type PingResponse = Message<"subnet.control.v1.PingResponse"> & {
  * Use `create(PingResponseSchema)` to create a new message.
  */
 export const PingResponseSchema: GenMessage<PingResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 25);
+  messageDesc(file_subnet_control_v1_control, 27);
 
 /**
  * At most 1,000,000 tasks of each measurement, 128 at a time, for one hour, each no larger than the node's limit of a message.
@@ -1132,7 +1273,7 @@ export type BenchRequest = Message<"subnet.control.v1.BenchRequest"> & {
  * Use `create(BenchRequestSchema)` to create a new message.
  */
 export const BenchRequestSchema: GenMessage<BenchRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 26);
+  messageDesc(file_subnet_control_v1_control, 28);
 
 /**
  * @generated from message subnet.control.v1.BenchResponse
@@ -1194,7 +1335,7 @@ export type BenchResponse = Message<"subnet.control.v1.BenchResponse"> & {
  * Use `create(BenchResponseSchema)` to create a new message.
  */
 export const BenchResponseSchema: GenMessage<BenchResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 27);
+  messageDesc(file_subnet_control_v1_control, 29);
 
 /**
  * @generated from message subnet.control.v1.BenchResponse.First
@@ -1221,7 +1362,7 @@ export type BenchResponse_First = Message<"subnet.control.v1.BenchResponse.First
  * Use `create(BenchResponse_FirstSchema)` to create a new message.
  */
 export const BenchResponse_FirstSchema: GenMessage<BenchResponse_First> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 27, 0);
+  messageDesc(file_subnet_control_v1_control, 29, 0);
 
 /**
  * @generated from message subnet.control.v1.BenchResponse.Measurement
@@ -1299,7 +1440,7 @@ export type BenchResponse_Measurement = Message<"subnet.control.v1.BenchResponse
  * Use `create(BenchResponse_MeasurementSchema)` to create a new message.
  */
 export const BenchResponse_MeasurementSchema: GenMessage<BenchResponse_Measurement> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 27, 1);
+  messageDesc(file_subnet_control_v1_control, 29, 1);
 
 /**
  * What a peer says of one of its protocols.
@@ -1337,7 +1478,7 @@ export type Protocol = Message<"subnet.control.v1.Protocol"> & {
  * Use `create(ProtocolSchema)` to create a new message.
  */
 export const ProtocolSchema: GenMessage<Protocol> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 28);
+  messageDesc(file_subnet_control_v1_control, 30);
 
 /**
  * @generated from message subnet.control.v1.ListProtocolsRequest
@@ -1359,7 +1500,7 @@ export type ListProtocolsRequest = Message<"subnet.control.v1.ListProtocolsReque
  * Use `create(ListProtocolsRequestSchema)` to create a new message.
  */
 export const ListProtocolsRequestSchema: GenMessage<ListProtocolsRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 29);
+  messageDesc(file_subnet_control_v1_control, 31);
 
 /**
  * @generated from message subnet.control.v1.ListProtocolsResponse
@@ -1388,7 +1529,7 @@ export type ListProtocolsResponse = Message<"subnet.control.v1.ListProtocolsResp
  * Use `create(ListProtocolsResponseSchema)` to create a new message.
  */
 export const ListProtocolsResponseSchema: GenMessage<ListProtocolsResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 30);
+  messageDesc(file_subnet_control_v1_control, 32);
 
 /**
  * @generated from message subnet.control.v1.DescribeProtocolRequest
@@ -1415,7 +1556,7 @@ export type DescribeProtocolRequest = Message<"subnet.control.v1.DescribeProtoco
  * Use `create(DescribeProtocolRequestSchema)` to create a new message.
  */
 export const DescribeProtocolRequestSchema: GenMessage<DescribeProtocolRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 31);
+  messageDesc(file_subnet_control_v1_control, 33);
 
 /**
  * @generated from message subnet.control.v1.DescribeProtocolResponse
@@ -1444,7 +1585,7 @@ export type DescribeProtocolResponse = Message<"subnet.control.v1.DescribeProtoc
  * Use `create(DescribeProtocolResponseSchema)` to create a new message.
  */
 export const DescribeProtocolResponseSchema: GenMessage<DescribeProtocolResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 32);
+  messageDesc(file_subnet_control_v1_control, 34);
 
 /**
  * @generated from message subnet.control.v1.CallRequest
@@ -1475,7 +1616,7 @@ export type CallRequest = Message<"subnet.control.v1.CallRequest"> & {
  * Use `create(CallRequestSchema)` to create a new message.
  */
 export const CallRequestSchema: GenMessage<CallRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 33);
+  messageDesc(file_subnet_control_v1_control, 35);
 
 /**
  * @generated from message subnet.control.v1.CallRequest.Head
@@ -1509,7 +1650,7 @@ export type CallRequest_Head = Message<"subnet.control.v1.CallRequest.Head"> & {
  * Use `create(CallRequest_HeadSchema)` to create a new message.
  */
 export const CallRequest_HeadSchema: GenMessage<CallRequest_Head> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 33, 0);
+  messageDesc(file_subnet_control_v1_control, 35, 0);
 
 /**
  * @generated from message subnet.control.v1.CallResponse
@@ -1535,7 +1676,7 @@ export type CallResponse = Message<"subnet.control.v1.CallResponse"> & {
  * Use `create(CallResponseSchema)` to create a new message.
  */
 export const CallResponseSchema: GenMessage<CallResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 34);
+  messageDesc(file_subnet_control_v1_control, 36);
 
 /**
  * @generated from message subnet.control.v1.Alias
@@ -1557,7 +1698,7 @@ export type Alias = Message<"subnet.control.v1.Alias"> & {
  * Use `create(AliasSchema)` to create a new message.
  */
 export const AliasSchema: GenMessage<Alias> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 35);
+  messageDesc(file_subnet_control_v1_control, 37);
 
 /**
  * @generated from message subnet.control.v1.SetAliasRequest
@@ -1579,7 +1720,7 @@ export type SetAliasRequest = Message<"subnet.control.v1.SetAliasRequest"> & {
  * Use `create(SetAliasRequestSchema)` to create a new message.
  */
 export const SetAliasRequestSchema: GenMessage<SetAliasRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 36);
+  messageDesc(file_subnet_control_v1_control, 38);
 
 /**
  * @generated from message subnet.control.v1.RemoveAliasRequest
@@ -1596,7 +1737,7 @@ export type RemoveAliasRequest = Message<"subnet.control.v1.RemoveAliasRequest">
  * Use `create(RemoveAliasRequestSchema)` to create a new message.
  */
 export const RemoveAliasRequestSchema: GenMessage<RemoveAliasRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 37);
+  messageDesc(file_subnet_control_v1_control, 39);
 
 /**
  * @generated from message subnet.control.v1.RemoveAliasResponse
@@ -1618,7 +1759,7 @@ export type RemoveAliasResponse = Message<"subnet.control.v1.RemoveAliasResponse
  * Use `create(RemoveAliasResponseSchema)` to create a new message.
  */
 export const RemoveAliasResponseSchema: GenMessage<RemoveAliasResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 38);
+  messageDesc(file_subnet_control_v1_control, 40);
 
 /**
  * @generated from message subnet.control.v1.ListAliasesRequest
@@ -1631,7 +1772,7 @@ export type ListAliasesRequest = Message<"subnet.control.v1.ListAliasesRequest">
  * Use `create(ListAliasesRequestSchema)` to create a new message.
  */
 export const ListAliasesRequestSchema: GenMessage<ListAliasesRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 39);
+  messageDesc(file_subnet_control_v1_control, 41);
 
 /**
  * @generated from message subnet.control.v1.ListAliasesResponse
@@ -1648,7 +1789,7 @@ export type ListAliasesResponse = Message<"subnet.control.v1.ListAliasesResponse
  * Use `create(ListAliasesResponseSchema)` to create a new message.
  */
 export const ListAliasesResponseSchema: GenMessage<ListAliasesResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 40);
+  messageDesc(file_subnet_control_v1_control, 42);
 
 /**
  * @generated from message subnet.control.v1.ChainRecord
@@ -1687,7 +1828,7 @@ export type ChainRecord = Message<"subnet.control.v1.ChainRecord"> & {
  * Use `create(ChainRecordSchema)` to create a new message.
  */
 export const ChainRecordSchema: GenMessage<ChainRecord> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 41);
+  messageDesc(file_subnet_control_v1_control, 43);
 
 /**
  * @generated from message subnet.control.v1.ChainLookupRequest
@@ -1709,7 +1850,7 @@ export type ChainLookupRequest = Message<"subnet.control.v1.ChainLookupRequest">
  * Use `create(ChainLookupRequestSchema)` to create a new message.
  */
 export const ChainLookupRequestSchema: GenMessage<ChainLookupRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 42);
+  messageDesc(file_subnet_control_v1_control, 44);
 
 /**
  * @generated from message subnet.control.v1.ChainListRequest
@@ -1726,7 +1867,7 @@ export type ChainListRequest = Message<"subnet.control.v1.ChainListRequest"> & {
  * Use `create(ChainListRequestSchema)` to create a new message.
  */
 export const ChainListRequestSchema: GenMessage<ChainListRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 43);
+  messageDesc(file_subnet_control_v1_control, 45);
 
 /**
  * @generated from message subnet.control.v1.ChainListResponse
@@ -1743,7 +1884,7 @@ export type ChainListResponse = Message<"subnet.control.v1.ChainListResponse"> &
  * Use `create(ChainListResponseSchema)` to create a new message.
  */
 export const ChainListResponseSchema: GenMessage<ChainListResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 44);
+  messageDesc(file_subnet_control_v1_control, 46);
 
 /**
  * @generated from message subnet.control.v1.ChainPublishRequest
@@ -1765,7 +1906,7 @@ export type ChainPublishRequest = Message<"subnet.control.v1.ChainPublishRequest
  * Use `create(ChainPublishRequestSchema)` to create a new message.
  */
 export const ChainPublishRequestSchema: GenMessage<ChainPublishRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 45);
+  messageDesc(file_subnet_control_v1_control, 47);
 
 /**
  * @generated from message subnet.control.v1.ChainRemoveRequest
@@ -1782,7 +1923,7 @@ export type ChainRemoveRequest = Message<"subnet.control.v1.ChainRemoveRequest">
  * Use `create(ChainRemoveRequestSchema)` to create a new message.
  */
 export const ChainRemoveRequestSchema: GenMessage<ChainRemoveRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 46);
+  messageDesc(file_subnet_control_v1_control, 48);
 
 /**
  * @generated from message subnet.control.v1.ChainRemoveResponse
@@ -1804,7 +1945,7 @@ export type ChainRemoveResponse = Message<"subnet.control.v1.ChainRemoveResponse
  * Use `create(ChainRemoveResponseSchema)` to create a new message.
  */
 export const ChainRemoveResponseSchema: GenMessage<ChainRemoveResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 47);
+  messageDesc(file_subnet_control_v1_control, 49);
 
 /**
  * @generated from message subnet.control.v1.ChainRegisterRequest
@@ -1828,7 +1969,7 @@ export type ChainRegisterRequest = Message<"subnet.control.v1.ChainRegisterReque
  * Use `create(ChainRegisterRequestSchema)` to create a new message.
  */
 export const ChainRegisterRequestSchema: GenMessage<ChainRegisterRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 48);
+  messageDesc(file_subnet_control_v1_control, 50);
 
 /**
  * @generated from message subnet.control.v1.ChainRegisterResponse
@@ -1860,7 +2001,7 @@ export type ChainRegisterResponse = Message<"subnet.control.v1.ChainRegisterResp
  * Use `create(ChainRegisterResponseSchema)` to create a new message.
  */
 export const ChainRegisterResponseSchema: GenMessage<ChainRegisterResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 49);
+  messageDesc(file_subnet_control_v1_control, 51);
 
 /**
  * @generated from message subnet.control.v1.ChainUnregisterRequest
@@ -1877,7 +2018,7 @@ export type ChainUnregisterRequest = Message<"subnet.control.v1.ChainUnregisterR
  * Use `create(ChainUnregisterRequestSchema)` to create a new message.
  */
 export const ChainUnregisterRequestSchema: GenMessage<ChainUnregisterRequest> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 50);
+  messageDesc(file_subnet_control_v1_control, 52);
 
 /**
  * @generated from message subnet.control.v1.ChainUnregisterResponse
@@ -1901,7 +2042,7 @@ export type ChainUnregisterResponse = Message<"subnet.control.v1.ChainUnregister
  * Use `create(ChainUnregisterResponseSchema)` to create a new message.
  */
 export const ChainUnregisterResponseSchema: GenMessage<ChainUnregisterResponse> = /*@__PURE__*/
-  messageDesc(file_subnet_control_v1_control, 51);
+  messageDesc(file_subnet_control_v1_control, 53);
 
 /**
  * @generated from service subnet.control.v1.ControlService
@@ -1988,6 +2129,16 @@ export const ControlService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof SendTaskRequestSchema;
     output: typeof SendTaskResponseSchema;
+  },
+  /**
+   * Small tasks, many of them at a time; an answer goes out as soon as its task has ended.
+   *
+   * @generated from rpc subnet.control.v1.ControlService.SendTasks
+   */
+  sendTasks: {
+    methodKind: "bidi_streaming";
+    input: typeof SendTasksRequestSchema;
+    output: typeof SendTasksResponseSchema;
   },
   /**
    * @generated from rpc subnet.control.v1.ControlService.Connect

@@ -1,0 +1,147 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { type Client, Code, ConnectError } from '@connectrpc/connect'
+import {
+  type ControlService,
+  type SendTasksRequest_ItemSchema,
+  type SendTasksResponse_Item,
+  TaskAnswer_TimingsSchema,
+  TaskAnswerSchema,
+} from '../gen/subnet/control/v1/control_pb.ts'
+import { fromFailure, toPlain } from './control-codec.ts'
+import { Outbox } from './outbox.ts'
+import type { TaskAnswer } from './session.ts'
+
+/** Payloads up to this may go this way. */
+export const SMALL_TASK_BYTES = 16 * 1024
+/** Of payloads, in one message. */
+const MAX_MESSAGE_BYTES = 256 * 1024
+
+type RequestItem = MessageInitShape<typeof SendTasksRequest_ItemSchema>
+
+export interface SmallTask {
+  peer: string
+  taskId: string
+  payload: Uint8Array
+  timeoutMs?: number
+}
+
+interface Pending {
+  answered(answer: TaskAnswer): void
+  failed(error: unknown): void
+  /** Once it was answered. */
+  result?: Outbox<Uint8Array>
+  timings?: TaskAnswer['timings']
+}
+
+/** The client's side of `SendTasks`: one stream for all small tasks of a session, opened when the first is sent. */
+export class TaskStream {
+  readonly #client: Client<typeof ControlService>
+  readonly #pending = new Map<number, Pending>()
+  #requests: Outbox<RequestItem> | undefined
+  #lastId = 0
+
+  constructor(client: Client<typeof ControlService>) {
+    this.#client = client
+  }
+
+  /** @throws what the node's session threw; a ConnectError where there is no node any more; the signal's reason */
+  async send({ peer, taskId, payload, timeoutMs }: SmallTask, signal: AbortSignal): Promise<TaskAnswer> {
+    signal.throwIfAborted()
+    const id = ++this.#lastId
+    const { promise, resolve, reject } = Promise.withResolvers<TaskAnswer>()
+    const onAbort = (): void => {
+      this.#give(id, signal.reason)
+      this.#requests?.push({ id, part: { case: 'cancel', value: true } }, 0)
+    }
+    this.#pending.set(id, { answered: resolve, failed: reject })
+    this.#open().push(
+      { id, part: { case: 'task', value: { head: { peer, taskId, ...(timeoutMs == null ? {} : { timeoutMs }) }, payload } } },
+      payload.byteLength,
+    )
+    signal.addEventListener('abort', onAbort)
+    const ended = (): void => signal.removeEventListener('abort', onAbort)
+    try {
+      const answer = await promise
+      return { ...answer, result: this.#resultOf(id, answer.result, ended) }
+    } catch (error) {
+      ended()
+      throw error
+    }
+  }
+
+  async *#resultOf(id: number, chunks: AsyncIterable<Uint8Array>, ended: () => void): AsyncGenerator<Uint8Array> {
+    try {
+      yield* chunks
+    } finally {
+      ended()
+      if (this.#pending.delete(id)) {
+        this.#requests?.push({ id, part: { case: 'cancel', value: true } }, 0)
+      }
+    }
+  }
+
+  #open(): Outbox<RequestItem> {
+    if (this.#requests == null) {
+      const requests = new Outbox<RequestItem>()
+      this.#requests = requests
+      void this.#receive(requests)
+    }
+    return this.#requests
+  }
+
+  async #receive(requests: Outbox<RequestItem>): Promise<void> {
+    let reason: unknown = new ConnectError('the node ended the stream of tasks', Code.Aborted)
+    try {
+      for await (const { items } of this.#client.sendTasks(inMessages(requests))) {
+        for (const item of items) {
+          this.#take(item)
+        }
+      }
+    } catch (error) {
+      reason = error
+    }
+    this.#requests = undefined
+    requests.end()
+    for (const id of [...this.#pending.keys()]) {
+      this.#give(id, reason)
+    }
+  }
+
+  #take({ id, answer, chunk, timings, failure }: SendTasksResponse_Item): void {
+    const pending = this.#pending.get(id)
+    if (pending == null) {
+      return
+    }
+    if (failure != null) {
+      this.#give(id, fromFailure(failure))
+      return
+    }
+    if (answer != null) {
+      pending.result = new Outbox()
+      const plain = toPlain<Omit<TaskAnswer, 'result'>>(TaskAnswerSchema, answer)
+      pending.timings = plain.timings
+      pending.answered({ ...plain, result: pending.result.items() })
+    }
+    if (chunk.byteLength > 0) {
+      pending.result?.push(chunk, chunk.byteLength)
+    }
+    if (timings != null) {
+      Object.assign(pending.timings ?? {}, toPlain(TaskAnswer_TimingsSchema, timings))
+      this.#pending.delete(id)
+      pending.result?.end()
+    }
+  }
+
+  #give(id: number, error: unknown): void {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    pending?.failed(error)
+    pending?.result?.end(error)
+  }
+}
+
+async function* inMessages(requests: Outbox<RequestItem>): AsyncGenerator<{ items: RequestItem[] }> {
+  for (let items = await requests.take(MAX_MESSAGE_BYTES); items != null; items = await requests.take(MAX_MESSAGE_BYTES)) {
+    yield { items }
+  }
+}
