@@ -55,9 +55,18 @@ export async function measureDelays(
   return measured
 }
 
-/** How many round trips that took: the median over the runs. */
-export function roundTrips({ roundTripMs }: Delays, tookMs: readonly number[]): number {
-  return median(tookMs) / median(roundTripMs)
+/** How many round trips something takes: what the delay adds to it, in what it adds to one. Undefined without a delay, or without a run that has none. */
+export function roundTrips(
+  all: readonly Delays[],
+  delayMs: number,
+  which: 'warm' | 'first' | 'byNeighbour' | 'roundTripMs',
+): number | undefined {
+  const [delayed, bare] = [delayMs, 0].map((ms) => all.find((one) => one.delayMs === ms))
+  if (delayed == null || bare == null || delayed === bare) {
+    return undefined
+  }
+  const added = (runs: keyof Omit<Delays, 'delayMs'>): number => median(delayed[runs]) - median(bare[runs])
+  return added(which) / added('roundTripMs')
 }
 
 async function firstTask(peer: DelayedPeer, node: SubnetNode, to: string): Promise<number> {

@@ -67,7 +67,7 @@ export function tableOf(report: Report): string {
     section(['64-byte tasks, one at a time', 'p50 ms', 'p99 ms', 'runs'], besideRows(beside)),
     section(
       ['Injected delay, both ways', 'median ms', 'of runs', 'trips'],
-      delays.flatMap((delay) => delayRows(delay)),
+      delays.flatMap(({ delayMs }) => delayRows(delays, delayMs)),
     ),
     section(
       ['Resolve, a new peer each time', 'p50 ms', 'p99 ms', 'runs', 'target'],
@@ -137,13 +137,13 @@ function besideRows(beside: Beside | undefined): string[][] {
   ]
 }
 
-function delayRows(delay: Delays): string[][] {
-  const { delayMs, roundTripMs, warm, first, byNeighbour } = delay
-  const row = (label: string, ms: readonly number[]): string[] => {
-    const trips = delayMs === 0 ? [] : [digits(roundTrips(delay, ms))]
-    return [`${label}, ${2 * delayMs} ms`, digits(median(ms)), range(ms), ...trips]
-  }
-  return [row('plain TCP', roundTripMs), row('task, warm', warm), row('first task', first), row('first task, by neighbour', byNeighbour)]
+function delayRows(delays: readonly Delays[], delayMs: number): string[][] {
+  const delay = delays.find((one) => one.delayMs === delayMs)
+  const names = { roundTripMs: 'plain TCP', warm: 'task, warm', first: 'first task', byNeighbour: 'first task, by neighbour' } as const
+  return keysOf(names).map((which) => {
+    const [runs, trips] = [delay?.[which] ?? [], roundTrips(delays, delayMs, which)]
+    return [`${names[which]}, ${2 * delayMs} ms`, digits(median(runs)), range(runs), ...(trips == null ? [] : [digits(trips)])]
+  })
 }
 
 /** Columns as wide as they need to be. */
