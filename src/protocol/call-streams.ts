@@ -6,7 +6,7 @@ import { describeError } from '../primitives/errors.ts'
 import type { CallStream } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
 import { FramedStream } from './framing.ts'
-import { ConnectionLostError, isPipelinedId, type ProtocolHost, pipelinedId, plainId } from './host.ts'
+import { ConnectionLostError, type ProtocolHost, pipelinedId, withoutPipelined } from './host.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { Pipeline } from './pipeline.ts'
 
@@ -171,8 +171,7 @@ export class CallStreams {
 }
 
 function hintOf(protocols: string[]): string | undefined {
-  // each is there twice: alone, and pipelined
-  const named = protocols.filter((id) => !isPipelinedId(id) || !protocols.includes(plainId(id)))
+  const named = withoutPipelined(protocols)
   if (named.length === 0) {
     return undefined
   }

@@ -83,6 +83,11 @@ export function plainId(id: string): string {
   return isPipelinedId(id) ? id.slice(0, -PIPELINED.length) : id
 }
 
+/** Protocol ids as people know them: each once, not again for its pipelined streams. */
+export function withoutPipelined(ids: string[]): string[] {
+  return ids.filter((id) => !isPipelinedId(id) || !ids.includes(plainId(id)))
+}
+
 const PIPELINED = '/pipelined'
 
 /** The two messages of a protobuf protocol. */

@@ -2,7 +2,7 @@ import type { SubnetNode } from '../node/subnet-node.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { Caller } from '../protocol/caller.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { checkProtocolId, type Destination, peerOf } from '../protocol/host.ts'
+import { checkProtocolId, type Destination, peerOf, withoutPipelined } from '../protocol/host.ts'
 import { type ProtocolDescription, ReflectionCaller } from '../protocol/protocols/reflection.ts'
 import { collectPayload } from './in-time.ts'
 import type { CallInput, DescribedAnswer, ProtocolAnswer, ProtocolSession, ProtocolsAnswer, SessionOptions } from './session.ts'
@@ -41,7 +41,7 @@ export class ProtocolCalls implements ProtocolSession {
       if (!isUnsupported(error)) {
         throw error
       }
-      const ids = await this.#init.node.protocolsOf(peerOf(to), options)
+      const ids = withoutPipelined(await this.#init.node.protocolsOf(peerOf(to), options))
       const unknown = { kind: undefined, requestType: undefined, responseType: undefined }
       return { peerId, source: 'identify', protocols: ids.sort().map((id) => toAnswer({ id, ...unknown })) }
     }
