@@ -78,7 +78,13 @@ export const servingFlags = {
   reflection: Flags.boolean({ allowNo: true, helpGroup: 'SERVING', description: 'tell others of the protocols here [default: true]' }),
   'owner-key': Flags.string({ ...OWNER_KEY, helpGroup: 'SERVING' }),
   'heartbeat-interval': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: '500ms to 10m [default: 20s]' }),
+  'heartbeat-budget': Flags.string({
+    helpValue: 'N',
+    helpGroup: 'SERVING',
+    description: 'bytes/s that beats may cost; with many peers they come less often [default: 4096]',
+  }),
   'task-timeout': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: 'of one exec: or sh: handler run [default: 60s]' }),
+  'no-repl': Flags.boolean({ helpGroup: 'SERVING', description: 'only run the node, on a terminal too' }),
   yes: Flags.boolean({ ...YES, helpGroup: 'SERVING' }),
 }
 

@@ -14,7 +14,7 @@ export function describeStatus(status: StatusAnswer): string {
     ['node', `${status.agent}, subnet ${status.subnetId}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
     ['home', status.home],
     ['connections', `${connections.inbound} inbound, ${connections.outbound} outbound`],
-    ['heartbeats', `${heartbeats.sent} sent, ${heartbeats.received} received${last}`],
+    ['heartbeats', `${heartbeats.sent} sent, one every ${humanMs(heartbeats.intervalMs)}, ${heartbeats.received} received${last}`],
     ['tasks', `${tasks.accepted} accepted, ${tasks.rejected} rejected, ${tasks.running} running, ${tasks.queued} of them waiting`],
     ['tasks sent', `${tasks.sent}: ${tasks.sentAccepted} accepted, ${tasks.sentRejected} rejected, ${tasks.sentFailed} failed`],
     ['book', `${book.peers} of ${book.capacity} peers`],

@@ -27,7 +27,6 @@ export default class Start extends BaseCommand {
     }),
     ...servingFlags,
     publish: Flags.boolean({ description: 'keep the multiaddrs on the chain up to date' }),
-    'no-repl': Flags.boolean({ description: 'only run the node, on a terminal too' }),
     script: Flags.string({ helpValue: 'FILE|-', description: 'run these lines instead, then stop' }),
     'keep-going': Flags.boolean({ description: 'run the script on after a line that fails', dependsOn: ['script'] }),
   }

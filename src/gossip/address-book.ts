@@ -3,6 +3,7 @@ import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { retryWhileBusy } from '../primitives/database.ts'
+import { HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 
 /** How an address came to the book first. */
 export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain'
@@ -45,6 +46,9 @@ const DEFAULTS = { capacity: 10_000, ttlMs: 24 * 60 * 60 * 1_000, now: Date.now 
 const STALE_AFTER_INTERVALS = 3
 const MAKE_ROOM_EVERY_MS = 1_000
 
+/** A newcomer is let in uncounted while there was room for it; others who write into this book may be as many at a time. */
+const COUNT_AGAIN_AFTER = 100
+
 export const ADDRESS_BOOK_SCHEMA = `
   CREATE TABLE IF NOT EXISTS address_book (
     peer_id TEXT PRIMARY KEY,
@@ -59,6 +63,7 @@ export const ADDRESS_BOOK_SCHEMA = `
     bad INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS address_book_seen ON address_book (seen_at_ms);
+  CREATE INDEX IF NOT EXISTS address_book_heard ON address_book (heartbeat_at_ms, interval_ms, state);
   CREATE TABLE IF NOT EXISTS own_sequence (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) STRICT;
 `
 
@@ -72,6 +77,7 @@ const COLUMNS = 'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin
 export class AddressBook {
   readonly #database: DatabaseSync
   readonly #options: Required<BookOptions>
+  #room = 0
   #madeRoomAtMs = Number.NEGATIVE_INFINITY
 
   /** @param database has `ADDRESS_BOOK_SCHEMA`; its owner closes it */
@@ -98,6 +104,18 @@ export class AddressBook {
 
   get size(): number {
     return Number(this.#database.prepare('SELECT count(*) AS n FROM address_book').get()?.n)
+  }
+
+  /** Peers whose last heartbeat is no older than three of their intervals, and was no goodbye. */
+  countLiving(): number {
+    const now = this.#options.now()
+    const row = this.#database
+      .prepare(
+        `SELECT count(*) AS n FROM address_book
+         WHERE heartbeat_at_ms >= :oldest AND heartbeat_at_ms + ${STALE_AFTER_INTERVALS} * interval_ms >= :now AND state <> 'offline'`,
+      )
+      .get({ oldest: now - STALE_AFTER_INTERVALS * HEARTBEAT_INTERVAL_MS.max, now })
+    return Number(row?.n)
   }
 
   /** Peers kept at most. */
@@ -152,7 +170,7 @@ export class AddressBook {
     if (known != null && isOlder(entry, known, this.isFresh(known))) {
       return 'old'
     }
-    if (known == null && this.size >= this.#options.capacity && !this.#makeRoom()) {
+    if (known == null && !this.#hasRoom() && !this.#makeRoom()) {
       return 'full'
     }
     // the record that is there already, come by another way: what was found out about it stays true
@@ -178,6 +196,14 @@ export class AddressBook {
         bad ? 1 : 0,
       )
     return 'stored'
+  }
+
+  /** For one more. */
+  #hasRoom(): boolean {
+    if (this.#room <= 0) {
+      this.#room = Math.min(this.#options.capacity - this.size, COUNT_AGAIN_AFTER)
+    }
+    return this.#room-- > 0
   }
 
   /** Drops what expired, and if that is nothing, what is stale. It reads all of the book: not more than once a second. */

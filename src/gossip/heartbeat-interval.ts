@@ -1,2 +1,32 @@
 /** Between two heartbeats, in milliseconds. Intervals outside are not believed; a lifetime is three of them. */
 export const HEARTBEAT_INTERVAL_MS = { min: 500, max: 600_000, default: 20_000 }
+
+/** What heartbeats may cost a node, in bytes that it sends per second. */
+export const HEARTBEAT_BUDGET = { min: 256, default: 4_096 }
+
+/**
+ * Of one beat a node sends so many copies at most: gossipsub's mesh has 4 to 12 neighbours and gets each beat from all but one, and
+ * telling 16 others of it weighs less than three more. The mean is half of that (`node bench/scale.ts`).
+ */
+export const MOST_COPIES = 12
+
+export interface HeartbeatLoad {
+  /** Peers that beat, this one too. */
+  peers: number
+  /** What a beat weighs on the wire. */
+  beatBytes: number
+  /** What all beats together may cost a node. */
+  bytesPerSecond: number
+  /** What was configured: never less than that. */
+  minMs: number
+}
+
+/**
+ * The interval at which beats cost each node no more than the budget, if all keep to it: every node sends every peer's beat on,
+ * so the cost grows with the number of peers. From `HEARTBEAT_INTERVAL_MS.max` on it is the cost that grows.
+ */
+export function affordableIntervalMs({ peers, beatBytes, bytesPerSecond, minMs }: HeartbeatLoad): number {
+  const copies = Math.min(peers - 1, MOST_COPIES)
+  const affordableMs = (1_000 * peers * copies * beatBytes) / bytesPerSecond
+  return Math.round(Math.min(Math.max(minMs, affordableMs), HEARTBEAT_INTERVAL_MS.max))
+}

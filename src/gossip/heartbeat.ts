@@ -8,7 +8,7 @@ import { describeError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 import type { AddressBook, PeerState } from './address-book.ts'
-import { HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
+import { affordableIntervalMs, HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
 
 /** What heartbeats need of gossipsub. */
@@ -43,6 +43,8 @@ export interface HeartbeatCounts {
   received: number
   /** Unix time in milliseconds. */
   lastReceivedAtMs: number | undefined
+  /** What the last beat promised: milliseconds until the next one, at most a tenth more. 0 for a node that does not beat. */
+  intervalMs: number
 }
 
 export interface HeartbeatInit {
@@ -50,8 +52,10 @@ export interface HeartbeatInit {
   book: AddressBook
   privateKey: PrivateKey
   subnetId: number
-  /** Milliseconds between two beats: 500 to 600_000. */
+  /** Milliseconds between two beats: 500 to 600_000. Where peers are many it gets longer, up to 600_000. */
   intervalMs: number
+  /** What the beats of all may cost this node, in bytes sent per second. */
+  bytesPerSecond: number
   /** One's own addresses, as they are worth telling now. */
   addresses(): Multiaddr[]
   /** Whether this author's beats count; without it all do. */
@@ -71,6 +75,12 @@ const LIFETIME_INTERVALS = 3
 const BURST = 4
 const TELL_EVERY_MS = 60_000
 const MAX_AUTHORS = 20_000
+/** Nodes that were started together do not go on beating together: each waits up to so much longer, every time anew. */
+const JITTER = 0.1
+/** What gossipsub, yamux and Noise add to a beat: its author, number, topic and signature, and the frames around it. */
+const ENVELOPE_BYTES = 190
+/** The size of a beat is an average over about so many of the last. */
+const AVERAGED_BEATS = 16
 
 const STATES = new Map<WireState, PeerState>([
   [WireState.JOINING, 'joining'],
@@ -90,14 +100,17 @@ export class HeartbeatService {
   readonly #now: () => number
   readonly #rates: TokenBuckets
   #state: PeerState = 'joining'
+  #running = false
   #timer: NodeJS.Timeout | undefined
+  /** The average beat, one's own among them. */
+  #beatBytes: number | undefined
   #announced = ''
   /** True while nobody got the last beat. */
   #unheard = false
   #toldFullAtMs = Number.NEGATIVE_INFINITY
   #ownRecord: SignedRecord | undefined
   #publishing: Promise<unknown> = Promise.resolve()
-  readonly #counts: HeartbeatCounts = { sent: 0, received: 0, lastReceivedAtMs: undefined }
+  readonly #counts: HeartbeatCounts
 
   constructor(init: HeartbeatInit) {
     this.#init = init
@@ -105,6 +118,7 @@ export class HeartbeatService {
     this.#topic = heartbeatTopic(init.subnetId)
     this.#now = init.now ?? Date.now
     this.#rates = new TokenBuckets({ maxKeys: MAX_AUTHORS, now: this.#now })
+    this.#counts = { sent: 0, received: 0, lastReceivedAtMs: undefined, intervalMs: init.intervalMs }
   }
 
   /** What this peer last told of itself; none while it has no address. */
@@ -117,26 +131,26 @@ export class HeartbeatService {
   }
 
   async start(): Promise<void> {
-    if (this.#timer != null) {
+    if (this.#running) {
       return
     }
-    const { pubsub, intervalMs } = this.#init
+    const { pubsub } = this.#init
+    this.#running = true
     this.#state = 'joining'
     pubsub.topicValidators.set(this.#topic, async (_sender, message) => this.#judge(message))
     pubsub.addEventListener('subscription-change', this.#onSubscription)
     pubsub.addEventListener('gossipsub:heartbeat', this.#onGossip)
     pubsub.subscribe(this.#topic)
-    this.#timer = setInterval(() => this.#beat(), intervalMs)
     await this.#beat()
   }
 
   /** Says goodbye, if somebody listens, and stops listening itself. */
   async stop(): Promise<void> {
-    if (this.#timer == null) {
+    if (!this.#running) {
       return
     }
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    this.#running = false
+    clearTimeout(this.#timer)
     this.#init.pubsub.removeEventListener('subscription-change', this.#onSubscription)
     this.#init.pubsub.removeEventListener('gossipsub:heartbeat', this.#onGossip)
     this.#state = 'offline'
@@ -147,7 +161,7 @@ export class HeartbeatService {
 
   /** To be called when the node's own addresses may have changed: a change goes out at once. */
   async addressesChanged(): Promise<void> {
-    if (this.#timer != null && this.#init.addresses().join() !== this.#announced) {
+    if (this.#running && this.#init.addresses().join() !== this.#announced) {
       await this.#beat()
     }
   }
@@ -179,6 +193,7 @@ export class HeartbeatService {
     if (!this.#rates.take(record.peerId.toString(), { burst: BURST, refillMs: beat.intervalMs })) {
       return ignore('too many beats of this peer')
     }
+    this.#weigh(message.data)
     return this.#store(beat, record, state)
   }
 
@@ -257,15 +272,27 @@ export class HeartbeatService {
     this.#publishing = this.#publishing
       .then(async () => this.#publish(state))
       .catch((error) => this.#init.log.warn('heartbeat not sent', error))
+      .then(() => this.#schedule())
     await this.#publishing
   }
 
+  /** What a beat says is when the next one is due: a longer interval is known of before it begins. */
+  #schedule(): void {
+    clearTimeout(this.#timer)
+    if (this.#running) {
+      this.#timer = setTimeout(() => this.#beat(), this.#counts.intervalMs * (1 + JITTER * Math.random()))
+    }
+  }
+
   async #publish(state: PeerState): Promise<void> {
-    const { book, privateKey, pubsub, subnetId, intervalMs } = this.#init
+    const { book, privateKey, pubsub, subnetId } = this.#init
     const multiaddrs = this.#init.addresses()
     this.#announced = multiaddrs.join()
     const record = await sealPeerRecord(privateKey, multiaddrs, await book.nextSequence())
     this.#ownRecord = record
+    // most of a beat is its record
+    this.#weigh(record.envelope)
+    const intervalMs = this.#affordableIntervalMs()
     const beat = create(HeartbeatSchema, {
       signedPeerRecord: record.envelope,
       subnetId,
@@ -276,6 +303,18 @@ export class HeartbeatService {
     const { recipients } = await pubsub.publish(this.#topic, toBinary(HeartbeatSchema, beat))
     this.#unheard = recipients.length === 0
     this.#counts.sent++
+    this.#counts.intervalMs = intervalMs
+  }
+
+  #affordableIntervalMs(): number {
+    const { book, bytesPerSecond, intervalMs: minMs } = this.#init
+    const beatBytes = ENVELOPE_BYTES + (this.#beatBytes ?? 0)
+    return affordableIntervalMs({ peers: 1 + book.countLiving(), beatBytes, bytesPerSecond, minMs })
+  }
+
+  #weigh({ byteLength }: Uint8Array): void {
+    this.#beatBytes ??= byteLength
+    this.#beatBytes += (byteLength - this.#beatBytes) / AVERAGED_BEATS
   }
 
   /** The first listener hears that this peer is there; what was said before, nobody heard. */

@@ -39,6 +39,7 @@ export type NodeSettings = Pick<
   | 'chain'
   | 'announce'
   | 'heartbeatInterval'
+  | 'heartbeatBudget'
   | 'kadProtocol'
   | 'gossipIpColocationWeight'
   | 'maxFrameBytes'
@@ -129,6 +130,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           privateKey,
           subnetId: settings.subnetId,
           intervalMs: settings.heartbeatInterval,
+          bytesPerSecond: settings.heartbeatBudget,
           addresses: () => announceable(libp2p.getMultiaddrs()),
           log,
           admits: async (peerId) => !(await isStranger(peerId)),
@@ -163,7 +165,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       if (peerId.equals(libp2p.peerId)) {
         return heartbeats?.ownRecord == null
           ? undefined
-          : { envelope: heartbeats.ownRecord.envelope, ageMs: 0, intervalMs: settings.heartbeatInterval }
+          : { envelope: heartbeats.ownRecord.envelope, ageMs: 0, intervalMs: heartbeats.counts.intervalMs }
       }
       return recordFromBook(book, peerId) ?? (await recordFromIdentify(libp2p, peerId))
     },

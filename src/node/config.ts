@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { NODE_CLASSES, type NodeClass } from '../chain/registry.ts'
-import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
+import { HEARTBEAT_BUDGET, HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { parseMultiaddr, parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
@@ -23,6 +23,8 @@ export interface Settings {
   protocol: string[]
   reflection: boolean
   heartbeatInterval: number
+  /** Bytes per second. */
+  heartbeatBudget: number
   publish: boolean
   ownerKey: string | undefined
   kadProtocol: string | undefined
@@ -174,6 +176,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   protocol: list(String),
   reflection: flag(true),
   heartbeatInterval: duration(HEARTBEAT_INTERVAL_MS.default, HEARTBEAT_INTERVAL_MS.min, HEARTBEAT_INTERVAL_MS.max),
+  heartbeatBudget: integer(HEARTBEAT_BUDGET.default, HEARTBEAT_BUDGET.min, 2 ** 31 - 1),
   publish: flag(false),
   ownerKey: { fallback: undefined, parse: ([name]) => checkOwnerKeyName(name) },
   kadProtocol: text(undefined),

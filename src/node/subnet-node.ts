@@ -164,7 +164,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   get stats(): NodeStats {
     const { heartbeats, book } = this.#parts
     return {
-      heartbeats: heartbeats?.counts ?? { sent: 0, received: 0, lastReceivedAtMs: undefined },
+      heartbeats: heartbeats?.counts ?? { sent: 0, received: 0, lastReceivedAtMs: undefined, intervalMs: 0 },
       book: { peers: book.size, capacity: book.capacity },
     }
   }

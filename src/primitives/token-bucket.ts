@@ -6,9 +6,18 @@ export interface Rate {
   refillMs: number
 }
 
-/** One token bucket per key; the number of keys is bounded, and the one unused longest is forgotten first. */
+interface Bucket {
+  tokens: number
+  atMs: number
+  refillMs: number
+}
+
+/**
+ * One token bucket per key; the number of keys is bounded, and the one unused longest is forgotten first. Where a key's rate
+ * changes, its bucket is filled at the rate of the last token taken: what was due by then counts as what it was due for.
+ */
 export class TokenBuckets {
-  readonly #buckets: LRUCache<string, { tokens: number; atMs: number }>
+  readonly #buckets: LRUCache<string, Bucket>
   readonly #now: () => number
 
   constructor(options: { maxKeys: number; now?: () => number }) {
@@ -19,10 +28,11 @@ export class TokenBuckets {
   /** Takes one token of `key`; false when there is none left. */
   take(key: string, rate: Rate): boolean {
     const now = this.#now()
-    const bucket = this.#buckets.get(key) ?? { tokens: rate.burst, atMs: now }
-    const refilled = Math.min(rate.burst, bucket.tokens + Math.max(0, now - bucket.atMs) / rate.refillMs)
+    const bucket = this.#buckets.get(key) ?? { tokens: rate.burst, atMs: now, refillMs: rate.refillMs }
+    const refilled = Math.min(rate.burst, bucket.tokens + Math.max(0, now - bucket.atMs) / bucket.refillMs)
     const taken = refilled >= 1
-    this.#buckets.set(key, { tokens: taken ? refilled - 1 : refilled, atMs: now })
+    const { refillMs } = taken ? rate : bucket
+    this.#buckets.set(key, { tokens: taken ? refilled - 1 : refilled, atMs: now, refillMs })
     return taken
   }
 }

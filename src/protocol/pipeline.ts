@@ -191,7 +191,7 @@ export class Pipeline implements CallCarrier {
           this.#closeIfDone()
           return
         }
-        const bytes = batch.length === 1 && batch[0] != null ? batch[0] : Buffer.concat(batch)
+        const bytes = Buffer.concat(batch)
         this.#rate.sent(bytes.byteLength, this.#large.length > 0)
         this.#blocked = !this.#stream.send(bytes)
       }
@@ -204,9 +204,10 @@ export class Pipeline implements CallCarrier {
     const batch: Uint8Array[] = []
     let size = 0
     const add = (frame: FrameInit): void => {
-      const bytes = encodeFrame(frame)
-      batch.push(bytes)
-      size += bytes.byteLength
+      for (const part of encodeFrame(frame)) {
+        batch.push(part)
+        size += part.byteLength
+      }
     }
     if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
       add({ read: this.#unacknowledged })
@@ -348,7 +349,7 @@ export class Pipeline implements CallCarrier {
 
   async #closeStream(): Promise<void> {
     if (this.#init.answers != null) {
-      this.#stream.send(encodeFrame({ end: true }))
+      this.#stream.send(Buffer.concat(encodeFrame({ end: true })))
     }
     await this.#stream.close({ signal: AbortSignal.timeout(this.#init.stallTimeoutMs) })
   }

@@ -31,7 +31,7 @@ const MAX_HEAD_BYTES = 16 * 1024
  * A codec of messages whose `bytes` field of this name is not held in memory: on the wire a protobuf field is a tag, a length and its bytes, and a
  * message is its fields one behind the other. The field is streamed where it is the last one, as every writer puts it whose field numbers rise; a
  * message in another order is collected.
- * @see https://protobuf.dev/programming-guides/encoding/
+ * Source: https://protobuf.dev/programming-guides/encoding/
  */
 export function streamedCodec<Desc extends DescMessage>(
   schema: Desc,

@@ -148,7 +148,8 @@ export interface StatusAnswer {
   agent: string
   uptimeMs: number
   connections: { inbound: number; outbound: number }
-  heartbeats: { sent: number; received: number; lastReceivedAtMs: number | null }
+  /** `intervalMs` is the one in use: longer than the configured one where peers are many. */
+  heartbeats: { sent: number; received: number; lastReceivedAtMs: number | null; intervalMs: number }
   /** Answered for others (`running` includes `queued`: those that wait for a free child process), and sent to others. */
   tasks: {
     accepted: number

@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CreateNodeOptions, createNode, type NodeEvents, type SubnetNode } from '../../src/index.ts'
 
+/** No test has so many nodes that it would hear them less often. */
+const PLENTY_OF_BYTES = 1_000_000
+
 /** Temporary folders and nodes of one test, gone after it. */
 export class Lab {
   readonly #folders: string[] = []
@@ -29,7 +32,13 @@ export class Lab {
       home: options.home ?? (await this.folder()),
       ...options,
       // a DHT of its own for each: a shared one soon connects everybody with everybody, and a line is no line any more
-      settings: { heartbeatInterval: '2s', logLevel: 'error', kadProtocol: `/test/${randomUUID()}/kad/1.0.0`, ...options.settings },
+      settings: {
+        heartbeatInterval: '2s',
+        heartbeatBudget: PLENTY_OF_BYTES,
+        logLevel: 'error',
+        kadProtocol: `/test/${randomUUID()}/kad/1.0.0`,
+        ...options.settings,
+      },
     })
     this.#nodes.push(node)
     return node

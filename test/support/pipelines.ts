@@ -22,7 +22,7 @@ export function boundsOf(limits: Partial<CallBounds['limits']> = {}): TestBounds
 
 /** The bytes of these frames. */
 export function bytesOf(...frames: FrameInit[]): Buffer {
-  return Buffer.concat(frames.map((frame) => encodeFrame({ ...frame })))
+  return Buffer.concat(frames.flatMap((frame) => encodeFrame({ ...frame })))
 }
 
 /** The frames in these bytes. */

@@ -140,6 +140,26 @@ describe('the address book', () => {
     assert.equal(known().state, 'offline', 'a mark that clears nothing changes nothing')
   })
 
+  it('counts the living: those whose heartbeat was heard within three of their intervals, and who did not say goodbye', async () => {
+    const at = async (overrides: Partial<BookEntry>): Promise<void> => {
+      const [another] = await newPeers(1)
+      await book.put(await signedEntry(another as TestPeer, 1, overrides))
+    }
+    assert.equal(book.countLiving(), 0)
+    await at({})
+    await at({ state: 'joining', heartbeatAtMs: START_MS - 3 * INTERVAL_MS })
+    await at({ intervalMs: 600_000, heartbeatAtMs: START_MS - 1_800_000 })
+    await at({ bad: true })
+    assert.equal(book.countLiving(), 4)
+    await at({ state: 'offline' })
+    await at({ heartbeatAtMs: START_MS - 3 * INTERVAL_MS - 1 })
+    await at({ intervalMs: 600_000, heartbeatAtMs: START_MS - 1_800_001 })
+    await at({ heartbeatAtMs: undefined })
+    assert.equal(book.countLiving(), 4)
+    temporary.clock.nowMs += 1
+    assert.equal(book.countLiving(), 2)
+  })
+
   it('forgets an entry 24 hours after it was heard', async () => {
     await book.put(await signedEntry(peer, 5))
     temporary.clock.nowMs += DAY_MS - 1
@@ -226,6 +246,7 @@ describe('the address book', () => {
     const recorded = new AddressBook(recording, { now: () => START_MS })
     assert.equal(recorded.get(peer.peerId)?.seq, 1n)
     assert.equal(recorded.list().length, 1, 'rows that are no peers are as good as none')
+    assert.equal(recorded.countLiving(), 1)
     const plans = statements.map((sql) =>
       database
         .prepare(`EXPLAIN QUERY PLAN ${sql}`)
@@ -235,6 +256,7 @@ describe('the address book', () => {
     assert.deepEqual(plans, [
       ['SEARCH address_book USING PRIMARY KEY (peer_id=?)'],
       ['SEARCH address_book USING INDEX address_book_seen (seen_at_ms>?)'],
+      ['SEARCH address_book USING COVERING INDEX address_book_heard (heartbeat_at_ms>?)'],
     ])
   })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
+import { mock } from 'node:test'
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { type Message, type SubscriptionChangeData, TopicValidatorResult } from '@libp2p/gossipsub'
 import type { PeerId } from '@libp2p/interface'
@@ -14,9 +15,10 @@ import {
   type HeartbeatTopic,
   heartbeatTopic,
 } from '../../../src/gossip/heartbeat.ts'
+import { HEARTBEAT_BUDGET } from '../../../src/gossip/heartbeat-interval.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
-import { addresses, newPeer, type TestPeer } from '../../support/keys.ts'
+import { addresses, newPeer, newPeers, type TestPeer } from '../../support/keys.ts'
 import { START_MS, TemporaryBook } from './temporary-book.ts'
 
 const SUBNET = 7
@@ -181,6 +183,7 @@ describe('the heartbeat service', () => {
       privateKey: self.privateKey,
       subnetId: SUBNET,
       intervalMs: INTERVAL_MS,
+      bytesPerSecond: HEARTBEAT_BUDGET.default,
       addresses: () => own,
       log: createLogger('debug', (line) => logged.push(line)),
       onHeartbeat: (event) => heard.push(event),
@@ -459,6 +462,30 @@ describe('the heartbeat service', () => {
       assert.equal((await heartbeats.receive(await beatOf(author, { seq: FIRST_SEQ + 12n }))).result, 'ignore')
     })
 
+    it('takes the beat that announces a longer interval, or a shorter one, once the burst is used up', async () => {
+      const heartbeats = service()
+      let seq = FIRST_SEQ
+      const said = async (intervalMs: number): Promise<string> => {
+        const content = { intervalMs, sentAtMs: BigInt(temporary.clock.nowMs) }
+        return (await heartbeats.receive(await beatOf(author, { seq: seq++, content }))).result
+      }
+      for (let index = 0; index < 4; index++) {
+        assert.equal(await said(INTERVAL_MS), 'accept')
+      }
+      assert.equal(await said(INTERVAL_MS), 'ignore')
+      for (const [passedMs, announcedMs] of [
+        [INTERVAL_MS, 600_000],
+        [600_000, 500],
+        [500, 600_000],
+        [600_000, 600_000],
+      ] as const) {
+        temporary.clock.nowMs += passedMs
+        assert.equal(await said(announcedMs), 'accept', `${announcedMs} ms after ${passedMs} ms`)
+        assert.equal(await said(announcedMs), 'ignore')
+        assert.equal(book.get(author.peerId)?.intervalMs, announcedMs)
+      }
+    })
+
     it('does not let forged beats use up the burst of the peer they name', async () => {
       const heartbeats = service()
       for (let index = 0; index < 10; index++) {
@@ -544,6 +571,90 @@ describe('the heartbeat service', () => {
       await start({ intervalMs: 20 })
       pubsub.peerSubscribes(author)
       assert.deepEqual(await pubsub.states(4), [PeerState.JOINING, PeerState.ONLINE, PeerState.ONLINE, PeerState.ONLINE])
+    })
+
+    it('announces a longer interval when it has heard many, and begins it with the beat that says so', async () => {
+      mock.timers.enable({ apis: ['setTimeout'] })
+      try {
+        const heartbeats = await start({ bytesPerSecond: 1_024 })
+        for (const peer of await newPeers(9)) {
+          await heartbeats.receive(await beatOf(peer))
+        }
+        assert.equal(heartbeats.counts.intervalMs, INTERVAL_MS, 'what was promised holds until the next beat')
+        mock.timers.tick(INTERVAL_MS - 1)
+        assert.equal(pubsub.published.length, 1, 'not before it is due')
+        mock.timers.tick(INTERVAL_MS / 10 + 1)
+        await pubsub.until(2)
+        const announcedMs = pubsub.published[1]?.beat.intervalMs ?? 0
+        assert.ok(announcedMs > 1.5 * INTERVAL_MS, String(announcedMs))
+        // the timer is set once the beat is out
+        await new Promise(setImmediate)
+        assert.equal(heartbeats.counts.intervalMs, announcedMs)
+        mock.timers.tick(announcedMs - 1)
+        assert.equal(pubsub.published.length, 2)
+        mock.timers.tick(announcedMs / 10 + 1)
+        await pubsub.until(3)
+      } finally {
+        mock.timers.reset()
+      }
+    })
+
+    it('waits a whole interval again after a beat that came early', async () => {
+      mock.timers.enable({ apis: ['setTimeout'] })
+      try {
+        const heartbeats = await start()
+        mock.timers.tick(INTERVAL_MS - 1)
+        own = [self.at(2_000)]
+        await heartbeats.addressesChanged()
+        mock.timers.tick(INTERVAL_MS - 1)
+        assert.equal(pubsub.published.length, 2)
+        mock.timers.tick(INTERVAL_MS / 10 + 1)
+        await pubsub.until(3)
+      } finally {
+        mock.timers.reset()
+      }
+    })
+
+    it('goes back to the interval that was configured when the others have gone or fallen silent', async () => {
+      const heartbeats = await start({ bytesPerSecond: 1_024 })
+      const peers = await newPeers(9)
+      for (const peer of peers) {
+        await heartbeats.receive(await beatOf(peer))
+      }
+      const intervals: number[] = []
+      const announce = async (port: number): Promise<void> => {
+        own = [self.at(port)]
+        await heartbeats.addressesChanged()
+        intervals.push(heartbeats.counts.intervalMs)
+      }
+      await announce(2_000)
+      for (const peer of peers.slice(0, 7)) {
+        await heartbeats.receive(await beatOf(peer, { seq: FIRST_SEQ + 1n, content: { state: PeerState.OFFLINE } }))
+      }
+      await announce(2_001)
+      temporary.clock.nowMs += 3 * INTERVAL_MS + 1
+      await announce(2_002)
+      const [many = 0, three = 0, alone = 0] = intervals
+      assert.ok(many > INTERVAL_MS, intervals.join())
+      assert.deepEqual([three, alone], [INTERVAL_MS, INTERVAL_MS])
+    })
+
+    it('tries again an interval later when a beat could not be sent', async () => {
+      mock.timers.enable({ apis: ['setTimeout'] })
+      try {
+        await start()
+        pubsub.fail = true
+        mock.timers.tick(INTERVAL_MS * 1.1)
+        while (logged.length === 0) {
+          await new Promise(setImmediate)
+        }
+        pubsub.fail = false
+        await new Promise(setImmediate)
+        mock.timers.tick(INTERVAL_MS * 1.1)
+        await pubsub.until(2)
+      } finally {
+        mock.timers.reset()
+      }
     })
 
     it('beats at once when its addresses changed, and not when they did not', async () => {

@@ -47,6 +47,20 @@ describe('token buckets', () => {
     assert.equal(taken('a', 10), 1, 'a clock that went back stops nobody for long')
   })
 
+  it('are filled at the rate of the last token taken until another is, and a refusal changes no rate', () => {
+    const slow = { burst: 3, refillMs: 1_000 }
+    assert.equal(taken('a', 3), 3)
+    assert.equal(buckets.take('a', slow), false)
+    nowMs += 100
+    assert.equal(buckets.take('a', slow), true, 'due at the old rate')
+    nowMs += 999
+    assert.equal(buckets.take('a', RATE), false)
+    nowMs += 1
+    assert.equal(buckets.take('a', RATE), true)
+    nowMs += 100
+    assert.equal(buckets.take('a', RATE), true)
+  })
+
   it('are forgotten beyond their number, the one unused longest first', () => {
     assert.equal(taken('a', 3), 3)
     assert.equal(taken('b', 3), 3)

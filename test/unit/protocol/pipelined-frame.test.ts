@@ -47,13 +47,13 @@ describe('a frame of a stream that many calls share', () => {
   it('may be changed until it is encoded', () => {
     const frame: FrameInit = { call: 1, piece: someBytes(3), last: true, encoded: false }
     frame.end = true
-    const [taken] = framesIn(encodeFrame(frame))
+    const [taken] = framesIn(Buffer.concat(encodeFrame(frame)))
     assert.deepEqual([taken?.last, taken?.end, frame.encoded], [true, true, true])
   })
 
   it('may say what this side does not know', () => {
     // field 15, a varint, as of a later version
-    const later = Buffer.concat([encodeFrame({ call: 5 }).subarray(1), Buffer.from([0x78, 0x01])])
+    const later = Buffer.concat([bytesOf({ call: 5 }).subarray(1), Buffer.from([0x78, 0x01])])
     assert.equal(take(frameOf(later))?.call, 5)
   })
 

@@ -1,0 +1,200 @@
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { peerIdFromString } from '@libp2p/peer-id'
+import pRetry from 'p-retry'
+import { raceSignal } from 'race-signal'
+import { HEARTBEAT_BUDGET } from '../src/gossip/heartbeat-interval.ts'
+import { type CreateNodeOptions, createNode, type SubnetNode, type TierName } from '../src/index.ts'
+import { measureBook } from './support/book-scale.ts'
+import { interruptible } from './support/interruptible.ts'
+import { type Latencies, timeEach } from './support/measure.ts'
+import { type GroupFigures, NodeGroup } from './support/node-group.ts'
+import { describeMachine } from './support/report.ts'
+import { lawFigures, networkFigures, type ScaleReport, scaleTableOf } from './support/scale-report.ts'
+import { publishInLedger } from './support/strangers.ts'
+import { Workspace } from './support/workspace.ts'
+
+/** It takes four minutes on two cores that nobody else uses. */
+const TIMEOUT_MS = 900_000
+const PROCESSES = 4
+const SIZES = [16, 64, 128]
+const BOOK_SIZES = [100, 1_000, 10_000]
+/** So many times the default budget: the same beats in so much less time, to be divided again. */
+const SPEED = 2
+const SHORTEST_INTERVAL = '2s'
+/** That makes about 24 connections for each node: more than a mesh has, so that gossipsub tells those outside too. */
+const BOOTSTRAPS = 12
+const WINDOW_MS = 20_000
+/** Beats are late by up to a tenth. */
+const PATIENCE = 1.5
+const LOOK_EVERY_MS = 500
+/** A neighbour answers ten queries of a peer at once, then ten a second: so few of each asker, the first not counted. */
+const ASKERS = 3
+const QUERIES = 9
+const WARM_UPS = 5
+const PARTS = ['network', 'book', 'law'] as const
+const LAW_SIZES = [16, 100, 1_000, 10_000]
+const LAW_BUDGETS = [1, 4, 16].map((times) => times * HEARTBEAT_BUDGET.default)
+/** Of a node with one address, as the network has them, with all that is around it. */
+const BEAT_BYTES = 445
+
+/** A network that grows, in a few processes. */
+class GrowingNetwork {
+  readonly #workspace: Workspace
+  readonly #groups: NodeGroup[]
+  readonly #signal: AbortSignal
+  readonly #addresses: string[] = []
+
+  constructor(workspace: Workspace, groups: NodeGroup[], signal: AbortSignal) {
+    this.#workspace = workspace
+    this.#groups = groups
+    this.#signal = signal
+  }
+
+  /** Each newcomer is told of some that are there already. */
+  async growTo(size: number): Promise<void> {
+    progress(`${size} nodes: starting`)
+    const perGroup = size / this.#groups.length - this.#addresses.length / this.#groups.length
+    for (const [index, group] of this.#groups.entries()) {
+      progress(`${size} nodes: process ${index + 1}`)
+      const bootstraps = Array.from({ length: perGroup }, (_, newcomer) => this.#bootstrapsOf(newcomer))
+      this.#addresses.push(...(await group.ask('start', { bootstraps })))
+    }
+  }
+
+  /** Until every node heard every other, or had the time to. */
+  async settle(): Promise<void> {
+    const size = this.#addresses.length
+    progress(`${size} nodes: until each has heard all others`)
+    const startedAtMs = performance.now()
+    while (true) {
+      const states = await this.#ofAll(async (group) => group.ask('state', undefined))
+      const intervalMs = Math.max(...states.map((state) => state.intervalMs))
+      const knowAll = states.every(({ fewestPeers }) => fewestPeers >= size - 1)
+      if (knowAll || performance.now() - startedAtMs > PATIENCE * intervalMs) {
+        return
+      }
+      await delay(LOOK_EVERY_MS, undefined, { signal: this.#signal })
+    }
+  }
+
+  async measure(): Promise<GroupFigures[]> {
+    progress(`${this.#addresses.length} nodes: counting for ${WINDOW_MS / 1_000} s`)
+    return this.#ofAll(async (group) => group.ask('measure', { windowMs: WINDOW_MS }))
+  }
+
+  async resolve(): Promise<Record<'gossip' | 'neighbour' | 'chain', Latencies>> {
+    const size = this.#addresses.length
+    progress(`${size} nodes: resolving`)
+    const [first = '', ...others] = this.#addresses
+    const peerIds = others.map(peerIdOf)
+    const [group] = this.#groups
+    const gossip = await (group as NodeGroup).ask('resolve', undefined)
+    return { gossip, neighbour: await this.#byNeighbour(first, peerIds), chain: await this.#byChain() }
+  }
+
+  /** Newcomers, one after the other, that know one node. */
+  async #byNeighbour(bootstrap: string, peerIds: string[]): Promise<Latencies> {
+    const questions: Array<{ node: SubnetNode; peerId: string }> = []
+    await using stack = new AsyncDisposableStack()
+    for (let asker = 0; asker < ASKERS; asker++) {
+      const node = stack.use(await this.#asker(`asker-${peerIds.length}-${asker}`, { bootstrap }))
+      if (node.connections.length === 0) {
+        await once(node, 'peer:connect', { signal: this.#signal })
+      }
+      const [first = '', ...more] = peerIds.filter((_, index) => index % ASKERS === asker).slice(0, QUERIES)
+      // waits until the node has said what it speaks, which takes long where many nodes share two cores
+      await pRetry(async () => resolveBy('neighbour', node, first), { retries: WARM_UPS, minTimeout: LOOK_EVERY_MS, factor: 1 })
+      questions.push(...more.map((peerId) => ({ node, peerId })))
+    }
+    return await timeEach(questions, async ({ node, peerId }) => resolveBy('neighbour', node, peerId))
+  }
+
+  async #byChain(): Promise<Latencies> {
+    const size = this.#addresses.length
+    const file = this.#workspace.path(`ledger-${size}.db`)
+    const peers = await publishInLedger(file, size)
+    await using node = await this.#asker(`chain-${size}`, { chain: `ledger:${file}` })
+    return await timeEach(peers, async (peerId) => resolveBy('chain', node, peerId.toString()))
+  }
+
+  async #asker(name: string, settings: CreateNodeOptions['settings'] = {}): Promise<SubnetNode> {
+    const node = await createNode({ home: this.#workspace.path(name), settings })
+    await node.start()
+    return node
+  }
+
+  #bootstrapsOf(newcomer: number): string[] {
+    const known = this.#addresses.length
+    // spread by a stride, so that every run makes the same network
+    const chosen = Array.from({ length: Math.min(BOOTSTRAPS, known) }, (_, index) => ((newcomer + 1) * 7 + index * 31) % known)
+    return [...new Set(chosen)].map((index) => this.#addresses[index] as string)
+  }
+
+  async #ofAll<T>(ask: (group: NodeGroup) => Promise<T>): Promise<T[]> {
+    return Promise.all(this.#groups.map(ask))
+  }
+}
+
+async function resolveBy(tier: TierName, node: SubnetNode, peerId: string): Promise<void> {
+  const { source } = await node.resolve(peerIdFromString(peerId), { tiers: [tier] })
+  if (source !== tier) {
+    throw new Error(`${peerId} was found by ${source} and not by ${tier}`)
+  }
+}
+
+function peerIdOf(address: string): string {
+  return address.replace(/^.*\/p2p\//, '')
+}
+
+async function measureNetwork(workspace: Workspace, signal: AbortSignal): Promise<ScaleReport['network']> {
+  await using stack = new AsyncDisposableStack()
+  const budget = SPEED * HEARTBEAT_BUDGET.default
+  const args = [workspace.folder, SHORTEST_INTERVAL, String(budget)]
+  const module = new URL('scale-nodes.ts', import.meta.url)
+  const groups = Array.from({ length: PROCESSES }, () => stack.use(new NodeGroup(module, args, signal)))
+  const network = new GrowingNetwork(workspace, groups, signal)
+  const figures: ScaleReport['network'] = []
+  for (const size of SIZES) {
+    await network.growTo(size)
+    await network.settle()
+    figures.push({ ...networkFigures(await network.measure(), SPEED), resolve: await network.resolve() })
+  }
+  return figures
+}
+
+async function measureBooks(workspace: Workspace): Promise<ScaleReport['book']> {
+  const figures: ScaleReport['book'] = []
+  for (const entries of BOOK_SIZES) {
+    progress(`an address book of ${entries} peers`)
+    figures.push(await measureBook(workspace.path(`book-${entries}`), entries))
+  }
+  return figures
+}
+
+function progress(step: string): void {
+  if (process.stderr.isTTY) {
+    process.stderr.write(`${step} ...\n`)
+  }
+}
+
+async function scale(signal: AbortSignal): Promise<void> {
+  const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false }, only: { type: 'string' } } })
+  const parts = PARTS.filter((part) => flags.only == null || part === flags.only)
+  if (parts.length === 0) {
+    throw new Error(`--only takes one of ${PARTS.join(', ')}`)
+  }
+  await using workspace = await Workspace.open('scale', signal)
+  const report: ScaleReport = {
+    ...describeMachine(),
+    budget: HEARTBEAT_BUDGET.default,
+    speed: SPEED,
+    network: parts.includes('network') ? await measureNetwork(workspace, signal) : [],
+    law: parts.includes('law') ? LAW_BUDGETS.flatMap((budget) => LAW_SIZES.map((size) => lawFigures(size, budget, BEAT_BYTES))) : [],
+    book: parts.includes('book') ? await raceSignal(measureBooks(workspace), signal) : [],
+  }
+  process.stdout.write(`${flags.json ? JSON.stringify(report) : scaleTableOf(report)}\n`)
+}
+
+await interruptible('The benchmark', TIMEOUT_MS, scale)
