@@ -29,6 +29,8 @@ interface Input {
   turns: boolean[]
   /** Bytes that the other side takes of what it is sent, before it takes no more. */
   takes: number | undefined
+  /** Whether messages are taken as they come. */
+  streamed: boolean
   end: keyof typeof ENDS
 }
 
@@ -83,6 +85,7 @@ const input: fc.Arbitrary<Input> = fc.record({
   cuts: fc.array(fc.nat({ max: 40_000 }), { maxLength: 5 }),
   turns: fc.array(fc.boolean(), { maxLength: 7 }),
   takes: fc.option(fc.nat({ max: 40_000 }), { nil: undefined, freq: 3 }),
+  streamed: fc.boolean(),
   end: fc.constantFrom('fin', 'reset', 'abort', 'loss'),
 })
 
@@ -131,12 +134,9 @@ describe('a stream of many calls, whatever arrives', function () {
           ended.push(promise)
           ended.push(
             (async () => {
-              const request = await one.read()
-              request.release()
-              one.expectEnd()
+              const bytes = given.streamed ? await readStreamed(one) : await readWhole(one)
               requests++
-              assert.ok(request.bytes.byteLength <= MAX_FRAME_BYTES)
-              await one.write(request.bytes)
+              await one.write(bytes)
               await one.close()
             })().catch((error: unknown) => {
               assert.ok(error instanceof ProtocolError, String(error))
@@ -164,7 +164,9 @@ describe('a stream of many calls, whatever arrives', function () {
   it('at the side that calls: each call has an answer that was sent, whole, or a failure that has a name', async () => {
     await fuzz(input, { runs: 1_000 }, MAX_FRAME_BYTES, async (given) => {
       const end = callingEnd({ bounds: boundsOf({ maxFrameBytes: MAX_FRAME_BYTES }) })
-      const calls = Array.from({ length: MAX_CALL - 1 }, (_, index) => oneCall(end, BYTES.subarray(0, index === 2 ? 70_000 : 10)))
+      const calls = Array.from({ length: MAX_CALL - 1 }, (_, index) =>
+        oneCall(end, BYTES.subarray(0, index === 2 ? 70_000 : 10), given.streamed),
+      )
       await turn()
       await deliver(end, given)
       await turn()
@@ -181,16 +183,38 @@ describe('a stream of many calls, whatever arrives', function () {
   })
 })
 
+async function readWhole(one: PipelinedCall): Promise<Uint8Array> {
+  const { bytes, release } = await one.read()
+  release()
+  one.expectEnd()
+  assert.ok(bytes.byteLength <= MAX_FRAME_BYTES)
+  return bytes
+}
+
+/** As it comes; gives the last of it. */
+async function readStreamed(one: PipelinedCall): Promise<Uint8Array> {
+  const incoming = await one.readMessage()
+  try {
+    let [got, last] = [0, new Uint8Array(0)]
+    for (let bytes = await incoming.next(); bytes != null; bytes = await incoming.next()) {
+      got += bytes.byteLength
+      last = new Uint8Array(bytes)
+    }
+    assert.equal(got, incoming.length)
+    return last
+  } finally {
+    incoming.release()
+  }
+}
+
 /** One that writes, reads one answer, and ends. */
-async function oneCall({ pipeline, bounds }: HeldEnd, bytes: Uint8Array): Promise<unknown> {
+async function oneCall({ pipeline, bounds }: HeldEnd, bytes: Uint8Array, streamed: boolean): Promise<unknown> {
   const one: PipelinedCall = pipeline.begin(bounds)
   try {
     await one.write(bytes)
-    const answer = await one.read()
-    answer.release()
-    one.expectEnd()
+    const answer = await (streamed ? readStreamed(one) : readWhole(one))
     await one.close()
-    return answer.bytes
+    return answer
   } catch (error) {
     one.abort(error as Error)
     return error

@@ -128,11 +128,14 @@ describe('calls on one stream', () => {
   })
 
   it('may be cancelled while they are sent: nothing of them leaves any more', async () => {
-    const { pipeline, bounds, stream } = callingEnd()
+    const { pipeline, bounds, stream, receive } = callingEnd()
     const call = pipeline.begin(bounds)
     const writing = failure(call.write(someBytes(MIB)))
     await turn()
-    call.abort(new Error('enough'))
+    setImmediate(() => {
+      receive({ call: 1, window: MIB })
+      call.abort(new Error('enough'))
+    })
     assert.match(String((await writing).cause), /enough/)
     await turn()
     const frames = framesIn(stream.output)
@@ -311,7 +314,7 @@ describe('a stream of calls, its end', () => {
     end.pipeline.close()
     assert.equal(await end.closed, undefined)
     const before = bytesInUse()
-    const bytes = bytesOf({ call: 1, piece: someBytes(PIECE), length: 0xffff_ffff })
+    const bytes = bytesOf({ call: 1, piece: someBytes(PIECE), length: 0xffff_ffff }, { call: 1, piece: someBytes(PIECE) })
     for (let sent = 0; sent < 16 * MIB; sent += bytes.byteLength) {
       end.stream.receive(bytes)
     }
