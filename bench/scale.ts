@@ -27,7 +27,7 @@ const SHORTEST_INTERVAL = '2s'
 const BOOTSTRAPS = 12
 const WINDOW_MS = 20_000
 /** Beats are late by up to a tenth. */
-const PATIENCE = 1.5
+const PATIENCE = 1.1
 const LOOK_EVERY_MS = 500
 /** A neighbour answers ten queries of a peer at once, then ten a second: so few of each asker, the first not counted. */
 const ASKERS = 3

@@ -6,9 +6,9 @@ export const HEARTBEAT_BUDGET = { min: 256, default: 4_096 }
 
 /**
  * Of one beat a node sends so many copies at most: gossipsub's mesh has 4 to 12 neighbours and gets each beat from all but one, and
- * telling 16 others of it weighs less than three more. The mean is half of that (`node bench/scale.ts`).
+ * telling 16 others of it weighs as much as four more. The mean is half of that (`node bench/scale.ts`).
  */
-export const MOST_COPIES = 12
+export const MOST_COPIES = 15
 
 export interface HeartbeatLoad {
   /** Peers that beat, this one too. */
