@@ -4,14 +4,12 @@ import type { Latencies } from './measure.ts'
 import type { GroupFigures } from './node-group.ts'
 import { describeHead, digits, type Report, section } from './report.ts'
 
-/**
- * Of one node on average, at the default budget. What is sent for one beat was counted; per second it is that, times the nodes, by the
- * interval. The network itself had a multiple of the budget, and so a part of that interval.
- */
+/** Of one node on average. What is sent for one beat was counted; per second it is that, times the nodes, by the interval. */
 export interface NetworkFigures {
   nodes: number
   /** Connections of a node. */
   connections: number
+  /** The longest: of a node that has heard all others. */
   intervalMs: number
   /** Per second, at gossipsub's streams: beats and what gossipsub tells of itself. */
   sentBytesPerSecond: number
@@ -43,7 +41,6 @@ export interface LawFigures {
 export interface ScaleReport extends Pick<Report, 'at' | 'machine' | 'versions'> {
   /** Bytes per second. */
   budget: number
-  speed: number
   network: Array<NetworkFigures & { resolve: Record<'gossip' | 'neighbour' | 'chain', Latencies> }>
   book: BookFigures[]
   law: LawFigures[]
@@ -55,12 +52,12 @@ export function lawFigures(nodes: number, budget: number, beatBytes: number): La
   return { nodes, budget, intervalMs, bytesPerSecond, staleAfterMs: 3 * intervalMs }
 }
 
-export function networkFigures(groups: GroupFigures[], speed: number): NetworkFigures {
+export function networkFigures(groups: GroupFigures[]): NetworkFigures {
   const sum = (value: (group: GroupFigures) => number): number => groups.reduce((total, group) => total + value(group), 0)
   const nodes = sum((group) => group.nodes)
   const beats = sum(({ ownBeats }) => ownBeats)
   const perBeat = (value: (group: GroupFigures) => number): number => sum(value) / beats / nodes
-  const intervalMs = (sum((group) => group.intervalMs) / groups.length) * speed
+  const intervalMs = Math.max(...groups.map((group) => group.intervalMs))
   const perSecond = (value: (group: GroupFigures) => number): number => (perBeat(value) * nodes * 1_000) / intervalMs
   return {
     nodes,
