@@ -23,7 +23,7 @@ const BOOK_SIZES = [100, 1_000, 10_000]
 /** That makes about 20 connections for each node: more than a mesh has, so that gossipsub tells those outside too. */
 const BOOTSTRAPS = 10
 /** Until connections and meshes stand. */
-const SETTLE_MS = 20_000
+const SETTLE_MS = 45_000
 const WINDOW_MS = 30_000
 /** Below that the machine is too busy: connections break, and what is counted is not what a subnet costs. */
 const FEWEST_HEARD = 0.9
