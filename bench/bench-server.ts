@@ -1,23 +1,28 @@
 import { createNode } from '../src/index.ts'
-import { listenPlain } from './support/plain-tcp.ts'
+import { bareNode, serveBare } from './support/bare-libp2p.ts'
 import { type BenchServer, SINK_TASK_ID } from './support/server-contract.ts'
-import { enterInBook } from './support/strangers.ts'
+import { listenTcp, listenTls } from './support/sockets.ts'
+import { enterStrangersInBook } from './support/strangers.ts'
 
 // node bench-server.ts HOME MAX_FRAME_BYTES KNOWN_PEERS, forked: it ends with the process that did that
+const LISTEN = ['/ip4/127.0.0.1/tcp/0']
 const NOTHING = new Uint8Array(0)
 const [home = '', maxFrameBytes, knownPeers] = process.argv.slice(2)
 
 process.on('disconnect', () => process.exit())
-const known = await enterInBook(home, Number(knownPeers))
+const known = await enterStrangersInBook(home, Number(knownPeers))
 const node = await createNode({
   home,
-  settings: { listen: ['/ip4/127.0.0.1/tcp/0'], heartbeatInterval: '10m', maxFrameBytes },
+  settings: { listen: LISTEN, heartbeatInterval: '10m', maxFrameBytes },
   handler: ({ taskId, payload }) => (taskId === SINK_TASK_ID ? NOTHING : payload),
 })
 await node.start()
+const echo = (body: Uint8Array): Uint8Array => body
+const sink = (): Uint8Array => NOTHING
 process.send?.({
   multiaddr: String(node.multiaddrs[0]),
   knownPeers: known.map(String),
-  echoPort: await listenPlain((body) => body),
-  sinkPort: await listenPlain(() => NOTHING),
+  tcp: { echo: await listenTcp(echo), sink: await listenTcp(sink) },
+  tls: { echo: await listenTls(echo), sink: await listenTls(sink) },
+  bareMultiaddr: await serveBare(await bareNode(LISTEN)),
 } satisfies BenchServer)

@@ -1,26 +1,23 @@
-import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
 import { type CreateNodeOptions, createNode, type SubnetNode, type TierName } from '../src/index.ts'
+import { type Delays, measureDelays } from './support/delays.ts'
+import { Exchanges, MAX_FRAME_BYTES } from './support/exchanges.ts'
 import { interruptible } from './support/interruptible.ts'
-import { type Latencies, timeEach, timeInTurn, timeRequests } from './support/measure.ts'
-import { PlainClient } from './support/plain-tcp.ts'
-import { describeMachine, type Report, type TransferFigures, tableOf } from './support/report.ts'
-import { type BenchServer, SINK_TASK_ID } from './support/server-contract.ts'
-import { enterInBook, publishInLedger } from './support/strangers.ts'
+import { type Effort, keepBusy, median, timeEach, timeInTurn } from './support/measure.ts'
+import { profile } from './support/profile.ts'
+import { describeMachine, profileOf, type Report, tableOf, verdictsOf } from './support/report.ts'
+import type { BenchServer, DelayedPeer } from './support/server-contract.ts'
+import { enterStrangersInBook, publishInLedger } from './support/strangers.ts'
+import { judge } from './support/targets.ts'
 import { type RunningNode, Workspace } from './support/workspace.ts'
 
-const TIMEOUT_MS = 180_000
-const REQUEST_BYTES = 64
-const TRANSFER_BYTES = 64 * 1024 * 1024
-/** A frame holds more than its payload. */
-const MAX_FRAME_BYTES = TRANSFER_BYTES + 1_024
-const TRANSFER_RUNS = 5
+// node bench/bench.ts [--json] [--only PART] [--check | --profile]
+const TIMEOUT_MS = 600_000
 const BOOK_PEERS = 1_000
 const LEDGER_PEERS = 100
 /** A neighbour answers ten queries of a peer at once, then ten a second: so few of each asker, the first not counted. */
@@ -29,9 +26,35 @@ const QUERIES = 9
 const COLD_STARTS = 20
 const IDLE_MS = 5_000
 
-const PARTS = ['exchanges', 'resolve', 'memory', 'start'] as const
+/** One way. */
+const DELAYS_MS = [0, 5, 25]
+const PROFILE_MS = 5_000
+
+const PARTS = ['exchanges', 'delay', 'resolve', 'memory', 'start'] as const
+/** The parts whose targets are ratios of things that took turns, quickly measured. */
+const CHECKED_PARTS: readonly Part[] = ['exchanges', 'delay']
 
 type Part = (typeof PARTS)[number]
+
+interface BenchEffort {
+  requests: Effort
+  beside: Omit<Effort, 'warmUpMs'>
+  transfers: number
+  delays: number
+}
+
+const FULL: BenchEffort = {
+  requests: { rounds: 11, roundMs: 300, warmUpMs: 1_200 },
+  beside: { rounds: 5, roundMs: 3_000 },
+  transfers: 7,
+  delays: 7,
+}
+const QUICK: BenchEffort = {
+  requests: { rounds: 5, roundMs: 200, warmUpMs: 600 },
+  beside: { rounds: 2, roundMs: 2_000 },
+  transfers: 3,
+  delays: 5,
+}
 
 /** Measures one thing after the other. What it starts is in `stack`. */
 class Bench {
@@ -45,51 +68,62 @@ class Bench {
     this.#server = server
   }
 
-  async run(parts: readonly Part[]): Promise<Report> {
-    const { requests, transfers } = parts.includes('exchanges') ? await this.#exchanges() : { requests: [], transfers: [] }
+  async run(parts: readonly Part[], effort: BenchEffort): Promise<Report> {
     return {
       ...describeMachine(),
-      requests,
-      transfers,
+      ...(parts.includes('exchanges') ? await this.#exchanges(effort) : { requests: undefined, transfers: [], beside: undefined }),
+      delays: parts.includes('delay') ? await this.#delays(effort.delays) : [],
       resolve: parts.includes('resolve') ? [await this.#gossip(), await this.#neighbour(), await this.#chain()] : [],
       coldStart: parts.includes('start') ? await this.#coldStarts() : [],
       memory: parts.includes('memory') ? await this.#memory() : undefined,
     }
   }
 
-  async #exchanges(): Promise<Pick<Report, 'requests' | 'transfers'>> {
-    const node = await this.#node('caller', { maxFrameBytes: String(MAX_FRAME_BYTES) })
-    const server = multiaddr(this.#server.multiaddr)
-    const task = (taskId: string, payload: Uint8Array) => async () => {
-      const { accepted, error } = await node.tasks.sendTask(server, taskId, payload)
-      if (!accepted) {
-        throw new Error(`the server rejects what is measured: ${error}`)
-      }
+  /** Profiles this process while it sends small tasks, 16 at a time, and while it sends large ones; gives the text about it. */
+  async profile(): Promise<string> {
+    const { loads } = await this.#openExchanges()
+    const texts: string[] = []
+    for (const [name, { concurrency, send }] of Object.entries(loads)) {
+      progress(`the profile of ${name}`)
+      await keepBusy(concurrency, PROFILE_MS, send)
+      const file = `bench-${name}.cpuprofile`
+      const times = await profile(file, async () => keepBusy(concurrency, PROFILE_MS, send))
+      texts.push(profileOf(`${name}, idle time left out (${file})`, times))
     }
-    const plain = this.#stack.use(await PlainClient.open(this.#server.echoPort))
-    const plainSink = this.#stack.use(await PlainClient.open(this.#server.sinkPort))
-    const small = randomBytes(REQUEST_BYTES)
-    const large = randomBytes(TRANSFER_BYTES)
+    return texts.join('\n\n')
+  }
 
-    const requests: Report['requests'] = []
-    for (const concurrency of [1, 16]) {
-      progress(`requests, ${concurrency} at a time`)
-      const figures = await timeRequests(concurrency, { subnet: task('echo', small), tcp: async () => plain.request(small) })
-      requests.push({ concurrency, payloadBytes: REQUEST_BYTES, ...figures })
-    }
+  async #exchanges(effort: BenchEffort): Promise<Pick<Report, 'requests' | 'transfers' | 'beside'>> {
+    const exchanges = await this.#openExchanges()
+    progress('requests')
+    const requests = await exchanges.requests(effort.requests)
     progress('transfers')
-    const transfers: Report['transfers'] = [
-      await timeTransfers('one way', { subnet: task(SINK_TASK_ID, large), tcp: async () => plainSink.request(large) }),
-      await timeTransfers('echo', { subnet: task('echo', large), tcp: async () => plain.request(large) }),
-    ]
-    await node.stop()
-    return { requests, transfers }
+    const transfers = await exchanges.transfers(effort.transfers)
+    progress('small tasks beside large ones')
+    return { requests, transfers, beside: await exchanges.beside(effort.beside) }
+  }
+
+  async #openExchanges(): Promise<Exchanges> {
+    const node = await this.#node('caller', { maxFrameBytes: String(MAX_FRAME_BYTES) })
+    return Exchanges.open(this.#stack, node, this.#server)
+  }
+
+  /** Whole ways through the libp2p of a new node, with a network's delay in between. */
+  async #delays(runs: number): Promise<Delays[]> {
+    progress('injected delay')
+    const serverArgs = [this.#workspace.path('delayed'), ...DELAYS_MS.map(String)]
+    const peers = await this.#workspace.fork<DelayedPeer[]>(new URL('delay-server.ts', import.meta.url), serverArgs)
+    let nodes = 0
+    return measureDelays(this.#stack, peers, runs, async (bootstrap) => {
+      nodes++
+      return this.#node(`newcomer-${nodes}`, bootstrap == null ? {} : { bootstrap })
+    })
   }
 
   /** From an address book of 1,000 peers, each asked for once, with all tiers there to be asked. */
   async #gossip(): Promise<Report['resolve'][number]> {
     progress('resolving from the address book')
-    const peers = await enterInBook(this.#workspace.path('book'), BOOK_PEERS)
+    const peers = await enterStrangersInBook(this.#workspace.path('book'), BOOK_PEERS)
     const node = await this.#node('book')
     const latencies = await timeEach(peers, async (peerId) => resolveBy('gossip', node, peerId))
     await node.stop()
@@ -156,10 +190,11 @@ class Bench {
     // once to fill the compile cache
     await timeInTurn(1, starts)
     const started = await timeInTurn(COLD_STARTS, starts)
-    const bareMs = started[bare]?.p50Ms ?? Number.NaN
+    const bareMs = median(started[bare] ?? [])
     await Promise.all([echo.stop(), attached.stop()])
-    return Object.entries(started).map(([command, { runs, p50Ms }]) => {
-      return { command, runs, medianMs: p50Ms, ratioToNode: p50Ms / bareMs, target: commands[command]?.target }
+    return Object.entries(started).map(([command, tookMs]) => {
+      const medianMs = median(tookMs)
+      return { command, runs: tookMs.length, medianMs, ratioToNode: medianMs / bareMs, target: commands[command]?.target }
     })
   }
 
@@ -186,15 +221,6 @@ async function resolveBy(tier: TierName, node: SubnetNode, peerId: PeerId): Prom
   }
 }
 
-async function timeTransfers(name: string, kinds: Record<'subnet' | 'tcp', () => Promise<unknown>>): Promise<Report['transfers'][number]> {
-  const { subnet, tcp } = await timeInTurn(TRANSFER_RUNS, kinds)
-  return { name, payloadBytes: TRANSFER_BYTES, runs: TRANSFER_RUNS, subnet: toTransfer(subnet), tcp: toTransfer(tcp) }
-}
-
-function toTransfer({ p50Ms }: Latencies): TransferFigures {
-  return { medianMs: p50Ms, mbPerSecond: TRANSFER_BYTES / 1e6 / (p50Ms / 1_000) }
-}
-
 async function residentBytes(pid: number): Promise<number | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
   const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(status) ?? []
@@ -208,17 +234,29 @@ function progress(step: string): void {
 }
 
 async function bench(signal: AbortSignal): Promise<void> {
-  const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false }, only: { type: 'string' } } })
-  const parts = PARTS.filter((part) => flags.only == null || part === flags.only)
+  const boolean = { type: 'boolean', default: false } as const
+  const { values: flags } = parseArgs({ options: { json: boolean, check: boolean, profile: boolean, only: { type: 'string' } } })
+  const parts = (flags.check ? CHECKED_PARTS : PARTS).filter((part) => flags.only == null || part === flags.only)
   if (parts.length === 0) {
-    throw new Error(`--only takes one of ${PARTS.join(', ')}`)
+    throw new Error(`--only takes one of ${(flags.check ? CHECKED_PARTS : PARTS).join(', ')}`)
   }
   await using stack = new AsyncDisposableStack()
   const workspace = stack.use(await Workspace.open('bench', signal))
   const serverArgs = [workspace.path('server'), String(MAX_FRAME_BYTES), String(ASKERS * QUERIES)]
   const server = await workspace.fork<BenchServer>(new URL('bench-server.ts', import.meta.url), serverArgs)
-  const report = await raceSignal(new Bench(workspace, stack, server).run(parts), signal)
-  process.stdout.write(`${flags.json ? JSON.stringify(report) : tableOf(report)}\n`)
+  const benchmark = new Bench(workspace, stack, server)
+  if (flags.profile) {
+    process.stdout.write(`${await raceSignal(benchmark.profile(), signal)}\n`)
+    return
+  }
+  const report = await raceSignal(benchmark.run(parts, flags.check ? QUICK : FULL), signal)
+  if (!flags.check) {
+    process.stdout.write(`${flags.json ? JSON.stringify({ ...report, targets: judge(report) }) : tableOf(report)}\n`)
+    return
+  }
+  const verdicts = judge(report)
+  process.stdout.write(`${flags.json ? JSON.stringify(verdicts) : verdictsOf(verdicts)}\n`)
+  process.exitCode = verdicts.every(({ met }) => met) ? 0 : 1
 }
 
 await interruptible('The benchmark', TIMEOUT_MS, bench)

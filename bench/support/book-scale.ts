@@ -7,7 +7,7 @@ import { createNode } from '../../src/index.ts'
 import { homeAt } from '../../src/node/home.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
 import { timeEach } from './measure.ts'
-import { enterInBook } from './strangers.ts'
+import { enterStrangersInBook } from './strangers.ts'
 
 /** Medians, in microseconds. */
 export interface BookFigures {
@@ -27,7 +27,7 @@ const ADDRESS = multiaddr('/ip4/127.0.0.1/tcp/4001')
 
 /** Times an address book of so many peers, in the home at `path`. */
 export async function measureBook(path: string, entries: number): Promise<BookFigures> {
-  const peers = await enterInBook(path, entries)
+  const peers = await enterStrangersInBook(path, entries)
   const chosen = Array.from({ length: SAMPLES }, (_, index) => peers[Math.floor((index * entries) / SAMPLES)] as PeerId)
   await using node = await createNode({ home: path })
   await node.start()

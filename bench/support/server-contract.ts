@@ -3,9 +3,23 @@ export interface BenchServer {
   multiaddr: string
   /** The IDs of peers that the node knows from heartbeats. */
   knownPeers: string[]
-  /** Plain TCP: the port where every frame is sent back, and the one where it is answered with an empty frame. */
+  /** Ports on loopback where every frame is sent back, and where it is answered with an empty frame. */
+  tcp: { echo: number; sink: number }
+  tls: { echo: number; sink: number }
+  /** libp2p with nothing of the subnet. */
+  bareMultiaddr: string
+}
+
+/** Where a peer is, beyond so much delay. */
+export interface DelayedPeer {
+  /** One way, in milliseconds. */
+  delayMs: number
+  peerId: string
+  multiaddr: string
+  /** A node that knows the peer and its address beyond the delay; it is beyond the same delay. */
+  neighbour: string
+  /** Plain TCP beyond the delay: every frame is sent back. */
   echoPort: number
-  sinkPort: number
 }
 
 /** A task of this ID is answered with nothing, any other with its payload. */

@@ -1,7 +1,7 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { LedgerRegistry } from '../../src/chain/drivers/ledger.ts'
 import { ADDRESS_BOOK_SCHEMA, AddressBook } from '../../src/gossip/address-book.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../../src/gossip/heartbeat-interval.ts'
@@ -10,40 +10,49 @@ import { ensureHome, homeAt } from '../../src/node/home.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 
-const ADDRESS = multiaddr('/ip4/127.0.0.1/tcp/4001')
+interface Stranger {
+  privateKey: PrivateKey
+  multiaddrs: Multiaddr[]
+}
 
-/** Writes `count` peers that do not run into a home's address book, as if their heartbeats had just been heard. */
-export async function enterInBook(path: string, count: number): Promise<PeerId[]> {
+/** Writes peers into a home's address book, as if their heartbeats had just been heard. */
+export async function enterInBook(path: string, peers: Stranger[]): Promise<void> {
   const home = homeAt(path)
   await ensureHome(home)
   const database = await openDatabase(home.databaseFile, ADDRESS_BOOK_SCHEMA)
   const book = new AddressBook(database)
-  const peers = await make(count, async (privateKey) => {
+  for (const { privateKey, multiaddrs } of peers) {
     const now = Date.now()
-    const record = await sealPeerRecord(privateKey, [ADDRESS], BigInt(now))
+    const record = await sealPeerRecord(privateKey, multiaddrs, BigInt(now))
     const heard = { origin: 'gossip', state: 'online', seenAtMs: now, heartbeatAtMs: now, bad: false } as const
     await book.put({ ...record, ...heard, intervalMs: HEARTBEAT_INTERVAL_MS.max })
-  })
+  }
   database.close()
-  return peers
+}
+
+/** The same with `count` peers that do not run. */
+export async function enterStrangersInBook(path: string, count: number): Promise<PeerId[]> {
+  const peers = await make(count)
+  await enterInBook(path, peers)
+  return peers.map(({ privateKey }) => peerIdFromPrivateKey(privateKey))
 }
 
 /** Lets `count` peers that do not run publish their address in a ledger. */
 export async function publishInLedger(file: string, count: number): Promise<PeerId[]> {
   const log = createLogger('error', (line) => process.stderr.write(line))
-  return make(count, async (privateKey) => {
+  const peers = await make(count)
+  for (const { privateKey, multiaddrs } of peers) {
     const registry = new LedgerRegistry({ file, subnetId: 1, privateKey, log })
-    await registry.publish([ADDRESS])
+    await registry.publish(multiaddrs)
     await registry.close()
-  })
+  }
+  return peers.map(({ privateKey }) => peerIdFromPrivateKey(privateKey))
 }
 
-async function make(count: number, enter: (privateKey: PrivateKey) => Promise<void>): Promise<PeerId[]> {
-  const peers: PeerId[] = []
+async function make(count: number): Promise<Stranger[]> {
+  const peers: Stranger[] = []
   for (let i = 0; i < count; i++) {
-    const privateKey = await generateKeyPair('Ed25519')
-    await enter(privateKey)
-    peers.push(peerIdFromPrivateKey(privateKey))
+    peers.push({ privateKey: await generateKeyPair('Ed25519'), multiaddrs: [multiaddr('/ip4/127.0.0.1/tcp/4001')] })
   }
   return peers
 }

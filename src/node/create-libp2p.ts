@@ -13,6 +13,7 @@ import { BoundedDatastore } from './bounded-datastore.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { guarded } from './guarded-components.ts'
+import { sparing } from './sparing-yamux.ts'
 
 export type Services = {
   identify: unknown
@@ -65,7 +66,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceable },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })],
+    streamMuxers: [sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))],
     connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND, maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS },
     connectionMonitor: { enabled: serves },
     ...(door == null ? {} : { connectionGater: waitAt(door) }),

@@ -16,6 +16,8 @@ const NEGOTIATE_TIMEOUT_MS = 10_000
 const IDLE_MS = 60_000
 /** After a kept stream broke, calls go on streams of their own for a while: the longer the more often it broke. */
 const BACKOFF_MS = { first: 100, max: 10_000 }
+/** For one call: a peer may close each kept stream as soon as it is there. */
+const MAX_TRIES = 3
 /** Of what a peer says that it speaks, in an error. */
 const MAX_PROTOCOLS_NAMED = 20
 
@@ -25,6 +27,8 @@ export interface CallStreamsInit {
   limits: ProtocolLimits
   /** Whether calls may share a kept stream, with peers that can. */
   pipelined: boolean
+  /** In milliseconds. @default 60_000 */
+  idleMs?: number | undefined
 }
 
 /** What is known of the other side of a connection. */
@@ -61,12 +65,12 @@ export class CallStreams {
   /** @throws ProtocolError PROTOCOL_UNSUPPORTED or LIMIT_EXCEEDED; ConnectionLostError; the signal's reason */
   async open(connection: Connection, share: PeerShare, signal: AbortSignal): Promise<CallStream> {
     const kept = keptOn(connection, this.#init.id)
-    for (;;) {
+    for (let tries = 0; ; tries++) {
       if (kept.pipeline?.open === true) {
         this.#note(kept.pipeline)
         return kept.pipeline.begin({ limits: this.#init.limits, budget: share })
       }
-      if (!this.#init.pipelined || kept.plain || performance.now() < kept.retryAtMs) {
+      if (!this.#init.pipelined || kept.plain || tries >= MAX_TRIES || performance.now() < kept.retryAtMs) {
         return this.#own(await this.#negotiate(connection, [this.#init.id], signal), share)
       }
       if (kept.opening == null) {
@@ -130,7 +134,7 @@ export class CallStreams {
     return new Pipeline({
       stream,
       stallTimeoutMs: this.#init.limits.stallTimeoutMs,
-      idleMs: IDLE_MS,
+      idleMs: this.#init.idleMs ?? IDLE_MS,
       onClosed: (reason) => {
         kept.failures = reason == null ? 0 : kept.failures + 1
         kept.retryAtMs = reason == null ? 0 : performance.now() + Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** (kept.failures - 1))

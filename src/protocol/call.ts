@@ -33,6 +33,15 @@ export interface StreamCallOptions extends CallOptions {
   idleTimeoutMs?: number | undefined
 }
 
+/** A call whose answer has begun. One of the two has to be called. */
+export interface BegunCall<Answer> {
+  answer: Answer
+  /** Waits until what is left of the call is over. @throws as the call */
+  end(): Promise<void>
+  /** Gives up what is left of it. */
+  leave(): Promise<void>
+}
+
 /** What is known about a call while it runs. */
 export class Call {
   readonly request: Uint8Array | OutgoingMessage

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, SubnetError } from '../primitives/errors.ts'
-import { Call, type CallOptions, type StreamCallOptions } from './call.ts'
+import { type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
 import { type CallStream, type Frame, type IncomingMessage, NotTakenError } from './call-stream.ts'
 import { CallStreams } from './call-streams.ts'
 import type { Codec } from './codec.ts'
@@ -66,15 +66,8 @@ export class Caller<RequestInit, Response> {
     return answers[0] as Response
   }
 
-  /**
-   * One request, its one answer, of which a part is still to come: `end` waits until what is left of the call is over, `leave` gives it up. One of
-   * the two has to be called. @throws as `one`
-   */
-  async begin(
-    to: Destination,
-    request: RequestInit,
-    options: CallOptions = {},
-  ): Promise<{ answer: Response; end: () => Promise<void>; leave: () => Promise<void> }> {
+  /** One request, its one answer, of which a part is still to come. @throws as `one` */
+  async begin(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<BegunCall<Response>> {
     const run = this.#run(to, request, { timeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'unary' })
     const { done, value } = await run.next()
     if (done === true) {

@@ -11,8 +11,9 @@ import { UnreadBytes } from './unread-bytes.ts'
 const BATCH_BYTES = 64 * 1024
 /** The other side is told of what was read after so much. */
 const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
-/** Frames that leave together. */
+/** Frames that leave together, and the bytes of messages in them: what is more waits where its writer does. */
 const MAX_FRAMES_AT_ONCE = 512
+const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
 /** Frames that wait while the other side does not read. Messages wait elsewhere: these are refusals, without end if it goes on sending. */
 const MAX_WAITING_FRAMES = 8_192
 const MAX_CALL_ID = 0xffff_ffff
@@ -33,16 +34,20 @@ export interface PipelineInit {
 
 /**
  * Many calls on one kept stream, by the frames of proto/subnet/pipelined/v1: whole small messages go first, large ones in pieces, in turn, as
- * many at a time as the other side keeps up with. What a call does wrong ends that call; what is no frame ends the stream.
+ * many at a time as the other side keeps up with. What no peer that keeps to the protocol sends ends the stream.
  */
 export class Pipeline implements CallCarrier {
   readonly #init: PipelineInit
   readonly #stream: Stream
-  readonly #calls = new Map<number, PipelinedCall>()
+  readonly #calls = new Set<PipelinedCall>()
+  /** Those of them that the other side knows. */
+  readonly #numbered = new Map<number, PipelinedCall>()
   #lastCall = 0
   readonly #unread = new UnreadBytes()
   /** Leave in order, before any piece. */
   #frames: FrameInit[] = []
+  /** Of messages, in these. */
+  #frameBytes = 0
   /** Messages of one piece that wait for room; then those of many, each of which gives a piece in turn. */
   readonly #small: Outgoing[] = []
   readonly #large: Outgoing[] = []
@@ -65,6 +70,8 @@ export class Pipeline implements CallCarrier {
     stream.addEventListener('remoteCloseWrite', this.#onRemoteClose)
     stream.addEventListener('close', this.#onClose)
     this.#waitForCalls()
+    // behind what the stream has kept for a listener
+    queueMicrotask(this.#catchUp)
   }
 
   /** Calls that are under way. */
@@ -78,10 +85,15 @@ export class Pipeline implements CallCarrier {
   }
 
   begin(bounds: CallBounds): PipelinedCall {
-    const call = new PipelinedCall(++this.#lastCall, true, bounds, this)
+    const call = new PipelinedCall(undefined, bounds, this)
     this.#enter(call)
-    this.#draining ||= this.#lastCall === MAX_CALL_ID
+    this.#draining ||= this.#lastCall + this.#calls.size >= MAX_CALL_ID
     return call
+  }
+
+  number(call: PipelinedCall): number {
+    this.#numbered.set(++this.#lastCall, call)
+    return this.#lastCall
   }
 
   /** Begins no more calls, and takes none; the stream is closed when those that run have ended. */
@@ -104,6 +116,7 @@ export class Pipeline implements CallCarrier {
       return
     }
     this.#frames.push(frame)
+    this.#frameBytes += frame.piece?.byteLength ?? 0
     if (this.#frames.length > MAX_WAITING_FRAMES) {
       this.abort(new ProtocolError('REMOTE_FAILED', 'the peer sends, but does not read what it is answered'))
       return
@@ -113,7 +126,7 @@ export class Pipeline implements CallCarrier {
 
   /** True while what is sent only waits: a message does better to wait where its writer does too. */
   get busy(): boolean {
-    return this.#blocked || this.#frames.length >= MAX_FRAMES_AT_ONCE
+    return this.#blocked || this.#frames.length >= MAX_FRAMES_AT_ONCE || this.#frameBytes >= MAX_FRAME_BYTES_AT_ONCE
   }
 
   sendInPieces(message: Outgoing): void {
@@ -133,8 +146,9 @@ export class Pipeline implements CallCarrier {
     return length <= PIECE_BYTES ? this.#small : this.#large
   }
 
-  forget(call: PipelinedCall): void {
-    this.#calls.delete(call.id)
+  forget(call: PipelinedCall, id: number | undefined): void {
+    this.#calls.delete(call)
+    this.#numbered.delete(id ?? 0)
     if (this.#calls.size === 0) {
       this.#waitForCalls()
     }
@@ -145,7 +159,7 @@ export class Pipeline implements CallCarrier {
 
   #enter(call: PipelinedCall): void {
     clearTimeout(this.#idle)
-    this.#calls.set(call.id, call)
+    this.#calls.add(call)
   }
 
   /** For a while: then the stream is of no use, or, where the other side does not even take the last frames, broken. */
@@ -177,7 +191,7 @@ export class Pipeline implements CallCarrier {
           this.#closeIfDone()
           return
         }
-        const bytes = batch.length === 1 && batch[0] != null ? batch[0] : Buffer.concat(batch)
+        const bytes = Buffer.concat(batch)
         this.#rate.sent(bytes.byteLength, this.#large.length > 0)
         this.#blocked = !this.#stream.send(bytes)
       }
@@ -190,9 +204,10 @@ export class Pipeline implements CallCarrier {
     const batch: Uint8Array[] = []
     let size = 0
     const add = (frame: FrameInit): void => {
-      const bytes = encodeFrame(frame)
-      batch.push(bytes)
-      size += bytes.byteLength
+      for (const part of encodeFrame(frame)) {
+        batch.push(part)
+        size += part.byteLength
+      }
     }
     if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
       add({ read: this.#unacknowledged })
@@ -200,7 +215,9 @@ export class Pipeline implements CallCarrier {
     }
     let taken = 0
     while (taken < this.#frames.length && size < BATCH_BYTES) {
-      add(this.#frames[taken++] as FrameInit)
+      const frame = this.#frames[taken++] as FrameInit
+      this.#frameBytes -= frame.piece?.byteLength ?? 0
+      add(frame)
     }
     this.#frames = taken === this.#frames.length ? [] : this.#frames.slice(taken)
     this.#addPieces(this.#small, add, () => size < BATCH_BYTES)
@@ -218,7 +235,7 @@ export class Pipeline implements CallCarrier {
       if (piece != null) {
         add(piece)
       }
-      if (message.sent < message.bytes.byteLength || piece == null) {
+      if (!message.left) {
         queue.push(message)
       }
     }
@@ -232,7 +249,19 @@ export class Pipeline implements CallCarrier {
     }
   }
 
+  /** With what happened to the stream before anybody heard of it. */
+  readonly #catchUp = (): void => {
+    if (this.#stream.status !== 'open') {
+      this.#end(new Error('the stream is closed'))
+    } else if (this.#stream.remoteWriteStatus === 'closed') {
+      this.#onRemoteClose()
+    }
+  }
+
   readonly #onMessage = ({ data }: StreamMessageEvent): void => {
+    if (this.#closed) {
+      return
+    }
     for (const chunk of data instanceof Uint8Array ? [data] : data) {
       this.#unread.append(chunk)
     }
@@ -253,11 +282,10 @@ export class Pipeline implements CallCarrier {
   #receive(frame: Frame): void {
     this.#init.onFrame?.()
     if (frame.call === 0) {
-      this.#rate.acknowledged(frame.read)
-      this.#flushSoon()
+      this.#receiveOfStream(frame)
       return
     }
-    const known = this.#calls.get(frame.call)
+    const known = this.#numbered.get(frame.call)
     if (known != null) {
       known.receive(frame)
       if (frame.window > 0) {
@@ -278,20 +306,31 @@ export class Pipeline implements CallCarrier {
       throw new ProtocolError('REMOTE_FAILED', `the peer answers a call ${frame.call} that was not made`)
     }
     this.#lastCall = frame.call
-    const call = new PipelinedCall(frame.call, false, answers.bounds, this)
+    const call = new PipelinedCall(frame.call, answers.bounds, this)
     this.#enter(call)
+    this.#numbered.set(frame.call, call)
     answers.onCall(call)
     call.receive(frame)
   }
 
-  /** The other side sends no more: no further call, or no answer to those whose end it did not send. */
-  readonly #onRemoteClose = (): void => {
-    if (this.#init.answers == null) {
-      for (const call of [...this.#calls.values()]) {
-        call.break(new NotTakenError('the peer closed the stream before it took the call'))
-      }
+  #receiveOfStream({ read, end }: Frame): void {
+    if (end && this.#init.answers == null) {
+      this.#breakCalls((call) =>
+        call.heard ? new Error('the peer gave the call up') : new NotTakenError('the peer closed the stream before it took the call'),
+      )
+      this.close()
     }
-    this.close()
+    this.#rate.acknowledged(read)
+    this.#flushSoon()
+  }
+
+  /** The other side sends no more: no further call, or, where it said no goodbye, no answer. */
+  readonly #onRemoteClose = (): void => {
+    if (this.#init.answers == null && (!this.#draining || this.#calls.size > 0)) {
+      this.abort(new Error('the peer closed the stream'))
+    } else {
+      this.close()
+    }
   }
 
   readonly #onClose = ({ error }: StreamCloseEvent): void => {
@@ -302,9 +341,22 @@ export class Pipeline implements CallCarrier {
     if (this.#draining && !this.#closed && this.#calls.size === 0 && this.#frames.length === 0) {
       this.#closed = true
       clearTimeout(this.#idle)
-      this.#stream.close({ signal: AbortSignal.timeout(this.#init.stallTimeoutMs) }).catch((error) => this.#stream.abort(error))
+      this.#closeStream().catch((error) => this.#stream.abort(error))
       lingerUntilClosed(this.#stream, this.#init.stallTimeoutMs)
       this.#init.onClosed(undefined)
+    }
+  }
+
+  async #closeStream(): Promise<void> {
+    if (this.#init.answers != null) {
+      this.#stream.send(Buffer.concat(encodeFrame({ end: true })))
+    }
+    await this.#stream.close({ signal: AbortSignal.timeout(this.#init.stallTimeoutMs) })
+  }
+
+  #breakCalls(reasonFor: (call: PipelinedCall) => Error): void {
+    for (const call of [...this.#calls]) {
+      call.break(reasonFor(call))
     }
   }
 
@@ -317,9 +369,7 @@ export class Pipeline implements CallCarrier {
     this.#frames = []
     this.#small.length = 0
     this.#large.length = 0
-    for (const call of [...this.#calls.values()]) {
-      call.break(reason)
-    }
+    this.#breakCalls(() => reason)
     this.#init.onClosed(reason)
   }
 }

@@ -36,7 +36,9 @@ export interface Outgoing {
   length: number | undefined
   /** The message ends with this segment. */
   last: boolean
-  /** Told when a piece left; the last one has when `sent` is the length. */
+  /** Its last piece has gone. */
+  left: boolean
+  /** Told when a piece left. */
   onSent(): void
 }
 
@@ -54,8 +56,10 @@ export interface CallCarrier {
   send(frame: FrameInit): void
   sendInPieces(message: Outgoing): void
   drop(message: Outgoing): void
+  /** The number of a call that begins here: to be asked for when its first frame leaves, for the other side takes them only rising. */
+  number(call: PipelinedCall): number
   /** The call is over: what still comes for it is no longer of interest. */
-  forget(call: PipelinedCall): void
+  forget(call: PipelinedCall, id: number | undefined): void
 }
 
 /** The message that is being received. */
@@ -70,7 +74,7 @@ interface Incoming {
 
 /** One call on a stream that carries many: its messages in pieces, each direction with a window of its own. */
 export class PipelinedCall implements CallStream {
-  readonly id: number
+  #id: number | undefined
   /** True on the side that calls. */
   readonly #calls: boolean
   readonly #bounds: CallBounds
@@ -88,16 +92,25 @@ export class PipelinedCall implements CallStream {
   /** No further message may come. */
   #complete = false
   #remoteEnded = false
+  /** The other side said something of this call, and that was a message. */
+  #heard = false
+  #answered = false
   #over = false
   #failure: Error | undefined
   #wake: (() => void) | undefined
   #onClosed: ((error: Error | undefined) => void) | undefined
 
-  constructor(id: number, calls: boolean, bounds: CallBounds, carrier: CallCarrier) {
-    this.id = id
-    this.#calls = calls
+  /** @param id on the side that answers: what the other side chose */
+  constructor(id: number | undefined, bounds: CallBounds, carrier: CallCarrier) {
+    this.#id = id
+    this.#calls = id == null
     this.#bounds = bounds
     this.#carrier = carrier
+  }
+
+  /** False while the other side may not have taken the call. */
+  get heard(): boolean {
+    return this.#heard
   }
 
   async read(options: ReadOptions = {}): Promise<Message> {
@@ -150,9 +163,9 @@ export class PipelinedCall implements CallStream {
       throw tooLarge(length, this.#bounds.limits.maxFrameBytes, 'to send')
     }
     options.signal?.throwIfAborted()
-    this.#throwIfBroken()
+    this.#throwIfOver()
     if (length <= PIECE_BYTES && costOf(length) <= this.#sendWindow && !this.#carrier.busy) {
-      this.#lastSent = { call: this.id, piece: bytes, last: true }
+      this.#lastSent = { call: this.#number(), piece: bytes, last: true }
       this.#sendWindow -= costOf(length)
       this.#carrier.send(this.#lastSent)
       return
@@ -182,10 +195,10 @@ export class PipelinedCall implements CallStream {
     }
     if (!this.#calls) {
       // most often with its answer, in one frame
-      if (this.#lastSent?.encoded === false) {
+      if (this.#lastSent != null && this.#lastSent.encoded !== true) {
         this.#lastSent.end = true
       } else {
-        this.#carrier.send({ call: this.id, end: true })
+        this.#carrier.send({ call: this.#number(), end: true })
       }
     }
     this.#end(undefined)
@@ -195,7 +208,9 @@ export class PipelinedCall implements CallStream {
     if (this.#over) {
       return
     }
-    this.#carrier.send({ call: this.id, ...this.#resetFor(reason) })
+    if (this.#id != null) {
+      this.#carrier.send({ call: this.#id, ...this.#resetFor(reason) })
+    }
     this.#end(reason)
   }
 
@@ -219,16 +234,28 @@ export class PipelinedCall implements CallStream {
       this.#sendWindow = Math.min(Number.MAX_SAFE_INTEGER, this.#sendWindow + frame.window)
     }
     if (frame.reset !== Reset.UNSPECIFIED) {
-      this.#end(reasonOf(frame))
+      this.#end(this.#reasonOf(frame))
       return
     }
+    this.#heard = true
+    // a window wakes nobody: who waits for a message would wait for ever as long as windows come
     if (frame.last || frame.piece.byteLength > 0) {
+      this.#answered = true
       this.#receivePiece(frame)
+      this.#wake?.()
     }
-    if (frame.end && !this.#over) {
-      this.#remoteEnded = true
-      this.#carrier.forget(this)
+    if (frame.end) {
+      this.#receiveEnd()
     }
+  }
+
+  #receiveEnd(): void {
+    if (!this.#calls) {
+      throw violation('ended a call that it made itself')
+    }
+    this.#remoteEnded = true
+    this.#carrier.forget(this, this.#id)
+    this.#outgoing?.onSent()
     this.#wake?.()
   }
 
@@ -242,9 +269,15 @@ export class PipelinedCall implements CallStream {
     }
     this.#sendWindow -= cost
     message.sent += piece.byteLength
-    const last = message.last && message.sent === bytes.byteLength
+    message.left = message.sent === bytes.byteLength
+    const last = message.last && message.left
     message.onSent()
-    return { call: this.id, piece, last, ...(sent > 0 || last || length == null ? {} : { length }) }
+    return { call: this.#number(), piece, last, ...(sent > 0 || last || length == null ? {} : { length }) }
+  }
+
+  #number(): number {
+    this.#id ??= this.#carrier.number(this)
+    return this.#id
   }
 
   #receivePiece({ piece, length, last }: Frame): void {
@@ -353,7 +386,7 @@ export class PipelinedCall implements CallStream {
   #grant(bytes: number): void {
     this.#granted += bytes
     if (!this.#remoteEnded && !this.#over) {
-      this.#carrier.send({ call: this.id, window: bytes })
+      this.#carrier.send({ call: this.#number(), window: bytes })
     }
   }
 
@@ -375,22 +408,25 @@ export class PipelinedCall implements CallStream {
     part: Pick<Outgoing, 'length' | 'last'>,
     { signal, stallTimeoutMs }: WriteOptions,
   ): Promise<void> {
+    this.#throwIfOver()
     let progress = Promise.withResolvers<void>()
-    const outgoing: Outgoing = { call: this, bytes, sent: 0, ...part, onSent: () => progress.resolve() }
+    const outgoing: Outgoing = { call: this, bytes, sent: 0, ...part, left: false, onSent: () => progress.resolve() }
     this.#outgoing = outgoing
     this.#lastSent = undefined
     this.#carrier.sendInPieces(outgoing)
     try {
-      do {
+      while (!outgoing.left) {
         await raceTime(
           progress.promise,
           signal,
           stallTimeoutMs,
           () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
         )
-        this.#throwIfBroken()
+        if (!outgoing.left) {
+          this.#throwIfOver()
+        }
         progress = Promise.withResolvers()
-      } while (outgoing.sent < bytes.byteLength)
+      }
     } finally {
       this.#outgoing = undefined
       this.#carrier.drop(outgoing)
@@ -405,6 +441,24 @@ export class PipelinedCall implements CallStream {
     }
   }
 
+  #throwIfOver(): void {
+    this.#throwIfBroken()
+    if (this.#remoteEnded || this.#over) {
+      throw new ProtocolError('REMOTE_FAILED', 'the call was ended before all was sent in it')
+    }
+  }
+
+  /** Of a reset that came. */
+  #reasonOf(frame: Frame): Error {
+    if (!this.#calls) {
+      return new Error('the caller wants no more answers')
+    }
+    // what was answered was acted on
+    return (
+      (this.#answered ? undefined : refusalOf(frame)) ?? new ProtocolError('REMOTE_FAILED', 'the peer ended the call without an answer')
+    )
+  }
+
   #resetFor(reason: Error): FrameInit {
     if (this.#calls) {
       return { reset: Reset.CANCELLED }
@@ -417,15 +471,18 @@ export class PipelinedCall implements CallStream {
   #end(reason: Error | undefined): void {
     this.#over = true
     this.#failure ??= reason
-    this.#carrier.forget(this)
-    this.#outgoing?.onSent()
+    this.#carrier.forget(this, this.#id)
+    if (this.#outgoing != null) {
+      this.#carrier.drop(this.#outgoing)
+      this.#outgoing.onSent()
+    }
     this.#wake?.()
     this.#onClosed?.(reason)
   }
 }
 
-/** Of a reset that came. */
-function reasonOf({ reset, length }: Frame): Error {
+/** The request was not acted on, for a limit of the peer. */
+function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
   switch (reset) {
     case Reset.TOO_LARGE:
       return new ProtocolError('LIMIT_EXCEEDED', `the peer takes no frame of over ${length} bytes`, {
@@ -437,10 +494,8 @@ function reasonOf({ reset, length }: Frame): Error {
         phase: 'send',
         hint: 'ask again when some have ended, or fewer at a time (--concurrency)',
       })
-    case Reset.CANCELLED:
-      return new Error('the caller wants no more answers')
     default:
-      return new ProtocolError('REMOTE_FAILED', 'the peer ended the call without an answer')
+      return undefined
   }
 }
 

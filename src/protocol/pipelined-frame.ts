@@ -1,5 +1,5 @@
-import { create, fromBinary } from '@bufbuild/protobuf'
-import { sizeDelimitedEncode, sizeDelimitedPeek } from '@bufbuild/protobuf/wire'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { BinaryWriter, sizeDelimitedPeek, WireType } from '@bufbuild/protobuf/wire'
 import { type Frame, FrameSchema, Reset } from '../gen/subnet/pipelined/v1/frame_pb.ts'
 import { ProtocolError } from './errors.ts'
 import type { UnreadBytes } from './unread-bytes.ts'
@@ -14,15 +14,27 @@ export interface FrameInit extends Partial<Omit<Frame, '$typeName' | '$unknown'>
 /** A piece of a message, and the other fields. */
 const MAX_FRAME_BYTES = 16 * 1024 + 64
 const MAX_PREFIX_BYTES = 3
+const NOTHING = new Uint8Array(0)
 
-export function encodeFrame(frame: FrameInit): Uint8Array {
-  const { encoded: _, ...fields } = frame
+/** In parts, to be written one behind the other: a writer of protobuf would copy the piece three times. */
+export function encodeFrame(frame: FrameInit): Uint8Array[] {
+  const { encoded: _, piece = NOTHING, ...fields } = frame
   frame.encoded = true
-  return sizeDelimitedEncode(FrameSchema, create(FrameSchema, fields))
+  const others = toBinary(FrameSchema, create(FrameSchema, fields))
+  const field = new BinaryWriter()
+  if (piece.byteLength > 0) {
+    field.tag(FrameSchema.field.piece.number, WireType.LengthDelimited).uint32(piece.byteLength)
+  }
+  const head = field.finish()
+  const length = new BinaryWriter().uint32(others.byteLength + head.byteLength + piece.byteLength).finish()
+  return [length, others, head, piece]
 }
 
 /** Takes the next frame, if all of it is there. Its piece is a view: good until more bytes come. @throws ProtocolError REMOTE_FAILED */
 export function takeFrame(unread: UnreadBytes): Frame | undefined {
+  if (unread.length === 0) {
+    return undefined
+  }
   const bytes = unread.peek()
   const { eof, size, offset } = sizeDelimitedPeek(bytes.subarray(0, MAX_PREFIX_BYTES))
   if (eof) {
@@ -30,6 +42,9 @@ export function takeFrame(unread: UnreadBytes): Frame | undefined {
       throw new ProtocolError('REMOTE_FAILED', 'the peer sent a frame that is too long for a pipelined stream')
     }
     return undefined
+  }
+  if (size === 0) {
+    throw new ProtocolError('REMOTE_FAILED', 'the peer sent a frame with nothing in it')
   }
   if (size > MAX_FRAME_BYTES) {
     throw new ProtocolError(

@@ -1,5 +1,5 @@
 import { UsageError } from '../primitives/errors.ts'
-import type { CallOptions, StreamCallOptions } from './call.ts'
+import type { BegunCall, CallOptions, StreamCallOptions } from './call.ts'
 import { Caller } from './caller.ts'
 import type { Codec } from './codec.ts'
 import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost } from './host.ts'
@@ -139,15 +139,8 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     return this.#caller.one(to, request, options)
   }
 
-  /**
-   * One request, one answer of which a part is still to come, where its codec has a `decodeStream`: `end` waits until the rest of the call is over,
-   * `leave` gives it up. One of the two has to be called. @throws as `callRemote`; so does `end`
-   */
-  protected async beginRemote(
-    to: Destination,
-    request: RequestInit,
-    options?: CallOptions,
-  ): Promise<{ answer: Response; end: () => Promise<void>; leave: () => Promise<void> }> {
+  /** One request, one answer of which a part is still to come, where its codec has a `decodeStream`. @throws as `callRemote` */
+  protected async beginRemote(to: Destination, request: RequestInit, options?: CallOptions): Promise<BegunCall<Response>> {
     return this.#caller.begin(to, request, options)
   }
 

@@ -172,6 +172,9 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       const deadline = startDeadline(patienceMs, signal)
       await stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
       await discard()
+    } catch (error) {
+      // a limit that the answer met, or the handler, is none of the request's: that one may have been acted on
+      throw error instanceof LimitError ? new Error(error.message, { cause: error }) : error
     } finally {
       release()
     }

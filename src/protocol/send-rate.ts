@@ -2,6 +2,8 @@
 const WINDOW_BYTES = { min: 64 * 1024, initial: 256 * 1024, max: 4 * 1024 * 1024 }
 /** A round trip may take this much longer than the shortest that was seen, in milliseconds, before bytes are held to queue. */
 const QUEUE_MS = 2
+/** Of sending, whose round trips are measured at a time: a peer may say nothing of what it read. */
+const MAX_MARKS = 256
 
 /**
  * How many bytes may be under way on a stream: more while round trips stay short, fewer when they grow, as TCP Vegas does. What is sent beyond
@@ -22,7 +24,7 @@ export class SendRate {
   /** @param bulk whether the round trip is worth measuring: for single small messages it is not */
   sent(bytes: number, bulk: boolean): void {
     this.#sent += bytes
-    if (bulk) {
+    if (bulk && this.#marks.length < MAX_MARKS) {
       this.#marks.push({ at: this.#sent, sentAtMs: performance.now() })
     }
   }

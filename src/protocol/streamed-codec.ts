@@ -31,7 +31,7 @@ const MAX_HEAD_BYTES = 16 * 1024
  * A codec of messages whose `bytes` field of this name is not held in memory: on the wire a protobuf field is a tag, a length and its bytes, and a
  * message is its fields one behind the other. The field is streamed where it is the last one, as every writer puts it whose field numbers rise; a
  * message in another order is collected.
- * @see https://protobuf.dev/programming-guides/encoding/
+ * Source: https://protobuf.dev/programming-guides/encoding/
  */
 export function streamedCodec<Desc extends DescMessage>(
   schema: Desc,
@@ -49,11 +49,13 @@ export function streamedCodec<Desc extends DescMessage>(
     return { message, body: bodyOf(value) }
   }
   return {
-    encode: ({ message, body }) => {
+    encode: ({ message, body: given }) => {
       const head = new BinaryWriter().raw(toBinary(schema, create(schema, message)))
-      if (body instanceof Uint8Array) {
-        return body.byteLength === 0 ? head.finish() : head.tag(field.number, WireType.LengthDelimited).bytes(body).finish()
+      if (given instanceof Uint8Array && given.byteLength <= SMALL_BODY_BYTES) {
+        return given.byteLength === 0 ? head.finish() : head.tag(field.number, WireType.LengthDelimited).bytes(given).finish()
       }
+      // a writer of protobuf would copy it
+      const body = given instanceof Uint8Array ? bodyOf(given) : given
       const beginning = head.tag(field.number, WireType.LengthDelimited).uint32(body.size).finish()
       return { length: beginning.byteLength + body.size, chunks: joined(beginning, body.chunks) }
     },

@@ -32,7 +32,9 @@ export interface TaskHandler {
  * stream. What it holds open for its result it can let go when `context.signal` aborts: it does when the call is over.
  */
 export interface StreamingTaskHandler {
+  /** @throws what rejects the task, with its message */
   stream(task: StreamedTask, context: RequestContext): Body | Promise<Body>
+  /** How many tasks wait for their turn. */
   waiting?(): number
 }
 
@@ -73,13 +75,13 @@ export function checkTaskId(taskId: string): void {
   }
 }
 
-type TaskMessage = StreamedMessage<TaskRequest>
-type TaskInit = StreamedInit<MessageInitShape<typeof TaskRequestSchema>>
-type AnswerInit = StreamedInit<MessageInitShape<typeof TaskResponseSchema>>
-type Answer = StreamedMessage<TaskResponse>
-
 /** `/subnet/task_protocol/1.0.0`: a task id and a payload there, a result or a reason back. Payload and result may be streamed. */
-export class TaskProtocol extends ProtocolBase<TaskInit, AnswerInit, TaskMessage, Answer> {
+export class TaskProtocol extends ProtocolBase<
+  StreamedInit<MessageInitShape<typeof TaskRequestSchema>>,
+  StreamedInit<MessageInitShape<typeof TaskResponseSchema>>,
+  StreamedMessage<TaskRequest>,
+  StreamedMessage<TaskResponse>
+> {
   readonly #run: TaskHandler | StreamingTaskHandler | undefined
   readonly #onTask: ((event: TaskEvent) => void) | undefined
   /** Those whose task was told of. */
@@ -120,7 +122,10 @@ export class TaskProtocol extends ProtocolBase<TaskInit, AnswerInit, TaskMessage
     return this.#run?.waiting?.() ?? 0
   }
 
-  protected override async handleRequest(context: RequestContext, { message: { taskId }, body }: TaskMessage): Promise<AnswerInit> {
+  protected override async handleRequest(
+    context: RequestContext,
+    { message: { taskId }, body }: StreamedMessage<TaskRequest>,
+  ): Promise<StreamedInit<MessageInitShape<typeof TaskResponseSchema>>> {
     const startedAtMs = performance.now()
     const response = await this.#answer(context, { taskId, payload: body })
     this.#told.add(context)
@@ -134,7 +139,10 @@ export class TaskProtocol extends ProtocolBase<TaskInit, AnswerInit, TaskMessage
   }
 
   /** An interceptor refused it. */
-  protected override answerFailure(context: RequestContext, error: unknown): AnswerInit | undefined {
+  protected override answerFailure(
+    context: RequestContext,
+    error: unknown,
+  ): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> | undefined {
     if (!this.#told.has(context)) {
       this.#onTask?.({ taskId: '', peerId: context.peerId.toString(), accepted: false, ms: 0 })
     }
@@ -142,7 +150,7 @@ export class TaskProtocol extends ProtocolBase<TaskInit, AnswerInit, TaskMessage
     return error instanceof LimitError ? undefined : this.#rejection(error)
   }
 
-  #rejection(error: unknown): AnswerInit {
+  #rejection(error: unknown): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> {
     const reason = (describeError(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters)
     return { message: { accepted: false, error: reason }, body: new Uint8Array(0) }
   }
@@ -152,7 +160,10 @@ export class TaskProtocol extends ProtocolBase<TaskInit, AnswerInit, TaskMessage
   }
 
   /** @throws LimitError for a payload that the handler cannot take as a whole */
-  async #answer(context: RequestContext, { taskId, payload }: StreamedTask): Promise<AnswerInit> {
+  async #answer(
+    context: RequestContext,
+    { taskId, payload }: StreamedTask,
+  ): Promise<StreamedInit<MessageInitShape<typeof TaskResponseSchema>>> {
     if (typeof this.#run === 'function' && payload.size > this.maxFrameBytes) {
       throw tooLarge(payload.size, this.maxFrameBytes, 'announced by the peer')
     }

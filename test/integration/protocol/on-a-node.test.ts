@@ -53,6 +53,16 @@ describe('a protocol of a node', () => {
     assert.equal(await new TextProtocol(client, late.id).call(server.peerId, 'Hello'), 'hello')
   })
 
+  it('answers large calls that small ones overtake on the way, call by call', async () => {
+    const id = '/test/repeat/1.0.0'
+    const caller = new TextProtocol(client, id)
+    await new TextProtocol(server, id).ready
+    await caller.call(server.peerId, 'the stream is there')
+    const texts = Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? `${index}`.repeat(300_000) : `${index}`))
+    const answers = await Promise.all(texts.map(async (text) => caller.call(server.peerId, text)))
+    assert.ok(answers.every((answer, index) => answer === texts[index]))
+  })
+
   it('answers no more once its node has stopped; a request in flight is told, and its caller too', async () => {
     const handling = Promise.withResolvers<AbortSignal>()
     const id = '/test/slow/1.0.0'

@@ -15,14 +15,14 @@ export const file_subnet_pipelined_v1_frame: GenFile = /*@__PURE__*/
 /**
  * Many calls of one protocol on one kept stream: `<protocol id>/pipelined`. The side that opens the stream makes the calls; each
  * side sends frames, an unsigned varint length before each, in which the messages of all calls travel in pieces, in any order.
- * The messages are those of `<protocol id>`: one request, and one answer, or any number of them. A stream that the side that answers
- * closes, and does not reset, says that it took none of the calls whose end or reset it did not send.
+ * The messages are those of `<protocol id>`: one request, and one answer, or any number of them. A call whose end or reset did not come
+ * before the stream ended may have been acted on, unless the side that answers said goodbye: an `end` of the stream itself.
  *
  * @generated from message subnet.pipelined.v1.Frame
  */
 export type Frame = Message<"subnet.pipelined.v1.Frame"> & {
   /**
-   * Chosen by the side that calls, from 1, rising. 0 is the stream itself, for `read` alone.
+   * Chosen by the side that calls, from 1, rising from one call's first frame to the next one's. 0 is the stream itself, for `read` and `end`.
    *
    * @generated from field: uint32 call = 1;
    */
@@ -50,7 +50,8 @@ export type Frame = Message<"subnet.pipelined.v1.Frame"> & {
   last: boolean;
 
   /**
-   * The side that answers sends no further message: the call is over.
+   * The side that answers sends no further message: the call is over. Of the stream: the side that answers took no other call than those whose
+   * end or reset it sent, and takes none; it closes the stream.
    *
    * @generated from field: bool end = 5;
    */

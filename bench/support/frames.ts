@@ -1,37 +1,19 @@
-import type { Socket } from 'node:net'
-
 const HEADER_BYTES = 4
 
-/** Frames on a plain TCP connection: a length of four bytes, then that many bytes. */
-export class FramedSocket {
-  readonly #socket: Socket
+/** Takes frames out of the bytes of a connection: a length of four bytes, then that many bytes. */
+export class FrameReader {
   readonly #onFrame: (body: Buffer) => void
   readonly #header = Buffer.alloc(HEADER_BYTES)
   #headerFilled = 0
   #body = Buffer.alloc(0)
   #bodyFilled = 0
 
-  constructor(socket: Socket, onFrame: (body: Buffer) => void) {
-    this.#socket = socket.setNoDelay()
+  constructor(onFrame: (body: Buffer) => void) {
     this.#onFrame = onFrame
-    socket.on('data', (chunk) => this.#read(chunk as Buffer))
   }
 
-  send(body: Uint8Array): void {
-    const header = Buffer.alloc(HEADER_BYTES)
-    header.writeUInt32BE(body.byteLength)
-    this.#socket.cork()
-    this.#socket.write(header)
-    this.#socket.write(body)
-    this.#socket.uncork()
-  }
-
-  close(): void {
-    this.#socket.destroy()
-  }
-
-  #read(chunk: Buffer): void {
-    let rest = chunk
+  read(chunk: Uint8Array): void {
+    let rest = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     while (rest.byteLength > 0) {
       rest = this.#headerFilled < HEADER_BYTES ? this.#readHeader(rest) : this.#readBody(rest)
       if (this.#headerFilled === HEADER_BYTES && this.#bodyFilled === this.#body.byteLength) {
@@ -56,4 +38,11 @@ export class FramedSocket {
     this.#bodyFilled += taken
     return chunk.subarray(taken)
   }
+}
+
+/** What stands before a frame. */
+export function headerOf(body: Uint8Array): Buffer {
+  const header = Buffer.allocUnsafe(HEADER_BYTES)
+  header.writeUInt32BE(body.byteLength)
+  return header
 }

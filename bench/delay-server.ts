@@ -1,0 +1,45 @@
+import { join } from 'node:path'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createNode, type SubnetNode } from '../src/index.ts'
+import { homeAt } from '../src/node/home.ts'
+import { readKeyFile } from '../src/node/identity.ts'
+import { listenDelayed } from './support/delayed-port.ts'
+import type { DelayedPeer } from './support/server-contract.ts'
+import { listenTcp } from './support/sockets.ts'
+import { enterInBook } from './support/strangers.ts'
+
+// node delay-server.ts FOLDER DELAY_MS..., forked: it ends with the process that did that
+const [folder = '', ...delays] = process.argv.slice(2)
+
+process.on('disconnect', () => process.exit())
+const peer = await startNode('peer')
+const privateKey = await readKeyFile(homeAt(join(folder, 'peer')).identityFile)
+const echoPort = await listenTcp((body) => body)
+process.send?.(await Promise.all(delays.map(async (delay) => behind(Number(delay)))))
+
+async function behind(delayMs: number): Promise<DelayedPeer> {
+  const home = `neighbour-${delayMs}`
+  const address = await delayed(peer, delayMs)
+  await enterInBook(join(folder, home), [{ privateKey, multiaddrs: [multiaddr(address)] }])
+  const neighbour = await startNode(home)
+  return {
+    delayMs,
+    peerId: peer.peerId.toString(),
+    multiaddr: `${address}/p2p/${peer.peerId.toString()}`,
+    neighbour: `${await delayed(neighbour, delayMs)}/p2p/${neighbour.peerId.toString()}`,
+    echoPort: await listenDelayed(echoPort, delayMs),
+  }
+}
+
+async function startNode(name: string): Promise<SubnetNode> {
+  const settings = { listen: ['/ip4/127.0.0.1/tcp/0'], heartbeatInterval: '10m' }
+  const node = await createNode({ home: join(folder, name), settings, handler: ({ payload }) => payload })
+  await node.start()
+  return node
+}
+
+/** Where the node is, beyond the delay. */
+async function delayed(node: SubnetNode, delayMs: number): Promise<string> {
+  const [, port] = /\/tcp\/(\d+)\//.exec(String(node.multiaddrs[0])) ?? []
+  return `/ip4/127.0.0.1/tcp/${await listenDelayed(Number(port), delayMs)}`
+}

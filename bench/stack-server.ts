@@ -1,0 +1,9 @@
+import { bareNode, serveBare } from './support/bare-libp2p.ts'
+import { PLAIN, VARIANTS } from './support/variants.ts'
+
+// node stack-server.ts [VARIANT], forked: it ends with the process that did that
+const { [process.argv[2] ?? '']: variant = PLAIN } = VARIANTS
+
+process.on('disconnect', () => process.exit())
+Error.stackTraceLimit = variant.stackTraceLimit
+process.send?.(await serveBare(await bareNode(['/ip4/127.0.0.1/tcp/0'], variant)))

@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
+import fc from 'fast-check'
+import { NotTakenError } from '../../src/protocol/call-stream.ts'
+import { ProtocolError } from '../../src/protocol/errors.ts'
+import type { PipelinedCall } from '../../src/protocol/pipelined-call.ts'
+import type { FrameInit, Reset } from '../../src/protocol/pipelined-frame.ts'
+import { fuzz, mutated } from '../support/fuzzing.ts'
+import { answeringEnd, boundsOf, bytesOf, CAPACITY, callingEnd, type HeldEnd } from '../support/pipelines.ts'
+import { someBytes, type TestStream } from '../support/streams.ts'
+
+const PIECE = 16 * 1024
+const MAX_FRAME_BYTES = 100_000
+const MAX_CALL = 6
+const BYTES = someBytes(MAX_FRAME_BYTES + 5_000)
+
+const ENDS = {
+  fin: (stream: TestStream) => stream.onRemoteCloseWrite(),
+  reset: (stream: TestStream) => stream.onRemoteReset(),
+  abort: (stream: TestStream) => stream.abort(new Error('local')),
+  loss: (stream: TestStream) => stream.onTransportClosed(),
+}
+
+/** What comes from the other side, how it is cut, and how it ends. */
+interface Input {
+  bytes: Uint8Array
+  cuts: number[]
+  /** Whether all else has a turn before each of the pieces. */
+  turns: boolean[]
+  /** Bytes that the other side takes of what it is sent, before it takes no more. */
+  takes: number | undefined
+  end: keyof typeof ENDS
+}
+
+const call = fc.nat({ max: MAX_CALL })
+const sizes = fc.constantFrom(0, 1, 100, PIECE - 1, PIECE, PIECE + 1)
+
+/** Frames as they should be, or nearly. */
+const frame: fc.Arbitrary<FrameInit[]> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc
+      .record({ call, piece: fc.constant(BYTES.subarray(0, 9)), last: fc.constant(true), end: fc.boolean() })
+      .map((one) => [one]),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(call, fc.nat({ max: MAX_FRAME_BYTES + 5_000 })).map(([id, length]) => inPieces(id, BYTES.subarray(0, length))),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .record({ call, piece: sizes.map((size) => BYTES.subarray(0, size)), length: fc.nat({ max: 0xffff_ffff }), last: fc.boolean() })
+      .map((one) => [one]),
+  },
+  { weight: 1, arbitrary: fc.record({ call, window: fc.nat({ max: 0xffff_ffff }) }).map((one) => [one]) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ call, reset: fc.nat({ max: 6 }).map((reset) => reset as Reset), length: fc.nat() }).map((one) => [one]),
+  },
+  { weight: 1, arbitrary: fc.record({ call, end: fc.constant(true) }).map((one) => [one]) },
+  { weight: 1, arbitrary: fc.record({ read: fc.nat({ max: 0xffff_ffff }), end: fc.boolean() }).map((one) => [one]) },
+)
+
+/** A message of a call as it should be sent. */
+function inPieces(id: number, bytes: Uint8Array): FrameInit[] {
+  const frames: FrameInit[] = []
+  for (let at = 0; at === 0 || at < bytes.byteLength; at += PIECE) {
+    const last = at + PIECE >= bytes.byteLength
+    frames.push({ call: id, piece: bytes.subarray(at, at + PIECE), last, ...(at === 0 && !last ? { length: bytes.byteLength } : {}) })
+  }
+  return frames
+}
+
+const sent = fc.array(frame, { maxLength: 8 }).map((frames) => bytesOf(...frames.flat()))
+
+const input: fc.Arbitrary<Input> = fc.record({
+  bytes: fc.oneof(
+    { weight: 4, arbitrary: sent },
+    { weight: 2, arbitrary: sent.chain(mutated) },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 80 }) },
+  ),
+  cuts: fc.array(fc.nat({ max: 40_000 }), { maxLength: 5 }),
+  turns: fc.array(fc.boolean(), { maxLength: 7 }),
+  takes: fc.option(fc.nat({ max: 40_000 }), { nil: undefined, freq: 3 }),
+  end: fc.constantFrom('fin', 'reset', 'abort', 'loss'),
+})
+
+async function deliver({ stream }: HeldEnd, { bytes, cuts, turns, takes, end }: Input): Promise<void> {
+  if (takes != null) {
+    stream.shutWindow(takes)
+  }
+  const at = [...new Set([0, ...cuts.map((cut) => Math.min(cut, bytes.byteLength)), bytes.byteLength])].sort((a, b) => a - b)
+  for (const [index, to] of at.slice(1).entries()) {
+    if (turns[index] === true) {
+      await turn()
+    }
+    stream.receive(bytes.subarray(at[index], to))
+  }
+  if (turns.at(-1) === true) {
+    await turn()
+  }
+  ENDS[end](stream)
+}
+
+/** Nothing of it is left. */
+async function checkOver({ pipeline, stream, bounds }: HeldEnd): Promise<void> {
+  if (stream.status === 'open' || stream.status === 'closing') {
+    stream.abort(new Error('the test is done'))
+  }
+  await turn()
+  assert.equal(pipeline.size, 0, 'no call is under way')
+  assert.equal(pipeline.open, false)
+  assert.equal(bounds.budget.free, CAPACITY, 'all bytes are given back')
+  assert.ok(stream.writeBufferLength < 512 * 1024, 'little waits')
+}
+
+describe('a stream of many calls, whatever arrives', function () {
+  this.timeout(60_000)
+
+  it('at the side that answers: only whole requests are taken, each once, and nothing of them is left', async () => {
+    await fuzz(input, { runs: 1_000 }, MAX_FRAME_BYTES, async (given) => {
+      const ended: Array<Promise<unknown>> = []
+      const answered = new Set<number>()
+      let requests = 0
+      const end: HeldEnd = answeringEnd({
+        bounds: boundsOf({ maxFrameBytes: MAX_FRAME_BYTES }),
+        answer: (one) => {
+          const { promise, resolve } = Promise.withResolvers<void>()
+          one.onClosed(() => resolve())
+          ended.push(promise)
+          ended.push(
+            (async () => {
+              const request = await one.read()
+              request.release()
+              one.expectEnd()
+              requests++
+              assert.ok(request.bytes.byteLength <= MAX_FRAME_BYTES)
+              await one.write(request.bytes)
+              await one.close()
+            })().catch((error: unknown) => {
+              assert.ok(error instanceof ProtocolError, String(error))
+              one.abort(error)
+            }),
+          )
+        },
+      })
+      await deliver(end, given)
+      await turn()
+      // what was only begun will not come
+      end.pipeline.abort(new Error('the test is done'))
+      await checkOver(end)
+      await Promise.all(ended)
+      for (const { call: id, end: over } of end.sent) {
+        if (over && id > 0) {
+          assert.ok(!answered.has(id), `call ${id} is answered twice`)
+          answered.add(id)
+        }
+      }
+      assert.ok(answered.size <= requests && requests <= MAX_CALL)
+    })
+  })
+
+  it('at the side that calls: each call has an answer that was sent, whole, or a failure that has a name', async () => {
+    await fuzz(input, { runs: 1_000 }, MAX_FRAME_BYTES, async (given) => {
+      const end = callingEnd({ bounds: boundsOf({ maxFrameBytes: MAX_FRAME_BYTES }) })
+      const calls = Array.from({ length: MAX_CALL - 1 }, (_, index) => oneCall(end, BYTES.subarray(0, index === 2 ? 70_000 : 10)))
+      await turn()
+      await deliver(end, given)
+      await turn()
+      end.pipeline.abort(new Error('the test is done'))
+      for (const outcome of await Promise.all(calls)) {
+        if (outcome instanceof Uint8Array) {
+          assert.ok(outcome.byteLength <= MAX_FRAME_BYTES)
+        } else {
+          assert.ok(outcome instanceof ProtocolError || outcome instanceof NotTakenError, String(outcome))
+        }
+      }
+      await checkOver(end)
+    })
+  })
+})
+
+/** One that writes, reads one answer, and ends. */
+async function oneCall({ pipeline, bounds }: HeldEnd, bytes: Uint8Array): Promise<unknown> {
+  const one: PipelinedCall = pipeline.begin(bounds)
+  try {
+    await one.write(bytes)
+    const answer = await one.read()
+    answer.release()
+    one.expectEnd()
+    await one.close()
+    return answer.bytes
+  } catch (error) {
+    one.abort(error as Error)
+    return error
+  }
+}

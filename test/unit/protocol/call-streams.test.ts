@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import { UnsupportedProtocolError } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { streamPair } from '@libp2p/utils'
+import type { CallStream } from '../../../src/protocol/call-stream.ts'
+import { CallStreams } from '../../../src/protocol/call-streams.ts'
+import { FramedStream } from '../../../src/protocol/framing.ts'
+import { pipelinedId } from '../../../src/protocol/host.ts'
+import { ByteBudget, DEFAULT_LIMITS, PeerShare } from '../../../src/protocol/limits.ts'
+import { Pipeline } from '../../../src/protocol/pipeline.ts'
+import { PipelinedCall } from '../../../src/protocol/pipelined-call.ts'
+import { boundsOf, echo, NEVER_MS } from '../../support/pipelines.ts'
+
+const ID = '/test/1.0.0'
+const KEPT = [pipelinedId(ID), ID]
+const OWN = [ID]
+const NEVER = new AbortController().signal
+
+/** The other side of a connection: what is asked of it, and what it does with streams of many calls. */
+class Peer {
+  readonly peerId: PeerId
+  /** Of each stream that was asked for, the protocols that would do. */
+  asked: string[][] = []
+  /** Those that were given, this side's ends. */
+  streams: Stream[] = []
+  pipelined = true
+  /** Streams are given when it resolves. */
+  opens: Promise<unknown> = Promise.resolve()
+  keep: (stream: Stream) => void = (stream) => {
+    new Pipeline({
+      stream,
+      stallTimeoutMs: NEVER_MS,
+      idleMs: NEVER_MS,
+      onClosed: () => undefined,
+      answers: { bounds: boundsOf(), onCall: (call) => void echo(call).catch((error) => call.abort(error)) },
+    })
+  }
+
+  constructor(peerId: PeerId) {
+    this.peerId = peerId
+  }
+
+  connect(): Connection {
+    const newStream = async (ids: string[], { signal }: { signal: AbortSignal }): Promise<Stream> => {
+      this.asked.push(ids)
+      const gaveUp = Promise.withResolvers<never>()
+      signal.addEventListener('abort', () => gaveUp.reject(signal.reason))
+      await Promise.race([this.opens, gaveUp.promise])
+      const id = ids.find((one) => one === ID || this.pipelined)
+      if (id == null) {
+        throw new UnsupportedProtocolError('none of these')
+      }
+      const [outbound, inbound] = await streamPair()
+      outbound.protocol = id
+      this.streams.push(outbound)
+      if (id === ID) {
+        void echo(new FramedStream(inbound, DEFAULT_LIMITS, new ByteBudget(2 ** 30)) as never).catch((error) => inbound.abort(error))
+      } else {
+        this.keep(inbound)
+      }
+      return outbound
+    }
+    return { remotePeer: this.peerId, newStream } as unknown as Connection
+  }
+}
+
+/** One request, its answer. */
+async function ask(stream: CallStream): Promise<string> {
+  await stream.write(Buffer.from('hello'))
+  const { bytes } = await stream.read()
+  stream.expectEnd()
+  await stream.close({})
+  return Buffer.from(bytes).toString()
+}
+
+describe('the streams of calls to a peer', () => {
+  const now = performance.now
+  let peer: Peer
+  let connection: Connection
+  let share: PeerShare
+  let streams: CallStreams
+
+  function streamsWith(init: Partial<ConstructorParameters<typeof CallStreams>[0]> = {}): CallStreams {
+    return new CallStreams({ host: { protocolsOf: async () => [] }, id: ID, limits: DEFAULT_LIMITS, pipelined: true, ...init })
+  }
+
+  async function call(on = connection): Promise<boolean> {
+    const stream = await streams.open(on, share, NEVER)
+    assert.equal(await ask(stream), 'hello')
+    return stream instanceof PipelinedCall
+  }
+
+  beforeEach(async () => {
+    peer = new Peer(peerIdFromPrivateKey(await generateKeyPair('Ed25519')))
+    connection = peer.connect()
+    share = new PeerShare(DEFAULT_LIMITS, new ByteBudget(2 ** 30))
+    streams = streamsWith()
+  })
+
+  afterEach(() => {
+    performance.now = now
+    streams.stop()
+  })
+
+  /** It is that much later. */
+  function pass(ms: number): void {
+    const before = performance.now
+    performance.now = () => before.call(performance) + ms
+  }
+
+  it('are one, however many there are at once, and later', async () => {
+    assert.deepEqual(new Set(await Promise.all(Array.from({ length: 50 }, async () => call()))), new Set([true]))
+    assert.ok(await call())
+    assert.deepEqual(peer.asked, [KEPT])
+  })
+
+  it('are one for all that speak the protocol on the connection, whichever of them stops', async () => {
+    await call()
+    const others = streamsWith()
+    const stream = await others.open(connection, share, NEVER)
+    streams.stop()
+    assert.equal(await ask(stream), 'hello')
+    assert.equal(peer.asked.length, 1)
+    assert.equal(await ask(await others.open(connection, share, NEVER)), 'hello', 'on another: the first one is closed')
+    assert.deepEqual(peer.asked, [KEPT, KEPT])
+  })
+
+  it('are one each with a peer that speaks no other; that is asked once, in the negotiation of the first call', async () => {
+    peer.pipelined = false
+    for (let round = 0; round < 5; round++) {
+      assert.equal(await call(), false)
+    }
+    assert.deepEqual(peer.asked, [KEPT, OWN, OWN, OWN, OWN])
+  })
+
+  it('are one each while nobody knows yet, of calls that came at once to such a peer', async () => {
+    peer.pipelined = false
+    await Promise.all(Array.from({ length: 10 }, async () => call()))
+    assert.deepEqual(peer.asked, [KEPT, ...Array(9).fill(OWN)])
+  })
+
+  it('are one again when such a peer has learned it and is connected anew', async () => {
+    peer.pipelined = false
+    await call()
+    peer.pipelined = true
+    assert.equal(await call(), false)
+    assert.equal(await call(peer.connect()), true)
+  })
+
+  it('are one each where the protocol wants it so', async () => {
+    streams = streamsWith({ pipelined: false })
+    assert.equal(await call(), false)
+    assert.deepEqual(peer.asked, [OWN])
+  })
+
+  it('do not depend on a call that gives up while it opens the one for all: another opens it', async () => {
+    const opens = Promise.withResolvers<void>()
+    peer.opens = opens.promise
+    const controller = new AbortController()
+    const first = assert.rejects(streams.open(connection, share, controller.signal), /enough/)
+    const others = [call(), call()]
+    await turn()
+    controller.abort(new Error('enough'))
+    await first
+    opens.resolve()
+    assert.deepEqual(await Promise.all(others), [true, true])
+    assert.deepEqual(peer.asked, [KEPT, KEPT])
+  })
+
+  it('let a call go that gives up while another opens the one for all', async () => {
+    const opens = Promise.withResolvers<void>()
+    peer.opens = opens.promise
+    const first = call()
+    const controller = new AbortController()
+    const second = assert.rejects(streams.open(connection, share, controller.signal), /enough/)
+    await turn()
+    controller.abort(new Error('enough'))
+    await second
+    opens.resolve()
+    assert.equal(await first, true)
+    assert.equal(peer.asked.length, 1)
+  })
+
+  it('fail for all that wait when the peer speaks neither', async () => {
+    peer.pipelined = false
+    peer.opens = Promise.reject(new UnsupportedProtocolError('neither'))
+    const calls = await Promise.allSettled([call(), call(), call()])
+    for (const { status, ...rest } of calls) {
+      assert.equal(status, 'rejected')
+      assert.equal((rest as { reason: { code: string } }).reason.code, 'PROTOCOL_UNSUPPORTED')
+    }
+  })
+
+  it('are one each for a while after the one for all broke; the longer the oftener it broke', async () => {
+    peer.keep = (stream) => stream.addEventListener('message', () => stream.abort(new Error('no')), { once: true })
+    const broken = async (): Promise<void> => {
+      await assert.rejects(call(), { code: 'REMOTE_FAILED' })
+    }
+    performance.now = () => 1_000_000
+    for (const backoffMs of [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]) {
+      await broken()
+      pass(backoffMs - 1)
+      assert.equal(await call(), false, `${backoffMs} ms are not over`)
+      pass(1)
+    }
+    // one that works is as good as new
+    peer.keep = new Peer(peer.peerId).keep
+    assert.equal(await call(), true)
+    peer.streams.at(-1)?.abort(new Error('the test'))
+    assert.equal(await call(), false)
+    pass(100)
+    assert.equal(await call(), true)
+  })
+
+  it('are found, also where each one for all is closed, or broken, as soon as it is there', async () => {
+    for (const leave of [(stream: Stream) => stream.abort(new Error('no')), (stream: Stream) => void stream.close()]) {
+      peer.keep = leave
+      connection = peer.connect()
+      peer.asked = []
+      // it is heard of before or after the call has begun: then it fails, and the next one does better
+      await call()
+        .catch(() => call())
+        .catch(() => call())
+      assert.ok(peer.asked.length <= 8, `${peer.asked.length} streams were asked for`)
+    }
+  })
+
+  it('are found where they were closed or broken before they could be used', async () => {
+    const connect = peer.connect.bind(peer)
+    for (const end of [(stream: Stream) => stream.abort(new Error('no')), async (stream: Stream) => stream.close()]) {
+      const { newStream, ...rest } = connect()
+      const dead = async (ids: string[], options: object): Promise<Stream> => {
+        const stream = await newStream(ids, options)
+        if (stream.protocol !== ID) {
+          await end(stream)
+        }
+        return stream
+      }
+      peer.asked = []
+      assert.equal(await call({ ...rest, newStream: dead } as unknown as Connection), false)
+      assert.deepEqual(peer.asked, [KEPT, KEPT, KEPT, OWN].slice(-peer.asked.length))
+    }
+  })
+
+  it('end when there were no calls for a while; the next call opens another', async () => {
+    streams = streamsWith({ idleMs: 20 })
+    await call()
+    const [stream] = peer.streams
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>()
+    stream?.addEventListener('close', ({ error }) => resolve(error))
+    assert.equal(await promise, undefined, 'closed, not reset')
+    assert.equal(await call(), true)
+    assert.deepEqual(peer.asked, [KEPT, KEPT])
+  })
+
+  it('end when the protocol stops, once their calls have ended', async () => {
+    const stream = await streams.open(connection, share, NEVER)
+    streams.stop()
+    assert.equal(peer.streams[0]?.status, 'open')
+    assert.equal(await ask(stream), 'hello')
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>()
+    peer.streams[0]?.addEventListener('close', ({ error }) => resolve(error))
+    assert.equal(await promise, undefined)
+  })
+})

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { SendRate } from '../../../src/protocol/send-rate.ts'
+import { bytesInUse } from '../../support/streams.ts'
+
+const KIB = 1024
+
+describe('SendRate', () => {
+  const now = performance.now
+  let ms = 0
+
+  beforeEach(() => {
+    ms = 0
+    performance.now = () => ms
+  })
+
+  afterEach(() => {
+    performance.now = now
+  })
+
+  /** So many round trips, of all the room each time. */
+  function roundTrips(rate: SendRate, count: number, tripMs: number): void {
+    for (let trip = 0; trip < count; trip++) {
+      const bytes = rate.room
+      rate.sent(bytes, true)
+      ms += tripMs
+      rate.acknowledged(bytes)
+    }
+  }
+
+  it('lets 256 KiB be under way at first, and as many again as were read', () => {
+    const rate = new SendRate()
+    assert.equal(rate.room, 256 * KIB)
+    rate.sent(200 * KIB, false)
+    assert.equal(rate.room, 56 * KIB)
+    rate.sent(100 * KIB, false)
+    assert.ok(rate.room < 0)
+    rate.acknowledged(150 * KIB)
+    assert.equal(rate.room, 106 * KIB)
+  })
+
+  it('lets more be under way while round trips stay short, up to 4 MiB', () => {
+    const rate = new SendRate()
+    roundTrips(rate, 2, 10)
+    assert.equal(rate.room, 1_024 * KIB)
+    roundTrips(rate, 10, 10)
+    assert.equal(rate.room, 4 * 1_024 * KIB)
+  })
+
+  it('lets less be under way when they grow, down to 64 KiB, and more when they are short again', () => {
+    const rate = new SendRate()
+    roundTrips(rate, 1, 10)
+    assert.equal(rate.room, 512 * KIB)
+    roundTrips(rate, 1, 22)
+    assert.equal(rate.room, 1_024 * KIB, 'twice the shortest and 2 ms are no queue yet')
+    roundTrips(rate, 5, 23)
+    assert.equal(rate.room, 64 * KIB)
+    roundTrips(rate, 1, 11)
+    assert.equal(rate.room, 128 * KIB)
+  })
+
+  it('measures nothing by small messages alone', () => {
+    const rate = new SendRate()
+    for (let message = 0; message < 100; message++) {
+      rate.sent(100, false)
+      rate.acknowledged(100)
+    }
+    assert.equal(rate.room, 256 * KIB)
+  })
+
+  it('takes a peer that says it read more than was sent for one that read all', () => {
+    const rate = new SendRate()
+    rate.sent(KIB, true)
+    rate.acknowledged(0xffff_ffff)
+    assert.equal(rate.room, 4 * 1_024 * KIB)
+    rate.sent(KIB, true)
+    assert.equal(rate.room, (4 * 1_024 - 1) * KIB)
+  })
+
+  it('keeps next to nothing for a peer that never says what it read', () => {
+    const rate = new SendRate()
+    const before = bytesInUse()
+    for (let batch = 0; batch < 300_000; batch++) {
+      rate.sent(50, true)
+    }
+    const kept = bytesInUse() - before
+    assert.ok(kept < 1024 * KIB, `${kept} bytes`)
+    rate.acknowledged(50 * 300_000)
+    assert.ok(rate.room > 0)
+  })
+})
