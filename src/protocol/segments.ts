@@ -19,7 +19,7 @@ export async function* segmentsOf({ length, chunks }: OutgoingMessage, size: num
       }
       left -= value.byteLength
       if (left < 0) {
-        throw new UsageError(`the payload is longer than the ${length} bytes that were announced of it`)
+        throw new UsageError('the payload has grown while it was sent')
       }
       for (let at = 0; at < value.byteLength; ) {
         const part = value.subarray(at, at + segment.byteLength - filled)
@@ -37,6 +37,6 @@ export async function* segmentsOf({ length, chunks }: OutgoingMessage, size: num
     void iterator.return?.()?.catch(() => undefined)
   }
   if (left > 0) {
-    throw new UsageError(`the payload ended ${left} bytes before the ${length} that were announced of it`)
+    throw new UsageError(`the payload has shrunk while it was sent: ${left} bytes are missing`)
   }
 }
