@@ -8,6 +8,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf'
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { UsageError } from '../primitives/errors.ts'
 import type { IncomingMessage } from './call-stream.ts'
 import { type Codec, type Collect, protobufCodec } from './codec.ts'
 
@@ -31,7 +32,7 @@ export interface StreamedInit<MessageInit> {
 }
 
 /** Bodies up to this are not worth streaming. */
-const SMALL_BODY_BYTES = 16 * 1024
+export const SMALL_BODY_BYTES = 16 * 1024
 /** The fields before the body are within this, or all of the message is collected. */
 const MAX_HEAD_BYTES = 16 * 1024
 
@@ -157,18 +158,24 @@ export function bodyOf(bytes: Uint8Array): Body {
   return { size: bytes.byteLength, chunks: once(bytes) }
 }
 
-/** All of a body: whoever calls has looked at its size. */
+/** All of a body: whoever calls has looked at its size. @throws UsageError when it is not as many bytes; what its chunks throw */
 export async function collectBody({ size, chunks }: Body): Promise<Uint8Array> {
   let bytes: Uint8Array | undefined
   let at = 0
   for await (const chunk of chunks) {
     if (bytes == null && chunk.byteLength === size) {
       bytes = chunk
-    } else {
+    } else if (at + chunk.byteLength <= size) {
       bytes ??= new Uint8Array(size)
       bytes.set(chunk, at)
     }
     at += chunk.byteLength
+    if (at > size) {
+      break
+    }
+  }
+  if (at !== size) {
+    throw new UsageError(`a body ${at > size ? 'longer' : 'shorter'} than the ${size} bytes that it is said to have`)
   }
   return bytes ?? new Uint8Array(0)
 }

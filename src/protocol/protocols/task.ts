@@ -6,7 +6,7 @@ import { LimitError } from '../errors.ts'
 import type { Destination, ProtocolHost } from '../host.ts'
 import { ProtocolBase } from '../protocol-base.ts'
 import type { RequestContext } from '../responder.ts'
-import { type Body, collectBody, type StreamedInit, type StreamedMessage, streamedCodec } from '../streamed-codec.ts'
+import { type Body, collectBody, SMALL_BODY_BYTES, type StreamedInit, type StreamedMessage, streamedCodec } from '../streamed-codec.ts'
 
 /** Work for a peer. */
 export interface Task {
@@ -187,7 +187,8 @@ export class TaskProtocol extends ProtocolBase<
         throw new Error('the task handler did not return a body: a size, and chunks')
       }
       this.#checkSize(body.size)
-      return body
+      // one frame, as of a handler that gives bytes
+      return body.size <= SMALL_BODY_BYTES ? collectBody(body) : body
     }
     const result = await run({ taskId, payload: await collectBody(payload) }, context)
     if (!(result instanceof Uint8Array)) {

@@ -126,6 +126,19 @@ describe('TaskProtocol', () => {
     }
   })
 
+  it('rejects a task whose small streamed result has more bytes than its size says, or fewer', async () => {
+    for (const [size, word] of [
+      [9, 'shorter'],
+      [7, 'longer'],
+    ] as const) {
+      const chunks = async function* (): AsyncGenerator<Uint8Array> {
+        yield new Uint8Array(4)
+        yield new Uint8Array(4)
+      }
+      assert.match(await rejection({ stream: () => ({ size, chunks: chunks() }) }), new RegExp(`${word} than the ${size} bytes`))
+    }
+  })
+
   it('rejects a task whose result is too large to be sent, saying so, and sends the largest that is not', async () => {
     const limits = { maxFrameBytes: 10_000 }
     assert.match(await rejection(() => new Uint8Array(10_001), limits), /10001 bytes is over.*10000 bytes/)
