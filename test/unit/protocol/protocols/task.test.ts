@@ -4,7 +4,7 @@ import { UsageError } from '../../../../src/primitives/errors.ts'
 import type { Destination } from '../../../../src/protocol/host.ts'
 import type { ProtocolLimits } from '../../../../src/protocol/limits.ts'
 import { ProtobufProtocol } from '../../../../src/protocol/protobuf-protocol.ts'
-import { type TaskEvent, type TaskHandler, TaskProtocol } from '../../../../src/protocol/protocols/task.ts'
+import { type StreamingTaskHandler, type TaskEvent, type TaskHandler, TaskProtocol } from '../../../../src/protocol/protocols/task.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { someBytes } from '../../../support/streams.ts'
 
@@ -30,7 +30,7 @@ interface Pair {
 }
 
 /** Two connected hosts, of which one runs tasks with this handler. */
-async function pair(run?: TaskHandler, limits: Partial<ProtocolLimits> = {}): Promise<Pair> {
+async function pair(run?: TaskHandler | StreamingTaskHandler, limits: Partial<ProtocolLimits> = {}): Promise<Pair> {
   const [caller, worker] = await Promise.all([MemoryHost.create(), MemoryHost.create(limits)])
   const events: TaskEvent[] = []
   caller.link(worker)
@@ -42,7 +42,7 @@ async function send({ caller, worker }: Pair, taskId = 'a task', payload: Uint8A
   return new TaskProtocol(caller).sendTask(worker.peerId, taskId, payload)
 }
 
-async function rejection(run: TaskHandler | undefined, limits?: Partial<ProtocolLimits>): Promise<string> {
+async function rejection(run: TaskHandler | StreamingTaskHandler | undefined, limits?: Partial<ProtocolLimits>): Promise<string> {
   const { accepted, result, error } = await send(await pair(run, limits))
   assert.equal(accepted, false)
   assert.equal(result.byteLength, 0)
