@@ -344,7 +344,8 @@ describe('the heartbeat service', () => {
         name: 'a beat sixteen hours old with the longest interval there is',
         result: 'ignore',
         reason: /older than its lifetime/,
-        beat: async () => beatOf(author, { seq: FIRST_SEQ + 1n, content: { intervalMs: 18_000_000, sentAtMs: BigInt(START_MS - 16 * HOUR_MS) } }),
+        beat: async () =>
+          beatOf(author, { seq: FIRST_SEQ + 1n, content: { intervalMs: 18_000_000, sentAtMs: BigInt(START_MS - 16 * HOUR_MS) } }),
       },
       {
         name: 'a beat just older than its lifetime',
