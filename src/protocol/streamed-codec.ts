@@ -57,11 +57,13 @@ export function streamedCodec<Desc extends DescMessage>(
     return { message, body: bodyOf(value) }
   }
   return {
-    encode: ({ message, body }) => {
+    encode: ({ message, body: given }) => {
       const head = new BinaryWriter().raw(toBinary(schema, create(schema, message)))
-      if (body instanceof Uint8Array) {
-        return body.byteLength === 0 ? head.finish() : head.tag(field.number, WireType.LengthDelimited).bytes(body).finish()
+      if (given instanceof Uint8Array && given.byteLength <= SMALL_BODY_BYTES) {
+        return given.byteLength === 0 ? head.finish() : head.tag(field.number, WireType.LengthDelimited).bytes(given).finish()
       }
+      // a writer of protobuf would copy it
+      const body = given instanceof Uint8Array ? bodyOf(given) : given
       const beginning = (body.size === 0 ? head : head.tag(field.number, WireType.LengthDelimited).uint32(body.size)).finish()
       return { length: beginning.byteLength + body.size, chunks: joined(beginning, body.chunks) }
     },
