@@ -8,8 +8,8 @@ import { GossipCounter } from './support/gossip-traffic.ts'
 import { timeEach } from './support/measure.ts'
 import type { GroupFigures, GroupQuestions, Question } from './support/node-group.ts'
 
-// node scale-nodes.ts FOLDER HEARTBEAT_INTERVAL HEARTBEAT_BUDGET, forked: it ends with the process that did that
-const [folder = '', heartbeatInterval, heartbeatBudget] = process.argv.slice(2)
+// node scale-nodes.ts FOLDER, forked: it ends with the process that did that
+const [folder = ''] = process.argv.slice(2)
 const STARTED_AT_ONCE = 4
 const LOOK_EVERY_MS = 200
 
@@ -27,10 +27,6 @@ const answers: { [Name in keyof GroupQuestions]: (ask: GroupQuestions[Name]['ask
     nodes.push(...started)
     counters.push(...started.map((node) => new GossipCounter(node)))
     return started.map(({ multiaddrs }) => String(multiaddrs[0]))
-  },
-
-  async state() {
-    return { fewestPeers: Math.min(...nodes.map(({ stats }) => stats.book.peers)), intervalMs: longestIntervalMs() }
   },
 
   async measure({ windowMs }) {
@@ -95,7 +91,7 @@ async function startNode(bootstrap: string[]): Promise<SubnetNode> {
   const home = await mkdtemp(join(folder, 'node-'))
   // a Kademlia network of its own: in a shared one everybody soon dials everybody, and 8,128 connections are too many for one machine
   const kadProtocol = `/scale/${randomUUID()}/kad/1.0.0`
-  const settings = { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap, heartbeatInterval, heartbeatBudget, kadProtocol, logLevel: 'error' }
+  const settings = { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap, kadProtocol, logLevel: 'error' }
   const node = await createNode({ home, settings })
   await node.start()
   return node

@@ -8,8 +8,6 @@ import { ProcessError } from './workspace.ts'
 export interface GroupQuestions {
   /** Starts a node for each list of bootstraps; gives their addresses. */
   start: { ask: { bootstraps: string[][] }; answer: string[] }
-  /** How far its nodes are: the peers known to the one that knows fewest, and the longest interval in use. */
-  state: { ask: undefined; answer: { fewestPeers: number; intervalMs: number } }
   /** Counts for so long. */
   measure: { ask: { windowMs: number }; answer: GroupFigures }
   /** Resolves all that its first node has heard. */

@@ -1,17 +1,15 @@
-import { affordableIntervalMs, HEARTBEAT_INTERVAL_MS, MOST_COPIES } from '../../src/gossip/heartbeat-interval.ts'
+import { affordableIntervalMs, FULL_MESH_COPIES, HEARTBEAT_INTERVAL_MS } from '../../src/gossip/heartbeat-interval.ts'
 import type { BookFigures } from './book-scale.ts'
 import type { Latencies } from './measure.ts'
 import type { GroupFigures } from './node-group.ts'
 import { describeHead, digits, type Report, section } from './report.ts'
 
-/**
- * Of one node on average, at the default budget. What is sent for one beat was counted; per second it is that, times the nodes, by the
- * interval. The network itself had a multiple of the budget, and so a part of that interval.
- */
+/** Of one node on average. What is sent for one beat was counted; per second it is that, times the nodes, by the interval. */
 export interface NetworkFigures {
   nodes: number
   /** Connections of a node. */
   connections: number
+  /** The longest: of a node that has heard all others. */
   intervalMs: number
   /** Per second, at gossipsub's streams: beats and what gossipsub tells of itself. */
   sentBytesPerSecond: number
@@ -34,7 +32,7 @@ export interface LawFigures {
   nodes: number
   budget: number
   intervalMs: number
-  /** Sent by a node, at most. */
+  /** Sent by a node with a full mesh. */
   bytesPerSecond: number
   /** A peer that falls silent is stale by then. */
   staleAfterMs: number
@@ -43,7 +41,6 @@ export interface LawFigures {
 export interface ScaleReport extends Pick<Report, 'at' | 'machine' | 'versions'> {
   /** Bytes per second. */
   budget: number
-  speed: number
   network: Array<NetworkFigures & { resolve: Record<'gossip' | 'neighbour' | 'chain', Latencies> }>
   book: BookFigures[]
   law: LawFigures[]
@@ -51,16 +48,16 @@ export interface ScaleReport extends Pick<Report, 'at' | 'machine' | 'versions'>
 
 export function lawFigures(nodes: number, budget: number, beatBytes: number): LawFigures {
   const intervalMs = affordableIntervalMs({ peers: nodes, beatBytes, bytesPerSecond: budget, minMs: HEARTBEAT_INTERVAL_MS.default })
-  const bytesPerSecond = (nodes * MOST_COPIES * beatBytes * 1_000) / intervalMs
+  const bytesPerSecond = (nodes * FULL_MESH_COPIES * beatBytes * 1_000) / intervalMs
   return { nodes, budget, intervalMs, bytesPerSecond, staleAfterMs: 3 * intervalMs }
 }
 
-export function networkFigures(groups: GroupFigures[], speed: number): NetworkFigures {
+export function networkFigures(groups: GroupFigures[]): NetworkFigures {
   const sum = (value: (group: GroupFigures) => number): number => groups.reduce((total, group) => total + value(group), 0)
   const nodes = sum((group) => group.nodes)
   const beats = sum(({ ownBeats }) => ownBeats)
   const perBeat = (value: (group: GroupFigures) => number): number => sum(value) / beats / nodes
-  const intervalMs = (sum((group) => group.intervalMs) / groups.length) * speed
+  const intervalMs = Math.max(...groups.map((group) => group.intervalMs))
   const perSecond = (value: (group: GroupFigures) => number): number => (perBeat(value) * nodes * 1_000) / intervalMs
   return {
     nodes,
@@ -117,7 +114,7 @@ export function scaleTableOf({ budget, network, book, law, ...head }: ScaleRepor
           ],
         ),
     section(
-      ['The law', 'budget B/s', 'interval s', 'most B/s', 'stale min'],
+      ['The law', 'budget B/s', 'interval s', 'B/s', 'stale min'],
       law.map(({ nodes, budget, intervalMs, bytesPerSecond, staleAfterMs }) => [
         `${nodes.toLocaleString('en')} nodes`,
         ...[budget, intervalMs / 1_000, bytesPerSecond, staleAfterMs / 60_000].map(digits),

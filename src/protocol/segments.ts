@@ -6,37 +6,49 @@ import type { OutgoingMessage } from './call-stream.ts'
  * The bytes of a message in segments of this size, the last one smaller.
  * @throws UsageError when there are more or fewer than it announced; what its chunks throw; the signal's reason
  */
-export async function* segmentsOf({ length, chunks }: OutgoingMessage, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  const iterator = chunks[Symbol.asyncIterator]()
-  let segment = new Uint8Array(Math.min(size, length))
+export async function* segmentsOf(message: OutgoingMessage, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  let buffer = new Uint8Array(0)
   let filled = 0
+  for await (const chunk of asAnnounced(message, signal)) {
+    for (let at = 0; at < chunk.byteLength; ) {
+      const part = chunk.subarray(at, at + size - filled)
+      at += part.byteLength
+      if (part.byteLength === size) {
+        // whole as it is: no copy
+        yield part
+        continue
+      }
+      if (filled === 0) {
+        // each its own: a muxer may still hold the one before
+        buffer = new Uint8Array(Math.min(size, message.length))
+      }
+      buffer.set(part, filled)
+      filled = (filled + part.byteLength) % size
+      if (filled === 0) {
+        yield buffer
+      }
+    }
+  }
+  if (filled > 0) {
+    yield buffer.subarray(0, filled)
+  }
+}
+
+async function* asAnnounced({ length, chunks }: OutgoingMessage, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]()
   let left = length
   try {
-    for (;;) {
-      const { done, value } = await raceSignal(iterator.next(), signal)
-      if (done === true) {
-        break
-      }
-      left -= value.byteLength
+    for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {
+      left -= next.value.byteLength
       if (left < 0) {
-        throw new UsageError(`the payload is longer than the ${length} bytes that were announced of it`)
+        throw new UsageError('the payload has grown while it was sent')
       }
-      for (let at = 0; at < value.byteLength; ) {
-        const part = value.subarray(at, at + segment.byteLength - filled)
-        segment.set(part, filled)
-        filled += part.byteLength
-        at += part.byteLength
-        if (filled === segment.byteLength) {
-          yield segment
-          segment = new Uint8Array(Math.min(size, left + value.byteLength - at))
-          filled = 0
-        }
-      }
+      yield next.value
     }
   } finally {
     void iterator.return?.()?.catch(() => undefined)
   }
   if (left > 0) {
-    throw new UsageError(`the payload ended ${left} bytes before the ${length} that were announced of it`)
+    throw new UsageError(`the payload has shrunk while it was sent: ${left} bytes are missing`)
   }
 }
