@@ -276,16 +276,18 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async reach<T>(destination: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
-    const options = { ...given, signal: this.#untilStopped(given.signal) }
     const to = readDestination(destination)
-    await this.#checkAdmitted(peerOf(to), options.signal)
+    if (this.#parts.door != null) {
+      await this.#checkAdmitted(peerOf(to), this.#untilStopped(given.signal))
+    }
     if (!isPeerId(to)) {
-      return this.#useGiven(Array.isArray(to) ? to : [to], use, options)
+      return this.#useGiven(Array.isArray(to) ? to : [to], use, given)
     }
     const connected = await this.#useOpenConnections(to, use)
     if (connected != null) {
       return connected.value
     }
+    const options = { ...given, signal: this.#untilStopped(given.signal) }
     if (options.connectedOnly === true) {
       throw new ProtocolError('UNREACHABLE', `not connected to ${to.toString()}`, { phase: 'dial' })
     }
@@ -496,9 +498,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
     options.onPhase?.('dial')
     try {
-      return await this.#parts.dialler.dial(multiaddrs, options.signal)
+      return await this.#parts.dialler.dial(multiaddrs, this.#untilStopped(options.signal))
     } catch (cause) {
       options.signal?.throwIfAborted()
+      this.#closing.signal.throwIfAborted()
       throw new ProtocolError('UNREACHABLE', `not reached: ${describeError(cause)}`, {
         cause,
         phase: 'dial',

@@ -1,4 +1,4 @@
-import type { AbortOptions } from '@libp2p/interface'
+import type { CallEnd } from './call-end.ts'
 
 /** A message that was received. */
 export interface Frame {
@@ -9,6 +9,8 @@ export interface Frame {
 
 export interface ReadOptions {
   signal?: AbortSignal | undefined
+  /** Where there is no signal: what ends the wait for room for a large message when the stream does. */
+  over?: CallEnd | undefined
   /** How long the message's first byte may take. Unlimited when absent: then the signal is the only bound. */
   firstByteTimeoutMs?: number | undefined
   /** Called when the message's first byte is there. */
@@ -46,6 +48,12 @@ export class NotTakenError extends Error {
   override readonly name = 'NotTakenError'
 }
 
+export interface CloseOptions {
+  signal?: AbortSignal | undefined
+  /** How long the muxer may take to close. */
+  timeoutMs?: number | undefined
+}
+
 /** What carries one call: a libp2p stream of its own, or a place on one that many calls share. */
 export interface CallStream {
   /** The other side reads the answer while it sends its request: others may read nothing before they have sent all. */
@@ -63,7 +71,7 @@ export interface CallStream {
   /** The same for a message whose bytes come while it is sent. @throws as `write`; what its chunks throw */
   writeMessage(message: OutgoingMessage, options?: WriteOptions): Promise<void>
   /** This side writes no more. What the other side leaves open is cut off some seconds later. */
-  close(options: AbortOptions): Promise<void>
+  close(options: CloseOptions): Promise<void>
   /** Ends the call at once. Does nothing for one that has ended. */
   abort(reason: Error): void
   /** Told once when the call is over for both sides, or broken. */

@@ -1,7 +1,7 @@
-import type { AbortOptions, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
-import { raceTime } from '../primitives/deadline.ts'
-import type { CallStream, Frame, IncomingMessage, OutgoingMessage, ReadOptions, WriteOptions } from './call-stream.ts'
+import { raceTime, startDeadline } from '../primitives/deadline.ts'
+import type { CallStream, CloseOptions, Frame, IncomingMessage, OutgoingMessage, ReadOptions, WriteOptions } from './call-stream.ts'
 import { ProtocolError, tooLarge } from './errors.ts'
 import { beginIncoming } from './incoming.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
@@ -84,11 +84,11 @@ export class FramedStream implements CallStream {
       this.#streamedBytes -= bytes.byteLength
       return bytes.byteLength === 0 ? undefined : bytes
     }
-    return beginIncoming({ length, next, acquire: async (bytes) => this.#acquire(bytes, options.signal) })
+    return beginIncoming({ length, next, acquire: async (bytes) => this.#acquire(bytes, options) })
   }
 
   async #readFrame(length: number, options: ReadOptions): Promise<Frame> {
-    const release = await this.#acquire(length, options.signal)
+    const release = await this.#acquire(length, options)
     try {
       return { bytes: await this.#readBody(length, options.signal), release }
     } catch (error) {
@@ -122,8 +122,9 @@ export class FramedStream implements CallStream {
     }
   }
 
-  async close(options: AbortOptions): Promise<void> {
-    await this.#stream.close(options)
+  async close({ signal, timeoutMs }: CloseOptions): Promise<void> {
+    const deadline = startDeadline(timeoutMs, signal)
+    await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
     lingerUntilClosed(this.#stream, this.#limits.stallTimeoutMs)
   }
 
@@ -167,10 +168,11 @@ export class FramedStream implements CallStream {
     return length
   }
 
-  async #acquire(length: number, signal: AbortSignal | undefined): Promise<() => void> {
+  async #acquire(length: number, { signal: given, over }: ReadOptions): Promise<() => void> {
     if (length <= SMALL_FRAME_BYTES) {
       return () => undefined
     }
+    const signal = given ?? over?.signal
     return this.#budget.acquire(length, signal == null ? {} : { signal })
   }
 

@@ -134,7 +134,7 @@ export class PipelinedCall implements CallStream {
       await this.#more(signal, firstByteTimeoutMs, () => SILENT)
     }
     onFirstByte?.()
-    return this.#whole(this.#incoming[0], signal)
+    return this.#whole(this.#incoming[0], options)
   }
 
   async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
@@ -150,7 +150,7 @@ export class PipelinedCall implements CallStream {
     const incoming = await beginIncoming({
       length,
       next: async () => this.#next(message, signal),
-      acquire: async (bytes) => this.#acquire(bytes, signal),
+      acquire: async (bytes) => this.#acquire(bytes, options),
     })
     if (length > CALL_WINDOW_BYTES && !this.#widened) {
       this.#widened = true
@@ -322,10 +322,11 @@ export class PipelinedCall implements CallStream {
   }
 
   /** All of a message; from now on all of it may come. */
-  async #whole(message: Incoming, signal: AbortSignal | undefined): Promise<Message> {
+  async #whole(message: Incoming, options: ReadOptions): Promise<Message> {
     const { length } = message
+    const { signal } = options
     this.#checkLength(length, this.#bounds.limits.maxFrameBytes)
-    const release = await this.#acquire(length, signal)
+    const release = await this.#acquire(length, options)
     try {
       const [only] = message.pieces
       if (message.received === length && message.pieces.length === 1 && only != null) {
@@ -388,8 +389,12 @@ export class PipelinedCall implements CallStream {
     }
   }
 
-  async #acquire(bytes: number, signal: AbortSignal | undefined): Promise<() => void> {
-    return bytes > SMALL_MESSAGE_BYTES ? this.#bounds.budget.acquire(bytes, signal == null ? {} : { signal }) : noRelease
+  async #acquire(bytes: number, { signal: given, over }: ReadOptions): Promise<() => void> {
+    if (bytes <= SMALL_MESSAGE_BYTES) {
+      return noRelease
+    }
+    const signal = given ?? over?.signal
+    return this.#bounds.budget.acquire(bytes, signal == null ? {} : { signal })
   }
 
   #grant(bytes: number): void {

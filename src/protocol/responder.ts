@@ -1,7 +1,7 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
-import { startDeadline } from '../primitives/deadline.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 import { behindRequest } from './behind-request.ts'
+import { CallEnd } from './call-end.ts'
 import type { CallStream, IncomingMessage, OutgoingMessage } from './call-stream.ts'
 import type { Codec } from './codec.ts'
 import { LimitError, ProtocolError } from './errors.ts'
@@ -26,6 +26,8 @@ const FAILURES_TOLD = { burst: 10, refillMs: 10_000 }
 
 /** A kept stream on which nothing is asked is closed after this; whoever asks does it sooner. */
 const IDLE_MS = 300_000
+
+const CLOSED = new Error('the call is over')
 
 /** What answering needs to know of a protocol. */
 export interface ServedProtocol<Request, ResponseInit> {
@@ -59,7 +61,8 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   readonly #tellings = new TokenBuckets({ maxKeys: 1 })
   readonly #pipelines = new Set<Pipeline>()
   readonly onPipeline: ProtocolHandler['onPipeline']
-  #stopping = new AbortController()
+  /** Of the requests that are being answered. */
+  readonly #streams = new Set<CallStream>()
   #handling = 0
 
   constructor(host: ProtocolHost, protocol: ServedProtocol<Request, ResponseInit>) {
@@ -88,7 +91,6 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   onStarted(): void {
-    this.#stopping = new AbortController()
     this.#protocol.onStarted()
   }
 
@@ -97,8 +99,10 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   onStopped(reason: Error): void {
-    // those that are being answered end with it
-    this.#stopping.abort(reason)
+    // a handler that does not listen to its signal keeps its place, not its caller
+    for (const stream of this.#streams) {
+      stream.abort(reason)
+    }
     for (const pipeline of this.#pipelines) {
       pipeline.close()
     }
@@ -141,6 +145,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
     this.#handling++
     share.requests++
+    this.#streams.add(stream)
     this.#serve(stream, remotePeer)
       .catch((error) => {
         this.#host.log.debug(`${this.id}: request of ${remotePeer.toString()} ended without an answer`, error)
@@ -149,35 +154,38 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       .finally(() => {
         this.#handling--
         share.requests--
+        this.#streams.delete(stream)
         leave()
       })
   }
 
   async #serve(stream: CallStream, peerId: PeerId): Promise<void> {
-    const gone = new AbortController()
-    stream.onClosed((error) => gone.abort(error ?? new Error('the caller closed the stream')))
-    const signal = AbortSignal.any([gone.signal, this.#stopping.signal])
-    // a handler that does not listen to its signal keeps its place, not its caller
-    signal.addEventListener('abort', () => stream.abort(signal.reason))
+    // what the stream breaks of, reading and writing do too: only handlers need to be told
+    const end = new CallEnd()
+    stream.onClosed((error) => end.end(error ?? CLOSED))
     const { stallTimeoutMs, consumerTimeoutMs } = this.#limits
-    const { message, rest, release } = await this.#read(stream, signal)
-    const context = { peerId, signal }
+    const { message, rest, release } = await this.#read(stream, end)
+    const context: RequestContext = {
+      peerId,
+      get signal() {
+        return end.signal
+      },
+    }
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
     try {
-      signal.throwIfAborted()
+      end.throwIfOver()
       for await (const answer of this.#answers(context, message)) {
         const encoded = this.#protocol.encode(answer)
-        signal.throwIfAborted()
+        end.throwIfOver()
         await (encoded instanceof Uint8Array
-          ? stream.write(encoded, { signal, stallTimeoutMs: patienceMs })
+          ? stream.write(encoded, { stallTimeoutMs: patienceMs })
           : this.#writeInParts(stream, encoded, rest, context))
       }
       if (rest != null) {
         // what nobody wanted of the request still comes: a caller may read the answer only behind it
         await discard(rest).catch(() => undefined)
       }
-      const deadline = startDeadline(patienceMs, signal)
-      await stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
+      await stream.close({ timeoutMs: patienceMs })
     } catch (error) {
       // a limit that the answer met, or the handler, is none of the request's: that one may have been acted on
       throw error instanceof LimitError ? new Error(error.message, { cause: error }) : error
@@ -193,10 +201,9 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     rest: IncomingMessage | undefined,
     context: RequestContext,
   ): Promise<void> {
-    const { signal } = context
     const parts = rest == null || stream.duplex ? answer : behindRequest(answer, rest)
     try {
-      await stream.writeMessage(parts, { signal, stallTimeoutMs: this.#limits.consumerTimeoutMs })
+      await stream.writeMessage(parts, { signal: context.signal, stallTimeoutMs: this.#limits.consumerTimeoutMs })
     } catch (error) {
       // of the stream, or of what is passed on from another: of no concern to the handler's author
       if (!(error instanceof ProtocolError)) {
@@ -207,10 +214,10 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   /** @returns `rest`: what may still come of the request */
-  async #read(stream: CallStream, signal: AbortSignal): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
+  async #read(stream: CallStream, over: CallEnd): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
     const { decode, decodeStream } = this.#protocol
     const { maxFrameBytes, stallTimeoutMs } = this.#limits
-    const options = { signal, firstByteTimeoutMs: stallTimeoutMs }
+    const options = { over, firstByteTimeoutMs: stallTimeoutMs }
     if (decodeStream == null) {
       const { bytes, release } = await stream.read(options)
       try {
@@ -243,7 +250,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   /** Exactly one for a unary protocol. */
   async *#answers(context: RequestContext, message: Request): AsyncGenerator<ResponseInit> {
     const { id, kind, interceptors = [], answer, answerFailure } = this.#protocol
-    const exchange = { direction: 'request', protocolId: id, kind, message, ...context } as const
+    const around = [...this.#host.interceptors, ...interceptors]
     let given = 0
     let thrown: unknown
     const handle = async function* (): AsyncGenerator<ResponseInit> {
@@ -255,7 +262,8 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       }
     }
     try {
-      const answers = intercept([...this.#host.interceptors, ...interceptors], exchange, handle)
+      const answers =
+        around.length === 0 ? handle() : intercept(around, { direction: 'request', protocolId: id, kind, message, ...context }, handle)
       for await (const one of kind === 'unary' ? exactlyOne(answers) : answers) {
         given++
         yield one

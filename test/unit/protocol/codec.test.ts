@@ -29,7 +29,7 @@ describe('a codec of protobuf messages', () => {
     const before = bytesInUse()
     assert.throws(() => decode(Buffer.alloc(2 * most + 2, one)), /a message of more than 262144 values/)
     assert.throws(() => decode(Buffer.alloc(64 * MIB, one)), /a message of more than 262144 values/)
-    assert.ok(bytesInUse() - before < MIB)
+    assert.ok(bytesInUse() - before < 32 * MIB)
     // in lists in lists, and in maps: the same field again and again is one that grows
     const nested = Buffer.concat([Buffer.from([0x0a, 0x80, 0x80, 0x40]), Buffer.alloc(MIB, Buffer.from([0x22, 0]))])
     assert.throws(() => decode(nested), /more than 262144 values/)
