@@ -20,7 +20,7 @@ export interface BareStack {
   muxer: ReturnType<typeof yamux>
 }
 
-/** As the subnet's nodes have it. */
+/** As it comes, but for the largest window, which is that of the subnet's nodes. */
 export const SUBNET_STACK: BareStack = {
   encrypter: noise(),
   muxer: yamux({ streamOptions: { maxStreamWindowSize: 1 << 20 } }),

@@ -55,7 +55,7 @@ export async function measureDelays(
   return measured
 }
 
-/** How many round trips something takes: what the delay adds to it, in what it adds to one. Undefined without a delay, or without a run that has none. */
+/** How many round trips something takes, to a tenth: what the delay adds to it, in what it adds to one. Undefined without a delay, or without a run that has none. */
 export function roundTrips(
   all: readonly Delays[],
   delayMs: number,
@@ -66,7 +66,7 @@ export function roundTrips(
     return undefined
   }
   const added = (runs: keyof Omit<Delays, 'delayMs'>): number => median(delayed[runs]) - median(bare[runs])
-  return added(which) / added('roundTripMs')
+  return Math.round((10 * added(which)) / added('roundTripMs')) / 10
 }
 
 async function firstTask(peer: DelayedPeer, node: SubnetNode, to: string): Promise<number> {

@@ -148,6 +148,7 @@ export class Exchanges {
     return {
       requests: { concurrency: 16, send: async () => this.#subnet.echo(this.#small) },
       transfers: { concurrency: 1, send: async () => this.#subnet.sink(this.#large) },
+      streams: { concurrency: 16, send: async () => this.#streams(this.#small) },
     }
   }
 }

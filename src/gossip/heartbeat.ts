@@ -52,7 +52,7 @@ export interface HeartbeatInit {
   book: AddressBook
   privateKey: PrivateKey
   subnetId: number
-  /** Milliseconds between two beats: 500 to 600_000. Where peers are many it gets longer, up to 600_000. */
+  /** Milliseconds between two beats: 500 to 600_000. Where peers are many it gets longer, up to five hours. */
   intervalMs: number
   /** What the beats of all may cost this node, in bytes sent per second. */
   bytesPerSecond: number

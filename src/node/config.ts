@@ -175,7 +175,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   handler: text(undefined),
   protocol: list(String),
   reflection: flag(true),
-  heartbeatInterval: duration(HEARTBEAT_INTERVAL_MS.default, HEARTBEAT_INTERVAL_MS.min, HEARTBEAT_INTERVAL_MS.max),
+  heartbeatInterval: duration(HEARTBEAT_INTERVAL_MS.default, HEARTBEAT_INTERVAL_MS.min, HEARTBEAT_INTERVAL_MS.maxConfigured),
   heartbeatBudget: integer(HEARTBEAT_BUDGET.default, HEARTBEAT_BUDGET.min, 2 ** 31 - 1),
   publish: flag(false),
   ownerKey: { fallback: undefined, parse: ([name]) => checkOwnerKeyName(name) },

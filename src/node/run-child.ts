@@ -42,7 +42,10 @@ export async function runChild(
   let stopped: Error | undefined
   const stop = (reason: Error): void => {
     stopped ??= reason
-    killGroup(child)
+    // of one that is gone, its number may be another's by now
+    if (child.exitCode == null && child.signalCode == null) {
+      killGroup(child)
+    }
   }
   const output = new Spool()
   const timer = setTimeout(() => stop(new Error(`the handler ran longer than ${options.timeoutMs} ms`)), options.timeoutMs)
@@ -59,15 +62,10 @@ export async function runChild(
   })
   const errors = lastErrors(child)
   const printed = spool(child, output, options.maxOutputBytes, stop)
-  const over = new AbortController()
-  const fed = feed(child, input, over.signal).catch(stop)
+  void feed(child, input, stop)
   try {
     const { code, signal } = await ended
     await printed
-    if (stopped == null) {
-      // nobody wants the rest of the input, but whoever sends it may answer to nothing before its end
-      await fed
-    }
     if (stopped != null) {
       throw stopped
     }
@@ -81,34 +79,24 @@ export async function runChild(
     await output[Symbol.asyncDispose]()
     throw error
   } finally {
-    over.abort()
     clearTimeout(timer)
     options.signal.removeEventListener('abort', onAbort)
   }
 }
 
-/** A program may close its stdin before it read everything: that is its business, and the rest is dropped. */
-async function feed({ stdin }: ChildProcess, input: AsyncIterable<Uint8Array>, over: AbortSignal): Promise<void> {
-  const iterator = input[Symbol.asyncIterator]()
-  let failure: unknown
-  const watched = async function* (): AsyncGenerator<Uint8Array> {
+/** A program may close its stdin before it read everything: that is its business, and the rest is not asked for. */
+async function feed({ stdin }: ChildProcess, input: AsyncIterable<Uint8Array>, stop: (reason: Error) => void): Promise<void> {
+  const parts = async function* (): AsyncGenerator<Uint8Array> {
     try {
-      for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
-        yield next.value
-      }
+      yield* input
     } catch (error) {
-      failure = error
+      // before its stdin ends: it must not take what came for all of it
+      stop(error instanceof Error ? error : new Error(String(error)))
       throw error
     }
   }
   if (stdin != null) {
-    await pipeline(watched, stdin).catch(() => undefined)
-  }
-  while (failure == null && !over.aborted && (await iterator.next()).done !== true) {
-    // the next
-  }
-  if (failure != null) {
-    throw failure
+    await pipeline(parts, stdin).catch(() => undefined)
   }
 }
 

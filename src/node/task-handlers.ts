@@ -64,12 +64,18 @@ function childHandler(command: [string, ...string[]], options: HandlerOptions): 
     waiting: () => queue.queued,
     stream: async ({ taskId, payload }, { peerId, signal }) => {
       const env = { SUBNET_TASK_ID: taskId, SUBNET_PEER_ID: peerId.toString() }
-      const run = async (jobSignal = signal): Promise<Spool> => runChild(command, payload.chunks, { ...options, env, signal: jobSignal })
-      try {
-        const output = await queue.add(async (job) => run(job.signal), { signal })
+      const run = async (jobSignal: AbortSignal): Promise<Spool> => {
+        const output = await runChild(command, payload.chunks, { ...options, env, signal: jobSignal })
+        const dispose = (): void => void output[Symbol.asyncDispose]()
         // the call is over then
-        signal.addEventListener('abort', () => void output[Symbol.asyncDispose]())
-        signal.throwIfAborted()
+        signal.addEventListener('abort', dispose)
+        if (signal.aborted) {
+          dispose()
+        }
+        return output
+      }
+      try {
+        const output = await queue.add(async (job) => run(job?.signal ?? signal), { signal })
         return { size: output.size, chunks: output.chunks() }
       } catch (error) {
         if (error instanceof Error && error.name === 'QueueFullError') {

@@ -41,6 +41,12 @@ export class UsageError extends SubnetError {
   readonly code = 'USAGE'
 }
 
+/** More than this process may keep of something at a time. */
+export class CapacityError extends SubnetError {
+  override readonly name = 'CapacityError'
+  readonly code = 'LIMIT_EXCEEDED'
+}
+
 /** The text of anything that was thrown, on one line, without the empty message of an AggregateError. */
 export function describeError(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) {

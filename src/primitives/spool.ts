@@ -2,10 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CapacityError, describeError, UsageError } from './errors.ts'
 
 /** Kept in memory; what is more goes into a file. */
 const MEMORY_BYTES = 1024 * 1024
 const READ_BYTES = 256 * 1024
+/** In the files of all spools of this process. */
+const MAX_FILE_BYTES = 8 * 1024 ** 3
+
+let inFiles = 0
 
 /**
  * Takes bytes until it is known how many there are, then gives them, as often as they are asked for. Many of them are in a temporary file, which
@@ -15,11 +20,13 @@ export class Spool implements AsyncDisposable {
   #chunks: Uint8Array[] = []
   #file: FileHandle | undefined
   #size = 0
+  #inFile = 0
 
   get size(): number {
     return this.#size
   }
 
+  /** One at a time, and before anything is read. @throws CapacityError, UsageError */
   async write(bytes: Uint8Array): Promise<void> {
     this.#size += bytes.byteLength
     if (this.#file == null) {
@@ -27,13 +34,32 @@ export class Spool implements AsyncDisposable {
       if (this.#size <= MEMORY_BYTES) {
         return
       }
-      this.#file = await openUnnamed()
     }
-    const waiting = this.#chunks.length > 0 ? this.#chunks : [bytes]
+    const waiting = this.#file == null ? this.#chunks : [bytes]
     this.#chunks = []
-    for (const chunk of waiting) {
-      await this.#file.appendFile(chunk)
+    this.#take(this.#size - this.#inFile)
+    try {
+      this.#file ??= await openUnnamed()
+      for (const chunk of waiting) {
+        await this.#file.appendFile(chunk)
+      }
+    } catch (cause) {
+      throw new UsageError(`no temporary file can be written in ${tmpdir()}: ${describeError(cause)}`, {
+        cause,
+        hint: 'TMPDIR names another folder',
+      })
     }
+  }
+
+  /** What the file takes of the room that all of them have. */
+  #take(bytes: number): void {
+    if (inFiles + bytes > MAX_FILE_BYTES) {
+      throw new CapacityError(`more than ${MAX_FILE_BYTES} bytes would be in temporary files of this process at a time`, {
+        hint: 'try again when other large payloads and results are through',
+      })
+    }
+    inFiles += bytes
+    this.#inFile += bytes
   }
 
   /** All of them, from the first. */
@@ -54,6 +80,8 @@ export class Spool implements AsyncDisposable {
     const file = this.#file
     this.#file = undefined
     this.#chunks = []
+    inFiles -= this.#inFile
+    this.#inFile = 0
     await file?.close()
   }
 }

@@ -25,8 +25,12 @@ export interface WriteOptions {
 export interface IncomingMessage {
   /** Of all of it, in bytes. */
   readonly length: number
-  /** The next bytes; undefined at the end. The peer is held up while nobody asks. @throws as `read` */
+  /** All of it was taken. */
+  readonly ended: boolean
+  /** The next bytes; undefined at the end. The peer is held up while nobody asks. Whoever asks meanwhile gets those behind them. @throws as `read` */
   next(): Promise<Uint8Array | undefined>
+  /** Takes the share of the byte budget that all of it needs: for whoever keeps it in memory. @throws the signal's reason */
+  hold(): Promise<void>
   /** Gives its share of the byte budget back. */
   release(): void
 }
@@ -44,11 +48,13 @@ export class NotTakenError extends Error {
 
 /** What carries one call: a libp2p stream of its own, or a place on one that many calls share. */
 export interface CallStream {
+  /** The other side reads the answer while it sends its request: others may read nothing before they have sent all. */
+  readonly duplex: boolean
   /** The next message. @throws ProtocolError REMOTE_FAILED, LIMIT_EXCEEDED or TIMEOUT; NotTakenError; the signal's reason */
   read(options?: ReadOptions): Promise<Frame>
   /** The next message; undefined where the peer ended the call instead. @throws as `read` */
   readOrEnd(options?: ReadOptions): Promise<Frame | undefined>
-  /** The next message as it comes: to be taken to its end before anything else is read. @throws as `read` */
+  /** The next message as it comes: to be taken to its end before another is read. @throws as `read` */
   readMessage(options?: ReadOptions): Promise<IncomingMessage>
   /** No further message is expected: a peer that sends more breaks the call. */
   expectEnd(): void

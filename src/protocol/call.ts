@@ -12,6 +12,8 @@ export interface CallReport {
   bytesReceived: number
   /** Milliseconds: until an address was found, until connected, from then to the last answer, and in all. */
   timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }
+  /** What the call threw; absent where it was answered, or left by its caller. */
+  error?: unknown
 }
 
 /** How a call may end before its answer. */
@@ -33,14 +35,22 @@ export interface StreamCallOptions extends CallOptions {
   idleTimeoutMs?: number | undefined
 }
 
-/** A call whose answer has begun. One of the two has to be called. */
+/** A call whose answer has begun. One of the three has to be called; when its signal aborts, what the call holds is given back either way. */
 export interface BegunCall<Answer> {
   answer: Answer
   /** Waits until what is left of the call is over. @throws as the call */
   end(): Promise<void>
   /** Gives up what is left of it. */
   leave(): Promise<void>
+  /** The same for a reason that came up in what is left of it. @throws that, as the call says it */
+  fail(cause: unknown): Promise<never>
 }
+
+/** Of a request that peers use as it comes, they may have acted on a part if it is larger than this. */
+const WHOLE_BYTES = 16 * 1024
+
+const ACTED = 'the peer may have acted on the request'
+const NOT_ACTED = 'the peer has not acted on it'
 
 /** What is known about a call while it runs. */
 export class Call {
@@ -50,11 +60,14 @@ export class Call {
   /** What the bytes of the request threw, where they come while it is sent. */
   sourceFailure: unknown
   #phase: CallPhase = 'resolve'
+  readonly #inParts: boolean
   readonly #startedAtMs = performance.now()
   #dialAtMs: number | undefined
   #connectedAtMs: number | undefined
 
-  constructor(request: Uint8Array | OutgoingMessage) {
+  /** @param inParts peers may use the request as it comes */
+  constructor(request: Uint8Array | OutgoingMessage, inParts = false) {
+    this.#inParts = inParts && request.length > WHOLE_BYTES
     this.request = request instanceof Uint8Array ? request : { length: request.length, chunks: this.#watched(request.chunks) }
   }
 
@@ -91,20 +104,18 @@ export class Call {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
     }
     if (cause instanceof NotTakenError) {
-      this.#phase = 'send'
+      return new ProtocolError('UNREACHABLE', `${cause.message}; ${NOT_ACTED}`, { cause, phase: 'send' })
     }
-    if (cause instanceof ConnectionLostError || cause instanceof NotTakenError) {
-      return this.#error('UNREACHABLE', cause.message, cause)
-    }
-    return cause
+    return cause instanceof ConnectionLostError ? this.#error('UNREACHABLE', cause.message, cause) : cause
   }
 
-  finish(): CallReport {
+  finish(error?: unknown): CallReport {
     const now = performance.now()
     const connectedAtMs = this.#connectedAtMs ?? now
     const dialAtMs = Math.min(this.#dialAtMs ?? connectedAtMs, connectedAtMs)
     return {
       ...(this.reached == null ? {} : { reached: this.reached }),
+      ...(error == null ? {} : { error }),
       bytesSent: this.#phase === 'wait' || this.#phase === 'receive' ? this.request.length : 0,
       bytesReceived: this.bytesReceived,
       timings: {
@@ -117,8 +128,10 @@ export class Call {
   }
 
   #error(code: ProtocolError['code'], message: string, cause: unknown, hint?: string): ProtocolError {
-    const acted =
-      this.#phase === 'wait' || this.#phase === 'receive' ? 'the peer may have acted on the request' : 'the peer has not acted on it'
-    return new ProtocolError(code, `${message}; ${acted}`, { cause, phase: this.#phase, hint })
+    const phase = this.#phase
+    const inPart = phase === 'send' && this.#inParts
+    const mayHaveActed = inPart || phase === 'wait' || phase === 'receive'
+    const acted = inPart ? 'the peer may have acted on a part of the request' : mayHaveActed ? ACTED : NOT_ACTED
+    return new ProtocolError(code, `${message}; ${acted}`, { cause, phase, hint, mayHaveActed })
   }
 }

@@ -34,7 +34,14 @@ interface Opened {
   leave(): void
 }
 
-type ExchangeOptions = StreamCallOptions & { kind: ProtocolKind; signal: AbortSignal }
+interface RunOptions extends StreamCallOptions {
+  kind: ProtocolKind
+  /** The answer is given when it begins to come. */
+  inParts?: boolean
+  onAbort?: (reason: Error) => void
+}
+
+type ExchangeOptions = RunOptions & { signal: AbortSignal }
 
 /** The asking half of a protocol. It serves nothing, so it may speak protocols that its node does not have. */
 export class Caller<RequestInit, Response> {
@@ -68,7 +75,19 @@ export class Caller<RequestInit, Response> {
 
   /** One request, its one answer, of which a part is still to come. @throws as `one` */
   async begin(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<BegunCall<Response>> {
-    const run = this.#run(to, request, { timeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'unary' })
+    let failing: Promise<never> | undefined
+    const fail = async (cause: unknown): Promise<never> => {
+      failing ??= run.throw(cause).then(() => Promise.reject(cause))
+      return failing
+    }
+    const run = this.#run(to, request, {
+      timeoutMs: DEFAULT_TIMEOUT_MS,
+      ...defined(options),
+      kind: 'unary',
+      inParts: true,
+      // also where nobody takes what is left
+      onAbort: (reason) => void fail(reason).catch(() => undefined),
+    })
     const { done, value } = await run.next()
     if (done === true) {
       throw new Error(`interceptors made no answer of the one to a call of ${this.#protocol.id}`)
@@ -81,6 +100,7 @@ export class Caller<RequestInit, Response> {
       leave: async () => {
         await run.return()
       },
+      fail,
     }
   }
 
@@ -99,25 +119,24 @@ export class Caller<RequestInit, Response> {
     this.#streams.stop()
   }
 
-  async *#run(
-    destination: Destination,
-    message: RequestInit,
-    options: StreamCallOptions & { kind: ProtocolKind },
-  ): AsyncGenerator<Response, void> {
+  async *#run(destination: Destination, message: RequestInit, options: RunOptions): AsyncGenerator<Response, void> {
     const to = readDestination(destination)
-    const call = new Call(this.#protocol.encode(message))
+    const call = new Call(this.#protocol.encode(message), this.#protocol.decodeStream != null)
     const deadline = startDeadline(options.timeoutMs, options.signal, this.#stopping.signal)
     const { signal } = deadline
     const { id, interceptors = [] } = this.#protocol
     const exchange = { direction: 'call', protocolId: id, kind: options.kind, peerId: peerOf(to), message, signal } as const
+    let failure: unknown
+    signal.addEventListener('abort', () => options.onAbort?.(signal.reason))
     try {
       signal.throwIfAborted()
       yield* intercept([...this.#host.interceptors, ...interceptors], exchange, () => this.#exchange(to, call, { ...options, signal }))
     } catch (cause) {
-      throw options.signal?.aborted === true ? options.signal.reason : ((await this.#refusal(call, cause)) ?? call.fail(cause, signal))
+      failure = options.signal?.aborted === true ? options.signal.reason : ((await this.#refusal(call, cause)) ?? call.fail(cause, signal))
+      throw failure
     } finally {
       deadline.clear()
-      options.onReport?.(call.finish())
+      options.onReport?.(call.finish(failure))
     }
   }
 
@@ -160,7 +179,7 @@ export class Caller<RequestInit, Response> {
     let ended = false
     try {
       if (kind === 'unary' && this.#protocol.decodeStream != null) {
-        yield* this.#exchangeStreamed(stream, call, options, this.#protocol.decodeStream)
+        yield* this.#exchangeAtOnce(stream, call, options)
         ended = true
         return
       }
@@ -198,15 +217,13 @@ export class Caller<RequestInit, Response> {
   }
 
   /** Sends and receives at once: the answer may begin before its request has ended. */
-  async *#exchangeStreamed(
-    stream: CallStream,
-    call: Call,
-    options: ExchangeOptions,
-    decodeStream: NonNullable<Codec<never, Response>['decodeStream']>,
-  ): AsyncGenerator<Response> {
+  async *#exchangeAtOnce(stream: CallStream, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
     const { signal } = options
+    const over = new AbortController()
+    // what is there already is written without waiting for anybody but the stream, which ends with the call
+    const writing = call.request instanceof Uint8Array ? signal : AbortSignal.any([signal, over.signal])
     let failure: unknown
-    const sent = this.#write(stream, call, options).then(
+    const sent = this.#write(stream, call, { ...options, signal: writing }).then(
       () => true,
       (error) => {
         failure = error
@@ -214,29 +231,44 @@ export class Caller<RequestInit, Response> {
         return false
       },
     )
-    let incoming: IncomingMessage | undefined
     try {
-      incoming = await stream.readMessage({ signal, onFirstByte: () => call.enter('receive') })
-      call.bytesReceived += incoming.length
-      yield await this.#decodeStream(decodeStream, incoming)
-      await discard(incoming)
+      yield* options.inParts === true ? this.#answerInParts(stream, call, signal) : this.#wholeAnswer(stream, call, signal)
+      if (await Promise.race([sent, turn().then(() => false)])) {
+        await stream.close({ signal })
+      } else {
+        stream.abort(new Error('the answer has ended before its request'))
+      }
     } catch (error) {
       throw failure ?? error
     } finally {
-      incoming?.release()
-    }
-    if (await Promise.race([sent, turn().then(() => false)])) {
-      stream.expectEnd()
-      await stream.close({ signal })
-    } else {
-      stream.abort(new Error('the answer has ended before its request'))
+      over.abort(new Error('the call is over'))
     }
   }
 
-  async #decodeStream(decodeStream: NonNullable<Codec<never, Response>['decodeStream']>, incoming: IncomingMessage): Promise<Response> {
-    const { maxFrameBytes } = this.#limits
+  async *#wholeAnswer(stream: CallStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
+    const frame = await stream.read({ signal, onFirstByte: () => call.enter('receive') })
+    stream.expectEnd()
+    yield this.#decode(frame, call)
+  }
+
+  async *#answerInParts(stream: CallStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
+    const incoming = await stream.readMessage({ signal, onFirstByte: () => call.enter('receive') })
     try {
-      return await decodeStream(incoming, async (taken) => collect(incoming, taken, maxFrameBytes))
+      stream.expectEnd()
+      call.bytesReceived += incoming.length
+      yield await this.#decodeStream(incoming)
+      await discard(incoming)
+    } finally {
+      incoming.release()
+    }
+  }
+
+  async #decodeStream(incoming: IncomingMessage): Promise<Response> {
+    const { maxFrameBytes } = this.#limits
+    const { decode, decodeStream } = this.#protocol
+    const all = async (taken: Uint8Array): Promise<Uint8Array> => collect(incoming, taken, maxFrameBytes)
+    try {
+      return decodeStream == null ? decode(await all(new Uint8Array(0))) : await decodeStream(incoming, all)
     } catch (cause) {
       throw cause instanceof SubnetError ? cause : undecodable(cause)
     }

@@ -16,6 +16,8 @@ export type ProtocolErrorCode =
 /** What a ProtocolError takes beside its code and message. */
 export interface ProtocolErrorOptions extends SubnetErrorOptions {
   phase?: CallPhase | undefined
+  /** @default whether the phase is `wait` or `receive` */
+  mayHaveActed?: boolean | undefined
 }
 
 /** A call to a peer that did not end with an answer. */
@@ -23,14 +25,14 @@ export class ProtocolError extends SubnetError {
   override readonly name = 'ProtocolError'
   readonly code: ProtocolErrorCode
   readonly phase: CallPhase | undefined
-  /** False only where the request cannot have reached the peer whole. */
+  /** False only where the peer cannot have got the whole request, nor, of one that peers use as it comes, a part. */
   readonly mayHaveActed: boolean
 
   constructor(code: ProtocolErrorCode, message: string, options: ProtocolErrorOptions = {}) {
     super(message, options)
     this.code = code
     this.phase = options.phase
-    this.mayHaveActed = options.phase === 'wait' || options.phase === 'receive'
+    this.mayHaveActed = options.mayHaveActed ?? (options.phase === 'wait' || options.phase === 'receive')
   }
 }
 
@@ -46,10 +48,18 @@ export class LimitError extends ProtocolError {
   }
 }
 
+/** What protobuf allows of a message. */
+export const MAX_MESSAGE_BYTES = 2 ** 31 - 1
+
 /** A message over the limit of this side. */
 export function tooLarge(bytes: number, limit: number, what: string): LimitError {
   const size = Number.isFinite(bytes) ? `${bytes} bytes` : 'more than 2^49 bytes'
   return new LimitError('frame bytes', limit, `a frame of ${size} ${what} is over the limit of ${limit} bytes`, {
-    hint: '--max-frame-bytes raises the limit; both sides need it',
+    hint: hintFor(limit, '--max-frame-bytes raises the limit; both sides need it'),
   })
+}
+
+/** What to do about a limit of bytes: of the largest nothing but less. */
+export function hintFor(limit: number, hint: string): string {
+  return limit < MAX_MESSAGE_BYTES ? hint : 'no message of protobuf is larger: send it in parts'
 }

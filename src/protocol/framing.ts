@@ -3,7 +3,8 @@ import * as varint from 'uint8-varint'
 import { raceTime } from '../primitives/deadline.ts'
 import type { CallStream, Frame, IncomingMessage, OutgoingMessage, ReadOptions, WriteOptions } from './call-stream.ts'
 import { ProtocolError, tooLarge } from './errors.ts'
-import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
+import { beginIncoming } from './incoming.ts'
+import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
 import { segmentsOf } from './segments.ts'
 import { UnreadBytes } from './unread-bytes.ts'
@@ -26,6 +27,7 @@ type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' |
  * stream, for bytes that arrive without a listener pile up. Whoever reads or writes aborts it when that throws: this class does not.
  */
 export class FramedStream implements CallStream {
+  readonly duplex = false
   readonly #stream: Stream
   readonly #limits: FramingLimits
   readonly #budget: Pick<PeerShare, 'acquire'>
@@ -34,6 +36,8 @@ export class FramedStream implements CallStream {
   #finished = false
   readonly #unread = new UnreadBytes()
   #body: { bytes: Uint8Array; filled: number } | undefined
+  /** Not taken yet of a message that is read as it comes. */
+  #streamedBytes = 0
   #failure: Error | undefined
   #wake: (() => void) | undefined
 
@@ -63,12 +67,12 @@ export class FramedStream implements CallStream {
 
   async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
     const length = await this.#readPrefix(this.#limits.maxStreamedBytes, options)
-    const release = await this.#acquire(Math.min(length, STREAMED_WINDOW_BYTES), options.signal)
     const { stallTimeoutMs, minBytesPerSecond } = this.#limits
-    let taken = 0
     let waitedMs = 0
+    this.#streamedBytes = length
     const next = async (): Promise<Uint8Array | undefined> => {
-      while (taken < length && this.#unread.length === 0) {
+      while (this.#streamedBytes > 0 && this.#unread.length === 0) {
+        const taken = length - this.#streamedBytes
         const startedAtMs = performance.now()
         await this.#more(options.signal, stallTimeoutMs, () => `after ${taken} of ${length} bytes of a frame`)
         waitedMs += performance.now() - startedAtMs
@@ -76,11 +80,11 @@ export class FramedStream implements CallStream {
           throw new ProtocolError('TIMEOUT', `the peer sent less than ${minBytesPerSecond} bytes/s`)
         }
       }
-      const bytes = this.#unread.take(length - taken)
-      taken += bytes.byteLength
+      const bytes = this.#unread.take(this.#streamedBytes)
+      this.#streamedBytes -= bytes.byteLength
       return bytes.byteLength === 0 ? undefined : bytes
     }
-    return { length, next, release }
+    return beginIncoming({ length, next, acquire: async (bytes) => this.#acquire(bytes, options.signal) })
   }
 
   async #readFrame(length: number, options: ReadOptions): Promise<Frame> {
@@ -261,14 +265,15 @@ export class FramedStream implements CallStream {
     }
     if (this.#complete) {
       this.#refuseMore()
-    } else if (this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
+    }
+    if (this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
       this.#stream.pause()
     }
     this.#onChange()
   }
 
   #refuseMore(): void {
-    if (this.#unread.length > 0) {
+    if (this.#unread.length > this.#streamedBytes) {
       this.#stream.abort(new ProtocolError('REMOTE_FAILED', 'the peer sent more than one message'))
     }
   }

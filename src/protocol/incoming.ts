@@ -1,12 +1,61 @@
 import type { IncomingMessage } from './call-stream.ts'
 import { tooLarge } from './errors.ts'
+import { STREAMED_WINDOW_BYTES } from './limits.ts'
 
-/** What was taken of a message already, and all that comes behind it. @throws ProtocolError LIMIT_EXCEEDED; what its `next` throws */
+/** What a message needs of the stream that it comes on. */
+export interface IncomingSource {
+  length: number
+  /** Asked for one at a time. */
+  next(): Promise<Uint8Array | undefined>
+  /** A share of the byte budget; gives what gives it back, once. */
+  acquire(bytes: number): Promise<() => void>
+}
+
+/** A message that begins to come, with the share of the byte budget that a part of it needs. @throws what `acquire` throws */
+export async function beginIncoming({ length, next, acquire }: IncomingSource): Promise<IncomingMessage> {
+  let release = await acquire(Math.min(length, STREAMED_WINDOW_BYTES))
+  let released = false
+  let takenBytes = 0
+  let last: Promise<unknown> = Promise.resolve()
+  const take = async (): Promise<Uint8Array | undefined> => {
+    const bytes = await next()
+    takenBytes += bytes?.byteLength ?? 0
+    return bytes
+  }
+  return {
+    length,
+    get ended() {
+      return takenBytes === length
+    },
+    next: async () => {
+      const taken = last.then(take, take)
+      last = taken
+      return taken
+    },
+    hold: async () => {
+      if (length > STREAMED_WINDOW_BYTES) {
+        // not the rest beside it: many that have a part and wait for the rest wait for each other
+        release()
+        release = await acquire(length)
+        if (released) {
+          release()
+        }
+      }
+    },
+    release: () => {
+      released = true
+      release()
+    },
+  }
+}
+
+/** What was taken of a message already, and all that comes behind it. @throws ProtocolError LIMIT_EXCEEDED; what its `next` and `hold` throw */
 export async function collect(incoming: IncomingMessage, taken: Uint8Array, maxBytes: number): Promise<Uint8Array> {
   const { length } = incoming
   if (length > maxBytes) {
     throw tooLarge(length, maxBytes, 'announced by the peer')
   }
+  await incoming.hold()
   const chunks = taken.byteLength > 0 ? [taken] : []
   for (let bytes = await incoming.next(); bytes != null; bytes = await incoming.next()) {
     chunks.push(bytes)

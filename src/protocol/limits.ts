@@ -1,5 +1,6 @@
 import type { AbortOptions } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
+import { MAX_MESSAGE_BYTES } from './errors.ts'
 
 /** What a remote can cost a node. Sizes in bytes, times in milliseconds. */
 export interface ProtocolLimits {
@@ -30,8 +31,7 @@ export interface ProtocolLimits {
 /** What a node allows that was told nothing else. Only `maxFrameBytes` is a setting. */
 export const DEFAULT_LIMITS = {
   maxFrameBytes: 64 * 1024 * 1024,
-  // what protobuf allows of a message
-  maxStreamedBytes: 2 ** 31 - 1,
+  maxStreamedBytes: MAX_MESSAGE_BYTES,
   maxBytesInFlight: 512 * 1024 * 1024,
   stallTimeoutMs: 10_000,
   minBytesPerSecond: 16 * 1024,

@@ -8,7 +8,8 @@ import {
   type ReadOptions,
   type WriteOptions,
 } from './call-stream.ts'
-import { LimitError, ProtocolError, tooLarge } from './errors.ts'
+import { hintFor, LimitError, ProtocolError, tooLarge } from './errors.ts'
+import { beginIncoming } from './incoming.ts'
 import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
 import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
 import { segmentsOf } from './segments.ts'
@@ -70,10 +71,13 @@ interface Incoming {
   taken: number
   /** What came and was not taken: as much as there was room for. */
   pieces: Uint8Array[]
+  /** It is read as it comes. */
+  begun: boolean
 }
 
 /** One call on a stream that carries many: its messages in pieces, each direction with a window of its own. */
 export class PipelinedCall implements CallStream {
+  readonly duplex = true
   #id: number | undefined
   /** True on the side that calls. */
   readonly #calls: boolean
@@ -142,17 +146,22 @@ export class PipelinedCall implements CallStream {
     const message = this.#incoming[0]
     const { length } = message
     this.#checkLength(length, this.#bounds.limits.maxStreamedBytes)
-    const release = await this.#acquire(Math.min(length, STREAMED_WINDOW_BYTES), signal)
+    message.begun = true
+    const incoming = await beginIncoming({
+      length,
+      next: async () => this.#next(message, signal),
+      acquire: async (bytes) => this.#acquire(bytes, signal),
+    })
     if (length > CALL_WINDOW_BYTES && !this.#widened) {
       this.#widened = true
       this.#grant(STREAMED_WINDOW_BYTES - CALL_WINDOW_BYTES)
     }
-    return { length, next: async () => this.#next(message, signal), release }
+    return incoming
   }
 
   expectEnd(): void {
     this.#complete = true
-    if (this.#incoming.length > 0) {
+    if (this.#incoming.some(({ begun }) => !begun)) {
       throw new ProtocolError('REMOTE_FAILED', 'the peer sent more than one message')
     }
   }
@@ -307,7 +316,7 @@ export class PipelinedCall implements CallStream {
     if (this.#complete) {
       throw violation('sent more than one message')
     }
-    const message = { length, received: 0, taken: 0, pieces: [] }
+    const message = { length, received: 0, taken: 0, pieces: [], begun: false }
     this.#incoming.push(message)
     return message
   }
@@ -487,7 +496,7 @@ function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
     case Reset.TOO_LARGE:
       return new ProtocolError('LIMIT_EXCEEDED', `the peer takes no frame of over ${length} bytes`, {
         phase: 'send',
-        hint: 'its --max-frame-bytes raises the limit',
+        hint: hintFor(length, 'its --max-frame-bytes raises the limit'),
       })
     case Reset.TOO_MANY:
       return new ProtocolError('LIMIT_EXCEEDED', `the peer handles no more than ${length} requests at a time`, {

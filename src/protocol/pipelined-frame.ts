@@ -1,5 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { BinaryWriter, sizeDelimitedPeek, WireType } from '@bufbuild/protobuf/wire'
+import { sizeDelimitedPeek, WireType } from '@bufbuild/protobuf/wire'
+import * as varint from 'uint8-varint'
 import { type Frame, FrameSchema, Reset } from '../gen/subnet/pipelined/v1/frame_pb.ts'
 import { ProtocolError } from './errors.ts'
 import type { UnreadBytes } from './unread-bytes.ts'
@@ -15,19 +16,16 @@ export interface FrameInit extends Partial<Omit<Frame, '$typeName' | '$unknown'>
 const MAX_FRAME_BYTES = 16 * 1024 + 64
 const MAX_PREFIX_BYTES = 3
 const NOTHING = new Uint8Array(0)
+const PIECE_TAG = (FrameSchema.field.piece.number << 3) | WireType.LengthDelimited
 
 /** In parts, to be written one behind the other: a writer of protobuf would copy the piece three times. */
 export function encodeFrame(frame: FrameInit): Uint8Array[] {
   const { encoded: _, piece = NOTHING, ...fields } = frame
   frame.encoded = true
   const others = toBinary(FrameSchema, create(FrameSchema, fields))
-  const field = new BinaryWriter()
-  if (piece.byteLength > 0) {
-    field.tag(FrameSchema.field.piece.number, WireType.LengthDelimited).uint32(piece.byteLength)
-  }
-  const head = field.finish()
-  const length = new BinaryWriter().uint32(others.byteLength + head.byteLength + piece.byteLength).finish()
-  return [length, others, head, piece]
+  const head = piece.byteLength > 0 ? [varint.encode(PIECE_TAG), varint.encode(piece.byteLength), piece] : []
+  const length = head.reduce((sum, part) => sum + part.byteLength, others.byteLength)
+  return [varint.encode(length), others, ...head]
 }
 
 /** Takes the next frame, if all of it is there. Its piece is a view: good until more bytes come. @throws ProtocolError REMOTE_FAILED */

@@ -1,9 +1,10 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import { startDeadline } from '../primitives/deadline.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
-import type { CallStream } from './call-stream.ts'
+import { behindRequest } from './behind-request.ts'
+import type { CallStream, IncomingMessage, OutgoingMessage } from './call-stream.ts'
 import type { Codec } from './codec.ts'
-import { LimitError } from './errors.ts'
+import { LimitError, ProtocolError } from './errors.ts'
 import { FramedStream } from './framing.ts'
 import type { MessageSchemas, ProtocolHandler, ProtocolHost } from './host.ts'
 import { collect, discard } from './incoming.ts'
@@ -159,19 +160,24 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     // a handler that does not listen to its signal keeps its place, not its caller
     signal.addEventListener('abort', () => stream.abort(signal.reason))
     const { stallTimeoutMs, consumerTimeoutMs } = this.#limits
-    const { message, release, discard } = await this.#read(stream, signal)
+    const { message, rest, release } = await this.#read(stream, signal)
+    const context = { peerId, signal }
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
-    const writing = { signal, stallTimeoutMs: patienceMs }
     try {
       signal.throwIfAborted()
-      for await (const answer of this.#answers({ peerId, signal }, message)) {
+      for await (const answer of this.#answers(context, message)) {
         const encoded = this.#protocol.encode(answer)
         signal.throwIfAborted()
-        await (encoded instanceof Uint8Array ? stream.write(encoded, writing) : stream.writeMessage(encoded, writing))
+        await (encoded instanceof Uint8Array
+          ? stream.write(encoded, { signal, stallTimeoutMs: patienceMs })
+          : this.#writeInParts(stream, encoded, rest, context))
+      }
+      if (rest != null) {
+        // what nobody wanted of the request still comes: a caller may read the answer only behind it
+        await discard(rest).catch(() => undefined)
       }
       const deadline = startDeadline(patienceMs, signal)
       await stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
-      await discard()
     } catch (error) {
       // a limit that the answer met, or the handler, is none of the request's: that one may have been acted on
       throw error instanceof LimitError ? new Error(error.message, { cause: error }) : error
@@ -180,7 +186,28 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
-  async #read(stream: CallStream, signal: AbortSignal): Promise<{ message: Request; release: () => void; discard: () => Promise<void> }> {
+  /** Its caller takes it as fast as whoever uses it does. */
+  async #writeInParts(
+    stream: CallStream,
+    answer: OutgoingMessage,
+    rest: IncomingMessage | undefined,
+    context: RequestContext,
+  ): Promise<void> {
+    const { signal } = context
+    const parts = rest == null || stream.duplex ? answer : behindRequest(answer, rest)
+    try {
+      await stream.writeMessage(parts, { signal, stallTimeoutMs: this.#limits.consumerTimeoutMs })
+    } catch (error) {
+      // of the stream, or of what is passed on from another: of no concern to the handler's author
+      if (!(error instanceof ProtocolError)) {
+        this.#tell(context, error)
+      }
+      throw error
+    }
+  }
+
+  /** @returns `rest`: what may still come of the request */
+  async #read(stream: CallStream, signal: AbortSignal): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
     const { decode, decodeStream } = this.#protocol
     const { maxFrameBytes, stallTimeoutMs } = this.#limits
     const options = { signal, firstByteTimeoutMs: stallTimeoutMs }
@@ -188,7 +215,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       const { bytes, release } = await stream.read(options)
       try {
         stream.expectEnd()
-        return { message: decode(bytes), release, discard: async () => undefined }
+        return { message: decode(bytes), release }
       } catch (error) {
         release()
         throw error
@@ -196,9 +223,9 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
     const incoming = await stream.readMessage(options)
     try {
+      stream.expectEnd()
       const message = await decodeStream(incoming, async (taken) => collect(incoming, taken, maxFrameBytes))
-      // what nobody wanted of the request still comes: a caller may read the answer only behind it
-      return { message, release: () => incoming.release(), discard: async () => discard(incoming).catch(() => undefined) }
+      return { message, rest: incoming, release: () => incoming.release() }
     } catch (error) {
       incoming.release()
       throw error

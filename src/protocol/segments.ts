@@ -41,7 +41,7 @@ async function* asAnnounced({ length, chunks }: OutgoingMessage, signal: AbortSi
     for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {
       left -= next.value.byteLength
       if (left < 0) {
-        throw new UsageError(`the payload is longer than the ${length} bytes that were announced of it`)
+        throw new UsageError('the payload has grown while it was sent')
       }
       yield next.value
     }
@@ -49,6 +49,6 @@ async function* asAnnounced({ length, chunks }: OutgoingMessage, signal: AbortSi
     void iterator.return?.()?.catch(() => undefined)
   }
   if (left > 0) {
-    throw new UsageError(`the payload ended ${left} bytes before the ${length} that were announced of it`)
+    throw new UsageError(`the payload has shrunk while it was sent: ${left} bytes are missing`)
   }
 }

@@ -1,5 +1,14 @@
-import { create, type DescField, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  type MessageInitShape,
+  type MessageShape,
+  ScalarType,
+  toBinary,
+} from '@bufbuild/protobuf'
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { UsageError } from '../primitives/errors.ts'
 import type { IncomingMessage } from './call-stream.ts'
 import { type Codec, type Collect, protobufCodec } from './codec.ts'
 
@@ -23,14 +32,14 @@ export interface StreamedInit<MessageInit> {
 }
 
 /** Bodies up to this are not worth streaming. */
-const SMALL_BODY_BYTES = 16 * 1024
+export const SMALL_BODY_BYTES = 16 * 1024
 /** The fields before the body are within this, or all of the message is collected. */
 const MAX_HEAD_BYTES = 16 * 1024
 
 /**
  * A codec of messages whose `bytes` field of this name is not held in memory: on the wire a protobuf field is a tag, a length and its bytes, and a
- * message is its fields one behind the other. The field is streamed where it is the last one, as every writer puts it whose field numbers rise; a
- * message in another order is collected.
+ * message is its fields one behind the other. The field is streamed where it is the last one, as every writer puts it whose field numbers rise, and
+ * no list, map or message comes before it; any other message is collected.
  * Source: https://protobuf.dev/programming-guides/encoding/
  */
 export function streamedCodec<Desc extends DescMessage>(
@@ -56,18 +65,23 @@ export function streamedCodec<Desc extends DescMessage>(
       }
       // a writer of protobuf would copy it
       const body = given instanceof Uint8Array ? bodyOf(given) : given
-      const beginning = head.tag(field.number, WireType.LengthDelimited).uint32(body.size).finish()
+      const beginning = (body.size === 0 ? head : head.tag(field.number, WireType.LengthDelimited).uint32(body.size)).finish()
       return { length: beginning.byteLength + body.size, chunks: joined(beginning, body.chunks) }
     },
     decode,
-    decodeStream: async (incoming, collect) => decodeStream(whole, field, decode, incoming, collect),
+    decodeStream: async (incoming, collect) => decodeStream({ schema, field, whole, decode }, incoming, collect),
   }
 }
 
+interface Parts<Desc extends DescMessage> {
+  schema: Desc
+  field: DescField
+  whole: Codec<unknown, MessageShape<Desc>>
+  decode: (bytes: Uint8Array) => StreamedMessage<MessageShape<Desc>>
+}
+
 async function decodeStream<Desc extends DescMessage>(
-  { decode: decodeHead }: Codec<unknown, MessageShape<Desc>>,
-  field: DescField,
-  decode: (bytes: Uint8Array) => StreamedMessage<MessageShape<Desc>>,
+  { schema, field, whole, decode }: Parts<Desc>,
   incoming: IncomingMessage,
   collect: Collect,
 ): Promise<StreamedMessage<MessageShape<Desc>>> {
@@ -76,31 +90,36 @@ async function decodeStream<Desc extends DescMessage>(
     return decode(await collect(new Uint8Array(0)))
   }
   let head = (await incoming.next()) ?? new Uint8Array(0)
-  let body = bodyAt(head, field.number)
-  for (
-    let more: Uint8Array | undefined;
-    body == null && head.byteLength < Math.min(length, MAX_HEAD_BYTES);
-    body = bodyAt(head, field.number)
-  ) {
-    more = await incoming.next()
-    head = Buffer.concat([head, more ?? new Uint8Array(0)])
+  let body = bodyAt(head, schema, field)
+  while (body === 'cut' && head.byteLength < Math.min(length, MAX_HEAD_BYTES)) {
+    head = Buffer.concat([head, (await incoming.next()) ?? new Uint8Array(0)])
+    body = bodyAt(head, schema, field)
   }
-  if (body == null || body.start + body.size !== length) {
+  if (typeof body === 'string' || body.start > MAX_HEAD_BYTES || body.start + body.size !== length) {
     return decode(await collect(head))
   }
   const { start, size, tagAt } = body
-  const message = decodeHead(head.subarray(0, tagAt))
+  const message = whole.decode(head.subarray(0, tagAt))
   return { message, body: { size, chunks: rest(head.subarray(start), incoming) } }
 }
 
-/** Where the first of these fields begins; undefined where it does not begin in these bytes. */
-function bodyAt(bytes: Uint8Array, fieldNumber: number): { tagAt: number; start: number; size: number } | undefined {
+/** Where the first of these fields begins; `cut` where it does not begin in these bytes, `none` where only a decoder knows. */
+function bodyAt(
+  bytes: Uint8Array,
+  { fields }: DescMessage,
+  body: DescField,
+): { tagAt: number; start: number; size: number } | 'cut' | 'none' {
   const reader = new BinaryReader(bytes)
   try {
     while (reader.pos < reader.len) {
       const tagAt = reader.pos
       const [number, wireType] = reader.tag()
-      if (number === fieldNumber && wireType === WireType.LengthDelimited) {
+      const field = fields.find((known) => known.number === number)
+      if (field != null && wireType !== wireTypeOf(field)) {
+        // a decoder does not look at it
+        return 'none'
+      }
+      if (field === body) {
         const size = reader.uint32()
         return { tagAt, start: reader.pos, size }
       }
@@ -109,7 +128,29 @@ function bodyAt(bytes: Uint8Array, fieldNumber: number): { tagAt: number; start:
   } catch {
     // cut in the middle of a field, or no message at all: whoever has all of it finds out
   }
-  return undefined
+  return 'cut'
+}
+
+/** Of a field that a decoder leaves where whoever skips it does; undefined of others: what is in them may end behind them. */
+function wireTypeOf({ fieldKind, scalar }: DescField): WireType | undefined {
+  if (fieldKind !== 'scalar') {
+    return fieldKind === 'enum' ? WireType.Varint : undefined
+  }
+  switch (scalar) {
+    case ScalarType.STRING:
+    case ScalarType.BYTES:
+      return WireType.LengthDelimited
+    case ScalarType.FIXED32:
+    case ScalarType.SFIXED32:
+    case ScalarType.FLOAT:
+      return WireType.Bit32
+    case ScalarType.FIXED64:
+    case ScalarType.SFIXED64:
+    case ScalarType.DOUBLE:
+      return WireType.Bit64
+    default:
+      return WireType.Varint
+  }
 }
 
 /** A body whose bytes are there. */
@@ -117,18 +158,24 @@ export function bodyOf(bytes: Uint8Array): Body {
   return { size: bytes.byteLength, chunks: once(bytes) }
 }
 
-/** All of a body: whoever calls has looked at its size. */
+/** All of a body: whoever calls has looked at its size. @throws UsageError when it is not as many bytes; what its chunks throw */
 export async function collectBody({ size, chunks }: Body): Promise<Uint8Array> {
   let bytes: Uint8Array | undefined
   let at = 0
   for await (const chunk of chunks) {
     if (bytes == null && chunk.byteLength === size) {
       bytes = chunk
-    } else {
+    } else if (at + chunk.byteLength <= size) {
       bytes ??= new Uint8Array(size)
       bytes.set(chunk, at)
     }
     at += chunk.byteLength
+    if (at > size) {
+      break
+    }
+  }
+  if (at !== size) {
+    throw new UsageError(`a body ${at > size ? 'longer' : 'shorter'} than the ${size} bytes that it is said to have`)
   }
   return bytes ?? new Uint8Array(0)
 }

@@ -1,6 +1,6 @@
 import { raceSignal } from 'race-signal'
 import { isDeadline, startDeadline } from '../primitives/deadline.ts'
-import { type CallPhase, ProtocolError } from '../protocol/errors.ts'
+import { type CallPhase, hintFor, ProtocolError } from '../protocol/errors.ts'
 import type { SessionOptions } from './session.ts'
 
 /** Puts a deadline on a step; when the time is up, `late` says so. @throws ProtocolError TIMEOUT */
@@ -62,6 +62,6 @@ export async function takePayload(
 
 export function tooManyBytes(maxBytes: number): ProtocolError {
   return new ProtocolError('LIMIT_EXCEEDED', `the payload is larger than ${maxBytes} bytes, the most that one message may carry`, {
-    hint: '--max-frame-bytes raises the limit, of the node that sends and of the peer',
+    hint: hintFor(maxBytes, '--max-frame-bytes raises the limit, of the node that sends and of the peer'),
   })
 }

@@ -184,9 +184,13 @@ export class RemoteSession implements Session {
   async #sendStreamed(peer: string, { taskId, payload, size }: TaskInput, options: SessionOptions): Promise<TaskAnswer> {
     const upload = new Upload(payload)
     const head = { peer, taskId, ...timeOf(options), ...(size == null ? {} : { size }) }
-    const guarded = guard(options)
-    const failure = (error: unknown): unknown => {
+    const left = new AbortController()
+    const guarded = guard(options, left.signal)
+    const done = (): void => {
+      left.abort(new Error('nobody waits for the result'))
       guarded.clear()
+    }
+    const failure = (error: unknown): unknown => {
       options.signal?.throwIfAborted()
       return upload.failure ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
     }
@@ -198,8 +202,9 @@ export class RemoteSession implements Session {
       }
       const answer = toPlain<Omit<TaskAnswer, 'result'>>(TaskAnswerSchema, first.value.part.value)
       const { timings, bytesReceived: bytes } = answer
-      return { ...answer, result: chunksOf(parts, { bytes, timings, failure, done: guarded.clear }) }
+      return { ...answer, result: chunksOf(parts, { bytes, timings, failure, done }) }
     } catch (error) {
+      done()
       throw failure(error)
     }
   }

@@ -19,6 +19,9 @@ interface Payload {
   dispose?: () => Promise<void>
 }
 
+/** Told once how a task ended: of one whose result is still coming, when that has come. */
+type Count = (outcome: 'sentAccepted' | 'sentRejected' | 'sentFailed') => void
+
 /** The tasks of a session, sent by a node of this process; how they ended is counted. */
 export class TaskCalls {
   readonly #node: SubnetNode
@@ -30,16 +33,21 @@ export class TaskCalls {
 
   /** @param destination is asked for before anything is read of the payload. @throws what it throws; as `Session.sendTask` */
   async send(destination: () => Promise<Destination>, task: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
+    let counted = false
+    const count: Count = (outcome) => {
+      this.counts[outcome] += counted ? 0 : 1
+      counted = true
+    }
     this.counts.sent++
+    let payload: Payload | undefined
     try {
       const to = await destination()
       const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
-      const payload = await this.#payloadOf(task, options)
-      const answer = await this.#send(to, task.taskId, payload, { signal: options.signal, giveUpAtMs })
-      this.counts[answer.accepted ? 'sentAccepted' : 'sentRejected']++
-      return answer
+      payload = await this.#payloadOf(task, options)
+      return await this.#send(to, task.taskId, payload, { signal: options.signal, giveUpAtMs, count })
     } catch (error) {
-      this.counts.sentFailed++
+      count('sentFailed')
+      await payload?.dispose?.()
       throw error
     }
   }
@@ -72,11 +80,12 @@ export class TaskCalls {
     to: Destination,
     taskId: string,
     { body, dispose }: Payload,
-    { signal, giveUpAtMs }: { signal: AbortSignal | undefined; giveUpAtMs: number },
+    { signal, giveUpAtMs, count }: { signal: AbortSignal | undefined; giveUpAtMs: number; count: Count },
   ): Promise<TaskAnswer> {
+    let accepted = false
     let reached: Reached | undefined
     const timings = { resolveMs: 0, dialMs: 0, requestMs: 0, totalMs: 0 }
-    const { accepted, error, result } = await this.#node.tasks.streamTask(to, taskId, body, {
+    const answer = await this.#node.tasks.streamTask(to, taskId, body, {
       signal,
       timeoutMs: Math.max(1, Math.round(giveUpAtMs - performance.now())),
       onReached: (found) => {
@@ -84,9 +93,12 @@ export class TaskCalls {
       },
       onReport: (report) => {
         Object.assign(timings, roundedTimings(report))
+        count(report.error != null ? 'sentFailed' : accepted ? 'sentAccepted' : 'sentRejected')
         void dispose?.()
       },
     })
+    accepted = answer.accepted
+    const { error, result } = answer
     const small = result.size <= SMALL_BYTES ? await collectBody(result) : undefined
     const { connection, source, attempts } = present(reached)
     return {

@@ -15,6 +15,8 @@ import type { TaskAnswer } from './session.ts'
 export const SMALL_TASK_BYTES = 16 * 1024
 /** Of payloads, in one message. */
 const MAX_MESSAGE_BYTES = 256 * 1024
+/** Of one result, before more is received. */
+const MAX_WAITING_BYTES = 1024 * 1024
 
 type RequestItem = MessageInitShape<typeof SendTasksRequest_ItemSchema>
 
@@ -74,6 +76,7 @@ export class TaskStream {
       yield* chunks
     } finally {
       ended()
+      this.#pending.get(id)?.result?.end()
       if (this.#pending.delete(id)) {
         this.#requests?.push({ id, part: { case: 'cancel', value: true } }, 0)
       }
@@ -95,6 +98,8 @@ export class TaskStream {
       for await (const { items } of this.#client.sendTasks(inMessages(requests))) {
         for (const item of items) {
           this.#take(item)
+          // whoever is slow to take a large result holds the others up, not the memory of this process
+          await this.#pending.get(item.id)?.result?.room(MAX_WAITING_BYTES)
         }
       }
     } catch (error) {

@@ -5,11 +5,19 @@ import { createLibp2p } from '../../src/node/create-libp2p.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 import type { CallOptions, StreamCallOptions } from '../../src/protocol/call.ts'
 import type { Codec } from '../../src/protocol/codec.ts'
-import { type Destination, type ProtocolHandler, type ProtocolHost, type Reached, readDestination } from '../../src/protocol/host.ts'
+import {
+  type Destination,
+  isPipelinedId,
+  type ProtocolHandler,
+  type ProtocolHost,
+  pipelinedId,
+  type Reached,
+  readDestination,
+} from '../../src/protocol/host.ts'
 import type { Interceptor } from '../../src/protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
 import { ProtocolBase } from '../../src/protocol/protocol-base.ts'
-import type { RequestContext } from '../../src/protocol/responder.ts'
+import type { RequestContext, Responder } from '../../src/protocol/responder.ts'
 
 /** Streams that libp2p opens for itself. */
 const OWN_PROTOCOLS = /^\/(ipfs|meshsub|floodsub|subnet\/\d+\/kad)\//
@@ -21,15 +29,18 @@ export class TestHost implements ProtocolHost {
   readonly budget: ByteBudget
   readonly log = createLogger('silent', () => undefined)
   readonly interceptors: Interceptor[] = []
+  /** Whether it serves streams that many calls share, too. */
+  readonly #pipelined: boolean
   readonly #protocols = new Map<string, ProtocolHandler>()
 
-  constructor(libp2p: Libp2p, limits: ProtocolLimits) {
+  constructor(libp2p: Libp2p, limits: ProtocolLimits, pipelined: boolean) {
     this.libp2p = libp2p
     this.limits = limits
+    this.#pipelined = pipelined
     this.budget = new ByteBudget(limits.maxBytesInFlight)
   }
 
-  static async start(limits: Partial<ProtocolLimits> = {}): Promise<TestHost> {
+  static async start(limits: Partial<ProtocolLimits> = {}, pipelined = false): Promise<TestHost> {
     const libp2p = await createLibp2p({
       privateKey: await generateKeyPair('Ed25519'),
       listen: ['/ip4/127.0.0.1/tcp/0'],
@@ -40,19 +51,24 @@ export class TestHost implements ProtocolHost {
       agent: 'test',
     })
     await libp2p.start()
-    return new TestHost(libp2p, { ...DEFAULT_LIMITS, ...limits })
+    return new TestHost(libp2p, { ...DEFAULT_LIMITS, ...limits }, pipelined)
   }
 
   get peerId(): PeerId {
     return this.libp2p.peerId
   }
 
-  /** Streams of protocols, negotiated or not; those that libp2p opens for itself left out. */
+  /** Streams of protocols, negotiated or not; those that libp2p opens for itself, and those that calls share, left out. */
   get streams(): Stream[] {
     return this.libp2p
       .getConnections()
       .flatMap(({ streams }) => streams)
-      .filter(({ protocol }) => !OWN_PROTOCOLS.test(protocol))
+      .filter(({ protocol }) => !OWN_PROTOCOLS.test(protocol) && !isPipelinedId(protocol))
+  }
+
+  /** Requests that are being answered now, of all protocols. */
+  get handling(): number {
+    return [...this.#protocols.values()].reduce((sum, protocol) => sum + (protocol as Responder<unknown, unknown>).handling, 0)
   }
 
   async stop(): Promise<void> {
@@ -82,7 +98,7 @@ export class TestHost implements ProtocolHost {
 
   async removeProtocol({ id }: ProtocolHandler): Promise<void> {
     this.#protocols.delete(id)
-    await this.libp2p.unhandle(id)
+    await this.libp2p.unhandle([id, pipelinedId(id)])
   }
 
   async refusalOf(): Promise<undefined> {
@@ -95,13 +111,13 @@ export class TestHost implements ProtocolHost {
 
   addProtocol(protocol: ProtocolHandler): void {
     this.#protocols.set(protocol.id, protocol)
+    const { onPipeline } = protocol
     const streams = this.limits.maxStreamsPerConnection
-    void this.libp2p
-      .handle(protocol.id, (stream, connection) => protocol.onStream(stream, connection), {
-        maxInboundStreams: streams,
-        maxOutboundStreams: streams,
-      })
-      .then(() => protocol.onStarted())
+    const options = { maxInboundStreams: streams, maxOutboundStreams: streams }
+    void Promise.all([
+      this.libp2p.handle(protocol.id, (stream, connection) => protocol.onStream(stream, connection), options),
+      this.#pipelined && onPipeline != null ? this.libp2p.handle(pipelinedId(protocol.id), onPipeline, options) : undefined,
+    ]).then(() => protocol.onStarted())
   }
 
   async reach<T>(destination: Destination, use: (reached: Reached) => Promise<T>): Promise<T> {

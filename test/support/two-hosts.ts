@@ -6,22 +6,36 @@ import type { ProtocolLimits } from '../../src/protocol/limits.ts'
 import type { RequestContext } from '../../src/protocol/responder.ts'
 import { eventually, TestHost, TextProtocol } from './protocol-host.ts'
 
+/** How calls travel: each on a stream of its own, or all of a protocol on one. */
+export const WAYS = [
+  { way: 'on a stream of its own', pipelined: false },
+  { way: 'on a stream that all share', pipelined: true },
+]
+
 /** Two connected hosts; after each test both must be as they were before. */
-export function twoHosts(limits: { client?: Partial<ProtocolLimits>; server?: Partial<ProtocolLimits> } = {}): {
+export function twoHosts({
+  pipelined,
+  ...limits
+}: {
+  client?: Partial<ProtocolLimits>
+  server?: Partial<ProtocolLimits>
+  pipelined?: boolean
+} = {}): {
   client: TestHost
   server: TestHost
 } {
   const hosts = {} as { client: TestHost; server: TestHost }
 
   before(async () => {
-    hosts.client = await TestHost.start(limits.client)
-    hosts.server = await TestHost.start(limits.server)
+    hosts.client = await TestHost.start(limits.client, pipelined)
+    hosts.server = await TestHost.start(limits.server, pipelined)
     await hosts.client.connect(hosts.server)
   })
 
   afterEach('no stream and no reserved byte is left', async () => {
     for (const [name, host] of Object.entries(hosts)) {
       await eventually(() => host.streams.length === 0, `the streams of the ${name} are gone`)
+      await eventually(() => host.handling === 0, `the ${name} handles nothing`)
       await eventually(() => host.budget.free === host.limits.maxBytesInFlight, `the ${name} has its bytes back`)
     }
   })

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { FrameInit } from '../../src/protocol/pipelined-frame.ts'
 
 /** Bytes in hex; long ones in parts, of which some come many times. */
 type Hex = string | Array<string | { repeat: string; times: number }>
@@ -96,3 +97,32 @@ export const PROTOCOL = file.protocol
 /** The limit of the readers that the vectors are for. */
 export const MAX_FRAME_BYTES = file.maxFrameBytes
 export const VECTORS = file.vectors.map(toVector)
+
+/** A frame of a stream that many calls share. */
+export interface PipelinedVector {
+  note: string
+  from: 'caller' | 'answerer'
+  frame: Uint8Array
+  fields: FrameInit
+}
+
+const pipelined = JSON.parse(readFileSync(new URL('pipelined.json', import.meta.url), 'utf8')) as {
+  protocol: string
+  exchange: Array<{
+    note: string
+    from: 'caller' | 'answerer'
+    frame: Hex
+    fields: { piece?: Hex } & Omit<PipelinedVector['fields'], 'piece'>
+  }>
+  refused: Array<{ note: string; frame: Hex }>
+}
+
+export const PIPELINED_PROTOCOL = pipelined.protocol
+export const PIPELINED: PipelinedVector[] = pipelined.exchange.map(({ note, from, frame, fields: { piece, ...rest } }) => ({
+  note,
+  from,
+  frame: bytes(frame),
+  fields: { ...rest, ...(piece == null ? {} : { piece: new Uint8Array(bytes(piece)) }) },
+}))
+/** What resets the stream. */
+export const PIPELINED_REFUSED = pipelined.refused.map(({ note, frame }) => ({ note, frame: bytes(frame) }))

@@ -1,12 +1,12 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type TaskRequest, TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../gen/task_protocol_pb.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
-import type { CallOptions } from '../call.ts'
-import { LimitError, tooLarge } from '../errors.ts'
+import type { BegunCall, CallOptions } from '../call.ts'
+import { LimitError } from '../errors.ts'
 import type { Destination, ProtocolHost } from '../host.ts'
 import { ProtocolBase } from '../protocol-base.ts'
 import type { RequestContext } from '../responder.ts'
-import { type Body, collectBody, type StreamedInit, type StreamedMessage, streamedCodec } from '../streamed-codec.ts'
+import { type Body, collectBody, SMALL_BODY_BYTES, type StreamedInit, type StreamedMessage, streamedCodec } from '../streamed-codec.ts'
 
 /** Work for a peer. */
 export interface Task {
@@ -28,8 +28,9 @@ export interface TaskHandler {
 }
 
 /**
- * The same for payloads and results that are not held in memory. What its result's chunks throw, when the result is on its way, resets the
- * stream. What it holds open for its result it can let go when `context.signal` aborts: it does when the call is over.
+ * The same for payloads and results that are not held in memory. Neither need be taken before the other: a result may begin before its payload has
+ * ended. What its chunks throw, when the result is on its way, resets the stream, and so does a size that is not theirs; callers want the next
+ * bytes within 10 s, and 16 KiB/s. What it holds open for its result it can let go when `context.signal` aborts: it does when the call is over.
  */
 export interface StreamingTaskHandler {
   /** @throws what rejects the task, with its message */
@@ -52,7 +53,7 @@ export interface TaskEvent {
   taskId: string
   peerId: string
   accepted: boolean
-  /** Milliseconds from the request's last byte to the answer. */
+  /** Milliseconds from the request to the answer: of a handler that streams, from the one's beginning to the other's. */
   ms: number
 }
 
@@ -83,38 +84,39 @@ export class TaskProtocol extends ProtocolBase<
   StreamedMessage<TaskResponse>
 > {
   readonly #run: TaskHandler | StreamingTaskHandler | undefined
+  readonly #maxResultBytes: number
   readonly #onTask: ((event: TaskEvent) => void) | undefined
   /** Those whose task was told of. */
   readonly #told = new WeakSet<RequestContext>()
 
   /** Without `run` every task is rejected, saying so. */
   constructor(host: ProtocolHost, run?: TaskHandler | StreamingTaskHandler, options: { onTask?: (event: TaskEvent) => void } = {}) {
+    const requestCodec = streamedCodec(TaskRequestSchema, 'payload')
     super(host, {
       id: '/subnet/task_protocol/1.0.0',
-      request: streamedCodec(TaskRequestSchema, 'payload'),
+      // a handler of whole payloads is asked when all is there
+      request: typeof run === 'function' ? { ...requestCodec, decodeStream: undefined } : requestCodec,
       response: streamedCodec(TaskResponseSchema, 'result'),
       schemas: { request: TaskRequestSchema, response: TaskResponseSchema },
     })
+    this.#maxResultBytes = (typeof run === 'function' ? host.limits.maxFrameBytes : host.limits.maxStreamedBytes) - RESPONSE_OVERHEAD_BYTES
     this.#run = run
     this.#onTask = options.onTask
   }
 
   /** Sends a task; the answer may be a rejection (`accepted: false`). @throws UsageError; what `callRemote` throws */
   async sendTask(to: Destination, taskId: string, payload: Uint8Array | Body, options?: CallOptions): Promise<TaskResponse> {
-    const { accepted, error, result } = await this.streamTask(to, taskId, payload, options)
-    if (result.size > this.maxFrameBytes) {
-      await result.chunks[Symbol.asyncIterator]().return?.()
-      throw tooLarge(result.size, this.maxFrameBytes, 'announced by the peer')
-    }
-    return create(TaskResponseSchema, { accepted, error, result: await collectBody(result) })
+    checkTaskId(taskId)
+    const { message, body } = await this.callRemote(to, { message: { taskId }, body: payload }, options)
+    return { ...message, result: await collectBody(body) }
   }
 
   /** The same for a result that is used while it comes. @throws as `sendTask`; so do the result's chunks */
   async streamTask(to: Destination, taskId: string, payload: Uint8Array | Body, options?: CallOptions): Promise<StreamedTaskResponse> {
     checkTaskId(taskId)
-    const { answer, end, leave } = await this.beginRemote(to, { message: { taskId }, body: payload }, options)
-    const { accepted, error } = answer.message
-    return { accepted, error, result: { size: answer.body.size, chunks: untilEnd(answer.body.chunks, end, leave) } }
+    const call = await this.beginRemote(to, { message: { taskId }, body: payload }, options)
+    const { message, body } = call.answer
+    return { accepted: message.accepted, error: message.error, result: { size: body.size, chunks: untilEnd(body.chunks, call) } }
   }
 
   /** Tasks of other peers that wait for the handler. */
@@ -159,14 +161,10 @@ export class TaskProtocol extends ProtocolBase<
     return Math.min(MAX_ERROR_CHARACTERS, Math.floor((this.maxFrameBytes - RESPONSE_OVERHEAD_BYTES) / MAX_UTF8_BYTES))
   }
 
-  /** @throws LimitError for a payload that the handler cannot take as a whole */
   async #answer(
     context: RequestContext,
     { taskId, payload }: StreamedTask,
   ): Promise<StreamedInit<MessageInitShape<typeof TaskResponseSchema>>> {
-    if (typeof this.#run === 'function' && payload.size > this.maxFrameBytes) {
-      throw tooLarge(payload.size, this.maxFrameBytes, 'announced by the peer')
-    }
     try {
       checkTaskId(taskId)
       if (this.#run == null) {
@@ -184,21 +182,37 @@ export class TaskProtocol extends ProtocolBase<
     context: RequestContext,
   ): Promise<Uint8Array | Body> {
     if (typeof run !== 'function') {
-      return run.stream({ taskId, payload }, context)
+      const body: unknown = await run.stream({ taskId, payload }, context)
+      if (!isBody(body)) {
+        throw new Error('the task handler did not return a body: a size, and chunks')
+      }
+      this.#checkSize(body.size)
+      // one frame, as of a handler that gives bytes
+      return body.size <= SMALL_BODY_BYTES ? collectBody(body) : body
     }
     const result = await run({ taskId, payload: await collectBody(payload) }, context)
     if (!(result instanceof Uint8Array)) {
       throw new Error('the task handler did not return bytes')
     }
-    if (result.byteLength > this.maxFrameBytes - RESPONSE_OVERHEAD_BYTES) {
-      throw new Error(`the result of ${result.byteLength} bytes is over this node's limit of ${this.maxFrameBytes} bytes a frame`)
-    }
+    this.#checkSize(result.byteLength)
     return result
+  }
+
+  #checkSize(bytes: number): void {
+    if (bytes > this.#maxResultBytes) {
+      const limit = this.#maxResultBytes + RESPONSE_OVERHEAD_BYTES
+      throw new Error(`the result of ${bytes} bytes is over this node's limit of ${limit} bytes a frame`)
+    }
   }
 }
 
-/** Ends the call when its answer was taken to the end, gives it up when it was left. */
-function untilEnd(chunks: AsyncIterable<Uint8Array>, end: () => Promise<void>, leave: () => Promise<void>): AsyncIterable<Uint8Array> {
+function isBody(value: unknown): value is Body {
+  const { size, chunks } = (value ?? {}) as Partial<Body>
+  return Number.isSafeInteger(size) && (size as number) >= 0 && typeof chunks?.[Symbol.asyncIterator] === 'function'
+}
+
+/** Ends the call when its answer was taken to the end, gives it up when it was left or failed. */
+function untilEnd(chunks: AsyncIterable<Uint8Array>, { end, leave, fail }: BegunCall<unknown>): AsyncIterable<Uint8Array> {
   const iterator = chunks[Symbol.asyncIterator]()
   let over = false
   const all: AsyncIterableIterator<Uint8Array> = {
@@ -208,8 +222,7 @@ function untilEnd(chunks: AsyncIterable<Uint8Array>, end: () => Promise<void>, l
       }
       const result = await iterator.next().catch(async (error) => {
         over = true
-        await leave()
-        throw error
+        return fail(error)
       })
       if (result.done === true) {
         over = true

@@ -226,7 +226,7 @@ describe('the heartbeat service', () => {
       for (const [index, content] of [
         { sentAtMs: BigInt(START_MS + 60_000) },
         { sentAtMs: BigInt(START_MS - 60_000) },
-        { intervalMs: 600_000, sentAtMs: BigInt(START_MS - 1_800_000) },
+        { intervalMs: 18_000_000, sentAtMs: BigInt(START_MS - 54_000_000) },
         { intervalMs: 500 },
       ].entries()) {
         const verdict = await service().receive(await beatOf(other, { seq: FIRST_SEQ + BigInt(index) + 1n, content }))
@@ -341,10 +341,11 @@ describe('the heartbeat service', () => {
         beat: async () => beatOf(author, { seq: FIRST_SEQ + 1n, content: { sentAtMs: BigInt(START_MS - HOUR_MS) } }),
       },
       {
-        name: 'a beat an hour old with the longest interval there is',
+        name: 'a beat sixteen hours old with the longest interval there is',
         result: 'ignore',
         reason: /older than its lifetime/,
-        beat: async () => beatOf(author, { seq: FIRST_SEQ + 1n, content: { intervalMs: 600_000, sentAtMs: BigInt(START_MS - HOUR_MS) } }),
+        beat: async () =>
+          beatOf(author, { seq: FIRST_SEQ + 1n, content: { intervalMs: 18_000_000, sentAtMs: BigInt(START_MS - 16 * HOUR_MS) } }),
       },
       {
         name: 'a beat just older than its lifetime',
@@ -374,7 +375,7 @@ describe('the heartbeat service', () => {
         name: 'an interval that is too long',
         result: 'ignore',
         reason: /interval/,
-        beat: async () => beatOf(author, { seq: FIRST_SEQ + 1n, content: { intervalMs: 600_001 } }),
+        beat: async () => beatOf(author, { seq: FIRST_SEQ + 1n, content: { intervalMs: 18_000_001 } }),
       },
       {
         name: 'more than 16 addresses',

@@ -4,11 +4,25 @@ import type { StreamCloseEvent } from '@libp2p/interface'
 import { TaskRequestSchema, TaskResponseSchema } from '../../../src/gen/task_protocol_pb.ts'
 import { ProtocolError, type ProtocolErrorCode } from '../../../src/protocol/errors.ts'
 import { FramedStream } from '../../../src/protocol/framing.ts'
+import { pipelinedId } from '../../../src/protocol/host.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/limits.ts'
+import { type Frame, takeFrame } from '../../../src/protocol/pipelined-frame.ts'
 import { TaskProtocol } from '../../../src/protocol/protocols/task.ts'
+import { UnreadBytes } from '../../../src/protocol/unread-bytes.ts'
 import { MemoryHost } from '../../support/memory-network.ts'
+import { bytesOf, framesIn } from '../../support/pipelines.ts'
 import { cut, TestStream } from '../../support/streams.ts'
-import { type Failure, MAX_FRAME_BYTES, type Outcome, PROTOCOL, VECTORS, type Vector } from '../../vectors/load.ts'
+import {
+  type Failure,
+  MAX_FRAME_BYTES,
+  type Outcome,
+  PIPELINED,
+  PIPELINED_PROTOCOL,
+  PIPELINED_REFUSED,
+  PROTOCOL,
+  VECTORS,
+  type Vector,
+} from '../../vectors/load.ts'
 
 /** How the code says what the vectors call a failure. */
 const SAID_AS: Record<Exclude<Failure, 'undecodable'>, { code: ProtocolErrorCode; message: RegExp }> = {
@@ -102,6 +116,33 @@ describe('the vectors of the task protocol', () => {
       const stream = new TestStream('outbound')
       await framedOn(stream).write(encode(vector))
       assert.equal(stream.output.toString('hex'), Buffer.from(vector.frame).toString('hex'))
+    })
+  }
+})
+
+describe('the vectors of a stream of many calls', () => {
+  it('are for the kept streams of the task protocol', () => {
+    assert.equal(PIPELINED_PROTOCOL, pipelinedId(PROTOCOL))
+  })
+
+  for (const { note, frame, fields } of PIPELINED) {
+    it(`reads and writes: ${note}`, () => {
+      const unset = { call: 0, piece: new Uint8Array(0), length: 0, last: false, end: false, window: 0, reset: 0, read: 0 }
+      // fields may come in another order
+      const written = bytesOf(fields)
+      assert.equal(written.byteLength, frame.byteLength)
+      for (const bytes of [frame, written]) {
+        const { $typeName: _, piece, ...read } = (framesIn(bytes)[0] ?? assert.fail('no frame')) as Frame
+        assert.deepEqual({ ...read, piece: new Uint8Array(piece) }, { ...unset, ...fields })
+      }
+    })
+  }
+
+  for (const { note, frame } of PIPELINED_REFUSED) {
+    it(`refuses: ${note}`, () => {
+      const unread = new UnreadBytes()
+      unread.append(frame)
+      assert.throws(() => takeFrame(unread))
     })
   }
 })

@@ -4,7 +4,7 @@ import { UsageError } from '../../../../src/primitives/errors.ts'
 import type { Destination } from '../../../../src/protocol/host.ts'
 import type { ProtocolLimits } from '../../../../src/protocol/limits.ts'
 import { ProtobufProtocol } from '../../../../src/protocol/protobuf-protocol.ts'
-import { type TaskEvent, type TaskHandler, TaskProtocol } from '../../../../src/protocol/protocols/task.ts'
+import { type StreamingTaskHandler, type TaskEvent, type TaskHandler, TaskProtocol } from '../../../../src/protocol/protocols/task.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { someBytes } from '../../../support/streams.ts'
 
@@ -30,7 +30,7 @@ interface Pair {
 }
 
 /** Two connected hosts, of which one runs tasks with this handler. */
-async function pair(run?: TaskHandler, limits: Partial<ProtocolLimits> = {}): Promise<Pair> {
+async function pair(run?: TaskHandler | StreamingTaskHandler, limits: Partial<ProtocolLimits> = {}): Promise<Pair> {
   const [caller, worker] = await Promise.all([MemoryHost.create(), MemoryHost.create(limits)])
   const events: TaskEvent[] = []
   caller.link(worker)
@@ -42,7 +42,7 @@ async function send({ caller, worker }: Pair, taskId = 'a task', payload: Uint8A
   return new TaskProtocol(caller).sendTask(worker.peerId, taskId, payload)
 }
 
-async function rejection(run: TaskHandler | undefined, limits?: Partial<ProtocolLimits>): Promise<string> {
+async function rejection(run: TaskHandler | StreamingTaskHandler | undefined, limits?: Partial<ProtocolLimits>): Promise<string> {
   const { accepted, result, error } = await send(await pair(run, limits))
   assert.equal(accepted, false)
   assert.equal(result.byteLength, 0)
@@ -123,6 +123,19 @@ describe('TaskProtocol', () => {
   it('rejects a task whose handler returns no bytes', async () => {
     for (const value of ['text', undefined, null, 42, [1, 2]]) {
       assert.match(await rejection((() => value) as unknown as TaskHandler), /did not return bytes/)
+    }
+  })
+
+  it('rejects a task whose small streamed result has more bytes than its size says, or fewer', async () => {
+    for (const [size, word] of [
+      [9, 'shorter'],
+      [7, 'longer'],
+    ] as const) {
+      const chunks = async function* (): AsyncGenerator<Uint8Array> {
+        yield new Uint8Array(4)
+        yield new Uint8Array(4)
+      }
+      assert.match(await rejection({ stream: () => ({ size, chunks: chunks() }) }), new RegExp(`${word} than the ${size} bytes`))
     }
   })
 
