@@ -98,9 +98,9 @@ async function read(kind: Vector['kind'], pieces: Uint8Array[]): Promise<Outcome
   try {
     const incoming = await framed.readMessage()
     framed.expectEnd()
-    const codec = kind === 'request' ? requests : responses
+    const decode = kind === 'request' ? decodeOf(requests) : decodeOf(responses)
     const all: Collect = async (taken) => collect(incoming, taken, MAX_FRAME_BYTES)
-    const { message, body } = (await decodeOf(codec)(incoming, all)) as StreamedMessage<Record<string, unknown>>
+    const { message, body } = (await decode(incoming, all)) as unknown as StreamedMessage<Record<string, unknown>>
     const bytes = Buffer.from(await collectBody(body))
     if (aborted != null) {
       throw aborted
