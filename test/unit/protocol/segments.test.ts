@@ -33,7 +33,7 @@ describe('the segments of a message', () => {
     }
   })
 
-  it('are copies: what gives the chunks may use its memory again', async () => {
+  it('are no part of smaller chunks, whose memory may be used again', async () => {
     const chunk = new Uint8Array(4)
     const chunks = async function* (): AsyncGenerator<Uint8Array> {
       for (const value of [1, 2]) {
@@ -42,6 +42,12 @@ describe('the segments of a message', () => {
     }
     const [segment] = await collected(segmentsOf({ length: 8, chunks: chunks() }, 8))
     assert.deepEqual([...(segment ?? [])], [1, 1, 1, 1, 2, 2, 2, 2])
+  })
+
+  it('are not all given before it is sure that nothing comes behind them', async () => {
+    const segments = segmentsOf({ length: 8, chunks: new Source(12, { chunkBytes: 4 }) }, 4)
+    assert.equal((await segments.next()).value?.byteLength, 4)
+    await assert.rejects(segments.next(), UsageError)
   })
 
   for (const [what, given, says] of [
