@@ -7,10 +7,15 @@ import { CapacityError, describeError, UsageError } from './errors.ts'
 /** Kept in memory; what is more goes into a file. */
 const MEMORY_BYTES = 1024 * 1024
 const READ_BYTES = 256 * 1024
-/** In the files of all spools of this process. */
-const MAX_FILE_BYTES = 8 * 1024 ** 3
 
-let inFiles = 0
+/** What the files of many spools may hold together, in bytes. */
+export interface SpoolRoom {
+  readonly capacity: number
+  used: number
+}
+
+/** That of this process. */
+const ROOM: SpoolRoom = { capacity: 8 * 1024 ** 3, used: 0 }
 
 /**
  * Takes bytes until it is known how many there are, then gives them, as often as they are asked for. Many of them are in a temporary file, which
@@ -21,6 +26,11 @@ export class Spool implements AsyncDisposable {
   #file: FileHandle | undefined
   #size = 0
   #inFile = 0
+  readonly #room: SpoolRoom
+
+  constructor(room = ROOM) {
+    this.#room = room
+  }
 
   get size(): number {
     return this.#size
@@ -53,12 +63,13 @@ export class Spool implements AsyncDisposable {
 
   /** What the file takes of the room that all of them have. */
   #take(bytes: number): void {
-    if (inFiles + bytes > MAX_FILE_BYTES) {
-      throw new CapacityError(`more than ${MAX_FILE_BYTES} bytes would be in temporary files of this process at a time`, {
+    const { capacity, used } = this.#room
+    if (used + bytes > capacity) {
+      throw new CapacityError(`more than ${capacity} bytes would be in temporary files of this process at a time`, {
         hint: 'try again when other large payloads and results are through',
       })
     }
-    inFiles += bytes
+    this.#room.used += bytes
     this.#inFile += bytes
   }
 
@@ -80,7 +91,7 @@ export class Spool implements AsyncDisposable {
     const file = this.#file
     this.#file = undefined
     this.#chunks = []
-    inFiles -= this.#inFile
+    this.#room.used -= this.#inFile
     this.#inFile = 0
     await file?.close()
   }

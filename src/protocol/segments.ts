@@ -3,7 +3,8 @@ import { UsageError } from '../primitives/errors.ts'
 import type { OutgoingMessage } from './call-stream.ts'
 
 /**
- * The bytes of a message in segments of this size, the last one smaller.
+ * The bytes of a message in segments of this size, the last one smaller. The end is given only when it is sure that nothing comes behind it: what
+ * has another size than it announced never arrives whole.
  * @throws UsageError when there are more or fewer than it announced; what its chunks throw; the signal's reason
  */
 export async function* segmentsOf(message: OutgoingMessage, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -37,18 +38,26 @@ export async function* segmentsOf(message: OutgoingMessage, size: number, signal
 async function* asAnnounced({ length, chunks }: OutgoingMessage, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   const iterator = chunks[Symbol.asyncIterator]()
   let left = length
+  let last: Uint8Array | undefined
   try {
     for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {
       left -= next.value.byteLength
       if (left < 0) {
         throw new UsageError('the payload has grown while it was sent')
       }
-      yield next.value
+      if (left > 0) {
+        yield next.value
+      } else {
+        last ??= next.value
+      }
     }
   } finally {
     void iterator.return?.()?.catch(() => undefined)
   }
   if (left > 0) {
     throw new UsageError(`the payload has shrunk while it was sent: ${left} bytes are missing`)
+  }
+  if (last != null) {
+    yield last
   }
 }

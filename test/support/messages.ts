@@ -1,0 +1,42 @@
+import type { IncomingMessage } from '../../src/protocol/call-stream.ts'
+import { beginIncoming } from '../../src/protocol/incoming.ts'
+
+/** A message that comes in these chunks, none of them before it is asked for. */
+export async function incomingOf(chunks: Uint8Array[], acquire = async (_bytes: number) => () => undefined): Promise<IncomingMessage> {
+  let next = 0
+  const length = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  return beginIncoming({ length, next: async () => chunks[next++], acquire })
+}
+
+/** Bytes that come when they are asked for; counts them. */
+export class Source implements AsyncIterable<Uint8Array> {
+  /** Bytes that were asked for. */
+  given = 0
+  /** Nobody wants more, or all was given. */
+  readonly left = Promise.withResolvers<void>()
+  readonly #size: number
+  readonly #chunkBytes: number
+  readonly #fails: Error | undefined
+
+  /** @param fails what it throws behind the last byte */
+  constructor(size: number, { chunkBytes = 64 * 1024, fails }: { chunkBytes?: number; fails?: Error } = {}) {
+    this.#size = size
+    this.#chunkBytes = chunkBytes
+    this.#fails = fails
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    try {
+      while (this.given < this.#size) {
+        const chunk = new Uint8Array(Math.min(this.#chunkBytes, this.#size - this.given)).fill(this.given >> 16)
+        this.given += chunk.byteLength
+        yield chunk
+      }
+      if (this.#fails != null) {
+        throw this.#fails
+      }
+    } finally {
+      this.left.resolve()
+    }
+  }
+}
