@@ -76,7 +76,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       decode: request.decode,
       decodeStream: request.decodeStream,
       encode: response.encode,
-      answer: (context, message) => toIterable(this.handleRequest(context, message)),
+      answer: (context, message) => this.handleRequest(context, message),
       answerFailure: (context, error) => this.answerFailure(context, error),
       onStarted: () => {
         this.#caller.start()
@@ -151,13 +151,5 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
    */
   protected callStream(to: Destination, request: RequestInit, options?: StreamCallOptions): AsyncGenerator<Response, void, undefined> {
     return this.#caller.many(to, request, options)
-  }
-}
-
-async function* toIterable<T>(answers: Promise<T> | AsyncIterable<T>): AsyncGenerator<T> {
-  if (Symbol.asyncIterator in answers) {
-    yield* answers
-  } else {
-    yield await answers
   }
 }

@@ -43,8 +43,8 @@ export interface ServedProtocol<Request, ResponseInit> {
   interceptors?: readonly Interceptor[] | undefined
   /** False to serve only streams of their own. @default true */
   pipelined?: boolean | undefined
-  /** The answers to one request. */
-  answer(context: RequestContext, request: Request): AsyncIterable<ResponseInit>
+  /** The answer to one request, or the answers. */
+  answer(context: RequestContext, request: Request): Promise<ResponseInit> | AsyncIterable<ResponseInit>
   /** The answer that tells of a failure, where the protocol has one; without it the stream is reset. */
   answerFailure(context: RequestContext, error: unknown): ResponseInit | undefined
   onStarted(): void
@@ -174,7 +174,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
     try {
       end.throwIfOver()
-      for await (const answer of this.#answers(context, message)) {
+      for await (const answer of this.#answersTo(context, message)) {
         const encoded = this.#protocol.encode(answer)
         end.throwIfOver()
         await (encoded instanceof Uint8Array
@@ -247,15 +247,43 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
+  #answersTo(context: RequestContext, message: Request): Iterable<Promise<ResponseInit>> | AsyncIterable<ResponseInit> {
+    const around = [...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])]
+    if (this.kind === 'unary' && around.length === 0) {
+      // as most are: without the generators that streams and interceptors need
+      return [this.#answer(context, message)]
+    }
+    return this.#answers(context, message, around)
+  }
+
+  async #answer(context: RequestContext, message: Request): Promise<ResponseInit> {
+    const { answer, answerFailure } = this.#protocol
+    try {
+      const given = answer(context, message)
+      return await (Symbol.asyncIterator in given ? onlyOf(given) : given)
+    } catch (error) {
+      const told = answerFailure(context, error)
+      if (told == null) {
+        this.#tell(context, error)
+        throw error
+      }
+      return told
+    }
+  }
+
   /** Exactly one for a unary protocol. */
-  async *#answers(context: RequestContext, message: Request): AsyncGenerator<ResponseInit> {
-    const { id, kind, interceptors = [], answer, answerFailure } = this.#protocol
-    const around = [...this.#host.interceptors, ...interceptors]
+  async *#answers(context: RequestContext, message: Request, around: readonly Interceptor[]): AsyncGenerator<ResponseInit> {
+    const { id, kind, answer, answerFailure } = this.#protocol
     let given = 0
     let thrown: unknown
     const handle = async function* (): AsyncGenerator<ResponseInit> {
       try {
-        yield* answer(context, message)
+        const answers = answer(context, message)
+        if (Symbol.asyncIterator in answers) {
+          yield* answers
+        } else {
+          yield await answers
+        }
       } catch (error) {
         thrown = error
         throw error
@@ -284,6 +312,10 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
 
 /** The one answer, once it is sure that nothing comes behind it: no other, and no error. */
 async function* exactlyOne<Answer>(answers: AsyncIterable<Answer>): AsyncGenerator<Answer> {
+  yield await onlyOf(answers)
+}
+
+async function onlyOf<Answer>(answers: AsyncIterable<Answer>): Promise<Answer> {
   let only: { answer: Answer } | undefined
   for await (const answer of answers) {
     if (only != null) {
@@ -294,5 +326,5 @@ async function* exactlyOne<Answer>(answers: AsyncIterable<Answer>): AsyncGenerat
   if (only == null) {
     throw new Error('no answer')
   }
-  yield only.answer
+  return only.answer
 }
