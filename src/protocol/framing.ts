@@ -40,6 +40,7 @@ export class FramedStream implements CallStream {
   #streamedBytes = 0
   #failure: Error | undefined
   #wake: (() => void) | undefined
+  #resuming = false
 
   constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>) {
     this.#stream = stream
@@ -268,10 +269,15 @@ export class FramedStream implements CallStream {
     if (this.#complete) {
       this.#refuseMore()
     }
-    if (this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
+    this.#pauseIfFull()
+    this.#onChange()
+  }
+
+  #pauseIfFull(): void {
+    // a stream that is paused while it resumes goes on all the same, and takes what comes without bound
+    if (!this.#resuming && this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
       this.#stream.pause()
     }
-    this.#onChange()
   }
 
   #refuseMore(): void {
@@ -295,10 +301,14 @@ export class FramedStream implements CallStream {
   }
 
   #resume(): void {
+    this.#resuming = true
     try {
       this.#stream.resume()
     } catch {
       // the connection is gone and cannot be told; what had come was given before
+    } finally {
+      this.#resuming = false
     }
+    this.#pauseIfFull()
   }
 }

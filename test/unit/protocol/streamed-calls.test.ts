@@ -366,6 +366,19 @@ describe('a message in parts', () => {
     assert.equal((await more)?.byteLength, 5)
   })
 
+  it('holds its stream back again when what that held back is too much already, once it goes on', async () => {
+    const stream = new TestStream()
+    const told: string[] = []
+    stream.sendPause = () => void told.push('pause')
+    stream.sendResume = () => void told.push('resume')
+    const framed = new FramedStream(stream, limitsOf(), new ByteBudget(CAPACITY))
+    stream.receive([prefixOf(10 * MIB), new Uint8Array(300 * KIB), new Uint8Array(400 * KIB)])
+    const incoming = await framed.readMessage()
+    assert.equal((await incoming.next())?.byteLength, 300 * KIB)
+    assert.equal((await incoming.next())?.byteLength, 400 * KIB)
+    assert.deepEqual(told, ['pause', 'resume', 'pause'])
+  })
+
   it('is given up when it crawls', async () => {
     const stream = new TestStream()
     const framed = new FramedStream(stream, limitsOf({ stallTimeoutMs: 300, minBytesPerSecond: 100_000 }), new ByteBudget(CAPACITY))
