@@ -2,11 +2,14 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ChildOptions, runChild } from '../../../src/node/run-child.ts'
 import { bodyOf } from '../../../src/protocol/streamed-codec.ts'
 import { gone, present } from '../../support/cli.ts'
+import { Source } from '../../support/messages.ts'
+import { eventually } from '../../support/protocol-host.ts'
 import { TempFolders } from '../../support/temp.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -17,8 +20,13 @@ describe('a program that is run for a task', function () {
 
   after(async () => folders.clean())
 
-  async function run(command: string[], input: Uint8Array | string = NOTHING, options: Partial<ChildOptions> = {}): Promise<Buffer> {
-    await using result = await runChild(command as [string], bodyOf(Buffer.from(input)).chunks, {
+  async function run(
+    command: string[],
+    input: Uint8Array | string | AsyncIterable<Uint8Array> = NOTHING,
+    options: Partial<ChildOptions> = {},
+  ): Promise<Buffer> {
+    const chunks = typeof input === 'string' || input instanceof Uint8Array ? bodyOf(Buffer.from(input)).chunks : input
+    await using result = await runChild(command as [string], chunks, {
       env: {},
       signal: new AbortController().signal,
       timeoutMs: 20_000,
@@ -44,6 +52,43 @@ describe('a program that is run for a task', function () {
     assert.ok((await run(['head', '-c', '3'], bytes)).equals(bytes.subarray(0, 3)))
     assert.equal((await run(['/bin/sh', '-c', 'exec 0<&-; echo early'], bytes)).toString(), 'early\n')
     assert.equal((await run(['true'], bytes)).byteLength, 0)
+  })
+
+  it('gets its input as it comes, and no faster than it reads', async () => {
+    const source = new Source(100_000_000)
+    const folder = await folders.make()
+    const slow = run(['/bin/sh', '-c', `head -c 1000 > ${folder}/first; while [ ! -e ${folder}/go ]; do sleep 0.05; done; wc -c`], source)
+    await eventually(() => existsSync(join(folder, 'first')) && source.given > 100_000, 'it has begun to read')
+    assert.ok(source.given < 2_000_000, `${source.given} bytes were asked for`)
+    await writeFile(join(folder, 'go'), '')
+    // head may have taken more than it printed
+    assert.ok(Number((await slow).toString()) > 99_000_000)
+  })
+
+  it('that has enough of its input does not wait for the rest of it', async () => {
+    const left = Promise.withResolvers<void>()
+    const goesOn = Promise.withResolvers<void>()
+    const hanging = async function* (): AsyncGenerator<Uint8Array> {
+      try {
+        yield Buffer.from('a line\nand more')
+        await goesOn.promise
+      } finally {
+        left.resolve()
+      }
+    }
+    assert.equal((await run(['head', '-n', '1'], hanging())).toString(), 'a line\n')
+    goesOn.resolve()
+    await left.promise
+  })
+
+  it('whose input breaks off is killed before it could take what came for all of it', async () => {
+    for (let round = 0; round < 5; round++) {
+      const folder = await folders.make()
+      const broken = new Source(1_000_000, { fails: new Error('the caller is gone') })
+      const script = `wc -c > ${folder}/begun; echo "took all of it" > ${folder}/taken; sleep 1`
+      await assert.rejects(run(['/bin/sh', '-c', script], broken), { message: 'the caller is gone' })
+      assert.deepEqual(await readdir(folder), ['begun'])
+    }
   })
 
   it('sees the environment of the node, and what is added to it', async () => {

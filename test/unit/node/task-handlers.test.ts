@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { loadHandler } from '../../../src/node/task-handlers.ts'
 import { parsePeerId } from '../../../src/primitives/address.ts'
@@ -66,6 +67,49 @@ describe('--handler', function () {
     const file = join(await folders.make(), 'handler.ts')
     await writeFile(file, 'export default async (task: { payload: Uint8Array }): Promise<Uint8Array> => task.payload.slice(1)')
     assert.equal(await ask(await loadHandler(file, OPTIONS), 'abc'), 'bc')
+  })
+
+  it('may be a module whose default export has a method stream', async () => {
+    const file = join(await folders.make(), 'handler.ts')
+    await writeFile(
+      file,
+      `import type { Body } from '${new URL('../../../src/index.ts', import.meta.url)}'
+      class Handler {
+        readonly words = 'from '
+        stream ({ taskId, payload }: { taskId: string; payload: Body }): Body {
+          const { words } = this
+          const chunks = async function* () { yield Buffer.from(words + taskId + ': '); yield* payload.chunks }
+          return { size: words.length + taskId.length + 2 + payload.size, chunks: chunks() }
+        }
+      }
+      export default new Handler()`,
+    )
+    assert.equal(await ask(await loadHandler(file, OPTIONS), 'abc'), 'from a task: abc')
+    const none = join(await folders.make(), 'none.ts')
+    await writeFile(none, 'export default { run: () => new Uint8Array(0) }')
+    await assert.rejects(loadHandler(none, OPTIONS), /has no function as its default export/)
+  })
+
+  it('lets what a program printed go when the call is over', async function () {
+    if (!existsSync('/proc/self/fd')) {
+      this.skip()
+    }
+    const handler = (await loadHandler('exec:head -c 3000000 /dev/zero', { ...OPTIONS, maxOutputBytes: 3_000_000 })) as StreamingTaskHandler
+    const files = async (): Promise<number> => {
+      const paths = await Promise.all(
+        (await readdir('/proc/self/fd')).map(async (name) => readlink(`/proc/self/fd/${name}`).catch(() => '')),
+      )
+      return paths.filter((path) => /subnet-[0-9a-f-]{36} \(deleted\)$/.test(path)).length
+    }
+    const call = new AbortController()
+    const context = { peerId: parsePeerId(PEER_ID), signal: call.signal }
+    const { size, chunks } = await handler.stream({ taskId: '', payload: bodyOf(new Uint8Array(0)) }, context)
+    assert.deepEqual([size, await files()], [3_000_000, 1])
+    assert.equal((await collectBody({ size, chunks })).byteLength, 3_000_000)
+    call.abort()
+    for (const giveUpAtMs = Date.now() + 10_000; (await files()) > 0; ) {
+      assert.ok(Date.now() < giveUpAtMs, 'it stays open')
+    }
   })
 
   it('says that it is busy when as many tasks wait as may, and takes new ones when some are gone', async () => {
