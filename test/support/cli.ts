@@ -126,14 +126,16 @@ export class Running {
     this.child = child
     child.stdout?.on('data', (chunk: Buffer) => this.#stdout.push(chunk))
     child.stderr?.on('data', (chunk: Buffer) => this.#stderr.push(chunk))
-    if (child.spawnargs.includes('start')) {
+    const isNode = child.spawnargs.includes('start')
+    if (isNode) {
       this.#readEvents()
     }
     if (child.stdin != null && stdin != null) {
       // one that ends without reading everything is no failure of the test
       pipeline(typeof stdin === 'string' || stdin instanceof Uint8Array ? [stdin] : stdin, child.stdin).catch(() => undefined)
     }
-    const hangs = setTimeout(() => child.kill('SIGKILL'), HANGS_AFTER_MS)
+    // a node runs as long as its tests do
+    const hangs = isNode ? undefined : setTimeout(() => child.kill('SIGKILL'), HANGS_AFTER_MS)
     this.ended = once(child, 'close').then(([code, signal]) => {
       clearTimeout(hangs)
       this.#over = true
