@@ -3,7 +3,7 @@ import * as varint from 'uint8-varint'
 import { raceTime, startDeadline } from '../primitives/deadline.ts'
 import type { CallStream, CloseOptions, Frame, IncomingMessage, OutgoingMessage, ReadOptions, WriteOptions } from './call-stream.ts'
 import { ProtocolError, tooLarge } from './errors.ts'
-import { beginIncoming } from './incoming.ts'
+import { acquireShare, beginIncoming, Pace, tooSlow } from './incoming.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
 import { segmentsOf } from './segments.ts'
@@ -15,8 +15,6 @@ const MAX_PREFIX_BYTES = 10
 const WRITE_CHUNK_BYTES = 64 * 1024
 /** Unread bytes beyond this pause the stream; the muxer's receive window (1 MiB) comes on top. */
 const PAUSE_ABOVE_BYTES = 256 * 1024
-/** Frames up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */
-const SMALL_FRAME_BYTES = 64 * 1024
 
 const SILENT = 'without sending anything'
 
@@ -68,28 +66,26 @@ export class FramedStream implements CallStream {
 
   async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
     const length = await this.#readPrefix(this.#limits.maxStreamedBytes, options)
-    const { stallTimeoutMs, minBytesPerSecond } = this.#limits
-    let waitedMs = 0
+    const pace = new Pace(this.#limits)
     this.#streamedBytes = length
     const next = async (): Promise<Uint8Array | undefined> => {
       while (this.#streamedBytes > 0 && this.#unread.length === 0) {
         const taken = length - this.#streamedBytes
-        const startedAtMs = performance.now()
-        await this.#more(options.signal, stallTimeoutMs, () => `after ${taken} of ${length} bytes of a frame`)
-        waitedMs += performance.now() - startedAtMs
-        if (taken < ((waitedMs - stallTimeoutMs) / 1_000) * minBytesPerSecond) {
-          throw new ProtocolError('TIMEOUT', `the peer sent less than ${minBytesPerSecond} bytes/s`)
-        }
+        const where = (): string => `after ${taken} of ${length} bytes of a frame`
+        await pace.wait(
+          async () => this.#more(options.signal, this.#limits.stallTimeoutMs, where),
+          () => taken,
+        )
       }
       const bytes = this.#unread.take(this.#streamedBytes)
       this.#streamedBytes -= bytes.byteLength
       return bytes.byteLength === 0 ? undefined : bytes
     }
-    return beginIncoming({ length, next, acquire: async (bytes) => this.#acquire(bytes, options) })
+    return beginIncoming({ length, next, acquire: async (bytes) => acquireShare(this.#budget, bytes, options) })
   }
 
   async #readFrame(length: number, options: ReadOptions): Promise<Frame> {
-    const release = await this.#acquire(length, options)
+    const release = await acquireShare(this.#budget, length, options)
     try {
       return { bytes: await this.#readBody(length, options.signal), release }
     } catch (error) {
@@ -169,14 +165,6 @@ export class FramedStream implements CallStream {
     return length
   }
 
-  async #acquire(length: number, { signal: given, over }: ReadOptions): Promise<() => void> {
-    if (length <= SMALL_FRAME_BYTES) {
-      return () => undefined
-    }
-    const signal = given ?? over?.signal
-    return this.#budget.acquire(length, signal == null ? {} : { signal })
-  }
-
   async #readBody(length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const body = { bytes: Buffer.allocUnsafeSlow(length), filled: 0 }
     body.filled = this.#unread.moveTo(body.bytes)
@@ -186,7 +174,7 @@ export class FramedStream implements CallStream {
       while (body.filled < length) {
         await this.#more(signal, this.#limits.stallTimeoutMs, () => `after ${body.filled} of ${length} bytes of a frame`)
         if (body.filled < Math.min(length, ((performance.now() - slackUntilMs) / 1_000) * this.#limits.minBytesPerSecond)) {
-          throw new ProtocolError('TIMEOUT', `the peer sent less than ${this.#limits.minBytesPerSecond} bytes/s`)
+          throw tooSlow(this.#limits.minBytesPerSecond)
         }
       }
       // a plain view: Buffer methods (slice above all) differ from Uint8Array's

@@ -1,6 +1,47 @@
-import type { IncomingMessage } from './call-stream.ts'
-import { tooLarge } from './errors.ts'
-import { STREAMED_WINDOW_BYTES } from './limits.ts'
+import type { IncomingMessage, ReadOptions } from './call-stream.ts'
+import { ProtocolError, tooLarge } from './errors.ts'
+import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
+
+/** Messages up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */
+const SMALL_MESSAGE_BYTES = 64 * 1024
+
+/** What a message takes of the byte budget; gives what gives it back. @throws the reason of the signal, or of the call's end */
+export async function acquireShare(
+  budget: Pick<PeerShare, 'acquire'>,
+  bytes: number,
+  { signal: given, over }: ReadOptions,
+): Promise<() => void> {
+  if (bytes <= SMALL_MESSAGE_BYTES) {
+    return () => undefined
+  }
+  const signal = given ?? over?.signal
+  return budget.acquire(bytes, signal == null ? {} : { signal })
+}
+
+/** Of a message that is used while it comes: only the time counts in which the peer is waited for. */
+export class Pace {
+  readonly #limits: Pick<ProtocolLimits, 'stallTimeoutMs' | 'minBytesPerSecond'>
+  #waitedMs = 0
+
+  constructor(limits: Pick<ProtocolLimits, 'stallTimeoutMs' | 'minBytesPerSecond'>) {
+    this.#limits = limits
+  }
+
+  /** @param receivedBytes of the message, asked once `more` is over. @throws ProtocolError TIMEOUT for less than the least average; as `more` */
+  async wait(more: () => Promise<void>, receivedBytes: () => number): Promise<void> {
+    const { stallTimeoutMs, minBytesPerSecond } = this.#limits
+    const startedAtMs = performance.now()
+    await more()
+    this.#waitedMs += performance.now() - startedAtMs
+    if (receivedBytes() < ((this.#waitedMs - stallTimeoutMs) / 1_000) * minBytesPerSecond) {
+      throw tooSlow(minBytesPerSecond)
+    }
+  }
+}
+
+export function tooSlow(minBytesPerSecond: number): ProtocolError {
+  return new ProtocolError('TIMEOUT', `the peer sent less than ${minBytesPerSecond} bytes/s`)
+}
 
 /** What a message needs of the stream that it comes on. */
 export interface IncomingSource {

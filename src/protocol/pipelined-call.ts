@@ -9,7 +9,7 @@ import {
   type WriteOptions,
 } from './call-stream.ts'
 import { hintFor, LimitError, ProtocolError, tooLarge } from './errors.ts'
-import { beginIncoming } from './incoming.ts'
+import { acquireShare, beginIncoming, Pace } from './incoming.ts'
 import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
 import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
 import { segmentsOf } from './segments.ts'
@@ -20,8 +20,6 @@ export const CALL_WINDOW_BYTES = 64 * 1024
 export const PIECE_BYTES = 16 * 1024
 /** What a piece takes of the window at least, so that the number of messages under way is bounded too. */
 const MIN_PIECE_COST_BYTES = 64
-/** Messages up to this never wait for the byte budget. */
-const SMALL_MESSAGE_BYTES = 64 * 1024
 
 const SILENT = 'without sending anything'
 
@@ -73,6 +71,7 @@ interface Incoming {
   pieces: Uint8Array[]
   /** It is read as it comes. */
   begun: boolean
+  pace: Pace
 }
 
 /** One call on a stream that carries many: its messages in pieces, each direction with a window of its own. */
@@ -88,8 +87,6 @@ export class PipelinedCall implements CallStream {
   /** What the other side may still send, and what of that it was not told again after it was read. */
   #granted = CALL_WINDOW_BYTES
   #widened = false
-  /** For the rest of the message that is being read. */
-  #waitedMs = 0
   #owed = 0
   #sendWindow = CALL_WINDOW_BYTES
   #lastSent: FrameInit | undefined
@@ -150,7 +147,7 @@ export class PipelinedCall implements CallStream {
     const incoming = await beginIncoming({
       length,
       next: async () => this.#next(message, signal),
-      acquire: async (bytes) => this.#acquire(bytes, options),
+      acquire: async (bytes) => acquireShare(this.#bounds.budget, bytes, options),
     })
     if (length > CALL_WINDOW_BYTES && !this.#widened) {
       this.#widened = true
@@ -316,7 +313,7 @@ export class PipelinedCall implements CallStream {
     if (this.#complete) {
       throw violation('sent more than one message')
     }
-    const message = { length, received: 0, taken: 0, pieces: [], begun: false }
+    const message = { length, received: 0, taken: 0, pieces: [], begun: false, pace: new Pace(this.#bounds.limits) }
     this.#incoming.push(message)
     return message
   }
@@ -326,7 +323,7 @@ export class PipelinedCall implements CallStream {
     const { length } = message
     const { signal } = options
     this.#checkLength(length, this.#bounds.limits.maxFrameBytes)
-    const release = await this.#acquire(length, options)
+    const release = await acquireShare(this.#bounds.budget, length, options)
     try {
       const [only] = message.pieces
       if (message.received === length && message.pieces.length === 1 && only != null) {
@@ -352,18 +349,16 @@ export class PipelinedCall implements CallStream {
 
   /** The next bytes of a message; undefined at its end, where it makes room for the next message. */
   async #next(message: Incoming, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-    const { stallTimeoutMs, minBytesPerSecond } = this.#bounds.limits
+    const { stallTimeoutMs } = this.#bounds.limits
+    const where = (): string => `after ${message.taken} of ${message.length} bytes of a message`
     while (message.pieces.length === 0 && message.taken < message.length) {
-      const startedAtMs = performance.now()
-      await this.#more(signal, stallTimeoutMs, () => `after ${message.taken} of ${message.length} bytes of a message`)
-      this.#waitedMs += performance.now() - startedAtMs
-      if (message.received < ((this.#waitedMs - stallTimeoutMs) / 1_000) * minBytesPerSecond) {
-        throw new ProtocolError('TIMEOUT', `the peer sent less than ${minBytesPerSecond} bytes/s`)
-      }
+      await message.pace.wait(
+        async () => this.#more(signal, stallTimeoutMs, where),
+        () => message.received,
+      )
     }
     const piece = message.pieces.shift()
     if (piece == null) {
-      this.#waitedMs = 0
       if (this.#incoming[0] === message) {
         this.#incoming.shift()
       }
@@ -387,14 +382,6 @@ export class PipelinedCall implements CallStream {
     if (length > maxBytes) {
       throw tooLarge(length, maxBytes, 'announced by the peer')
     }
-  }
-
-  async #acquire(bytes: number, { signal: given, over }: ReadOptions): Promise<() => void> {
-    if (bytes <= SMALL_MESSAGE_BYTES) {
-      return noRelease
-    }
-    const signal = given ?? over?.signal
-    return this.#bounds.budget.acquire(bytes, signal == null ? {} : { signal })
   }
 
   #grant(bytes: number): void {
@@ -511,10 +498,6 @@ function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
     default:
       return undefined
   }
-}
-
-function noRelease(): void {
-  // small messages take nothing of the budget
 }
 
 function costOf(pieceBytes: number): number {

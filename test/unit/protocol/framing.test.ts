@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
-import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { FramedStream } from '../../../src/protocol/framing.ts'
 import { ByteBudget } from '../../../src/protocol/limits.ts'
 import { bytesInUse, cut, frameOf, prefixOf, seeded, someBytes, TestStream } from '../../support/streams.ts'
+import { failure } from '../../support/two-hosts.ts'
 
 const KIB = 1024
 const MIB = KIB * KIB
@@ -28,16 +28,6 @@ function setUp(options: Setup = {}): { stream: TestStream; framed: FramedStream;
     ...options,
   }
   return { stream, framed: new FramedStream(stream, limits, budget), budget }
-}
-
-/** The error that a promise must end with. */
-async function failure(promise: Promise<unknown>): Promise<ProtocolError> {
-  const error = await promise.then(
-    () => assert.fail('it succeeded'),
-    (cause: unknown) => cause,
-  )
-  assert.ok(error instanceof ProtocolError, `a ${String(error)} and no ProtocolError`)
-  return error
 }
 
 /** Quicker than deepEqual, and silent about a MiB of numbers. */

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { streamPair } from '@libp2p/utils'
 import type { CallStream, IncomingMessage, OutgoingMessage } from '../../../src/protocol/call-stream.ts'
-import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { FramedStream } from '../../../src/protocol/framing.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../../src/protocol/limits.ts'
 import { Source } from '../../support/messages.ts'
 import { answeringEnd, bothEnds, boundsOf } from '../../support/pipelines.ts'
 import { eventually } from '../../support/protocol-host.ts'
 import { cut, frameOf, prefixOf, seeded, someBytes, TestStream } from '../../support/streams.ts'
+import { failure } from '../../support/two-hosts.ts'
 
 const KIB = 1024
 const MIB = KIB * KIB
@@ -83,15 +83,6 @@ async function contentOf(message: IncomingMessage): Promise<Buffer> {
 
 function same(bytes: Uint8Array, expected: Uint8Array): void {
   assert.ok(Buffer.from(bytes).equals(expected), `${expected.byteLength} bytes`)
-}
-
-async function failure(promise: Promise<unknown>): Promise<ProtocolError> {
-  const error = await promise.then(
-    () => assert.fail('it succeeded'),
-    (cause: unknown) => cause,
-  )
-  assert.ok(error instanceof ProtocolError, `a ${String(error)} and no ProtocolError`)
-  return error
 }
 
 for (const [where, begin] of Object.entries(CARRIERS)) {
