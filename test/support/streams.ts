@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { defaultLogger } from '@libp2p/logger'
@@ -120,4 +122,17 @@ export function bytesInUse(): number {
   collectGarbage()
   const { heapUsed, arrayBuffers } = process.memoryUsage()
   return heapUsed + arrayBuffers
+}
+
+/** Turns in which what is no longer in use may go: what a weak reference holds, or has a finalizer, goes later than the rest. */
+const TURNS = 50
+
+/** Fails where, `before` not counted, more bytes than that stay in use. */
+export async function keepsLess(before: number, bytes: number, what = 'too much stays in use'): Promise<void> {
+  let kept = bytesInUse() - before
+  for (let turns = 0; turns < TURNS && kept >= bytes; turns++) {
+    await turn()
+    kept = bytesInUse() - before
+  }
+  assert.ok(kept < bytes, `${what}: ${kept} bytes`)
 }
