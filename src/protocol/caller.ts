@@ -10,7 +10,7 @@ import { ConnectionLostError, type Destination, type ProtocolHost, peerOf, type 
 import { collect, discard } from './incoming.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
-import { PeerShares, type ProtocolLimits } from './limits.ts'
+import { limitsOf, PeerShares, type ProtocolLimits } from './limits.ts'
 
 /** What a call needs to know of a protocol. */
 export interface CalledProtocol<RequestInit, Response> {
@@ -55,7 +55,7 @@ export class Caller<RequestInit, Response> {
   constructor(host: ProtocolHost, protocol: CalledProtocol<RequestInit, Response>) {
     this.#host = host
     this.#protocol = protocol
-    this.#limits = { ...host.limits, ...protocol.limits }
+    this.#limits = limitsOf(host.limits, protocol.limits)
     this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
     const { id, pipelined = true } = protocol
     this.#streams = new CallStreams({ host, id, limits: this.#limits, pipelined })

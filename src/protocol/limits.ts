@@ -48,6 +48,12 @@ export function streamedLimit(maxFrameBytes: number): number {
   return maxFrameBytes < DEFAULT_LIMITS.maxFrameBytes ? maxFrameBytes : DEFAULT_LIMITS.maxStreamedBytes
 }
 
+/** What a protocol allows: its node's limits, and in place of them its own. */
+export function limitsOf(node: ProtocolLimits, own: Partial<ProtocolLimits> = {}): ProtocolLimits {
+  const { maxFrameBytes } = own
+  return { ...node, ...(maxFrameBytes == null ? {} : { maxStreamedBytes: streamedLimit(maxFrameBytes) }), ...own }
+}
+
 /** Of a message that is used as it comes, not more than this is held at a time. */
 export const STREAMED_WINDOW_BYTES = 1024 * 1024
 

@@ -10,7 +10,7 @@ import type { MessageSchemas, ProtocolHandler, ProtocolHost } from './host.ts'
 import { collect, discard } from './incoming.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
-import { type PeerShare, PeerShares, type ProtocolLimits } from './limits.ts'
+import { limitsOf, type PeerShare, PeerShares, type ProtocolLimits } from './limits.ts'
 import { Pipeline } from './pipeline.ts'
 
 /** What a handler knows of a request beside its message. */
@@ -68,7 +68,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   constructor(host: ProtocolHost, protocol: ServedProtocol<Request, ResponseInit>) {
     this.#host = host
     this.#protocol = protocol
-    this.#limits = { ...host.limits, ...protocol.limits }
+    this.#limits = limitsOf(host.limits, protocol.limits)
     this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
     this.onPipeline = protocol.pipelined === false ? undefined : (stream, connection) => this.#keep(stream, connection)
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ByteBudget, DEFAULT_LIMITS, PeerShare } from '../../../src/protocol/limits.ts'
+import { ByteBudget, DEFAULT_LIMITS, limitsOf, PeerShare } from '../../../src/protocol/limits.ts'
 import { seeded } from '../../support/streams.ts'
 
 /** Asks for bytes and notes the name when they are granted. */
@@ -174,5 +174,19 @@ describe('PeerShare', () => {
     const release = await new PeerShare({ ...limits, maxFrameBytes: 80 }, all).acquire(80)
     assert.equal(all.free, 20)
     release()
+  })
+})
+
+describe('the limits of a protocol', () => {
+  it('are those of its node, and in place of them its own', () => {
+    assert.deepEqual(limitsOf(DEFAULT_LIMITS), DEFAULT_LIMITS)
+    assert.deepEqual(limitsOf(DEFAULT_LIMITS, { maxCallsPerPeer: 3 }), { ...DEFAULT_LIMITS, maxCallsPerPeer: 3 })
+  })
+
+  it('hold for messages in parts too where frames may have less than they usually do', () => {
+    const streamed = (own: Parameters<typeof limitsOf>[1]): number => limitsOf(DEFAULT_LIMITS, own).maxStreamedBytes
+    assert.equal(streamed({ maxFrameBytes: 4_096 }), 4_096)
+    assert.equal(streamed({ maxFrameBytes: 128 * 1024 * 1024 }), 2 ** 31 - 1)
+    assert.equal(streamed({ maxFrameBytes: 4_096, maxStreamedBytes: 1_000_000 }), 1_000_000)
   })
 })
