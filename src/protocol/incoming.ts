@@ -22,6 +22,7 @@ export async function acquireShare(
 export class Pace {
   readonly #limits: Pick<ProtocolLimits, 'stallTimeoutMs' | 'minBytesPerSecond'>
   #waitedMs = 0
+  #waitsSinceMs: number | undefined
 
   constructor(limits: Pick<ProtocolLimits, 'stallTimeoutMs' | 'minBytesPerSecond'>) {
     this.#limits = limits
@@ -29,13 +30,24 @@ export class Pace {
 
   /** @param receivedBytes of the message, asked once `more` is over. @throws ProtocolError TIMEOUT for less than the least average; as `more` */
   async wait(more: () => Promise<void>, receivedBytes: () => number): Promise<void> {
-    const { stallTimeoutMs, minBytesPerSecond } = this.#limits
-    const startedAtMs = performance.now()
+    this.#waitsSinceMs = performance.now()
     await more()
-    this.#waitedMs += performance.now() - startedAtMs
-    if (receivedBytes() < ((this.#waitedMs - stallTimeoutMs) / 1_000) * minBytesPerSecond) {
-      throw tooSlow(minBytesPerSecond)
+    const slow = this.isSlow(receivedBytes())
+    this.#waitedMs += performance.now() - this.#waitsSinceMs
+    this.#waitsSinceMs = undefined
+    if (slow) {
+      throw tooSlow(this.#limits.minBytesPerSecond)
     }
+  }
+
+  /** True below the least average, while somebody waits. */
+  isSlow(receivedBytes: number): boolean {
+    if (this.#waitsSinceMs == null) {
+      return false
+    }
+    const { stallTimeoutMs, minBytesPerSecond } = this.#limits
+    const waitedMs = this.#waitedMs + performance.now() - this.#waitsSinceMs
+    return receivedBytes < ((waitedMs - stallTimeoutMs) / 1_000) * minBytesPerSecond
   }
 }
 

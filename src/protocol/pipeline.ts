@@ -3,12 +3,13 @@ import { NotTakenError } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
 import { lingerUntilClosed } from './linger.ts'
 import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
-import { encodeFrame, type Frame, type FrameInit, takeFrame } from './pipelined-frame.ts'
+import { encodeFrames, type Frame, type FrameInit, FrameReader, sizeOf } from './pipelined-frame.ts'
 import { SendRate } from './send-rate.ts'
-import { UnreadBytes } from './unread-bytes.ts'
 
 /** Given to the muxer at a time. */
 const BATCH_BYTES = 64 * 1024
+/** Then what has come in the meantime has its turn. */
+const MAX_BYTES_A_TURN = 4 * BATCH_BYTES
 /** The other side is told of what was read after so much. */
 const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
 /** Frames that leave together, and the bytes of messages in them: what is more waits where its writer does. */
@@ -43,7 +44,7 @@ export class Pipeline implements CallCarrier {
   /** Those of them that the other side knows. */
   readonly #numbered = new Map<number, PipelinedCall>()
   #lastCall = 0
-  readonly #unread = new UnreadBytes()
+  readonly #reader = new FrameReader()
   /** Leave in order, before any piece. */
   #frames: FrameInit[] = []
   /** Of messages, in these. */
@@ -53,6 +54,7 @@ export class Pipeline implements CallCarrier {
   readonly #large: Outgoing[] = []
   readonly #rate = new SendRate()
   #unacknowledged = 0
+  #acknowledging = false
   #flushing = false
   #blocked = false
   /** The other side, or this one, begins no more calls. */
@@ -185,13 +187,18 @@ export class Pipeline implements CallCarrier {
   readonly #flush = (): void => {
     this.#flushing = false
     try {
-      while (!this.#blocked && !this.#closed) {
-        const batch = this.#batch()
-        if (batch.length === 0) {
+      for (let sent = 0; !this.#blocked && !this.#closed; ) {
+        if (sent >= MAX_BYTES_A_TURN) {
+          setImmediate(() => this.#flushSoon())
+          return
+        }
+        const frames = this.#batch()
+        if (frames.length === 0) {
           this.#closeIfDone()
           return
         }
-        const bytes = Buffer.concat(batch)
+        const bytes = encodeFrames(frames)
+        sent += bytes.byteLength
         this.#rate.sent(bytes.byteLength, this.#large.length > 0)
         this.#blocked = !this.#stream.send(bytes)
       }
@@ -200,14 +207,12 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  #batch(): Uint8Array[] {
-    const batch: Uint8Array[] = []
+  #batch(): FrameInit[] {
+    const batch: FrameInit[] = []
     let size = 0
     const add = (frame: FrameInit): void => {
-      for (const part of encodeFrame(frame)) {
-        batch.push(part)
-        size += part.byteLength
-      }
+      batch.push(frame)
+      size += sizeOf(frame)
     }
     if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
       add({ read: this.#unacknowledged })
@@ -262,21 +267,28 @@ export class Pipeline implements CallCarrier {
     if (this.#closed) {
       return
     }
-    for (const chunk of data instanceof Uint8Array ? [data] : data) {
-      this.#unread.append(chunk)
-    }
     try {
-      for (let frame = takeFrame(this.#unread); frame != null && !this.#closed; frame = takeFrame(this.#unread)) {
-        this.#receive(frame)
+      for (const chunk of data instanceof Uint8Array ? [data] : data) {
+        this.#reader.feed(chunk)
+        for (let frame = this.#reader.next(); frame != null && !this.#closed; frame = this.#reader.next()) {
+          this.#receive(frame)
+        }
       }
     } catch (cause) {
       this.abort(cause instanceof ProtocolError ? cause : new ProtocolError('REMOTE_FAILED', 'the peer sent what is no frame', { cause }))
       return
     }
     this.#unacknowledged += data.byteLength
-    if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
-      this.#flushSoon()
+    if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES && !this.#acknowledging) {
+      // once for all that is there to be read
+      this.#acknowledging = true
+      setImmediate(this.#acknowledge)
     }
+  }
+
+  readonly #acknowledge = (): void => {
+    this.#acknowledging = false
+    this.#flushSoon()
   }
 
   #receive(frame: Frame): void {
@@ -349,7 +361,7 @@ export class Pipeline implements CallCarrier {
 
   async #closeStream(): Promise<void> {
     if (this.#init.answers != null) {
-      this.#stream.send(Buffer.concat(encodeFrame({ end: true })))
+      this.#stream.send(encodeFrames([{ end: true }]))
     }
     await this.#stream.close({ signal: AbortSignal.timeout(this.#init.stallTimeoutMs) })
   }

@@ -1,4 +1,3 @@
-import { raceTime } from '../primitives/deadline.ts'
 import {
   type CallStream,
   type IncomingMessage,
@@ -37,8 +36,10 @@ export interface Outgoing {
   last: boolean
   /** Its last piece has gone. */
   left: boolean
-  /** Told when a piece left. */
-  onSent(): void
+  /** Runs out when no piece leaves for too long. */
+  patience: NodeJS.Timeout | undefined
+  /** Told when the last piece left, or none will any more. */
+  onOver(): void
 }
 
 /** What a call may take. */
@@ -69,6 +70,8 @@ interface Incoming {
   taken: number
   /** What came and was not taken: as much as there was room for. */
   pieces: Uint8Array[]
+  /** Where all of it goes, once somebody waits for all of it. */
+  whole: Uint8Array | undefined
   /** It is read as it comes. */
   begun: boolean
   pace: Pace
@@ -99,6 +102,8 @@ export class PipelinedCall implements CallStream {
   #over = false
   #failure: Error | undefined
   #wake: (() => void) | undefined
+  /** Runs out when nothing comes for too long. */
+  #patience: NodeJS.Timeout | undefined
   #onClosed: ((error: Error | undefined) => void) | undefined
 
   /** @param id on the side that answers: what the other side chose */
@@ -128,7 +133,7 @@ export class PipelinedCall implements CallStream {
       if (this.#remoteEnded && this.#failure == null) {
         return undefined
       }
-      await this.#more(signal, firstByteTimeoutMs, () => SILENT)
+      await this.#change(signal, firstByteTimeoutMs, () => SILENT)
     }
     onFirstByte?.()
     return this.#whole(this.#incoming[0], options)
@@ -137,7 +142,7 @@ export class PipelinedCall implements CallStream {
   async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
     const { signal, firstByteTimeoutMs, onFirstByte } = options
     while (this.#incoming[0] == null) {
-      await this.#more(signal, firstByteTimeoutMs, () => SILENT)
+      await this.#change(signal, firstByteTimeoutMs, () => SILENT)
     }
     onFirstByte?.()
     const message = this.#incoming[0]
@@ -247,8 +252,11 @@ export class PipelinedCall implements CallStream {
     // a window wakes nobody: who waits for a message would wait for ever as long as windows come
     if (frame.last || frame.piece.byteLength > 0) {
       this.#answered = true
-      this.#receivePiece(frame)
-      this.#wake?.()
+      if (this.#receivePiece(frame)) {
+        this.#wake?.()
+      } else {
+        this.#patience?.refresh()
+      }
     }
     if (frame.end) {
       this.#receiveEnd()
@@ -261,7 +269,7 @@ export class PipelinedCall implements CallStream {
     }
     this.#remoteEnded = true
     this.#carrier.forget(this, this.#id)
-    this.#outgoing?.onSent()
+    this.#outgoing?.onOver()
     this.#wake?.()
   }
 
@@ -277,8 +285,12 @@ export class PipelinedCall implements CallStream {
     message.sent += piece.byteLength
     message.left = message.sent === bytes.byteLength
     const last = message.last && message.left
-    message.onSent()
-    return { call: this.#number(), piece, last, ...(sent > 0 || last || length == null ? {} : { length }) }
+    if (message.left) {
+      message.onOver()
+    } else {
+      message.patience?.refresh()
+    }
+    return { call: this.#number(), piece, last, length: sent > 0 || last ? 0 : (length ?? 0) }
   }
 
   #number(): number {
@@ -286,7 +298,8 @@ export class PipelinedCall implements CallStream {
     return this.#id
   }
 
-  #receivePiece({ piece, length, last }: Frame): void {
+  /** @returns whether somebody should look at it: not at each piece of a message that is wanted whole */
+  #receivePiece({ piece, length, last }: Frame): boolean {
     const size = piece.byteLength
     this.#granted -= costOf(size)
     if (this.#granted < 0) {
@@ -300,8 +313,19 @@ export class PipelinedCall implements CallStream {
       throw violation('sent a message of another length than it announced')
     }
     message.received += size
-    // a copy: the piece is a view into what was read of the stream
-    message.pieces.push(piece.slice())
+    if (message.whole == null) {
+      // a small one as a copy: the piece is a view into all that came with it
+      message.pieces.push(size < PIECE_BYTES ? piece.slice() : piece)
+      return true
+    }
+    this.#takeIn(message, message.whole, piece)
+    return last || message.pace.isSlow(message.received)
+  }
+
+  #takeIn(message: Incoming, whole: Uint8Array, piece: Uint8Array): void {
+    whole.set(piece, message.taken)
+    message.taken += piece.byteLength
+    this.#took(piece)
   }
 
   #unfinished(): Incoming | undefined {
@@ -313,7 +337,7 @@ export class PipelinedCall implements CallStream {
     if (this.#complete) {
       throw violation('sent more than one message')
     }
-    const message = { length, received: 0, taken: 0, pieces: [], begun: false, pace: new Pace(this.#bounds.limits) }
+    const message = { length, received: 0, taken: 0, pieces: [], whole: undefined, begun: false, pace: new Pace(this.#bounds.limits) }
     this.#incoming.push(message)
     return message
   }
@@ -336,9 +360,14 @@ export class PipelinedCall implements CallStream {
         this.#grant(length)
         this.#owed -= length
       }
-      for (let piece = await this.#next(message, signal); piece != null; piece = await this.#next(message, signal)) {
-        bytes.set(piece, message.taken - piece.byteLength)
+      for (const piece of message.pieces.splice(0)) {
+        this.#takeIn(message, bytes, piece)
       }
+      message.whole = bytes
+      while (message.received < length) {
+        await this.#more(message, signal)
+      }
+      this.#incoming.shift()
       // a plain view: Buffer methods (slice above all) differ from Uint8Array's
       return { bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, length), release }
     } catch (error) {
@@ -349,13 +378,8 @@ export class PipelinedCall implements CallStream {
 
   /** The next bytes of a message; undefined at its end, where it makes room for the next message. */
   async #next(message: Incoming, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-    const { stallTimeoutMs } = this.#bounds.limits
-    const where = (): string => `after ${message.taken} of ${message.length} bytes of a message`
     while (message.pieces.length === 0 && message.taken < message.length) {
-      await message.pace.wait(
-        async () => this.#more(signal, stallTimeoutMs, where),
-        () => message.received,
-      )
+      await this.#more(message, signal)
     }
     const piece = message.pieces.shift()
     if (piece == null) {
@@ -391,17 +415,27 @@ export class PipelinedCall implements CallStream {
     }
   }
 
+  /** Waits for more of a message. */
+  async #more(message: Incoming, signal: AbortSignal | undefined): Promise<void> {
+    const where = (): string => `after ${message.received} of ${message.length} bytes of a message`
+    await message.pace.wait(
+      async () => this.#change(signal, this.#bounds.limits.stallTimeoutMs, where),
+      () => message.received,
+    )
+  }
+
   /** Waits until something may have changed: a piece, the end, a failure. */
-  async #more(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
+  async #change(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
     signal?.throwIfAborted()
     this.#throwIfBroken(where)
     if (this.#remoteEnded || this.#over) {
       throw new ProtocolError('REMOTE_FAILED', `the peer ended the call ${where()}`)
     }
-    const changed = new Promise<void>((resolve) => {
-      this.#wake = resolve
-    })
-    await raceTime(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
+    const change = Promise.withResolvers<void>()
+    this.#wake = change.resolve
+    const onSilence = (): void => change.reject(new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
+    this.#patience = timeoutMs == null ? undefined : setTimeout(onSilence, timeoutMs)
+    await settled(change, signal, this.#patience)
   }
 
   async #writeInPieces(
@@ -410,23 +444,17 @@ export class PipelinedCall implements CallStream {
     { signal, stallTimeoutMs }: WriteOptions,
   ): Promise<void> {
     this.#throwIfOver()
-    let progress = Promise.withResolvers<void>()
-    const outgoing: Outgoing = { call: this, bytes, sent: 0, ...part, left: false, onSent: () => progress.resolve() }
+    const over = Promise.withResolvers<void>()
+    const onStall = (): void => over.reject(new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`))
+    const patience = stallTimeoutMs == null ? undefined : setTimeout(onStall, stallTimeoutMs)
+    const outgoing: Outgoing = { call: this, bytes, sent: 0, ...part, left: false, patience, onOver: over.resolve }
     this.#outgoing = outgoing
     this.#lastSent = undefined
     this.#carrier.sendInPieces(outgoing)
     try {
-      while (!outgoing.left) {
-        await raceTime(
-          progress.promise,
-          signal,
-          stallTimeoutMs,
-          () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
-        )
-        if (!outgoing.left) {
-          this.#throwIfOver()
-        }
-        progress = Promise.withResolvers()
+      await settled(over, signal, patience)
+      if (!outgoing.left) {
+        this.#throwIfOver()
       }
     } finally {
       this.#outgoing = undefined
@@ -475,7 +503,7 @@ export class PipelinedCall implements CallStream {
     this.#carrier.forget(this, this.#id)
     if (this.#outgoing != null) {
       this.#carrier.drop(this.#outgoing)
-      this.#outgoing.onSent()
+      this.#outgoing.onOver()
     }
     this.#wake?.()
     this.#onClosed?.(reason)
@@ -497,6 +525,22 @@ function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
       })
     default:
       return undefined
+  }
+}
+
+/** Waits for it, or for the signal; its timer is of no use then. @throws what it was rejected with; the signal's reason */
+async function settled(
+  { promise, reject }: PromiseWithResolvers<void>,
+  signal: AbortSignal | undefined,
+  timer: NodeJS.Timeout | undefined,
+): Promise<void> {
+  const onAbort = (): void => reject(signal?.reason)
+  signal?.addEventListener('abort', onAbort)
+  try {
+    await promise
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
   }
 }
 

@@ -2,8 +2,7 @@ import { streamPair } from '@libp2p/utils'
 import { ByteBudget } from '../../src/protocol/limits.ts'
 import { Pipeline, type PipelineInit } from '../../src/protocol/pipeline.ts'
 import type { CallBounds, PipelinedCall } from '../../src/protocol/pipelined-call.ts'
-import { encodeFrame, type Frame, type FrameInit, takeFrame } from '../../src/protocol/pipelined-frame.ts'
-import { UnreadBytes } from '../../src/protocol/unread-bytes.ts'
+import { encodeFrames, type Frame, type FrameInit, FrameReader } from '../../src/protocol/pipelined-frame.ts'
 import { TestStream } from './streams.ts'
 
 const MIB = 1024 * 1024
@@ -21,16 +20,16 @@ export function boundsOf(limits: Partial<CallBounds['limits']> = {}): TestBounds
 }
 
 /** The bytes of these frames. */
-export function bytesOf(...frames: FrameInit[]): Buffer {
-  return Buffer.concat(frames.flatMap((frame) => encodeFrame({ ...frame })))
+export function bytesOf(...frames: FrameInit[]): Uint8Array {
+  return encodeFrames(frames.map((frame) => ({ ...frame })))
 }
 
 /** The frames in these bytes. */
 export function framesIn(bytes: Uint8Array): Frame[] {
-  const unread = new UnreadBytes()
-  unread.append(bytes)
+  const reader = new FrameReader()
+  reader.feed(bytes)
   const frames: Frame[] = []
-  for (let frame = takeFrame(unread); frame != null; frame = takeFrame(unread)) {
+  for (let frame = reader.next(); frame != null; frame = reader.next()) {
     frames.push({ ...frame, piece: frame.piece.slice() })
   }
   return frames

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
-import { encodeFrame, type FrameInit, Reset, takeFrame } from '../../../src/protocol/pipelined-frame.ts'
-import { UnreadBytes } from '../../../src/protocol/unread-bytes.ts'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import fc from 'fast-check'
+import { FrameSchema } from '../../../src/gen/subnet/pipelined/v1/frame_pb.ts'
+import { encodeFrames, type Frame, type FrameInit, FrameReader, Reset, sizeOf } from '../../../src/protocol/pipelined-frame.ts'
+import { fuzz } from '../../support/fuzzing.ts'
 import { bytesOf, framesIn } from '../../support/pipelines.ts'
 import { cut, frameOf, prefixOf, seeded, someBytes } from '../../support/streams.ts'
 
@@ -14,11 +17,13 @@ const FRAMES: FrameInit[] = [
   { end: true },
 ]
 
-/** What takeFrame makes of these bytes. */
-function take(bytes: Uint8Array): ReturnType<typeof takeFrame> {
-  const unread = new UnreadBytes()
-  unread.append(bytes)
-  return takeFrame(unread)
+const UNSET: Frame = { call: 0, piece: new Uint8Array(0), length: 0, last: false, end: false, window: 0, reset: Reset.UNSPECIFIED, read: 0 }
+
+/** The first frame in these bytes. */
+function take(bytes: Uint8Array): Frame | undefined {
+  const reader = new FrameReader()
+  reader.feed(bytes)
+  return reader.next()
 }
 
 describe('a frame of a stream that many calls share', () => {
@@ -26,28 +31,55 @@ describe('a frame of a stream that many calls share', () => {
     const bytes = bytesOf(...FRAMES)
     const random = seeded(7)
     for (const size of [() => 1, () => 2, () => 3, () => 16_384, () => bytes.byteLength, () => random() * 9, () => random() * 20_000]) {
-      const unread = new UnreadBytes()
-      const taken: FrameInit[] = []
+      const reader = new FrameReader()
+      const taken: Frame[] = []
       for (const piece of cut(bytes, size)) {
-        unread.append(piece)
-        for (let frame = takeFrame(unread); frame != null; frame = takeFrame(unread)) {
+        reader.feed(piece)
+        for (let frame = reader.next(); frame != null; frame = reader.next()) {
           taken.push({ ...frame, piece: frame.piece.slice() })
         }
       }
-      assert.equal(unread.length, 0)
-      assert.equal(taken.length, FRAMES.length)
-      for (const [index, frame] of FRAMES.entries()) {
-        const { $typeName: _, ...fields } = taken[index] as Record<string, unknown>
-        const unset = { call: 0, piece: new Uint8Array(0), length: 0, last: false, end: false, window: 0, reset: 0, read: 0 }
-        assert.deepEqual(fields, { ...unset, ...frame })
-      }
+      assert.deepEqual(
+        taken,
+        FRAMES.map((frame) => ({ ...UNSET, ...frame })),
+      )
     }
+  })
+
+  it('is on the wire what protobuf makes of it', async () => {
+    const uint32 = fc.oneof(fc.constant(0), fc.nat({ max: 300 }), fc.nat({ max: 0xffff_ffff }))
+    const init = fc.record({
+      call: uint32,
+      piece: fc.uint8Array({ maxLength: 300 }),
+      length: uint32,
+      last: fc.boolean(),
+      end: fc.boolean(),
+      window: uint32,
+      reset: fc.nat({ max: 6 }).map((reset) => reset as Reset),
+      read: uint32,
+    })
+    await fuzz(init, { runs: 500 }, 300, async (fields) => {
+      const [encoded, message] = [encodeFrames([fields]), create(FrameSchema, fields)]
+      assert.equal(encoded.byteLength, sizeOf(fields))
+      const whole = frameOf(toBinary(FrameSchema, message))
+      // fields may come in another order
+      assert.equal(encoded.byteLength, whole.byteLength)
+      if (whole.byteLength === 1) {
+        return
+      }
+      const body = encoded.subarray(whole.byteLength - toBinary(FrameSchema, message).byteLength)
+      assert.deepEqual(fromBinary(FrameSchema, new Uint8Array(body)), message)
+      const { $typeName: _, ...read } = message
+      for (const bytes of [encoded, whole]) {
+        assert.deepEqual(take(bytes), read)
+      }
+    })
   })
 
   it('may be changed until it is encoded', () => {
     const frame: FrameInit = { call: 1, piece: someBytes(3), last: true, encoded: false }
     frame.end = true
-    const [taken] = framesIn(Buffer.concat(encodeFrame(frame)))
+    const [taken] = framesIn(encodeFrames([frame]))
     assert.deepEqual([taken?.last, taken?.end, frame.encoded], [true, true, true])
   })
 
