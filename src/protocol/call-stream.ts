@@ -50,6 +50,8 @@ export class NotTakenError extends Error {
 
 export interface CloseOptions {
   signal?: AbortSignal | undefined
+  /** Where there is no signal: what ends the wait. */
+  over?: CallEnd | undefined
   /** How long the muxer may take to close. */
   timeoutMs?: number | undefined
 }

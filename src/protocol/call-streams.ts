@@ -62,13 +62,23 @@ export class CallStreams {
     this.#init = init
   }
 
+  /** A place on the kept stream, if there is one. */
+  onKept(connection: Connection, share: PeerShare): CallStream | undefined {
+    const { pipeline } = keptOn(connection, this.#init.id)
+    if (pipeline?.open !== true) {
+      return undefined
+    }
+    this.#note(pipeline)
+    return pipeline.begin({ limits: this.#init.limits, budget: share })
+  }
+
   /** @throws ProtocolError PROTOCOL_UNSUPPORTED or LIMIT_EXCEEDED; ConnectionLostError; the signal's reason */
   async open(connection: Connection, share: PeerShare, signal: AbortSignal): Promise<CallStream> {
     const kept = keptOn(connection, this.#init.id)
     for (let tries = 0; ; tries++) {
-      if (kept.pipeline?.open === true) {
-        this.#note(kept.pipeline)
-        return kept.pipeline.begin({ limits: this.#init.limits, budget: share })
+      const call = this.onKept(connection, share)
+      if (call != null) {
+        return call
       }
       if (!this.#init.pipelined || kept.plain || tries >= MAX_TRIES || performance.now() < kept.retryAtMs) {
         return this.#own(await this.#negotiate(connection, [this.#init.id], signal), share)

@@ -1,4 +1,5 @@
 import { isDeadline } from '../primitives/deadline.ts'
+import type { CallEnd } from './call-end.ts'
 import { NotTakenError, type OutgoingMessage } from './call-stream.ts'
 import { type CallPhase, ProtocolError } from './errors.ts'
 import { ConnectionLostError, type Reached } from './host.ts'
@@ -94,11 +95,11 @@ export class Call {
     }
   }
 
-  fail(cause: unknown, signal: AbortSignal): unknown {
-    if (signal.aborted) {
-      return isDeadline(signal.reason)
+  fail(cause: unknown, end: CallEnd): unknown {
+    if (end.over) {
+      return isDeadline(end.reason)
         ? this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR gives it longer')
-        : signal.reason
+        : end.reason
     }
     if (cause instanceof ProtocolError) {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)

@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, SubnetError } from '../primitives/errors.ts'
 import { type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
+import { CallEnd } from './call-end.ts'
 import { type CallStream, type Frame, type IncomingMessage, NotTakenError } from './call-stream.ts'
 import { CallStreams } from './call-streams.ts'
 import type { Codec } from './codec.ts'
@@ -38,7 +39,15 @@ interface RunOptions extends StreamCallOptions {
   kind: ProtocolKind
   /** The answer is given when it begins to come. */
   inParts?: boolean
-  onAbort?: (reason: Error) => void
+}
+
+/** A call that is under way. */
+interface Run {
+  to: Exclude<Destination, string>
+  message: unknown
+  options: RunOptions
+  call: Call
+  end: CallEnd
 }
 
 type ExchangeOptions = RunOptions & { signal: AbortSignal }
@@ -50,7 +59,8 @@ export class Caller<RequestInit, Response> {
   readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
   readonly #streams: CallStreams
-  #stopping = new AbortController()
+  readonly #running = new Set<CallEnd>()
+  #stopped: Error | undefined
 
   constructor(host: ProtocolHost, protocol: CalledProtocol<RequestInit, Response>) {
     this.#host = host
@@ -63,8 +73,13 @@ export class Caller<RequestInit, Response> {
 
   /** One request, its one answer. @throws as `ProtocolBase.callRemote` */
   async one(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<Response> {
+    const run = this.#begin(to, request, { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS, kind: 'unary' })
+    if (isWhole(run.call.request) && this.#around.length === 0) {
+      // as most are: without the generators that interceptors and messages in parts need
+      return this.#reported(run, async () => this.#unary(run))
+    }
     const answers: Response[] = []
-    for await (const answer of this.#run(to, request, { timeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'unary' })) {
+    for await (const answer of this.#run(() => run)) {
       answers.push(answer)
     }
     if (answers.length !== 1) {
@@ -75,19 +90,17 @@ export class Caller<RequestInit, Response> {
 
   /** One request, its one answer, of which a part is still to come. @throws as `one` */
   async begin(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<BegunCall<Response>> {
+    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    const begun = this.#begin(to, request, { ...options, timeoutMs, kind: 'unary', inParts: true })
+    const run = this.#run(() => begun)
     let failing: Promise<never> | undefined
     const fail = async (cause: unknown): Promise<never> => {
       failing ??= run.throw(cause).then(() => Promise.reject(cause))
       return failing
     }
-    const run = this.#run(to, request, {
-      timeoutMs: DEFAULT_TIMEOUT_MS,
-      ...defined(options),
-      kind: 'unary',
-      inParts: true,
-      // also where nobody takes what is left
-      onAbort: (reason) => void fail(reason).catch(() => undefined),
-    })
+    const { signal } = begun.end
+    // also where nobody takes what is left
+    signal.addEventListener('abort', () => void fail(signal.reason).catch(() => undefined))
     const { done, value } = await run.next()
     if (done === true) {
       throw new Error(`interceptors made no answer of the one to a call of ${this.#protocol.id}`)
@@ -106,38 +119,83 @@ export class Caller<RequestInit, Response> {
 
   /** One request, all answers to it. @throws as `ProtocolBase.callStream` */
   many(to: Destination, request: RequestInit, options: StreamCallOptions = {}): AsyncGenerator<Response, void, undefined> {
-    return this.#run(to, request, { idleTimeoutMs: DEFAULT_TIMEOUT_MS, ...defined(options), kind: 'server-streaming' })
+    const idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_TIMEOUT_MS
+    return this.#run(() => this.#begin(to, request, { ...options, idleTimeoutMs, kind: 'server-streaming' }))
   }
 
   start(): void {
-    this.#stopping = new AbortController()
+    this.#stopped = undefined
   }
 
   /** Ends all calls with this reason. */
   stop(reason: Error): void {
-    this.#stopping.abort(reason)
+    this.#stopped = reason
+    for (const end of this.#running) {
+      end.end(reason)
+    }
     this.#streams.stop()
   }
 
-  async *#run(destination: Destination, message: RequestInit, options: RunOptions): AsyncGenerator<Response, void> {
+  get #around(): readonly Interceptor[] {
+    return [...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])]
+  }
+
+  #begin(destination: Destination, message: RequestInit, options: RunOptions): Run {
     const to = readDestination(destination)
     const call = new Call(this.#protocol.encode(message), this.#protocol.decodeStream != null)
-    const deadline = startDeadline(options.timeoutMs, options.signal, this.#stopping.signal)
-    const { signal } = deadline
-    const { id, interceptors = [] } = this.#protocol
-    const exchange = { direction: 'call', protocolId: id, kind: options.kind, peerId: peerOf(to), message, signal } as const
+    const end = new CallEnd(options)
+    if (this.#stopped != null) {
+      end.end(this.#stopped)
+    }
+    this.#running.add(end)
+    return { to, message, options, call, end }
+  }
+
+  async *#run(begin: () => Run): AsyncGenerator<Response, void> {
+    const run = begin()
+    const { to, message, options, end } = run
     let failure: unknown
-    signal.addEventListener('abort', () => options.onAbort?.(signal.reason))
     try {
-      signal.throwIfAborted()
-      yield* intercept([...this.#host.interceptors, ...interceptors], exchange, () => this.#exchange(to, call, { ...options, signal }))
+      const { signal } = end
+      const exchange = {
+        direction: 'call',
+        protocolId: this.#protocol.id,
+        kind: options.kind,
+        peerId: peerOf(to),
+        message,
+        signal,
+      } as const
+      end.throwIfOver()
+      yield* intercept(this.#around, exchange, () => this.#exchange(run))
     } catch (cause) {
-      failure = options.signal?.aborted === true ? options.signal.reason : ((await this.#refusal(call, cause)) ?? call.fail(cause, signal))
+      failure = await this.#failure(run, cause)
       throw failure
     } finally {
-      deadline.clear()
-      options.onReport?.(call.finish(failure))
+      this.#finish(run, failure)
     }
+  }
+
+  async #reported<T>(run: Run, work: () => Promise<T>): Promise<T> {
+    let failure: unknown
+    try {
+      run.end.throwIfOver()
+      return await work()
+    } catch (cause) {
+      failure = await this.#failure(run, cause)
+      throw failure
+    } finally {
+      this.#finish(run, failure)
+    }
+  }
+
+  async #failure({ call, end, options }: Run, cause: unknown): Promise<unknown> {
+    return options.signal?.aborted === true ? options.signal.reason : ((await this.#refusal(call, cause)) ?? call.fail(cause, end))
+  }
+
+  #finish({ call, end, options }: Run, failure: unknown): void {
+    end.clear()
+    this.#running.delete(end)
+    options.onReport?.(call.finish(failure))
   }
 
   /** A call that broke before its first answer may have been cut by a peer that does not let this node in: it is asked. */
@@ -158,41 +216,71 @@ export class Caller<RequestInit, Response> {
   }
 
   /** A call that was not taken is made once more. */
-  async *#exchange(to: Destination, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
+  async #unary(run: Run): Promise<Response> {
     try {
-      yield* this.#attempt(to, call, options)
+      return await this.#ask(run)
     } catch (error) {
-      // a request that came while it was sent is used up
-      if (!(error instanceof NotTakenError) || !(call.request instanceof Uint8Array)) {
+      if (!(error instanceof NotTakenError)) {
         throw error
       }
-      yield* this.#attempt(to, call, options)
+      return this.#ask(run)
+    }
+  }
+
+  /** The same for any call. */
+  async *#exchange(run: Run): AsyncGenerator<Response> {
+    const { to, call, end, options } = run
+    if (options.kind === 'unary' && options.inParts !== true && isWhole(call.request)) {
+      yield await this.#unary(run)
+      return
+    }
+    const exchange = { ...options, signal: end.signal }
+    try {
+      yield* this.#attempt(to, call, exchange)
+    } catch (error) {
+      // a request that came while it was sent is used up
+      if (!(error instanceof NotTakenError) || !isWhole(call.request)) {
+        throw error
+      }
+      yield* this.#attempt(to, call, exchange)
+    }
+  }
+
+  async #ask({ to, call, end, options }: Run): Promise<Response> {
+    const { stream, leave } = await this.#reach(to, call, options, end)
+    end.onEnd = (reason) => stream.abort(reason)
+    try {
+      end.throwIfOver()
+      await stream.write(call.request as Uint8Array)
+      call.enter('wait')
+      const frame = await stream.read({ over: end, onFirstByte: () => call.enter('receive') })
+      stream.expectEnd()
+      const answer = this.#decode(frame, call)
+      await stream.close({ over: end })
+      return answer
+    } catch (error) {
+      stream.abort(toError(error))
+      throw end.over ? error : ownError(error, call)
+    } finally {
+      end.onEnd = undefined
+      leave()
     }
   }
 
   async *#attempt(to: Destination, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
     const { signal, kind, idleTimeoutMs } = options
-    const opened = await this.#inTime(idleTimeoutMs, signal, async (inTime) => this.#reach(to, call, { ...options, signal: inTime }))
+    const opened = await this.#inTime(idleTimeoutMs, signal, async (inTime) => this.#reach(to, call, options, { signal: inTime }))
     const { stream } = opened
     const onAbort = (): void => stream.abort(toError(signal.reason))
     signal.addEventListener('abort', onAbort)
     let ended = false
     try {
-      if (kind === 'unary' && this.#protocol.decodeStream != null) {
+      if (kind === 'unary') {
         yield* this.#exchangeAtOnce(stream, call, options)
         ended = true
         return
       }
       await this.#write(stream, call, options)
-      if (kind === 'unary') {
-        const frame = await stream.read({ signal, onFirstByte: () => call.enter('receive') })
-        stream.expectEnd()
-        const answer = this.#decode(frame, call)
-        await stream.close({ signal })
-        ended = true
-        yield answer
-        return
-      }
       for (;;) {
         const frame = await stream.readOrEnd({ signal, firstByteTimeoutMs: idleTimeoutMs, onFirstByte: () => call.enter('receive') })
         if (frame == null) {
@@ -204,9 +292,7 @@ export class Caller<RequestInit, Response> {
       ended = true
     } catch (error) {
       stream.abort(toError(error))
-      throw error instanceof SubnetError || error instanceof NotTakenError || error === call.sourceFailure || signal.aborted
-        ? error
-        : new ProtocolError('REMOTE_FAILED', describeError(error), { cause: error })
+      throw signal.aborted ? error : ownError(error, call)
     } finally {
       signal.removeEventListener('abort', onAbort)
       if (!ended) {
@@ -282,21 +368,21 @@ export class Caller<RequestInit, Response> {
     call.enter('wait')
   }
 
-  async #reach(to: Destination, call: Call, options: CallOptions & { signal: AbortSignal }): Promise<Opened> {
-    const { signal, connectedOnly } = options
+  async #reach(to: Destination, call: Call, options: CallOptions, end: Pick<CallEnd, 'signal'>): Promise<Opened> {
     const open = async (reached: Reached): Promise<Opened> => {
       call.reached = reached
       options.onReached?.(reached)
       call.enter('negotiate')
       const { share, leave } = this.#shares.enter(reached.connection.remotePeer.toString())
       try {
-        const done = await share.calls.acquire(1, { signal })
+        const done = share.calls.take(1) ?? (await share.calls.acquire(1, { signal: end.signal }))
         const leaveAll = (): void => {
           done()
           leave()
         }
         try {
-          const stream = await this.#streams.open(reached.connection, share, signal)
+          const stream =
+            this.#streams.onKept(reached.connection, share) ?? (await this.#streams.open(reached.connection, share, end.signal))
           call.enter('send')
           return { stream, leave: leaveAll }
         } catch (error) {
@@ -308,7 +394,14 @@ export class Caller<RequestInit, Response> {
         throw error
       }
     }
-    return this.#host.reach(to, open, { signal, connectedOnly, onPhase: (phase) => call.enter(phase) })
+    return this.#host.reach(to, open, {
+      // made when somebody asks for it
+      get signal() {
+        return end.signal
+      },
+      connectedOnly: options.connectedOnly,
+      onPhase: (phase) => call.enter(phase),
+    })
   }
 
   #decode(frame: Frame, call: Call): Response {
@@ -342,9 +435,16 @@ export class Caller<RequestInit, Response> {
   }
 }
 
-/** The options that are given: one that is there but undefined does not hide a default. */
-function defined<Options extends object>(options: Options): Options {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
+/** There already, before it is sent. */
+function isWhole(request: Call['request']): boolean {
+  return request instanceof Uint8Array
+}
+
+/** As callers know it. */
+function ownError(error: unknown, { sourceFailure }: Call): unknown {
+  return error instanceof SubnetError || error instanceof NotTakenError || error === sourceFailure
+    ? error
+    : new ProtocolError('REMOTE_FAILED', describeError(error), { cause: error })
 }
 
 function undecodable(cause: unknown): ProtocolError {

@@ -119,8 +119,8 @@ export class FramedStream implements CallStream {
     }
   }
 
-  async close({ signal, timeoutMs }: CloseOptions): Promise<void> {
-    const deadline = startDeadline(timeoutMs, signal)
+  async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
+    const deadline = startDeadline(timeoutMs, signal ?? over?.signal)
     await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
     lingerUntilClosed(this.#stream, this.#limits.stallTimeoutMs)
   }

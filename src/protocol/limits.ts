@@ -77,16 +77,29 @@ export class ByteBudget {
   async acquire(bytes: number, options: AbortOptions = {}): Promise<() => void> {
     options.signal?.throwIfAborted()
     const wanted = Math.min(bytes, this.#capacity)
-    if (this.#waiting.length > 0 || wanted > this.#free) {
-      await this.#wait(wanted, options)
-    } else {
-      this.#free -= wanted
+    const given = this.take(wanted)
+    if (given != null) {
+      return given
     }
+    await this.#wait(wanted, options)
+    return this.#releaseOf(wanted)
+  }
+
+  /** The same without waiting; undefined where it had to. */
+  take(bytes: number): (() => void) | undefined {
+    if (this.#waiting.length > 0 || bytes > this.#free) {
+      return undefined
+    }
+    this.#free -= bytes
+    return this.#releaseOf(bytes)
+  }
+
+  #releaseOf(bytes: number): () => void {
     let held = true
     return () => {
       if (held) {
         held = false
-        this.#free += wanted
+        this.#free += bytes
         this.#serve()
       }
     }

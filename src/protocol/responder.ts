@@ -146,17 +146,17 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     this.#handling++
     share.requests++
     this.#streams.add(stream)
-    this.#serve(stream, remotePeer)
-      .catch((error) => {
-        this.#host.log.debug(`${this.id}: request of ${remotePeer.toString()} ended without an answer`, error)
-        stream.abort(error instanceof Error ? error : new Error(String(error)))
-      })
-      .finally(() => {
-        this.#handling--
-        share.requests--
-        this.#streams.delete(stream)
-        leave()
-      })
+    const over = (): void => {
+      this.#handling--
+      share.requests--
+      this.#streams.delete(stream)
+      leave()
+    }
+    this.#serve(stream, remotePeer).then(over, (error) => {
+      this.#host.log.debug(`${this.id}: request of ${remotePeer.toString()} ended without an answer`, error)
+      stream.abort(error instanceof Error ? error : new Error(String(error)))
+      over()
+    })
   }
 
   async #serve(stream: CallStream, peerId: PeerId): Promise<void> {
@@ -174,12 +174,21 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
     try {
       end.throwIfOver()
-      for await (const answer of this.#answersTo(context, message)) {
+      const give = async (answer: ResponseInit): Promise<void> => {
         const encoded = this.#protocol.encode(answer)
         end.throwIfOver()
         await (encoded instanceof Uint8Array
           ? stream.write(encoded, { stallTimeoutMs: patienceMs })
           : this.#writeInParts(stream, encoded, rest, context))
+      }
+      const around = this.#around
+      if (this.kind === 'unary' && around.length === 0) {
+        // as most are: without the generators that streams and interceptors need
+        await give(await this.#answer(context, message))
+      } else {
+        for await (const answer of this.#answers(context, message, around)) {
+          await give(answer)
+        }
       }
       if (rest != null) {
         // what nobody wanted of the request still comes: a caller may read the answer only behind it
@@ -247,13 +256,8 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
-  #answersTo(context: RequestContext, message: Request): Iterable<Promise<ResponseInit>> | AsyncIterable<ResponseInit> {
-    const around = [...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])]
-    if (this.kind === 'unary' && around.length === 0) {
-      // as most are: without the generators that streams and interceptors need
-      return [this.#answer(context, message)]
-    }
-    return this.#answers(context, message, around)
+  get #around(): readonly Interceptor[] {
+    return [...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])]
   }
 
   async #answer(context: RequestContext, message: Request): Promise<ResponseInit> {

@@ -59,14 +59,19 @@ export function streamedCodec<Desc extends DescMessage>(
   }
   return {
     encode: ({ message, body: given }) => {
-      const head = new BinaryWriter().raw(toBinary(schema, create(schema, message)))
-      if (given instanceof Uint8Array && given.byteLength <= SMALL_BODY_BYTES) {
-        return given.byteLength === 0 ? head.finish() : head.tag(field.number, WireType.LengthDelimited).bytes(given).finish()
+      const head = toBinary(schema, create(schema, message))
+      const size = given instanceof Uint8Array ? given.byteLength : given.size
+      if (size === 0) {
+        return given instanceof Uint8Array ? head : { length: head.byteLength, chunks: joined(head, given.chunks) }
+      }
+      const prefix = new BinaryWriter().tag(field.number, WireType.LengthDelimited).uint32(size).finish()
+      if (given instanceof Uint8Array && size <= SMALL_BODY_BYTES) {
+        return Buffer.concat([head, prefix, given])
       }
       // a writer of protobuf would copy it
-      const body = given instanceof Uint8Array ? bodyOf(given) : given
-      const beginning = (body.size === 0 ? head : head.tag(field.number, WireType.LengthDelimited).uint32(body.size)).finish()
-      return { length: beginning.byteLength + body.size, chunks: joined(beginning, body.chunks) }
+      const { chunks } = given instanceof Uint8Array ? bodyOf(given) : given
+      const beginning = Buffer.concat([head, prefix])
+      return { length: beginning.byteLength + size, chunks: joined(beginning, chunks) }
     },
     decode,
     decodeStream: async (incoming, collect) => decodeStream({ schema, field, whole, decode }, incoming, collect),
@@ -154,12 +159,32 @@ function wireTypeOf({ fieldKind, scalar }: DescField): WireType | undefined {
 }
 
 /** A body whose bytes are there. */
+class WholeBody implements Body {
+  readonly bytes: Uint8Array
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+  }
+
+  get size(): number {
+    return this.bytes.byteLength
+  }
+
+  get chunks(): AsyncIterable<Uint8Array> {
+    return once(this.bytes)
+  }
+}
+
 export function bodyOf(bytes: Uint8Array): Body {
-  return { size: bytes.byteLength, chunks: once(bytes) }
+  return new WholeBody(bytes)
 }
 
 /** All of a body: whoever calls has looked at its size. @throws UsageError when it is not as many bytes; what its chunks throw */
-export async function collectBody({ size, chunks }: Body): Promise<Uint8Array> {
+export async function collectBody(body: Body): Promise<Uint8Array> {
+  if (body instanceof WholeBody) {
+    return body.bytes
+  }
+  const { size, chunks } = body
   let bytes: Uint8Array | undefined
   let at = 0
   for await (const chunk of chunks) {
