@@ -1,13 +1,22 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, SubnetError } from '../primitives/errors.ts'
+import { type Place, Roster } from '../primitives/roster.ts'
 import { type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
 import { CallEnd } from './call-end.ts'
 import { type CallStream, type Frame, type IncomingMessage, NotTakenError } from './call-stream.ts'
 import { CallStreams } from './call-streams.ts'
 import type { Codec } from './codec.ts'
-import { ProtocolError } from './errors.ts'
-import { ConnectionLostError, type Destination, type ProtocolHost, peerOf, type Reached, readDestination } from './host.ts'
+import { type CallPhase, ProtocolError } from './errors.ts'
+import {
+  ConnectionLostError,
+  type Destination,
+  type ProtocolHost,
+  peerOf,
+  type Reached,
+  type ReachOptions,
+  readDestination,
+} from './host.ts'
 import { collect, discard } from './incoming.ts'
 import type { ProtocolKind } from './interceptor.ts'
 import { type Interceptor, intercept } from './interceptor.ts'
@@ -48,6 +57,24 @@ interface Run {
   options: RunOptions
   call: Call
   end: CallEnd
+  place: Place<CallEnd>
+}
+
+/** How far to go for a call. Its signal is made when somebody asks for it. */
+class ReachFor implements ReachOptions {
+  readonly connectedOnly: boolean | undefined
+  readonly onPhase: (phase: CallPhase) => void
+  readonly #end: Pick<CallEnd, 'signal'>
+
+  constructor(call: Call, end: Pick<CallEnd, 'signal'>, connectedOnly: boolean | undefined) {
+    this.connectedOnly = connectedOnly
+    this.onPhase = (phase) => call.enter(phase)
+    this.#end = end
+  }
+
+  get signal(): AbortSignal {
+    return this.#end.signal
+  }
 }
 
 type ExchangeOptions = RunOptions & { signal: AbortSignal }
@@ -59,7 +86,7 @@ export class Caller<RequestInit, Response> {
   readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
   readonly #streams: CallStreams
-  readonly #running = new Set<CallEnd>()
+  readonly #running = new Roster<CallEnd>()
   #stopped: Error | undefined
 
   constructor(host: ProtocolHost, protocol: CalledProtocol<RequestInit, Response>) {
@@ -147,8 +174,7 @@ export class Caller<RequestInit, Response> {
     if (this.#stopped != null) {
       end.end(this.#stopped)
     }
-    this.#running.add(end)
-    return { to, message, options, call, end }
+    return { to, message, options, call, end, place: this.#running.enter(end) }
   }
 
   async *#run(begin: () => Run): AsyncGenerator<Response, void> {
@@ -192,9 +218,9 @@ export class Caller<RequestInit, Response> {
     return options.signal?.aborted === true ? options.signal.reason : ((await this.#refusal(call, cause)) ?? call.fail(cause, end))
   }
 
-  #finish({ call, end, options }: Run, failure: unknown): void {
+  #finish({ call, end, options, place }: Run, failure: unknown): void {
     end.clear()
-    this.#running.delete(end)
+    this.#running.leave(place)
     options.onReport?.(call.finish(failure))
   }
 
@@ -394,14 +420,7 @@ export class Caller<RequestInit, Response> {
         throw error
       }
     }
-    return this.#host.reach(to, open, {
-      // made when somebody asks for it
-      get signal() {
-        return end.signal
-      },
-      connectedOnly: options.connectedOnly,
-      onPhase: (phase) => call.enter(phase),
-    })
+    return this.#host.reach(to, open, new ReachFor(call, end, options.connectedOnly))
   }
 
   #decode(frame: Frame, call: Call): Response {

@@ -1,4 +1,5 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import { Roster } from '../primitives/roster.ts'
 import { NotTakenError } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
 import { lingerUntilClosed } from './linger.ts'
@@ -12,6 +13,8 @@ const BATCH_BYTES = 64 * 1024
 const MAX_BYTES_A_TURN = 4 * BATCH_BYTES
 /** The other side is told of what was read after so much. */
 const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
+/** Of whole messages, in it: with more, two sides that have many calls under way would work by turns, each waiting for all that the other has. */
+const BATCH_FRAMES = 8
 /** Frames that leave together, and the bytes of messages in them: what is more waits where its writer does. */
 const MAX_FRAMES_AT_ONCE = 512
 const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
@@ -40,9 +43,7 @@ export interface PipelineInit {
 export class Pipeline implements CallCarrier {
   readonly #init: PipelineInit
   readonly #stream: Stream
-  readonly #calls = new Set<PipelinedCall>()
-  /** Those of them that the other side knows. */
-  readonly #numbered = new Map<number, PipelinedCall>()
+  readonly #calls = new Roster<PipelinedCall>()
   #lastCall = 0
   readonly #reader = new FrameReader()
   /** Leave in order, before any piece. */
@@ -87,15 +88,13 @@ export class Pipeline implements CallCarrier {
   }
 
   begin(bounds: CallBounds): PipelinedCall {
-    const call = new PipelinedCall(undefined, bounds, this)
-    this.#enter(call)
+    const call = this.#enter(undefined, bounds)
     this.#draining ||= this.#lastCall + this.#calls.size >= MAX_CALL_ID
     return call
   }
 
-  number(call: PipelinedCall): number {
-    this.#numbered.set(++this.#lastCall, call)
-    return this.#lastCall
+  nextNumber(): number {
+    return ++this.#lastCall
   }
 
   /** Begins no more calls, and takes none; the stream is closed when those that run have ended. */
@@ -148,9 +147,8 @@ export class Pipeline implements CallCarrier {
     return length <= PIECE_BYTES ? this.#small : this.#large
   }
 
-  forget(call: PipelinedCall, id: number | undefined): void {
-    this.#calls.delete(call)
-    this.#numbered.delete(id ?? 0)
+  forget(call: PipelinedCall): void {
+    this.#calls.leave(call.place)
     if (this.#calls.size === 0) {
       this.#waitForCalls()
     }
@@ -159,9 +157,11 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  #enter(call: PipelinedCall): void {
+  #enter(id: number | undefined, bounds: CallBounds): PipelinedCall {
     clearTimeout(this.#idle)
-    this.#calls.add(call)
+    const call = new PipelinedCall(id, bounds, this)
+    call.place = this.#calls.enter(call)
+    return call
   }
 
   /** For a while: then the stream is of no use, or, where the other side does not even take the last frames, broken. */
@@ -219,12 +219,16 @@ export class Pipeline implements CallCarrier {
       this.#unacknowledged = 0
     }
     let taken = 0
-    while (taken < this.#frames.length && size < BATCH_BYTES) {
+    while (taken < this.#frames.length && size < BATCH_BYTES && taken < BATCH_FRAMES) {
       const frame = this.#frames[taken++] as FrameInit
       this.#frameBytes -= frame.piece?.byteLength ?? 0
       add(frame)
     }
     this.#frames = taken === this.#frames.length ? [] : this.#frames.slice(taken)
+    if (this.#frames.length > 0) {
+      // theirs are lower numbers than those of calls whose first pieces would leave now
+      return batch
+    }
     this.#addPieces(this.#small, add, () => size < BATCH_BYTES)
     this.#addPieces(this.#large, add, () => size < BATCH_BYTES && this.#rate.room > size)
     return batch
@@ -297,7 +301,7 @@ export class Pipeline implements CallCarrier {
       this.#receiveOfStream(frame)
       return
     }
-    const known = this.#numbered.get(frame.call)
+    const known = this.#calls.find(({ id }) => id === frame.call)
     if (known != null) {
       known.receive(frame)
       if (frame.window > 0) {
@@ -318,9 +322,7 @@ export class Pipeline implements CallCarrier {
       throw new ProtocolError('REMOTE_FAILED', `the peer answers a call ${frame.call} that was not made`)
     }
     this.#lastCall = frame.call
-    const call = new PipelinedCall(frame.call, answers.bounds, this)
-    this.#enter(call)
-    this.#numbered.set(frame.call, call)
+    const call = this.#enter(frame.call, answers.bounds)
     answers.onCall(call)
     call.receive(frame)
   }
@@ -367,7 +369,7 @@ export class Pipeline implements CallCarrier {
   }
 
   #breakCalls(reasonFor: (call: PipelinedCall) => Error): void {
-    for (const call of [...this.#calls]) {
+    for (const call of this.#calls) {
       call.break(reasonFor(call))
     }
   }

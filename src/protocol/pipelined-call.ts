@@ -1,3 +1,4 @@
+import type { Place } from '../primitives/roster.ts'
 import {
   type CallStream,
   type IncomingMessage,
@@ -56,10 +57,10 @@ export interface CallCarrier {
   send(frame: FrameInit): void
   sendInPieces(message: Outgoing): void
   drop(message: Outgoing): void
-  /** The number of a call that begins here: to be asked for when its first frame leaves, for the other side takes them only rising. */
-  number(call: PipelinedCall): number
+  /** Of a call that begins here: to be asked for when its first frame leaves, for the other side takes them only rising. */
+  nextNumber(): number
   /** The call is over: what still comes for it is no longer of interest. */
-  forget(call: PipelinedCall, id: number | undefined): void
+  forget(call: PipelinedCall): void
 }
 
 /** The message that is being received. */
@@ -80,6 +81,8 @@ interface Incoming {
 /** One call on a stream that carries many: its messages in pieces, each direction with a window of its own. */
 export class PipelinedCall implements CallStream {
   readonly duplex = true
+  /** Among those that its carrier carries. */
+  place: Place<PipelinedCall> = { item: this, index: -1 }
   #id: number | undefined
   /** True on the side that calls. */
   readonly #calls: boolean
@@ -112,6 +115,11 @@ export class PipelinedCall implements CallStream {
     this.#calls = id == null
     this.#bounds = bounds
     this.#carrier = carrier
+  }
+
+  /** Undefined until the other side is told of the call. */
+  get id(): number | undefined {
+    return this.#id
   }
 
   /** False while the other side may not have taken the call. */
@@ -268,7 +276,7 @@ export class PipelinedCall implements CallStream {
       throw violation('ended a call that it made itself')
     }
     this.#remoteEnded = true
-    this.#carrier.forget(this, this.#id)
+    this.#carrier.forget(this)
     this.#outgoing?.onOver()
     this.#wake?.()
   }
@@ -294,7 +302,7 @@ export class PipelinedCall implements CallStream {
   }
 
   #number(): number {
-    this.#id ??= this.#carrier.number(this)
+    this.#id ??= this.#carrier.nextNumber()
     return this.#id
   }
 
@@ -500,7 +508,7 @@ export class PipelinedCall implements CallStream {
   #end(reason: Error | undefined): void {
     this.#over = true
     this.#failure ??= reason
-    this.#carrier.forget(this, this.#id)
+    this.#carrier.forget(this)
     if (this.#outgoing != null) {
       this.#carrier.drop(this.#outgoing)
       this.#outgoing.onOver()

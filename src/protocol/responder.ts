@@ -1,4 +1,5 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import { Roster } from '../primitives/roster.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 import { behindRequest } from './behind-request.ts'
 import { CallEnd } from './call-end.ts'
@@ -19,6 +20,21 @@ export interface RequestContext {
   peerId: PeerId
   /** Aborts when the caller is gone or the protocol stops. */
   signal: AbortSignal
+}
+
+/** Its signal is made when somebody asks for it. A class: each literal with a getter has a shape of its own, in V8's old space, where it keeps the call. */
+class ContextOf implements RequestContext {
+  readonly peerId: PeerId
+  readonly #end: CallEnd
+
+  constructor(peerId: PeerId, end: CallEnd) {
+    this.peerId = peerId
+    this.#end = end
+  }
+
+  get signal(): AbortSignal {
+    return this.#end.signal
+  }
 }
 
 /** Ten at once, then one every ten seconds. */
@@ -62,7 +78,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   readonly #pipelines = new Set<Pipeline>()
   readonly onPipeline: ProtocolHandler['onPipeline']
   /** Of the requests that are being answered. */
-  readonly #streams = new Set<CallStream>()
+  readonly #streams = new Roster<CallStream>()
   #handling = 0
 
   constructor(host: ProtocolHost, protocol: ServedProtocol<Request, ResponseInit>) {
@@ -145,11 +161,11 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
     this.#handling++
     share.requests++
-    this.#streams.add(stream)
+    const place = this.#streams.enter(stream)
     const over = (): void => {
       this.#handling--
       share.requests--
-      this.#streams.delete(stream)
+      this.#streams.leave(place)
       leave()
     }
     this.#serve(stream, remotePeer).then(over, (error) => {
@@ -165,12 +181,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     stream.onClosed((error) => end.end(error ?? CLOSED))
     const { stallTimeoutMs, consumerTimeoutMs } = this.#limits
     const { message, rest, release } = await this.#read(stream, end)
-    const context: RequestContext = {
-      peerId,
-      get signal() {
-        return end.signal
-      },
-    }
+    const context = new ContextOf(peerId, end)
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
     try {
       end.throwIfOver()
@@ -278,6 +289,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   /** Exactly one for a unary protocol. */
   async *#answers(context: RequestContext, message: Request, around: readonly Interceptor[]): AsyncGenerator<ResponseInit> {
     const { id, kind, answer, answerFailure } = this.#protocol
+    const { peerId, signal } = context
     let given = 0
     let thrown: unknown
     const handle = async function* (): AsyncGenerator<ResponseInit> {
@@ -295,7 +307,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
     try {
       const answers =
-        around.length === 0 ? handle() : intercept(around, { direction: 'request', protocolId: id, kind, message, ...context }, handle)
+        around.length === 0 ? handle() : intercept(around, { direction: 'request', protocolId: id, kind, message, peerId, signal }, handle)
       for await (const one of kind === 'unary' ? exactlyOne(answers) : answers) {
         given++
         yield one

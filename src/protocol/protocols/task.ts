@@ -86,7 +86,8 @@ export class TaskProtocol extends ProtocolBase<
   readonly #run: TaskHandler | StreamingTaskHandler | undefined
   readonly #maxResultBytes: number
   readonly #onTask: ((event: TaskEvent) => void) | undefined
-  /** Those whose task was told of. */
+  readonly #intercepted: boolean
+  /** Those whose task was told of, where interceptors may still refuse it. */
   readonly #told = new WeakSet<RequestContext>()
 
   /** Without `run` every task is rejected, saying so. */
@@ -101,6 +102,7 @@ export class TaskProtocol extends ProtocolBase<
     })
     this.#maxResultBytes = (typeof run === 'function' ? host.limits.maxFrameBytes : host.limits.maxStreamedBytes) - RESPONSE_OVERHEAD_BYTES
     this.#run = run
+    this.#intercepted = host.interceptors.length > 0
     this.#onTask = options.onTask
   }
 
@@ -130,7 +132,9 @@ export class TaskProtocol extends ProtocolBase<
   ): Promise<StreamedInit<MessageInitShape<typeof TaskResponseSchema>>> {
     const startedAtMs = performance.now()
     const response = await this.#answer(context, { taskId, payload: body })
-    this.#told.add(context)
+    if (this.#intercepted) {
+      this.#told.add(context)
+    }
     this.#onTask?.({
       taskId: isTaskId(taskId) ? taskId : '',
       peerId: context.peerId.toString(),

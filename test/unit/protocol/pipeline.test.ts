@@ -170,11 +170,15 @@ describe('calls on one stream', () => {
     end.pipeline.abort(new Error('done'))
   })
 
-  it('leave together: those of one turn in one write, an answer with its end in one frame', async () => {
+  it('leave together: those of one turn in one write, or eight in each, an answer with its end in one frame', async () => {
     const end = callingEnd()
-    await Promise.all(Array.from({ length: 10 }, async () => end.pipeline.begin(end.bounds).write(someBytes(10))))
-    await turn()
-    assert.equal(end.stream.sent.length, 1)
+    const writes = async (calls: number): Promise<number> => {
+      const before = end.stream.sent.length
+      await Promise.all(Array.from({ length: calls }, async () => end.pipeline.begin(end.bounds).write(someBytes(10))))
+      await turn()
+      return end.stream.sent.length - before
+    }
+    assert.deepEqual([await writes(1), await writes(8), await writes(20)], [1, 1, 3])
 
     const answering = answeringEnd({ answer: echo })
     answering.receive({ call: 1, piece: someBytes(10), last: true })
