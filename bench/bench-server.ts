@@ -1,8 +1,11 @@
+import { setV8Flags } from '../bin/v8-flags.js'
 import { createNode } from '../src/index.ts'
 import { bareNode, serveBare } from './support/bare-libp2p.ts'
 import { type BenchServer, SINK_TASK_ID } from './support/server-contract.ts'
 import { listenTcp, listenTls } from './support/sockets.ts'
 import { enterStrangersInBook } from './support/strangers.ts'
+
+setV8Flags('start')
 
 // node bench-server.ts HOME MAX_FRAME_BYTES KNOWN_PEERS, forked: it ends with the process that did that
 const LISTEN = ['/ip4/127.0.0.1/tcp/0']

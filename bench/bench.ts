@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { raceSignal } from 'race-signal'
+import { setV8Flags } from '../bin/v8-flags.js'
 import { type CreateNodeOptions, createNode, type SubnetNode, type TierName } from '../src/index.ts'
 import { type Delays, measureDelays } from './support/delays.ts'
 import { Exchanges, MAX_FRAME_BYTES } from './support/exchanges.ts'
@@ -15,6 +16,8 @@ import type { BenchServer, DelayedPeer } from './support/server-contract.ts'
 import { enterStrangersInBook, publishInLedger } from './support/strangers.ts'
 import { judge } from './support/targets.ts'
 import { type RunningNode, Workspace } from './support/workspace.ts'
+
+setV8Flags('start')
 
 // node bench/bench.ts [--json] [--only PART] [--check | --profile]
 const TIMEOUT_MS = 600_000

@@ -1,5 +1,8 @@
+import { setV8Flags } from '../bin/v8-flags.js'
 import { bareNode, serveBare } from './support/bare-libp2p.ts'
 import { PLAIN, VARIANTS } from './support/variants.ts'
+
+setV8Flags('start')
 
 // node stack-server.ts [VARIANT], forked: it ends with the process that did that
 const { [process.argv[2] ?? '']: variant = PLAIN } = VARIANTS

@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
+import { setV8Flags } from '../bin/v8-flags.js'
 import { bareNode, keptStream } from './support/bare-libp2p.ts'
 import { interruptible } from './support/interruptible.ts'
 import type { KeptClient } from './support/link.ts'
 import { keepBusy } from './support/measure.ts'
 import { PLAIN, VARIANTS, type Variant } from './support/variants.ts'
 import { Workspace } from './support/workspace.ts'
+
+setV8Flags('start')
 
 // node bench/stack.ts [PART OF A NAME]: what single changes to the libp2p stack below the subnet give
 const TIMEOUT_MS = 600_000

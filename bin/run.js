@@ -9,12 +9,8 @@ if (major < 24 || (major === 24 && minor < 15)) {
   process.exitCode = 2
 } else {
   const { enableCompileCache } = await import('node:module')
-  if (process.argv[2] === 'send-task') {
-    // payloads, and what a task of a batch leaves behind, are garbage at once: a young generation that V8 keeps small is swept before
-    // that piles up; set first of all, as the compile cache is one for each set of flags
-    const { setFlagsFromString } = await import('node:v8')
-    setFlagsFromString('--semi-space-growth-factor=1')
-  }
+  const { setV8Flags } = await import('./v8-flags.js')
+  setV8Flags(process.argv[2])
   enableCompileCache?.()
   // stacks are shown at these levels only, and reading source maps takes longer than most commands
   process.setSourceMapsEnabled(/\b(debug|trace)\b/.test([process.env.SUBNET_LOG_LEVEL, ...process.argv].join(' ')))

@@ -1,0 +1,1 @@
+export function setV8Flags(command: string | undefined): void
