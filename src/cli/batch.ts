@@ -170,7 +170,7 @@ class Batch {
     let result: object
     try {
       const answer = await this.#sendTask(readLine(line, this.#maxLineBytes), known)
-      result = await toTaskJson({ ...answer, result: this.#bounded(answer.result) })
+      result = await toTaskJson(answer, undefined, this.#bounded(answer.result))
       this.#count(answer.accepted ? 'accepted' : 'rejected', index, EXIT_REJECTED)
     } catch (error) {
       if (signal.aborted) {

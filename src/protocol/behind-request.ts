@@ -1,5 +1,5 @@
 import { Spool } from '../primitives/spool.ts'
-import type { IncomingMessage, OutgoingMessage } from './call-stream.ts'
+import type { IncomingMessage, OutgoingMessage, SizedMessage } from './call-stream.ts'
 import { discard } from './incoming.ts'
 
 /**
@@ -7,10 +7,16 @@ import { discard } from './incoming.ts'
  * in a spool. @throws what its chunks throw, and the spool
  */
 export function behindRequest(answer: OutgoingMessage, request: IncomingMessage): OutgoingMessage {
-  return { length: answer.length, chunks: wait(answer, request) }
+  return answer.open == null ? { ...answer, chunks: wait(answer, request) } : { ...answer, chunks: withoutRest(answer, request) }
 }
 
-async function* wait({ length, chunks }: OutgoingMessage, request: IncomingMessage): AsyncGenerator<Uint8Array> {
+/** Of an open one nothing leaves before it has ended anyway. */
+async function* withoutRest({ chunks }: OutgoingMessage, request: IncomingMessage): AsyncGenerator<Uint8Array> {
+  yield* chunks
+  await discard(request).catch(() => undefined)
+}
+
+async function* wait({ length, chunks }: SizedMessage, request: IncomingMessage): AsyncGenerator<Uint8Array> {
   const iterator = chunks[Symbol.asyncIterator]()
   const spool = new Spool()
   try {

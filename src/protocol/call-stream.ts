@@ -23,25 +23,48 @@ export interface WriteOptions {
   stallTimeoutMs?: number | undefined
 }
 
+/** How a message begins whose length nobody knows yet: what follows are the bytes of its last field, until there are no more. */
+export interface OpenBeginning {
+  /** The number of that field. */
+  field: number
+  /** All other fields. */
+  head: Uint8Array
+}
+
 /** A message whose bytes come while it is received. */
 export interface IncomingMessage {
-  /** Of all of it, in bytes. */
-  readonly length: number
+  /** Of all of it, in bytes; undefined of an open one. */
+  readonly length: number | undefined
+  /** Of an open message: `next` gives what follows. */
+  readonly open?: OpenBeginning | undefined
+  /** Bytes that were taken of it. */
+  readonly takenBytes: number
   /** All of it was taken. */
   readonly ended: boolean
   /** The next bytes; undefined at the end. The peer is held up while nobody asks. Whoever asks meanwhile gets those behind them. @throws as `read` */
   next(): Promise<Uint8Array | undefined>
-  /** Takes the share of the byte budget that all of it needs: for whoever keeps it in memory. @throws the signal's reason */
-  hold(): Promise<void>
-  /** Gives its share of the byte budget back. */
-  release(): void
+  /** Takes the share of the byte budget that all of it needs, or so many bytes: for whoever keeps it in memory. @throws the signal's reason */
+  hold(bytes?: number): Promise<void>
+  /** Gives its share of the byte budget back, but for so many bytes. @param keepBytes 0 by default */
+  release(keepBytes?: number): void
 }
 
 /** A message whose bytes come while it is sent: exactly `length` of them, in chunks of any size. */
-export interface OutgoingMessage {
+export interface SizedMessage {
   length: number
+  open?: undefined
   chunks: AsyncIterable<Uint8Array>
 }
+
+/** A message whose length nobody knows yet. Where that has to come first, it goes when its chunks have ended. */
+export interface OpenMessage {
+  length?: undefined
+  open: OpenBeginning
+  /** The bytes of its last field, in chunks of any size. */
+  chunks: AsyncIterable<Uint8Array>
+}
+
+export type OutgoingMessage = SizedMessage | OpenMessage
 
 /** The other side closed the kept stream before it took the call: nothing was acted on, another stream may do. */
 export class NotTakenError extends Error {

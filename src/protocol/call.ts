@@ -60,6 +60,8 @@ export class Call {
   bytesReceived = 0
   /** What the bytes of the request threw, where they come while it is sent. */
   sourceFailure: unknown
+  /** Of the request, where they come while it is sent. */
+  #sourceBytes = 0
   #phase: CallPhase = 'resolve'
   readonly #inParts: boolean
   readonly #startedAtMs = performance.now()
@@ -68,13 +70,16 @@ export class Call {
 
   /** @param inParts peers may use the request as it comes */
   constructor(request: Uint8Array | OutgoingMessage, inParts = false) {
-    this.#inParts = inParts && request.length > WHOLE_BYTES
-    this.request = request instanceof Uint8Array ? request : { length: request.length, chunks: this.#watched(request.chunks) }
+    this.#inParts = inParts && (request.length ?? Number.POSITIVE_INFINITY) > WHOLE_BYTES
+    this.request = request instanceof Uint8Array ? request : { ...request, chunks: this.#watched(request.chunks) }
   }
 
   async *#watched(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
-      yield* chunks
+      for await (const chunk of chunks) {
+        this.#sourceBytes += chunk.byteLength
+        yield chunk
+      }
     } catch (error) {
       this.sourceFailure = error
       throw error
@@ -117,7 +122,7 @@ export class Call {
     return {
       ...(this.reached == null ? {} : { reached: this.reached }),
       ...(error == null ? {} : { error }),
-      bytesSent: this.#phase === 'wait' || this.#phase === 'receive' ? this.request.length : 0,
+      bytesSent: this.#phase === 'wait' || this.#phase === 'receive' ? this.#requestBytes : 0,
       bytesReceived: this.bytesReceived,
       timings: {
         resolveMs: dialAtMs - this.#startedAtMs,
@@ -126,6 +131,11 @@ export class Call {
         totalMs: now - this.#startedAtMs,
       },
     }
+  }
+
+  get #requestBytes(): number {
+    const { request } = this
+    return request instanceof Uint8Array || request.open == null ? request.length : request.open.head.byteLength + this.#sourceBytes
   }
 
   #error(code: ProtocolError['code'], message: string, cause: unknown, hint?: string): ProtocolError {

@@ -367,10 +367,11 @@ export class Caller<RequestInit, Response> {
     const incoming = await stream.readMessage({ signal, onFirstByte: () => call.enter('receive') })
     try {
       stream.expectEnd()
-      call.bytesReceived += incoming.length
+      call.bytesReceived = incoming.length ?? incoming.takenBytes
       yield await this.#decodeStream(incoming)
       await discard(incoming)
     } finally {
+      call.bytesReceived = incoming.length ?? incoming.takenBytes
       incoming.release()
     }
   }

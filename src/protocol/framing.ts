@@ -1,11 +1,21 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
 import { raceTime, startDeadline } from '../primitives/deadline.ts'
-import type { CallStream, CloseOptions, Frame, IncomingMessage, OutgoingMessage, ReadOptions, WriteOptions } from './call-stream.ts'
+import type {
+  CallStream,
+  CloseOptions,
+  Frame,
+  IncomingMessage,
+  OutgoingMessage,
+  ReadOptions,
+  SizedMessage,
+  WriteOptions,
+} from './call-stream.ts'
 import { ProtocolError, tooLarge } from './errors.ts'
 import { acquireShare, beginIncoming, Pace, tooSlow } from './incoming.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
+import { withLength } from './open-message.ts'
 import { segmentsOf } from './segments.ts'
 import { UnreadBytes } from './unread-bytes.ts'
 
@@ -110,6 +120,15 @@ export class FramedStream implements CallStream {
   }
 
   async writeMessage(message: OutgoingMessage, options: WriteOptions = {}): Promise<void> {
+    if (message.open == null) {
+      await this.#writeInSegments(message, options)
+      return
+    }
+    await using sized = await withLength(message, this.#limits.maxStreamedBytes, options.signal)
+    await this.#writeInSegments(sized, options)
+  }
+
+  async #writeInSegments(message: SizedMessage, options: WriteOptions): Promise<void> {
     if (message.length > this.#limits.maxStreamedBytes) {
       throw tooLarge(message.length, this.#limits.maxStreamedBytes, 'to send')
     }

@@ -1,6 +1,7 @@
-import type { IncomingMessage, ReadOptions } from './call-stream.ts'
+import type { IncomingMessage, OpenBeginning, ReadOptions } from './call-stream.ts'
 import { ProtocolError, tooLarge } from './errors.ts'
-import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
+import { type PeerShare, type ProtocolLimits, type Release, STREAMED_WINDOW_BYTES } from './limits.ts'
+import { prefixOf } from './open-message.ts'
 
 /** Messages up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */
 const SMALL_MESSAGE_BYTES = 64 * 1024
@@ -10,7 +11,7 @@ export async function acquireShare(
   budget: Pick<PeerShare, 'acquire'>,
   bytes: number,
   { signal: given, over }: ReadOptions,
-): Promise<() => void> {
+): Promise<Release> {
   if (bytes <= SMALL_MESSAGE_BYTES) {
     return () => undefined
   }
@@ -61,7 +62,14 @@ export interface IncomingSource {
   /** Asked for one at a time. */
   next(): Promise<Uint8Array | undefined>
   /** A share of the byte budget; gives what gives it back, once. */
-  acquire(bytes: number): Promise<() => void>
+  acquire(bytes: number): Promise<Release>
+}
+
+/** The same for an open message. */
+export interface OpenSource extends Omit<IncomingSource, 'length'> {
+  open: OpenBeginning
+  /** Told once when there is a share for as much as others may have under way. */
+  onWide(): void
 }
 
 /** A message that begins to come, with the share of the byte budget that a part of it needs. @throws what `acquire` throws */
@@ -77,6 +85,9 @@ export async function beginIncoming({ length, next, acquire }: IncomingSource): 
   }
   return {
     length,
+    get takenBytes() {
+      return takenBytes
+    },
     get ended() {
       return takenBytes === length
     },
@@ -102,9 +113,76 @@ export async function beginIncoming({ length, next, acquire }: IncomingSource): 
   }
 }
 
+/**
+ * The same for an open message, which may be silent for long: it has no share while it is small, and no more under way than small ones may. Behind
+ * that it gets what others get, as soon as there is room for it.
+ */
+export function beginOpen({ open, next, acquire, onWide }: OpenSource): IncomingMessage {
+  let release: Release = () => undefined
+  let heldBytes = SMALL_MESSAGE_BYTES
+  let large = false
+  let released = false
+  let ended = false
+  let takenBytes = open.head.byteLength
+  const hold = inTurn(async (bytes: number) => {
+    if (bytes <= heldBytes || released) {
+      return
+    }
+    release()
+    release = await acquire(bytes)
+    if (heldBytes < STREAMED_WINDOW_BYTES) {
+      onWide()
+    }
+    heldBytes = bytes
+    if (released) {
+      release()
+    }
+  })
+  const take = async (): Promise<Uint8Array | undefined> => {
+    const bytes = await next()
+    ended ||= bytes == null
+    takenBytes += bytes?.byteLength ?? 0
+    if (takenBytes > SMALL_MESSAGE_BYTES && !large) {
+      large = true
+      void hold(STREAMED_WINDOW_BYTES).catch(() => undefined)
+    }
+    return bytes
+  }
+  return {
+    length: undefined,
+    open,
+    get takenBytes() {
+      return takenBytes
+    },
+    get ended() {
+      return ended
+    },
+    next: inTurn(take),
+    hold: async (bytes = STREAMED_WINDOW_BYTES) => hold(bytes),
+    release: (keepBytes = 0) => {
+      released ||= keepBytes === 0
+      release(keepBytes)
+    },
+  }
+}
+
+/** The work of each call begins when that of the one before it is over. */
+function inTurn<Given extends unknown[], Result>(work: (...given: Given) => Promise<Result>): (...given: Given) => Promise<Result> {
+  let last: Promise<unknown> = Promise.resolve()
+  return async (...given) => {
+    const next = async (): Promise<Result> => work(...given)
+    const done = last.then(next, next)
+    last = done
+    return done
+  }
+}
+
 /** What was taken of a message already, and all that comes behind it. @throws ProtocolError LIMIT_EXCEEDED; what its `next` and `hold` throw */
 export async function collect(incoming: IncomingMessage, taken: Uint8Array, maxBytes: number): Promise<Uint8Array> {
-  const { length } = incoming
+  const { length, open } = incoming
+  if (open != null || length == null) {
+    return collectOpen(incoming, open as OpenBeginning, maxBytes)
+  }
   if (length > maxBytes) {
     throw tooLarge(length, maxBytes, 'announced by the peer')
   }
@@ -124,6 +202,53 @@ export async function collect(incoming: IncomingMessage, taken: Uint8Array, maxB
     at += chunk.byteLength
   }
   return bytes
+}
+
+/** An open message as it is where its length comes first. */
+async function collectOpen(incoming: IncomingMessage, { field, head }: OpenBeginning, maxBytes: number): Promise<Uint8Array> {
+  const blocks: Uint8Array[] = []
+  let size = 0
+  for (let bytes = await incoming.next(); bytes != null; bytes = await incoming.next()) {
+    const before = size
+    size += bytes.byteLength
+    if (head.byteLength + size > maxBytes) {
+      throw tooLarge(head.byteLength + size, maxBytes, 'from the peer')
+    }
+    if (before <= SMALL_MESSAGE_BYTES && size > SMALL_MESSAGE_BYTES) {
+      // for as much as it may become: many that have a part and wait for the rest wait for each other
+      await incoming.hold(maxBytes)
+    }
+    fill(blocks, before, bytes)
+  }
+  const prefix = prefixOf(field, size)
+  const whole = new Uint8Array(head.byteLength + prefix.byteLength + size)
+  if (whole.byteLength > maxBytes) {
+    throw tooLarge(whole.byteLength, maxBytes, 'from the peer')
+  }
+  whole.set(head)
+  whole.set(prefix, head.byteLength)
+  let at = head.byteLength + prefix.byteLength
+  for (const block of blocks) {
+    whole.set(block.subarray(0, whole.byteLength - at), at)
+    at += block.byteLength
+  }
+  if (size > SMALL_MESSAGE_BYTES) {
+    incoming.release(whole.byteLength)
+  }
+  return whole
+}
+
+/** Copies bytes behind those that are there: chunks may be of one byte, each of which would cost a hundred times as much. */
+function fill(blocks: Uint8Array[], filled: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.byteLength; ) {
+    const from = (filled + at) % SMALL_MESSAGE_BYTES
+    if (from === 0) {
+      blocks.push(new Uint8Array(SMALL_MESSAGE_BYTES))
+    }
+    const part = bytes.subarray(at, at + SMALL_MESSAGE_BYTES - from)
+    blocks.at(-1)?.set(part, from)
+    at += part.byteLength
+  }
 }
 
 /** Takes a message to its end, of which nobody wants more. */

@@ -57,6 +57,9 @@ export function limitsOf(node: ProtocolLimits, own: Partial<ProtocolLimits> = {}
 /** Of a message that is used as it comes, not more than this is held at a time. */
 export const STREAMED_WINDOW_BYTES = 1024 * 1024
 
+/** Gives bytes back, once: all of them, or those beyond what is kept. */
+export type Release = (keepBytes?: number) => void
+
 /** A number of bytes that many frames share. Who asks for more than is left waits, first come, first served. */
 export class ByteBudget {
   readonly #capacity: number
@@ -74,7 +77,7 @@ export class ByteBudget {
   }
 
   /** Waits for `bytes` (at most the whole budget is ever asked for); the function it gives returns them, once. */
-  async acquire(bytes: number, options: AbortOptions = {}): Promise<() => void> {
+  async acquire(bytes: number, options: AbortOptions = {}): Promise<Release> {
     options.signal?.throwIfAborted()
     const wanted = Math.min(bytes, this.#capacity)
     const given = this.take(wanted)
@@ -86,7 +89,7 @@ export class ByteBudget {
   }
 
   /** The same without waiting; undefined where it had to. */
-  take(bytes: number): (() => void) | undefined {
+  take(bytes: number): Release | undefined {
     if (this.#waiting.length > 0 || bytes > this.#free) {
       return undefined
     }
@@ -94,12 +97,12 @@ export class ByteBudget {
     return this.#releaseOf(bytes)
   }
 
-  #releaseOf(bytes: number): () => void {
-    let held = true
-    return () => {
-      if (held) {
-        held = false
-        this.#free += bytes
+  #releaseOf(bytes: number): Release {
+    let held = bytes
+    return (keepBytes = 0) => {
+      if (held > keepBytes) {
+        this.#free += held - keepBytes
+        held = keepBytes
         this.#serve()
       }
     }
@@ -147,13 +150,13 @@ export class PeerShare {
   }
 
   /** Bytes of the peer's own share and of the node's budget. */
-  async acquire(bytes: number, options: AbortOptions = {}): Promise<() => void> {
+  async acquire(bytes: number, options: AbortOptions = {}): Promise<Release> {
     const own = await this.#bytes.acquire(bytes, options)
     try {
       const all = await this.#all.acquire(bytes, options)
-      return () => {
-        all()
-        own()
+      return (keepBytes) => {
+        all(keepBytes)
+        own(keepBytes)
       }
     } catch (error) {
       own()

@@ -1,16 +1,19 @@
+import { UsageError } from '../primitives/errors.ts'
 import type { Place } from '../primitives/roster.ts'
 import {
   type CallStream,
   type IncomingMessage,
   type Frame as Message,
   NotTakenError,
+  type OpenMessage,
   type OutgoingMessage,
   type ReadOptions,
   type WriteOptions,
 } from './call-stream.ts'
 import { hintFor, LimitError, ProtocolError, tooLarge } from './errors.ts'
-import { acquireShare, beginIncoming, Pace } from './incoming.ts'
+import { acquireShare, beginIncoming, beginOpen, collect, Pace } from './incoming.ts'
 import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
+import { asTheyCome } from './open-message.ts'
 import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
 import { segmentsOf } from './segments.ts'
 
@@ -20,6 +23,9 @@ export const CALL_WINDOW_BYTES = 64 * 1024
 export const PIECE_BYTES = 16 * 1024
 /** What a piece takes of the window at least, so that the number of messages under way is bounded too. */
 const MIN_PIECE_COST_BYTES = 64
+
+/** What protobuf allows. */
+const MAX_FIELD_NUMBER = 2 ** 29 - 1
 
 const SILENT = 'without sending anything'
 
@@ -33,6 +39,8 @@ export interface Outgoing {
   sent: number
   /** Of the whole message, with its first segment. */
   length: number | undefined
+  /** The field that follows, with the beginning of an open message. */
+  open: number | undefined
   /** The message ends with this segment. */
   last: boolean
   /** Its last piece has gone. */
@@ -45,7 +53,7 @@ export interface Outgoing {
 
 /** What a call may take. */
 export interface CallBounds {
-  limits: Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
+  limits: Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' | 'stallTimeoutMs' | 'minBytesPerSecond' | 'consumerTimeoutMs'>
   budget: Pick<PeerShare, 'acquire'>
 }
 
@@ -65,7 +73,10 @@ export interface CallCarrier {
 
 /** The message that is being received. */
 interface Incoming {
+  /** Of an open message infinite, until its last piece is there. */
   length: number
+  /** The field that is open; 0 of others. */
+  open: number
   /** What came of it, and what of that somebody took. */
   received: number
   taken: number
@@ -102,6 +113,8 @@ export class PipelinedCall implements CallStream {
   /** The other side said something of this call, and that was a message. */
   #heard = false
   #answered = false
+  /** This side has begun to send an open message. */
+  #opened = false
   #over = false
   #failure: Error | undefined
   #wake: (() => void) | undefined
@@ -154,6 +167,10 @@ export class PipelinedCall implements CallStream {
     }
     onFirstByte?.()
     const message = this.#incoming[0]
+    if (message.open > 0) {
+      // its source may be silent: at the caller the deadline of the call bounds that, and who answers is patient, not for ever
+      return this.#openMessage(message, options, this.#calls ? undefined : this.#bounds.limits.consumerTimeoutMs)
+    }
     const { length } = message
     this.#checkLength(length, this.#bounds.limits.maxStreamedBytes)
     message.begun = true
@@ -162,11 +179,31 @@ export class PipelinedCall implements CallStream {
       next: async () => this.#next(message, signal),
       acquire: async (bytes) => acquireShare(this.#bounds.budget, bytes, options),
     })
-    if (length > CALL_WINDOW_BYTES && !this.#widened) {
+    if (length > CALL_WINDOW_BYTES) {
+      this.#widen()
+    }
+    return incoming
+  }
+
+  #openMessage(message: Incoming, options: ReadOptions, silenceMs: number | undefined): IncomingMessage {
+    const { signal } = options
+    const head = message.pieces.shift() ?? new Uint8Array(0)
+    message.taken += head.byteLength
+    message.begun = true
+    this.#took(head)
+    return beginOpen({
+      open: { field: message.open, head },
+      next: async () => this.#next(message, signal, silenceMs),
+      acquire: async (bytes) => acquireShare(this.#bounds.budget, bytes, options),
+      onWide: () => this.#widen(),
+    })
+  }
+
+  #widen(): void {
+    if (!this.#widened) {
       this.#widened = true
       this.#grant(STREAMED_WINDOW_BYTES - CALL_WINDOW_BYTES)
     }
-    return incoming
   }
 
   expectEnd(): void {
@@ -189,22 +226,44 @@ export class PipelinedCall implements CallStream {
       this.#carrier.send(this.#lastSent)
       return
     }
-    await this.#writeInPieces(bytes, { length: bytes.byteLength, last: true }, options)
+    await this.#writeInPieces(bytes, { length: bytes.byteLength, open: undefined, last: true }, options)
   }
 
   async writeMessage(message: OutgoingMessage, options: WriteOptions = {}): Promise<void> {
+    if (message.open != null) {
+      await this.#writeOpen(message, options)
+      return
+    }
     const { length } = message
     if (length > this.#bounds.limits.maxStreamedBytes) {
       throw tooLarge(length, this.#bounds.limits.maxStreamedBytes, 'to send')
     }
     let sent = 0
     for await (const segment of segmentsOf(message, SEGMENT_BYTES, options.signal)) {
-      const part = { length: sent === 0 ? length : undefined, last: sent + segment.byteLength === length }
+      const part = { length: sent === 0 ? length : undefined, open: undefined, last: sent + segment.byteLength === length }
       sent += segment.byteLength
       await this.#writeInPieces(segment, part, options)
     }
     if (length === 0) {
       await this.write(new Uint8Array(0), options)
+    }
+  }
+
+  async #writeOpen({ open: { field, head }, chunks }: OpenMessage, options: WriteOptions): Promise<void> {
+    const { maxStreamedBytes } = this.#bounds.limits
+    if (head.byteLength > PIECE_BYTES) {
+      throw new UsageError(`the fields beside one whose size nobody knows have ${head.byteLength} bytes, more than ${PIECE_BYTES}`)
+    }
+    options.signal?.throwIfAborted()
+    this.#opened = true
+    await this.#writeInPieces(head, { length: undefined, open: field, last: false }, options)
+    let sent = head.byteLength
+    for await (const { bytes, last } of asTheyCome(chunks, SEGMENT_BYTES, options.signal)) {
+      sent += bytes.byteLength
+      if (sent > maxStreamedBytes) {
+        throw tooLarge(sent, maxStreamedBytes, 'to send')
+      }
+      await this.#writeInPieces(bytes, { length: undefined, open: undefined, last }, options)
     }
   }
 
@@ -258,7 +317,7 @@ export class PipelinedCall implements CallStream {
     }
     this.#heard = true
     // a window wakes nobody: who waits for a message would wait for ever as long as windows come
-    if (frame.last || frame.piece.byteLength > 0) {
+    if (frame.last || frame.piece.byteLength > 0 || frame.open > 0) {
       this.#answered = true
       if (this.#receivePiece(frame)) {
         this.#wake?.()
@@ -283,7 +342,7 @@ export class PipelinedCall implements CallStream {
 
   /** The next piece of its message, if its window has room for it. */
   nextPiece(message: Outgoing): FrameInit | undefined {
-    const { bytes, sent, length } = message
+    const { bytes, sent, length, open } = message
     const piece = bytes.subarray(sent, sent + PIECE_BYTES)
     const cost = costOf(piece.byteLength)
     if (cost > this.#sendWindow) {
@@ -298,7 +357,7 @@ export class PipelinedCall implements CallStream {
     } else {
       message.patience?.refresh()
     }
-    return { call: this.#number(), piece, last, length: sent > 0 || last ? 0 : (length ?? 0) }
+    return { call: this.#number(), piece, last, length: sent > 0 || last ? 0 : (length ?? 0), open: sent > 0 ? 0 : (open ?? 0) }
   }
 
   #number(): number {
@@ -307,16 +366,21 @@ export class PipelinedCall implements CallStream {
   }
 
   /** @returns whether somebody should look at it: not at each piece of a message that is wanted whole */
-  #receivePiece({ piece, length, last }: Frame): boolean {
+  #receivePiece(frame: Frame): boolean {
+    const { piece, length, last } = frame
     const size = piece.byteLength
     this.#granted -= costOf(size)
     if (this.#granted < 0) {
       throw violation('sent more than there was room for')
     }
+    const begun = this.#unfinished()
+    if (frame.open > 0 || (begun?.open ?? 0) > 0) {
+      return this.#receiveOpen(begun, frame)
+    }
     if (size > PIECE_BYTES || (!last && size < PIECE_BYTES)) {
       throw violation(`sent a piece of ${size} bytes, which is neither the last of its message nor ${PIECE_BYTES}`)
     }
-    const message = this.#unfinished() ?? this.#begin(last ? size : length)
+    const message = begun ?? this.#begin(last ? size : length, 0)
     if (message.received + size > message.length || last !== (message.received + size === message.length)) {
       throw violation('sent a message of another length than it announced')
     }
@@ -330,6 +394,31 @@ export class PipelinedCall implements CallStream {
     return last || message.pace.isSlow(message.received)
   }
 
+  #receiveOpen(begun: Incoming | undefined, { piece, length, last, open }: Frame): boolean {
+    if (open > 0 && (begun != null || length > 0 || open > MAX_FIELD_NUMBER)) {
+      throw violation('opened what cannot be an open message')
+    }
+    if (piece.byteLength > PIECE_BYTES) {
+      throw violation(`sent a piece of ${piece.byteLength} bytes, more than ${PIECE_BYTES}`)
+    }
+    const { maxStreamedBytes } = this.#bounds.limits
+    const message = begun ?? this.#begin(Number.POSITIVE_INFINITY, open)
+    message.received += piece.byteLength
+    if (message.received > maxStreamedBytes) {
+      this.abort(tooLarge(message.received, maxStreamedBytes, 'from the peer'))
+      return false
+    }
+    if (last) {
+      message.length = message.received
+    }
+    if (begun == null || piece.byteLength > 0) {
+      message.pieces.push(piece.byteLength < PIECE_BYTES ? piece.slice() : piece)
+    } else {
+      this.#took(piece)
+    }
+    return true
+  }
+
   #takeIn(message: Incoming, whole: Uint8Array, piece: Uint8Array): void {
     whole.set(piece, message.taken)
     message.taken += piece.byteLength
@@ -341,17 +430,20 @@ export class PipelinedCall implements CallStream {
     return message == null || message.received === message.length ? undefined : message
   }
 
-  #begin(length: number): Incoming {
+  #begin(length: number, open: number): Incoming {
     if (this.#complete) {
       throw violation('sent more than one message')
     }
-    const message = { length, received: 0, taken: 0, pieces: [], whole: undefined, begun: false, pace: new Pace(this.#bounds.limits) }
+    const message = { length, open, received: 0, taken: 0, pieces: [], whole: undefined, begun: false, pace: new Pace(this.#bounds.limits) }
     this.#incoming.push(message)
     return message
   }
 
   /** All of a message; from now on all of it may come. */
   async #whole(message: Incoming, options: ReadOptions): Promise<Message> {
+    if (message.open > 0) {
+      return this.#wholeOfOpen(message, options)
+    }
     const { length } = message
     const { signal } = options
     this.#checkLength(length, this.#bounds.limits.maxFrameBytes)
@@ -384,10 +476,22 @@ export class PipelinedCall implements CallStream {
     }
   }
 
+  async #wholeOfOpen(message: Incoming, options: ReadOptions): Promise<Message> {
+    const { maxFrameBytes, consumerTimeoutMs } = this.#bounds.limits
+    const incoming = this.#openMessage(message, options, consumerTimeoutMs)
+    try {
+      const bytes = await collect(incoming, new Uint8Array(0), maxFrameBytes)
+      return { bytes, release: () => incoming.release() }
+    } catch (error) {
+      incoming.release()
+      throw error
+    }
+  }
+
   /** The next bytes of a message; undefined at its end, where it makes room for the next message. */
-  async #next(message: Incoming, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+  async #next(message: Incoming, signal: AbortSignal | undefined, silenceMs?: number): Promise<Uint8Array | undefined> {
     while (message.pieces.length === 0 && message.taken < message.length) {
-      await this.#more(message, signal)
+      await (message.open > 0 ? this.#moreOfOpen(message, signal, silenceMs) : this.#more(message, signal))
     }
     const piece = message.pieces.shift()
     if (piece == null) {
@@ -432,6 +536,10 @@ export class PipelinedCall implements CallStream {
     )
   }
 
+  async #moreOfOpen(message: Incoming, signal: AbortSignal | undefined, silenceMs: number | undefined): Promise<void> {
+    await this.#change(signal, silenceMs, () => `after ${message.received} bytes of a message`)
+  }
+
   /** Waits until something may have changed: a piece, the end, a failure. */
   async #change(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
     signal?.throwIfAborted()
@@ -448,7 +556,7 @@ export class PipelinedCall implements CallStream {
 
   async #writeInPieces(
     bytes: Uint8Array,
-    part: Pick<Outgoing, 'length' | 'last'>,
+    part: Pick<Outgoing, 'length' | 'open' | 'last'>,
     { signal, stallTimeoutMs }: WriteOptions,
   ): Promise<void> {
     this.#throwIfOver()
@@ -490,10 +598,9 @@ export class PipelinedCall implements CallStream {
     if (!this.#calls) {
       return new Error('the caller wants no more answers')
     }
-    // what was answered was acted on
-    return (
-      (this.#answered ? undefined : refusalOf(frame)) ?? new ProtocolError('REMOTE_FAILED', 'the peer ended the call without an answer')
-    )
+    // what was answered was acted on, an open request maybe on a part
+    const refusal = this.#opened ? refusalOfOpen(frame) : this.#answered ? undefined : refusalOf(frame)
+    return refusal ?? new ProtocolError('REMOTE_FAILED', 'the peer ended the call without an answer')
   }
 
   #resetFor(reason: Error): FrameInit {
@@ -534,6 +641,14 @@ function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
     default:
       return undefined
   }
+}
+
+/** The same of an open request: as the limit was met later, a part may have been acted on. */
+function refusalOfOpen(frame: Frame): ProtocolError | undefined {
+  const refusal = refusalOf(frame)
+  return refusal == null || frame.reset === Reset.TOO_MANY
+    ? refusal
+    : new ProtocolError(refusal.code, refusal.message, { hint: refusal.hint })
 }
 
 /** Waits for it, or for the signal; its timer is of no use then. @throws what it was rejected with; the signal's reason */

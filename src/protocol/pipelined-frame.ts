@@ -21,7 +21,7 @@ const NOTHING = new Uint8Array(0)
 const { field } = FrameSchema
 const PIECE_TAG = (field.piece.number << 3) | WireType.LengthDelimited
 /** All that are a number or a flag. A tag is one byte: no field has a number above 15. */
-const VARINTS = (['call', 'length', 'last', 'end', 'window', 'reset', 'read'] as const).map((name) => ({
+const VARINTS = (['call', 'length', 'last', 'end', 'window', 'reset', 'read', 'open'] as const).map((name) => ({
   name,
   tag: (field[name].number << 3) | WireType.Varint,
 }))
@@ -76,7 +76,17 @@ export function encodeFrames(frames: readonly FrameInit[], size = frames.reduce(
 
 /** @throws Error for bytes that are no protobuf */
 function decodeFrame(bytes: Uint8Array): Frame {
-  const frame: Frame = { call: 0, piece: NOTHING, length: 0, last: false, end: false, window: 0, reset: Reset.UNSPECIFIED, read: 0 }
+  const frame: Frame = {
+    call: 0,
+    piece: NOTHING,
+    length: 0,
+    last: false,
+    end: false,
+    window: 0,
+    reset: Reset.UNSPECIFIED,
+    read: 0,
+    open: 0,
+  }
   const reader = new BinaryReader(bytes)
   while (reader.pos < reader.len) {
     const [number, wireType] = reader.tag()
@@ -113,6 +123,9 @@ function readVarint(frame: Frame, number: number, reader: BinaryReader): void {
       break
     case field.read.number:
       frame.read = reader.uint32()
+      break
+    case field.open.number:
+      frame.open = reader.uint32()
       break
     default:
       reader.skip(WireType.Varint, number)

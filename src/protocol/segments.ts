@@ -1,13 +1,13 @@
 import { raceSignal } from 'race-signal'
 import { UsageError } from '../primitives/errors.ts'
-import type { OutgoingMessage } from './call-stream.ts'
+import type { SizedMessage } from './call-stream.ts'
 
 /**
  * The bytes of a message in segments of this size, the last one smaller. The end is given only when it is sure that nothing comes behind it: what
  * has another size than it announced never arrives whole.
  * @throws UsageError when there are more or fewer than it announced; what its chunks throw; the signal's reason
  */
-export async function* segmentsOf(message: OutgoingMessage, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* segmentsOf(message: SizedMessage, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   let buffer = new Uint8Array(0)
   let filled = 0
   for await (const chunk of asAnnounced(message, signal)) {
@@ -35,7 +35,7 @@ export async function* segmentsOf(message: OutgoingMessage, size: number, signal
   }
 }
 
-async function* asAnnounced({ length, chunks }: OutgoingMessage, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* asAnnounced({ length, chunks }: SizedMessage, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   const iterator = chunks[Symbol.asyncIterator]()
   let left = length
   let last: Uint8Array | undefined

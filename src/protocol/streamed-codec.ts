@@ -7,14 +7,16 @@ import {
   ScalarType,
   toBinary,
 } from '@bufbuild/protobuf'
-import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import { UsageError } from '../primitives/errors.ts'
 import type { IncomingMessage } from './call-stream.ts'
 import { type Codec, type Collect, protobufCodec } from './codec.ts'
+import { behind, prefixOf } from './open-message.ts'
 
 /** Bytes that come while they are used, to be taken once. */
 export interface Body {
-  size: number
+  /** In bytes; undefined where nobody knows: it comes from a pipe. */
+  size?: number | undefined
   chunks: AsyncIterable<Uint8Array>
 }
 
@@ -61,17 +63,20 @@ export function streamedCodec<Desc extends DescMessage>(
     encode: ({ message, body: given }) => {
       const head = toBinary(schema, create(schema, message))
       const size = given instanceof Uint8Array ? given.byteLength : given.size
-      if (size === 0) {
-        return given instanceof Uint8Array ? head : { length: head.byteLength, chunks: joined(head, given.chunks) }
+      if (size == null) {
+        return { open: { field: field.number, head }, chunks: (given as Body).chunks }
       }
-      const prefix = new BinaryWriter().tag(field.number, WireType.LengthDelimited).uint32(size).finish()
+      if (size === 0) {
+        return given instanceof Uint8Array ? head : { length: head.byteLength, chunks: behind(head, given.chunks) }
+      }
+      const prefix = prefixOf(field.number, size)
       if (given instanceof Uint8Array && size <= SMALL_BODY_BYTES) {
         return Buffer.concat([head, prefix, given])
       }
       // a writer of protobuf would copy it
       const { chunks } = given instanceof Uint8Array ? bodyOf(given) : given
       const beginning = Buffer.concat([head, prefix])
-      return { length: beginning.byteLength + size, chunks: joined(beginning, chunks) }
+      return { length: beginning.byteLength + size, chunks: behind(beginning, chunks) }
     },
     decode,
     decodeStream: async (incoming, collect) => decodeStream({ schema, field, whole, decode }, incoming, collect),
@@ -90,8 +95,12 @@ async function decodeStream<Desc extends DescMessage>(
   incoming: IncomingMessage,
   collect: Collect,
 ): Promise<StreamedMessage<MessageShape<Desc>>> {
-  const { length } = incoming
-  if (length <= SMALL_BODY_BYTES) {
+  const { length, open } = incoming
+  if (open?.field === field.number) {
+    const { message } = decode(open.head)
+    return { message, body: { size: undefined, chunks: rest(new Uint8Array(0), incoming) } }
+  }
+  if (length == null || length <= SMALL_BODY_BYTES) {
     return decode(await collect(new Uint8Array(0)))
   }
   let head = (await incoming.next()) ?? new Uint8Array(0)
@@ -185,6 +194,9 @@ export async function collectBody(body: Body): Promise<Uint8Array> {
     return body.bytes
   }
   const { size, chunks } = body
+  if (size == null) {
+    return Buffer.concat(await Array.fromAsync(chunks))
+  }
   let bytes: Uint8Array | undefined
   let at = 0
   for await (const chunk of chunks) {
@@ -209,11 +221,6 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.byteLength > 0) {
     yield bytes
   }
-}
-
-async function* joined(beginning: Uint8Array, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield beginning
-  yield* chunks
 }
 
 async function* rest(beginning: Uint8Array, incoming: IncomingMessage): AsyncGenerator<Uint8Array> {

@@ -23,6 +23,7 @@ import { CHUNK_BYTES, toConnectError } from './control-codec.ts'
 import { listenForCommands } from './control-socket.ts'
 import { serveTasks } from './serve-tasks.ts'
 import type { NodeEvent, Session, SessionOptions } from './session.ts'
+import { toAnswer, toEnd } from './task-answers.ts'
 
 /** Where the events of a node come from. */
 export interface EventSource {
@@ -219,14 +220,14 @@ async function* sendTask(
 ): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
   const { head, chunks } = await headOf(requests, 'SendTask')
   const task = { taskId: head.taskId, payload: chunks, size: sizeOf(head.size) }
-  const { result, error, ...answer } = await session.sendTask(head.peer, task, optionsOf(head, context))
-  yield { part: { case: 'answer', value: { ...answer, ...(error == null ? {} : { error }) } } }
-  for await (const bytes of result) {
+  const answer = await session.sendTask(head.peer, task, optionsOf(head, context))
+  yield { part: { case: 'answer', value: toAnswer(answer) } }
+  for await (const bytes of answer.result) {
     for (const value of chunksOf(bytes)) {
       yield { part: { case: 'chunk', value } }
     }
   }
-  yield { part: { case: 'timings', value: answer.timings } }
+  yield { part: { case: 'end', value: toEnd(answer) } }
 }
 
 /** @throws UsageError */

@@ -76,7 +76,7 @@ export class Measurement {
       const { accepted, bytesReceived } = await send(payload, signal)
       this.#latencies.record(Math.max(1, Math.round((now() - sentAtMs) * MICROSECONDS)))
       this.#rejected += accepted ? 0 : 1
-      this.#bytesReceived += bytesReceived
+      this.#bytesReceived += bytesReceived ?? 0
     }
   }
 }

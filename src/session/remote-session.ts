@@ -20,8 +20,6 @@ import {
   ResolveResponseSchema,
   type SendTaskResponse,
   StatusResponseSchema,
-  TaskAnswer_TimingsSchema,
-  TaskAnswerSchema,
 } from '../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../node/errors.ts'
 import type { Home } from '../node/home.ts'
@@ -52,6 +50,7 @@ import type {
   TaskAnswer,
   TaskInput,
 } from './session.ts'
+import { fromAnswer, takeEnd } from './task-answers.ts'
 import { SMALL_TASK_BYTES, TaskStream } from './task-stream.ts'
 
 const MAX_MESSAGE_BYTES = 64 << 20
@@ -162,7 +161,8 @@ export class RemoteSession implements Session {
     try {
       const bytes = await collectPayload(payload, SMALL_TASK_BYTES, options)
       const answer = await this.#tasks.send({ peer, taskId, payload: bytes, ...timeOf(options) }, guarded.signal)
-      return { ...answer, result: this.#guarded(answer.result, guarded, options) }
+      answer.result = this.#guarded(answer.result, guarded, options)
+      return answer
     } catch (error) {
       guarded.clear()
       options.signal?.throwIfAborted()
@@ -200,9 +200,9 @@ export class RemoteSession implements Session {
       if (first.done === true || first.value.part.case !== 'answer') {
         throw new ConnectError('the node answered without an answer', Code.Internal)
       }
-      const answer = toPlain<Omit<TaskAnswer, 'result'>>(TaskAnswerSchema, first.value.part.value)
-      const { timings, bytesReceived: bytes } = answer
-      return { ...answer, result: chunksOf(parts, { bytes, timings, failure, done }) }
+      const answer = fromAnswer(first.value.part.value, nothing())
+      answer.result = chunksOf(parts, { answer, failure, done })
+      return answer
     } catch (error) {
       done()
       throw failure(error)
@@ -418,14 +418,13 @@ async function* withHead<Head>(
   }
 }
 
+async function* nothing(): AsyncGenerator<Uint8Array> {
+  // its own takes its place
+}
+
 async function* chunksOf(
   parts: AsyncIterator<SendTaskResponse>,
-  {
-    bytes,
-    timings,
-    failure,
-    done,
-  }: Pick<TaskAnswer, 'timings'> & { bytes: number; failure: (error: unknown) => unknown; done: () => void },
+  { answer, failure, done }: { answer: TaskAnswer; failure: (error: unknown) => unknown; done: () => void },
 ): AsyncGenerator<Uint8Array> {
   let received = 0
   try {
@@ -433,12 +432,12 @@ async function* chunksOf(
       if (next.value.part.case === 'chunk') {
         received += next.value.part.value.byteLength
         yield next.value.part.value
-      } else if (next.value.part.case === 'timings') {
-        Object.assign(timings, toPlain(TaskAnswer_TimingsSchema, next.value.part.value))
+      } else if (next.value.part.case === 'end') {
+        takeEnd(answer, next.value.part.value)
       }
     }
-    if (received !== bytes) {
-      throw new ConnectError(`${received} of ${bytes} bytes of the result arrived`, Code.DataLoss)
+    if (received !== answer.bytesReceived) {
+      throw new ConnectError(`${received} of ${answer.bytesReceived ?? 'more'} bytes of the result arrived`, Code.DataLoss)
     }
   } catch (error) {
     throw failure(error)

@@ -12,6 +12,7 @@ import { bodyOf } from '../protocol/streamed-codec.ts'
 import { CHUNK_BYTES, toFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
 import type { Session } from './session.ts'
+import { toAnswer, toEnd } from './task-answers.ts'
 
 /** Tasks of one stream at a time; more are not read. */
 const MAX_RUNNING = 1_024
@@ -98,20 +99,20 @@ class Tasks {
       const { size, chunks } = bodyOf(payload)
       const { timeoutMs } = head
       const task = { taskId: head.taskId, payload: chunks, size }
-      const { result, error, timings, ...answer } = await this.#session.sendTask(head.peer, task, { signal, timeoutMs })
-      const first = { id, answer: { ...answer, ...(error == null ? {} : { error }), timings } }
-      if (answer.bytesReceived <= CHUNK_BYTES) {
-        this.#push({ ...first, chunk: Buffer.concat(await Array.fromAsync(result)), timings })
+      const answer = await this.#session.sendTask(head.peer, task, { signal, timeoutMs })
+      const first = { id, answer: toAnswer(answer) }
+      if (answer.bytesReceived != null && answer.bytesReceived <= CHUNK_BYTES) {
+        this.#push({ ...first, chunk: Buffer.concat(await Array.fromAsync(answer.result)), end: toEnd(answer) })
         return
       }
       this.#push(first)
-      for await (const chunk of result) {
+      for await (const chunk of answer.result) {
         for (let at = 0; at < chunk.byteLength; at += CHUNK_BYTES) {
           this.#push({ id, chunk: chunk.subarray(at, at + CHUNK_BYTES) })
         }
         await this.responses.room(MAX_WAITING_BYTES)
       }
-      this.#push({ id, timings })
+      this.#push({ id, end: toEnd(answer) })
     } catch (error) {
       this.#push({ id, failure: toFailure(error) })
     }

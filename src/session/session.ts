@@ -44,7 +44,7 @@ export interface TaskInput {
   taskId: string
   /** Read only once the peer's name was understood, and not to its end when the call fails. */
   payload: AsyncIterable<Uint8Array>
-  /** Of the payload, in bytes, where it is known: then it is sent while it is read. */
+  /** Of the payload, in bytes, where it is known. */
   size?: number | undefined
 }
 
@@ -55,10 +55,10 @@ export interface TaskAnswer {
   multiaddr: string
   accepted: boolean
   error: { code: 'TASK_REJECTED'; message: string } | null
-  /** Of the payload. */
+  /** Of the payload; where nobody knows how many there are, those that were sent by now, and of the whole call once the result was read to its end. */
   bytesSent: number
-  /** Of the result. */
-  bytesReceived: number
+  /** Of the result; where nobody knows how many there will be, undefined until it was read to its end. */
+  bytesReceived: number | undefined
   attempts: Attempt[]
   /** Of the whole call: zeros until the result was read to its end. */
   timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }

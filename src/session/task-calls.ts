@@ -1,23 +1,16 @@
 import type { SubnetNode } from '../node/subnet-node.ts'
-import { Spool } from '../primitives/spool.ts'
 import type { CallReport } from '../protocol/call.ts'
 import type { Destination, Reached } from '../protocol/host.ts'
 import { type Body, bodyOf, collectBody } from '../protocol/streamed-codec.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource } from '../resolve/tier.ts'
-import { collectPayload, takePayload, tooManyBytes } from './in-time.ts'
+import { collectPayload, tooManyBytes } from './in-time.ts'
 import { round, rounded } from './rounded.ts'
 import type { SessionOptions, TaskAnswer, TaskInput } from './session.ts'
 
 /** Payloads and results up to this are read whole at once. */
 const SMALL_BYTES = 256 * 1024
 const DEFAULT_TIMEOUT_MS = 60_000
-
-/** What is sent, and what has to be done when it was. */
-interface Payload {
-  body: Uint8Array | Body
-  dispose?: () => Promise<void>
-}
 
 /** Told once how a task ended: of one whose result is still coming, when that has come. */
 type Count = (outcome: 'sentAccepted' | 'sentRejected' | 'sentFailed') => void
@@ -39,52 +32,39 @@ export class TaskCalls {
       counted = true
     }
     this.counts.sent++
-    let payload: Payload | undefined
     try {
       const to = await destination()
       const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
-      payload = await this.#payloadOf(task, options)
+      const payload = await this.#payloadOf(task, options)
       return await this.#send(to, task.taskId, payload, { signal: options.signal, giveUpAtMs, count })
     } catch (error) {
       count('sentFailed')
-      await payload?.dispose?.()
       throw error
     }
   }
 
-  /** What is large and of a known size is sent while it is read. The size comes first in a message: what has none is read to its end before. */
-  async #payloadOf({ payload, size }: TaskInput, options: SessionOptions): Promise<Payload> {
+  /** What is not known to be small is sent while it is read. */
+  async #payloadOf({ payload, size }: TaskInput, options: SessionOptions): Promise<Uint8Array | Body> {
     const { maxStreamedBytes } = this.#node.limits
     if (size != null && size > maxStreamedBytes) {
       throw tooManyBytes(maxStreamedBytes)
     }
-    if (size != null && size > SMALL_BYTES) {
-      return { body: { size, chunks: payload } }
-    }
-    if (size != null) {
-      return { body: await collectPayload(payload, maxStreamedBytes, options) }
-    }
-    const spool = new Spool()
-    const dispose = async (): Promise<void> => spool[Symbol.asyncDispose]()
-    try {
-      await takePayload(payload, maxStreamedBytes, options, async (bytes) => spool.write(bytes))
-      const body = { size: spool.size, chunks: spool.chunks() }
-      return spool.size > SMALL_BYTES ? { body, dispose } : { body: await collectBody(body) }
-    } catch (error) {
-      await dispose()
-      throw error
-    }
+    return size == null || size > SMALL_BYTES ? { size, chunks: payload } : collectPayload(payload, maxStreamedBytes, options)
   }
 
   async #send(
     to: Destination,
     taskId: string,
-    { body, dispose }: Payload,
+    payload: Uint8Array | Body,
     { signal, giveUpAtMs, count }: { signal: AbortSignal | undefined; giveUpAtMs: number; count: Count },
   ): Promise<TaskAnswer> {
     let accepted = false
+    const bytes = { sent: 0, received: 0 }
+    let told: TaskAnswer | undefined
     let reached: Reached | undefined
     const timings = { resolveMs: 0, dialMs: 0, requestMs: 0, totalMs: 0 }
+    const body = payload instanceof Uint8Array ? payload : { ...payload, chunks: counted(payload.chunks, (more) => (bytes.sent += more)) }
+    const sent = (): number => (payload instanceof Uint8Array ? payload.byteLength : (payload.size ?? bytes.sent))
     const answer = await this.#node.tasks.streamTask(to, taskId, body, {
       signal,
       timeoutMs: Math.max(1, Math.round(giveUpAtMs - performance.now())),
@@ -94,26 +74,37 @@ export class TaskCalls {
       onReport: (report) => {
         Object.assign(timings, roundedTimings(report))
         count(report.error != null ? 'sentFailed' : accepted ? 'sentAccepted' : 'sentRejected')
-        void dispose?.()
+        if (told != null) {
+          told.bytesSent = sent()
+          told.bytesReceived ??= bytes.received
+        }
       },
     })
     accepted = answer.accepted
     const { error, result } = answer
-    const small = result.size <= SMALL_BYTES ? await collectBody(result) : undefined
+    const small = result.size != null && result.size <= SMALL_BYTES ? await collectBody(result) : undefined
     const { connection, source, attempts } = present(reached)
-    return {
+    told = {
       taskId,
       peerId: connection.remotePeer.toString(),
       source: source as AddressSource,
       multiaddr: connection.remoteAddr.toString(),
       accepted,
       error: accepted ? null : { code: 'TASK_REJECTED', message: error },
-      bytesSent: body instanceof Uint8Array ? body.byteLength : body.size,
+      bytesSent: sent(),
       bytesReceived: result.size,
       attempts: rounded(attempts as Attempt[]),
       timings,
-      result: small == null ? result.chunks : bodyOf(small).chunks,
+      result: small == null ? counted(result.chunks, (more) => (bytes.received += more)) : bodyOf(small).chunks,
     }
+    return told
+  }
+}
+
+async function* counted(chunks: AsyncIterable<Uint8Array>, count: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    count(chunk.byteLength)
+    yield chunk
   }
 }
 

@@ -1,15 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type Client, Code, ConnectError } from '@connectrpc/connect'
-import {
-  type ControlService,
-  type SendTasksRequest_ItemSchema,
-  type SendTasksResponse_Item,
-  TaskAnswer_TimingsSchema,
-  TaskAnswerSchema,
-} from '../gen/subnet/control/v1/control_pb.ts'
-import { fromFailure, toPlain } from './control-codec.ts'
+import type { ControlService, SendTasksRequest_ItemSchema, SendTasksResponse_Item } from '../gen/subnet/control/v1/control_pb.ts'
+import { fromFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
 import type { TaskAnswer } from './session.ts'
+import { fromAnswer, takeEnd } from './task-answers.ts'
 
 /** Payloads up to this may go this way. */
 export const SMALL_TASK_BYTES = 16 * 1024
@@ -32,7 +27,7 @@ interface Pending {
   failed(error: unknown): void
   /** Once it was answered. */
   result?: Outbox<Uint8Array>
-  timings?: TaskAnswer['timings']
+  answer?: TaskAnswer
 }
 
 /** The client's side of `SendTasks`: one stream for all small tasks of a session, opened when the first is sent. */
@@ -64,7 +59,9 @@ export class TaskStream {
     const ended = (): void => signal.removeEventListener('abort', onAbort)
     try {
       const answer = await promise
-      return { ...answer, result: this.#resultOf(id, answer.result, ended) }
+      // it stays the one that gets its end
+      answer.result = this.#resultOf(id, answer.result, ended)
+      return answer
     } catch (error) {
       ended()
       throw error
@@ -112,7 +109,7 @@ export class TaskStream {
     }
   }
 
-  #take({ id, answer, chunk, timings, failure }: SendTasksResponse_Item): void {
+  #take({ id, answer, chunk, end, failure }: SendTasksResponse_Item): void {
     const pending = this.#pending.get(id)
     if (pending == null) {
       return
@@ -123,15 +120,14 @@ export class TaskStream {
     }
     if (answer != null) {
       pending.result = new Outbox()
-      const plain = toPlain<Omit<TaskAnswer, 'result'>>(TaskAnswerSchema, answer)
-      pending.timings = plain.timings
-      pending.answered({ ...plain, result: pending.result.items() })
+      pending.answer = fromAnswer(answer, pending.result.items())
+      pending.answered(pending.answer)
     }
     if (chunk.byteLength > 0) {
       pending.result?.push(chunk, chunk.byteLength)
     }
-    if (timings != null) {
-      Object.assign(pending.timings ?? {}, toPlain(TaskAnswer_TimingsSchema, timings))
+    if (end != null) {
+      takeEnd(pending.answer, end)
       this.#pending.delete(id)
       pending.result?.end()
     }

@@ -55,6 +55,24 @@ const frame: fc.Arbitrary<FrameInit[]> = fc.oneof(
       .record({ call, piece: sizes.map((size) => BYTES.subarray(0, size)), length: fc.nat({ max: 0xffff_ffff }), last: fc.boolean() })
       .map((one) => [one]),
   },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(call, fc.array(fc.oneof(fc.integer({ min: 1, max: PIECE }), fc.integer({ min: 1, max: 100 })), { maxLength: 7 }))
+      .map(([id, pieces]) => inOpenPieces(id, pieces)),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({
+        call,
+        piece: sizes.map((size) => BYTES.subarray(0, size)),
+        open: fc.oneof(fc.constantFrom(0, 1, 2), fc.nat({ max: 0xffff_ffff })),
+        length: fc.constantFrom(0, 0, 0, 20_000),
+        last: fc.boolean(),
+      })
+      .map((one) => [one]),
+  },
   { weight: 1, arbitrary: fc.record({ call, window: fc.nat({ max: 0xffff_ffff }) }).map((one) => [one]) },
   {
     weight: 1,
@@ -72,6 +90,12 @@ function inPieces(id: number, bytes: Uint8Array): FrameInit[] {
     frames.push({ call: id, piece: bytes.subarray(at, at + PIECE), last, ...(at === 0 && !last ? { length: bytes.byteLength } : {}) })
   }
   return frames
+}
+
+/** The same of one whose length nobody knew: what comes behind its beginning in pieces of these sizes. */
+function inOpenPieces(id: number, sizes: number[]): FrameInit[] {
+  const pieces = sizes.map((size, index) => ({ call: id, piece: BYTES.subarray(0, size), last: index === sizes.length - 1 }))
+  return [{ call: id, open: 2, piece: BYTES.subarray(0, 9), last: sizes.length === 0 }, ...pieces]
 }
 
 const sent = fc.array(frame, { maxLength: 8 }).map((frames) => bytesOf(...frames.flat()))
@@ -200,7 +224,8 @@ async function readStreamed(one: PipelinedCall): Promise<Uint8Array> {
       got += bytes.byteLength
       last = new Uint8Array(bytes)
     }
-    assert.equal(got, incoming.length)
+    assert.equal(got, incoming.length ?? incoming.takenBytes - (incoming.open?.head.byteLength ?? 0))
+    assert.ok(incoming.ended)
     return last
   } finally {
     incoming.release()

@@ -19,6 +19,8 @@ export class MemoryHost implements ProtocolHost {
   readonly budget: ByteBudget
   readonly log = createLogger('silent', () => undefined)
   readonly interceptors: Interceptor[] = []
+  /** It has no streams that many calls share, as peers of another kind. */
+  plain = false
   readonly #protocols = new Map<string, ProtocolHandler>()
   readonly #links = new Map<string, MemoryHost>()
   readonly #connections = new Map<MemoryHost, Connection>()
@@ -89,7 +91,7 @@ export class MemoryHost implements ProtocolHost {
   async open(other: MemoryHost, ...protocolIds: string[]): Promise<Stream> {
     const [found] = protocolIds.flatMap((id) => {
       const protocol = other.#protocols.get(plainId(id))
-      const onStream = isPipelinedId(id) ? protocol?.onPipeline : protocol?.onStream.bind(protocol)
+      const onStream = isPipelinedId(id) ? (other.plain ? undefined : protocol?.onPipeline) : protocol?.onStream.bind(protocol)
       return onStream == null ? [] : [{ id, onStream }]
     })
     if (found == null) {

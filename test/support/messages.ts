@@ -40,3 +40,41 @@ export class Source implements AsyncIterable<Uint8Array> {
     }
   }
 }
+
+/** Gives chunks when it is told to. */
+export class Pipe implements AsyncIterable<Uint8Array> {
+  readonly #queue: Uint8Array[] = []
+  #change = Promise.withResolvers<void>()
+  #end: { reason?: Error } | undefined
+  readonly left = Promise.withResolvers<void>()
+
+  give(...chunks: Array<Uint8Array | string>): void {
+    this.#queue.push(...chunks.map((chunk) => Buffer.from(chunk)))
+    this.#change.resolve()
+  }
+
+  end(reason?: Error): void {
+    this.#end = reason == null ? {} : { reason }
+    this.#change.resolve()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        const chunk = this.#queue.shift()
+        if (chunk != null) {
+          yield chunk
+        } else if (this.#end == null) {
+          await this.#change.promise
+          this.#change = Promise.withResolvers()
+        } else if (this.#end.reason == null) {
+          return
+        } else {
+          throw this.#end.reason
+        }
+      }
+    } finally {
+      this.left.resolve()
+    }
+  }
+}

@@ -14,7 +14,14 @@ export type TestBounds = CallBounds & { budget: ByteBudget }
 
 export function boundsOf(limits: Partial<CallBounds['limits']> = {}): TestBounds {
   return {
-    limits: { maxFrameBytes: 16 * MIB, maxStreamedBytes: 2 ** 31 - 1, stallTimeoutMs: NEVER_MS, minBytesPerSecond: 1, ...limits },
+    limits: {
+      maxFrameBytes: 16 * MIB,
+      maxStreamedBytes: 2 ** 31 - 1,
+      stallTimeoutMs: NEVER_MS,
+      consumerTimeoutMs: NEVER_MS,
+      minBytesPerSecond: 1,
+      ...limits,
+    },
     budget: new ByteBudget(CAPACITY),
   }
 }

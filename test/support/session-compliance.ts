@@ -268,7 +268,7 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       await fails(
         session.sendTask(world.peerId, { taskId: 't', payload: never() }, { timeoutMs: 300 }),
         'TIMEOUT',
-        /payload did not come to its end in time; nothing was sent/,
+        /no answer in time, while in step "send"; the peer may have acted on a part of the request/,
       )
     })
 

@@ -188,7 +188,10 @@ export class TaskProtocol extends ProtocolBase<
     if (typeof run !== 'function') {
       const body: unknown = await run.stream({ taskId, payload }, context)
       if (!isBody(body)) {
-        throw new Error('the task handler did not return a body: a size, and chunks')
+        throw new Error('the task handler did not return a body: chunks, and their size where it is known')
+      }
+      if (body.size == null) {
+        return body
       }
       this.#checkSize(body.size)
       // one frame, as of a handler that gives bytes
@@ -212,7 +215,7 @@ export class TaskProtocol extends ProtocolBase<
 
 function isBody(value: unknown): value is Body {
   const { size, chunks } = (value ?? {}) as Partial<Body>
-  return Number.isSafeInteger(size) && (size as number) >= 0 && typeof chunks?.[Symbol.asyncIterator] === 'function'
+  return (size === undefined || (Number.isSafeInteger(size) && size >= 0)) && typeof chunks?.[Symbol.asyncIterator] === 'function'
 }
 
 /** Ends the call when its answer was taken to the end, gives it up when it was left or failed. */

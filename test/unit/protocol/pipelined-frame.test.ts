@@ -15,9 +15,20 @@ const FRAMES: FrameInit[] = [
   { call: 2, piece: someBytes(127), last: true },
   { call: 3, reset: Reset.TOO_LARGE, length: 1_024 },
   { end: true },
+  { call: 4, piece: someBytes(5), open: 2 },
 ]
 
-const UNSET: Frame = { call: 0, piece: new Uint8Array(0), length: 0, last: false, end: false, window: 0, reset: Reset.UNSPECIFIED, read: 0 }
+const UNSET: Frame = {
+  call: 0,
+  piece: new Uint8Array(0),
+  length: 0,
+  last: false,
+  end: false,
+  window: 0,
+  reset: Reset.UNSPECIFIED,
+  read: 0,
+  open: 0,
+}
 
 /** The first frame in these bytes. */
 function take(bytes: Uint8Array): Frame | undefined {
@@ -57,6 +68,7 @@ describe('a frame of a stream that many calls share', () => {
       window: uint32,
       reset: fc.nat({ max: 6 }).map((reset) => reset as Reset),
       read: uint32,
+      open: uint32,
     })
     await fuzz(init, { runs: 500 }, 300, async (fields) => {
       const [encoded, message] = [encodeFrames([fields]), create(FrameSchema, fields)]

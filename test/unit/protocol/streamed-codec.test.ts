@@ -3,14 +3,16 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import fc, { type Arbitrary } from 'fast-check'
 import { TaskRequestSchema, TaskResponseSchema } from '../../../src/gen/task_protocol_pb.ts'
+import type { IncomingMessage, OutgoingMessage } from '../../../src/protocol/call-stream.ts'
 import { type Codec, type Collect, protobufCodec } from '../../../src/protocol/codec.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { FramedStream } from '../../../src/protocol/framing.ts'
-import { collect } from '../../../src/protocol/incoming.ts'
+import { beginOpen, collect } from '../../../src/protocol/incoming.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/limits.ts'
+import { prefixOf } from '../../../src/protocol/open-message.ts'
 import { bodyOf, collectBody, type StreamedMessage, streamedCodec } from '../../../src/protocol/streamed-codec.ts'
 import { fuzz, mutated } from '../../support/fuzzing.ts'
-import { incomingOf } from '../../support/messages.ts'
+import { incomingOf, Source } from '../../support/messages.ts'
 import { cut, someBytes, TestStream } from '../../support/streams.ts'
 import { MAX_FRAME_BYTES, type Outcome, VECTORS, type Vector } from '../../vectors/load.ts'
 
@@ -83,6 +85,16 @@ function decodeOf<Read>({ decodeStream }: Codec<never, Read>): NonNullable<Codec
 
 async function bytesOf(encoded: ReturnType<typeof requests.encode>): Promise<Buffer> {
   return encoded instanceof Uint8Array ? Buffer.from(encoded) : Buffer.concat(await Array.fromAsync(encoded.chunks))
+}
+
+function openOf(field: number, head: Uint8Array, chunks: Uint8Array[]): IncomingMessage {
+  let next = 0
+  return beginOpen({
+    open: { field, head },
+    next: async () => chunks[next++],
+    acquire: async () => () => undefined,
+    onWide: () => undefined,
+  })
 }
 
 /** Takes the message off a stream on which these pieces come, and then the end. */
@@ -200,6 +212,60 @@ describe('a codec of messages with a streamed field', function () {
         }
       })
     }
+  })
+
+  it('gives a body whose size nobody knows as an open message, and takes one as such', async () => {
+    const chunks = new Source(100_000)
+    const { open, length, chunks: given } = requests.encode({ message: { taskId: 'task' }, body: { chunks } }) as OutgoingMessage
+    assert.deepEqual([length, open?.field, given], [undefined, 2, chunks])
+    assert.deepEqual(whole.decode(open?.head ?? assert.fail()).taskId, 'task')
+    const incoming = openOf(2, open?.head ?? assert.fail(), [someBytes(5), someBytes(7)])
+    const { message, body } = await decodeOf(requests)(incoming, async () => assert.fail('it is not collected'))
+    assert.deepEqual([message.taskId, body.size, (await collectBody(body)).byteLength], ['task', undefined, 12])
+  })
+
+  it('takes an open message as the codec of whole messages takes it whole, whatever is in it', async () => {
+    const inputs = fc.record({ head: hostile, field: fc.constantFrom(1, 2, 2, 3, 1_000), body: fc.uint8Array({ maxLength: 50 }) })
+    const read = async (incoming: IncomingMessage, streamed: boolean): Promise<Read | 'undecodable'> => {
+      try {
+        const all: Collect = async (taken) => collect(incoming, taken, MAX_FRAME_BYTES)
+        if (!streamed) {
+          return readWhole(await all(new Uint8Array(0)))
+        }
+        const { message, body } = await decodeOf(requests)(incoming, all)
+        return { taskId: message.taskId, payload: Buffer.from(await collectBody(body)) }
+      } catch {
+        return 'undecodable'
+      }
+    }
+    await fuzz(inputs, { runs: 500 }, MIB, async ({ head, field, body }) => {
+      const expected = readWhole(Buffer.concat([head, prefixOf(field, body.byteLength), body]))
+      assert.deepEqual(
+        await read(
+          openOf(
+            field,
+            head,
+            cut(body, () => 7),
+          ),
+          false,
+        ),
+        expected,
+      )
+      // a head that ends within a field is none, whatever a decoder makes of it with what follows
+      if (readWhole(head) !== 'undecodable') {
+        assert.deepEqual(
+          await read(
+            openOf(
+              field,
+              head,
+              cut(body, () => 7),
+            ),
+            true,
+          ),
+          expected,
+        )
+      }
+    })
   })
 
   it('does not know a field that the message has not', () => {

@@ -126,7 +126,7 @@ describe('the vectors of a stream of many calls', () => {
 
   for (const { note, frame, fields } of PIPELINED) {
     it(`reads and writes: ${note}`, () => {
-      const unset = { call: 0, piece: new Uint8Array(0), length: 0, last: false, end: false, window: 0, reset: 0, read: 0 }
+      const unset = { call: 0, piece: new Uint8Array(0), length: 0, last: false, end: false, window: 0, reset: 0, read: 0, open: 0 }
       // fields may come in another order
       const written = bytesOf(fields)
       assert.equal(written.byteLength, frame.byteLength)

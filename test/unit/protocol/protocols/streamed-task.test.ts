@@ -17,7 +17,7 @@ import {
 import type { RequestContext } from '../../../../src/protocol/responder.ts'
 import type { Body } from '../../../../src/protocol/streamed-codec.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
-import { Source } from '../../../support/messages.ts'
+import { Pipe, Source } from '../../../support/messages.ts'
 import { eventually } from '../../../support/protocol-host.ts'
 import { someBytes } from '../../../support/streams.ts'
 import { failure, verdict } from '../../../support/two-hosts.ts'
@@ -166,7 +166,11 @@ describe('a task that is streamed', function () {
     for (const value of [undefined, null, 'text', new Uint8Array(3), { size: 3 }, { size: -1, chunks: [] }, { size: 1.5, chunks: [] }]) {
       const { worker, tasks } = await pair({ stream: () => value as unknown as Body })
       const { accepted, error } = await tasks.sendTask(worker.peerId, 'a task', new Uint8Array(1))
-      assert.deepEqual([accepted, error], [false, 'the task handler did not return a body: a size, and chunks'], JSON.stringify(value))
+      assert.deepEqual(
+        [accepted, error],
+        [false, 'the task handler did not return a body: chunks, and their size where it is known'],
+        JSON.stringify(value),
+      )
     }
     const { worker, tasks } = await pair(
       { stream: () => ({ size: 1_000_000, chunks: new Source(1_000_000) }) },
@@ -371,6 +375,126 @@ describe('a task that is streamed', function () {
     assert.equal(await lengthOf(result.chunks), 200_000)
   })
 
+  it('whose payload comes from a pipe is with its handler before the pipe goes on, and the result back before the pipe ends', async () => {
+    const sizes: unknown[] = []
+    const { worker, tasks } = await pair({
+      stream: ({ payload }) => {
+        sizes.push(payload.size)
+        return payload
+      },
+    })
+    const [pipe, reports] = [new Pipe(), [] as CallReport[]]
+    const { accepted, result } = await tasks.streamTask(
+      worker.peerId,
+      'a task',
+      { chunks: pipe },
+      { onReport: (report) => reports.push(report) },
+    )
+    assert.deepEqual([accepted, result.size, sizes], [true, undefined, [undefined]])
+    const chunks = result.chunks[Symbol.asyncIterator]()
+    for (const text of ['a', 'b', 'c']) {
+      pipe.give(text)
+      assert.equal(Buffer.from((await chunks.next()).value ?? '').toString(), text)
+    }
+    const end = chunks.next()
+    pipe.end()
+    assert.equal((await end).done, true)
+    // a task id of six letters there, the truth back, and three letters each way
+    assert.deepEqual([reports[0]?.bytesSent, reports[0]?.bytesReceived, reports[0]?.error], [11, 5, undefined])
+  })
+
+  for (const size of [0, 1, 20 * KIB, 300 * KIB, 5 * MIB]) {
+    it(`whose payload of ${size} bytes comes from a pipe is whole for who wants it whole, and for peers of another kind`, async () => {
+      const bytes = someBytes(size, size)
+      const body = (): Body => ({ chunks: new Blob([new Uint8Array(bytes)]).stream() })
+      const whole: TaskHandler = ({ payload }) => payload
+      const noSize: StreamingTaskHandler = { stream: ({ payload: { chunks } }) => ({ chunks }) }
+      for (const run of [whole, echo, noSize]) {
+        for (const plain of [false, true]) {
+          const { worker, tasks } = await pair(run)
+          worker.plain = plain
+          const sent = await tasks.sendTask(worker.peerId, 'a task', body())
+          assert.ok(sent.accepted && Buffer.from(sent.result).equals(bytes), sent.error)
+          const { result } = await tasks.streamTask(worker.peerId, 'a task', body())
+          assert.equal(result.size, plain || run === whole ? size : undefined)
+          assert.ok(Buffer.concat(await Array.fromAsync(result.chunks)).equals(bytes))
+        }
+      }
+    })
+  }
+
+  it('whose payload comes from a pipe is answered by a handler that takes nothing of it: the pipe is left', async () => {
+    for (const [run, told] of [
+      [{ stream: () => ({ size: 3, chunks: new Source(3) }) }, true],
+      [{ stream: () => Promise.reject(new Error('I will not')) }, false],
+    ] as Array<[StreamingTaskHandler, boolean]>) {
+      const { worker, tasks, serving } = await pair(run)
+      const pipe = new Pipe()
+      assert.equal((await tasks.sendTask(worker.peerId, 'a task', { chunks: pipe })).accepted, told)
+      await eventually(() => serving.handling === 0, 'it is over there too')
+      pipe.end()
+      await pipe.left.promise
+    }
+  })
+
+  it('whose payload comes from a pipe that breaks ends with its error, and was maybe acted on in part', async () => {
+    for (const plain of [false, true]) {
+      for (const run of [echo, (): never => assert.fail('it was run')]) {
+        const { worker, tasks, serving } = await pair(run)
+        worker.plain = plain
+        const call = tasks.sendTask(worker.peerId, 'a task', { chunks: new Source(MIB, { fails: new Error('the pipe broke') }) })
+        await assert.rejects(call, { message: 'the pipe broke' })
+        await eventually(() => serving.handling === 0, 'it is over there too')
+      }
+    }
+    const { worker, tasks } = await pair(echo)
+    const pipe = new Pipe()
+    pipe.give('a')
+    const silent = await failure(tasks.sendTask(worker.peerId, 'a task', { chunks: pipe }, { timeoutMs: 100 }))
+    assert.deepEqual(verdict(silent), { code: 'TIMEOUT', phase: 'receive', mayHaveActed: true })
+    pipe.end()
+  })
+
+  it('whose payload comes from a pipe is refused over the limit of the peer, where a part may have been acted on', async () => {
+    for (const [run, limits] of [
+      [(): never => assert.fail('it was run'), { maxFrameBytes: 100_000 }],
+      [{ stream: async ({ payload }) => ({ size: await lengthOf(payload.chunks), chunks: new Source(1) }) }, { maxStreamedBytes: 100_000 }],
+    ] as Array<[TaskHandler | StreamingTaskHandler, Partial<ProtocolLimits>]>) {
+      const { worker, tasks, events } = await pair(run, limits)
+      const error = await failure(tasks.sendTask(worker.peerId, 'a task', { chunks: new Source(20 * MIB) }))
+      assert.deepEqual(verdict(error), { code: 'LIMIT_EXCEEDED', phase: 'send', mayHaveActed: true })
+      assert.match(error.message, /^the peer takes no frame of over 100000 bytes; the peer may have acted on a part of the request$/)
+      assert.match(error.hint ?? '', /--max-frame-bytes/)
+      assert.equal(events.filter(({ accepted }) => accepted).length, 0)
+    }
+    // its own limit ends it where it is spooled too
+    for (const plain of [false, true]) {
+      const { worker, caller } = await pair(echo)
+      worker.plain = plain
+      Object.assign(caller.limits, { maxStreamedBytes: 100_000 })
+      const error = await failure(
+        new TaskProtocol(caller).streamTask(worker.peerId, 'a task', { chunks: new Source(MIB) }).then(lengthOfResult),
+      )
+      assert.equal(error.code, 'LIMIT_EXCEEDED')
+      assert.match(error.message, /over the limit of 100000 bytes/)
+    }
+  })
+
+  it('whose result of unknown size breaks, or is too large, is broken off, and the handler’s node says why', async () => {
+    for (const [chunks, limits, told] of [
+      [() => new Source(MIB, { fails: new Error('the model crashed') }), {}, /the model crashed/],
+      [() => new Source(MIB), { maxStreamedBytes: 100_000 }, undefined],
+    ] as Array<[() => Source, Partial<ProtocolLimits>, RegExp | undefined]>) {
+      for (const plain of [false, true]) {
+        const { worker, tasks, warnings } = await pair({ stream: () => ({ chunks: chunks() }) }, limits)
+        worker.plain = plain
+        const call = tasks.streamTask(worker.peerId, 'a task', new Uint8Array(1)).then(lengthOfResult)
+        assert.equal((await failure(call)).code, 'REMOTE_FAILED')
+        assert.match(warnings.join('\n'), told ?? /^$/)
+      }
+    }
+  })
+
   it('has interceptors around it until its result has come', async () => {
     const seen: string[] = []
     const watch: Interceptor = async function* ({ direction }, next) {
@@ -401,6 +525,10 @@ describe('a task that is streamed', function () {
     assert.deepEqual(seen, ['call ended', 'call failed: REMOTE_FAILED'])
   })
 })
+
+async function lengthOfResult({ result }: StreamedTaskResponse): Promise<number> {
+  return lengthOf(result.chunks)
+}
 
 let waiting = Promise.withResolvers<void>()
 

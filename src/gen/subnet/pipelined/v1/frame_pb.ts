@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file subnet/pipelined/v1/frame.proto.
  */
 export const file_subnet_pipelined_v1_frame: GenFile = /*@__PURE__*/
-  fileDesc("Ch9zdWJuZXQvcGlwZWxpbmVkL3YxL2ZyYW1lLnByb3RvEhNzdWJuZXQucGlwZWxpbmVkLnYxIpgBCgVGcmFtZRIMCgRjYWxsGAEgASgNEg0KBXBpZWNlGAIgASgMEg4KBmxlbmd0aBgDIAEoDRIMCgRsYXN0GAQgASgIEgsKA2VuZBgFIAEoCBIOCgZ3aW5kb3cYBiABKA0SKQoFcmVzZXQYByABKA4yGi5zdWJuZXQucGlwZWxpbmVkLnYxLlJlc2V0EgwKBHJlYWQYCCABKA0qbgoFUmVzZXQSFQoRUkVTRVRfVU5TUEVDSUZJRUQQABIQCgxSRVNFVF9GQUlMRUQQARITCg9SRVNFVF9UT09fTEFSR0UQAhISCg5SRVNFVF9UT09fTUFOWRADEhMKD1JFU0VUX0NBTkNFTExFRBAEYgZwcm90bzM");
+  fileDesc("Ch9zdWJuZXQvcGlwZWxpbmVkL3YxL2ZyYW1lLnByb3RvEhNzdWJuZXQucGlwZWxpbmVkLnYxIqYBCgVGcmFtZRIMCgRjYWxsGAEgASgNEg0KBXBpZWNlGAIgASgMEg4KBmxlbmd0aBgDIAEoDRIMCgRsYXN0GAQgASgIEgsKA2VuZBgFIAEoCBIOCgZ3aW5kb3cYBiABKA0SKQoFcmVzZXQYByABKA4yGi5zdWJuZXQucGlwZWxpbmVkLnYxLlJlc2V0EgwKBHJlYWQYCCABKA0SDAoEb3BlbhgJIAEoDSpuCgVSZXNldBIVChFSRVNFVF9VTlNQRUNJRklFRBAAEhAKDFJFU0VUX0ZBSUxFRBABEhMKD1JFU0VUX1RPT19MQVJHRRACEhIKDlJFU0VUX1RPT19NQU5ZEAMSEwoPUkVTRVRfQ0FOQ0VMTEVEEARiBnByb3RvMw");
 
 /**
  * Many calls of one protocol on one kept stream: `<protocol id>/pipelined`. The side that opens the stream makes the calls; each
@@ -29,7 +29,7 @@ export type Frame = Message<"subnet.pipelined.v1.Frame"> & {
   call: number;
 
   /**
-   * The next bytes of the message that the sender is sending in this call: 16 KiB, or less where they are the last.
+   * The next bytes of the message that the sender is sending in this call: 16 KiB, or less where they are the last, or the message is an open one.
    *
    * @generated from field: bytes piece = 2;
    */
@@ -78,6 +78,15 @@ export type Frame = Message<"subnet.pipelined.v1.Frame"> & {
    * @generated from field: uint32 read = 8;
    */
   read: number;
+
+  /**
+   * With the first piece of a message whose length nobody knows yet, in place of `length`: the number of the message's last field, which is one
+   * of bytes. This piece has the fields before it, all of them. What comes in the next pieces, of 1 byte to 16 KiB, until `last`, are the
+   * field's bytes. A message that never gets its `last` never arrives. Silence between the pieces is no failure.
+   *
+   * @generated from field: uint32 open = 9;
+   */
+  open: number;
 };
 
 /**
@@ -104,7 +113,7 @@ export const Reset = {
   FAILED: 1,
 
   /**
-   * A message is larger than the side that answers takes; the request was not acted on.
+   * A message is larger than the side that answers takes; the request was not acted on, unless it was an open one: then maybe on a part.
    *
    * @generated from enum value: RESET_TOO_LARGE = 2;
    */
