@@ -54,7 +54,8 @@ export default class SendTask extends BaseCommand {
       })
       return undefined
     }
-    const payload = payloadOf(flags, this.callOptions)
+    const over = new AbortController()
+    const payload = payloadOf(flags, { signal: AbortSignal.any([this.callOptions.signal, over.signal]) })
     const peer = await this.peerArgument(args.peer)
     const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output)
     try {
@@ -73,6 +74,8 @@ export default class SendTask extends BaseCommand {
       }
       return await toTaskJson(answer, answer.accepted ? flags.output : undefined)
     } finally {
+      // what was not read of it, and may not come to an end
+      over.abort()
       await output?.discard()
     }
   }

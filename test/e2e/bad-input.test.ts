@@ -326,7 +326,7 @@ describe('bad input', function () {
     stdin.write('no end')
     const row = {
       args: send('--payload', '-', '--timeout', '1500ms'),
-      says: /^the payload did not come to its end in time; nothing was sent$/,
+      says: /^no answer in time, while in step "send"; the peer may have acted on a part of the request$/,
       hint: /--timeout/,
     }
     check({ ...row, code: 6 }, await run({ ...row, stdin }, ['--json']), undefined)

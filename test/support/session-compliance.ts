@@ -7,12 +7,16 @@ import { SubnetError } from '../../src/primitives/errors.ts'
 import type { ProtocolHost } from '../../src/protocol/host.ts'
 import type { ProtocolKind } from '../../src/protocol/interceptor.ts'
 import type { BenchAnswer, BenchMeasurement, BenchPlan, CallInput, PeerRow, Session, TaskAnswer } from '../../src/session/session.ts'
+import { Pipe } from './messages.ts'
 import { TextProtocol, TextStreamProtocol } from './protocol-host.ts'
 
 /** What a session under test is connected to. */
 export interface SessionWorld {
   session: Session
-  /** Connected to the session's node, or its bootstrap: an echo that rejects the payload `no`, and never answers `wait`. */
+  /**
+   * Connected to the session's node, or its bootstrap: an echo that rejects the payload `no`, and never answers `wait`. The task `as it comes` comes
+   * back as it comes.
+   */
   peerId: string
   multiaddr: string
   /** True where the session's node runs on, and other processes may drive it. */
@@ -181,6 +185,37 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       assert.deepEqual(Object.keys(timings), ['resolveMs', 'dialMs', 'requestMs', 'totalMs'])
       assert.equal(multiaddr, world.multiaddr)
       assert.equal(await textOf(answer), `a${'b'.repeat(600_000)}c`)
+    })
+
+    it('passes a payload on as it comes, and the result back, where nobody knows how much there will be', async () => {
+      const pipe = new Pipe()
+      const answer = await session.sendTask(world.peerId, { taskId: 'as it comes', payload: pipe })
+      assert.equal(answer.bytesReceived ?? undefined, undefined)
+      const result = answer.result[Symbol.asyncIterator]()
+      for (const text of ['a', 'b', 'c'.repeat(100_000)]) {
+        pipe.give(text)
+        for (let got = ''; got !== text; ) {
+          got += Buffer.from((await result.next()).value ?? assert.fail('it has ended')).toString()
+          assert.ok(text.startsWith(got))
+        }
+      }
+      const end = result.next()
+      pipe.end()
+      assert.equal((await end).done, true)
+      const { bytesSent, bytesReceived, timings } = answer
+      assert.deepEqual({ bytesSent, bytesReceived }, { bytesSent: 100_002, bytesReceived: 100_002 })
+      assert.ok(timings.totalMs > 0)
+      // a small one of a known size takes the way of small ones
+      const small = await session.sendTask(world.peerId, { taskId: 'as it comes', payload: bytes('abc'), size: 3 })
+      assert.deepEqual([await textOf(small), small.bytesReceived], ['abc', 3])
+    })
+
+    it('ends a task whose payload comes from a pipe that breaks half-way, with its error', async () => {
+      const pipe = new Pipe()
+      const answer = await session.sendTask(world.peerId, { taskId: 'as it comes', payload: pipe })
+      pipe.give('half')
+      pipe.end(new Error('the pipe broke'))
+      await assert.rejects(textOf(answer), { message: 'the pipe broke' })
     })
 
     it('gives an empty result, and a rejection with its reason', async () => {

@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { loadSettings, type RawSettings, type Settings } from '../../../src/node/config.ts'
 import { ensureHome, type Home, homeAt } from '../../../src/node/home.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
+import type { RequestContext } from '../../../src/protocol/responder.ts'
+import { bodyOf, collectBody } from '../../../src/protocol/streamed-codec.ts'
 import { socketPath } from '../../../src/session/control-socket.ts'
 import { LocalSession } from '../../../src/session/local-session.ts'
 import { openSession } from '../../../src/session/open-session.ts'
@@ -48,19 +50,23 @@ async function peer(): Promise<Pick<SessionWorld, 'peerId' | 'multiaddr' | 'canc
   const given = new EventTarget()
   const ended: string[] = []
   const other = await lab.node({
-    handler: async ({ taskId, payload }, { signal }) => {
-      const text = Buffer.from(payload).toString()
-      if (text === 'no') {
-        throw new Error('I will not')
-      }
-      if (text === 'wait') {
-        await once(signal, 'abort')
-        ended.push(taskId)
-        given.dispatchEvent(new Event('up'))
-      }
-      return payload
+    handler: {
+      stream: async ({ taskId, payload }, context) =>
+        taskId === 'as it comes' ? { chunks: payload.chunks } : bodyOf(await answer(taskId, await collectBody(payload), context)),
     },
   })
+  const answer = async (taskId: string, payload: Uint8Array, { signal }: RequestContext): Promise<Uint8Array> => {
+    const text = Buffer.from(payload).toString()
+    if (text === 'no') {
+      throw new Error('I will not')
+    }
+    if (text === 'wait') {
+      await once(signal, 'abort')
+      ended.push(taskId)
+      given.dispatchEvent(new Event('up'))
+    }
+    return payload
+  }
   return {
     peerId: other.peerId.toString(),
     multiaddr: addressOf(other),
