@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Line } from '../primitives/lines.ts'
-import { readInput, textPayload } from './payload.ts'
+import { fileSizeOf, readInput, textPayload } from './payload.ts'
 
 /** A line of a batch that is one. */
 export interface BatchLine {
@@ -10,8 +10,8 @@ export interface BatchLine {
   taskId: string | undefined
   /** Nothing is read or decoded before it is asked for. */
   payload(signal: AbortSignal): AsyncIterable<Uint8Array>
-  /** Of the payload, in bytes; undefined for a file. */
-  size: number | undefined
+  /** Of the payload, in bytes, where it is known before it is read. */
+  size(): Promise<number | undefined>
 }
 
 /** What a line says, whether or not it makes a task: enough to tell it from the others. */
@@ -59,7 +59,7 @@ export function toBatchLine(fields: LineFields): BatchLine {
   if (given.length !== 1) {
     throw new UsageError(given.length === 0 ? 'nothing to send' : `${given.join(' and ')} are given at once`, { hint: HINT })
   }
-  return { peer, taskId, payload: payloadOf(payload), size: sizeOf(payload) }
+  return { peer, taskId, payload: payloadOf(payload), size: async () => sizeOf(payload) }
 }
 
 function payloadOf({ text, payloadFile, payloadBase64 }: Record<string, string>): BatchLine['payload'] {
@@ -78,11 +78,11 @@ function payloadOf({ text, payloadFile, payloadBase64 }: Record<string, string>)
   return () => textPayload(text ?? '')
 }
 
-function sizeOf({ text, payloadBase64 }: Record<string, string>): number | undefined {
-  if (payloadBase64 != null) {
-    return Buffer.byteLength(payloadBase64, 'base64')
+async function sizeOf({ text, payloadFile, payloadBase64 }: Record<string, string>): Promise<number | undefined> {
+  if (payloadFile != null) {
+    return fileSizeOf(resolve(payloadFile))
   }
-  return text == null ? undefined : Buffer.byteLength(text)
+  return payloadBase64 == null ? Buffer.byteLength(text ?? '') : Buffer.byteLength(payloadBase64, 'base64')
 }
 
 async function* readPayload(file: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {

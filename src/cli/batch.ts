@@ -194,7 +194,7 @@ class Batch {
       throw new UsageError('no peer', { hint: 'each line names its "peer", or the command names one for all: send-task PEER --batch FILE' })
     }
     known.taskId ??= randomUUID()
-    return session.sendTask(known.peer, { taskId: known.taskId, payload: payload(options.signal), size }, options)
+    return session.sendTask(known.peer, { taskId: known.taskId, payload: payload(options.signal), size: await size() }, options)
   }
 
   async *#bounded(result: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

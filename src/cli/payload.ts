@@ -19,8 +19,15 @@ interface PayloadFlags {
 }
 
 /** Of what is to be sent, in bytes, where it is known before it is read: of a regular file. */
-export async function payloadSizeOf(flags: PayloadFlags): Promise<number | undefined> {
-  const file = flags.payload == null || flags.payload === '-' ? undefined : await stat(flags.payload).catch(() => undefined)
+export async function payloadSizeOf({ payload, text }: PayloadFlags): Promise<number | undefined> {
+  if (payload == null) {
+    return text == null ? undefined : Buffer.byteLength(text)
+  }
+  return payload === '-' ? undefined : fileSizeOf(payload)
+}
+
+export async function fileSizeOf(path: string): Promise<number | undefined> {
+  const file = await stat(path).catch(() => undefined)
   // some that have a size of 0 are not files to be read to an end (/proc)
   return file?.isFile() === true && file.size > 0 ? file.size : undefined
 }

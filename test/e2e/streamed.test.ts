@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream, existsSync, readFileSync } from 'node:fs'
 import { appendFile, mkdir, open, readdir, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Cli, jsonError, type Outcome, type Running, type RunningNode } from '../support/cli.ts'
 
@@ -150,11 +151,53 @@ describe('a task whose payload and result are large', function () {
     })
 
     it(`goes from stdin to a program, ${where}, and none of the processes holds it`, async () => {
-      const running = cli.launch(homeOf(), ['send-task', hashing.address, '--payload', '-'], { stdin: createReadStream(payload) })
+      // there is no folder for temporary files: the command needs none
+      const options = { stdin: createReadStream(payload), env: { TMPDIR: join(folder, 'none') } }
+      const running = cli.launch(homeOf(), ['send-task', hashing.address, '--payload', '-'], options)
       const { code, stdout, stderr, memory } = await measured(running)
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${hash}  -\n`, stderr: '' })
       assert.ok(memory < MOST_MEMORY, `${memory} bytes`)
       assertSmall(hashing, attached.node)
+    })
+
+    it(`comes from stdin as that comes, ${where}, and its result too`, async () => {
+      const stdin = new PassThrough()
+      const running = cli.launch(homeOf(), ['send-task', echo.address, '--payload', '-'], { stdin })
+      for (const [letter, printed] of [
+        ['a', /^a$/],
+        ['b', /^ab$/],
+      ] as const) {
+        stdin.write(letter)
+        await running.prints(printed)
+      }
+      stdin.end('c')
+      const { code, stdout, stderr } = await running.ended
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'abc', stderr: '' })
+    })
+
+    it(`is with its handler before stdin goes on, ${where}`, async () => {
+      const told = await cli.folder()
+      const stdin = new PassThrough()
+      const running = cli.launch(homeOf(), ['send-task', module.address, '--task-id', `waits:${told}`, '--payload', '-', '--json'], {
+        stdin,
+      })
+      stdin.write('a')
+      await until(async () => existsSync(join(told, 'begun')), 'the payload comes')
+      await writeFile(join(told, 'go'), '')
+      stdin.end('b')
+      const { code, stdout, stderr } = await running.ended
+      assert.equal(code, 0, stderr)
+      const { bytesSent, bytesReceived, resultBase64 } = JSON.parse(stdout)
+      assert.deepEqual({ bytesSent, bytesReceived, resultBase64 }, { bytesSent: 2, bytesReceived: 3, resultBase64: btoa('abc') })
+    })
+
+    it(`is answered while stdin is open still, ${where}, and the command ends`, async () => {
+      const stdin = new PassThrough()
+      const { code, stdout, stderr } = await cli.run(homeOf(), ['send-task', module.address, '--task-id', 'ignores', '--payload', '-'], {
+        stdin,
+      })
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'abc', stderr: '' })
+      stdin.destroy()
     })
 
     it(`may be small there and large back, ${where}, from a module that streams`, async () => {
