@@ -80,7 +80,7 @@ function payloadOf({ text, payloadFile, payloadBase64 }: Record<string, string>)
 
 async function sizeOf({ text, payloadFile, payloadBase64 }: Record<string, string>): Promise<number | undefined> {
   if (payloadFile != null) {
-    return fileSizeOf(resolve(payloadFile))
+    return fileSizeOf(resolve(payloadFile), 'payload').catch((cause) => Promise.reject(withHint(cause)))
   }
   return payloadBase64 == null ? Buffer.byteLength(text ?? '') : Buffer.byteLength(payloadBase64, 'base64')
 }
@@ -90,8 +90,12 @@ async function* readPayload(file: string, signal: AbortSignal): AsyncGenerator<U
     // "-" too is the name of a file here: stdin may be the batch
     yield* readInput(resolve(file), 'payload', { signal })
   } catch (cause) {
-    throw cause instanceof UsageError ? new UsageError(cause.message, { cause, hint: FILE_HINT }) : cause
+    throw withHint(cause)
   }
+}
+
+function withHint(cause: unknown): unknown {
+  return cause instanceof UsageError ? new UsageError(cause.message, { cause, hint: FILE_HINT }) : cause
 }
 
 async function* decodeBase64(text: string): AsyncGenerator<Uint8Array> {

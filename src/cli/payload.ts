@@ -18,18 +18,26 @@ interface PayloadFlags {
   text: string | undefined
 }
 
-/** Of what is to be sent, in bytes, where it is known before it is read: of a regular file. */
+/** Of what is to be sent, in bytes, where it is known before it is read: of a regular file, and a text. @throws UsageError for what cannot be read */
 export async function payloadSizeOf({ payload, text }: PayloadFlags): Promise<number | undefined> {
   if (payload == null) {
     return text == null ? undefined : Buffer.byteLength(text)
   }
-  return payload === '-' ? undefined : fileSizeOf(payload)
+  if (payload === '-') {
+    checkStdin('payload')
+    return undefined
+  }
+  return fileSizeOf(payload, 'payload')
 }
 
-export async function fileSizeOf(path: string): Promise<number | undefined> {
-  const file = await stat(path).catch(() => undefined)
+/** @param what it is, for messages. @throws UsageError for what is not there, and a folder */
+export async function fileSizeOf(path: string, what: string): Promise<number | undefined> {
+  const file = await stat(path).catch((cause) => Promise.reject(unreadable(what, path, cause)))
+  if (file.isDirectory()) {
+    throw unreadable(what, path, isDirectory())
+  }
   // some that have a size of 0 are not files to be read to an end (/proc)
-  return file?.isFile() === true && file.size > 0 ? file.size : undefined
+  return file.isFile() && file.size > 0 ? file.size : undefined
 }
 
 /** What `--payload` or `--text` say is to be sent, read when it is asked for. @throws UsageError unless it is one of them */
@@ -58,8 +66,8 @@ export async function* textPayload(text: string): AsyncGenerator<Uint8Array> {
  */
 export async function* readInput(file: string, what: string, options: InputOptions): AsyncGenerator<Uint8Array> {
   options.signal.throwIfAborted()
-  if (file === '-' && shellContext.getStore() != null) {
-    throw new UsageError(`the ${what} cannot be stdin: that is where this shell reads its lines`, { hint: 'name a file' })
+  if (file === '-') {
+    checkStdin(what)
   }
   const signal = withDeadline(options.signal, options.timeoutMs) as AbortSignal
   let stream: Readable | undefined
@@ -68,7 +76,7 @@ export async function* readInput(file: string, what: string, options: InputOptio
   }
   signal.addEventListener('abort', onAbort)
   try {
-    stream = file === '-' ? stdin() : createReadStream(file)
+    stream = file === '-' ? process.stdin : createReadStream(file)
     yield* stream
     signal.throwIfAborted()
   } catch (cause) {
@@ -79,12 +87,18 @@ export async function* readInput(file: string, what: string, options: InputOptio
   }
 }
 
-/** Node takes a directory there for one that is empty. */
-function stdin(): Readable {
-  if (fstatSync(0).isDirectory()) {
-    throw Object.assign(new Error('a directory'), { code: 'EISDIR' })
+function checkStdin(what: string): void {
+  if (shellContext.getStore() != null) {
+    throw new UsageError(`the ${what} cannot be stdin: that is where this shell reads its lines`, { hint: 'name a file' })
   }
-  return process.stdin
+  // Node takes a directory there for one that is empty
+  if (fstatSync(0).isDirectory()) {
+    throw unreadable(what, '-', isDirectory())
+  }
+}
+
+function isDirectory(): Error {
+  return Object.assign(new Error('a directory'), { code: 'EISDIR' })
 }
 
 function readFailure(cause: unknown, { what, file, signal }: { what: string; file: string; signal: AbortSignal }): SubnetError {
@@ -97,6 +111,10 @@ function readFailure(cause: unknown, { what, file, signal }: { what: string; fil
       hint: '--timeout DUR gives it longer',
     })
   }
+  return unreadable(what, file, cause)
+}
+
+function unreadable(what: string, file: string, cause: unknown): UsageError {
   return new UsageError(`the ${what} ${file === '-' ? 'stdin' : file} cannot be read: ${reasonOf(cause)}`, {
     cause,
     hint: 'name a file, or - for stdin',

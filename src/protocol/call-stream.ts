@@ -64,6 +64,7 @@ export interface OpenMessage {
   chunks: AsyncIterable<Uint8Array>
 }
 
+/** A message whose bytes come while it is sent. */
 export type OutgoingMessage = SizedMessage | OpenMessage
 
 /** The other side closed the kept stream before it took the call: nothing was acted on, another stream may do. */

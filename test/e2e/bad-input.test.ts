@@ -3,7 +3,6 @@ import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough } from 'node:stream'
 import { Queue } from '@libp2p/utils'
 import { EXIT_CODES } from '../../src/primitives/errors.ts'
 import { Cli, jsonError, type Outcome, type RunOptions } from '../support/cli.ts'
@@ -319,17 +318,6 @@ describe('bad input', function () {
     } finally {
       taken.close()
     }
-  })
-
-  it('a payload on stdin that does not end is a timeout', async () => {
-    const stdin = new PassThrough()
-    stdin.write('no end')
-    const row = {
-      args: send('--payload', '-', '--timeout', '1500ms'),
-      says: /^no answer in time, while in step "send"; the peer may have acted on a part of the request$/,
-      hint: /--timeout/,
-    }
-    check({ ...row, code: 6 }, await run({ ...row, stdin }, ['--json']), undefined)
   })
 
   it('a topic without its command is help, but no JSON', async () => {

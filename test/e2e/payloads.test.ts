@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, lstat, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { Cli, jsonError, onlyJson, type RunningNode } from '../support/cli.ts'
 
 const KIB = 1_024
@@ -74,6 +75,17 @@ describe('a task between two processes', function () {
     const stdin = await readFile(file)
     await cli.run(home, ['send-task', node.address, '--payload', '-', '--output', output], { stdin })
     assert.equal(sha256(await readFile(output)), hash)
+  })
+
+  it('whose stdin does not end is a timeout', async () => {
+    const stdin = new PassThrough()
+    stdin.write('no end')
+    const outcome = await cli.run(home, ['send-task', node.address, '--payload', '-', '--timeout', '2s', '--json'], { stdin })
+    stdin.destroy()
+    assert.equal(outcome.code, 6)
+    const { message, hint } = jsonError(outcome)
+    assert.match(message, /^no answer in time, while in step "receive"; the peer may have acted on the request$/)
+    assert.match(hint ?? '', /--timeout/)
   })
 
   it('comes back unchanged inside JSON, with what happened on the way', async () => {

@@ -30,7 +30,7 @@ export interface TaskHandler {
 /**
  * The same for payloads and results that are not held in memory. Neither need be taken before the other: a result may begin before its payload has
  * ended. What its chunks throw, when the result is on its way, resets the stream, and so does a size that is not theirs; callers want the next
- * bytes within 10 s, and 16 KiB/s. What it holds open for its result it can let go when `context.signal` aborts: it does when the call is over.
+ * bytes within 10 s, and 16 KiB/s, but of a result without a size, which may be silent. What it holds open for its result it can let go when `context.signal` aborts: it does when the call is over.
  */
 export interface StreamingTaskHandler {
   /** @throws what rejects the task, with its message */
