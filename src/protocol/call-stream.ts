@@ -13,6 +13,8 @@ export interface ReadOptions {
   over?: CallEnd | undefined
   /** How long the message's first byte may take. Unlimited when absent: then the signal is the only bound. */
   firstByteTimeoutMs?: number | undefined
+  /** Of an open message that is read whole: its source may be silent for long. @default false */
+  patient?: boolean | undefined
   /** Called when the message's first byte is there. */
   onFirstByte?: (() => void) | undefined
 }

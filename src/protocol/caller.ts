@@ -28,6 +28,7 @@ export interface CalledProtocol<RequestInit, Response> {
   encode: Codec<RequestInit, unknown>['encode']
   decode: Codec<never, Response>['decode']
   decodeStream?: Codec<never, Response>['decodeStream']
+  patient?: boolean | undefined
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
   /** Around the calls of this protocol, inside of the host's. */
@@ -279,7 +280,7 @@ export class Caller<RequestInit, Response> {
       end.throwIfOver()
       await stream.write(call.request as Uint8Array)
       call.enter('wait')
-      const frame = await stream.read({ over: end, onFirstByte: () => call.enter('receive') })
+      const frame = await stream.read({ over: end, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
       stream.expectEnd()
       const answer = this.#decode(frame, call)
       await stream.close({ over: end })
@@ -358,7 +359,7 @@ export class Caller<RequestInit, Response> {
   }
 
   async *#wholeAnswer(stream: CallStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
-    const frame = await stream.read({ signal, onFirstByte: () => call.enter('receive') })
+    const frame = await stream.read({ signal, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
     stream.expectEnd()
     yield this.#decode(frame, call)
   }

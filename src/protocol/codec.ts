@@ -13,6 +13,8 @@ export interface Codec<Written, Read = Written> {
    * @param collect all that is still to come, where it has to be collected after all: at most `maxFrameBytes`
    */
   decodeStream?: ((message: IncomingMessage, collect: Collect) => Promise<Read>) | undefined
+  /** Where all of an open message is collected first: whether its source may be silent, and slow, as it may be where it is used as it comes. @default false */
+  patient?: boolean | undefined
 }
 
 /** The bytes that were taken of a message already, and all that come behind them. @throws ProtocolError LIMIT_EXCEEDED */

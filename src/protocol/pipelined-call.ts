@@ -168,8 +168,7 @@ export class PipelinedCall implements CallStream {
     onFirstByte?.()
     const message = this.#incoming[0]
     if (message.open > 0) {
-      // its source may be silent: at the caller the deadline of the call bounds that, and who answers is patient, not for ever
-      return this.#openMessage(message, options, this.#calls ? undefined : this.#bounds.limits.consumerTimeoutMs)
+      return this.#openMessage(message, options, true)
     }
     const { length } = message
     this.#checkLength(length, this.#bounds.limits.maxStreamedBytes)
@@ -185,7 +184,7 @@ export class PipelinedCall implements CallStream {
     return incoming
   }
 
-  #openMessage(message: Incoming, options: ReadOptions, silenceMs: number | undefined): IncomingMessage {
+  #openMessage(message: Incoming, options: ReadOptions, patient: boolean): IncomingMessage {
     const { signal } = options
     const head = message.pieces.shift() ?? new Uint8Array(0)
     message.taken += head.byteLength
@@ -193,7 +192,7 @@ export class PipelinedCall implements CallStream {
     this.#took(head)
     return beginOpen({
       open: { field: message.open, head },
-      next: async () => this.#next(message, signal, silenceMs),
+      next: async () => this.#next(message, signal, patient),
       acquire: async (bytes) => acquireShare(this.#bounds.budget, bytes, options),
       onWide: () => this.#widen(),
     })
@@ -477,8 +476,8 @@ export class PipelinedCall implements CallStream {
   }
 
   async #wholeOfOpen(message: Incoming, options: ReadOptions): Promise<Message> {
-    const { maxFrameBytes, consumerTimeoutMs } = this.#bounds.limits
-    const incoming = this.#openMessage(message, options, consumerTimeoutMs)
+    const { maxFrameBytes } = this.#bounds.limits
+    const incoming = this.#openMessage(message, options, options.patient === true)
     try {
       const bytes = await collect(incoming, new Uint8Array(0), maxFrameBytes)
       return { bytes, release: () => incoming.release() }
@@ -489,9 +488,9 @@ export class PipelinedCall implements CallStream {
   }
 
   /** The next bytes of a message; undefined at its end, where it makes room for the next message. */
-  async #next(message: Incoming, signal: AbortSignal | undefined, silenceMs?: number): Promise<Uint8Array | undefined> {
+  async #next(message: Incoming, signal: AbortSignal | undefined, patient = false): Promise<Uint8Array | undefined> {
     while (message.pieces.length === 0 && message.taken < message.length) {
-      await (message.open > 0 ? this.#moreOfOpen(message, signal, silenceMs) : this.#more(message, signal))
+      await (patient ? this.#patientlyMore(message, signal) : this.#more(message, signal))
     }
     const piece = message.pieces.shift()
     if (piece == null) {
@@ -529,14 +528,16 @@ export class PipelinedCall implements CallStream {
 
   /** Waits for more of a message. */
   async #more(message: Incoming, signal: AbortSignal | undefined): Promise<void> {
-    const where = (): string => `after ${message.received} of ${message.length} bytes of a message`
+    const where = (): string => `after ${message.received}${message.open > 0 ? '' : ` of ${message.length}`} bytes of a message`
     await message.pace.wait(
       async () => this.#change(signal, this.#bounds.limits.stallTimeoutMs, where),
       () => message.received,
     )
   }
 
-  async #moreOfOpen(message: Incoming, signal: AbortSignal | undefined, silenceMs: number | undefined): Promise<void> {
+  /** Its source may be silent: at the caller the deadline of the call bounds that, and who answers is patient, not for ever. */
+  async #patientlyMore(message: Incoming, signal: AbortSignal | undefined): Promise<void> {
+    const silenceMs = this.#calls ? undefined : this.#bounds.limits.consumerTimeoutMs
     await this.#change(signal, silenceMs, () => `after ${message.received} bytes of a message`)
   }
 

@@ -52,6 +52,7 @@ export interface ServedProtocol<Request, ResponseInit> {
   schemas?: MessageSchemas | undefined
   decode: Codec<never, Request>['decode']
   decodeStream?: Codec<never, Request>['decodeStream']
+  patient?: boolean | undefined
   encode: Codec<ResponseInit, unknown>['encode']
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
@@ -235,9 +236,9 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
 
   /** @returns `rest`: what may still come of the request */
   async #read(stream: CallStream, over: CallEnd): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
-    const { decode, decodeStream } = this.#protocol
+    const { decode, decodeStream, patient } = this.#protocol
     const { maxFrameBytes, stallTimeoutMs } = this.#limits
-    const options = { over, firstByteTimeoutMs: stallTimeoutMs }
+    const options = { over, patient, firstByteTimeoutMs: stallTimeoutMs }
     if (decodeStream == null) {
       const { bytes, release } = await stream.read(options)
       try {

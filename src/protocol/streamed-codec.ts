@@ -79,6 +79,7 @@ export function streamedCodec<Desc extends DescMessage>(
       return { length: beginning.byteLength + size, chunks: behind(beginning, chunks) }
     },
     decode,
+    patient: true,
     decodeStream: async (incoming, collect) => decodeStream({ schema, field, whole, decode }, incoming, collect),
   }
 }

@@ -199,8 +199,8 @@ describe('a message whose length nobody knows, on a stream of many', function ()
     const answer = await call.readMessage()
     const more = answer.next()
 
-    // who wants it whole may have no deadline: a stream of answers. Its patience ends, and the other one still waits
-    const many = callingEnd({ bounds: boundsOf({ consumerTimeoutMs: 50 }) })
+    // who wants it whole, and did not say that it may be silent, waits as for any other; and the first one still waits
+    const many = callingEnd({ bounds: boundsOf({ stallTimeoutMs: 50 }) })
     const other = many.pipeline.begin(many.bounds)
     await other.write(HEAD)
     await turn()
@@ -211,6 +211,26 @@ describe('a message whose length nobody knows, on a stream of many', function ()
     asking.receive({ call: 1, piece: HEAD, last: true })
     assert.equal((await more)?.byteLength, 9)
     asking.pipeline.abort(new Error('done'))
+  })
+
+  it('that is wanted whole may be silent, and slow, only where its reader says so', async () => {
+    for (const [limits, patient, says] of [
+      [{ stallTimeoutMs: 50 }, false, /silent for 50 ms after 10 bytes of a message/],
+      [{ stallTimeoutMs: 100, minBytesPerSecond: 2 ** 40 }, false, /less than 1099511627776 bytes/],
+      [{ stallTimeoutMs: 1, minBytesPerSecond: 2 ** 40, consumerTimeoutMs: 300 }, true, /silent for 300 ms after \d+ bytes of a message/],
+    ] as const) {
+      const { caller, answerer } = await begun(boundsOf(limits))
+      const pipe = new Pipe()
+      pipe.give('a')
+      const sending = assert.rejects(caller.writeMessage(openOf(pipe)))
+      const reading = failure((await answerer).read({ patient }))
+      const trickle = limits.stallTimeoutMs === 100 ? setInterval(() => pipe.give('b'), 40) : undefined
+      assert.match((await reading).message, says)
+      clearInterval(trickle)
+      caller.abort(new Error('done'))
+      pipe.end()
+      await sending
+    }
   })
 
   it('that is large is not asked of its source faster than it is taken', async () => {

@@ -423,6 +423,22 @@ describe('a task that is streamed', function () {
     })
   }
 
+  it('whose payload comes from a pipe that is silent for long is waited for, whoever handles it', async () => {
+    for (const run of [echo, ({ payload }) => payload] as Array<TaskHandler | StreamingTaskHandler>) {
+      const { worker, tasks } = await pair(run, { stallTimeoutMs: 50, minBytesPerSecond: 2 ** 40 })
+      const [silent, known] = [new Pipe(), new Pipe()]
+      silent.give('a')
+      const sending = tasks.sendTask(worker.peerId, 'a task', { chunks: silent })
+      // one of a known size is given up meanwhile
+      known.give('a')
+      await assert.rejects(tasks.sendTask(worker.peerId, 'a task', { size: 100_000, chunks: known }), { code: 'REMOTE_FAILED' })
+      silent.give('b')
+      silent.end()
+      assert.equal(Buffer.from((await sending).result).toString(), 'ab')
+      known.end()
+    }
+  })
+
   it('whose payload comes from a pipe is answered by a handler that takes nothing of it: the pipe is left', async () => {
     for (const [run, told] of [
       [{ stream: () => ({ size: 3, chunks: new Source(3) }) }, true],
