@@ -222,6 +222,9 @@ export class Pipeline implements CallCarrier {
     while (taken < this.#frames.length && size < BATCH_BYTES && taken < BATCH_FRAMES) {
       const frame = this.#frames[taken++] as FrameInit
       this.#frameBytes -= frame.piece?.byteLength ?? 0
+      if (frame.piece != null && this.#large.length > 0) {
+        this.#rate.hurry()
+      }
       add(frame)
     }
     this.#frames = taken === this.#frames.length ? [] : this.#frames.slice(taken)
