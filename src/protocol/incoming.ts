@@ -5,6 +5,11 @@ import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './li
 /** Messages up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */
 const SMALL_MESSAGE_BYTES = 64 * 1024
 
+/** Gives back the share of a small message. */
+export function nothingHeld(): void {
+  // it has none
+}
+
 /** What a message takes of the byte budget; gives what gives it back. @throws the reason of the signal, or of the call's end */
 export async function acquireShare(
   budget: Pick<PeerShare, 'acquire'>,
@@ -12,7 +17,7 @@ export async function acquireShare(
   { signal: given, over }: ReadOptions,
 ): Promise<() => void> {
   if (bytes <= SMALL_MESSAGE_BYTES) {
-    return () => undefined
+    return nothingHeld
   }
   const signal = given ?? over?.signal
   return budget.acquire(bytes, signal == null ? {} : { signal })

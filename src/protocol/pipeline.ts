@@ -326,8 +326,11 @@ export class Pipeline implements CallCarrier {
     }
     this.#lastCall = frame.call
     const call = this.#enter(frame.call, answers.bounds)
-    answers.onCall(call)
+    // before anybody looks: most requests are whole then
     call.receive(frame)
+    if (!call.over) {
+      answers.onCall(call)
+    }
   }
 
   #receiveOfStream({ read, end }: Frame): void {
