@@ -25,12 +25,21 @@ async function openRegular(path: string, target: string, mode?: number): Promise
   const file = await AtomicFile.open(target, mode).catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
   return {
     finish: async (chunks) => {
-      const explained = async (done: Promise<void>): Promise<void> =>
-        done.catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
-      for await (const bytes of chunks) {
-        await explained(file.write(bytes))
+      let failure: unknown
+      const result = async function* (): AsyncGenerator<Uint8Array> {
+        try {
+          yield* chunks
+        } catch (error) {
+          failure = error
+          throw error
+        }
       }
-      await explained(file.commit())
+      try {
+        await file.writeAll(result())
+        await file.commit()
+      } catch (cause) {
+        throw failure ?? cannotWrite(path, reasonOf(cause), cause)
+      }
     },
     discard: async () => file.discard(),
   }

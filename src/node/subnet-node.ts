@@ -326,7 +326,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   async connect(address: Multiaddr, signal?: AbortSignal): Promise<Connection> {
     const options = { signal: this.#untilStopped(signal) }
     await this.#checkAdmitted(peerOf(address), options.signal)
-    const connection = await this.#dialGiven([address], options)
+    const connection = this.#connectionAt([address]) ?? (await this.#dialGiven([address], options))
     const refusal = await this.refusalOf(connection)
     if (refusal != null) {
       throw new ProtocolError('NOT_ADMITTED', `${connection.remotePeer.toString()} does not let this peer in: ${refusal}`, {
@@ -474,7 +474,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #useGiven<T>(multiaddrs: Multiaddr[], use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T> {
-    const connection = await this.#dialGiven(multiaddrs, options)
+    const connection = this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options))
     try {
       return await use({ connection, source: 'given', attempts: [] })
     } catch (error) {
@@ -483,19 +483,24 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       }
       // one that was open for long may have been lost unnoticed
       connection.abort(error)
-      return use({ connection: await this.#dialGiven(multiaddrs, options), source: 'given', attempts: [] })
+      return use({
+        connection: this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options)),
+        source: 'given',
+        attempts: [],
+      })
     }
   }
 
-  async #dialGiven(multiaddrs: Multiaddr[], options: ReachOptions): Promise<Connection> {
+  /** One that is open, and was dialled at one of these. */
+  #connectionAt(multiaddrs: Multiaddr[]): Connection | undefined {
     const peerId = peerOf(multiaddrs)
     refuseSelf(peerId, this.peerId)
-    const there = this.#parts.dialler
+    return this.#parts.dialler
       .connectionsTo(peerId)
       .find(({ remoteAddr, direction }) => direction === 'outbound' && multiaddrs.some((address) => address.equals(remoteAddr)))
-    if (there != null) {
-      return there
-    }
+  }
+
+  async #dialGiven(multiaddrs: Multiaddr[], options: ReachOptions): Promise<Connection> {
     options.onPhase?.('dial')
     try {
       return await this.#parts.dialler.dial(multiaddrs, this.#untilStopped(options.signal))

@@ -1,6 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
 import { link, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+
+/** Of what comes, before it is held up. */
+const MAX_UNWRITTEN_BYTES = 1024 * 1024
 
 /**
  * A file that appears under its name whole or not at all: written beside it, synced, then renamed over it.
@@ -24,6 +29,13 @@ export class AtomicFile {
 
   async write(bytes: Uint8Array): Promise<void> {
     await this.#handle.writeFile(bytes)
+  }
+
+  /** Writes what comes, several chunks at a time where they come fast. @throws what `chunks` throws */
+  async writeAll(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    // by its descriptor: a stream of the handle itself would keep that from being closed
+    const { fd } = this.#handle
+    await pipeline(chunks, createWriteStream('', { fd, autoClose: false, highWaterMark: MAX_UNWRITTEN_BYTES }))
   }
 
   /** Makes the file visible, replacing what stood there. */

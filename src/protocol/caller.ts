@@ -103,8 +103,7 @@ export class Caller<RequestInit, Response> {
   async one(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<Response> {
     const run = this.#begin(to, request, { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS, kind: 'unary' })
     if (isWhole(run.call.request) && this.#around.length === 0) {
-      // as most are: without the generators that interceptors and messages in parts need
-      return this.#reported(run, async () => this.#unary(run))
+      return this.#direct(run)
     }
     const answers: Response[] = []
     for await (const answer of this.#run(() => run)) {
@@ -202,11 +201,12 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  async #reported<T>(run: Run, work: () => Promise<T>): Promise<T> {
+  /** As most calls are: without the generators that interceptors and messages in parts need. */
+  async #direct(run: Run): Promise<Response> {
     let failure: unknown
     try {
       run.end.throwIfOver()
-      return await work()
+      return await this.#unary(run)
     } catch (cause) {
       failure = await this.#failure(run, cause)
       throw failure

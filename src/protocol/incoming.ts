@@ -6,6 +6,11 @@ import { prefixOf } from './open-message.ts'
 /** Messages up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */
 const SMALL_MESSAGE_BYTES = 64 * 1024
 
+/** Gives back the share of a small message. */
+export function nothingHeld(): void {
+  // it has none
+}
+
 /** What a message takes of the byte budget; gives what gives it back. @throws the reason of the signal, or of the call's end */
 export async function acquireShare(
   budget: Pick<PeerShare, 'acquire'>,
@@ -13,7 +18,7 @@ export async function acquireShare(
   { signal: given, over }: ReadOptions,
 ): Promise<Release> {
   if (bytes <= SMALL_MESSAGE_BYTES) {
-    return () => undefined
+    return nothingHeld
   }
   const signal = given ?? over?.signal
   return budget.acquire(bytes, signal == null ? {} : { signal })
@@ -118,7 +123,7 @@ export async function beginIncoming({ length, next, acquire }: IncomingSource): 
  * that it gets what others get, as soon as there is room for it.
  */
 export function beginOpen({ open, next, acquire, onWide }: OpenSource): IncomingMessage {
-  let release: Release = () => undefined
+  let release: Release = nothingHeld
   let heldBytes = SMALL_MESSAGE_BYTES
   let large = false
   let released = false

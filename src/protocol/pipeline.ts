@@ -222,6 +222,9 @@ export class Pipeline implements CallCarrier {
     while (taken < this.#frames.length && size < BATCH_BYTES && taken < BATCH_FRAMES) {
       const frame = this.#frames[taken++] as FrameInit
       this.#frameBytes -= frame.piece?.byteLength ?? 0
+      if (frame.piece != null && this.#large.length > 0) {
+        this.#rate.hurry()
+      }
       add(frame)
     }
     this.#frames = taken === this.#frames.length ? [] : this.#frames.slice(taken)
@@ -323,8 +326,11 @@ export class Pipeline implements CallCarrier {
     }
     this.#lastCall = frame.call
     const call = this.#enter(frame.call, answers.bounds)
-    answers.onCall(call)
+    // before anybody looks: most requests are whole then
     call.receive(frame)
+    if (!call.over) {
+      answers.onCall(call)
+    }
   }
 
   #receiveOfStream({ read, end }: Frame): void {

@@ -11,7 +11,7 @@ import {
   type WriteOptions,
 } from './call-stream.ts'
 import { hintFor, LimitError, ProtocolError, tooLarge } from './errors.ts'
-import { acquireShare, beginIncoming, beginOpen, collect, Pace } from './incoming.ts'
+import { acquireShare, beginIncoming, beginOpen, collect, nothingHeld, Pace } from './incoming.ts'
 import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
 import { asTheyCome } from './open-message.ts'
 import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
@@ -135,13 +135,17 @@ export class PipelinedCall implements CallStream {
     return this.#id
   }
 
+  get over(): boolean {
+    return this.#over
+  }
+
   /** False while the other side may not have taken the call. */
   get heard(): boolean {
     return this.#heard
   }
 
   async read(options: ReadOptions = {}): Promise<Message> {
-    const message = await this.readOrEnd(options)
+    const message = this.#ready(options) ?? (await this.readOrEnd(options))
     if (message == null) {
       throw new ProtocolError('REMOTE_FAILED', `the peer ended the call ${SILENT}`)
     }
@@ -156,8 +160,26 @@ export class PipelinedCall implements CallStream {
       }
       await this.#change(signal, firstByteTimeoutMs, () => SILENT)
     }
+    const ready = this.#ready(options)
+    if (ready != null) {
+      return ready
+    }
     onFirstByte?.()
     return this.#whole(this.#incoming[0], options)
+  }
+
+  /** A small message that is there, as most are. */
+  #ready({ onFirstByte }: ReadOptions): Message | undefined {
+    const [message] = this.#incoming
+    const piece = message?.pieces[0]
+    const { maxFrameBytes } = this.#bounds.limits
+    if (message == null || piece == null || message.length !== piece.byteLength || message.length > maxFrameBytes || message.open > 0) {
+      return undefined
+    }
+    onFirstByte?.()
+    this.#incoming.shift()
+    this.#took(piece)
+    return { bytes: piece, release: nothingHeld }
   }
 
   async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
@@ -448,12 +470,6 @@ export class PipelinedCall implements CallStream {
     this.#checkLength(length, this.#bounds.limits.maxFrameBytes)
     const release = await acquireShare(this.#bounds.budget, length, options)
     try {
-      const [only] = message.pieces
-      if (message.received === length && message.pieces.length === 1 && only != null) {
-        this.#incoming.shift()
-        this.#took(only)
-        return { bytes: only, release }
-      }
       const bytes = Buffer.allocUnsafeSlow(length)
       if (message.received < length) {
         this.#grant(length)
@@ -550,6 +566,9 @@ export class PipelinedCall implements CallStream {
     }
     const change = Promise.withResolvers<void>()
     this.#wake = change.resolve
+    if (signal == null && timeoutMs == null) {
+      return change.promise
+    }
     const onSilence = (): void => change.reject(new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
     this.#patience = timeoutMs == null ? undefined : setTimeout(onSilence, timeoutMs)
     await settled(change, signal, this.#patience)

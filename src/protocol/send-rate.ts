@@ -1,7 +1,13 @@
 /** Bytes under way, at least and at most. */
-const WINDOW_BYTES = { min: 64 * 1024, initial: 256 * 1024, max: 4 * 1024 * 1024 }
-/** A round trip may take this much longer than the shortest that was seen, in milliseconds, before bytes are held to queue. */
-const QUEUE_MS = 2
+const WINDOW_BYTES = { min: 128 * 1024, initial: 256 * 1024, max: 4 * 1024 * 1024 }
+/** A round trip may take so many times the shortest that was seen, and so many milliseconds, before bytes are held to queue. */
+const PATIENT = { times: 2, ms: 2 }
+/** The same while small messages would wait behind them. */
+const HURRIED = { times: 1.5, ms: 0 }
+/** For so long after a small message others may follow, in milliseconds. */
+const HURRY_MS = 1_000
+/** So many round trips in a row that are too long with the smallest window are the path's own: it has become slower. */
+const TRIPS_OF_A_SLOWER_PATH = 32
 /** Of sending, whose round trips are measured at a time: a peer may say nothing of what it read. */
 const MAX_MARKS = 256
 
@@ -14,6 +20,10 @@ export class SendRate {
   #sent = 0
   #acknowledged = 0
   #shortestMs = Number.POSITIVE_INFINITY
+  #hurriedUntilMs = 0
+  /** With the smallest window, one behind the other, all too long. */
+  #longTrips = 0
+  #shortestOfThoseMs = Number.POSITIVE_INFINITY
   readonly #marks: Array<{ at: number; sentAtMs: number }> = []
 
   /** Bytes that may be sent now. */
@@ -29,6 +39,11 @@ export class SendRate {
     }
   }
 
+  /** A small message leaves among large ones: for a while as little is to stand in queues as can be. */
+  hurry(): void {
+    this.#hurriedUntilMs = performance.now() + HURRY_MS
+  }
+
   acknowledged(bytes: number): void {
     // a peer cannot have read what was not sent
     this.#acknowledged = Math.min(this.#sent, this.#acknowledged + bytes)
@@ -37,13 +52,24 @@ export class SendRate {
       mark = this.#marks.shift()
     }
     if (mark != null) {
-      this.#adapt(performance.now() - mark.sentAtMs, bytes)
+      const now = performance.now()
+      this.#adapt(now - mark.sentAtMs, bytes, now < this.#hurriedUntilMs ? HURRIED : PATIENT)
     }
   }
 
-  #adapt(roundTripMs: number, bytes: number): void {
+  #adapt(roundTripMs: number, bytes: number, { times, ms }: typeof PATIENT): void {
     this.#shortestMs = Math.min(this.#shortestMs, roundTripMs)
-    const queues = roundTripMs > 2 * this.#shortestMs + QUEUE_MS
+    const queues = roundTripMs > times * this.#shortestMs + ms
+    if (queues && this.#window === WINDOW_BYTES.min) {
+      this.#shortestOfThoseMs = Math.min(this.#shortestOfThoseMs, roundTripMs)
+      this.#longTrips++
+    } else {
+      this.#shortestOfThoseMs = Number.POSITIVE_INFINITY
+      this.#longTrips = 0
+    }
+    if (this.#longTrips === TRIPS_OF_A_SLOWER_PATH) {
+      this.#shortestMs = this.#shortestOfThoseMs
+    }
     this.#window = Math.min(WINDOW_BYTES.max, Math.max(WINDOW_BYTES.min, this.#window + (queues ? -bytes : bytes)))
   }
 }

@@ -27,6 +27,30 @@ describe('an atomic file', () => {
     assert.deepEqual(await readdir(folder), ['result.bin'])
   })
 
+  it('takes chunks as they come, however many, and is none the worse for those that break off', async () => {
+    const chunk = (index: number): Buffer => Buffer.alloc(1 + ((index * 997) % 20_000), index)
+    const chunks = async function* (failsAt: number): AsyncGenerator<Uint8Array> {
+      for (let index = 0; index < 300; index++) {
+        if (index === failsAt) {
+          throw new Error('no more')
+        }
+        yield chunk(index)
+      }
+    }
+    const file = await AtomicFile.open(path)
+    await file.writeAll(chunks(Number.POSITIVE_INFINITY))
+    await file.write(Buffer.from('end'))
+    await file.commit()
+    assert.deepEqual(await readFile(path), Buffer.concat([...Array.from({ length: 300 }, (_, index) => chunk(index)), Buffer.from('end')]))
+    assert.deepEqual(await readdir(folder), ['result.bin'])
+
+    const broken = await AtomicFile.open(path)
+    await assert.rejects(broken.writeAll(chunks(200)), { message: 'no more' })
+    await broken.discard()
+    assert.equal((await readFile(path)).subarray(-3).toString(), 'end')
+    assert.deepEqual(await readdir(folder), ['result.bin'])
+  })
+
   it('replaces what stood there only when it is committed', async () => {
     await writeFile(path, 'old')
     const file = await AtomicFile.open(path)

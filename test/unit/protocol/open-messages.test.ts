@@ -160,6 +160,15 @@ describe('a message whose length nobody knows, on a stream of many', function ()
     }
   })
 
+  it('that has nothing but its beginning is whole with that', async () => {
+    for (const head of [HEAD, new Uint8Array(0)]) {
+      const end = answeringEnd()
+      end.receive({ call: 1, open: 2, piece: head, last: true })
+      same((await (end.calls[0] as PipelinedCall).read()).bytes, wholeOf(new Uint8Array(0), head))
+      end.pipeline.abort(new Error('done'))
+    }
+  })
+
   it('is there before its source goes on, each chunk by itself, and its head before the first', async () => {
     const { caller, answerer } = await begun()
     const pipe = new Pipe()

@@ -46,16 +46,47 @@ describe('SendRate', () => {
     assert.equal(rate.room, 4 * 1_024 * KIB)
   })
 
-  it('lets less be under way when they grow, down to 64 KiB, and more when they are short again', () => {
+  it('lets less be under way when they grow, down to 128 KiB, and more when they are short again', () => {
     const rate = new SendRate()
     roundTrips(rate, 1, 10)
     assert.equal(rate.room, 512 * KIB)
     roundTrips(rate, 1, 22)
     assert.equal(rate.room, 1_024 * KIB, 'twice the shortest and 2 ms are no queue yet')
     roundTrips(rate, 5, 23)
-    assert.equal(rate.room, 64 * KIB)
-    roundTrips(rate, 1, 11)
     assert.equal(rate.room, 128 * KIB)
+    roundTrips(rate, 1, 11)
+    assert.equal(rate.room, 256 * KIB)
+  })
+
+  it('lets less be under way for a second after a small message left among large ones', () => {
+    const rate = new SendRate()
+    roundTrips(rate, 4, 10)
+    assert.equal(rate.room, 4 * 1_024 * KIB)
+    rate.hurry()
+    roundTrips(rate, 1, 15)
+    assert.equal(rate.room, 4 * 1_024 * KIB, 'half as long again is no queue yet')
+    roundTrips(rate, 5, 16)
+    assert.equal(rate.room, 128 * KIB)
+    ms += 1_000
+    roundTrips(rate, 1, 16)
+    assert.equal(rate.room, 256 * KIB)
+  })
+
+  it('takes round trips that stay long with next to nothing under way for those of a path that has become slower', () => {
+    const rate = new SendRate()
+    roundTrips(rate, 4, 10)
+    roundTrips(rate, 5, 50)
+    assert.equal(rate.room, 128 * KIB)
+    roundTrips(rate, 20, 50)
+    // one that is short among them: the path is as it was
+    roundTrips(rate, 1, 10)
+    roundTrips(rate, 1, 50)
+    assert.equal(rate.room, 128 * KIB)
+    roundTrips(rate, 31, 50)
+    assert.equal(rate.room, 128 * KIB)
+    roundTrips(rate, 1, 50)
+    roundTrips(rate, 4, 50)
+    assert.ok(rate.room >= 1_024 * KIB, `${rate.room}`)
   })
 
   it('measures nothing by small messages alone', () => {

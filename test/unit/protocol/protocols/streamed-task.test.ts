@@ -430,8 +430,8 @@ describe('a task that is streamed', function () {
       silent.give('a')
       const sending = tasks.sendTask(worker.peerId, 'a task', { chunks: silent })
       // one of a known size is given up meanwhile
-      known.give('a')
-      await assert.rejects(tasks.sendTask(worker.peerId, 'a task', { size: 100_000, chunks: known }), { code: 'REMOTE_FAILED' })
+      known.give(new Uint8Array(300 * KIB))
+      await assert.rejects(tasks.sendTask(worker.peerId, 'a task', { size: MIB, chunks: known }), { code: 'REMOTE_FAILED' })
       silent.give('b')
       silent.end()
       assert.equal(Buffer.from((await sending).result).toString(), 'ab')
