@@ -27,16 +27,22 @@ export async function* asTheyCome(
     return next
   }
   try {
-    for (let next = ask(), last = false; !last; ) {
+    let asked: Promise<IteratorResult<Uint8Array>> | undefined
+    for (let last = false; !last; ) {
       const parts: Uint8Array[] = []
       let filled = 0
-      let result: IteratorResult<Uint8Array> | undefined = await raceSignal(next, signal)
+      let result: IteratorResult<Uint8Array> | undefined = await raceSignal(asked ?? ask(), signal)
       while (result != null && result.done !== true) {
+        filled += result.value.byteLength
+        if (filled >= size) {
+          parts.push(result.value)
+          asked = undefined
+          break
+        }
         // a copy: its memory may be used again once the next is asked for
         parts.push(new Uint8Array(result.value))
-        filled += result.value.byteLength
-        next = ask()
-        result = filled < size ? await Promise.race([next, turn(undefined)]) : undefined
+        asked = ask()
+        result = await Promise.race([asked, turn(undefined)])
       }
       last = result?.done === true
       if (filled > 0 || last) {
