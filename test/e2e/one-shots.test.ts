@@ -33,24 +33,15 @@ describe('a command that is told to end', function () {
   }
 
   it('ends by SIGINT while it waits for stdin', async () => {
-    const home = await cli.home()
+    const node = await cli.start(await cli.home(), ['--handler', 'exec:sha256sum'])
     const stdin = new PassThrough()
     stdin.write(Buffer.alloc(1 << 20))
-    const running = cli.launch(
-      home,
-      [
-        'send-task',
-        '/ip4/127.0.0.1/tcp/1/p2p/12D3KooWLGmub3LXuKQixBD5XwNW4PtSfnrysYzqs1oj19HxMUCF',
-        '--payload',
-        '-',
-        '--log-level',
-        'debug',
-      ],
-      { stdin },
-    )
+    const args = ['send-task', node.address, '--payload', '-', '--log-level', 'debug']
+    const running = cli.launch(await cli.home(), args, { stdin })
     await running.reads()
     const { signal, stdout } = await running.signal('SIGINT')
     assert.deepEqual({ signal, stdout }, { signal: 'SIGINT', stdout: '' })
+    await node.stop()
   })
 })
 
