@@ -100,7 +100,8 @@ export function tableOf(report: Report): string {
 
 /** Which targets hold, each a ratio of things that took turns. */
 export function verdictsOf(verdicts: readonly Verdict[]): string {
-  const rows = verdicts.map(({ name, value, bound, met }) => [name, digits(value), bound, met ? 'met' : 'NOT MET'])
+  const word = ({ met, known }: Verdict): string => (met ? 'met' : known ? 'not met, known' : 'NOT MET')
+  const rows = verdicts.map((verdict) => [verdict.name, digits(verdict.value), verdict.bound, word(verdict)])
   return section(['Targets', 'measured', 'target', ''], rows)
 }
 

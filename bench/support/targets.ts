@@ -8,6 +8,8 @@ interface Target {
   name: string
   atMost?: number
   atLeast?: number
+  /** Of one that is known to miss its target: more than this is a regression. */
+  knownUpTo?: number
   of: (report: Report) => number | undefined
 }
 
@@ -16,6 +18,8 @@ export interface Verdict {
   value: number
   bound: string
   met: boolean
+  /** It misses its target, as it is known to. */
+  known: boolean
 }
 
 /** One way: the longest that is measured. */
@@ -29,7 +33,10 @@ export const TARGETS: readonly Target[] = [
     of: compared(16, 'subnet', 'streams', ({ perSecond }) => perSecond),
   },
   { name: '64 bytes: rate at 128, times that at 16', atLeast: 1, of: atManyToFew },
-  ...[1, 16, 128].map((concurrency) => ({ name: `64 bytes, ${concurrency} at a time: p99, times p50`, atMost: 5, of: tail(concurrency) })),
+  { name: '64 bytes, 1 at a time: p99, times p50', atMost: 5, of: tail(1) },
+  // docs/performance.md, "The longest of a hundred"
+  { name: '64 bytes, 16 at a time: p99, times p50', atMost: 5, knownUpTo: 15, of: tail(16) },
+  { name: '64 bytes, 128 at a time: p99, times p50', atMost: 5, of: tail(128) },
   { name: '64 MiB one way: rate, times TLS', atLeast: 0.6, of: toTls('one way') },
   { name: '64 MiB echo: rate, times TLS', atLeast: 0.6, of: toTls('echo') },
   { name: '64 bytes beside 16 MiB: p99, times idle p50', atMost: 20, of: ({ beside }) => beside && beside.p99Ms / beside.idleP50Ms },
@@ -40,14 +47,14 @@ export const TARGETS: readonly Target[] = [
 
 /** The targets of which the report has something to say. */
 export function judge(report: Report): Verdict[] {
-  return TARGETS.flatMap(({ name, atMost = Number.POSITIVE_INFINITY, atLeast, of }) => {
+  return TARGETS.flatMap(({ name, atMost = Number.POSITIVE_INFINITY, atLeast, knownUpTo = 0, of }) => {
     const value = of(report)
     if (value == null) {
       return []
     }
-    return atLeast == null
-      ? [{ name, value, bound: `<= ${atMost}`, met: value <= atMost }]
-      : [{ name, value, bound: `>= ${atLeast}`, met: value >= atLeast }]
+    const met = atLeast == null ? value <= atMost : value >= atLeast
+    const bound = atLeast == null ? `<= ${atMost}` : `>= ${atLeast}`
+    return [{ name, value, bound, met, known: !met && value <= knownUpTo }]
   })
 }
 
