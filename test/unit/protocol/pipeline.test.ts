@@ -190,6 +190,43 @@ describe('calls on one stream', () => {
     }
   })
 
+  it('have little of the large ones under way once a small one leaves among them', async () => {
+    const [now, bytes] = [performance.now, new Uint8Array(15 * MIB)]
+    let ms = 0
+    performance.now = () => ms
+    try {
+      const end = callingEnd()
+      const large = end.pipeline.begin(end.bounds).write(bytes)
+      await turn()
+      end.receive({ call: 1, window: bytes.byteLength })
+      let told = 0
+      /** What leaves when the other side has read, after so long, all that left before. */
+      const trip = async (tripMs: number): Promise<number> => {
+        const read = end.stream.output.byteLength - told
+        told += read
+        ms += tripMs
+        end.receive({ read })
+        // a quarter of a MiB at a time leaves
+        for (let turns = 0; turns < 20; turns++) {
+          await turn()
+        }
+        return end.stream.output.byteLength - told
+      }
+      for (let trips = 0; trips < 2; trips++) {
+        await trip(1)
+      }
+      const alone = await trip(1.8)
+      await end.pipeline.begin(end.bounds).write(someBytes(10))
+      await trip(1.8)
+      const among = await trip(1.8)
+      assert.ok(alone > MIB && among < 192 * 1024, `${alone} bytes, then ${among}`)
+      large.catch(() => undefined)
+      end.pipeline.abort(new Error('done'))
+    } finally {
+      performance.now = now
+    }
+  })
+
   it('have messages told apart: many answers, some empty, in order, and then the end', async () => {
     const texts = ['one', '', 'x'.repeat(100_000), '', 'last']
     const { caller } = await bothEnds({
