@@ -81,26 +81,17 @@ export interface OpenSource extends Omit<IncomingSource, 'length'> {
 export async function beginIncoming({ length, next, acquire }: IncomingSource): Promise<IncomingMessage> {
   let release = await acquire(Math.min(length, STREAMED_WINDOW_BYTES))
   let released = false
-  let takenBytes = 0
-  let last: Promise<unknown> = Promise.resolve()
   const take = async (): Promise<Uint8Array | undefined> => {
     const bytes = await next()
-    takenBytes += bytes?.byteLength ?? 0
+    incoming.takenBytes += bytes?.byteLength ?? 0
+    incoming.ended = incoming.takenBytes === length
     return bytes
   }
-  return {
+  const incoming = {
     length,
-    get takenBytes() {
-      return takenBytes
-    },
-    get ended() {
-      return takenBytes === length
-    },
-    next: async () => {
-      const taken = last.then(take, take)
-      last = taken
-      return taken
-    },
+    takenBytes: 0,
+    ended: length === 0,
+    next: inTurn(take),
     hold: async () => {
       if (length > STREAMED_WINDOW_BYTES) {
         // not the rest beside it: many that have a part and wait for the rest wait for each other
@@ -116,6 +107,7 @@ export async function beginIncoming({ length, next, acquire }: IncomingSource): 
       release()
     },
   }
+  return incoming
 }
 
 /**
@@ -127,8 +119,6 @@ export function beginOpen({ open, next, acquire, onWide }: OpenSource): Incoming
   let heldBytes = SMALL_MESSAGE_BYTES
   let large = false
   let released = false
-  let ended = false
-  let takenBytes = open.head.byteLength
   const hold = inTurn(async (bytes: number) => {
     if (bytes <= heldBytes || released) {
       return
@@ -145,23 +135,19 @@ export function beginOpen({ open, next, acquire, onWide }: OpenSource): Incoming
   })
   const take = async (): Promise<Uint8Array | undefined> => {
     const bytes = await next()
-    ended ||= bytes == null
-    takenBytes += bytes?.byteLength ?? 0
-    if (takenBytes > SMALL_MESSAGE_BYTES && !large) {
+    incoming.ended ||= bytes == null
+    incoming.takenBytes += bytes?.byteLength ?? 0
+    if (incoming.takenBytes > SMALL_MESSAGE_BYTES && !large) {
       large = true
       void hold(STREAMED_WINDOW_BYTES).catch(() => undefined)
     }
     return bytes
   }
-  return {
+  const incoming = {
     length: undefined,
     open,
-    get takenBytes() {
-      return takenBytes
-    },
-    get ended() {
-      return ended
-    },
+    takenBytes: open.head.byteLength,
+    ended: false,
     next: inTurn(take),
     hold: async (bytes = STREAMED_WINDOW_BYTES) => hold(bytes),
     release: (keepBytes = 0) => {
@@ -169,6 +155,7 @@ export function beginOpen({ open, next, acquire, onWide }: OpenSource): Incoming
       release(keepBytes)
     },
   }
+  return incoming
 }
 
 /** The work of each call begins when that of the one before it is over. */
