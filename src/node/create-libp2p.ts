@@ -10,6 +10,7 @@ import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import { heartbeatTopic } from '../gossip/heartbeat.ts'
 import { announceable } from '../primitives/address.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
+import { forCalls } from './call-yamux.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { guarded } from './guarded-components.ts'
@@ -66,7 +67,9 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceable },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))],
+    streamMuxers: [
+      forCalls(sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
+    ],
     connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND, maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS },
     connectionMonitor: { enabled: serves },
     ...(door == null ? {} : { connectionGater: waitAt(door) }),

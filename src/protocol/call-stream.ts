@@ -69,9 +69,16 @@ export interface OpenMessage {
 /** A message whose bytes come while it is sent. */
 export type OutgoingMessage = SizedMessage | OpenMessage
 
-/** The other side closed the kept stream before it took the call: nothing was acted on, another stream may do. */
+/** The other side ended the stream before it took the call: nothing was acted on, another stream may do. */
 export class NotTakenError extends Error {
   override readonly name = 'NotTakenError'
+  /** It takes no more streams at a time. */
+  readonly overLimit: boolean
+
+  constructor(message: string, { overLimit = false, ...options }: ErrorOptions & { overLimit?: boolean } = {}) {
+    super(message, options)
+    this.overLimit = overLimit
+  }
 }
 
 export interface CloseOptions {
@@ -98,6 +105,8 @@ export interface CallStream {
   write(bytes: Uint8Array, options?: WriteOptions): Promise<void>
   /** The same for a message whose bytes come while it is sent. @throws as `write`; what its chunks throw */
   writeMessage(message: OutgoingMessage, options?: WriteOptions): Promise<void>
+  /** This side writes no further message. Where others read to the end of a stream before they answer, they are told at once. */
+  finish(): void
   /** This side writes no more. What the other side leaves open is cut off some seconds later. */
   close(options: CloseOptions): Promise<void>
   /** Ends the call at once. Does nothing for one that has ended. */

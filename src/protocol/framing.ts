@@ -1,20 +1,22 @@
-import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import { type Stream, type StreamCloseEvent, type StreamMessageEvent, StreamResetError } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
 import { raceTime, startDeadline } from '../primitives/deadline.ts'
-import type {
-  CallStream,
-  CloseOptions,
-  Frame,
-  IncomingMessage,
-  OutgoingMessage,
-  ReadOptions,
-  SizedMessage,
-  WriteOptions,
+import {
+  type CallStream,
+  type CloseOptions,
+  type Frame,
+  type IncomingMessage,
+  NotTakenError,
+  type OutgoingMessage,
+  type ReadOptions,
+  type SizedMessage,
+  type WriteOptions,
 } from './call-stream.ts'
 import { ProtocolError, tooLarge } from './errors.ts'
 import { acquireShare, beginIncoming, Pace, tooSlow } from './incoming.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
+import { isUnsupported, overLimit, wasRefused } from './negotiation.ts'
 import { withLength } from './open-message.ts'
 import { segmentsOf } from './segments.ts'
 import { UnreadBytes } from './unread-bytes.ts'
@@ -54,6 +56,10 @@ export class FramedStream implements CallStream {
     this.#stream = stream
     this.#limits = limits
     this.#budget = budget
+    // what happened before anybody listened is not told again
+    this.#finished = stream.remoteWriteStatus === 'closed' && stream.status === 'open'
+    this.#failure =
+      stream.status === 'reset' || stream.status === 'aborted' ? new StreamResetError('it was reset before it was read') : undefined
     stream.addEventListener('message', this.#onMessage)
     stream.addEventListener('end', this.#onChange)
     stream.addEventListener('remoteCloseWrite', this.#onFinish)
@@ -66,7 +72,7 @@ export class FramedStream implements CallStream {
 
   async readOrEnd(options: ReadOptions = {}): Promise<Frame | undefined> {
     while (this.#unread.length === 0) {
-      if (this.#finished && this.#stream.readableEnded && this.#failure == null) {
+      if (this.#finished && this.#ended && this.#failure == null) {
         return undefined
       }
       await this.#more(options.signal, options.firstByteTimeoutMs, () => SILENT)
@@ -138,6 +144,11 @@ export class FramedStream implements CallStream {
     }
   }
 
+  finish(): void {
+    // where it cannot be said the stream has broken: who reads hears of that
+    this.#stream.close().catch(() => undefined)
+  }
+
   async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
     const deadline = startDeadline(timeoutMs, signal ?? over?.signal)
     await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
@@ -149,6 +160,10 @@ export class FramedStream implements CallStream {
   }
 
   onClosed(listener: (error: Error | undefined) => void): void {
+    if (this.#failure != null) {
+      listener(this.#failure)
+      return
+    }
     this.#stream.addEventListener('close', ({ error }) => listener(error), { once: true })
   }
 
@@ -207,14 +222,14 @@ export class FramedStream implements CallStream {
   async #more(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
     signal?.throwIfAborted()
     if (this.#failure != null) {
-      throw new ProtocolError('REMOTE_FAILED', `the stream broke ${where()}`, { cause: this.#failure })
+      throw this.#broken(this.#failure, where())
     }
     if (this.#stream.readStatus === 'paused') {
       // what the stream held back comes at once: the caller looks again
       this.#resume()
       return
     }
-    if (this.#stream.readableEnded || this.#stream.status === 'closed') {
+    if (this.#ended) {
       throw new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
     }
     const changed = new Promise<void>((resolve) => {
@@ -223,13 +238,34 @@ export class FramedStream implements CallStream {
     await raceTime(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
   }
 
+  /** No byte comes any more. The muxer says that what it gives has ended also while bytes still wait for somebody to listen. */
+  get #ended(): boolean {
+    return this.#stream.readBufferLength === 0 && (this.#stream.readableEnded || this.#stream.status === 'closed')
+  }
+
+  #broken(failure: Error, where: string): Error {
+    if (wasRefused(this.#stream, failure)) {
+      const why = isUnsupported(failure)
+        ? failure.message
+        : overLimit(this.#stream)
+          ? 'the peer takes no more streams now: it reset this one'
+          : 'the peer reset the stream before it confirmed its protocol'
+      return new NotTakenError(why, { cause: failure, overLimit: overLimit(this.#stream) })
+    }
+    if (failure instanceof ProtocolError) {
+      return failure
+    }
+    const what = failure.name === StreamResetError.name ? 'the peer reset the stream' : 'the stream broke'
+    return new ProtocolError('REMOTE_FAILED', `${what} ${where}`, { cause: failure })
+  }
+
   async #send(bytes: Uint8Array, options: WriteOptions): Promise<void> {
     options.signal?.throwIfAborted()
     let taken: boolean
     try {
       taken = this.#stream.send(bytes)
     } catch (cause) {
-      throw new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause: this.#failure ?? cause })
+      throw this.#notWritten(cause)
     }
     if (!taken) {
       await this.#taken(options)
@@ -257,8 +293,14 @@ export class FramedStream implements CallStream {
     }
     if (this.#stream.writeStatus === 'closed') {
       // an aborted stream is idle too
-      throw new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause: this.#failure })
+      throw this.#notWritten()
     }
+  }
+
+  #notWritten(cause?: unknown): Error {
+    return this.#failure == null
+      ? new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause })
+      : this.#broken(this.#failure, 'while it was written to')
   }
 
   readonly #onMessage = (event: StreamMessageEvent): void => {

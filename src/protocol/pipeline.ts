@@ -3,6 +3,7 @@ import { Roster } from '../primitives/roster.ts'
 import { NotTakenError } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
 import { lingerUntilClosed } from './linger.ts'
+import { wasRefused } from './negotiation.ts'
 import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
 import { encodeFrames, type Frame, type FrameInit, FrameReader, sizeOf } from './pipelined-frame.ts'
 import { SendRate } from './send-rate.ts'
@@ -389,7 +390,8 @@ export class Pipeline implements CallCarrier {
     this.#frames = []
     this.#small.length = 0
     this.#large.length = 0
-    this.#breakCalls(() => reason)
+    const refused = wasRefused(this.#stream, reason)
+    this.#breakCalls(() => (refused ? new NotTakenError(reason.message, { cause: reason }) : reason))
     this.#init.onClosed(reason)
   }
 }

@@ -288,6 +288,10 @@ export class PipelinedCall implements CallStream {
     }
   }
 
+  finish(): void {
+    // the frames of its message say so
+  }
+
   async close(): Promise<void> {
     if (this.#over) {
       return

@@ -241,7 +241,11 @@ describe('a call to a peer that answers badly', () => {
       phase: 'wait',
       text: /closed the stream without sending anything/,
     },
-    'resets the stream': { act: (stream) => stream.abort(new Error('no')), phase: 'wait', text: /broke without sending anything/ },
+    'resets the stream': {
+      act: (stream) => stream.abort(new Error('no')),
+      phase: 'wait',
+      text: /reset the stream without sending anything/,
+    },
     'closes inside the length prefix': {
       act: async (stream) => {
         stream.send(Buffer.from([0x80]))
