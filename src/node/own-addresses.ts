@@ -1,5 +1,5 @@
 import type { NetworkInterfaceInfo } from 'node:os'
-import type { Libp2pEvents, Listener, Startable } from '@libp2p/interface'
+import type { ComponentLogger, Libp2pEvents, Listener, Startable } from '@libp2p/interface'
 import type { AddressManager, TransportManager } from '@libp2p/interface-internal'
 import type { tcp } from '@libp2p/tcp'
 import { getNetConfig, isLinkLocalIp } from '@libp2p/utils'
@@ -14,6 +14,7 @@ export type NetworkInterfaces = () => NodeJS.Dict<NetworkInterfaceInfo[]>
 export interface OwnAddressComponents {
   addressManager: AddressManager
   transportManager: TransportManager
+  logger: ComponentLogger
   events: {
     addEventListener(type: keyof Libp2pEvents, listener: () => void): void
     removeEventListener(type: keyof Libp2pEvents, listener: () => void): void
@@ -39,14 +40,14 @@ export function announceFilter(named: string[]): (addresses: Multiaddr[]) => Mul
 /**
  * Makes libp2p announce every address on which it listens, and notice when one appears or goes away.
  *
- * libp2p 3 hides a public address of its own until something such as AutoNAT confirms that others can dial it. Here a listening
+ * libp2p 3 hides a public address of its own until something, as AutoNAT, confirms it. Here a listening
  * socket is confirmation enough: a peer that cannot dial one address dials the next. libp2p also does not look for changes of the
  * interfaces. `confirmObservedAddr` and `removeObservedAddr` of its address manager, both public, cure both: when an address is
  * confirmed or removed, libp2p updates its own peer record, which sends identify push and `self:peer:update`.
  */
 export class OwnAddresses implements Startable {
   readonly #networkInterfaces: NetworkInterfaces
-  /** As last read: what libp2p sees changes together with what is confirmed, never before. */
+  /** As last read. libp2p sees these, so an address that appears is confirmed before libp2p sees it. */
   #interfaces: ReturnType<NetworkInterfaces> = {}
   #components: OwnAddressComponents | undefined
   #confirmed = new Map<string, Multiaddr>()
@@ -70,18 +71,17 @@ export class OwnAddresses implements Startable {
   }
 
   /** Itself, as a service of the stack that has the transport. */
-  service({ addressManager, transportManager, events }: OwnAddressComponents): this {
-    this.#components = { addressManager, transportManager, events }
+  service({ addressManager, transportManager, events, logger }: OwnAddressComponents): this {
+    this.#components = { addressManager, transportManager, events, logger }
     return this
   }
 
   start(): void {
-    this.#components?.events.addEventListener('transport:listening', this.#look)
-    this.#timer ??= setInterval(this.#look, LOOK_EVERY_MS).unref()
+    this.#components?.events.addEventListener('transport:listening', this.#onListening)
   }
 
   stop(): void {
-    this.#components?.events.removeEventListener('transport:listening', this.#look)
+    this.#components?.events.removeEventListener('transport:listening', this.#onListening)
     clearInterval(this.#timer)
     this.#timer = undefined
   }
@@ -97,7 +97,21 @@ export class OwnAddresses implements Startable {
     update?.stop?.()
   }
 
+  readonly #onListening = (): void => {
+    this.#look()
+    this.#timer ??= setInterval(this.#look, LOOK_EVERY_MS).unref()
+  }
+
   readonly #look = (): void => {
+    try {
+      this.#compare()
+    } catch (error) {
+      // as where no file can be opened: what was announced stays until the next look
+      this.#components?.logger.forComponent('subnet:own-addresses').error('the interfaces could not be read - %e', error)
+    }
+  }
+
+  #compare(): void {
     if (this.#components == null) {
       return
     }

@@ -46,8 +46,9 @@ export class AddressPublisher {
   #publishing: Promise<void> | undefined
   #again = false
   #paidAtMs = Number.NEGATIVE_INFINITY
-  /** Of what was published last, and since when there has only been a nearer address. */
+  /** Of the address that was published last. */
   #nearness = Number.POSITIVE_INFINITY
+  /** Since when the node has only had nearer addresses. */
   #nearerSinceMs: number | undefined
   #timer: NodeJS.Timeout | undefined
 

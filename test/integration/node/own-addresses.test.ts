@@ -21,19 +21,26 @@ const LINK_LOCAL = ['169.254.7.7', 'fe80::7']
 /** The interfaces of a machine that a test makes up; they may change. */
 class Machine {
   addresses: string[]
+  /** Called where its interfaces cannot be read. */
+  failing: (() => void) | undefined
 
   constructor(...addresses: string[]) {
     this.addresses = addresses
   }
 
-  readonly networkInterfaces = (): ReturnType<NonNullable<CreateNodeOptions['networkInterfaces']>> => ({
-    e0: this.addresses.map((address) => {
+  readonly networkInterfaces = (): ReturnType<NonNullable<CreateNodeOptions['networkInterfaces']>> => {
+    if (this.failing != null) {
+      this.failing()
+      throw new Error('EMFILE: too many open files')
+    }
+    const e0 = this.addresses.map((address) => {
       const common = { address, mac: '00:00:00:00:00:00', internal: LOOPBACK.includes(address), cidr: null }
       return address.includes(':')
-        ? { ...common, family: 'IPv6', netmask: 'ffff:ffff:ffff:ffff::', scopeid: 0 }
-        : { ...common, family: 'IPv4', netmask: '255.255.255.0' }
-    }),
-  })
+        ? { ...common, family: 'IPv6' as const, netmask: 'ffff:ffff:ffff:ffff::', scopeid: 0 }
+        : { ...common, family: 'IPv4' as const, netmask: '255.255.255.0' }
+    })
+    return { e0 }
+  }
 }
 
 async function hasIPv6(): Promise<boolean> {
@@ -206,6 +213,19 @@ describe('the addresses that a node tells of itself', function () {
       assert.deepEqual(events, steps)
     })
   }
+
+  it('stay as they are while the interfaces cannot be read', async () => {
+    const machine = new Machine(...LOOPBACK, PUBLIC)
+    const node = await nodeOn(machine)
+    await new Promise<void>((resolve) => {
+      machine.failing = resolve
+    })
+    assert.deepEqual(node.multiaddrs.map(hostOf), [PUBLIC])
+    machine.failing = undefined
+    const heard = told([PUBLIC, PRIVATE])
+    machine.addresses = [...LOOPBACK, PUBLIC, PRIVATE]
+    await heard
+  })
 
   it('are as many as fit into a record that others take, the public ones among them', async () => {
     const many = Array.from({ length: 20 }, (_, index) => `10.0.${index}.7`)
