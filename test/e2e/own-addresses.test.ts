@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
+import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import { LedgerRegistry } from '../../src/index.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 import { Cli, type CliEvent, type RunningNode } from '../support/cli.ts'
@@ -31,7 +31,7 @@ function inNamespace(why: string | undefined, title: string, test: () => Promise
 }
 
 function placesOf(multiaddrs: unknown): string[] {
-  return (multiaddrs as string[]).map((text) => multiaddr(text).decapsulateCode(421).toString())
+  return (multiaddrs as string[]).map((text) => multiaddr(text).decapsulateCode(CODE_P2P).toString())
 }
 
 function at(host: string): string {
