@@ -4,7 +4,7 @@ import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
-import { announceable, parsePeerMultiaddr } from '../primitives/address.ts'
+import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/limits.ts'
@@ -28,6 +28,7 @@ import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
 import { openRegistry } from './open-registry.ts'
+import type { NetworkInterfaces } from './own-addresses.ts'
 import { peerList } from './peer-list.ts'
 import { byDistance, Speakers } from './speakers.ts'
 import { SubnetNode } from './subnet-node.ts'
@@ -64,6 +65,8 @@ export interface ComposeInit {
   interceptors?: readonly Interceptor[] | undefined
   /** What the node calls itself, as `subnet-cli/1.0.0`. */
   agent: string
+  /** @default those of this machine */
+  networkInterfaces?: NetworkInterfaces | undefined
   log: Logger
   /** What its owner holds for it, to be given back when it has stopped. */
   release?: (() => Promise<void>) | undefined
@@ -86,7 +89,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     void done.finally(() => writes.delete(done))
   }
   const door = doorOf(init, registry)
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen: init.listen, agent: init.agent, door })
+  const { listen, agent, networkInterfaces } = init
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door })
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
     libp2p,
@@ -131,7 +135,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           subnetId: settings.subnetId,
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
-          addresses: () => announceable(libp2p.getMultiaddrs()),
+          addresses: () => libp2p.getMultiaddrs(),
           log,
           admits: async (peerId) => !(await isStranger(peerId)),
           onHeartbeat: (event) => node.emit('heartbeat', event),

@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
@@ -8,12 +9,12 @@ import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import { heartbeatTopic } from '../gossip/heartbeat.ts'
-import { announceable } from '../primitives/address.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
 import { forCalls } from './call-yamux.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { guarded } from './guarded-components.ts'
+import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
 import { sparing } from './sparing-yamux.ts'
 
 export type Services = {
@@ -35,6 +36,8 @@ export interface StackInit {
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
   agent: string
+  /** @default those of this machine */
+  networkInterfaces?: NetworkInterfaces | undefined
   /** Lets peers in only that it admits; without one, all. */
   door?: Door | undefined
 }
@@ -57,6 +60,7 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
   const { door } = init
+  const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
   const options: Libp2pOptions<Services> = {
@@ -64,8 +68,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     privateKey: init.privateKey,
     datastore: new BoundedDatastore(),
     nodeInfo: { userAgent: init.agent },
-    addresses: { listen: init.listen, announce: init.announce, announceFilter: announceable },
-    transports: [tcp()],
+    addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
+    transports: [own.transport(tcp())],
     connectionEncrypters: [noise()],
     streamMuxers: [
       forCalls(sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
@@ -88,7 +92,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         }),
       ),
       dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
-      addresses: ({ addressManager }) => ({ start: noop, stop: noop, afterStop: () => dropPendingUpdate(addressManager) }),
+      addresses: (components) => own.service(components),
       ...(serves ? { identifyPush: behindDoor(identifyPush({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) } : {}),
     },
   }
@@ -104,15 +108,6 @@ export async function startLibp2p(libp2p: Libp2p<Services>, serves: boolean): Pr
   if (!serves) {
     await libp2p.unhandle(IDENTIFY_PROTOCOL)
   }
-}
-
-/**
- * Listeners that close schedule an update of one's own addresses a second later, and nothing in libp2p 3.3 cancels it: a process
- * would outlive its node by that second. The member is not public: should it be gone, that second is back, nothing else.
- */
-function dropPendingUpdate(addressManager: object): void {
-  const { _updatePeerStoreAddresses: update } = addressManager as { _updatePeerStoreAddresses?: { stop?: () => void } }
-  update?.stop?.()
 }
 
 function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<typeof gossipsub> {
@@ -164,9 +159,4 @@ function waitAt(door: Door): ConnectionGater {
     return false
   }
   return { denyInboundEncryptedConnection: check, denyOutboundEncryptedConnection: check }
-}
-
-/** libp2p calls `afterStop` only on what can be started and stopped. */
-function noop(): void {
-  // nothing to do
 }

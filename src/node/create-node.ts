@@ -6,6 +6,7 @@ import { loadSettings, type RawSettings } from './config.ts'
 import { ensureHome, homeAt } from './home.ts'
 import { loadIdentity } from './identity.ts'
 import { HomeLock } from './lock.ts'
+import type { NetworkInterfaces } from './own-addresses.ts'
 import type { SubnetNode } from './subnet-node.ts'
 
 /** What a node of one's own process is made of. */
@@ -20,6 +21,11 @@ export interface CreateNodeOptions {
   interceptors?: readonly Interceptor[]
   /** What the node calls itself. @default subnet-cli */
   agent?: string
+  /**
+   * The interfaces whose addresses a node that listens on all of them tells others, read every 5 seconds.
+   * @default `networkInterfaces` of `node:os`
+   */
+  networkInterfaces?: NetworkInterfaces
 }
 
 /**
@@ -44,6 +50,7 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
       handler: options.handler,
       interceptors: options.interceptors,
       agent: options.agent ?? 'subnet-cli',
+      networkInterfaces: options.networkInterfaces,
       log,
       release: async () => lock?.release(),
     })

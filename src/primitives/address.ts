@@ -105,9 +105,13 @@ export function announceable(addresses: Multiaddr[]): Multiaddr[] {
   return reachable.length > 0 ? reachable : addresses
 }
 
+/** How near a peer has to be to dial an address: 0 anywhere, 1 in the same private network, 2 on the same machine. */
+export function nearness(address: Multiaddr): number {
+  return isLoopback(address) ? 2 : isPrivate(address) ? 1 : 0
+}
+
 /** Where there is room for few: first those that everybody can dial, then those of private networks, loopback last. */
 export function farthestFirst(addresses: Multiaddr[]): Multiaddr[] {
-  const nearness = (address: Multiaddr): number => (isLoopback(address) ? 2 : isPrivate(address) ? 1 : 0)
   return addresses.toSorted((a, b) => nearness(a) - nearness(b))
 }
 

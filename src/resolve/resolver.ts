@@ -1,6 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { farthestFirst } from '../primitives/address.ts'
 import { describeError, SubnetError } from '../primitives/errors.ts'
 import { type Attempt, type Outcome, ResolveError } from './errors.ts'
 import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
@@ -177,7 +178,7 @@ class Run<T> {
   }
 
   async #try(candidate: Candidate, reserved: number): Promise<{ value: T } | { failure: string }> {
-    const untried = candidate.multiaddrs.filter((address) => !this.#refuted.has(address.toString()))
+    const untried = farthestFirst(candidate.multiaddrs.filter((address) => !this.#refuted.has(address.toString())))
     const allowed = Math.max(0, MAX_DIALLED - reserved - this.#refuted.size)
     const left = untried.slice(0, candidate.seq === 0n ? Math.min(MAX_UNSIGNED, allowed) : allowed)
     if (left.length === 0) {

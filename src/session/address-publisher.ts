@@ -3,7 +3,7 @@ import type { ChainRegistry, PublishedRecord, PublishPlan } from '../chain/regis
 import type { Settings } from '../node/config.ts'
 import { checkChain } from '../node/open-registry.ts'
 import { readOwnerKey } from '../node/owner-key.ts'
-import { farthestFirst } from '../primitives/address.ts'
+import { farthestFirst, nearness } from '../primitives/address.ts'
 import { UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 
@@ -17,7 +17,7 @@ export interface AddressPublisherInit {
   pauseMs?: number | undefined
 }
 
-/** An address that comes and goes must not cost a fee each time. */
+/** An address that comes and goes must not cost a fee each time. In milliseconds. */
 const PAUSE_MS = 600_000
 
 /**
@@ -36,13 +36,20 @@ export async function checkPublishing(settings: Pick<Settings, 'chain' | 'publis
   await readOwnerKey(settings.ownerKey)
 }
 
-/** Keeps the addresses of a node that runs on the chain: one change at a time, the newest; where it costs a fee, at most one in ten minutes. */
+/**
+ * Keeps the addresses of a node that runs on the chain: one change at a time, the newest. Where it costs a fee, at most one
+ * in ten minutes, and a public address is replaced by a private one only after ten minutes without it.
+ */
 export class AddressPublisher {
   readonly #init: AddressPublisherInit
   readonly #stopped = new AbortController()
   #publishing: Promise<void> | undefined
   #again = false
   #paidAtMs = Number.NEGATIVE_INFINITY
+  /** Of the address that was published last. */
+  #nearness = Number.POSITIVE_INFINITY
+  /** Since when the node has only had nearer addresses. */
+  #nearerSinceMs: number | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(init: AddressPublisherInit) {
@@ -54,7 +61,7 @@ export class AddressPublisher {
     if (this.#stopped.signal.aborted) {
       return
     }
-    const waitMs = this.#paidAtMs + (this.#init.pauseMs ?? PAUSE_MS) - performance.now()
+    const waitMs = this.#earliestMs() - performance.now()
     if (this.#publishing != null) {
       this.#again = true
     } else if (waitMs > 0) {
@@ -80,6 +87,14 @@ export class AddressPublisher {
     await this.#publishing
   }
 
+  /** When the next change may be published: a public address that is away for a moment must not cost two fees. */
+  #earliestMs(): number {
+    const pauseMs = this.#init.pauseMs ?? PAUSE_MS
+    const isNearer = this.#paysFees && Math.min(...this.#init.addresses().map(nearness)) > this.#nearness
+    this.#nearerSinceMs = isNearer ? (this.#nearerSinceMs ?? performance.now()) : undefined
+    return Math.max(this.#paidAtMs, this.#nearerSinceMs ?? Number.NEGATIVE_INFINITY) + pauseMs
+  }
+
   async #publish(): Promise<void> {
     const { registry, addresses, log } = this.#init
     const own = addresses()
@@ -88,6 +103,7 @@ export class AddressPublisher {
     }
     try {
       const { receipt, multiaddrs, block } = await registry.publish(this.#paysFees ? farthestFirst(own) : own, await this.#options())
+      this.#nearness = Math.min(...multiaddrs.map(nearness))
       if (receipt != null) {
         log.warn(`published ${multiaddrs.join()} at block ${block}, transaction ${receipt.extrinsicHash}${feeText(receipt)}`)
       }

@@ -32,6 +32,8 @@ export interface RunOptions {
   cwd?: string
   /** What it reads; nothing unless given. */
   stdin?: string | Uint8Array | Readable
+  /** A command that runs the one behind it somewhere else. */
+  within?: string[]
 }
 
 /** One line of `start --json`. */
@@ -104,7 +106,8 @@ export class Cli {
       SUBNET_TEST_BIN: BIN,
       ...options.env,
     }
-    const child = spawn(program, args, { env, cwd: options.cwd, stdio: [options.stdin == null ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
+    const [first = program, ...rest] = [...(options.within ?? []), program, ...args]
+    const child = spawn(first, rest, { env, cwd: options.cwd, stdio: [options.stdin == null ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
     const running = new Running(child, options.stdin)
     this.#running.add(running)
     void running.ended.finally(() => this.#running.delete(running))

@@ -5,6 +5,7 @@ import { identity } from 'multiformats/hashes/identity'
 import {
   addressesOf,
   announceable,
+  farthestFirst,
   parseMultiaddr,
   parsePeerId,
   parsePeerMultiaddr,
@@ -177,5 +178,21 @@ describe('what is worth telling others', () => {
   it('is the same with and without /p2p', () => {
     const complete = [...LOOPBACK, ...OTHERS].map((address) => address.encapsulate(`/p2p/${ED25519}`))
     assert.deepEqual(texts(announceable(complete)), texts(complete.slice(LOOPBACK.length)))
+  })
+
+  it('is told with those first that everybody can dial, else in the order given', () => {
+    const [loopback, home, far, carrier, far6, local6, name] = [
+      '/ip4/127.0.0.1/tcp/1',
+      '/ip4/192.168.0.1/tcp/1',
+      '/ip4/45.79.0.1/tcp/1',
+      '/ip4/100.64.0.1/tcp/1',
+      '/ip6/2600:3c00::1/tcp/1',
+      '/ip6/fd00::1/tcp/1',
+      '/dns4/example.org/tcp/1',
+    ].map((text) => multiaddr(text)) as [Multiaddr, Multiaddr, Multiaddr, Multiaddr, Multiaddr, Multiaddr, Multiaddr]
+    assert.deepEqual(
+      texts(farthestFirst([loopback, home, far, carrier, far6, local6, name])),
+      texts([far, far6, name, home, carrier, local6, loopback]),
+    )
   })
 })

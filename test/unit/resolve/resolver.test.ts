@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
 import { SubnetError } from '../../../src/primitives/errors.ts'
 import { ResolveError } from '../../../src/resolve/errors.ts'
 import { type Judge, type Resolution, type ResolveOptions, Resolver, type ResolverMemory } from '../../../src/resolve/resolver.ts'
@@ -265,6 +266,18 @@ describe('the resolver', () => {
         memory.refutations.map(({ source }) => source),
         ['gossip'],
       )
+    })
+
+    it('those first that everybody can dial, where not all are dialled', async () => {
+      const hosts = ['127.0.0.1', '10.0.0.7', '172.17.0.1', '172.18.0.1', '192.168.0.7', '45.79.0.1']
+      const multiaddrs = hosts.map((host) => multiaddr(`/ip4/${host}/tcp/1/p2p/${peerId.toString()}`))
+      let tried: string[] = []
+      const note: Judge<void> = async (given) => {
+        tried = given.map((address) => address.getComponents()[0]?.value ?? '')
+      }
+      const walked = at('neighbour', [], { multiaddrs, verified: false, seq: 0n })
+      await new Resolver([answering('neighbour', walked)], memory).resolve(peerId, 'connect', note)
+      assert.deepEqual(tried, ['45.79.0.1', '10.0.0.7', '172.17.0.1', '172.18.0.1'])
     })
 
     it('some addresses of the later tiers, however many the earlier ones gave', async () => {
