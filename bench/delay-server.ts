@@ -1,8 +1,9 @@
 import { join } from 'node:path'
-import { multiaddr } from '@multiformats/multiaddr'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createNode, type SubnetNode } from '../src/index.ts'
 import { homeAt } from '../src/node/home.ts'
 import { readKeyFile } from '../src/node/identity.ts'
+import { startTaskPeer } from './support/bare-libp2p.ts'
 import { listenDelayed } from './support/delayed-port.ts'
 import type { DelayedPeer } from './support/server-contract.ts'
 import { listenTcp } from './support/sockets.ts'
@@ -13,20 +14,22 @@ const [folder = '', ...delays] = process.argv.slice(2)
 
 process.on('disconnect', () => process.exit())
 const peer = await startNode('peer')
+const plain = await startTaskPeer()
 const privateKey = await readKeyFile(homeAt(join(folder, 'peer')).identityFile)
 const echoPort = await listenTcp((body) => body)
 process.send?.(await Promise.all(delays.map(async (delay) => behind(Number(delay)))))
 
 async function behind(delayMs: number): Promise<DelayedPeer> {
   const home = `neighbour-${delayMs}`
-  const address = await delayed(peer, delayMs)
+  const address = await delayed(peer.multiaddrs, delayMs)
   await enterInBook(join(folder, home), [{ privateKey, multiaddrs: [multiaddr(address)] }])
   const neighbour = await startNode(home)
   return {
     delayMs,
     peerId: peer.peerId.toString(),
     multiaddr: `${address}/p2p/${peer.peerId.toString()}`,
-    neighbour: `${await delayed(neighbour, delayMs)}/p2p/${neighbour.peerId.toString()}`,
+    plainMultiaddr: `${await delayed(plain.getMultiaddrs(), delayMs)}/p2p/${plain.peerId.toString()}`,
+    neighbour: `${await delayed(neighbour.multiaddrs, delayMs)}/p2p/${neighbour.peerId.toString()}`,
     echoPort: await listenDelayed(echoPort, delayMs),
   }
 }
@@ -38,8 +41,8 @@ async function startNode(name: string): Promise<SubnetNode> {
   return node
 }
 
-/** Where the node is, beyond the delay. */
-async function delayed(node: SubnetNode, delayMs: number): Promise<string> {
-  const [, port] = /\/tcp\/(\d+)\//.exec(String(node.multiaddrs[0])) ?? []
+/** Where a peer is, beyond the delay. */
+async function delayed([near]: Multiaddr[], delayMs: number): Promise<string> {
+  const [, port] = /\/tcp\/(\d+)\//.exec(String(near)) ?? []
   return `/ip4/127.0.0.1/tcp/${await listenDelayed(Number(port), delayMs)}`
 }

@@ -1,4 +1,5 @@
 import { yamux } from '@chainsafe/libp2p-yamux'
+import { identify } from '@libp2p/identify'
 import type { Connection, ConnectionEncrypter, Libp2p } from '@libp2p/interface'
 import { type NoiseComponents, noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
@@ -9,6 +10,9 @@ import { KeptClient, streamLink } from './link.ts'
 const REQUEST_PROTOCOL = '/bench/request/1.0.0'
 const ECHO_PROTOCOL = '/bench/echo/1.0.0'
 const SINK_PROTOCOL = '/bench/sink/1.0.0'
+const TASK_PROTOCOL = '/subnet/task_protocol/1.0.0'
+/** A TaskResponse: the task is accepted, its result is empty. */
+const ACCEPTED = Uint8Array.of(0x08, 0x01)
 const NOTHING = new Uint8Array(0)
 const MAX_STREAMS = { maxInboundStreams: 1_024, maxOutboundStreams: 1_024 }
 
@@ -51,6 +55,29 @@ export async function serveBare(node: Libp2p): Promise<string> {
     })
   }
   return String(node.getMultiaddrs()[0])
+}
+
+/** A peer of another stack that takes tasks: it has no kept streams, and tells with identify what it speaks. */
+export async function startTaskPeer(): Promise<Libp2p> {
+  const { encrypter, muxer } = SUBNET_STACK
+  const node = await createLibp2p({
+    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    transports: [tcp()],
+    connectionEncrypters: [encrypter],
+    streamMuxers: [muxer],
+    services: { identify: identify() },
+  })
+  await node.handle(
+    TASK_PROTOCOL,
+    async (stream) => {
+      const frames = lpStream(stream)
+      await frames.read()
+      await frames.write(ACCEPTED)
+      await stream.close()
+    },
+    MAX_STREAMS,
+  )
+  return node
 }
 
 /** One request, its answer, on a stream of its own. */

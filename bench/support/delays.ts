@@ -12,6 +12,8 @@ export interface Delays {
   roundTripMs: number[]
   /** A task on a connection that had some before. */
   warm: number[]
+  /** The same to a peer without kept streams. */
+  warmPlain: number[]
   /** The first task of a new node, to an address; to a peer whose address a connected neighbour knows. */
   first: number[]
   byNeighbour: number[]
@@ -37,15 +39,17 @@ export async function measureDelays(
     const works = {
       roundTripMs: async () => plain.request(SMALL),
       warm: async () => sendTask(node, peer.multiaddr),
+      warmPlain: async () => sendTask(node, peer.plainMultiaddr),
     }
     // the connection, and a word about what the peer speaks
     await timeInTurn(2, works)
     const [first, byNeighbour]: [number[], number[]] = [[], []]
-    const warm = { roundTripMs: [] as number[], warm: [] as number[] }
+    const warm = { roundTripMs: [] as number[], warm: [] as number[], warmPlain: [] as number[] }
     for (let run = 0; run < runs; run++) {
       const figures = await timeInTurn(1, works)
       warm.roundTripMs.push(...figures.roundTripMs)
       warm.warm.push(...figures.warm)
+      warm.warmPlain.push(...figures.warmPlain)
       first.push(await firstTask(peer, await startNode(), peer.multiaddr))
       byNeighbour.push(await firstTask(peer, await besideNeighbour(peer, startNode), peer.peerId))
     }
@@ -56,11 +60,7 @@ export async function measureDelays(
 }
 
 /** How many round trips something takes, to a tenth: what the delay adds to it, in what it adds to one. Undefined without a delay, or without a run that has none. */
-export function roundTrips(
-  all: readonly Delays[],
-  delayMs: number,
-  which: 'warm' | 'first' | 'byNeighbour' | 'roundTripMs',
-): number | undefined {
+export function roundTrips(all: readonly Delays[], delayMs: number, which: keyof Omit<Delays, 'delayMs'>): number | undefined {
   const [delayed, bare] = [delayMs, 0].map((ms) => all.find((one) => one.delayMs === ms))
   if (delayed == null || bare == null || delayed === bare) {
     return undefined

@@ -141,7 +141,13 @@ function besideRows(beside: Beside | undefined): string[][] {
 
 function delayRows(delays: readonly Delays[], delayMs: number): string[][] {
   const delay = delays.find((one) => one.delayMs === delayMs)
-  const names = { roundTripMs: 'plain TCP', warm: 'task, warm', first: 'first task', byNeighbour: 'first task, by neighbour' } as const
+  const names = {
+    roundTripMs: 'plain TCP',
+    warm: 'task, warm',
+    warmPlain: 'task, warm, no kept streams',
+    first: 'first task',
+    byNeighbour: 'first task, by neighbour',
+  } as const
   return keysOf(names).map((which) => {
     const [runs, trips] = [delay?.[which] ?? [], roundTrips(delays, delayMs, which)]
     return [`${names[which]}, ${2 * delayMs} ms`, digits(median(runs)), range(runs), ...(trips == null ? [] : [digits(trips)])]

@@ -16,6 +16,8 @@ export interface DelayedPeer {
   delayMs: number
   peerId: string
   multiaddr: string
+  /** Of a peer without kept streams. */
+  plainMultiaddr: string
   /** A node that knows the peer and its address beyond the delay; it is beyond the same delay. */
   neighbour: string
   /** Plain TCP beyond the delay: every frame is sent back. */

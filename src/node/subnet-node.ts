@@ -118,6 +118,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   readonly #protocols = new Map<string, ProtocolHandler>()
   /** Their ids, once libp2p has them. */
   readonly #registered = new Set<string>()
+  /** What the other sides of connections told to serve. */
+  readonly #served = new WeakMap<Connection, ReadonlySet<string>>()
   readonly #closing = new AbortController()
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
@@ -194,6 +196,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     doorkeeper?.start()
     libp2p.addEventListener('peer:connect', this.#onConnect)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
+    libp2p.addEventListener('peer:identify', this.#onIdentify)
     libp2p.addEventListener('self:peer:update', this.#onOwnAddresses)
     await startLibp2p(libp2p, serves)
     this.#announced = this.multiaddrs.join()
@@ -218,6 +221,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await libp2p.stop()
     libp2p.removeEventListener('peer:connect', this.#onConnect)
     libp2p.removeEventListener('peer:disconnect', this.#onDisconnect)
+    libp2p.removeEventListener('peer:identify', this.#onIdentify)
     await registry.close()
     await release()
   }
@@ -239,6 +243,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
         protocol.onFailed(error)
       })
     }
+  }
+
+  servedOn(connection: Connection): ReadonlySet<string> | undefined {
+    return this.#served.get(connection)
   }
 
   async refusalOf(connection: Connection): Promise<string | undefined> {
@@ -583,6 +591,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   readonly #onDisconnect = (event: CustomEvent<PeerId>): void => {
     this.emit('peer:disconnect', { peerId: event.detail.toString() })
+  }
+
+  readonly #onIdentify = ({ detail: { connection, protocols } }: CustomEvent<IdentifyResult>): void => {
+    this.#served.set(connection, new Set(protocols))
   }
 
   readonly #onOwnAddresses = (): void => {

@@ -69,15 +69,17 @@ export interface OpenMessage {
 /** A message whose bytes come while it is sent. */
 export type OutgoingMessage = SizedMessage | OpenMessage
 
+/** Why a call was not taken: the peer ended the kept stream, does not speak its protocol, reset it before it confirmed that, or takes no more at a time. */
+export type NotTakenWhy = 'goodbye' | 'unsupported' | 'unconfirmed' | 'over limit'
+
 /** The other side ended the stream before it took the call: nothing was acted on, another stream may do. */
 export class NotTakenError extends Error {
   override readonly name = 'NotTakenError'
-  /** It takes no more streams at a time. */
-  readonly overLimit: boolean
+  readonly why: NotTakenWhy
 
-  constructor(message: string, { overLimit = false, ...options }: ErrorOptions & { overLimit?: boolean } = {}) {
+  constructor(why: NotTakenWhy, message: string, options?: ErrorOptions) {
     super(message, options)
-    this.overLimit = overLimit
+    this.why = why
   }
 }
 

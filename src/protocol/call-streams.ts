@@ -1,13 +1,14 @@
 import type { Connection, Stream } from '@libp2p/interface'
-import { UnsupportedProtocolError } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
+import { type CallOutcome, CallPlaces } from './call-places.ts'
 import type { CallStream } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
 import { FramedStream } from './framing.ts'
-import { ConnectionLostError, type ProtocolHost, pipelinedId, withoutPipelined } from './host.ts'
+import { ConnectionLostError, type LazyStreamOptions, type ProtocolHost, pipelinedId, withoutPipelined } from './host.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
+import { isConfirmed, isUnsupported, overLimit, settled } from './negotiation.ts'
 import { Pipeline } from './pipeline.ts'
 
 /** How long a connection may take to open a stream, before it is held for dead. */
@@ -22,7 +23,7 @@ const MAX_TRIES = 3
 const MAX_PROTOCOLS_NAMED = 20
 
 export interface CallStreamsInit {
-  host: Pick<ProtocolHost, 'protocolsOf'>
+  host: Pick<ProtocolHost, 'protocolsOf' | 'servedOn'>
   id: string
   limits: ProtocolLimits
   /** Whether calls may share a kept stream, with peers that can. */
@@ -36,10 +37,23 @@ interface Kept {
   pipeline?: Pipeline | undefined
   /** Gives a stream of its own to the call that made it, where the peer does not speak the pipelined protocol. */
   opening?: Promise<CallStream | undefined> | undefined
-  /** The peer speaks the protocol, but no pipelined one. */
+  /** The peer has no kept streams of this protocol. */
   plain: boolean
+  /** It confirmed the protocol itself. */
+  served: boolean
+  /** It said that it does not speak what it was taken to speak: nothing is taken for granted any more. */
+  denied: boolean
+  /** For calls on streams of their own. */
+  places: CallPlaces
   failures: number
   retryAtMs: number
+}
+
+/** What a call needs of its stream. */
+export interface OpenOptions {
+  signal: AbortSignal
+  /** The call can be made again: it may go to a peer of which nobody knows yet what it speaks. */
+  repeatable: boolean
 }
 
 /** Of one protocol each: all that call it on a connection share what is kept there. */
@@ -48,7 +62,7 @@ const KEPT = new WeakMap<Connection, Map<string, Kept>>()
 function keptOn(connection: Connection, id: string): Kept {
   const ofConnection = KEPT.get(connection) ?? new Map<string, Kept>()
   KEPT.set(connection, ofConnection)
-  const kept = ofConnection.get(id) ?? { plain: false, failures: 0, retryAtMs: 0 }
+  const kept = ofConnection.get(id) ?? { plain: false, served: false, denied: false, places: new CallPlaces(), failures: 0, retryAtMs: 0 }
   ofConnection.set(id, kept)
   return kept
 }
@@ -62,10 +76,10 @@ export class CallStreams {
     this.#init = init
   }
 
-  /** A place on the kept stream, if there is one. */
-  onKept(connection: Connection, share: PeerShare): CallStream | undefined {
+  /** A place on the kept stream, if there is one: for a call that can be made again also where the peer has not confirmed that stream yet. */
+  onKept(connection: Connection, share: PeerShare, repeatable: boolean): CallStream | undefined {
     const { pipeline } = keptOn(connection, this.#init.id)
-    if (pipeline?.open !== true) {
+    if (pipeline?.open !== true || !(repeatable || isConfirmed(pipeline.stream))) {
       return undefined
     }
     this.#note(pipeline)
@@ -73,18 +87,19 @@ export class CallStreams {
   }
 
   /** @throws ProtocolError PROTOCOL_UNSUPPORTED or LIMIT_EXCEEDED; ConnectionLostError; the signal's reason */
-  async open(connection: Connection, share: PeerShare, signal: AbortSignal): Promise<CallStream> {
+  async open(connection: Connection, share: PeerShare, options: OpenOptions): Promise<CallStream> {
     const kept = keptOn(connection, this.#init.id)
     for (let tries = 0; ; tries++) {
-      const call = this.onKept(connection, share)
+      const call = this.onKept(connection, share, options.repeatable)
       if (call != null) {
         return call
       }
-      if (!this.#init.pipelined || kept.plain || tries >= MAX_TRIES || performance.now() < kept.retryAtMs) {
-        return this.#own(await this.#negotiate(connection, [this.#init.id], signal), share)
-      }
-      if (kept.opening == null) {
-        const own = await this.#openPipeline(connection, share, kept, signal)
+      if (kept.pipeline?.open === true) {
+        await raceSignal(settled(kept.pipeline.stream), options.signal)
+      } else if (tries >= MAX_TRIES || !this.#mayKeep(connection, kept)) {
+        return this.#own(connection, kept, share, options)
+      } else if (kept.opening == null) {
+        const own = await this.#openPipeline(connection, share, kept, options)
         if (own != null) {
           return own
         }
@@ -92,10 +107,26 @@ export class CallStreams {
         // another call is about to find out
         await raceSignal(
           kept.opening.catch(() => undefined),
-          signal,
+          options.signal,
         )
       }
     }
+  }
+
+  #mayKeep(connection: Connection, kept: Kept): boolean {
+    const { host, id, pipelined } = this.#init
+    const served = host.servedOn(connection)
+    const plain = served?.has(id) === true && !served.has(pipelinedId(id))
+    return pipelined && !kept.plain && !plain && performance.now() >= kept.retryAtMs
+  }
+
+  /** True where the peer says that it speaks a protocol, or may: then nobody waits for its answer to that. */
+  #lazily(connection: Connection, kept: Kept, id: string, repeatable: boolean): boolean {
+    if (kept.denied) {
+      return false
+    }
+    const served = this.#init.host.servedOn(connection)
+    return served == null ? repeatable : served.has(id)
   }
 
   /** Begins no more calls on the kept streams that were used; whoever else has calls on them is not disturbed. */
@@ -117,21 +148,28 @@ export class CallStreams {
     }
   }
 
-  async #openPipeline(connection: Connection, share: PeerShare, kept: Kept, signal: AbortSignal): Promise<CallStream | undefined> {
+  async #openPipeline(connection: Connection, share: PeerShare, kept: Kept, options: OpenOptions): Promise<CallStream | undefined> {
     const { id } = this.#init
+    const { signal, repeatable } = options
+    const lazily = this.#lazily(connection, kept, pipelinedId(id), repeatable)
     const open = async (): Promise<CallStream | undefined> => {
       try {
-        const stream = await this.#negotiate(connection, [pipelinedId(id), id], signal)
+        const stream = await this.#newStream(connection, lazily ? [pipelinedId(id)] : [pipelinedId(id), id], lazily, signal)
         if (stream.protocol !== pipelinedId(id)) {
           kept.plain = true
-          return this.#own(stream, share)
+          kept.places.enterAnyway()
+          return this.#onOwn(stream, kept, share)
         }
         kept.pipeline = this.#keep(stream, kept)
         return undefined
       } catch (error) {
+        if (lazily && isUnsupported(error)) {
+          kept.plain = true
+          return undefined
+        }
         // whoever waits tries by itself
         kept.retryAtMs = signal.aborted ? 0 : performance.now() + BACKOFF_MS.first
-        throw error
+        throw await this.#told(error, connection, signal)
       } finally {
         kept.opening = undefined
       }
@@ -146,6 +184,10 @@ export class CallStreams {
       stallTimeoutMs: this.#init.limits.stallTimeoutMs,
       idleMs: this.#init.idleMs ?? IDLE_MS,
       onClosed: (reason) => {
+        if (isUnsupported(reason)) {
+          kept.plain = true
+          return
+        }
         kept.failures = reason == null ? 0 : kept.failures + 1
         kept.retryAtMs = reason == null ? 0 : performance.now() + Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** (kept.failures - 1))
       },
@@ -155,33 +197,73 @@ export class CallStreams {
     })
   }
 
-  #own(stream: Stream, share: PeerShare): CallStream {
+  async #own(connection: Connection, kept: Kept, share: PeerShare, { signal, repeatable }: OpenOptions): Promise<CallStream> {
+    const { id } = this.#init
+    await kept.places.enter(signal)
+    try {
+      const lazily = !kept.denied && (kept.served || this.#lazily(connection, kept, id, repeatable))
+      const stream = await this.#newStream(connection, [id], lazily, signal)
+      kept.denied &&= lazily
+      return this.#onOwn(stream, kept, share)
+    } catch (error) {
+      kept.places.leave('other')
+      // it may learn both
+      kept.plain &&= !isUnsupported(error)
+      throw await this.#told(error, connection, signal)
+    }
+  }
+
+  /** A call on a stream that has a place; it has it until both sides have closed the stream. */
+  #onOwn(stream: Stream, kept: Kept, share: PeerShare): CallStream {
+    const onClose = (error?: Error): void => {
+      kept.denied ||= isUnsupported(error)
+      kept.served = !kept.denied && (kept.served || isConfirmed(stream))
+      kept.places.leave(outcomeOf(stream))
+    }
+    if (stream.status === 'open') {
+      stream.addEventListener('close', ({ error }) => onClose(error), { once: true })
+    } else {
+      onClose()
+    }
     return new FramedStream(stream, this.#init.limits, share)
   }
 
-  async #negotiate(connection: Connection, protocols: string[], signal: AbortSignal): Promise<Stream> {
-    const { id, limits, host } = this.#init
+  async #newStream(connection: Connection, protocols: string[], lazily: boolean, signal: AbortSignal): Promise<Stream> {
     const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
     try {
-      return await connection.newStream(protocols, { signal: deadline.signal, maxOutboundStreams: limits.maxStreamsPerConnection })
-    } catch (cause) {
-      signal.throwIfAborted()
-      const peer = connection.remotePeer.toString()
-      if (cause instanceof Error && cause.name === UnsupportedProtocolError.name) {
-        throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peer} does not speak ${id}`, {
-          cause,
-          phase: 'negotiate',
-          hint: hintOf(await host.protocolsOf(connection.remotePeer, { signal })),
-        })
-      }
-      if (cause instanceof Error && cause.name.startsWith('TooMany')) {
-        throw new ProtocolError('LIMIT_EXCEEDED', `more than ${limits.maxStreamsPerConnection} calls at a time to ${peer}`, { cause })
-      }
-      throw new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
+      const options: LazyStreamOptions = { signal: deadline.signal, maxOutboundStreams: this.#init.limits.maxStreamsPerConnection, lazily }
+      return await connection.newStream(protocols, options)
     } finally {
       deadline.clear()
     }
   }
+
+  /** Why there is no stream, as callers know it. */
+  async #told(cause: unknown, connection: Connection, signal: AbortSignal): Promise<unknown> {
+    const { id, limits, host } = this.#init
+    const peer = connection.remotePeer.toString()
+    if (signal.aborted) {
+      return signal.reason
+    }
+    if (isUnsupported(cause)) {
+      return new ProtocolError('PROTOCOL_UNSUPPORTED', `${peer} does not speak ${id}`, {
+        cause,
+        phase: 'negotiate',
+        hint: hintOf(await host.protocolsOf(connection.remotePeer, { signal })),
+      })
+    }
+    if (cause instanceof Error && cause.name.startsWith('TooMany')) {
+      return new ProtocolError('LIMIT_EXCEEDED', `more than ${limits.maxStreamsPerConnection} calls at a time to ${peer}`, { cause })
+    }
+    return new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
+  }
+}
+
+function outcomeOf(stream: Stream): CallOutcome {
+  if (stream.status === 'reset') {
+    return overLimit(stream) ? 'refused' : 'reset'
+  }
+  return stream.status === 'aborted' ? 'other' : 'answered'
 }
 
 function hintOf(protocols: string[]): string | undefined {

@@ -109,6 +109,10 @@ export class Call {
     if (cause instanceof ProtocolError) {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
     }
+    if (cause instanceof NotTakenError && cause.why === 'over limit') {
+      const hint = 'it may serve others too: fewer at a time, or later'
+      return new ProtocolError('LIMIT_EXCEEDED', `${cause.message}; ${NOT_ACTED}`, { cause, phase: 'send', hint })
+    }
     if (cause instanceof NotTakenError) {
       return new ProtocolError('UNREACHABLE', `${cause.message}; ${NOT_ACTED}`, { cause, phase: 'send' })
     }

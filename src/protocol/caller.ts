@@ -4,7 +4,7 @@ import { describeError, SubnetError } from '../primitives/errors.ts'
 import { type Place, Roster } from '../primitives/roster.ts'
 import { type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
 import { CallEnd } from './call-end.ts'
-import { type CallStream, type Frame, type IncomingMessage, NotTakenError } from './call-stream.ts'
+import { type CallStream, type Frame, type IncomingMessage, NotTakenError, type NotTakenWhy } from './call-stream.ts'
 import { CallStreams } from './call-streams.ts'
 import type { Codec } from './codec.ts'
 import { type CallPhase, ProtocolError } from './errors.ts'
@@ -38,6 +38,8 @@ export interface CalledProtocol<RequestInit, Response> {
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
+/** How often a call is made that the peer did not take. Where it takes no more at a time, each try waits for a place, and longer than the one before. */
+const MAX_TRIES = { goodbye: 2, unconfirmed: 2, unsupported: 3, 'over limit': 8 } satisfies Record<NotTakenWhy, number>
 
 /** What carries a call, and the place that it takes up among the calls to its peer. */
 interface Opened {
@@ -242,15 +244,16 @@ export class Caller<RequestInit, Response> {
         })
   }
 
-  /** A call that was not taken is made once more. */
+  /** A call that was not taken is made again. */
   async #unary(run: Run): Promise<Response> {
-    try {
-      return await this.#ask(run)
-    } catch (error) {
-      if (!(error instanceof NotTakenError)) {
-        throw error
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#ask(run)
+      } catch (error) {
+        if (!mayTryAgain(error, tries)) {
+          throw error
+        }
       }
-      return this.#ask(run)
     }
   }
 
@@ -262,14 +265,16 @@ export class Caller<RequestInit, Response> {
       return
     }
     const exchange = { ...options, signal: end.signal }
-    try {
-      yield* this.#attempt(to, call, exchange)
-    } catch (error) {
-      // a request that came while it was sent is used up
-      if (!(error instanceof NotTakenError) || !isWhole(call.request)) {
-        throw error
+    for (let tries = 1; ; tries++) {
+      try {
+        yield* this.#attempt(to, call, exchange)
+        return
+      } catch (error) {
+        // a request that came while it was sent is used up
+        if (!mayTryAgain(error, tries) || !isWhole(call.request)) {
+          throw error
+        }
       }
-      yield* this.#attempt(to, call, exchange)
     }
   }
 
@@ -279,6 +284,7 @@ export class Caller<RequestInit, Response> {
     try {
       end.throwIfOver()
       await stream.write(call.request as Uint8Array)
+      stream.finish()
       call.enter('wait')
       const frame = await stream.read({ over: end, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
       stream.expectEnd()
@@ -393,6 +399,7 @@ export class Caller<RequestInit, Response> {
     await this.#inTime(idleTimeoutMs, signal, async (inTime) => {
       await (request instanceof Uint8Array ? stream.write(request, { signal: inTime }) : stream.writeMessage(request, { signal: inTime }))
     })
+    stream.finish()
     call.enter('wait')
   }
 
@@ -409,8 +416,11 @@ export class Caller<RequestInit, Response> {
           leave()
         }
         try {
+          const { connection } = reached
+          const repeatable = isWhole(call.request)
           const stream =
-            this.#streams.onKept(reached.connection, share) ?? (await this.#streams.open(reached.connection, share, end.signal))
+            this.#streams.onKept(connection, share, repeatable) ??
+            (await this.#streams.open(connection, share, { signal: end.signal, repeatable }))
           call.enter('send')
           return { stream, leave: leaveAll }
         } catch (error) {
@@ -459,6 +469,10 @@ export class Caller<RequestInit, Response> {
 /** There already, before it is sent. */
 function isWhole(request: Call['request']): boolean {
   return request instanceof Uint8Array
+}
+
+function mayTryAgain(error: unknown, tries: number): boolean {
+  return error instanceof NotTakenError && tries < MAX_TRIES[error.why]
 }
 
 /** As callers know it. */

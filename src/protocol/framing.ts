@@ -1,22 +1,21 @@
 import { type Stream, type StreamCloseEvent, type StreamMessageEvent, StreamResetError } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
 import { raceTime, startDeadline } from '../primitives/deadline.ts'
-import {
-  type CallStream,
-  type CloseOptions,
-  type Frame,
-  type IncomingMessage,
-  NotTakenError,
-  type OutgoingMessage,
-  type ReadOptions,
-  type SizedMessage,
-  type WriteOptions,
+import type {
+  CallStream,
+  CloseOptions,
+  Frame,
+  IncomingMessage,
+  OutgoingMessage,
+  ReadOptions,
+  SizedMessage,
+  WriteOptions,
 } from './call-stream.ts'
 import { ProtocolError, tooLarge } from './errors.ts'
 import { acquireShare, beginIncoming, Pace, tooSlow } from './incoming.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
-import { isUnsupported, overLimit, wasRefused } from './negotiation.ts'
+import { lostUnconfirmed, notTaken } from './negotiation.ts'
 import { withLength } from './open-message.ts'
 import { segmentsOf } from './segments.ts'
 import { UnreadBytes } from './unread-bytes.ts'
@@ -230,7 +229,7 @@ export class FramedStream implements CallStream {
       return
     }
     if (this.#ended) {
-      throw new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
+      throw lostUnconfirmed(this.#stream) ?? new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
     }
     const changed = new Promise<void>((resolve) => {
       this.#wake = resolve
@@ -244,13 +243,9 @@ export class FramedStream implements CallStream {
   }
 
   #broken(failure: Error, where: string): Error {
-    if (wasRefused(this.#stream, failure)) {
-      const why = isUnsupported(failure)
-        ? failure.message
-        : overLimit(this.#stream)
-          ? 'the peer takes no more streams now: it reset this one'
-          : 'the peer reset the stream before it confirmed its protocol'
-      return new NotTakenError(why, { cause: failure, overLimit: overLimit(this.#stream) })
+    const refused = notTaken(this.#stream, failure)
+    if (refused != null) {
+      return refused
     }
     if (failure instanceof ProtocolError) {
       return failure
@@ -299,7 +294,8 @@ export class FramedStream implements CallStream {
 
   #notWritten(cause?: unknown): Error {
     return this.#failure == null
-      ? new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause })
+      ? (lostUnconfirmed(this.#stream, cause) ??
+          new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause }))
       : this.#broken(this.#failure, 'while it was written to')
   }
 

@@ -1,5 +1,5 @@
 import type { DescMessage } from '@bufbuild/protobuf'
-import { type Connection, isPeerId, type PeerId, type Stream } from '@libp2p/interface'
+import { type Connection, isPeerId, type NewStreamOptions, type PeerId, type Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { parsePeerTarget, peerIdOf } from '../primitives/address.ts'
 import { UsageError } from '../primitives/errors.ts'
@@ -47,8 +47,16 @@ export interface ProtocolHost {
   reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T>
   /** The protocol ids that a connected peer told to speak; empty when it told none. */
   protocolsOf(peerId: PeerId, options?: { signal?: AbortSignal | undefined }): Promise<string[]>
+  /** The protocol ids that the other side of a connection has told to serve, as identify brought them; undefined until it has. */
+  servedOn(connection: Connection): ReadonlySet<string> | undefined
   /** Why the other side of a connection does not let this node in; undefined where it does, or does not say. */
   refusalOf(connection: Connection): Promise<string | undefined>
+}
+
+/** How a stream of a node's connection is opened. */
+export interface LazyStreamOptions extends NewStreamOptions {
+  /** The peer's answer to the one protocol id is not waited for. Streams of other hosts may be negotiated at once all the same. @default false */
+  lazily?: boolean | undefined
 }
 
 /** What the node registers for a protocol. */

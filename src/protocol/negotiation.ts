@@ -1,10 +1,12 @@
 import { type Stream, UnsupportedProtocolError } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
+import { NotTakenError } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
+import { plainId } from './host.ts'
 import { UnreadBytes } from './unread-bytes.ts'
 
 /** go-libp2p's code for a stream that its resource manager refused: https://github.com/libp2p/specs/tree/master/error-codes */
-export const RESOURCE_LIMIT_EXCEEDED = 0x1002
+const RESOURCE_LIMIT_EXCEEDED = 0x1002
 
 const MULTISTREAM = '/multistream/1.0.0'
 const NOT_AVAILABLE = 'na'
@@ -61,11 +63,31 @@ export function isUnsupported(error: unknown): boolean {
 }
 
 /**
- * True for a stream that the other side ended without handing what came on it to anybody: it does not speak the protocol, it reset the stream before it
- * confirmed that, or it has too many streams already.
+ * What a call on a stream fails with that the other side ended without handing what came on it to anybody: it does not speak the protocol, it
+ * reset the stream before it confirmed that, or it has too many streams already. Undefined of any other stream: there it may have acted.
  */
-export function wasRefused(stream: Stream, error: unknown): boolean {
-  return isUnsupported(error) || (stream.status === 'reset' && (!isConfirmed(stream) || overLimit(stream)))
+export function notTaken(stream: Stream, cause: unknown): NotTakenError | undefined {
+  if (isUnsupported(cause)) {
+    return new NotTakenError('unsupported', `the peer does not speak ${stream.protocol}`, { cause })
+  }
+  if (stream.status !== 'reset') {
+    return undefined
+  }
+  if (overLimit(stream)) {
+    return new NotTakenError('over limit', `the peer takes no more calls of ${plainId(stream.protocol)} now: it reset the stream`, {
+      cause,
+    })
+  }
+  return isConfirmed(stream)
+    ? undefined
+    : new NotTakenError('unconfirmed', `the peer reset the stream before it confirmed ${stream.protocol}`, { cause })
+}
+
+/** What a call fails with whose connection was lost before the other side confirmed anything: a peer that lets nobody in does that. */
+export function lostUnconfirmed(stream: Stream, cause?: unknown): ProtocolError | undefined {
+  return isConfirmed(stream) || stream.status !== 'closed'
+    ? undefined
+    : new ProtocolError('UNREACHABLE', `the peer closed the connection before it confirmed ${stream.protocol}`, { cause })
 }
 
 /** The other side's reset said that it takes no more streams now. */

@@ -3,7 +3,7 @@ import { Roster } from '../primitives/roster.ts'
 import { NotTakenError } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
 import { lingerUntilClosed } from './linger.ts'
-import { wasRefused } from './negotiation.ts'
+import { lostUnconfirmed, notTaken } from './negotiation.ts'
 import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
 import { encodeFrames, type Frame, type FrameInit, FrameReader, sizeOf } from './pipelined-frame.ts'
 import { SendRate } from './send-rate.ts'
@@ -76,6 +76,10 @@ export class Pipeline implements CallCarrier {
     this.#waitForCalls()
     // behind what the stream has kept for a listener
     queueMicrotask(this.#catchUp)
+  }
+
+  get stream(): Stream {
+    return this.#stream
   }
 
   /** Calls that are under way. */
@@ -337,7 +341,9 @@ export class Pipeline implements CallCarrier {
   #receiveOfStream({ read, end }: Frame): void {
     if (end && this.#init.answers == null) {
       this.#breakCalls((call) =>
-        call.heard ? new Error('the peer gave the call up') : new NotTakenError('the peer closed the stream before it took the call'),
+        call.heard
+          ? new Error('the peer gave the call up')
+          : new NotTakenError('goodbye', 'the peer closed the stream before it took the call'),
       )
       this.close()
     }
@@ -390,8 +396,8 @@ export class Pipeline implements CallCarrier {
     this.#frames = []
     this.#small.length = 0
     this.#large.length = 0
-    const refused = wasRefused(this.#stream, reason)
-    this.#breakCalls(() => (refused ? new NotTakenError(reason.message, { cause: reason }) : reason))
+    const failure = notTaken(this.#stream, reason) ?? lostUnconfirmed(this.#stream, reason) ?? reason
+    this.#breakCalls(() => failure)
     this.#init.onClosed(reason)
   }
 }

@@ -56,6 +56,10 @@ export class MemoryHost implements ProtocolHost {
     this.#protocols.delete(id)
   }
 
+  servedOn(): undefined {
+    return undefined
+  }
+
   async refusalOf(): Promise<undefined> {
     return undefined
   }

@@ -101,6 +101,10 @@ export class TestHost implements ProtocolHost {
     await this.libp2p.unhandle([id, pipelinedId(id)])
   }
 
+  servedOn(): undefined {
+    return undefined
+  }
+
   async refusalOf(): Promise<undefined> {
     return undefined
   }

@@ -46,6 +46,7 @@ export async function askForRefusal(host: ProtocolHost, connection: Connection):
       addProtocol: () => undefined,
       removeProtocol: async () => undefined,
       protocolsOf: async () => [],
+      servedOn: (of) => host.servedOn(of),
       refusalOf: async () => undefined,
       reach: async (_to, use) => use({ connection, source: 'connected', attempts: [] }),
     },

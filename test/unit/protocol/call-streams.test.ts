@@ -5,7 +5,7 @@ import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import { UnsupportedProtocolError } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { streamPair } from '@libp2p/utils'
-import type { CallStream } from '../../../src/protocol/call-stream.ts'
+import { type CallStream, NotTakenError } from '../../../src/protocol/call-stream.ts'
 import { CallStreams } from '../../../src/protocol/call-streams.ts'
 import { FramedStream } from '../../../src/protocol/framing.ts'
 import { pipelinedId } from '../../../src/protocol/host.ts'
@@ -15,18 +15,25 @@ import { PipelinedCall } from '../../../src/protocol/pipelined-call.ts'
 import { boundsOf, echo, NEVER_MS } from '../../support/pipelines.ts'
 
 const ID = '/test/1.0.0'
-const KEPT = [pipelinedId(ID), ID]
-const OWN = [ID]
-const NEVER = new AbortController().signal
+/** What a connection is asked for: the ids, and whether their confirmation is waited for. */
+const KEPT = ['lazily', pipelinedId(ID)]
+const OWN = ['lazily', ID]
+const EITHER = [pipelinedId(ID), ID]
+/** As most calls are. */
+const ANY = { signal: new AbortController().signal, repeatable: true }
+/** Its request is used up when it is sent. */
+const ONCE = { ...ANY, repeatable: false }
 
 /** The other side of a connection: what is asked of it, and what it does with streams of many calls. */
 class Peer {
   readonly peerId: PeerId
-  /** Of each stream that was asked for, the protocols that would do. */
+  /** Of each stream that was asked for, the protocols that would do, and whether their confirmation was waited for. */
   asked: string[][] = []
   /** Those that were given, this side's ends. */
   streams: Stream[] = []
   pipelined = true
+  /** What it told of itself. */
+  served: ReadonlySet<string> | undefined
   /** Streams are given when it resolves. */
   opens: Promise<unknown> = Promise.resolve()
   keep: (stream: Stream) => void = (stream) => {
@@ -44,8 +51,8 @@ class Peer {
   }
 
   connect(): Connection {
-    const newStream = async (ids: string[], { signal }: { signal: AbortSignal }): Promise<Stream> => {
-      this.asked.push(ids)
+    const newStream = async (ids: string[], { signal, lazily }: { signal: AbortSignal; lazily: boolean }): Promise<Stream> => {
+      this.asked.push(lazily ? ['lazily', ...ids] : ids)
       const gaveUp = Promise.withResolvers<never>()
       signal.addEventListener('abort', () => gaveUp.reject(signal.reason))
       await Promise.race([this.opens, gaveUp.promise])
@@ -84,11 +91,17 @@ describe('the streams of calls to a peer', () => {
   let streams: CallStreams
 
   function streamsWith(init: Partial<ConstructorParameters<typeof CallStreams>[0]> = {}): CallStreams {
-    return new CallStreams({ host: { protocolsOf: async () => [] }, id: ID, limits: DEFAULT_LIMITS, pipelined: true, ...init })
+    return new CallStreams({
+      host: { protocolsOf: async () => [], servedOn: () => peer.served },
+      id: ID,
+      limits: DEFAULT_LIMITS,
+      pipelined: true,
+      ...init,
+    })
   }
 
-  async function call(on = connection): Promise<boolean> {
-    const stream = await streams.open(on, share, NEVER)
+  async function call(on = connection, options = ANY): Promise<boolean> {
+    const stream = await streams.open(on, share, options)
     assert.equal(await ask(stream), 'hello')
     return stream instanceof PipelinedCall
   }
@@ -120,26 +133,57 @@ describe('the streams of calls to a peer', () => {
   it('are one for all that speak the protocol on the connection, whichever of them stops', async () => {
     await call()
     const others = streamsWith()
-    const stream = await others.open(connection, share, NEVER)
+    const stream = await others.open(connection, share, ANY)
     streams.stop()
     assert.equal(await ask(stream), 'hello')
     assert.equal(peer.asked.length, 1)
-    assert.equal(await ask(await others.open(connection, share, NEVER)), 'hello', 'on another: the first one is closed')
+    assert.equal(await ask(await others.open(connection, share, ANY)), 'hello', 'on another: the first one is closed')
     assert.deepEqual(peer.asked, [KEPT, KEPT])
   })
 
-  it('are one each with a peer that speaks no other; that is asked once, in the negotiation of the first call', async () => {
+  it('are one each with a peer that speaks no other; that is asked once, by the first call', async () => {
     peer.pipelined = false
     for (let round = 0; round < 5; round++) {
       assert.equal(await call(), false)
     }
-    assert.deepEqual(peer.asked, [KEPT, OWN, OWN, OWN, OWN])
+    assert.deepEqual(peer.asked, [KEPT, OWN, OWN, OWN, OWN, OWN])
   })
 
   it('are one each while nobody knows yet, of calls that came at once to such a peer', async () => {
     peer.pipelined = false
     await Promise.all(Array.from({ length: 10 }, async () => call()))
-    assert.deepEqual(peer.asked, [KEPT, ...Array(9).fill(OWN)])
+    assert.deepEqual(peer.asked, [KEPT, ...Array(10).fill(OWN)])
+  })
+
+  it('are asked for without a wait as the peer told what it speaks, also for a request that can be sent only once', async () => {
+    peer.pipelined = false
+    peer.served = new Set([ID])
+    assert.equal(await call(connection, ONCE), false)
+    peer.pipelined = true
+    peer.served = new Set([ID, pipelinedId(ID)])
+    assert.equal(await call(peer.connect(), ONCE), true)
+    assert.deepEqual(peer.asked, [OWN, KEPT])
+  })
+
+  it('are waited for where nobody knows, for a request that can be sent only once, and where the peer told to speak neither', async () => {
+    assert.equal(await call(connection, ONCE), true)
+    peer.served = new Set(['/other/1.0.0'])
+    assert.equal(await call(peer.connect()), true)
+    assert.deepEqual(peer.asked, [EITHER, EITHER])
+  })
+
+  it('are waited for once the peer has denied what it told, until it has confirmed that again', async () => {
+    peer.pipelined = false
+    peer.served = new Set([ID])
+    const denied = new UnsupportedProtocolError('no more')
+    const first = await streams.open(connection, share, ANY)
+    peer.streams[0]?.abort(denied)
+    await assert.rejects(first.read(), (error) => error instanceof NotTakenError && error.why === 'unsupported')
+    for (const lazily of [false, true, true]) {
+      peer.asked = []
+      assert.equal(await call(), false)
+      assert.deepEqual(peer.asked, [lazily ? OWN : [ID]])
+    }
   })
 
   it('are one again when such a peer has learned it and is connected anew', async () => {
@@ -160,7 +204,7 @@ describe('the streams of calls to a peer', () => {
     const opens = Promise.withResolvers<void>()
     peer.opens = opens.promise
     const controller = new AbortController()
-    const first = assert.rejects(streams.open(connection, share, controller.signal), /enough/)
+    const first = assert.rejects(streams.open(connection, share, { ...ANY, signal: controller.signal }), /enough/)
     const others = [call(), call()]
     await turn()
     controller.abort(new Error('enough'))
@@ -175,7 +219,7 @@ describe('the streams of calls to a peer', () => {
     peer.opens = opens.promise
     const first = call()
     const controller = new AbortController()
-    const second = assert.rejects(streams.open(connection, share, controller.signal), /enough/)
+    const second = assert.rejects(streams.open(connection, share, { ...ANY, signal: controller.signal }), /enough/)
     await turn()
     controller.abort(new Error('enough'))
     await second
@@ -257,7 +301,7 @@ describe('the streams of calls to a peer', () => {
   })
 
   it('end when the protocol stops, once their calls have ended', async () => {
-    const stream = await streams.open(connection, share, NEVER)
+    const stream = await streams.open(connection, share, ANY)
     streams.stop()
     assert.equal(peer.streams[0]?.status, 'open')
     assert.equal(await ask(stream), 'hello')
