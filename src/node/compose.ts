@@ -86,7 +86,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     void done.finally(() => writes.delete(done))
   }
   const door = doorOf(init, registry)
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen: init.listen, agent: init.agent, door })
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen: init.listen, agent: init.agent, door, log })
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
     libp2p,

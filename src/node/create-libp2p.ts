@@ -1,19 +1,21 @@
+import type { LookupFunction } from 'node:net'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
 import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import { heartbeatTopic } from '../gossip/heartbeat.ts'
 import { announceable } from '../primitives/address.ts'
+import type { Logger } from '../primitives/log.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { guarded } from './guarded-components.ts'
+import { noiseForAllKeys } from './noise-handshake.ts'
 import { sparing } from './sparing-yamux.ts'
+import { explainingTcp } from './tcp-dial.ts'
 
 export type Services = {
   identify: unknown
@@ -36,6 +38,9 @@ export interface StackInit {
   agent: string
   /** Lets peers in only that it admits; without one, all. */
   door?: Door | undefined
+  /** Resolves names in addresses. @default Node's own */
+  lookup?: LookupFunction | undefined
+  log?: Logger | undefined
 }
 
 /** Keeps `pause()` honest: with yamux's own 16 MiB a paused stream outgrows libp2p's 4 MiB read buffer and is reset. */
@@ -64,8 +69,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     datastore: new BoundedDatastore(),
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceable },
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
+    transports: [explainingTcp(init.lookup)],
+    connectionEncrypters: [noiseForAllKeys((failure) => init.log?.debug('a peer was not let in', failure))],
     streamMuxers: [sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))],
     connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND, maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS },
     connectionMonitor: { enabled: serves },
