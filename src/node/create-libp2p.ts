@@ -1,7 +1,6 @@
 import type { LookupFunction } from 'node:net'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
-import { identify, identifyPush } from '@libp2p/identify'
 import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
@@ -13,6 +12,7 @@ import { BoundedDatastore } from './bounded-datastore.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { guarded } from './guarded-components.ts'
+import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
 import { sparing } from './sparing-yamux.ts'
 import { explainingTcp } from './tcp-dial.ts'
@@ -76,7 +76,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     connectionMonitor: { enabled: serves },
     ...(door == null ? {} : { connectionGater: waitAt(door) }),
     services: {
-      identify: behindDoor(identify()),
+      identify: behindDoor(identifyForAllKeys()),
       // one at a time is the default, and a stream that closes still counts
       ping: behindDoor(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS })),
       dht: behindDoor(
@@ -91,7 +91,9 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ),
       dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
       addresses: ({ addressManager }) => ({ start: noop, stop: noop, afterStop: () => dropPendingUpdate(addressManager) }),
-      ...(serves ? { identifyPush: behindDoor(identifyPush({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) } : {}),
+      ...(serves
+        ? { identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) }
+        : {}),
     },
   }
   return createStack(options)

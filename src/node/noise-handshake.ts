@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { ConnectionEncrypter, MessageStream, PeerId, SecureConnectionOptions, SecuredConnection } from '@libp2p/interface'
 import { type ICryptoInterface, type NoiseComponents, noise } from '@libp2p/noise'
@@ -7,6 +7,7 @@ import { defaultCrypto } from '@libp2p/noise/crypto'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { DialFailure, UNREADABLE_HANDSHAKE } from './dial-failure.ts'
 import { EcdsaKey, UnreadableKeyError } from './ecdsa-key.ts'
+import { bytesFields } from './wire-fields.ts'
 
 /** What a peer signs to prove its ID: this and its static Noise key. */
 const SIGNED_PREFIX = Buffer.from('noise-libp2p-static-key:')
@@ -205,20 +206,6 @@ function readPayload(bytes: Uint8Array): { identityKey: Uint8Array; signature: U
     }
   }
   return payload
-}
-
-function bytesFields(bytes: Uint8Array): Array<[field: number, value: Uint8Array]> {
-  const fields: Array<[number, Uint8Array]> = []
-  const reader = new BinaryReader(bytes)
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag()
-    if (wireType === WireType.LengthDelimited) {
-      fields.push([field, reader.bytes()])
-    } else {
-      reader.skip(wireType)
-    }
-  }
-  return fields
 }
 
 /** A peer's own word, short and without what a terminal would obey. */

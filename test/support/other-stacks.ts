@@ -55,7 +55,7 @@ export class OtherStacks {
   }
 
   /** Where a node listens, as that of this peer. */
-  addressOf(stack: Stack, peerId = stack.peerId.toString()): Multiaddr {
+  addressOf(stack: Pick<Libp2p, 'peerId' | 'getMultiaddrs'>, peerId = stack.peerId.toString()): Multiaddr {
     const [address] = stack.getMultiaddrs()
     if (address == null) {
       throw new Error('it listens nowhere')
@@ -125,17 +125,21 @@ export class EcdsaIdentity {
   /** Answers identify, as the stack's own service cannot with such a key. */
   async answerIdentify(stack: Stack, agent: string, protocols: string[]): Promise<void> {
     await stack.handle(IDENTIFY_PROTOCOL, async (stream: Stream) => {
-      const message = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(this.protobuf)
-      for (const address of stack.getMultiaddrs()) {
-        message.tag(2, WireType.LengthDelimited).bytes(address.decapsulate('/p2p').bytes)
-      }
-      for (const protocol of protocols) {
-        message.tag(3, WireType.LengthDelimited).string(protocol)
-      }
-      message.tag(5, WireType.LengthDelimited).string('ipfs/0.1.0').tag(6, WireType.LengthDelimited).string(agent)
-      const bytes = message.finish()
-      stream.send(new BinaryWriter().bytes(bytes).finish())
+      stream.send(this.identifyMessage(stack, agent, protocols))
       await stream.close()
     })
+  }
+
+  /** What a peer tells of itself, with its length before it. */
+  identifyMessage(stack: Stack, agent: string, protocols: string[]): Uint8Array {
+    const message = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(this.protobuf)
+    for (const address of stack.getMultiaddrs()) {
+      message.tag(2, WireType.LengthDelimited).bytes(address.decapsulate('/p2p').bytes)
+    }
+    for (const protocol of protocols) {
+      message.tag(3, WireType.LengthDelimited).string(protocol)
+    }
+    message.tag(5, WireType.LengthDelimited).string('ipfs/0.1.0').tag(6, WireType.LengthDelimited).string(agent)
+    return new BinaryWriter().bytes(message.finish()).finish()
   }
 }

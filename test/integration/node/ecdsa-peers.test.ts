@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { Stream } from '@libp2p/interface'
+import type { IdentifyResult, Stream } from '@libp2p/interface'
 import { ping } from '@libp2p/ping'
 import { lpStream } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -10,6 +10,7 @@ import type { SubnetNode } from '../../../src/index.ts'
 import { addressOf, event, Lab } from '../../support/nodes.ts'
 import { CURVES, EcdsaIdentity, OtherStacks } from '../../support/other-stacks.ts'
 
+const PUSH_PROTOCOL = '/ipfs/id/push/1.0.0'
 const TASK_PROTOCOL = '/subnet/task_protocol/1.0.0'
 const echo = ({ payload }: { payload: Uint8Array }): Uint8Array => payload
 
@@ -61,6 +62,34 @@ describe('a peer with an ECDSA key', () => {
       assert.deepEqual([(await connected).peerId, (await task).peerId], [identity.peerId, identity.peerId])
     })
   }
+
+  it('is known by what it tells of itself, when it was dialled and when it dials', async () => {
+    for (const dials of [false, true]) {
+      const identity = new EcdsaIdentity('P-256')
+      const stack = await stacks.start(identity.options())
+      await identity.answerIdentify(stack, 'other/1', [TASK_PROTOCOL])
+      const connected = event(node, 'peer:connect', (detail) => detail.peerId === identity.peerId)
+      await (dials ? stack.dial(multiaddr(addressOf(node))) : node.connect(stacks.addressOf(stack, identity.peerId)))
+      await connected
+      const [connection] = node.connections.filter(({ remotePeer }) => remotePeer.toString() === identity.peerId)
+      assert.ok(connection != null)
+      assert.ok((await node.protocolsOf(connection.remotePeer)).includes(TASK_PROTOCOL))
+      const known = (await node.peers()).find(({ peerId }) => peerId.toString() === identity.peerId)
+      assert.equal(known?.agent, 'other/1')
+    }
+  })
+
+  it('is heard when it tells of a change', async () => {
+    const identity = new EcdsaIdentity('P-256')
+    const [ours, stack] = [await stacks.ours({ listen: ['/ip4/127.0.0.1/tcp/0'] }), await stacks.start(identity.options())]
+    const push = await stack.dialProtocol(stacks.addressOf(ours), PUSH_PROTOCOL)
+    const identified = once(ours as unknown as EventTarget, 'peer:identify')
+    push.send(identity.identifyMessage(stack, 'other/2', [TASK_PROTOCOL, '/another/1.0.0']))
+    await push.close()
+    const [{ detail }] = (await identified) as [CustomEvent<IdentifyResult>]
+    assert.equal(detail.peerId.toString(), identity.peerId)
+    assert.deepEqual((await ours.peerStore.get(detail.peerId)).protocols.toSorted(), ['/another/1.0.0', TASK_PROTOCOL])
+  })
 
   it('is not believed without the signature of its key', async () => {
     const identity = new EcdsaIdentity('P-256')
