@@ -7,6 +7,7 @@ import { lpStream } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { TaskRequestSchema, TaskResponseSchema } from '../../../src/gen/task_protocol_pb.ts'
 import type { SubnetNode } from '../../../src/index.ts'
+import { parsePeerTarget } from '../../../src/primitives/address.ts'
 import { addressOf, event, Lab } from '../../support/nodes.ts'
 import { CURVES, EcdsaIdentity, OtherStacks } from '../../support/other-stacks.ts'
 
@@ -89,6 +90,23 @@ describe('a peer with an ECDSA key', () => {
     const [{ detail }] = (await identified) as [CustomEvent<IdentifyResult>]
     assert.equal(detail.peerId.toString(), identity.peerId)
     assert.deepEqual((await ours.peerStore.get(detail.peerId)).protocols.toSorted(), ['/another/1.0.0', TASK_PROTOCOL])
+  })
+
+  it('has an ID like any other: for aliases, and once connected to be found and called by it', async () => {
+    const identity = new EcdsaIdentity('P-256')
+    const stack = await stacks.start(identity.options())
+    await stack.handle(TASK_PROTOCOL, answerTask)
+    const { peerId } = parsePeerTarget(identity.peerId)
+    await node.aliases.set('go', peerId)
+    assert.deepEqual(
+      node.aliases.list().map((alias) => alias.peerId.toString()),
+      [identity.peerId],
+    )
+    await node.connect(stacks.addressOf(stack, identity.peerId))
+    const { multiaddrs } = await node.resolve(peerId)
+    assert.deepEqual(multiaddrs.map(String), [stacks.addressOf(stack, identity.peerId).toString()])
+    assert.equal((await node.tasks.sendTask(peerId, 'a', Buffer.from('payload'))).accepted, true)
+    assert.equal(parsePeerTarget(peerId.toCID().toString()).peerId.toString(), identity.peerId)
   })
 
   it('is not believed without the signature of its key', async () => {
