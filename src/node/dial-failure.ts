@@ -3,8 +3,8 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { describeError } from '../primitives/errors.ts'
 
 /**
- * What an address came to, the most telling first: an answer says more than silence. Some say what to do about it, whichever way the
- * address was found; of others only whoever looked for the peer can say that.
+ * The ways in which a dial fails, the most telling first: an answer says more than silence. Each has a hint, except those whose hint
+ * depends on where the address came from.
  */
 const HINTS = {
   'wrong peer': 'the address belongs to another peer: use the peer ID that answered, or look the peer up by its ID alone',
@@ -76,10 +76,10 @@ export interface Seen {
   muxers: string[]
 }
 
-/** Said of every handshake whose fault has no words of its own. */
+/** The text for a handshake that fails in any other way. */
 export const UNREADABLE_HANDSHAKE = "the peer's handshake could not be read"
 
-/** Of what comes first no more is kept: a multistream header and the answer to it. */
+/** How many of the first bytes are kept: enough for a multistream header and its answer. */
 export const SEEN_BYTES = 64
 
 const HEADER = Buffer.from('\x13/multistream/1.0.0\n')
@@ -135,7 +135,7 @@ function afterConnect(cause: unknown, { bytes, security, muxers }: Seen, ended: 
   return isEnd(cause) ? ['closed', 'the peer ended the connection during the handshake'] : ['handshake', UNREADABLE_HANDSHAKE]
 }
 
-/** libp2p keeps of what ends an encryption only the text. */
+/** Goes by the text: libp2p wraps the error of a failed encryption and keeps nothing else. */
 function isEnd(cause: unknown): boolean {
   return cause instanceof Error && /unexpected eof|reset|closed|closing|ECONNRESET|EPIPE/i.test(`${cause.name} ${cause.message}`)
 }

@@ -16,8 +16,8 @@ export class UnreadableKeyError extends Error {
 }
 
 /**
- * The public key of an ECDSA peer, as go-libp2p writes it: a SubjectPublicKeyInfo in DER. `@libp2p/crypto` reads another form of its own
- * and makes no peer ID of either.
+ * The public key of an ECDSA peer, as go-libp2p writes it: a SubjectPublicKeyInfo in DER. `@libp2p/crypto` reads a form of its own only, and
+ * `@libp2p/peer-id` makes no peer ID of an ECDSA key.
  */
 export class EcdsaKey {
   readonly peerId: PeerId

@@ -1,13 +1,13 @@
 import { SubnetError, textOf } from '../primitives/errors.ts'
 import type { StreamingTaskHandler, TaskHandler } from '../protocol/protocols/task.ts'
 
-/** A fault in the code of a task handler, in its own words: whoever wrote it has to see them. */
+/** A fault in the code of a task handler. Its text is kept: the author of the handler needs it. */
 class HandlerFault extends SubnetError {
   override readonly name = 'HandlerFault'
   readonly code = 'INTERNAL'
 }
 
-/** The same handler; its faults are told with every word, where those of libraries are not. */
+/** Wraps a handler so that `describeError` keeps the text of its faults. */
 export function inItsOwnWords(handler: TaskHandler | StreamingTaskHandler): TaskHandler | StreamingTaskHandler {
   if (typeof handler === 'function') {
     return async (task, context) => attempt(async () => handler(task, context))

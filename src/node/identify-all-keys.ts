@@ -51,7 +51,7 @@ export function identifyPushForAllKeys(init: Parameters<typeof identifyPush>[0])
   }
 }
 
-/** Of all peers that are connected, only those have a key that libp2p does not hold. */
+/** The peer ID of a connection holds its key, except for ECDSA. */
 function isEcdsaPeer(peerId: PeerId): boolean {
   return peerId.publicKey == null
 }
@@ -102,7 +102,7 @@ async function readMessages(stream: Stream): Promise<Uint8Array> {
   return Buffer.concat(parts)
 }
 
-/** @throws Error for another peer's key, or what is no message */
+/** @throws Error where the bytes are malformed, or the key is another peer's */
 function parse(message: Uint8Array, connection: Connection): IdentifyResult {
   const result: IdentifyResult = { peerId: connection.remotePeer, listenAddrs: [], protocols: [], connection }
   for (const [field, value] of bytesFields(message)) {

@@ -11,7 +11,7 @@ import { bytesFields } from './wire-fields.ts'
 
 /** What a peer signs to prove its ID: this and its static Noise key. */
 const SIGNED_PREFIX = Buffer.from('noise-libp2p-static-key:')
-/** Errors of `@libp2p/noise` about what it read; others are about the stream it read from. */
+/** Names of errors about the bytes of a handshake. Other errors are about the stream. */
 const READING_ERRORS = ['InvalidCryptoExchangeError', 'UnexpectedPeerError', 'TypeError', 'RangeError', 'SyntaxError', 'UnreadableKeyError']
 
 type Plaintext = ReturnType<ICryptoInterface['chaCha20Poly1305Decrypt']>
@@ -27,8 +27,8 @@ export function handshakeFailure(connection: object): DialFailure | undefined {
 }
 
 /**
- * Noise that reads ECDSA keys too, and checks every key against the expected peer ID: `@libp2p/noise` throws on the former, and for an ID
- * that is a hash (RSA, ECDSA) takes any peer. The payload of the handshake is looked at where Noise has decrypted it.
+ * Noise that reads ECDSA keys too, and compares every key with the expected peer ID. `@libp2p/noise` throws on ECDSA keys, and accepts any
+ * peer where the expected ID is a hash (RSA, ECDSA). The adapter sees the payload of the handshake once Noise has decrypted it.
  */
 export function noiseForAllKeys(onFailed?: (failure: DialFailure) => void): (components: NoiseComponents) => ConnectionEncrypter {
   return (components) => new NoiseForAllKeys(components, onFailed)
@@ -193,7 +193,7 @@ function readPeerId(identityKey: Uint8Array): PeerId {
   }
 }
 
-/** A NoiseHandshakePayload. @throws Error for what is none */
+/** Reads a NoiseHandshakePayload. @throws Error where the bytes are malformed */
 function readPayload(bytes: Uint8Array): { identityKey: Uint8Array; signature: Uint8Array; muxers: string[] } {
   const payload = { identityKey: new Uint8Array(0) as Uint8Array, signature: new Uint8Array(0) as Uint8Array, muxers: [] as string[] }
   for (const [field, value] of bytesFields(bytes)) {
@@ -208,7 +208,7 @@ function readPayload(bytes: Uint8Array): { identityKey: Uint8Array; signature: U
   return payload
 }
 
-/** A peer's own word, short and without what a terminal would obey. */
+/** A name that the peer chose, cut short and without control characters. */
 function printable(name: string): string {
   return name.replace(/[^\x21-\x7e]/g, '').slice(0, 40)
 }

@@ -75,7 +75,7 @@ function isOf(family: 0 | 4 | 6, address: string): boolean {
   return family === 0 || (family === 4 ? isIPv4(address) : isIPv6(address) && !IPV4_IN_IPV6.check(address, 'ipv6'))
 }
 
-/** The same upgrader, that notes what comes first on the connection and why its handshake failed. */
+/** An upgrader that notes the first bytes of the connection, and throws the reason of a failed handshake. */
 function watching(upgrader: Upgrader, seen: Seen): Upgrader {
   const upgradeOutbound = async (connection: MultiaddrConnection, options: Parameters<Upgrader['upgradeOutbound']>[1]) => {
     seen.connected = true

@@ -1,6 +1,6 @@
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 
-/** The texts, bytes and messages in a protobuf message, as they come; its numbers are left out. @throws Error for what is no message */
+/** The length-delimited fields of a protobuf message, in their order: texts, bytes and messages. @throws Error where the bytes are malformed */
 export function bytesFields(message: Uint8Array): Array<[field: number, value: Uint8Array]> {
   const fields: Array<[number, Uint8Array]> = []
   const reader = new BinaryReader(message)
