@@ -1,7 +1,7 @@
 import { chalkStderr } from 'chalk'
 import { reasonOf } from '../node/home.ts'
 import { isDeadline } from '../primitives/deadline.ts'
-import { describeError, type ErrorCode, EXIT_CODES, SubnetError, UsageError } from '../primitives/errors.ts'
+import { describeError, type ErrorCode, EXIT_CODES, SubnetError, textOf, UsageError } from '../primitives/errors.ts'
 import { printable } from './render.ts'
 
 /** What a script gets of an error. */
@@ -32,7 +32,7 @@ export function reportOf(error: unknown): ErrorReport {
   if (isDeadline(error)) {
     return report('TIMEOUT', 'the command did not end in time', '--timeout DUR gives it longer')
   }
-  return report('INTERNAL', `this is a bug: ${describeError(error)}`, 'run it again with --log-level debug for the stack')
+  return report('INTERNAL', `this is a bug: ${textOf(error)}`, 'run it again with --log-level debug for the stack')
 }
 
 /** Prints an error the way the caller reads it, and sets the exit code. */

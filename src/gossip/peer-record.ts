@@ -31,9 +31,8 @@ export async function sealPeerRecord(privateKey: PrivateKey, multiaddrs: Multiad
 
 /** Reads and checks an envelope. @throws Error when it is malformed, too large, badly signed or signed by another peer */
 export async function openPeerRecord(bytes: Uint8Array): Promise<SignedRecord> {
-  const envelope = await RecordEnvelope.openAndCertify(bytes, PeerRecord.DOMAIN)
-  const record = PeerRecord.createFromProtobuf(envelope.payload)
-  if (!record.peerId.equals(peerIdFromPublicKey(envelope.publicKey))) {
+  const { record, signer } = await certify(bytes)
+  if (!record.peerId.equals(signer)) {
     throw new Error('the record is signed by another peer than the one it is about')
   }
   if (record.multiaddrs.length > MAX_RECORD_ADDRESSES) {
@@ -44,6 +43,18 @@ export async function openPeerRecord(bytes: Uint8Array): Promise<SignedRecord> {
   }
   const multiaddrs = addressesOf(record.peerId, record.multiaddrs, MAX_RECORD_ADDRESSES)
   return { peerId: record.peerId, multiaddrs, seq: record.seqNumber, envelope: bytes }
+}
+
+/** @throws Error when it is malformed or badly signed, or its key is of a type that is not read */
+async function certify(bytes: Uint8Array): Promise<{ record: PeerRecord; signer: PeerId }> {
+  try {
+    const envelope = await RecordEnvelope.openAndCertify(bytes, PeerRecord.DOMAIN)
+    return { record: PeerRecord.createFromProtobuf(envelope.payload), signer: peerIdFromPublicKey(envelope.publicKey) }
+  } catch (cause) {
+    throw cause instanceof Error && cause.name === 'InvalidSignatureError'
+      ? cause
+      : new Error('the signed record cannot be read', { cause })
+  }
 }
 
 function fitting(multiaddrs: Multiaddr[]): Multiaddr[] {

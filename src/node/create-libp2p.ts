@@ -1,21 +1,23 @@
+import type { LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
-import { identify, identifyPush } from '@libp2p/identify'
 import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import { heartbeatTopic } from '../gossip/heartbeat.ts'
+import type { Logger } from '../primitives/log.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
 import { forCalls } from './call-yamux.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { guarded } from './guarded-components.ts'
+import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
+import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
 import { sparing } from './sparing-yamux.ts'
+import { explainingTcp } from './tcp-dial.ts'
 
 export type Services = {
   identify: unknown
@@ -40,6 +42,9 @@ export interface StackInit {
   networkInterfaces?: NetworkInterfaces | undefined
   /** Lets peers in only that it admits; without one, all. */
   door?: Door | undefined
+  /** Resolves names in addresses. @default Node's own */
+  lookup?: LookupFunction | undefined
+  log?: Logger | undefined
 }
 
 /** Keeps `pause()` honest: with yamux's own 16 MiB a paused stream outgrows libp2p's 4 MiB read buffer and is reset. */
@@ -69,8 +74,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     datastore: new BoundedDatastore(),
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [own.transport(tcp())],
-    connectionEncrypters: [noise()],
+    transports: [own.transport(explainingTcp(init.lookup))],
+    connectionEncrypters: [noiseForAllKeys((failure) => init.log?.debug('a peer was not let in', failure))],
     streamMuxers: [
       forCalls(sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
     ],
@@ -78,7 +83,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     connectionMonitor: { enabled: serves },
     ...(door == null ? {} : { connectionGater: waitAt(door) }),
     services: {
-      identify: behindDoor(identify()),
+      identify: behindDoor(identifyForAllKeys()),
       // one at a time is the default, and a stream that closes still counts
       ping: behindDoor(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS })),
       dht: behindDoor(
@@ -93,7 +98,9 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ),
       dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
       addresses: (components) => own.service(components),
-      ...(serves ? { identifyPush: behindDoor(identifyPush({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) } : {}),
+      ...(serves
+        ? { identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) }
+        : {}),
     },
   }
   return createStack(options)

@@ -2,7 +2,9 @@ import type { Connection, PeerId } from '@libp2p/interface'
 import type { ConnectionManager, TransportManager } from '@libp2p/interface-internal'
 import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { peerIdOf } from '../primitives/address.ts'
 import { describeError } from '../primitives/errors.ts'
+import { DialError, DialFailure } from './dial-failure.ts'
 
 /** The parts of libp2p that open connections. */
 export interface DialComponents {
@@ -13,21 +15,18 @@ export interface DialComponents {
 /** How long one address may take to connect, secure and multiplex, in milliseconds. */
 const ADDRESS_TIMEOUT_MS = 5_000
 
-/** No address led to a connection; the message names each with its own reason. */
-export class DialError extends Error {
-  override readonly name = 'DialError'
-}
-
 /**
  * Dials all addresses of a peer at once; the first that proves to be the peer wins, the others are given up. libp2p's own
  * dial queue tries one after the other, and a dead first address would cost its whole timeout.
  */
 export class Dialler {
   readonly #components: DialComponents
+  readonly #addressTimeoutMs: number
   readonly #running = new Queue<Connection, { key: string; signal?: AbortSignal }>()
 
-  constructor(components: DialComponents) {
+  constructor(components: DialComponents, { addressTimeoutMs = ADDRESS_TIMEOUT_MS }: { addressTimeoutMs?: number } = {}) {
     this.#components = components
+    this.#addressTimeoutMs = addressTimeoutMs
   }
 
   /** Connections that are open now, the newest first. */
@@ -69,31 +68,55 @@ export class Dialler {
       return await Promise.any(dials)
     } catch (cause) {
       signal?.throwIfAborted()
-      throw new DialError(describeError(cause), { cause })
+      throw new DialError(failuresIn(cause), { cause })
     }
   }
 
   async #dialOne(address: Multiaddr, given: AbortController, signal: AbortSignal | undefined): Promise<Connection> {
     const onAbort = (): void => given.abort(signal?.reason)
-    const timer = setTimeout(() => given.abort(new Error(`no answer within ${ADDRESS_TIMEOUT_MS} ms`)), ADDRESS_TIMEOUT_MS)
+    const timer = setTimeout(() => given.abort(new Error(`no answer within ${this.#addressTimeoutMs} ms`)), this.#addressTimeoutMs)
     signal?.addEventListener('abort', onAbort)
     try {
-      const { connectionManager, transportManager } = this.#components
-      const { signal } = given
-      if (transportManager.dialTransportForMultiaddr(address) != null) {
-        return await transportManager.dial(address, { signal })
+      const connection = await this.#open(address, given.signal)
+      const expected = peerIdOf(address)
+      // no answer of a library is trusted to be about the peer that was asked for
+      if (expected?.equals(connection.remotePeer) === false) {
+        const wrong = DialFailure.wrongPeer(connection.remotePeer, expected)
+        connection.abort(wrong)
+        throw wrong
       }
-      // names that need resolving first go through the queue, which does that; anything else it would answer with any open connection
-      if (!address.toString().startsWith('/dnsaddr/')) {
-        throw new Error('no transport here dials such an address')
-      }
-      return await connectionManager.openConnection(address, { signal, force: true })
+      return connection
     } catch (cause) {
-      const reason = given.signal.aborted ? given.signal.reason : cause
-      throw new Error(`${address.toString()}: ${describeError(reason)}`, { cause })
+      throw this.#failureOf(cause, given.signal).at(address)
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
     }
   }
+
+  async #open(address: Multiaddr, signal: AbortSignal): Promise<Connection> {
+    const { connectionManager, transportManager } = this.#components
+    if (transportManager.dialTransportForMultiaddr(address) != null) {
+      return transportManager.dial(address, { signal })
+    }
+    // names that need resolving first go through the queue, which does that; anything else it would answer with any open connection
+    if (!address.toString().startsWith('/dnsaddr/')) {
+      throw new DialFailure('address', 'no transport here dials such an address')
+    }
+    return connectionManager.openConnection(address, { signal, force: true })
+  }
+
+  #failureOf(cause: unknown, signal: AbortSignal): DialFailure {
+    const [failure] = failuresIn(cause)
+    if (failure != null) {
+      return failure
+    }
+    const reason = signal.aborted ? signal.reason : cause
+    return new DialFailure(signal.aborted ? 'timeout' : 'unknown', describeError(reason), { cause })
+  }
+}
+
+/** Of several attempts libp2p gives an AggregateError. */
+function failuresIn(cause: unknown): DialFailure[] {
+  return (cause instanceof AggregateError ? cause.errors : [cause]).filter((error) => error instanceof DialFailure)
 }

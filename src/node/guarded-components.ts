@@ -53,7 +53,7 @@ export function guardedHandler(handler: StreamHandler, admits: Admits): StreamHa
 type Method = (...args: unknown[]) => unknown
 
 /** An object with some methods in place of its own. */
-function withMethods<T extends object>(target: T, methods: Record<string, (own: Method) => Method>): T {
+export function withMethods<T extends object>(target: T, methods: Record<string, (own: Method) => Method>): T {
   return new Proxy(target, {
     get: (_, name) => {
       const value = Reflect.get(target, name)

@@ -4,6 +4,7 @@ import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, priva
 import type { PrivateKey } from '@libp2p/interface'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
+import { isEcdsa } from './ecdsa-key.ts'
 import { type Home, reasonOf } from './home.ts'
 
 /** The protobuf header of an Ed25519 key that holds the 32-byte seed only, as py-libp2p writes it: type 1, 32 bytes of data. */
@@ -56,6 +57,9 @@ async function readSome(source: AsyncIterable<Uint8Array>, maxBytes: number): Pr
 async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
   if (bytes.byteLength === SEED_HEADER.byteLength + SEED_BYTES && SEED_HEADER.equals(bytes.subarray(0, SEED_HEADER.byteLength))) {
     return generateKeyPairFromSeed('Ed25519', bytes.subarray(SEED_HEADER.byteLength))
+  }
+  if (isEcdsa(bytes)) {
+    throw new Error("an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can")
   }
   let key: PrivateKey
   try {

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { describeError, UsageError } from '../primitives/errors.ts'
+import { textOf, UsageError } from '../primitives/errors.ts'
 
 type Exported = (...args: unknown[]) => unknown
 
@@ -22,7 +22,7 @@ export async function loadModule(spec: string, what: string, hint: string, metho
   try {
     loaded = await import(pathToFileURL(file).href)
   } catch (cause) {
-    throw new UsageError(`${what} ${spec} cannot be loaded: ${describeError(cause)}`, { cause })
+    throw new UsageError(`${what} ${spec} cannot be loaded: ${textOf(cause)}`, { cause })
   }
   const object = loaded.default as Record<string, unknown> | null | undefined
   if (typeof object !== 'function' && (method == null || typeof object?.[method] !== 'function')) {

@@ -1,4 +1,4 @@
-import { describeError, UsageError } from '../primitives/errors.ts'
+import { textOf, UsageError } from '../primitives/errors.ts'
 import type { ProtocolHost } from '../protocol/host.ts'
 import { loadModule } from './load-module.ts'
 
@@ -20,7 +20,7 @@ async function load(spec: string): Promise<ProtocolModule> {
     try {
       await (isClass(exported) ? Reflect.construct(exported, [node]) : exported(node))
     } catch (cause) {
-      throw new UsageError(`protocol ${spec}: ${describeError(cause)}`, { cause })
+      throw new UsageError(`protocol ${spec}: ${textOf(cause)}`, { cause })
     }
     if ([...node.protocols].length === before) {
       throw new UsageError(`protocol ${spec} constructs no protocol with the node that it is given`, { hint: HINT })

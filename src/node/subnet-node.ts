@@ -31,6 +31,7 @@ import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.
 import { type Aliases, refuseSelf } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
+import { DialError } from './dial-failure.ts'
 import type { Dialler } from './dialler.ts'
 import type { Door } from './door.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
@@ -518,7 +519,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       throw new ProtocolError('UNREACHABLE', `not reached: ${describeError(cause)}`, {
         cause,
         phase: 'dial',
-        hint: 'is the peer running, and is this its address? By its peer ID alone it would be looked up',
+        hint:
+          (cause instanceof DialError ? cause.hint : undefined) ??
+          'is the peer running, and is this its address? By its peer ID alone it would be looked up',
       })
     }
   }

@@ -47,15 +47,42 @@ export class CapacityError extends SubnetError {
   readonly code = 'LIMIT_EXCEEDED'
 }
 
-/** The text of anything that was thrown, on one line, without the empty message of an AggregateError. */
+/** What V8 says where code does what the language forbids. Some libraries put that text into errors of their own. */
+const FAULTS = [
+  /\bCannot (read|set|define|delete|assign|convert|destructure|access|mix|redefine)\b.*\b(propert|undefined|null|initialization|BigInt|object)/,
+  /\bcannot be converted to a BigInt\b/,
+  / is not (a function|a constructor|iterable|defined|an object)\b/,
+  /\b(Invalid (typed )?array (buffer )?length|Invalid (string|DataView) length|Array buffer allocation failed)\b/,
+  /\bMaximum call stack size exceeded\b/,
+  /\b(Start offset|Offset|Length) .*outside the bounds\b|^(index|offset) is out of (bounds|range)$/i,
+]
+
+/** Said where code failed and not the world: the fault itself is in the error's cause. */
+const UNEXPECTED = 'an unexpected fault'
+
+/**
+ * The text of anything that was thrown, on one line, without the empty message of an AggregateError. What V8 says of a fault in code
+ * tells a user nothing, and is replaced.
+ */
 export function describeError(error: unknown): string {
+  return describe(error, (text) => (FAULTS.some((fault) => fault.test(text)) ? UNEXPECTED : text))
+}
+
+/** The same with every word of it: for faults in a user's own code, and for bugs. */
+export function textOf(error: unknown): string {
+  return describe(error, (text) => text)
+}
+
+function describe(error: unknown, word: (text: string) => string): string {
   if (error instanceof AggregateError && error.errors.length > 0) {
-    return [...new Set(error.errors.map(describeError))].join('; ')
+    return [...new Set(error.errors.map((each) => describe(each, word)))].join('; ')
   }
   // libp2p rejects some waits with the event that ended them
   if (error instanceof Event) {
-    return 'error' in error && error.error != null ? describeError(error.error) : error.type
+    return 'error' in error && error.error != null ? describe(error.error, word) : error.type
   }
   const text = error instanceof Error ? error.message || error.name : String(error)
-  return text.replace(/\s*\n\s*/g, ' ').trim()
+  const line = text.replace(/\s*\n\s*/g, ' ').trim()
+  // our own errors were written by hand; they may quote a user's code
+  return error instanceof SubnetError ? line : word(line)
 }

@@ -9,6 +9,12 @@ import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
 /** Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. */
 export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: AbortSignal | undefined) => Promise<T>
 
+/** What an error of a judge may say beside its message: of all that a resolution met, the one of the greatest weight says what to do. */
+export interface Refutation {
+  hint: string | undefined
+  weight: number
+}
+
 /** What may narrow a resolution. */
 export interface ResolveOptions {
   signal?: AbortSignal | undefined
@@ -80,6 +86,7 @@ class Run<T> {
   readonly #attempts: Attempt[] = []
   readonly #refuted = new Set<string>()
   #lastFailure: unknown
+  #mostTelling: Refutation | undefined
   #chainFailure: unknown
 
   constructor(tiers: Tier[], memory: ResolverMemory, peerId: PeerId, judge: Judge<T>, options: ResolveOptions) {
@@ -192,6 +199,9 @@ class Run<T> {
         this.#refuted.add(address.toString())
       }
       this.#lastFailure = error
+      if (isRefutation(error) && error.weight > (this.#mostTelling?.weight ?? 0)) {
+        this.#mostTelling = error
+      }
       if (left.length === untried.length) {
         // a note for later resolutions: this one goes on without it
         await this.#memory.refuted(this.#peerId, candidate).catch(() => undefined)
@@ -209,7 +219,7 @@ class Run<T> {
     if (this.#lastFailure != null) {
       return new ResolveError('UNREACHABLE', `no address of ${peer} can be reached; ${trace}`, this.#attempts, {
         cause: this.#lastFailure,
-        hint: 'is the peer running, and reachable from here?',
+        hint: this.#mostTelling?.hint ?? 'is the peer running, and reachable from here?',
       })
     }
     if (this.#chainFailure != null) {
@@ -222,6 +232,10 @@ class Run<T> {
       hint: '--bootstrap names a peer that may know it, --chain a chain where it may have published',
     })
   }
+}
+
+function isRefutation(error: unknown): error is Error & Refutation {
+  return error instanceof Error && 'weight' in error && 'hint' in error
 }
 
 function withSignal(signal: AbortSignal | undefined, budget: AbortSignal): AbortSignal {

@@ -2,7 +2,7 @@ import type { DescField, DescMessage, Message } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { AttemptSchema, type Failure, FailureSchema } from '../gen/subnet/control/v1/control_pb.ts'
 import { isDeadline } from '../primitives/deadline.ts'
-import { describeError, type ErrorCode, EXIT_CODES, SubnetError } from '../primitives/errors.ts'
+import { describeError, type ErrorCode, EXIT_CODES, SubnetError, textOf } from '../primitives/errors.ts'
 import { type Attempt, ResolveError, type ResolveErrorCode } from '../resolve/errors.ts'
 
 /** Chunks of a payload or a result, at most. */
@@ -48,7 +48,13 @@ export function toFailure(error: unknown): { code: ErrorCode; message: string; a
   const code = known ? error.code : isDeadline(error) ? 'TIMEOUT' : 'INTERNAL'
   const attempts = known && 'attempts' in error ? (error.attempts as Attempt[]) : undefined
   const hint = known && error.hint != null ? { hint: error.hint } : {}
-  return { code, message: describeError(error), attempts: attempts ?? [], resolution: attempts != null, ...hint }
+  return {
+    code,
+    message: code === 'INTERNAL' ? textOf(error) : describeError(error),
+    attempts: attempts ?? [],
+    resolution: attempts != null,
+    ...hint,
+  }
 }
 
 /** The error that a call of the node threw; undefined when the node did not tell one. */

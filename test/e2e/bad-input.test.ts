@@ -24,6 +24,12 @@ interface Row extends RunOptions {
 
 const AT = `/ip4/127.0.0.1/tcp/1/p2p/${OTHER_PEER_ID}`
 const SECRET = 'a secret that must never be printed, 57 letters and more'
+/** Of the test vectors for peer IDs of libp2p. */
+const ECDSA_KEY = Buffer.from(
+  '08031279307702010104203e5b1fe9712e6c314942a750bd67485de3c1efe85b1bfb520ae8f9ae3dfa4a4ca00a06082a8648ce3d030107a14403420004de3d300f' +
+    'a36ae0e8f5d530899d83abab44abf3161f162a4bc901d8e6ecda020e8b6d5f8da30525e71d6851510c098e5c47c646a597fb4dcec034e9f77c409e62',
+  'hex',
+)
 const rows: Row[] = []
 
 /** Files of the table: relative paths, as a user types them. */
@@ -35,6 +41,7 @@ async function prepare(folder: string): Promise<void> {
   await writeFile(join(folder, 'unreadable'), 'x', { mode: 0 })
   await writeFile(join(folder, 'big'), Buffer.alloc(2_048))
   await writeFile(join(folder, 'no.key'), SECRET)
+  await writeFile(join(folder, 'ecdsa.key'), ECDSA_KEY)
   await writeFile(join(folder, 'no.db'), `no database, but ${'long enough to be one '.repeat(100)}`)
   await writeFile(join(folder, 'no-handler.mjs'), 'export const handler = () => new Uint8Array()')
   await writeFile(join(folder, 'broken-handler.mjs'), 'export default (')
@@ -51,6 +58,18 @@ add(
   /is the address of another peer$/,
   /may be left out/,
 )
+for (const args of [['id'], ['key', 'import', 'ecdsa.key']]) {
+  add(
+    `an ECDSA key: ${args.join(' ')}`,
+    args,
+    /ecdsa\.key.* cannot be read: an ECDSA key cannot be a peer's identity here: /,
+    /^a key file is/,
+    {
+      ...(args.length === 1 ? { config: { key: 'ecdsa.key' } } : {}),
+      inWords: true,
+    },
+  )
+}
 add('a key file whose name no file can have', ['id'], /^key file .* cannot be read: .*null bytes/, /key new/, {
   config: { key: 'a\u0000b' },
 })
@@ -108,6 +127,24 @@ add('a peer that nobody knows', ['resolve', OTHER_PEER_ID], /gossip: miss.*neigh
 add('a peer that is not on the chain', ['chain', 'lookup', OTHER_PEER_ID], /^the chain has no address of 12D3/, /chain publish/, {
   code: 3,
 })
+add(
+  'an address of another transport',
+  ['connect', `/ip4/127.0.0.1/udp/1/quic-v1/p2p/${OTHER_PEER_ID}`],
+  /no transport here dials/,
+  /^addresses that are/,
+  {
+    code: 4,
+  },
+)
+add(
+  'an IPv4 address as an IPv6 name',
+  ['ping', `/dns6/127.0.0.1/tcp/1/p2p/${OTHER_PEER_ID}`],
+  /is not an IPv6 address$/,
+  /\/dns6 for its IPv6/,
+  {
+    code: 4,
+  },
+)
 add('an address where nobody listens', ['ping', AT], /\/tcp\/1\/p2p\/12D3.*ECONNREFUSED/, /is the peer running/, { code: 4, inWords: true })
 
 // the command line

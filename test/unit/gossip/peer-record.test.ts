@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
 import { openPeerRecord, sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { addresses, newPeer } from '../../support/keys.ts'
+import { EcdsaIdentity } from '../../support/other-stacks.ts'
 
 describe('a signed peer record', () => {
   it('gives back what was signed, with keys of either kind', async () => {
@@ -53,5 +54,12 @@ describe('a signed peer record', () => {
     await assert.rejects(openPeerRecord(await seal(about(other.peerId))), /another peer/)
     await assert.rejects(openPeerRecord(await seal(about(peer.peerId, 17))), /more than 16/)
     await assert.rejects(openPeerRecord(await seal(about(peer.peerId, 1, 2n ** 63n))), /63 bits/)
+  })
+
+  it('of an ECDSA peer is refused in words', async () => {
+    const peer = await newPeer()
+    const record = new PeerRecord({ peerId: peer.peerId, multiaddrs: addresses(peer, 1) })
+    const envelope = await RecordEnvelope.seal(record, new EcdsaIdentity('P-256').privateKey())
+    await assert.rejects(openPeerRecord(envelope.marshal()), /^Error: the signed record cannot be read$/)
   })
 })

@@ -41,12 +41,20 @@ describe('identity keys', function () {
     })
   }
 
+  // of the test vectors for peer IDs of libp2p
+  const ECDSA_KEY = Buffer.from(
+    '08031279307702010104203e5b1fe9712e6c314942a750bd67485de3c1efe85b1bfb520ae8f9ae3dfa4a4ca00a06082a8648ce3d030107a14403420004de3d300f' +
+      'a36ae0e8f5d530899d83abab44abf3161f162a4bc901d8e6ecda020e8b6d5f8da30525e71d6851510c098e5c47c646a597fb4dcec034e9f77c409e62',
+    'hex',
+  )
   const SECRET = 'a secret in a form that nobody here knows'
   const bad: Array<[title: string, bytes: Uint8Array, says: RegExp]> = [
     ['nothing', Buffer.alloc(0), /: not a libp2p private key$/],
     ['a text', Buffer.from(SECRET), /: not a libp2p private key$/],
     ['a seed that is too short', Buffer.from(`08011220${'11'.repeat(31)}`, 'hex'), /: not a libp2p private key$/],
     ['a seed that is too long', Buffer.from(`08011220${'11'.repeat(33)}`, 'hex'), /: not a libp2p private key$/],
+    ['an ECDSA key', ECDSA_KEY, /: an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can$/],
+    ['an ECDSA key in PKCS 8', Buffer.concat([Buffer.from('08031203', 'hex'), Buffer.from('300100', 'hex')]), /: an ECDSA key cannot be/],
     ['a file that is too long', Buffer.alloc(20_000), /: more than 16384 bytes are no key$/],
   ]
   for (const [title, bytes, says] of bad) {

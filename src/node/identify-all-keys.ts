@@ -1,0 +1,143 @@
+import {
+  type Identify,
+  type IdentifyComponents,
+  type IdentifyPush,
+  type IdentifyPushComponents,
+  identify,
+  identifyPush,
+} from '@libp2p/identify'
+import type { Connection, IdentifyResult, PeerId, Stream, StreamHandler } from '@libp2p/interface'
+import { lpStream } from '@libp2p/utils'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { EcdsaKey } from './ecdsa-key.ts'
+import { withMethods } from './guarded-components.ts'
+import { bytesFields } from './wire-fields.ts'
+
+const PROTOCOL = '/ipfs/id/1.0.0'
+const TIMEOUT_MS = 5_000
+const MAX_MESSAGE_BYTES = 8 * 1024
+/** Peers may tell of themselves in parts. */
+const MAX_MESSAGES = 10
+
+/**
+ * Identify that understands peers with ECDSA keys too: `@libp2p/identify` cannot read the key that they tell. The addresses of such a peer
+ * count as unsigned: its signed record cannot be read either.
+ */
+export function identifyForAllKeys(): (components: IdentifyComponents) => Identify {
+  const make = identify({ runOnConnectionOpen: false })
+  return (components) => {
+    const service = make(components)
+    components.events.addEventListener('connection:open', ({ detail: connection }) => {
+      const identified = isEcdsaPeer(connection.remotePeer) ? ask(components, connection) : service.identify(connection)
+      // the service and the log of the stream say why; the connection is of use without
+      identified.catch(() => undefined)
+    })
+    return service
+  }
+}
+
+/** The same for what peers tell without being asked. */
+export function identifyPushForAllKeys(init: Parameters<typeof identifyPush>[0]): (components: IdentifyPushComponents) => IdentifyPush {
+  const make = identifyPush(init)
+  return (components) => {
+    const onPush =
+      (handler: StreamHandler): StreamHandler =>
+      async (stream, connection) =>
+        isEcdsaPeer(connection.remotePeer) ? read(components, connection, stream) : handler(stream, connection)
+    const registrar = withMethods(components.registrar, {
+      handle: (handle) => async (protocol, handler, options) => handle(protocol, onPush(handler as StreamHandler), options),
+    })
+    return make(new Proxy(components, { get: (own, name) => (name === 'registrar' ? registrar : Reflect.get(own, name)) }))
+  }
+}
+
+/** The peer ID of a connection holds its key, except for ECDSA. */
+function isEcdsaPeer(peerId: PeerId): boolean {
+  return peerId.publicKey == null
+}
+
+async function ask(components: IdentifyComponents, connection: Connection): Promise<void> {
+  const stream = await connection.newStream(PROTOCOL, { signal: AbortSignal.timeout(TIMEOUT_MS), runOnLimitedConnection: true })
+  await read(components, connection, stream)
+}
+
+async function read({ peerStore, events }: IdentifyComponents, connection: Connection, stream: Stream): Promise<void> {
+  try {
+    const result = parse(await readMessages(stream), connection)
+    await stream.close()
+    const { remotePeer } = connection
+    await peerStore.patch(remotePeer, {
+      ...(result.protocols.length === 0 ? {} : { protocols: result.protocols }),
+      ...(result.listenAddrs.length === 0
+        ? {}
+        : { addresses: result.listenAddrs.map((address) => ({ multiaddr: address, isCertified: false })) }),
+    })
+    const metadata: Record<string, Uint8Array> = {}
+    if (result.agentVersion != null) {
+      metadata['AgentVersion'] = Buffer.from(result.agentVersion)
+    }
+    if (result.protocolVersion != null) {
+      metadata['ProtocolVersion'] = Buffer.from(result.protocolVersion)
+    }
+    await peerStore.merge(remotePeer, { metadata })
+    events.safeDispatchEvent('peer:identify', { detail: result })
+  } catch (error) {
+    stream.abort(error as Error)
+    throw error
+  }
+}
+
+/** All parts after one another: that is how protobuf joins messages. */
+async function readMessages(stream: Stream): Promise<Uint8Array> {
+  const messages = lpStream(stream, { maxDataLength: MAX_MESSAGE_BYTES, maxBufferSize: MAX_MESSAGE_BYTES * 2 })
+  const signal = AbortSignal.timeout(TIMEOUT_MS)
+  const parts: Uint8Array[] = [(await messages.read({ signal })).subarray()]
+  while (parts.length < MAX_MESSAGES) {
+    try {
+      parts.push((await messages.read({ signal })).subarray())
+    } catch {
+      break
+    }
+  }
+  return Buffer.concat(parts)
+}
+
+/** @throws Error where the bytes are malformed, or the key is another peer's */
+function parse(message: Uint8Array, connection: Connection): IdentifyResult {
+  const result: IdentifyResult = { peerId: connection.remotePeer, listenAddrs: [], protocols: [], connection }
+  for (const [field, value] of bytesFields(message)) {
+    switch (field) {
+      case 1:
+        result.publicKey = checkKey(value, connection.remotePeer)
+        break
+      case 2:
+        result.listenAddrs.push(...parseAddress(value))
+        break
+      case 3:
+        result.protocols.push(Buffer.from(value).toString())
+        break
+      case 5:
+        result.protocolVersion = Buffer.from(value).toString()
+        break
+      case 6:
+        result.agentVersion = Buffer.from(value).toString()
+        break
+    }
+  }
+  return result
+}
+
+function checkKey(key: Uint8Array, peerId: PeerId): Uint8Array {
+  if (EcdsaKey.read(key)?.peerId.equals(peerId) !== true) {
+    throw new Error(`a key that is not that of ${peerId.toString()}`)
+  }
+  return key
+}
+
+function parseAddress(bytes: Uint8Array): Multiaddr[] {
+  try {
+    return [multiaddr(bytes)]
+  } catch {
+    return []
+  }
+}
