@@ -6,7 +6,8 @@ import type { Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { ProtocolError, SubnetNode, Task, TaskHandler } from '../../src/index.ts'
 import { addressOf, event, Lab } from '../support/nodes.ts'
-import { type Digest, PythonLab, type PythonPeer } from './python-peer.ts'
+import type { Digest, ForeignPeer } from './foreign-peer.ts'
+import { PythonLab } from './python-peer.ts'
 
 const KIB = 1_024
 const MIB = KIB * KIB
@@ -49,7 +50,7 @@ describe('a Python peer that is asked', function () {
   const lab = new Lab()
   const python = new PythonLab()
   let node: SubnetNode
-  let peer: PythonPeer
+  let peer: ForeignPeer
 
   before(async () => {
     node = await lab.node()
@@ -178,7 +179,7 @@ describe('a Python peer that asks', function () {
   const python = new PythonLab()
   let node: SubnetNode
   let me: string
-  let peer: PythonPeer
+  let peer: ForeignPeer
   let handler: TaskHandler
 
   before(async () => {
@@ -236,7 +237,7 @@ describe('a Python peer that asks', function () {
   })
 
   /** Has this peer ask and leave in its own way while the handler runs, and waits until all is as before. */
-  async function left(asking: PythonPeer, leave: () => Promise<unknown>): Promise<void> {
+  async function left(asking: ForeignPeer, leave: () => Promise<unknown>): Promise<void> {
     await streamsClosed(node)
     const running = Promise.withResolvers<AbortSignal>()
     handler = async (_task, { signal }) => {

@@ -4,7 +4,8 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { KnownPeer, SubnetNode } from '../../src/index.ts'
 import { addressOf, event, Lab } from '../support/nodes.ts'
-import { PythonLab, type PythonPeer } from './python-peer.ts'
+import type { ForeignPeer } from './foreign-peer.ts'
+import { PythonLab } from './python-peer.ts'
 
 interface Identified {
   agent: string
@@ -32,7 +33,7 @@ for (const dialler of ['node', 'python'] as const) {
     const python = new PythonLab()
     let node: SubnetNode
     let me: string
-    let peer: PythonPeer
+    let peer: ForeignPeer
 
     before(async () => {
       node = await lab.node({ handler: ({ payload }) => payload, agent: 'interop/1.2.3' })

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { SubnetNode } from '../../src/index.ts'
 import { addressOf, event, Lab } from '../support/nodes.ts'
-import { type Line, PythonLab, type PythonPeer } from './python-peer.ts'
+import type { ForeignPeer, Line } from './foreign-peer.ts'
+import { PythonLab } from './python-peer.ts'
 
 const TOPIC = '/subnet/1/heartbeat/1.0.0'
 /** As in the proto. */
@@ -21,7 +22,7 @@ describe('a Python peer that gossips with us', function () {
   let near: SubnetNode
   /** Connected to the other of us only. */
   let far: SubnetNode
-  let peer: PythonPeer
+  let peer: ForeignPeer
 
   before(async () => {
     near = await lab.node({ settings: { heartbeatInterval: '500ms' } })
