@@ -27,7 +27,7 @@ export interface Stack<Init> {
   /** In errors: "Python". */
   name: string
   /** The program and its arguments. @throws where it has not been made */
-  command: (init: Partial<Init>) => [string, ...string[]]
+  command: (init: Partial<Init>) => Promise<[string, ...string[]]>
 }
 
 /** Foreign peers of one test; after `clean` none is left, whatever happened. */
@@ -40,7 +40,7 @@ export class ForeignLab<Init> {
   }
 
   async peer(init: Partial<Init> = {}): Promise<ForeignPeer> {
-    const [program, ...args] = this.#stack.command(init)
+    const [program, ...args] = await this.#stack.command(init)
     const peer = new ForeignPeer(this.#stack.name, spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] }))
     this.#peers.push(peer)
     await peer.started()

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { PYTHON } from './environment.ts'
 import { ForeignLab } from './foreign-peer.ts'
+import { PYTHON } from './python-environment.ts'
 
 const PEER = fileURLToPath(new URL('peer.py', import.meta.url))
 
@@ -23,9 +23,9 @@ export class PythonLab extends ForeignLab<PeerInit> {
   }
 }
 
-function pythonCommand(init: Partial<PeerInit>): [string, ...string[]] {
+async function pythonCommand(init: Partial<PeerInit>): Promise<[string, ...string[]]> {
   if (!existsSync(PYTHON)) {
-    throw new Error('there is no virtualenv: node test/interop/environment.ts makes it')
+    throw new Error('there is no virtualenv: npm run test:interop -- python makes it')
   }
   return [PYTHON, '-I', PEER, JSON.stringify(init)]
 }

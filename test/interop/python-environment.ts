@@ -1,31 +1,16 @@
 // Makes the virtualenv in which the Python peers of these tests run. Where that cannot be done: one line on stderr, exit code 77.
-import { execFile } from 'node:child_process'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
+import { CannotRun, makeOrSay, run } from './cannot-run.ts'
 
 const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/interop', import.meta.url))
 const REQUIREMENTS = fileURLToPath(new URL('requirements.txt', import.meta.url))
 /** What the virtualenv was made of; written when it is complete. */
 const STAMP = `${FOLDER}/made-of.txt`
 const PYTHONS = ['python3', 'python3.13', 'python3.12', 'python3.11']
-const CANNOT_RUN = 77
 
 /** The interpreter of the virtualenv. */
 export const PYTHON = `${FOLDER}/bin/python`
-
-/** Why these tests cannot be run here: nothing was found out about the code. */
-class CannotRun extends Error {}
-
-async function run(program: string, args: string[], what: string): Promise<string> {
-  try {
-    return (await promisify(execFile)(program, args, { maxBuffer: 64 * 1024 * 1024 })).stdout.trim()
-  } catch (cause) {
-    const { stderr, message } = cause as Error & { stderr?: string }
-    const lines = (stderr || message).trim().split('\n')
-    throw new CannotRun(`${what}: ${lines.findLast((line) => line.startsWith('ERROR:')) ?? lines.at(-1)}`, { cause })
-  }
-}
 
 /** A Python that is new enough, and what it says that it is. */
 async function findPython(): Promise<{ python: string; version: string }> {
@@ -55,13 +40,5 @@ async function make(): Promise<void> {
 }
 
 if (import.meta.main) {
-  try {
-    await make()
-  } catch (error) {
-    if (!(error instanceof CannotRun)) {
-      throw error
-    }
-    process.stderr.write(`the interop tests cannot run here: ${error.message}\n`)
-    process.exitCode = CANNOT_RUN
-  }
+  await makeOrSay(make)
 }

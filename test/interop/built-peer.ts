@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { glob, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { constants, homedir, setPriority } from 'node:os'
+import { dirname, join } from 'node:path'
+import { CannotRun } from './cannot-run.ts'
+
+/** What is built lies there, outside of the clone, so that a new clone need not build it again. It may be removed at any time. */
+export const CACHE = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'subnet-interop')
+
+/** A program that is built of sources in this repository. */
+export interface BuiltPeer {
+  /** Of the folder in the cache: "go". */
+  name: string
+  /** Where the sources are, and the pattern of all that the program is built of. */
+  folder: string
+  sources: string
+  /** What builds it, with its version and settings. @throws CannotRun where it is not there */
+  toolchain: () => Promise<string>
+  /** Gets what it depends on. @throws CannotRun where that cannot be had */
+  fetch: () => Promise<unknown>
+  /** Writes the program there. */
+  build: (program: string) => Promise<unknown>
+}
+
+/** Where the program of these sources, built by this toolchain, is or will be. @throws CannotRun where there is no toolchain */
+export async function programOf({ name, folder, sources, toolchain }: BuiltPeer): Promise<string> {
+  const hash = createHash('sha256').update(await toolchain())
+  for (const source of (await Array.fromAsync(glob(sources, { cwd: folder }))).sort()) {
+    hash.update(`${source}\n`).update(await readFile(join(folder, source)))
+  }
+  return join(CACHE, `${name}-${hash.digest('hex').slice(0, 16)}`, 'peer')
+}
+
+/** Builds the program unless it is there, at low priority. @throws CannotRun; Error where the sources do not compile */
+export async function makeProgram(peer: BuiltPeer): Promise<void> {
+  const program = await programOf(peer)
+  if (existsSync(program)) {
+    return
+  }
+  setPriority(constants.priority.PRIORITY_LOW)
+  await mkdir(CACHE, { recursive: true })
+  const folder = await mkdtemp(join(CACHE, 'making-'))
+  try {
+    await peer.fetch()
+    await compile(peer, join(folder, 'peer'))
+    // another run may have been faster, with the same program
+    await rename(folder, dirname(program)).catch((error: NodeJS.ErrnoException) => {
+      if (!existsSync(program)) {
+        throw error
+      }
+    })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** @throws Error, not CannotRun, where sources do not compile: those are ours */
+async function compile({ name, build }: BuiltPeer, program: string): Promise<void> {
+  try {
+    await build(program)
+  } catch (error) {
+    throw error instanceof CannotRun ? new Error(`the ${name} peer does not compile`, { cause: error.cause }) : error
+  }
+}
