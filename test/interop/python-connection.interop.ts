@@ -1,30 +1,11 @@
 import assert from 'node:assert/strict'
-import { setTimeout as delay } from 'node:timers/promises'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import type { KnownPeer, SubnetNode } from '../../src/index.ts'
+import type { SubnetNode } from '../../src/index.ts'
 import { addressOf, event, Lab } from '../support/nodes.ts'
+import { type Identified, identified } from './expectations.ts'
 import type { ForeignPeer } from './foreign-peer.ts'
 import { PythonLab } from './python-peer.ts'
-
-interface Identified {
-  agent: string
-  protocols: string[]
-  addresses: string[]
-  signed: { peerId: string; addresses: string[] }
-}
-
-/** A peer as soon as identify told of it: no event says when, so it is looked for again and again. */
-async function identified(node: SubnetNode, peerId: string): Promise<KnownPeer> {
-  const signal = AbortSignal.timeout(20_000)
-  while (true) {
-    const found = (await node.peers()).find((known) => known.peerId.toString() === peerId)
-    if (found?.agent != null) {
-      return found
-    }
-    await delay(10, undefined, { signal })
-  }
-}
 
 for (const dialler of ['node', 'python'] as const) {
   describe(`a connection that ${dialler === 'node' ? 'we dialled' : 'a Python peer dialled'}`, function () {
