@@ -23,10 +23,10 @@ export async function run(
   }
 }
 
-/** Makes what the peers of a stack need. Where that cannot be done: one line on stderr, exit code 77. */
-export async function makeOrSay(make: () => Promise<unknown>): Promise<void> {
+/** Makes what the peers of a stack need, and prints what that is, with its versions. Where it cannot be done: one line on stderr, exit code 77. */
+export async function makeOrSay(make: () => Promise<string>): Promise<void> {
   try {
-    await make()
+    process.stdout.write(`${await make()}\n`)
   } catch (error) {
     if (!(error instanceof CannotRun)) {
       throw error

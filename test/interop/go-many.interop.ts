@@ -129,7 +129,7 @@ describe('a Go peer that takes 8 streams of a protocol at a time', function () {
       assert.deepEqual(ending(error), { code: 'REMOTE_FAILED', phase: error.phase, mayHaveActed: true })
     }
     assert.deepEqual(await peer.do('count'), { requests: count - failures.length })
-    // fewer at a time after each reset: the first wave may lose some, not the most of all
-    assert.ok(failures.length <= 64, `${failures.length} of ${count} failed: ${texts(failures).join('; ')}`)
+    // fewer are asked at a time after a reset: the first wave loses some, not the most of all
+    assert.ok(failures.length <= count / 2, `${failures.length} of ${count} failed: ${texts(failures).join('; ')}`)
   })
 })

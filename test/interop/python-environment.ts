@@ -24,11 +24,13 @@ async function findPython(): Promise<{ python: string; version: string }> {
   throw new CannotRun(`there is no Python 3.11 or newer: none of ${PYTHONS.join(', ')}`)
 }
 
-async function make(): Promise<void> {
+async function make(): Promise<string> {
   const { python, version } = await findPython()
-  const stamp = `${version}\n${await readFile(REQUIREMENTS, 'utf8')}`
+  const requirements = await readFile(REQUIREMENTS, 'utf8')
+  const made = `Python ${version.split(' ')[0]}, py-libp2p ${/^libp2p==(.+)$/m.exec(requirements)?.[1]}`
+  const stamp = `${version}\n${requirements}`
   if ((await readFile(STAMP, 'utf8').catch(() => '')) === stamp) {
-    return
+    return made
   }
   await rm(FOLDER, { recursive: true, force: true })
   await run(python, ['-m', 'venv', FOLDER], `${python} makes no virtualenv`)
@@ -37,6 +39,7 @@ async function make(): Promise<void> {
   await run(PYTHON, ['-m', 'pip', 'install', ...options], 'pip cannot install what the Python peer needs')
   await run(PYTHON, ['-I', '-c', 'import libp2p'], 'py-libp2p cannot be loaded')
   await writeFile(STAMP, stamp)
+  return made
 }
 
 if (import.meta.main) {

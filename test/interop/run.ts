@@ -41,14 +41,14 @@ function file(name: string): string {
 
 async function runStack(stack: string): Promise<Result> {
   const made = await node(file(`${stack}-environment.ts`))
+  const last = made.output.trim().split('\n').at(-1) ?? ''
   if (made.code !== 0) {
-    const why = made.output.trim().split('\n').at(-1) ?? ''
-    return { stack, code: made.code, said: `not run: ${why.replace('the interop tests cannot run here: ', '')}` }
+    return { stack, code: made.code, said: `not run: ${last.replace('the interop tests cannot run here: ', '')}` }
   }
   const { code, output, seconds } = await node(MOCHA, file(`${stack}-*.interop.ts`))
   const count = (what: string): string => new RegExp(`^ *(\\d+) ${what}`, 'm').exec(output)?.[1] ?? '0'
   const said = `${count('passing')} passed, ${count('failing')} failed, ${count('pending')} skipped in ${seconds} s`
-  return { stack, code, said: `${said}; made ready in ${made.seconds} s` }
+  return { stack, code, said: `${said}, made ready in ${made.seconds} s: ${last}` }
 }
 
 const given = process.argv.slice(2)

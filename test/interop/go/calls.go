@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -32,12 +33,20 @@ func (t *tasks) open(ctx context.Context, given command) (network.Stream, error)
 //	bytes       each byte by itself, then the end
 //	read-all    like half-close; the answer is read up to the end of the stream
 //	two         the request twice in one write, and the end
+//	frame       the bytes that are given, whatever they are, and the end
 func (t *tasks) call(ctx context.Context, given command, payload []byte) (response, error) {
+	frame := request{given.TaskID, payload}.frame()
+	if given.How == "frame" {
+		var err error
+		if frame, err = hex.DecodeString(given.Frame); err != nil {
+			return response{}, err
+		}
+	}
 	stream, err := t.open(ctx, given)
 	if err != nil {
 		return response{}, err
 	}
-	answer, err := converse(stream, given.How, request{given.TaskID, payload}.frame())
+	answer, err := converse(stream, given.How, frame)
 	if err != nil {
 		_ = stream.Reset()
 		return response{}, err
