@@ -5,25 +5,25 @@ import { constants, homedir, setPriority } from 'node:os'
 import { dirname, join } from 'node:path'
 import { CannotRun } from './cannot-run.ts'
 
-/** What is built lies there, outside of the clone, so that a new clone need not build it again. It may be removed at any time. */
+/** Keeps the programs outside of the clone, so that a new clone builds nothing. It may be removed at any time. */
 export const CACHE = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'subnet-interop')
 
-/** A program that is built of sources in this repository. */
+/** A program with its sources in this repository. */
 export interface BuiltPeer {
-  /** Of the folder in the cache: "go". */
+  /** The stack: "go". */
   name: string
-  /** Where the sources are, and the pattern of all that the program is built of. */
+  /** The folder of the sources, and a pattern for the files in it. */
   folder: string
   sources: string
-  /** What builds it, with its version and settings. @throws CannotRun where it is not there */
+  /** The compiler's version and settings. @throws CannotRun where there is no compiler */
   toolchain: () => Promise<string>
-  /** Gets what it depends on. @throws CannotRun where that cannot be had */
+  /** Downloads the dependencies. @throws CannotRun where that fails */
   fetch: () => Promise<unknown>
-  /** Writes the program there. */
+  /** Compiles, and writes the program to this path. */
   build: (program: string) => Promise<unknown>
 }
 
-/** Where the program of these sources, built by this toolchain, is or will be. @throws CannotRun where there is no toolchain */
+/** The program's path: another one for each state of the sources and the compiler. @throws CannotRun where there is no compiler */
 export async function programOf({ name, folder, sources, toolchain }: BuiltPeer): Promise<string> {
   const hash = createHash('sha256').update(await toolchain())
   for (const source of (await Array.fromAsync(glob(sources, { cwd: folder }))).sort()) {
@@ -32,7 +32,7 @@ export async function programOf({ name, folder, sources, toolchain }: BuiltPeer)
   return join(CACHE, `${name}-${hash.digest('hex').slice(0, 16)}`, 'peer')
 }
 
-/** Builds the program unless it is there, at low priority. @throws CannotRun; Error where the sources do not compile */
+/** Builds the program at low priority, unless it is there. @throws CannotRun; Error where the sources do not compile */
 export async function makeProgram(peer: BuiltPeer): Promise<void> {
   const program = await programOf(peer)
   if (existsSync(program)) {

@@ -23,7 +23,7 @@ export async function run(
   }
 }
 
-/** Makes what the peers of a stack need, and prints what that is, with its versions. Where it cannot be done: one line on stderr, exit code 77. */
+/** Makes what the peers of a stack need, and prints its versions. Where that cannot be done: one line on stderr, exit code 77. */
 export async function makeOrSay(make: () => Promise<string>): Promise<void> {
   try {
     process.stdout.write(`${await make()}\n`)

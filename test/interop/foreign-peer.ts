@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream'
 
 export type Line = Record<string, unknown>
 
-/** What some bytes are, for whoever does not want to have them. */
+/** Stands for a payload in commands and events. */
 export interface Digest {
   bytes: number
   sha256: string
@@ -13,7 +13,7 @@ export interface Digest {
 /** A command that a foreign peer could not carry out. */
 export class PeerFailure extends Error {
   override readonly name = 'PeerFailure'
-  /** The class of the exception, or what the peer's stack has instead. */
+  /** The class of the exception, or the kind of the error. */
   readonly failed: string
 
   constructor(failed: string, why: string) {
@@ -61,7 +61,7 @@ export class ForeignPeer {
   peerId = ''
   /** The first of its addresses. */
   address = ''
-  /** All that it said of itself as it started: its addresses, and the versions of what it is made of. */
+  /** The event with which it started: its addresses, and versions where it tells them. */
   ready: Line = {}
   readonly #stack: string
   readonly #child: ChildProcess
@@ -114,6 +114,9 @@ export class ForeignPeer {
     const index = this.#events.findIndex(wanted)
     if (index >= 0) {
       return this.#events.splice(index, 1)[0] as Event
+    }
+    if (this.#over) {
+      throw new Error(`the ${this.#stack} peer has ended`)
     }
     const { promise, resolve, reject } = Promise.withResolvers<Event>()
     const take = (event: Line): boolean => {

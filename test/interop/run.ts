@@ -1,5 +1,5 @@
-// Runs the interop tests with the stacks that are given, or with all, and says in its last lines what was run with each, or why nothing was.
-// Ends with 1 where a test failed, with 77 where no stack is here.
+// Runs the interop tests of all stacks, or of those that are given. The last lines name each stack, and how many tests ran or why none did.
+// The exit code is 1 where a test failed, and 77 where no stack is here.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { CANNOT_RUN } from './cannot-run.ts'
@@ -15,7 +15,7 @@ interface Result {
   said: string
 }
 
-/** Runs Node to the end, and shows what it prints. */
+/** Runs Node to the end, and passes its output on. */
 async function node(...args: string[]): Promise<{ code: number; output: string; seconds: number }> {
   const began = performance.now()
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })

@@ -15,7 +15,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-const maxFrameBytes = 64 << 20
+// maxFrameBytes leaves room for a payload of 64 MiB.
+const maxFrameBytes = 65 << 20
 
 var errMoreThanOne = errors.New("something came after the one message")
 
