@@ -32,6 +32,18 @@ export async function programOf({ name, folder, sources, toolchain }: BuiltPeer)
   return join(CACHE, `${name}-${hash.digest('hex').slice(0, 16)}`, 'peer')
 }
 
+const found = new Map<BuiltPeer, Promise<string>>()
+
+/** The path of a program that was built. It is looked for once in a process. @throws Error where it was not built */
+export async function builtProgram(peer: BuiltPeer): Promise<string> {
+  const path = found.get(peer) ?? programOf(peer)
+  found.set(peer, path)
+  if (!existsSync(await path)) {
+    throw new Error(`there is no ${peer.name} peer of these sources: npm run test:interop -- ${peer.name} builds it`)
+  }
+  return path
+}
+
 /** Builds the program at low priority, unless it is there. @throws CannotRun; Error where the sources do not compile */
 export async function makeProgram(peer: BuiltPeer): Promise<void> {
   const program = await programOf(peer)

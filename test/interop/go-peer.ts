@@ -1,4 +1,4 @@
-import { programOf } from './built-peer.ts'
+import { builtProgram } from './built-peer.ts'
 import { ForeignLab } from './foreign-peer.ts'
 import { GO_PEER } from './go-environment.ts'
 
@@ -22,6 +22,6 @@ export interface GoPeerInit {
 /** go-libp2p peers: go/main.go says how they are driven. */
 export class GoLab extends ForeignLab<GoPeerInit> {
   constructor() {
-    super({ name: 'Go', command: async (init) => [await programOf(GO_PEER), JSON.stringify(init)] })
+    super({ name: 'Go', command: async (init) => [await builtProgram(GO_PEER), JSON.stringify(init)] })
   }
 }
