@@ -92,6 +92,16 @@ describe('a Go peer that is asked', function () {
     assert.deepEqual(await peer.do('count'), { requests: 1 })
   })
 
+  for (const size of [1, 16 * MIB]) {
+    it(`counts and resets before it has read a request of ${size} bytes: it is called exactly once`, async () => {
+      await peer.do('serve', { how: 'refuse' })
+      const error = await failure(ask('a task', randomBytes(size)))
+      assert.deepEqual([error.code, error.mayHaveActed], ['REMOTE_FAILED', true])
+      assert.match(error.message, /reset/)
+      assert.deepEqual(await peer.do('count'), { requests: 1 })
+    })
+  }
+
   it('answers with what is no message', async () => {
     await peer.do('serve', { how: 'frame', frame: GARBAGE })
     const error = await failure(ask('a task', Buffer.from('x')))

@@ -43,7 +43,8 @@ async function runStack(stack: string): Promise<Result> {
   const made = await node(file(`${stack}-environment.ts`))
   const last = made.output.trim().split('\n').at(-1) ?? ''
   if (made.code !== 0) {
-    return { stack, code: made.code, said: `not run: ${last.replace('the interop tests cannot run here: ', '')}` }
+    const why = /^\w*Error: .*/m.exec(made.output)?.[0] ?? last
+    return { stack, code: made.code, said: `not run: ${why.replace('the interop tests cannot run here: ', '')}` }
   }
   const { code, output, seconds } = await node(MOCHA, file(`${stack}-*.interop.ts`))
   const count = (what: string): string => new RegExp(`^ *(\\d+) ${what}`, 'm').exec(output)?.[1] ?? '0'

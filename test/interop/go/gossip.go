@@ -53,7 +53,7 @@ func (n *node) doSubscribe(ctx context.Context, given command) (line, error) {
 			if err != nil {
 				return
 			}
-			told := line{"event": "message", "from": message.GetFrom().String(), "by": message.ReceivedFrom.String(), "heartbeat": nil}
+			told := line{"event": "message", "from": message.GetFrom().String(), "heartbeat": nil}
 			if beat, err := readHeartbeat(message.Data); err == nil {
 				told["heartbeat"] = beat
 			}

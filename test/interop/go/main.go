@@ -90,14 +90,9 @@ func kindOf(err error) string {
 	}
 }
 
-// failure is an answer to a command that failed; a reset has its code.
+// failure is the answer to a command that failed; of a reset, its text has the code.
 func failure(err error) line {
-	answer := line{"failed": kindOf(err), "why": err.Error()}
-	var reset *network.StreamError
-	if errors.As(err, &reset) {
-		answer["code"] = reset.ErrorCode
-	}
-	return answer
+	return line{"failed": kindOf(err), "why": err.Error()}
 }
 
 // versions of Go and of the libp2p modules in this program.

@@ -89,6 +89,7 @@ func (t *tasks) ways() map[string]func(*serving) error {
 		"reject": (*serving).reject,
 		"fail":   func(s *serving) error { _, err := s.take(); return err },
 		"reset":  (*serving).reset,
+		"refuse": (*serving).refuse,
 		"stall":  (*serving).stall,
 		"deaf":   (*serving).deaf,
 		"frame":  (*serving).someFrame,
@@ -151,6 +152,12 @@ func (s *serving) reset() error {
 	if _, err := s.take(); err != nil {
 		return err
 	}
+	return s.Reset()
+}
+
+// refuse resets before it has read anything.
+func (s *serving) refuse() error {
+	s.tasks.count.Add(1)
 	return s.Reset()
 }
 
