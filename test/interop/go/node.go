@@ -122,8 +122,8 @@ func (n *node) addresses() []string {
 
 // tellIdentified tells what each peer said of itself when a connection to it was new.
 func tellIdentified(events event.Subscription) {
-	for any := range events.Out() {
-		found := any.(event.EvtPeerIdentificationCompleted)
+	for each := range events.Out() {
+		found := each.(event.EvtPeerIdentificationCompleted)
 		told := line{
 			"event": "identified", "peer": found.Peer.String(), "agent": found.AgentVersion,
 			"protocols": found.Protocols, "addresses": texts(found.ListenAddrs), "signed": nil,
