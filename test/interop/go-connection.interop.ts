@@ -10,6 +10,7 @@ import { GoLab } from './go-peer.ts'
 
 const KAD = '/subnet/1/kad/1.0.0'
 const STRANGER = '12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb'
+const KEYS = ['ed25519', 'secp256k1', 'rsa', 'ecdsa'] as const
 const HAS_IPV6 = Object.values(networkInterfaces()).some((found) => found?.some(({ address }) => address === '::1'))
 
 /** A task each way over the connection that is there. */
@@ -139,7 +140,7 @@ describe('a connection with a Go peer', function () {
       await tasksBothWays(node, peer)
     })
 
-    for (const key of ['ed25519', 'secp256k1', 'rsa'] as const) {
+    for (const key of KEYS) {
       it(`whose key is ${key} is made when ${dialler} dial`, async () => {
         const node = await lab.node({ handler: ({ payload }) => payload })
         const peer = await go.peer({ key, tasks: true })
@@ -152,36 +153,6 @@ describe('a connection with a Go peer', function () {
       })
     }
   }
-
-  it('whose key is ecdsa is made when we dial, or we say that such a key cannot be read', async () => {
-    const node = await lab.node({ handler: ({ payload }) => payload })
-    const peer = await go.peer({ key: 'ecdsa', tasks: true })
-    const made = await node.ping(multiaddr(peer.address)).then(
-      () => true,
-      (error: Error) => assert.match(error.message, /ECDSA key cannot be read here/),
-    )
-    if (made === true) {
-      await tasksBothWays(node, peer)
-    }
-  })
-
-  it('whose key is ecdsa is made when they dial, or ends at once', async () => {
-    const node = await lab.node({ handler: ({ payload }) => payload })
-    const peer = await go.peer({ key: 'ecdsa', tasks: true })
-    // it may end only after the handshake: they have sent the last message of that, and do not know yet
-    const made = await peer
-      .do('dial', { address: addressOf(node) })
-      .then(async () => peer.do('call', { peer: node.peerId.toString(), how: 'open' }))
-      .then(
-        () => true,
-        () => false,
-      )
-    if (made) {
-      await tasksBothWays(node, peer)
-    } else {
-      assert.deepEqual(node.connections, [])
-    }
-  })
 
   /** How a task to a Go peer ends that cannot be connected to: the text and the hint. */
   async function unreachable(node: SubnetNode, address: string): Promise<{ message: string; hint: string }> {
@@ -198,14 +169,15 @@ describe('a connection with a Go peer', function () {
     assert.match(hint, /noise/i)
   })
 
-  it('whose peer ID is another one is not made, and the hint says so', async () => {
-    const node = await lab.node()
-    const peer = await go.peer({ tasks: true })
-    const { message, hint } = await unreachable(node, peer.address.replace(peer.peerId, STRANGER))
-    assert.match(hint, /another peer|peer ID/i)
-    assert.match(`${message} ${hint}`, new RegExp(peer.peerId), 'names the peer that is there')
-    assert.doesNotMatch(hint, /is the peer running/)
-  })
+  for (const key of KEYS) {
+    it(`whose peer ID is that of another ${key} key is not made, and the hint says so`, async () => {
+      const node = await lab.node()
+      const [peer, other] = await Promise.all([go.peer({ key, tasks: true }), go.peer({ key })])
+      const { message, hint } = await unreachable(node, peer.address.replace(peer.peerId, other.peerId))
+      assert.match(`${message} ${hint}`, new RegExp(peer.peerId), 'names the peer that is there')
+      assert.doesNotMatch(hint, /is the peer running/)
+    })
+  }
 
   it('that expects another peer ID of us is not made, and we go on', async () => {
     const node = await lab.node({ handler: ({ payload }) => payload })
