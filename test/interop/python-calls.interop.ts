@@ -79,6 +79,7 @@ describe('a Python peer that is asked', function () {
     await peer.do('serve', { how: 'stall' })
     const error = await failure(ask('a task', randomBytes(MIB), 1_000))
     assert.deepEqual(ending(error), { code: 'TIMEOUT', phase: 'wait', mayHaveActed: true })
+    await peer.do('serve', { how: 'echo' })
     await peer.event('left')
   })
 
@@ -98,6 +99,7 @@ describe('a Python peer that is asked', function () {
     const reason = new Error('enough')
     controller.abort(reason)
     await assert.rejects(call, (error) => error === reason)
+    await peer.do('serve', { how: 'echo' })
     await peer.event('left')
   })
 
