@@ -122,6 +122,8 @@ class Peer:
         self.how = "echo"
         self.frame = b""
         self.held = {}
+        # set when it is told to serve otherwise
+        self.otherwise = trio.Event()
         self.dht = KadDHT(self.host, DHTMode[init["dht"]]) if "dht" in init else None
         self.pubsub = None
         if init.get("tasks"):
@@ -167,9 +169,16 @@ class Peer:
         await stream.reset()
 
     async def serve_stall(self, stream):
-        """Reads the request and never answers."""
+        """
+        Reads the request and never answers. Once it is told to serve otherwise it tells when its caller left: where that has closed its
+        side, only a write can tell.
+        """
+        otherwise = self.otherwise
         await self.take(stream)
-        await stream.read(1)
+        await otherwise.wait()
+        while True:
+            await stream.write(b"\x01")
+            await trio.sleep(0.01)
 
     async def serve_deaf(self, stream):
         """Takes the stream and never reads."""
@@ -187,6 +196,8 @@ class Peer:
 
     async def do_serve(self, how, frame=""):
         self.how, self.frame = how, bytes.fromhex(frame)
+        self.otherwise.set()
+        self.otherwise = trio.Event()
 
     async def do_dial(self, address):
         await self.host.connect(info_from_p2p_addr(Multiaddr(address)))

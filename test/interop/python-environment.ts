@@ -1,31 +1,16 @@
 // Makes the virtualenv in which the Python peers of these tests run. Where that cannot be done: one line on stderr, exit code 77.
-import { execFile } from 'node:child_process'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
+import { CannotRun, makeOrSay, run } from './cannot-run.ts'
 
 const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/interop', import.meta.url))
 const REQUIREMENTS = fileURLToPath(new URL('requirements.txt', import.meta.url))
 /** What the virtualenv was made of; written when it is complete. */
 const STAMP = `${FOLDER}/made-of.txt`
 const PYTHONS = ['python3', 'python3.13', 'python3.12', 'python3.11']
-const CANNOT_RUN = 77
 
 /** The interpreter of the virtualenv. */
 export const PYTHON = `${FOLDER}/bin/python`
-
-/** Why these tests cannot be run here: nothing was found out about the code. */
-class CannotRun extends Error {}
-
-async function run(program: string, args: string[], what: string): Promise<string> {
-  try {
-    return (await promisify(execFile)(program, args, { maxBuffer: 64 * 1024 * 1024 })).stdout.trim()
-  } catch (cause) {
-    const { stderr, message } = cause as Error & { stderr?: string }
-    const lines = (stderr || message).trim().split('\n')
-    throw new CannotRun(`${what}: ${lines.findLast((line) => line.startsWith('ERROR:')) ?? lines.at(-1)}`, { cause })
-  }
-}
 
 /** A Python that is new enough, and what it says that it is. */
 async function findPython(): Promise<{ python: string; version: string }> {
@@ -39,11 +24,13 @@ async function findPython(): Promise<{ python: string; version: string }> {
   throw new CannotRun(`there is no Python 3.11 or newer: none of ${PYTHONS.join(', ')}`)
 }
 
-async function make(): Promise<void> {
+async function make(): Promise<string> {
   const { python, version } = await findPython()
-  const stamp = `${version}\n${await readFile(REQUIREMENTS, 'utf8')}`
+  const requirements = await readFile(REQUIREMENTS, 'utf8')
+  const made = `Python ${version.split(' ')[0]}, py-libp2p ${/^libp2p==(.+)$/m.exec(requirements)?.[1]}`
+  const stamp = `${version}\n${requirements}`
   if ((await readFile(STAMP, 'utf8').catch(() => '')) === stamp) {
-    return
+    return made
   }
   await rm(FOLDER, { recursive: true, force: true })
   await run(python, ['-m', 'venv', FOLDER], `${python} makes no virtualenv`)
@@ -52,16 +39,9 @@ async function make(): Promise<void> {
   await run(PYTHON, ['-m', 'pip', 'install', ...options], 'pip cannot install what the Python peer needs')
   await run(PYTHON, ['-I', '-c', 'import libp2p'], 'py-libp2p cannot be loaded')
   await writeFile(STAMP, stamp)
+  return made
 }
 
 if (import.meta.main) {
-  try {
-    await make()
-  } catch (error) {
-    if (!(error instanceof CannotRun)) {
-      throw error
-    }
-    process.stderr.write(`the interop tests cannot run here: ${error.message}\n`)
-    process.exitCode = CANNOT_RUN
-  }
+  await makeOrSay(make)
 }

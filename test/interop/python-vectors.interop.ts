@@ -3,7 +3,8 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { ProtocolError, type SubnetNode } from '../../src/index.ts'
 import { addressOf, Lab } from '../support/nodes.ts'
 import { type Failure, type Kind, type Outcome, VECTORS, type Vector } from '../vectors/load.ts'
-import { PythonFailure, PythonLab, type PythonPeer } from './python-peer.ts'
+import { type ForeignPeer, PeerFailure } from './foreign-peer.ts'
+import { PythonLab } from './python-peer.ts'
 
 /** What py-libp2p's reader and protobuf raise. */
 const RAISED: Record<Failure, string> = {
@@ -36,7 +37,7 @@ function of<K extends Kind>(kind: K): Array<Extract<Vector, { kind: K }>> {
 describe('the vectors of the task protocol, in Python', function () {
   this.timeout(60_000)
   const python = new PythonLab()
-  let peer: PythonPeer
+  let peer: ForeignPeer
 
   before(async () => {
     peer = await python.peer()
@@ -48,7 +49,7 @@ describe('the vectors of the task protocol, in Python', function () {
     try {
       return await peer.do('decode', { kind, frame: hex(frame) })
     } catch (error) {
-      assert.ok(error instanceof PythonFailure)
+      assert.ok(error instanceof PeerFailure)
       return { raised: error.failed }
     }
   }
@@ -79,7 +80,7 @@ describe('the vectors of the task protocol, between a Python peer and us', funct
   const python = new PythonLab()
   let node: SubnetNode
   let me: string
-  let peer: PythonPeer
+  let peer: ForeignPeer
   let handled: { taskId: string; payload: string } | undefined
 
   before(async () => {
@@ -108,7 +109,7 @@ describe('the vectors of the task protocol, between a Python peer and us', funct
       const answer = peer.do('send', { peer: me, frame: hex(frame) })
       if ('fails' in outcome) {
         // py-libp2p says of a reset either, as its reader and the reset meet
-        await assert.rejects(answer, ({ failed }: PythonFailure) => ['StreamReset', 'StreamEOF'].includes(failed))
+        await assert.rejects(answer, ({ failed }: PeerFailure) => ['StreamReset', 'StreamEOF'].includes(failed))
         assert.equal(handled, undefined)
         return
       }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { SubnetNode } from '../../src/index.ts'
-import { addressOf, event, Lab } from '../support/nodes.ts'
-import { type Line, PythonLab, type PythonPeer } from './python-peer.ts'
+import { addressOf, event, heartbeats, Lab } from '../support/nodes.ts'
+import type { ForeignPeer, Line } from './foreign-peer.ts'
+import { GoLab } from './go-peer.ts'
 
 const TOPIC = '/subnet/1/heartbeat/1.0.0'
 /** As in the proto. */
@@ -14,25 +15,56 @@ interface Message extends Line {
   heartbeat: { peerId: string; addresses: string[]; subnetId: number; state: number } | null
 }
 
-describe('a Python peer that gossips with us', function () {
+describe('a Go peer that passes heartbeats on', function () {
   this.timeout(60_000)
   const lab = new Lab()
-  const python = new PythonLab()
+  const go = new GoLab()
+
+  after(async () => {
+    await go.clean()
+    await lab.clean()
+  })
+
+  it('lets two of us hear each other that are connected to it only, without a subscription of its own', async () => {
+    const relay = await go.peer({ gossip: true })
+    await relay.do('relay', { topic: TOPIC })
+    const settings = { heartbeatInterval: '500ms', bootstrap: [relay.address] }
+    const [one, two] = await Promise.all([lab.node({ settings }), lab.node({ settings })])
+    await Promise.all([heartbeats(one, two, 2), heartbeats(two, one, 2)])
+    for (const [node, other] of [
+      [one, two],
+      [two, one],
+    ] as const) {
+      assert.deepEqual(
+        node.connections.map(({ remotePeer }) => remotePeer.toString()),
+        [relay.peerId],
+      )
+      const found = await node.resolve(other.peerId, { tiers: ['gossip'] })
+      assert.deepEqual([found.source, found.verified, ...found.multiaddrs.map(String)], ['gossip', true, addressOf(other)])
+    }
+  })
+})
+
+describe('a Go peer that gossips with us', function () {
+  this.timeout(60_000)
+  const lab = new Lab()
+  const go = new GoLab()
   let near: SubnetNode
   /** Connected to the other of us only. */
   let far: SubnetNode
-  let peer: PythonPeer
+  let peer: ForeignPeer
 
   before(async () => {
     near = await lab.node({ settings: { heartbeatInterval: '500ms' } })
-    far = await lab.node({ settings: { heartbeatInterval: '500ms', bootstrap: [addressOf(near)] }, handler: ({ payload }) => payload })
-    peer = await python.peer({ gossip: true, tasks: true })
+    far = await lab.node({ settings: { heartbeatInterval: '500ms', bootstrap: [addressOf(near)] } })
+    peer = await go.peer({ gossip: true, tasks: true })
     await peer.do('subscribe', { topic: TOPIC })
     await peer.do('dial', { address: addressOf(near) })
+    await peer.do('mesh', { peer: near.peerId.toString(), topic: TOPIC })
   })
 
   after(async () => {
-    await python.clean()
+    await go.clean()
     await lab.clean()
   })
 
@@ -40,17 +72,17 @@ describe('a Python peer that gossips with us', function () {
     await peer.do('beat', { topic: TOPIC, subnetId: 1, state, intervalMs: 1_000 })
   }
 
-  it('is in one mesh with us', async () => {
-    const { protocol } = await peer.do('mesh', { peer: near.peerId.toString(), topic: TOPIC })
-    assert.match(String(protocol), /^\/meshsub\/1\.\d\.0$/)
-  })
-
   for (const which of ['near', 'far'] as const) {
     it(`hears the heartbeats of one of us that is ${which}, with the record that it signed`, async () => {
       const node = which === 'near' ? near : far
       const author = node.peerId.toString()
       const { heartbeat } = await peer.event<Message>('message', ({ from }) => from === author)
-      assert.deepEqual(heartbeat, { peerId: author, addresses: [addressOf(node)], subnetId: 1, state: ONLINE })
+      assert.deepEqual(heartbeat, {
+        peerId: author,
+        addresses: [addressOf(node)],
+        subnetId: 1,
+        state: ONLINE,
+      })
     })
   }
 

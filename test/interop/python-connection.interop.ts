@@ -1,29 +1,11 @@
 import assert from 'node:assert/strict'
-import { setTimeout as delay } from 'node:timers/promises'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import type { KnownPeer, SubnetNode } from '../../src/index.ts'
+import type { SubnetNode } from '../../src/index.ts'
 import { addressOf, event, Lab } from '../support/nodes.ts'
-import { PythonLab, type PythonPeer } from './python-peer.ts'
-
-interface Identified {
-  agent: string
-  protocols: string[]
-  addresses: string[]
-  signed: { peerId: string; addresses: string[] }
-}
-
-/** A peer as soon as identify told of it: no event says when, so it is looked for again and again. */
-async function identified(node: SubnetNode, peerId: string): Promise<KnownPeer> {
-  const signal = AbortSignal.timeout(20_000)
-  while (true) {
-    const found = (await node.peers()).find((known) => known.peerId.toString() === peerId)
-    if (found?.agent != null) {
-      return found
-    }
-    await delay(10, undefined, { signal })
-  }
-}
+import { type Identified, identified } from './expectations.ts'
+import type { ForeignPeer } from './foreign-peer.ts'
+import { PythonLab } from './python-peer.ts'
 
 for (const dialler of ['node', 'python'] as const) {
   describe(`a connection that ${dialler === 'node' ? 'we dialled' : 'a Python peer dialled'}`, function () {
@@ -32,7 +14,7 @@ for (const dialler of ['node', 'python'] as const) {
     const python = new PythonLab()
     let node: SubnetNode
     let me: string
-    let peer: PythonPeer
+    let peer: ForeignPeer
 
     before(async () => {
       node = await lab.node({ handler: ({ payload }) => payload, agent: 'interop/1.2.3' })

@@ -4,7 +4,8 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Resolved, ResolveError, SubnetNode } from '../../src/index.ts'
 import { addressOf, Lab } from '../support/nodes.ts'
-import { PythonLab, type PythonPeer } from './python-peer.ts'
+import type { ForeignPeer } from './foreign-peer.ts'
+import { PythonLab } from './python-peer.ts'
 
 /** The only one that py-libp2p speaks, whatever prefix its DHT is given. */
 const kadProtocol = '/ipfs/kad/1.0.0'
@@ -24,7 +25,7 @@ describe('a Python peer that a node was not told of', function () {
   this.timeout(60_000)
   const lab = new Lab()
   const python = new PythonLab()
-  let peer: PythonPeer
+  let peer: ForeignPeer
 
   before(async () => {
     peer = await python.peer({ tasks: true })
