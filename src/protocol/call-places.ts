@@ -2,23 +2,35 @@ import { raceSignal } from 'race-signal'
 
 /** What other stacks take of one peer and protocol unless they are told otherwise: go-libp2p's resource manager 64 streams. */
 const MAX_CALLS = 64
-/** Below this no reset without a reason leads: a handler may reset what it will. */
-const MIN_AFTER_RESET = 16
+/** Below this no end without a reason leads: a handler may end its streams as it will. */
+const MIN_AFTER_DROP = 16
 /** There is one place more after so many answers, or four times as many as there are places. */
 const GROW_AFTER = 32
 /** After a refusal nothing is begun for so long, in milliseconds: each time twice as long, until a call is answered. */
 const PAUSE_MS = { first: 25, max: 1_000 }
 
-/** How a call on a stream of its own ended. */
-export type CallOutcome = 'answered' | 'reset' | 'refused' | 'other'
+/** How a call on a stream of its own ended: the peer said that it takes no more, or ended the stream without a word. */
+export type CallOutcome = 'answered' | 'refused' | 'dropped' | 'other'
+
+/** What a call has of them. */
+export interface CallPlace {
+  /** The peer has confirmed the protocol of its stream: another may be opened. May be called twice. */
+  opened(): void
+  /** The stream is over for both sides. To be called once. */
+  leave(outcome: CallOutcome): void
+}
 
 /**
- * How many calls, each on a stream of its own, may be under way to a peer: 64 at first, half of those that were under way after the peer
- * reset one (16 at least, where it did not say that it takes no more), and slowly more while others are answered. More wait, first come, first served.
+ * How many calls, each on a stream of its own, may be under way to a peer, and how many of their streams may be about to be opened: 64 each at first.
+ * A refusal leaves half of those that were under way, 1 at least. Some peers have no word for it and drop what comes too fast
+ * (rust-libp2p's libp2p-stream has room for one stream that nobody has taken yet): half then, 16 calls at least, and 1 that is opened.
+ * While calls are answered there is slowly room for more. Those without a place wait, first come, first served.
  */
 export class CallPlaces {
   #limit = MAX_CALLS
+  #openings = MAX_CALLS
   #taken = 0
+  #opening = 0
   #answered = 0
   #pauseMs: number = PAUSE_MS.first
   #pausedUntilMs = 0
@@ -29,59 +41,86 @@ export class CallPlaces {
     return this.#limit
   }
 
+  /** Streams that may be about to be opened at a time. */
+  get openings(): number {
+    return this.#openings
+  }
+
   /** Waits for a place. @throws the signal's reason */
-  async enter(signal: AbortSignal): Promise<void> {
+  async enter(signal: AbortSignal): Promise<CallPlace> {
     signal.throwIfAborted()
     if (this.#waiting.length === 0 && this.#free) {
-      this.#taken++
-      return
+      return this.enterAnyway()
     }
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#waiting.push(resolve)
-    this.#serve()
+    const { promise, resolve } = Promise.withResolvers<CallPlace>()
+    const grant = (): void => resolve(this.enterAnyway())
+    this.#waiting.push(grant)
     try {
-      await raceSignal(promise, signal)
+      return await raceSignal(promise, signal)
     } catch (error) {
-      const index = this.#waiting.indexOf(resolve)
+      const index = this.#waiting.indexOf(grant)
       if (index >= 0) {
         this.#waiting.splice(index, 1)
       } else {
         // granted and aborted in the same turn
-        this.leave('other')
+        void promise.then((place) => place.leave('other'))
       }
       throw error
     }
   }
 
-  /** Takes a place that there may not be: for a stream that is there already. */
-  enterAnyway(): void {
+  /** Takes a place, whether there is one or not: for a stream that is there already. */
+  enterAnyway(): CallPlace {
     this.#taken++
-  }
-
-  leave(outcome: CallOutcome): void {
-    if (outcome === 'answered') {
-      this.#grow()
-    } else if (outcome !== 'other') {
-      const least = Math.min(this.#limit, outcome === 'refused' ? 1 : MIN_AFTER_RESET)
-      this.#limit = Math.max(least, Math.min(this.#limit, Math.floor(this.#taken / 2)))
-      this.#answered = 0
+    this.#opening++
+    let opening = true
+    const opened = (): void => {
+      if (opening) {
+        opening = false
+        this.#opening--
+        this.#serve()
+      }
     }
-    if (outcome === 'refused') {
-      this.#pause()
+    return {
+      opened,
+      leave: (outcome) => {
+        this.#learn(outcome)
+        this.#taken--
+        opened()
+        this.#serve()
+      },
     }
-    this.#taken--
-    this.#serve()
   }
 
   get #free(): boolean {
-    return this.#taken < this.#limit && performance.now() >= this.#pausedUntilMs
+    return this.#taken < this.#limit && this.#opening < this.#openings && performance.now() >= this.#pausedUntilMs
+  }
+
+  #learn(outcome: CallOutcome): void {
+    if (outcome === 'answered') {
+      this.#grow()
+      return
+    }
+    if (outcome === 'other') {
+      return
+    }
+    this.#answered = 0
+    const half = Math.floor(Math.min(this.#limit, this.#taken) / 2)
+    if (outcome === 'refused') {
+      this.#limit = Math.max(1, half)
+      this.#pause()
+      return
+    }
+    this.#limit = Math.max(half, Math.min(this.#limit, MIN_AFTER_DROP))
+    this.#openings = Math.max(1, Math.floor(this.#openings / 2))
   }
 
   #grow(): void {
     this.#pauseMs = PAUSE_MS.first
-    if (this.#limit < MAX_CALLS && ++this.#answered >= Math.max(GROW_AFTER, 4 * this.#limit)) {
-      this.#limit++
+    if (++this.#answered >= Math.max(GROW_AFTER, 4 * Math.min(this.#limit, this.#openings))) {
       this.#answered = 0
+      this.#limit = Math.min(MAX_CALLS, this.#limit + 1)
+      this.#openings = Math.min(MAX_CALLS, this.#openings + 1)
     }
   }
 
@@ -97,7 +136,6 @@ export class CallPlaces {
 
   #serve(): void {
     while (this.#waiting.length > 0 && this.#free) {
-      this.#taken++
       this.#waiting.shift()?.()
     }
   }

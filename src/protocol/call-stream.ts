@@ -103,6 +103,8 @@ export interface CallStream {
   readMessage(options?: ReadOptions): Promise<IncomingMessage>
   /** No further message is expected: a peer that sends more breaks the call. */
   expectEnd(): void
+  /** Waits a moment for the peer to say that nothing follows. @throws ProtocolError REMOTE_FAILED where another message came */
+  untilEnd(): Promise<void>
   /** Writes one message; resolves when its last byte was taken. @throws ProtocolError; NotTakenError; the signal's reason */
   write(bytes: Uint8Array, options?: WriteOptions): Promise<void>
   /** The same for a message whose bytes come while it is sent. @throws as `write`; what its chunks throw */

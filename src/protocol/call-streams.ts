@@ -2,7 +2,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
-import { type CallOutcome, CallPlaces } from './call-places.ts'
+import { type CallOutcome, type CallPlace, CallPlaces } from './call-places.ts'
 import type { CallStream } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
 import { FramedStream } from './framing.ts'
@@ -157,8 +157,7 @@ export class CallStreams {
         const stream = await this.#newStream(connection, lazily ? [pipelinedId(id)] : [pipelinedId(id), id], lazily, signal)
         if (stream.protocol !== pipelinedId(id)) {
           kept.plain = true
-          kept.places.enterAnyway()
-          return this.#onOwn(stream, kept, share)
+          return this.#onOwn(stream, kept, share, kept.places.enterAnyway())
         }
         kept.pipeline = this.#keep(stream, kept)
         return undefined
@@ -199,33 +198,30 @@ export class CallStreams {
 
   async #own(connection: Connection, kept: Kept, share: PeerShare, { signal, repeatable }: OpenOptions): Promise<CallStream> {
     const { id } = this.#init
-    await kept.places.enter(signal)
+    const place = await kept.places.enter(signal)
     try {
       const lazily = !kept.denied && (kept.served || this.#lazily(connection, kept, id, repeatable))
       const stream = await this.#newStream(connection, [id], lazily, signal)
       kept.denied &&= lazily
-      return this.#onOwn(stream, kept, share)
+      return this.#onOwn(stream, kept, share, place)
     } catch (error) {
-      kept.places.leave('other')
+      place.leave('other')
       // it may learn both
       kept.plain &&= !isUnsupported(error)
       throw await this.#told(error, connection, signal)
     }
   }
 
-  /** A call on a stream that has a place; it has it until both sides have closed the stream. */
-  #onOwn(stream: Stream, kept: Kept, share: PeerShare): CallStream {
-    const onClose = (error?: Error): void => {
+  /** A call on a stream that has a place: until both sides have closed the stream. */
+  #onOwn(stream: Stream, kept: Kept, share: PeerShare, place: CallPlace): CallStream {
+    const framed = new FramedStream(stream, this.#init.limits, share)
+    framed.onClosed((error) => {
       kept.denied ||= isUnsupported(error)
       kept.served = !kept.denied && (kept.served || isConfirmed(stream))
-      kept.places.leave(outcomeOf(stream))
-    }
-    if (stream.status === 'open') {
-      stream.addEventListener('close', ({ error }) => onClose(error), { once: true })
-    } else {
-      onClose()
-    }
-    return new FramedStream(stream, this.#init.limits, share)
+      place.leave(outcomeOf(stream, framed))
+    })
+    void settled(stream).then(place.opened)
+    return framed
   }
 
   async #newStream(connection: Connection, protocols: string[], lazily: boolean, signal: AbortSignal): Promise<Stream> {
@@ -259,11 +255,14 @@ export class CallStreams {
   }
 }
 
-function outcomeOf(stream: Stream): CallOutcome {
-  if (stream.status === 'reset') {
-    return overLimit(stream) ? 'refused' : 'reset'
+function outcomeOf(stream: Stream, { heard }: FramedStream): CallOutcome {
+  if (stream.status === 'reset' && overLimit(stream)) {
+    return 'refused'
   }
-  return stream.status === 'aborted' ? 'other' : 'answered'
+  if (heard) {
+    return 'answered'
+  }
+  return stream.status === 'aborted' ? 'other' : 'dropped'
 }
 
 function hintOf(protocols: string[]): string | undefined {

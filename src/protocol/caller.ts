@@ -289,6 +289,7 @@ export class Caller<RequestInit, Response> {
       const frame = await stream.read({ over: end, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
       stream.expectEnd()
       const answer = this.#decode(frame, call)
+      await stream.untilEnd()
       await stream.close({ over: end })
       return answer
     } catch (error) {
@@ -353,6 +354,7 @@ export class Caller<RequestInit, Response> {
     try {
       yield* options.inParts === true ? this.#answerInParts(stream, call, signal) : this.#wholeAnswer(stream, call, signal)
       if (await Promise.race([sent, turn().then(() => false)])) {
+        await stream.untilEnd()
         await stream.close({ signal })
       } else {
         stream.abort(new Error('the answer has ended before its request'))

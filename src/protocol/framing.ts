@@ -27,6 +27,9 @@ const WRITE_CHUNK_BYTES = 64 * 1024
 /** Unread bytes beyond this pause the stream; the muxer's receive window (1 MiB) comes on top. */
 const PAUSE_ABOVE_BYTES = 256 * 1024
 
+/** How long a peer may take from its answer to the end of its stream, in milliseconds, if it is to be seen that nothing follows. */
+const END_WAIT_MS = 100
+
 const SILENT = 'without sending anything'
 
 type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
@@ -41,6 +44,7 @@ export class FramedStream implements CallStream {
   readonly #limits: FramingLimits
   readonly #budget: Pick<PeerShare, 'acquire'>
   #complete = false
+  #heard = false
   /** The peer said that nothing follows: other than a connection that is lost. */
   #finished = false
   readonly #unread = new UnreadBytes()
@@ -48,6 +52,8 @@ export class FramedStream implements CallStream {
   /** Not taken yet of a message that is read as it comes. */
   #streamedBytes = 0
   #failure: Error | undefined
+  /** What came behind the last message that may come. */
+  #refused: ProtocolError | undefined
   #wake: (() => void) | undefined
   #resuming = false
 
@@ -63,6 +69,11 @@ export class FramedStream implements CallStream {
     stream.addEventListener('end', this.#onChange)
     stream.addEventListener('remoteCloseWrite', this.#onFinish)
     stream.addEventListener('close', this.#onClose)
+  }
+
+  /** A byte of the other side has come. */
+  get heard(): boolean {
+    return this.#heard
   }
 
   async read(options: ReadOptions = {}): Promise<Frame> {
@@ -154,12 +165,29 @@ export class FramedStream implements CallStream {
     lingerUntilClosed(this.#stream, this.#limits.stallTimeoutMs)
   }
 
+  async untilEnd(): Promise<void> {
+    let patient = true
+    const timer = setTimeout(() => {
+      patient = false
+      this.#onChange()
+    }, END_WAIT_MS)
+    while (patient && !this.#ended && this.#failure == null) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    clearTimeout(timer)
+    if (this.#refused != null) {
+      throw this.#refused
+    }
+  }
+
   abort(reason: Error): void {
     this.#stream.abort(reason)
   }
 
   onClosed(listener: (error: Error | undefined) => void): void {
-    if (this.#failure != null) {
+    if (this.#failure != null || this.#stream.status === 'closed') {
       listener(this.#failure)
       return
     }
@@ -300,6 +328,7 @@ export class FramedStream implements CallStream {
   }
 
   readonly #onMessage = (event: StreamMessageEvent): void => {
+    this.#heard = true
     const chunks = event.data instanceof Uint8Array ? [event.data] : event.data
     for (const chunk of chunks) {
       let rest: Uint8Array = chunk
@@ -327,7 +356,8 @@ export class FramedStream implements CallStream {
 
   #refuseMore(): void {
     if (this.#unread.length > this.#streamedBytes) {
-      this.#stream.abort(new ProtocolError('REMOTE_FAILED', 'the peer sent more than one message'))
+      this.#refused ??= new ProtocolError('REMOTE_FAILED', 'the peer sent more than one message')
+      this.#stream.abort(this.#refused)
     }
   }
 

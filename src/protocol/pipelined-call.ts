@@ -234,6 +234,10 @@ export class PipelinedCall implements CallStream {
     }
   }
 
+  async untilEnd(): Promise<void> {
+    // it came with the answer
+  }
+
   async write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
     const { length } = bytes
     if (length > this.#bounds.limits.maxFrameBytes) {

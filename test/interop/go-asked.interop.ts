@@ -109,9 +109,11 @@ describe('a Go peer that is asked', function () {
     assert.deepEqual(await peer.do('count'), { requests: 1 })
   })
 
-  it('answers with two messages: the first is the answer', async () => {
+  it('answers with two messages: that is no answer', async () => {
     await peer.do('serve', { how: 'frame', frame: TWO })
-    assert.equal((await ask('a task', Buffer.from('x'))).accepted, true)
+    const error = await failure(ask('a task', Buffer.from('x')))
+    assert.deepEqual([error.code, error.mayHaveActed], ['REMOTE_FAILED', true])
+    assert.match(error.message, /more than one message/)
     await streamsClosed(node)
   })
 

@@ -14,12 +14,13 @@ const TARGET = join(CACHE, 'rust-target')
 export const RUST_PEER: BuiltPeer = {
   name: 'rust',
   folder,
-  sources: '{src/*.rs,Cargo.toml,Cargo.lock}',
+  sources: '{src/*.rs,Cargo.toml}',
   toolchain: async () => rustc('--version', '--verbose'),
-  fetch: async () => cargo(['fetch', '--locked'], 'the crates of the Rust peer cannot be had'),
+  fetch: async () => cargo(['fetch'], 'the crates of the Rust peer cannot be had'),
   build: async (program) => {
-    await cargo(['build', '--locked', '--offline'], 'cargo build')
+    await cargo(['build', '--offline'], 'cargo build')
     await copyFile(join(TARGET, 'debug', 'rust-peer'), program)
+    await copyFile(join(folder, 'Cargo.lock'), lockOf(program))
   },
 }
 
@@ -32,10 +33,16 @@ async function cargo(args: string[], what: string): Promise<string> {
   return run('cargo', args, what, { cwd: folder, env })
 }
 
-/** "rustc 1.95.0 (…), libp2p 0.57.1, libp2p-gossipsub 0.50.1, …": the crates of libp2p, as they are locked. */
+/** What cargo chose when it built the program. The file is none of the sources: each of its crates has the address of a registry. */
+function lockOf(program: string): string {
+  return `${program}.lock`
+}
+
+/** "rustc 1.95.0 (…), libp2p 0.57.1, …": of the crates, those that speak libp2p. */
 async function versions(): Promise<string> {
-  const locked = (await readFile(join(folder, 'Cargo.lock'), 'utf8')).matchAll(/^name = "(libp2p(?:-stream)?|yamux)"\nversion = "(\S+)"$/gm)
-  return [await rustc('--version'), ...Array.from(locked, ([, crate, version]) => `${crate} ${version}`)].join(', ')
+  const lock = await readFile(lockOf(await programOf(RUST_PEER)), 'utf8')
+  const crates = lock.matchAll(/^name = "(libp2p(?:-stream)?|yamux)"\nversion = "(\S+)"$/gm)
+  return [await rustc('--version'), ...Array.from(crates, ([, crate, version]) => `${crate} ${version}`)].join(', ')
 }
 
 if (import.meta.main) {

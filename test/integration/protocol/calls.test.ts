@@ -297,12 +297,34 @@ describe('a call to a peer that answers badly', () => {
     assert.equal(await caller.call(hosts.server.peerId, 'x'), 'the answer')
   })
 
-  it('gives the answer of a peer that sends more than was asked for', async () => {
-    const caller = await answeredBy(async (stream) => {
-      stream.send(Buffer.concat([frameOf(Buffer.from('the answer')), frameOf(Buffer.alloc(MIB))]))
-      await stream.close()
+  for (const [size, bytes] of [
+    ['small', 1],
+    ['large', MIB],
+  ] as const) {
+    it(`ends with REMOTE_FAILED when it sends a second message with its answer, a ${size} one`, async () => {
+      const caller = await answeredBy(async (stream) => {
+        stream.send(Buffer.concat([frameOf(Buffer.from('the answer')), frameOf(Buffer.alloc(bytes))]))
+        await stream.close()
+      })
+      assert.match((await failure(caller.call(hosts.server.peerId, 'x'))).message, /^the peer sent more than one message; .*may have acted/)
     })
+
+    it(`ends with REMOTE_FAILED when it sends a second message behind its answer, a ${size} one`, async () => {
+      const caller = await answeredBy(async (stream) => {
+        const here = hosts.client.streams.find(({ protocol }) => protocol === stream.protocol)
+        here?.addEventListener('message', () => stream.send(frameOf(Buffer.alloc(bytes))), { once: true })
+        stream.send(frameOf(Buffer.from('the answer')))
+      })
+      assert.match((await failure(caller.call(hosts.server.peerId, 'x'))).message, /^the peer sent more than one message; .*may have acted/)
+    })
+  }
+
+  it('gives the answer of a peer that does not close its stream', async () => {
+    const caller = await answeredBy((stream) => void stream.send(frameOf(Buffer.from('the answer'))))
     assert.equal(await caller.call(hosts.server.peerId, 'x'), 'the answer')
+    for (const stream of hosts.server.streams) {
+      stream.abort(new Error('the test is over'))
+    }
   })
 
   it('gives up at once when the caller aborts in the middle of an answer', async () => {

@@ -10,6 +10,7 @@ use futures::{AsyncReadExt, AsyncWriteExt, StreamExt, channel::oneshot, future::
 use libp2p::{PeerId, Stream, StreamProtocol};
 use libp2p_stream::{Control, OpenStreamError};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::{
     Failure, Reply, Told,
@@ -24,6 +25,8 @@ pub const TASKS: StreamProtocol = StreamProtocol::new("/subnet/task_protocol/1.0
 pub struct Tasks {
     control: Control,
     how: Arc<Mutex<(String, Vec<u8>)>>,
+    /// Tells those that wait when it is told to serve otherwise.
+    otherwise: Arc<Notify>,
     held: Arc<Mutex<HashMap<String, Stream>>>,
     /// How often each task came.
     seen: Arc<Mutex<HashMap<String, usize>>>,
@@ -40,6 +43,7 @@ impl Tasks {
         Self {
             control,
             how: Arc::new(Mutex::new(("echo".into(), vec![]))),
+            otherwise: Arc::default(),
             held: Arc::default(),
             seen: Arc::default(),
             late: Arc::default(),
@@ -63,6 +67,7 @@ impl Tasks {
 
     pub fn set(&self, told: &Told) -> Reply {
         *self.how.lock().unwrap() = (told.text("how").into(), told.bytes("frame")?);
+        self.otherwise.notify_waiters();
         Ok(json!({}))
     }
 
@@ -93,10 +98,10 @@ impl Tasks {
             "fail" => {}
             "reset" => return Ok(()),
             "stall" => {
-                return match stream.read(&mut [0]).await? {
-                    0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                    _ => Err(io::ErrorKind::InvalidData.into()),
-                };
+                // a caller that has left looks like one that has ended its request: only writing tells
+                self.otherwise.notified().await;
+                write(&mut stream, &echo, false).await?;
+                return Err(io::ErrorKind::InvalidData.into());
             }
             "frame" => write(&mut stream, &garbage, false).await?,
             "two" => write(&mut stream, &echo.repeat(2), false).await?,
