@@ -24,7 +24,6 @@ import { createLibp2p } from './create-libp2p.ts'
 import { Dialler } from './dialler.ts'
 import { Door } from './door.ts'
 import { Doorkeeper } from './doorkeeper.ts'
-import { inItsOwnWords } from './handler-words.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
@@ -188,9 +187,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   if (settings.reflection) {
     new ReflectionProtocol(node)
   }
-  node.tasks = new TaskProtocol(node, init.handler == null ? undefined : inItsOwnWords(init.handler), {
-    onTask: (event) => node.emit('task', event),
-  })
+  node.tasks = new TaskProtocol(node, init.handler, { onTask: (event) => node.emit('task', event) })
   speakers.follow(libp2p, addresses.id)
   return node
 }

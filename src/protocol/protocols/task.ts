@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type TaskRequest, TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../gen/task_protocol_pb.ts'
-import { describeError, UsageError } from '../../primitives/errors.ts'
+import { textOf, UsageError } from '../../primitives/errors.ts'
 import type { BegunCall, CallOptions } from '../call.ts'
 import { LimitError } from '../errors.ts'
 import type { Destination, ProtocolHost } from '../host.ts'
@@ -157,7 +157,8 @@ export class TaskProtocol extends ProtocolBase<
   }
 
   #rejection(error: unknown): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> {
-    const reason = (describeError(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters)
+    // of the handler, every word: its author needs them
+    const reason = (textOf(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters)
     return { message: { accepted: false, error: reason }, body: new Uint8Array(0) }
   }
 

@@ -94,10 +94,17 @@ describe('a stream that is negotiated lazily', () => {
     })
   }
 
-  it('may have been acted on where the connection is lost', async () => {
+  it('ends with UNREACHABLE where the connection is lost before the peer confirms anything, with REMOTE_FAILED behind that', async () => {
     await framed.write(REQUEST)
     stream.onTransportClosed()
-    await assert.rejects(framed.read(), { code: 'REMOTE_FAILED' })
+    await assert.rejects(framed.read(), { code: 'UNREACHABLE', message: `the peer closed the connection before it confirmed ${ID}` })
+    const other = new TestStream('outbound')
+    negotiateLazily(other, ID)
+    const confirmed = new FramedStream(other, DEFAULT_LIMITS, new ByteBudget(2 ** 30))
+    await confirmed.write(REQUEST)
+    other.receive(header(ID))
+    other.onTransportClosed()
+    await assert.rejects(confirmed.read(), { code: 'REMOTE_FAILED' })
   })
 
   for (const [what, said] of [

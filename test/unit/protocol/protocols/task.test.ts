@@ -110,6 +110,7 @@ describe('TaskProtocol', () => {
       [() => Promise.reject('a bare text'), 'a bare text'],
       [() => Promise.reject(new AggregateError([new Error('this'), new Error('that')])), 'this; that'],
       [() => Promise.reject(''), 'the task handler failed'],
+      [() => Promise.reject(new TypeError('x is not a function')), 'x is not a function'],
     ]
     for (const [run, message] of cases) {
       assert.equal(await rejection(run), message)
