@@ -15,7 +15,7 @@ import { ProtocolError, tooLarge } from './errors.ts'
 import { acquireShare, beginIncoming, Pace, tooSlow } from './incoming.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
-import { lostUnconfirmed, notTaken } from './negotiation.ts'
+import { isConfirmed, lostUnconfirmed, notTaken } from './negotiation.ts'
 import { withLength } from './open-message.ts'
 import { segmentsOf } from './segments.ts'
 import { UnreadBytes } from './unread-bytes.ts'
@@ -82,7 +82,7 @@ export class FramedStream implements CallStream {
 
   async readOrEnd(options: ReadOptions = {}): Promise<Frame | undefined> {
     while (this.#unread.length === 0) {
-      if (this.#finished && this.#ended && this.#failure == null) {
+      if (this.#finished && this.#ended && this.#failure == null && isConfirmed(this.#stream)) {
         return undefined
       }
       await this.#more(options.signal, options.firstByteTimeoutMs, () => SILENT)
@@ -257,7 +257,7 @@ export class FramedStream implements CallStream {
       return
     }
     if (this.#ended) {
-      throw lostUnconfirmed(this.#stream) ?? new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
+      throw this.#lost() ?? new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
     }
     const changed = new Promise<void>((resolve) => {
       this.#wake = resolve
@@ -270,8 +270,13 @@ export class FramedStream implements CallStream {
     return this.#stream.readBufferLength === 0 && (this.#stream.readableEnded || this.#stream.status === 'closed')
   }
 
+  /** Undefined where the peer itself ended the stream, and not its connection. */
+  #lost(cause?: unknown): ProtocolError | undefined {
+    return this.#finished ? undefined : lostUnconfirmed(this.#stream, cause)
+  }
+
   #broken(failure: Error, where: string): Error {
-    const refused = notTaken(this.#stream, failure)
+    const refused = notTaken(this.#stream, failure, this.#heard)
     if (refused != null) {
       return refused
     }
@@ -322,8 +327,7 @@ export class FramedStream implements CallStream {
 
   #notWritten(cause?: unknown): Error {
     return this.#failure == null
-      ? (lostUnconfirmed(this.#stream, cause) ??
-          new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause }))
+      ? (this.#lost(cause) ?? new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause }))
       : this.#broken(this.#failure, 'while it was written to')
   }
 
