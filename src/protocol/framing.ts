@@ -11,7 +11,7 @@ import type {
   SizedMessage,
   WriteOptions,
 } from './call-stream.ts'
-import { ProtocolError, tooLarge } from './errors.ts'
+import { ProtocolError, streamBroke, tooLarge } from './errors.ts'
 import { acquireShare, beginIncoming, Pace, tooSlow } from './incoming.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
@@ -280,11 +280,7 @@ export class FramedStream implements CallStream {
     if (refused != null) {
       return refused
     }
-    if (failure instanceof ProtocolError) {
-      return failure
-    }
-    const what = failure.name === StreamResetError.name ? 'the peer reset the stream' : 'the stream broke'
-    return new ProtocolError('REMOTE_FAILED', `${what} ${where}`, { cause: failure })
+    return failure instanceof ProtocolError ? failure : streamBroke(failure, where)
   }
 
   async #send(bytes: Uint8Array, options: WriteOptions): Promise<void> {

@@ -344,6 +344,15 @@ describe('a stream of calls, its end', () => {
     assert.ok(error instanceof NotTakenError && error.why === 'over limit', String(error))
   })
 
+  it('is called a reset where it was one', async () => {
+    const end = callingEnd()
+    const call = end.pipeline.begin(end.bounds)
+    await call.write(someBytes(10))
+    const reading = failure(call.read())
+    end.stream.onRemoteReset()
+    assert.match((await reading).message, /^the peer reset the stream without/)
+  })
+
   it('is heard of when it came before anybody listened', async () => {
     for (const finish of ['onRemoteReset', 'onTransportClosed', 'onRemoteCloseWrite'] as const) {
       const stream = new TestStream()
