@@ -224,9 +224,9 @@ export class CallStreams {
     }
   }
 
-  /** A call on a stream that has a place: until both sides have closed the stream. */
+  /** A call on a stream that has a place: until both sides have closed the stream, or until it is done where others wait for a place. */
   #onOwn(stream: Stream, kept: Kept, share: PeerShare, place: CallPlace): CallStream {
-    const framed = new FramedStream(stream, this.#init.limits, share)
+    const framed = new FramedStream(stream, this.#init.limits, share, () => kept.places.wanted)
     framed.onClosed((error) => {
       kept.denied ||= isUnsupported(error)
       kept.served = !kept.denied && (kept.served || isConfirmed(stream))

@@ -43,6 +43,7 @@ export class FramedStream implements CallStream {
   readonly #stream: Stream
   readonly #limits: FramingLimits
   readonly #budget: Pick<PeerShare, 'acquire'>
+  readonly #wanted: () => boolean
   #complete = false
   #heard = false
   /** The peer said that nothing follows: other than a connection that is lost. */
@@ -57,7 +58,9 @@ export class FramedStream implements CallStream {
   #wake: (() => void) | undefined
   #resuming = false
 
-  constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>) {
+  /** @param wanted others wait for the stream to be gone. @default false */
+  constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>, wanted: () => boolean = () => false) {
+    this.#wanted = wanted
     this.#stream = stream
     this.#limits = limits
     this.#budget = budget
@@ -162,7 +165,7 @@ export class FramedStream implements CallStream {
   async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
     const deadline = startDeadline(timeoutMs, signal ?? over?.signal)
     await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
-    lingerUntilClosed(this.#stream, this.#limits.stallTimeoutMs)
+    lingerUntilClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
   }
 
   async untilEnd(): Promise<void> {

@@ -105,6 +105,25 @@ describe('calls to a peer that takes few streams at a time', () => {
     assert.equal(counted, 1)
   })
 
+  it('do not wait for streams that are done, and that it never closes', async () => {
+    const id = freshId()
+    const options = { maxInboundStreams: 1_024 }
+    const answered: Stream[] = []
+    const answer = async (stream: Stream): Promise<void> => {
+      const framed = new FramedStream(stream, DEFAULT_LIMITS, new ByteBudget(2 ** 30))
+      await framed.write((await framed.read()).bytes)
+      answered.push(stream)
+    }
+    await hosts.server.libp2p.handle(id, answer, options)
+    const caller = new TextProtocol(hosts.client, id)
+    // four times as many as may be under way: with the 5 s that a stream may linger it would take 15 s
+    const texts = Array.from({ length: 256 }, (_, index) => `call ${index}`)
+    assert.deepEqual(await Promise.all(texts.map(async (text) => caller.call(hosts.server.peerId, text, { timeoutMs: 12_000 }))), texts)
+    for (const stream of answered) {
+      stream.abort(new Error('done'))
+    }
+  })
+
   it('are made once where it resets them with that code behind an answer: they were acted on', async () => {
     const id = freshId()
     let counted = 0
