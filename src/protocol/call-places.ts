@@ -46,6 +46,11 @@ export class CallPlaces {
     return this.#openings
   }
 
+  /** Somebody waits for a place. */
+  get wanted(): boolean {
+    return this.#waiting.length > 0
+  }
+
   /** Waits for a place. @throws the signal's reason */
   async enter(signal: AbortSignal): Promise<CallPlace> {
     signal.throwIfAborted()

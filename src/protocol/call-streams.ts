@@ -39,11 +39,13 @@ interface Kept {
   opening?: Promise<CallStream | undefined> | undefined
   /** The peer has no kept streams of this protocol. */
   plain: boolean
+  /** It has: it answered on one. */
+  keeps: boolean
   /** It confirmed the protocol itself. */
   served: boolean
   /** It said that it does not speak what it was taken to speak: nothing is taken for granted any more. */
   denied: boolean
-  /** For calls on streams of their own. */
+  /** For calls on streams of their own, where the peer has no other. */
   places: CallPlaces
   failures: number
   retryAtMs: number
@@ -62,7 +64,15 @@ const KEPT = new WeakMap<Connection, Map<string, Kept>>()
 function keptOn(connection: Connection, id: string): Kept {
   const ofConnection = KEPT.get(connection) ?? new Map<string, Kept>()
   KEPT.set(connection, ofConnection)
-  const kept = ofConnection.get(id) ?? { plain: false, served: false, denied: false, places: new CallPlaces(), failures: 0, retryAtMs: 0 }
+  const kept = ofConnection.get(id) ?? {
+    plain: false,
+    keeps: false,
+    served: false,
+    denied: false,
+    places: new CallPlaces(),
+    failures: 0,
+    retryAtMs: 0,
+  }
   ofConnection.set(id, kept)
   return kept
 }
@@ -191,6 +201,7 @@ export class CallStreams {
         kept.retryAtMs = reason == null ? 0 : performance.now() + Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** (kept.failures - 1))
       },
       onFrame: () => {
+        kept.keeps = true
         kept.failures = 0
       },
     })
@@ -198,7 +209,8 @@ export class CallStreams {
 
   async #own(connection: Connection, kept: Kept, share: PeerShare, { signal, repeatable }: OpenOptions): Promise<CallStream> {
     const { id } = this.#init
-    const place = await kept.places.enter(signal)
+    // a peer with kept streams takes as many as there may be calls: it is only for a moment that there is none
+    const place = kept.keeps ? kept.places.enterAnyway() : await kept.places.enter(signal)
     try {
       const lazily = !kept.denied && (kept.served || this.#lazily(connection, kept, id, repeatable))
       const stream = await this.#newStream(connection, [id], lazily, signal)
@@ -212,9 +224,9 @@ export class CallStreams {
     }
   }
 
-  /** A call on a stream that has a place: until both sides have closed the stream. */
+  /** A call on a stream that has a place: until both sides have closed the stream, or until it is done where others wait for a place. */
   #onOwn(stream: Stream, kept: Kept, share: PeerShare, place: CallPlace): CallStream {
-    const framed = new FramedStream(stream, this.#init.limits, share)
+    const framed = new FramedStream(stream, this.#init.limits, share, () => kept.places.wanted)
     framed.onClosed((error) => {
       kept.denied ||= isUnsupported(error)
       kept.served = !kept.denied && (kept.served || isConfirmed(stream))

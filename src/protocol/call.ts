@@ -114,7 +114,9 @@ export class Call {
       return new ProtocolError('LIMIT_EXCEEDED', `${cause.message}; ${NOT_ACTED}`, { cause, phase: 'send', hint })
     }
     if (cause instanceof NotTakenError) {
-      return new ProtocolError('UNREACHABLE', `${cause.message}; ${NOT_ACTED}`, { cause, phase: 'send' })
+      const [code, phase] =
+        cause.why === 'unsupported' ? (['PROTOCOL_UNSUPPORTED', 'negotiate'] as const) : (['UNREACHABLE', 'send'] as const)
+      return new ProtocolError(code, `${cause.message}; ${NOT_ACTED}`, { cause, phase })
     }
     return cause instanceof ConnectionLostError ? this.#error('UNREACHABLE', cause.message, cause) : cause
   }

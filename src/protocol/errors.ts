@@ -1,3 +1,4 @@
+import { StreamResetError } from '@libp2p/interface'
 import { SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
 
 /** Where a call was when it ended. */
@@ -57,6 +58,12 @@ export function tooLarge(bytes: number, limit: number, what: string): LimitError
   return new LimitError('frame bytes', limit, `a frame of ${size} ${what} is over the limit of ${limit} bytes`, {
     hint: hintFor(limit, '--max-frame-bytes raises the limit; both sides need it'),
   })
+}
+
+/** What a call on a stream that has broken fails with. @param where how far it had come */
+export function streamBroke(failure: Error, where: string): ProtocolError {
+  const what = failure.name === StreamResetError.name ? 'the peer reset the stream' : 'the stream broke'
+  return new ProtocolError('REMOTE_FAILED', `${what} ${where}`, { cause: failure })
 }
 
 /** What to do about a limit of bytes: of the largest nothing but less. */

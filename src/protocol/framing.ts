@@ -11,11 +11,11 @@ import type {
   SizedMessage,
   WriteOptions,
 } from './call-stream.ts'
-import { ProtocolError, tooLarge } from './errors.ts'
+import { ProtocolError, streamBroke, tooLarge } from './errors.ts'
 import { acquireShare, beginIncoming, Pace, tooSlow } from './incoming.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
 import { lingerUntilClosed } from './linger.ts'
-import { lostUnconfirmed, notTaken } from './negotiation.ts'
+import { isConfirmed, lostUnconfirmed, notTaken } from './negotiation.ts'
 import { withLength } from './open-message.ts'
 import { segmentsOf } from './segments.ts'
 import { UnreadBytes } from './unread-bytes.ts'
@@ -43,6 +43,7 @@ export class FramedStream implements CallStream {
   readonly #stream: Stream
   readonly #limits: FramingLimits
   readonly #budget: Pick<PeerShare, 'acquire'>
+  readonly #wanted: () => boolean
   #complete = false
   #heard = false
   /** The peer said that nothing follows: other than a connection that is lost. */
@@ -57,7 +58,9 @@ export class FramedStream implements CallStream {
   #wake: (() => void) | undefined
   #resuming = false
 
-  constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>) {
+  /** @param wanted others wait for the stream to be gone. @default false */
+  constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>, wanted: () => boolean = () => false) {
+    this.#wanted = wanted
     this.#stream = stream
     this.#limits = limits
     this.#budget = budget
@@ -82,7 +85,7 @@ export class FramedStream implements CallStream {
 
   async readOrEnd(options: ReadOptions = {}): Promise<Frame | undefined> {
     while (this.#unread.length === 0) {
-      if (this.#finished && this.#ended && this.#failure == null) {
+      if (this.#finished && this.#ended && this.#failure == null && isConfirmed(this.#stream)) {
         return undefined
       }
       await this.#more(options.signal, options.firstByteTimeoutMs, () => SILENT)
@@ -162,7 +165,7 @@ export class FramedStream implements CallStream {
   async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
     const deadline = startDeadline(timeoutMs, signal ?? over?.signal)
     await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
-    lingerUntilClosed(this.#stream, this.#limits.stallTimeoutMs)
+    lingerUntilClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
   }
 
   async untilEnd(): Promise<void> {
@@ -257,7 +260,7 @@ export class FramedStream implements CallStream {
       return
     }
     if (this.#ended) {
-      throw lostUnconfirmed(this.#stream) ?? new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
+      throw this.#lost() ?? new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
     }
     const changed = new Promise<void>((resolve) => {
       this.#wake = resolve
@@ -270,16 +273,17 @@ export class FramedStream implements CallStream {
     return this.#stream.readBufferLength === 0 && (this.#stream.readableEnded || this.#stream.status === 'closed')
   }
 
+  /** Undefined where the peer itself ended the stream, and not its connection. */
+  #lost(cause?: unknown): ProtocolError | undefined {
+    return this.#finished ? undefined : lostUnconfirmed(this.#stream, cause)
+  }
+
   #broken(failure: Error, where: string): Error {
-    const refused = notTaken(this.#stream, failure)
+    const refused = notTaken(this.#stream, failure, this.#heard)
     if (refused != null) {
       return refused
     }
-    if (failure instanceof ProtocolError) {
-      return failure
-    }
-    const what = failure.name === StreamResetError.name ? 'the peer reset the stream' : 'the stream broke'
-    return new ProtocolError('REMOTE_FAILED', `${what} ${where}`, { cause: failure })
+    return failure instanceof ProtocolError ? failure : streamBroke(failure, where)
   }
 
   async #send(bytes: Uint8Array, options: WriteOptions): Promise<void> {
@@ -322,8 +326,7 @@ export class FramedStream implements CallStream {
 
   #notWritten(cause?: unknown): Error {
     return this.#failure == null
-      ? (lostUnconfirmed(this.#stream, cause) ??
-          new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause }))
+      ? (this.#lost(cause) ?? new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause }))
       : this.#broken(this.#failure, 'while it was written to')
   }
 

@@ -65,12 +65,13 @@ export function isUnsupported(error: unknown): boolean {
 /**
  * What a call on a stream fails with that the other side ended without handing what came on it to anybody: it does not speak the protocol, it
  * reset the stream before it confirmed that, or it has too many streams already. Undefined of any other stream: there it may have acted.
+ * @param heard a byte of an answer came: so it was taken, whatever the reset says
  */
-export function notTaken(stream: Stream, cause: unknown): NotTakenError | undefined {
+export function notTaken(stream: Stream, cause: unknown, heard: boolean): NotTakenError | undefined {
   if (isUnsupported(cause)) {
     return new NotTakenError('unsupported', `the peer does not speak ${stream.protocol}`, { cause })
   }
-  if (stream.status !== 'reset') {
+  if (stream.status !== 'reset' || heard) {
     return undefined
   }
   if (overLimit(stream)) {
@@ -136,7 +137,11 @@ function sendHeaderFirst(stream: MuxedStream, header: Uint8Array): () => void {
   const send = stream.send.bind(stream)
   const alone = setTimeout(() => {
     stream.send = send
-    send(header)
+    try {
+      send(header)
+    } catch {
+      // this side has closed the stream, or its connection is gone: nobody asks for anything on it
+    }
   }, HEADER_ALONE_MS)
   alone.unref()
   stream.send = (data) => {

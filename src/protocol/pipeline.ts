@@ -62,6 +62,8 @@ export class Pipeline implements CallCarrier {
   /** The other side, or this one, begins no more calls. */
   #draining = false
   #closed = false
+  /** A byte of the other side has come. */
+  #heard = false
   #idle: NodeJS.Timeout | undefined
 
   constructor(init: PipelineInit) {
@@ -279,6 +281,7 @@ export class Pipeline implements CallCarrier {
     if (this.#closed) {
       return
     }
+    this.#heard = true
     try {
       for (const chunk of data instanceof Uint8Array ? [data] : data) {
         this.#reader.feed(chunk)
@@ -396,7 +399,7 @@ export class Pipeline implements CallCarrier {
     this.#frames = []
     this.#small.length = 0
     this.#large.length = 0
-    const failure = notTaken(this.#stream, reason) ?? lostUnconfirmed(this.#stream, reason) ?? reason
+    const failure = notTaken(this.#stream, reason, this.#heard) ?? lostUnconfirmed(this.#stream, reason) ?? reason
     this.#breakCalls(() => failure)
     this.#init.onClosed(reason)
   }

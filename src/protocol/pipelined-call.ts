@@ -10,7 +10,7 @@ import {
   type ReadOptions,
   type WriteOptions,
 } from './call-stream.ts'
-import { hintFor, LimitError, ProtocolError, tooLarge } from './errors.ts'
+import { hintFor, LimitError, ProtocolError, streamBroke, tooLarge } from './errors.ts'
 import { acquireShare, beginIncoming, beginOpen, collect, nothingHeld, Pace } from './incoming.ts'
 import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from './limits.ts'
 import { asTheyCome } from './open-message.ts'
@@ -610,7 +610,7 @@ export class PipelinedCall implements CallStream {
     if (this.#failure != null) {
       throw this.#failure instanceof ProtocolError || this.#failure instanceof NotTakenError
         ? this.#failure
-        : new ProtocolError('REMOTE_FAILED', `the stream broke ${where()}`, { cause: this.#failure })
+        : streamBroke(this.#failure, where())
     }
   }
 

@@ -100,20 +100,22 @@ export class EcdsaIdentity {
     this.peerId = base58btc.encode(Buffer.concat([SHA_256_MULTIHASH, createHash('sha256').update(this.protobuf).digest()])).slice(1)
   }
 
-  /** What Noise signs with. `forged` gives the signature of somebody else. */
-  privateKey(forged = false): PrivateKey {
+  /** What Noise signs with. `forged` gives the signature of somebody else, `replayed` that of another handshake. */
+  privateKey({ forged = false, replayed = false } = {}): PrivateKey {
     const key = forged ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey : this.#key
     const stand: Pick<ECDSAPrivateKey, 'type' | 'sign'> & { publicKey: unknown } = {
       type: 'ECDSA',
       publicKey: { type: 'ECDSA', raw: this.#spki },
-      sign: async (message) => sign('sha256', message.subarray(), key),
+      // the static key of Noise stands at the end
+      sign: async (message) =>
+        sign('sha256', replayed ? Buffer.concat([message.subarray(0, -32), Buffer.alloc(32, 1)]) : message.subarray(), key),
     }
     return stand as unknown as PrivateKey
   }
 
   /** What makes a stack show this identity, in its handshakes and when it is asked to identify itself. */
-  options({ forged = false } = {}): Partial<Libp2pOptions> {
-    const privateKey = this.privateKey(forged)
+  options(proof: { forged?: boolean; replayed?: boolean } = {}): Partial<Libp2pOptions> {
+    const privateKey = this.privateKey(proof)
     return {
       connectionEncrypters: [
         (components) =>

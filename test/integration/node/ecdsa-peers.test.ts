@@ -109,20 +109,25 @@ describe('a peer with an ECDSA key', () => {
     assert.equal(parsePeerTarget(peerId.toCID().toString()).peerId.toString(), identity.peerId)
   })
 
-  it('is not believed without the signature of its key', async () => {
-    const identity = new EcdsaIdentity('P-256')
-    const stack = await stacks.start(identity.options({ forged: true }))
-    await assert.rejects(node.connect(stacks.addressOf(stack, identity.peerId)), (error: Error) => {
-      assert.ok(error.message.endsWith(`: the peer does not prove to be ${identity.peerId}`), error.message)
-      return true
+  for (const [title, proof] of [
+    ['without the signature of its key', { forged: true }],
+    ['with the signature that it gave in another handshake', { replayed: true }],
+  ] as const) {
+    it(`is not believed ${title}`, async () => {
+      const identity = new EcdsaIdentity('P-256')
+      const stack = await stacks.start(identity.options(proof))
+      await assert.rejects(node.connect(stacks.addressOf(stack, identity.peerId)), (error: Error) => {
+        assert.ok(error.message.endsWith(`: the peer does not prove to be ${identity.peerId}`), error.message)
+        return true
+      })
+      await assert.rejects(async () => {
+        const connection = await stack.dial(multiaddr(addressOf(node)))
+        await (connection.status === 'open' ? once(connection as unknown as EventTarget, 'close') : undefined)
+        throw new Error('closed')
+      })
+      assert.deepEqual(node.connections, [])
     })
-    await assert.rejects(async () => {
-      const connection = await stack.dial(multiaddr(addressOf(node)))
-      await (connection.status === 'open' ? once(connection as unknown as EventTarget, 'close') : undefined)
-      throw new Error('closed')
-    })
-    assert.deepEqual(node.connections, [])
-  })
+  }
 
   for (const [title, identity] of [
     ['of another form', () => new EcdsaIdentity('P-256', () => Buffer.from('no key'))],

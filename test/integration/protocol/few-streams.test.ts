@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
 import { FramedStream } from '../../../src/protocol/framing.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/limits.ts'
-import { eventually, type TestHost, TextProtocol } from '../../support/protocol-host.ts'
+import { eventually, type TestHost, TextProtocol, TextStreamProtocol } from '../../support/protocol-host.ts'
 import { failure, freshId, twoHosts, verdict } from '../../support/two-hosts.ts'
 
 const WINDOW_UPDATE = 1
@@ -103,6 +103,47 @@ describe('calls to a peer that takes few streams at a time', () => {
     const error = await failure(new TextProtocol(hosts.client, id).call(hosts.server.peerId, 'x'))
     assert.deepEqual(verdict(error), { code: 'REMOTE_FAILED', phase: 'wait', mayHaveActed: true })
     assert.equal(counted, 1)
+  })
+
+  it('do not wait for streams that are done, and that it never closes', async () => {
+    const id = freshId()
+    const options = { maxInboundStreams: 1_024 }
+    const answered: Stream[] = []
+    const answer = async (stream: Stream): Promise<void> => {
+      const framed = new FramedStream(stream, DEFAULT_LIMITS, new ByteBudget(2 ** 30))
+      await framed.write((await framed.read()).bytes)
+      answered.push(stream)
+    }
+    await hosts.server.libp2p.handle(id, answer, options)
+    const caller = new TextProtocol(hosts.client, id)
+    // four times as many as may be under way: with the 5 s that a stream may linger it would take 15 s
+    const texts = Array.from({ length: 256 }, (_, index) => `call ${index}`)
+    assert.deepEqual(await Promise.all(texts.map(async (text) => caller.call(hosts.server.peerId, text, { timeoutMs: 12_000 }))), texts)
+    for (const stream of answered) {
+      stream.abort(new Error('done'))
+    }
+  })
+
+  it('are made once where it resets them with that code behind an answer: they were acted on', async () => {
+    const id = freshId()
+    let counted = 0
+    await hosts.server.answer(id, async (stream) => {
+      const framed = new FramedStream(stream, DEFAULT_LIMITS, new ByteBudget(2 ** 30))
+      await framed.read()
+      counted++
+      await framed.write(Buffer.from(`answer ${counted}`))
+      resetWith(stream, 0x1002)
+    })
+    const texts: string[] = []
+    await assert.rejects(
+      async () => {
+        for await (const text of new TextStreamProtocol(hosts.client, id).call(hosts.server.peerId, 'x')) {
+          texts.push(text)
+        }
+      },
+      { code: 'REMOTE_FAILED', mayHaveActed: true },
+    )
+    assert.deepEqual([texts, counted], [['answer 1'], 1])
   })
 
   it('are told at once that the request has ended: a peer that reads to the end of it before it answers does answer', async () => {

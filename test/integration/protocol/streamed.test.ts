@@ -83,6 +83,20 @@ describe('a task that is streamed, on a stream of its own', function () {
     assert.equal(await hashOf(result.chunks), await hashOf(new Source(LARGE)))
   })
 
+  it('ends with PROTOCOL_UNSUPPORTED, and was not acted on, where the peer does not speak what it told to speak', async () => {
+    const { client, server } = hosts
+    const tasks = new TaskProtocol(client)
+    running.push(tasks)
+    const told = Object.assign(client, { servedOn: () => new Set([ID]) })
+    try {
+      const error = await failure(tasks.streamTask(server.peerId, 'a task', { size: MIB, chunks: new Source(MIB) }))
+      assert.deepEqual(verdict(error), { code: 'PROTOCOL_UNSUPPORTED', phase: 'negotiate', mayHaveActed: false })
+      assert.equal(error.message, `the peer does not speak ${ID}; the peer has not acted on it`)
+    } finally {
+      Reflect.deleteProperty(told, 'servedOn')
+    }
+  })
+
   it('is held back by a handler that does not take its payload, and by a caller that does not take its result', async () => {
     const goesOn = Promise.withResolvers<void>()
     const answers = new Source(LARGE)

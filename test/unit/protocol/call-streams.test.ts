@@ -259,6 +259,17 @@ describe('the streams of calls to a peer', () => {
     assert.equal(await call(), true)
   })
 
+  it('wait for no place among those of their own where the peer had one for all: it is one of ours, and takes as many', async () => {
+    performance.now = () => 1_000_000
+    await call()
+    peer.streams[0]?.abort(new Error('the test'))
+    const opened = await Promise.all(Array.from({ length: 100 }, async () => streams.open(connection, share, ANY)))
+    assert.ok(opened.every((stream) => stream instanceof FramedStream))
+    for (const stream of opened) {
+      stream.abort(new Error('done'))
+    }
+  })
+
   it('are found, also where each one for all is closed, or broken, as soon as it is there', async () => {
     for (const leave of [(stream: Stream) => stream.abort(new Error('no')), (stream: Stream) => void stream.close()]) {
       peer.keep = leave

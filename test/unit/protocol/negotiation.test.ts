@@ -12,6 +12,10 @@ const ID = '/test/1.0.0'
 const REQUEST = Buffer.from('request')
 const ANSWER = Buffer.from('answer')
 
+function cannotSend(): never {
+  throw new Error('the connection is gone')
+}
+
 describe('a stream that is negotiated lazily', () => {
   let stream: TestStream
   let framed: FramedStream
@@ -105,6 +109,56 @@ describe('a stream that is negotiated lazily', () => {
     other.receive(header(ID))
     other.onTransportClosed()
     await assert.rejects(confirmed.read(), { code: 'REMOTE_FAILED' })
+  })
+
+  it('may have been acted on where the peer resets it with that code behind a part of its answer', async () => {
+    await framed.write(REQUEST)
+    stream.receive([header(ID), frameOf(ANSWER).subarray(0, 3)])
+    noteReset(stream, 0x1002)
+    stream.onRemoteReset()
+    await assert.rejects(framed.read(), { code: 'REMOTE_FAILED', message: 'the peer reset the stream after 2 of 6 bytes of a frame' })
+  })
+
+  for (const [what, said] of [
+    ['nothing', []],
+    ['a part of the confirmation', [header(ID).subarray(0, -1)]],
+  ] as const) {
+    for (const finished of [false, true]) {
+      it(`has no answers, not even none, where the peer ends it behind ${what}, ${finished ? 'both sides closed' : 'this side open'}`, async () => {
+        await framed.write(REQUEST)
+        if (finished) {
+          framed.finish()
+        }
+        stream.receive([...said])
+        stream.onRemoteCloseWrite()
+        const failure = { code: 'REMOTE_FAILED', message: 'the peer closed the stream without sending anything' }
+        await assert.rejects(framed.readOrEnd(), failure)
+        await assert.rejects(framed.read(), failure)
+      })
+    }
+  }
+
+  it('has no answers where the peer confirms it and ends it', async () => {
+    await framed.write(REQUEST)
+    stream.receive(header(ID))
+    stream.onRemoteCloseWrite()
+    assert.equal(await framed.readOrEnd(), undefined)
+  })
+
+  it('may be closed before anything was sent on it', async () => {
+    for (const close of [
+      (other: TestStream) => other.close(),
+      (other: TestStream) => void Object.assign(other, { sendData: cannotSend }),
+    ]) {
+      const other = new TestStream('outbound')
+      negotiateLazily(other, ID)
+      await close(other)
+      // made later, so over later
+      const last = new TestStream('outbound')
+      negotiateLazily(last, ID)
+      await once(last, 'idle')
+      assert.equal(other.output.byteLength, 0)
+    }
   })
 
   for (const [what, said] of [

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { NotTakenError } from '../../../src/protocol/call-stream.ts'
 import { LimitError, ProtocolError } from '../../../src/protocol/errors.ts'
+import { noteReset } from '../../../src/protocol/negotiation.ts'
 import { Pipeline } from '../../../src/protocol/pipeline.ts'
 import type { PipelinedCall } from '../../../src/protocol/pipelined-call.ts'
 import { type FrameInit, Reset } from '../../../src/protocol/pipelined-frame.ts'
@@ -312,6 +313,11 @@ describe('a stream of calls, its end', () => {
       ({ stream }) => stream.onTransportClosed(),
       (end) => end.receive({ call: 1, piece: someBytes(PIECE), length: MIB }, { end: true }),
       (end) => end.receive({ call: 1, window: 1 }, { end: true }),
+      (end) => {
+        end.receive({ read: 1 })
+        noteReset(end.stream, 0x1002)
+        end.stream.onRemoteReset()
+      },
     ]
     for (const close of closing) {
       const end = callingEnd()
@@ -324,6 +330,27 @@ describe('a stream of calls, its end', () => {
       assert.ok(error instanceof ProtocolError && error.code === 'REMOTE_FAILED', String(close))
       await end.closed
     }
+  })
+
+  it('leaves its calls to another stream where the peer said nothing, and resets it for having too many', async () => {
+    const end = callingEnd()
+    const call = end.pipeline.begin(end.bounds)
+    await call.write(someBytes(10))
+    const reading = failure(call.read())
+    await turn()
+    noteReset(end.stream, 0x1002)
+    end.stream.onRemoteReset()
+    const error = await reading
+    assert.ok(error instanceof NotTakenError && error.why === 'over limit', String(error))
+  })
+
+  it('is called a reset where it was one', async () => {
+    const end = callingEnd()
+    const call = end.pipeline.begin(end.bounds)
+    await call.write(someBytes(10))
+    const reading = failure(call.read())
+    end.stream.onRemoteReset()
+    assert.match((await reading).message, /^the peer reset the stream without/)
   })
 
   it('is heard of when it came before anybody listened', async () => {
