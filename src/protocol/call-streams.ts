@@ -3,12 +3,12 @@ import { raceSignal } from 'race-signal'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import { type CallOutcome, type CallPlace, CallPlaces } from './call-places.ts'
-import { type CallStream, NotTakenError } from './call-stream.ts'
+import type { CallStream } from './call-stream.ts'
 import { ProtocolError } from './errors.ts'
 import { FramedStream } from './framing.ts'
 import { ConnectionLostError, type LazyStreamOptions, type ProtocolHost, pipelinedId, withoutPipelined } from './host.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
-import { isConfirmed, isUnsupported, overLimit, settled } from './negotiation.ts'
+import { isConfirmed, isUnsupported, overLimit, resetUnconfirmed, settled } from './negotiation.ts'
 import { Pipeline } from './pipeline.ts'
 
 /** How long a connection may take to open a stream, before it is held for dead. */
@@ -264,7 +264,7 @@ export class CallStreams {
       return new ProtocolError('LIMIT_EXCEEDED', `more than ${limits.maxStreamsPerConnection} calls at a time to ${peer}`, { cause })
     }
     if (cause instanceof Error && cause.name === StreamResetError.name && connection.status === 'open') {
-      return new NotTakenError('unconfirmed', `the peer reset the stream before it confirmed ${id}`, { cause })
+      return resetUnconfirmed(id, cause)
     }
     return new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
   }
