@@ -38,7 +38,7 @@ export class DialFailure extends Error {
     this.kind = kind
   }
 
-  /** Another peer proved to be at this address. */
+  /** Another peer answers at this address: by its key, whose signature may not be checked yet. */
   static wrongPeer(answered: PeerId, expected: PeerId): DialFailure {
     return new DialFailure('wrong peer', `another peer answers there: ${answered.toString()}, not ${expected.toString()}`)
   }

@@ -1,4 +1,4 @@
-import type { Connection, Stream } from '@libp2p/interface'
+import { type Connection, type Stream, StreamResetError } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
@@ -8,7 +8,7 @@ import { ProtocolError } from './errors.ts'
 import { FramedStream } from './framing.ts'
 import { ConnectionLostError, type LazyStreamOptions, type ProtocolHost, pipelinedId, withoutPipelined } from './host.ts'
 import type { PeerShare, ProtocolLimits } from './limits.ts'
-import { isConfirmed, isUnsupported, overLimit, settled } from './negotiation.ts'
+import { isConfirmed, isUnsupported, overLimit, resetUnconfirmed, settled } from './negotiation.ts'
 import { Pipeline } from './pipeline.ts'
 
 /** How long a connection may take to open a stream, before it is held for dead. */
@@ -96,7 +96,7 @@ export class CallStreams {
     return pipeline.begin({ limits: this.#init.limits, budget: share })
   }
 
-  /** @throws ProtocolError PROTOCOL_UNSUPPORTED or LIMIT_EXCEEDED; ConnectionLostError; the signal's reason */
+  /** @throws ProtocolError PROTOCOL_UNSUPPORTED or LIMIT_EXCEEDED; NotTakenError; ConnectionLostError; the signal's reason */
   async open(connection: Connection, share: PeerShare, options: OpenOptions): Promise<CallStream> {
     const kept = keptOn(connection, this.#init.id)
     for (let tries = 0; ; tries++) {
@@ -262,6 +262,9 @@ export class CallStreams {
     }
     if (cause instanceof Error && cause.name.startsWith('TooMany')) {
       return new ProtocolError('LIMIT_EXCEEDED', `more than ${limits.maxStreamsPerConnection} calls at a time to ${peer}`, { cause })
+    }
+    if (cause instanceof Error && cause.name === StreamResetError.name && connection.status === 'open') {
+      return resetUnconfirmed(id, cause)
     }
     return new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
   }

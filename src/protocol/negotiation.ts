@@ -79,9 +79,12 @@ export function notTaken(stream: Stream, cause: unknown, heard: boolean): NotTak
       cause,
     })
   }
-  return isConfirmed(stream)
-    ? undefined
-    : new NotTakenError('unconfirmed', `the peer reset the stream before it confirmed ${stream.protocol}`, { cause })
+  return isConfirmed(stream) ? undefined : resetUnconfirmed(stream.protocol, cause)
+}
+
+/** What a call fails with whose stream the other side reset before it confirmed the protocol. */
+export function resetUnconfirmed(protocolId: string, cause: unknown): NotTakenError {
+  return new NotTakenError('unconfirmed', `the peer reset the stream before it confirmed ${protocolId}`, { cause })
 }
 
 /** What a call fails with whose connection was lost before the other side confirmed anything: a peer that lets nobody in does that. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
-import { UnsupportedProtocolError } from '@libp2p/interface'
+import { StreamResetError, UnsupportedProtocolError } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { streamPair } from '@libp2p/utils'
 import { type CallStream, NotTakenError } from '../../../src/protocol/call-stream.ts'
@@ -70,7 +70,7 @@ class Peer {
       }
       return outbound
     }
-    return { remotePeer: this.peerId, newStream } as unknown as Connection
+    return { remotePeer: this.peerId, status: 'open', newStream } as unknown as Connection
   }
 }
 
@@ -257,6 +257,18 @@ describe('the streams of calls to a peer', () => {
     assert.equal(await call(), false)
     pass(100)
     assert.equal(await call(), true)
+  })
+
+  it('are not taken where the peer resets them while they are negotiated: the connection is as good as before', async () => {
+    peer.opens = Promise.reject(new StreamResetError())
+    for (const init of [{}, { pipelined: false }]) {
+      await assert.rejects(
+        streamsWith(init).open(peer.connect(), share, ONCE),
+        (error) => error instanceof NotTakenError && error.why === 'unconfirmed',
+      )
+    }
+    const lost = Object.assign(peer.connect(), { status: 'aborted' })
+    await assert.rejects(streams.open(lost, share, ONCE), { name: 'ConnectionLostError' })
   })
 
   it('wait for no place among those of their own where the peer had one for all: it is one of ours, and takes as many', async () => {
