@@ -80,6 +80,7 @@ function watching(upgrader: Upgrader, seen: Seen): Upgrader {
   const upgradeOutbound = async (connection: MultiaddrConnection, options: Parameters<Upgrader['upgradeOutbound']>[1]) => {
     seen.connected = true
     noteFirstBytes(connection, seen)
+    joinFirstBytes(connection)
     try {
       return await upgrader.upgradeOutbound(connection, options as Parameters<Upgrader['upgradeOutbound']>[1] & { skipEncryption: never })
     } catch (cause) {
@@ -104,5 +105,17 @@ function noteFirstBytes(connection: MultiaddrConnection, seen: Seen): void {
       connection.addEventListener = add
       connection.addEventListener('message', note)
     }
+  }
+}
+
+/**
+ * Sends the first bytes in one write. libp2p writes the length and the text of each line by itself; another service answers the first
+ * of those writes and hangs up, the next write fails, and Node then drops the answer unread.
+ */
+function joinFirstBytes(connection: MultiaddrConnection): void {
+  const send = connection.send.bind(connection)
+  connection.send = (data) => {
+    connection.send = send
+    return send(data.subarray())
   }
 }

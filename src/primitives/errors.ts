@@ -47,7 +47,7 @@ export class CapacityError extends SubnetError {
   readonly code = 'LIMIT_EXCEEDED'
 }
 
-/** What V8 says where code does what the language forbids. Some libraries put that text into errors of their own. */
+/** V8's messages for faults in code. Some libraries copy that text into their own errors. */
 const FAULTS = [
   /\bCannot (read|set|define|delete|assign|convert|destructure|access|mix|redefine)\b.*\b(propert|undefined|null|initialization|BigInt|object)/,
   /\bcannot be converted to a BigInt\b/,
@@ -61,7 +61,7 @@ const FAULTS = [
 const UNEXPECTED = 'an unexpected fault'
 
 /**
- * The text of anything that was thrown, on one line, without the empty message of an AggregateError. What V8 says of a fault in code
+ * The text of anything that was thrown, on one line, without the empty message of an AggregateError. V8's message for a fault in code
  * tells a user nothing, and is replaced.
  */
 export function describeError(error: unknown): string {

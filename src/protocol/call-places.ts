@@ -1,18 +1,18 @@
 import { raceSignal } from 'race-signal'
 
-/** What other stacks take of one peer and protocol unless they are told otherwise: go-libp2p's resource manager 64 streams. */
+/** How many streams of one protocol other stacks take from a peer by default: go-libp2p's resource manager takes 64. */
 const MAX_CALLS = 64
-/** Below this no end without a reason leads: a handler may end its streams as it will. */
+/** A stream that ends without a reason never reduces the calls below this: a handler, too, may end a stream. */
 const MIN_AFTER_DROP = 16
-/** There is one place more after so many answers, or four times as many as there are places. */
+/** One place is added after this many answers, or after four answers for each place, whichever is more. */
 const GROW_AFTER = 32
-/** After a refusal nothing is begun for so long, in milliseconds: each time twice as long, until a call is answered. */
+/** How long no call begins after a refusal, in milliseconds. It doubles with each refusal until a call is answered. */
 const PAUSE_MS = { first: 25, max: 1_000 }
 
 /** How a call on a stream of its own ended: the peer said that it takes no more, or ended the stream without a word. */
 export type CallOutcome = 'answered' | 'refused' | 'dropped' | 'other'
 
-/** What a call has of them. */
+/** The place that a call holds. */
 export interface CallPlace {
   /** The peer has confirmed the protocol of its stream: another may be opened. May be called twice. */
   opened(): void
@@ -21,10 +21,10 @@ export interface CallPlace {
 }
 
 /**
- * How many calls, each on a stream of its own, may be under way to a peer, and how many of their streams may be about to be opened: 64 each at first.
- * A refusal leaves half of those that were under way, 1 at least. Some peers have no word for it and drop what comes too fast
- * (rust-libp2p's libp2p-stream has room for one stream that nobody has taken yet): half then, 16 calls at least, and 1 that is opened.
- * While calls are answered there is slowly room for more. Those without a place wait, first come, first served.
+ * Limits two things for one peer: the calls that are under way, each on its own stream, and the streams that the peer has not confirmed yet.
+ * Both limits begin at 64. A refusal halves the number of calls, down to 1. Some peers drop a stream without a refusal: rust-libp2p's
+ * libp2p-stream has room for one that nobody has taken yet. A dropped stream halves both limits, the calls down to 16, the unconfirmed
+ * streams down to 1. Answers raise both again, slowly. A call without a place waits; the first to come is served first.
  */
 export class CallPlaces {
   #limit = MAX_CALLS
@@ -41,7 +41,7 @@ export class CallPlaces {
     return this.#limit
   }
 
-  /** Streams that may be about to be opened at a time. */
+  /** Unconfirmed streams that are allowed at a time. */
   get openings(): number {
     return this.#openings
   }
@@ -74,7 +74,7 @@ export class CallPlaces {
     }
   }
 
-  /** Takes a place, whether there is one or not: for a stream that is there already. */
+  /** Takes a place even beyond the limit, for a stream that exists already. */
   enterAnyway(): CallPlace {
     this.#taken++
     this.#opening++
@@ -131,7 +131,7 @@ export class CallPlaces {
 
   #pause(): void {
     if (performance.now() < this.#pausedUntilMs) {
-      // one of those that were under way together
+      // this call was under way together with the one that was refused first
       return
     }
     this.#pausedUntilMs = performance.now() + this.#pauseMs

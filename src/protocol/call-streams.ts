@@ -43,9 +43,9 @@ interface Kept {
   keeps: boolean
   /** It confirmed the protocol itself. */
   served: boolean
-  /** It said that it does not speak what it was taken to speak: nothing is taken for granted any more. */
+  /** The peer answered "na" to a protocol that it was expected to speak. From then on its answer is waited for. */
   denied: boolean
-  /** For calls on streams of their own, where the peer has no other. */
+  /** Limits the calls on streams of their own, where the peer has no kept ones. */
   places: CallPlaces
   failures: number
   retryAtMs: number
@@ -54,7 +54,7 @@ interface Kept {
 /** What a call needs of its stream. */
 export interface OpenOptions {
   signal: AbortSignal
-  /** The call can be made again: it may go to a peer of which nobody knows yet what it speaks. */
+  /** True where the call can be made again, so that it may go to a peer whose protocols are not known yet. */
   repeatable: boolean
 }
 

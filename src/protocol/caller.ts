@@ -38,7 +38,7 @@ export interface CalledProtocol<RequestInit, Response> {
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
-/** How often a call is made that the peer did not take. Where it takes no more at a time, each try waits for a place, and longer than the one before. */
+/** How often a call is made that the peer did not take. After a refusal each try waits for a place, and waits longer than the try before. */
 const MAX_TRIES = { goodbye: 2, unconfirmed: 2, unsupported: 3, 'over limit': 8 } satisfies Record<NotTakenWhy, number>
 
 /** What carries a call, and the place that it takes up among the calls to its peer. */

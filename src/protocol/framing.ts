@@ -27,7 +27,7 @@ const WRITE_CHUNK_BYTES = 64 * 1024
 /** Unread bytes beyond this pause the stream; the muxer's receive window (1 MiB) comes on top. */
 const PAUSE_ABOVE_BYTES = 256 * 1024
 
-/** How long a peer may take from its answer to the end of its stream, in milliseconds, if it is to be seen that nothing follows. */
+/** How long the end of the stream is waited for after the answer, in milliseconds. */
 const END_WAIT_MS = 100
 
 const SILENT = 'without sending anything'
@@ -64,7 +64,7 @@ export class FramedStream implements CallStream {
     this.#stream = stream
     this.#limits = limits
     this.#budget = budget
-    // what happened before anybody listened is not told again
+    // events from before this listener are not repeated
     this.#finished = stream.remoteWriteStatus === 'closed' && stream.status === 'open'
     this.#failure =
       stream.status === 'reset' || stream.status === 'aborted' ? new StreamResetError('it was reset before it was read') : undefined
@@ -158,7 +158,7 @@ export class FramedStream implements CallStream {
   }
 
   finish(): void {
-    // where it cannot be said the stream has broken: who reads hears of that
+    // this fails only where the stream has broken, and the reader gets that error
     this.#stream.close().catch(() => undefined)
   }
 
@@ -268,7 +268,7 @@ export class FramedStream implements CallStream {
     await raceTime(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
   }
 
-  /** No byte comes any more. The muxer says that what it gives has ended also while bytes still wait for somebody to listen. */
+  /** True once no more bytes come. The muxer's own flag is true too early: bytes may still wait in its buffer. */
   get #ended(): boolean {
     return this.#stream.readBufferLength === 0 && (this.#stream.readableEnded || this.#stream.status === 'closed')
   }

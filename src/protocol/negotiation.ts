@@ -14,7 +14,7 @@ const NOT_AVAILABLE = 'na'
 const MAX_LINE_BYTES = 1_024
 /** A prefix of that length. */
 const MAX_PREFIX_BYTES = 2
-/** Somebody who reads first has the header sent after this, in milliseconds. */
+/** Where nothing is written, the header is sent alone after this, in milliseconds. */
 const HEADER_ALONE_MS = 10
 /** How long the other side may take to confirm a protocol, in milliseconds. */
 const CONFIRM_TIMEOUT_MS = 10_000
@@ -63,9 +63,9 @@ export function isUnsupported(error: unknown): boolean {
 }
 
 /**
- * What a call on a stream fails with that the other side ended without handing what came on it to anybody: it does not speak the protocol, it
- * reset the stream before it confirmed that, or it has too many streams already. Undefined of any other stream: there it may have acted.
- * @param heard a byte of an answer came: so it was taken, whatever the reset says
+ * The error of a call that certainly reached no handler: the other side does not speak the protocol, reset the stream before it confirmed
+ * the protocol, or has too many streams. Undefined for any other stream: there the other side may have acted.
+ * @param heard a byte of an answer came: so a handler has the call, whatever the reset says
  */
 export function notTaken(stream: Stream, cause: unknown, heard: boolean): NotTakenError | undefined {
   if (isUnsupported(cause)) {

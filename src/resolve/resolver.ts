@@ -9,7 +9,7 @@ import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
 /** Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. */
 export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: AbortSignal | undefined) => Promise<T>
 
-/** What an error of a judge may say beside its message: of all that a resolution met, the one of the greatest weight says what to do. */
+/** What an error of a judge may carry beside its message. A resolution gives the hint of the greatest weight. */
 export interface Refutation {
   hint: string | undefined
   weight: number

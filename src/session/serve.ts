@@ -116,7 +116,7 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
     if (named || !isAddressInUse(cause)) {
       throw new UsageError(`cannot listen on ${named ? listen.join(', ') : DEFAULT_LISTEN}: ${reasonNotToListen(cause)}`, {
         cause,
-        hint: 'give another --listen; a port of 0 takes a free one',
+        hint: `give another --listen, like ${DEFAULT_LISTEN}; a port of 0 takes a free one`,
       })
     }
     log.warn(`${DEFAULT_LISTEN} is taken: listening on a free port`)
@@ -132,6 +132,9 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
 /** libp2p puts the stacks of what failed into one message. */
 function reasonNotToListen(error: unknown): string {
   const text = describeError(error)
+  if (text.includes('UnsupportedListenAddressError')) {
+    return 'no transport here listens on such an address'
+  }
   const [code] = /\bE[A-Z]{4,}\b/.exec(text) ?? []
   const reasons: Record<string, string> = {
     EADDRINUSE: 'the port is taken',

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
+import { Worker } from 'node:worker_threads'
 import { mplex } from '@libp2p/mplex'
 import { tls } from '@libp2p/tls'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
@@ -169,6 +170,24 @@ describe('a dial that fails', () => {
       assert.match(error.hint ?? '', hint)
     })
   }
+
+  it('says that an HTTP server answers, each time, also where the server is faster than the dial', async () => {
+    // in a thread of its own it reads the first bytes while the next are written
+    const program = `
+      const { parentPort } = require('node:worker_threads')
+      const server = require('node:http').createServer()
+      server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))`
+    const worker = new Worker(program, { eval: true })
+    try {
+      const [port] = await once(worker, 'message')
+      for (let dials = 0; dials < 20; dials++) {
+        const error = await failureOf(multiaddr(`/ip4/127.0.0.1/tcp/${port}/p2p/${peerId}`))
+        assert.match(error.message, /an HTTP server answers there/)
+      }
+    } finally {
+      await worker.terminate()
+    }
+  })
 
   it('says that nobody listens, and that no transport dials an address', async () => {
     const refused = await failureOf(multiaddr(`/ip4/127.0.0.1/tcp/1/p2p/${peerId}`))
