@@ -75,6 +75,10 @@ export const servingFlags = {
     multipleNonGreedy: true,
     description: 'a peer ID, or "bootstraps", let in unasked; may be repeated',
   }),
+  'allow-private': Flags.boolean({
+    helpGroup: 'SERVING',
+    description: 'dial private and loopback addresses whoever names them',
+  }),
   reflection: Flags.boolean({ allowNo: true, helpGroup: 'SERVING', description: 'tell others of the protocols here [default: true]' }),
   'owner-key': Flags.string({ ...OWNER_KEY, helpGroup: 'SERVING' }),
   'heartbeat-interval': Flags.string({ helpValue: 'DUR', helpGroup: 'SERVING', description: '500ms to 10m [default: 20s]' }),

@@ -2,6 +2,7 @@ import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { moreTrusted, NAMED_OVER, type NamedOver } from '../primitives/address-kind.ts'
 import { retryWhileBusy } from '../primitives/database.ts'
 import { HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 
@@ -15,6 +16,8 @@ export type PeerState = 'joining' | 'online' | 'offline'
 export interface BookEntry {
   peerId: PeerId
   multiaddrs: Multiaddr[]
+  /** How these addresses came here. @default stranger */
+  namedOver?: NamedOver | undefined
   /** The peer's signed record; absent for addresses that only a connection confirmed. */
   envelope: Uint8Array | undefined
   /** Of the signed record; 0 without one. */
@@ -60,7 +63,8 @@ export const ADDRESS_BOOK_SCHEMA = `
     seen_at_ms INTEGER NOT NULL,
     heartbeat_at_ms INTEGER,
     interval_ms INTEGER NOT NULL,
-    bad INTEGER NOT NULL
+    bad INTEGER NOT NULL,
+    named_over TEXT
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS address_book_seen ON address_book (seen_at_ms);
   CREATE INDEX IF NOT EXISTS address_book_heard ON address_book (heartbeat_at_ms, interval_ms, state);
@@ -68,7 +72,20 @@ export const ADDRESS_BOOK_SCHEMA = `
 `
 
 // a sequence number may be over 2^53 (some peers count nanoseconds), which node:sqlite gives as a number only as text
-const COLUMNS = 'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad'
+const COLUMNS =
+  'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over'
+
+/** Brings a book of an earlier version to `ADDRESS_BOOK_SCHEMA`. Processes that do so at the same time wait for each other. */
+export function upgradeAddressBook(database: DatabaseSync): void {
+  const isOld = (): boolean =>
+    !database
+      .prepare('PRAGMA table_info(address_book)')
+      .all()
+      .some(({ name }) => name === 'named_over')
+  if (isOld()) {
+    transaction(database, () => (isOld() ? database.exec('ALTER TABLE address_book ADD COLUMN named_over TEXT') : undefined))
+  }
+}
 
 /**
  * Where peers can be dialled, by their last word: in SQLite, so that a command started later finds it. Reads are
@@ -135,7 +152,7 @@ export class AddressBook {
 
   /** Stores what was heard of a peer, unless the book has a newer record of it, or is full of living peers. */
   async put(entry: BookEntry): Promise<PutResult> {
-    return retryWhileBusy(() => this.#transaction(() => this.#put(entry)))
+    return retryWhileBusy(() => transaction(this.#database, () => this.#put(entry)))
   }
 
   /** Notes that no address of the peer's record `seq` could be dialled. A newer record clears that. */
@@ -176,12 +193,15 @@ export class AddressBook {
     // the record that is there already, come by another way: what was found out about it stays true
     const same = entry.envelope != null && known?.envelope != null && known.seq === entry.seq
     const { origin, state, bad } = same ? known : entry
+    const { namedOver = 'stranger' } = entry
     this.#database
       .prepare(
-        `INSERT INTO address_book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        `INSERT INTO address_book (peer_id, multiaddrs, envelope, seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (peer_id) DO UPDATE SET multiaddrs = excluded.multiaddrs, envelope = excluded.envelope, seq = excluded.seq,
            origin = excluded.origin, state = excluded.state, seen_at_ms = excluded.seen_at_ms,
-           heartbeat_at_ms = coalesce(excluded.heartbeat_at_ms, heartbeat_at_ms), interval_ms = excluded.interval_ms, bad = excluded.bad`,
+           heartbeat_at_ms = coalesce(excluded.heartbeat_at_ms, heartbeat_at_ms), interval_ms = excluded.interval_ms, bad = excluded.bad,
+           named_over = excluded.named_over`,
       )
       .run(
         entry.peerId.toString(),
@@ -194,6 +214,7 @@ export class AddressBook {
         entry.heartbeatAtMs ?? null,
         entry.intervalMs,
         bad ? 1 : 0,
+        same ? moreTrusted(namedOver, known.namedOver ?? 'stranger') : namedOver,
       )
     return 'stored'
   }
@@ -222,21 +243,6 @@ export class AddressBook {
       .prepare(`DELETE FROM address_book WHERE bad = 1 OR state = 'offline' OR seen_at_ms < ? - ${STALE_AFTER_INTERVALS} * interval_ms`)
       .run(now)
     return Number(stale.changes) > 0
-  }
-
-  #transaction<T>(work: () => T): T {
-    this.#database.exec('BEGIN IMMEDIATE')
-    try {
-      const result = work()
-      this.#database.exec('COMMIT')
-      return result
-    } catch (error) {
-      // some failures (a full disk) end the transaction by themselves
-      if (this.#database.isTransaction) {
-        this.#database.exec('ROLLBACK')
-      }
-      throw error
-    }
   }
 
   #expiry(): number {
@@ -276,5 +282,21 @@ function toEntry(row: Record<string, SQLOutputValue>): BookEntry {
     heartbeatAtMs: row.heartbeat_at_ms == null ? undefined : Number(row.heartbeat_at_ms),
     intervalMs: Number(row.interval_ms),
     bad: row.bad === 1,
+    namedOver: NAMED_OVER.find((way) => way === row.named_over) ?? 'stranger',
+  }
+}
+
+function transaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const result = work()
+    database.exec('COMMIT')
+    return result
+  } catch (error) {
+    // some failures (a full disk) end the transaction by themselves
+    if (database.isTransaction) {
+      database.exec('ROLLBACK')
+    }
+    throw error
   }
 }

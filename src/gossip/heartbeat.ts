@@ -4,6 +4,7 @@ import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { type Heartbeat, HeartbeatSchema, PeerState as WireState } from '../gen/subnet/gossip/v1/heartbeat_pb.ts'
+import type { NamedOver } from '../primitives/address-kind.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
@@ -58,6 +59,8 @@ export interface HeartbeatInit {
   bytesPerSecond: number
   /** One's own addresses, as they are worth telling now. */
   addresses(): Multiaddr[]
+  /** How a peer names addresses that it passes on. @default as a stranger */
+  namedOver?: (sender: PeerId) => NamedOver
   /** Whether this author's beats count; without it all do. */
   admits?: (author: PeerId) => Promise<boolean>
   log: Logger
@@ -137,7 +140,7 @@ export class HeartbeatService {
     const { pubsub } = this.#init
     this.#running = true
     this.#state = 'joining'
-    pubsub.topicValidators.set(this.#topic, async (_sender, message) => this.#judge(message))
+    pubsub.topicValidators.set(this.#topic, async (sender, message) => this.#judge(sender, message))
     pubsub.addEventListener('subscription-change', this.#onSubscription)
     pubsub.addEventListener('gossipsub:heartbeat', this.#onGossip)
     pubsub.subscribe(this.#topic)
@@ -166,8 +169,8 @@ export class HeartbeatService {
     }
   }
 
-  /** Checks a beat and, if it is accepted, enters it into the book. */
-  async receive(message: Message): Promise<Verdict> {
+  /** Checks a beat and, if it is accepted, enters it into the book. @param sender who passed it on */
+  async receive(message: Message, sender?: PeerId): Promise<Verdict> {
     const opened = await this.#open(message)
     if ('result' in opened) {
       return opened
@@ -194,11 +197,11 @@ export class HeartbeatService {
       return ignore('too many beats of this peer')
     }
     this.#weigh(message.data)
-    return this.#store(beat, record, state)
+    return this.#store(beat, record, state, sender)
   }
 
-  async #judge(message: Message): Promise<never> {
-    const verdict = await this.receive(message).catch((error): Verdict => ignore(`not stored: ${describeError(error)}`))
+  async #judge(sender: PeerId, message: Message): Promise<never> {
+    const verdict = await this.receive(message, sender).catch((error): Verdict => ignore(`not stored: ${describeError(error)}`))
     if (verdict.result !== 'accept') {
       this.#init.log.debug(`heartbeat ${verdict.result === 'reject' ? 'rejected' : 'ignored'}: ${verdict.reason}`)
     }
@@ -232,11 +235,12 @@ export class HeartbeatService {
     }
   }
 
-  async #store(beat: Heartbeat, record: SignedRecord, state: PeerState): Promise<Verdict> {
+  async #store(beat: Heartbeat, record: SignedRecord, state: PeerState, sender: PeerId | undefined): Promise<Verdict> {
     const now = this.#now()
     const result = await this.#init.book.put({
       ...record,
       origin: 'gossip',
+      namedOver: sender == null ? undefined : this.#init.namedOver?.(sender),
       state,
       seenAtMs: now,
       heartbeatAtMs: now,

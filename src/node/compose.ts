@@ -5,6 +5,7 @@ import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
+import type { NamedOver } from '../primitives/address-kind.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/limits.ts'
@@ -21,6 +22,7 @@ import { Aliases } from './aliases.ts'
 import { Bootstrap } from './bootstrap.ts'
 import { BOOTSTRAPS, type Settings } from './config.ts'
 import { createLibp2p } from './create-libp2p.ts'
+import { DialPolicy } from './dial-policy.ts'
 import { Dialler } from './dialler.ts'
 import { Door } from './door.ts'
 import { Doorkeeper } from './doorkeeper.ts'
@@ -41,6 +43,7 @@ export type NodeSettings = Pick<
   | 'announce'
   | 'heartbeatInterval'
   | 'heartbeatBudget'
+  | 'allowPrivate'
   | 'kadProtocol'
   | 'gossipIpColocationWeight'
   | 'maxFrameBytes'
@@ -90,7 +93,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces } = init
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, log })
+  const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, policy, log })
+  const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
     libp2p,
@@ -106,11 +111,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       const answer = await addresses.ask(neighbour, target, { signal })
       return answer == null || (await isStranger(target))
         ? undefined
-        : rememberAnswer(book, note, answer, `by way of ${neighbour.toString()}, ${answer.hops} hop(s)`)
+        : rememberAnswer({ book, note, policy }, answer, neighbour, namedOver(neighbour))
     },
-    walk: async (target, { signal }) => {
+    walk: async (target, { signal, mayDial }) => {
       await bootstrap.settled(signal)
-      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, signal)
+      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, signal, mayDial ?? (() => false))
       return multiaddrs.length === 0
         ? undefined
         : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }
@@ -119,11 +124,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const isStranger = async (peerId: PeerId): Promise<boolean> => door != null && !(await door.check(peerId)).admitted
   const resolver = new Resolver(
     [
-      new GossipTier(bookSource(book)),
+      new GossipTier(bookSource(book, policy)),
       new NeighboursTier(network, { budgetMs: serves ? ASK_MS : ASK_MS + CONNECT_MS }),
-      new ChainTier(chainSource(registry, book, note)),
+      new ChainTier(chainSource(registry, settings.chain.startsWith('ledger:') ? 'trusted' : 'stranger', { book, note, policy })),
     ],
-    memoryOf(book, note),
+    memoryOf(book, note, policy),
   )
   const heartbeats =
     libp2p.services.pubsub == null
@@ -137,6 +142,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           bytesPerSecond: settings.heartbeatBudget,
           addresses: () => libp2p.getMultiaddrs(),
           log,
+          namedOver,
           admits: async (peerId) => !(await isStranger(peerId)),
           onHeartbeat: (event) => node.emit('heartbeat', event),
         })
@@ -144,6 +150,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const node: SubnetNode = new SubnetNode({
     libp2p,
     dialler,
+    policy,
     resolver,
     bootstrap,
     book,
@@ -217,23 +224,31 @@ function boundedInterval(intervalMs: number): number {
   return Math.min(Math.max(intervalMs, HEARTBEAT_INTERVAL_MS.min), HEARTBEAT_INTERVAL_MS.max)
 }
 
-function toCandidate(entry: BookEntry, ageMs: number, detail: string): Candidate {
+/** Where answers go before they are given: into the book, and to who judges their addresses. */
+interface Memory {
+  book: AddressBook
+  note: Note
+  policy: DialPolicy
+}
+
+function toCandidate(entry: BookEntry, policy: DialPolicy, ageMs: number, detail: string): Candidate {
+  policy.note(entry.multiaddrs, entry.namedOver ?? 'stranger')
   // what the book holds was signed by the peer, read from the chain, or confirmed by a connection
   return { multiaddrs: entry.multiaddrs, source: entry.origin, verified: true, seq: entry.seq, ageMs, detail }
 }
 
-function bookSource(book: AddressBook): BookSource {
+function bookSource(book: AddressBook, policy: DialPolicy): BookSource {
   return {
     freshAddressesOf: (peerId) => {
       const entry = book.get(peerId)
       return entry == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
         ? undefined
-        : toCandidate(entry, book.ageMs(entry), 'in the address book')
+        : toCandidate(entry, policy, book.ageMs(entry), 'in the address book')
     },
   }
 }
 
-function memoryOf(book: AddressBook, note: Note): ResolverMemory {
+function memoryOf(book: AddressBook, note: Note, policy: DialPolicy): ResolverMemory {
   return {
     refuted: async (peerId, candidate) => {
       const entry = book.get(peerId)
@@ -245,21 +260,23 @@ function memoryOf(book: AddressBook, note: Note): ResolverMemory {
       const entry = book.get(peerId)
       return entry == null || entry.multiaddrs.length === 0
         ? undefined
-        : toCandidate(entry, book.ageMs(entry), 'stale entry of the address book')
+        : toCandidate(entry, policy, book.ageMs(entry), 'stale entry of the address book')
     },
   }
 }
 
-function chainSource(registry: ChainRegistry, book: AddressBook, note: Note): ChainSource {
+/** @param namedOver `trusted` for a chain that is this user's own: anybody may write on others */
+function chainSource(registry: ChainRegistry, namedOver: NamedOver, { book, note, policy }: Memory): ChainSource {
   return {
     addressesOf: async (peerId, { signal }) => {
       const record = await registry.lookup(peerId, { signal })
       if (record == null || record.multiaddrs.length === 0) {
         return undefined
       }
+      policy.note(record.multiaddrs, namedOver)
       if (record.verified) {
-        const entry = { ...record, envelope: undefined, origin: 'chain', state: 'online', heartbeatAtMs: undefined, bad: false } as const
-        note(async () => book.put({ ...entry, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
+        const rest = { envelope: undefined, origin: 'chain', namedOver, state: 'online', heartbeatAtMs: undefined, bad: false } as const
+        note(async () => book.put({ ...record, ...rest, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
       }
       const { multiaddrs, verified, seq, block, stale, readAtMs } = record
       const ageMs = stale ? Math.max(0, Date.now() - readAtMs) : undefined
@@ -269,13 +286,18 @@ function chainSource(registry: ChainRegistry, book: AddressBook, note: Note): Ch
 }
 
 /** A neighbour's answer, its signature checked, becomes an entry of the book and a candidate. */
-async function rememberAnswer(book: AddressBook, note: Note, answer: KnownRecord, detail: string): Promise<Candidate> {
-  const record = await openPeerRecord(answer.envelope)
-  const intervalMs = boundedInterval(answer.intervalMs)
-  const seenAtMs = Date.now() - answer.ageMs
-  const entry = { ...record, origin: 'neighbour', state: 'online', seenAtMs, heartbeatAtMs: undefined, intervalMs, bad: false } as const
-  note(async () => book.put(entry))
-  return { multiaddrs: record.multiaddrs, source: 'neighbour', verified: true, seq: record.seq, ageMs: answer.ageMs, detail }
+async function rememberAnswer(
+  { book, note, policy }: Memory,
+  { envelope, intervalMs, ageMs, hops }: KnownRecord & { hops: number },
+  neighbour: PeerId,
+  namedOver: NamedOver,
+): Promise<Candidate> {
+  const record = await openPeerRecord(envelope)
+  policy.note(record.multiaddrs, namedOver)
+  const rest = { origin: 'neighbour', namedOver, state: 'online', heartbeatAtMs: undefined, bad: false } as const
+  note(async () => book.put({ ...record, ...rest, seenAtMs: Date.now() - ageMs, intervalMs: boundedInterval(intervalMs) }))
+  const detail = `by way of ${neighbour.toString()}, ${hops} hop(s)`
+  return { multiaddrs: record.multiaddrs, source: 'neighbour', verified: true, seq: record.seq, ageMs, detail }
 }
 
 function recordFromBook(book: AddressBook, peerId: PeerId): KnownRecord | undefined {

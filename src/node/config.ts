@@ -27,6 +27,8 @@ export interface Settings {
   heartbeatBudget: number
   publish: boolean
   ownerKey: string | undefined
+  /** Dial private and loopback addresses too, whoever names them. */
+  allowPrivate: boolean
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
   admission: 'open' | 'registered'
@@ -179,6 +181,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   heartbeatBudget: integer(HEARTBEAT_BUDGET.default, HEARTBEAT_BUDGET.min, 2 ** 31 - 1),
   publish: flag(false),
   ownerKey: { fallback: undefined, parse: ([name]) => checkOwnerKeyName(name) },
+  allowPrivate: flag(false),
   kadProtocol: text(undefined),
   gossipIpColocationWeight: integer(-5, -1_000, 0),
   admission: oneOf(['open', 'registered'], 'open'),

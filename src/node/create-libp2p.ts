@@ -2,14 +2,17 @@ import type { LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
-import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { Connection, ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import { heartbeatTopic } from '../gossip/heartbeat.ts'
 import type { Logger } from '../primitives/log.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
+import { boundedDht } from './bounded-dht.ts'
 import { forCalls } from './call-yamux.ts'
+import { backgroundDials, UNBOUNDED } from './dial-budget.ts'
+import { DialPolicy } from './dial-policy.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { guarded } from './guarded-components.ts'
@@ -42,8 +45,12 @@ export interface StackInit {
   networkInterfaces?: NetworkInterfaces | undefined
   /** Lets peers in only that it admits; without one, all. */
   door?: Door | undefined
+  /** Which addresses that others named are dialled, and how many. @default all: a bare stack dials for whoever has it in hand */
+  policy?: DialPolicy | undefined
   /** Resolves names in addresses. @default Node's own */
   lookup?: LookupFunction | undefined
+  /** Resolves `/dnsaddr`. @default Node's own */
+  dns?: DialComponents['dns']
   log?: Logger | undefined
 }
 
@@ -68,42 +75,61 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
+  /** Undefined for this node itself. */
+  let connectionsTo: (peerId: PeerId) => Connection[] | undefined = () => undefined
+  const { policy = new DialPolicy({ allowPrivate: true }) } = init
+  const background = init.policy == null ? UNBOUNDED : backgroundDials(serves)
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,
     datastore: new BoundedDatastore(),
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [own.transport(explainingTcp(init.lookup))],
+    transports: [own.transport(explainingTcp({ policy, background, lookup: init.lookup }))],
     connectionEncrypters: [noiseForAllKeys((failure) => init.log?.debug('a peer was not let in', failure))],
     streamMuxers: [
       forCalls(sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
     ],
-    connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND, maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS },
+    ...(init.dns == null ? {} : { dns: init.dns }),
+    connectionManager: {
+      inboundConnectionThreshold: CONNECTIONS_PER_SECOND,
+      maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS,
+      // the dialler resolves names of every kind, and counts what they lead to
+      resolvers: {},
+    },
     connectionMonitor: { enabled: serves },
-    ...(door == null ? {} : { connectionGater: waitAt(door) }),
+    connectionGater: {
+      ...(door == null ? {} : waitAt(door)),
+      // what libp2p may note of peers, and tell others
+      filterMultiaddrForPeer: async (peerId, address) => policy.noteOwnWord(peerId, address, connectionsTo(peerId)),
+    },
     services: {
       identify: behindDoor(identifyForAllKeys()),
       // one at a time is the default, and a stream that closes still counts
       ping: behindDoor(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS })),
       dht: behindDoor(
-        kadDHT({
-          clientMode: !serves,
-          protocol: init.kadProtocol ?? `/subnet/${init.subnetId}/kad/1.0.0`,
-          // a subnet may live on loopback or in a LAN: private addresses are addresses
-          peerInfoMapper: passthroughMapper,
-          // walks wait for the first look around, which by default comes after a second
-          initialQuerySelfInterval: FIRST_LOOK_AROUND_MS,
-        }),
+        boundedDht(
+          kadDHT({
+            clientMode: !serves,
+            protocol: init.kadProtocol ?? `/subnet/${init.subnetId}/kad/1.0.0`,
+            // a subnet may live on loopback or in a LAN: private addresses are addresses
+            peerInfoMapper: passthroughMapper,
+            // walks wait for the first look around, which by default comes after a second
+            initialQuerySelfInterval: FIRST_LOOK_AROUND_MS,
+          }),
+          { policy, background },
+        ),
       ),
-      dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
+      dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
       ...(serves
         ? { identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) }
         : {}),
     },
   }
-  return createStack(options)
+  const libp2p = await createStack(options)
+  connectionsTo = (peerId) => (peerId.equals(libp2p.peerId) ? undefined : libp2p.getConnections(peerId))
+  return libp2p
 }
 
 /**

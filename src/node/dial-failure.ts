@@ -18,6 +18,8 @@ const HINTS = {
   name: 'is the name right? /dns4 stands for its IPv4 addresses, /dns6 for its IPv6 addresses, /dns for both',
   address:
     'addresses that are dialled here look like /ip4/127.0.0.1/tcp/38960/p2p/<peer ID>, or begin with /ip6, /dns, /dns4, /dns6 or /dnsaddr',
+  'not allowed':
+    'addresses that strangers name are dialled where they are public, or in a network of this machine; --allow-private dials private ones too',
   refused: undefined,
   timeout: undefined,
   unknown: undefined,

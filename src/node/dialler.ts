@@ -1,16 +1,24 @@
-import type { Connection, PeerId } from '@libp2p/interface'
+import type { ComponentLogger, Connection, MultiaddrResolveOptions, PeerId } from '@libp2p/interface'
 import type { ConnectionManager, TransportManager } from '@libp2p/interface-internal'
 import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { peerIdOf } from '../primitives/address.ts'
+import { dnsaddrResolver } from 'libp2p'
+import { addressesOf, peerIdOf } from '../primitives/address.ts'
 import { describeError } from '../primitives/errors.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
+import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
 
 /** The parts of libp2p that open connections. */
 export interface DialComponents {
+  dns?: MultiaddrResolveOptions['dns'] | undefined
+  logger: ComponentLogger
   connectionManager: ConnectionManager
   transportManager: TransportManager
 }
+
+/** A `/dnsaddr` may lead to others, so many times, and to so many addresses in all. */
+const MAX_DNSADDR_DEPTH = 3
+const MAX_DNSADDR_ANSWERS = 16
 
 /** How long one address may take to connect, secure and multiplex, in milliseconds. */
 const ADDRESS_TIMEOUT_MS = 5_000
@@ -37,21 +45,26 @@ export class Dialler {
       .reverse()
   }
 
-  /** Dials to the same addresses at the same time are one. @throws DialError; the signal's reason */
-  async dial(multiaddrs: Multiaddr[], signal?: AbortSignal): Promise<Connection> {
-    signal?.throwIfAborted()
-    const key = multiaddrs.map(String).sort().join()
-    const shared = signal == null ? { key } : { key, signal }
-    const running = this.#running.queue.find((job) => job.options.key === key)
-    return running != null ? running.join(shared) : this.#running.add(async (job) => this.#dialAll(multiaddrs, job.signal), shared)
+  /** False for what no transport here dials. */
+  isDialable(address: Multiaddr): boolean {
+    return isDnsaddr(address) || this.#components.transportManager.dialTransportForMultiaddr(address) != null
   }
 
-  async #dialAll(multiaddrs: Multiaddr[], signal: AbortSignal | undefined): Promise<Connection> {
+  /** Dials to the same addresses at the same time are one. @throws DialError; the signal's reason */
+  async dial(multiaddrs: Multiaddr[], signal?: AbortSignal, permit = TRUSTED): Promise<Connection> {
+    signal?.throwIfAborted()
+    const key = [permit.trusted, ...multiaddrs.map(String).sort()].join()
+    const shared = signal == null ? { key } : { key, signal }
+    const running = this.#running.queue.find((job) => job.options.key === key)
+    return running != null ? running.join(shared) : this.#running.add(async (job) => this.#dialAll(multiaddrs, job.signal, permit), shared)
+  }
+
+  async #dialAll(multiaddrs: Multiaddr[], signal: AbortSignal | undefined, permit: Permit, depth = 0): Promise<Connection> {
     // one each: a connection is bound to the signal it was dialled with, the winner's must never abort
     const attempts = multiaddrs.map((address) => ({ address, given: new AbortController() }))
     let winner: Connection | undefined
     const dials = attempts.map(async ({ address, given }) => {
-      const connection = await this.#dialOne(address, given, signal)
+      const connection = await this.#dialOne(address, given, signal, permit, depth)
       if (winner != null) {
         connection.abort(new Error('another address of this peer was faster'))
         return winner
@@ -72,12 +85,18 @@ export class Dialler {
     }
   }
 
-  async #dialOne(address: Multiaddr, given: AbortController, signal: AbortSignal | undefined): Promise<Connection> {
+  async #dialOne(
+    address: Multiaddr,
+    given: AbortController,
+    signal: AbortSignal | undefined,
+    permit: Permit,
+    depth: number,
+  ): Promise<Connection> {
     const onAbort = (): void => given.abort(signal?.reason)
     const timer = setTimeout(() => given.abort(new Error(`no answer within ${this.#addressTimeoutMs} ms`)), this.#addressTimeoutMs)
     signal?.addEventListener('abort', onAbort)
     try {
-      const connection = await this.#open(address, given.signal)
+      const connection = await this.#open(address, given.signal, permit, depth)
       const expected = peerIdOf(address)
       // no answer of a library is trusted to be about the peer that was asked for
       if (expected?.equals(connection.remotePeer) === false) {
@@ -94,16 +113,34 @@ export class Dialler {
     }
   }
 
-  async #open(address: Multiaddr, signal: AbortSignal): Promise<Connection> {
-    const { connectionManager, transportManager } = this.#components
-    if (transportManager.dialTransportForMultiaddr(address) != null) {
-      return transportManager.dial(address, { signal })
+  async #open(address: Multiaddr, signal: AbortSignal, permit: Permit, depth: number): Promise<Connection> {
+    if (isDnsaddr(address) && depth < MAX_DNSADDR_DEPTH) {
+      const answers = await this.#resolve(address, signal)
+      return this.#dialAll(
+        answers.filter((_, index) => index === 0 || permit.more()),
+        signal,
+        permit,
+        depth + 1,
+      )
     }
-    // names that need resolving first go through the queue, which does that; anything else it would answer with any open connection
-    if (!address.toString().startsWith('/dnsaddr/')) {
+    if (this.#components.transportManager.dialTransportForMultiaddr(address) == null) {
       throw new DialFailure('address', 'no transport here dials such an address')
     }
-    return connectionManager.openConnection(address, { signal, force: true })
+    return this.#components.transportManager.dial(address, permitted({ signal }, permit))
+  }
+  /** What stands behind a `/dnsaddr`, for the peer that is dialled. @throws DialFailure */
+  async #resolve(address: Multiaddr, signal: AbortSignal): Promise<Multiaddr[]> {
+    const { dns, logger } = this.#components
+    const options = { signal, log: logger.forComponent('subnet:dialler'), ...(dns == null ? {} : { dns }) }
+    const found = await dnsaddrResolver.resolve(address, options).catch((cause) => {
+      throw new DialFailure('name', describeError(cause), { cause })
+    })
+    const peerId = peerIdOf(address)
+    const answers = peerId == null ? found.slice(0, MAX_DNSADDR_ANSWERS) : addressesOf(peerId, found, MAX_DNSADDR_ANSWERS)
+    if (answers.length === 0) {
+      throw new DialFailure('name', 'the name has no address of this peer')
+    }
+    return answers
   }
 
   #failureOf(cause: unknown, signal: AbortSignal): DialFailure {
@@ -116,7 +153,12 @@ export class Dialler {
   }
 }
 
-/** Of several attempts libp2p gives an AggregateError. */
+/** Of several attempts there is an AggregateError. */
 function failuresIn(cause: unknown): DialFailure[] {
-  return (cause instanceof AggregateError ? cause.errors : [cause]).filter((error) => error instanceof DialFailure)
+  const all = cause instanceof DialError ? cause.cause : cause
+  return (all instanceof AggregateError ? all.errors : [all]).filter((error) => error instanceof DialFailure)
+}
+
+function isDnsaddr(address: Multiaddr): boolean {
+  return address.getComponents()[0]?.name === 'dnsaddr'
 }

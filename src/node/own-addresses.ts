@@ -28,12 +28,12 @@ const LOOK_EVERY_MS = 5_000
 
 /**
  * Which of the addresses on which a node listens are told to others, at most 16. The order counts: others that take few take the
- * first. Addresses that the user named for announcing keep the user's order; all others stand with the public ones first.
+ * first. Addresses that the user named for announcing keep the user's order; of all others the public ones come first, and at most 4 are private.
  */
 export function announceFilter(named: string[]): (addresses: Multiaddr[]) => Multiaddr[] {
   return (addresses) => {
-    const worth = announceable(addresses)
-    return (named.length > 0 ? worth : farthestFirst(worth)).slice(0, MAX_RECORD_ADDRESSES)
+    const worth = named.length > 0 ? announceable(addresses, Number.POSITIVE_INFINITY) : farthestFirst(announceable(addresses))
+    return worth.slice(0, MAX_RECORD_ADDRESSES)
   }
 }
 

@@ -32,6 +32,7 @@ import { type Aliases, refuseSelf } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
 import { DialError } from './dial-failure.ts'
+import type { DialPolicy } from './dial-policy.ts'
 import type { Dialler } from './dialler.ts'
 import type { Door } from './door.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
@@ -80,6 +81,7 @@ export interface NodeStats {
 export interface NodeParts {
   libp2p: Libp2p<Services>
   dialler: Dialler
+  policy: DialPolicy
   resolver: Resolver
   bootstrap: Bootstrap
   book: AddressBook
@@ -301,10 +303,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       throw new ProtocolError('UNREACHABLE', `not connected to ${to.toString()}`, { phase: 'dial' })
     }
     refuseSelf(to, this.peerId)
-    const dial: Judge<Connection> = async (multiaddrs, _candidate, signal) => {
+    const dial: Judge<Connection> = async (multiaddrs, _candidate, signal, more) => {
       options.onPhase?.('dial')
       // the peer may have been a bootstrap that answered in the meantime
-      return this.#parts.dialler.connectionsTo(to)[0] ?? this.#parts.dialler.dial(multiaddrs, signal)
+      return this.#parts.dialler.connectionsTo(to)[0] ?? this.#parts.dialler.dial(multiaddrs, signal, { trusted: false, more })
     }
     const { value, candidate, attempts } = await this.#parts.resolver.resolve(to, 'connect', dial, { signal: options.signal })
     this.#remember(to, candidate, value)
@@ -320,14 +322,19 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     if (connected != null) {
       return connected
     }
-    const confirm: Judge<Connection | undefined> = async (multiaddrs, candidate, signal) =>
-      candidate.verified ? undefined : this.#parts.dialler.dial(multiaddrs, signal)
+    const confirm: Judge<Connection | undefined> = async (multiaddrs, candidate, signal, more) => {
+      if (!candidate.verified) {
+        return this.#parts.dialler.dial(multiaddrs, signal, { trusted: false, more })
+      }
+      this.#parts.policy.checkAny(multiaddrs)
+      return undefined
+    }
     const { candidate, value, attempts } = await this.#parts.resolver.resolve(peerId, 'resolve', confirm, options)
     if (value != null) {
       this.#remember(peerId, candidate, value)
     }
     // of what the peer did not sign, only the address that a connection confirmed
-    const multiaddrs = value == null ? candidate.multiaddrs : addressesOf(peerId, [value.remoteAddr], 1)
+    const multiaddrs = value == null ? this.#parts.policy.allowed(candidate.multiaddrs) : addressesOf(peerId, [value.remoteAddr], 1)
     return { peerId, multiaddrs, source: candidate.source, ageMs: candidate.ageMs, verified: true, attempts }
   }
 
@@ -534,6 +541,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       const entry: BookEntry = {
         peerId,
         multiaddrs: addressesOf(peerId, [connection.remoteAddr], 1),
+        namedOver: this.#parts.policy.wayOf(connection.remoteAddr),
         envelope: undefined,
         seq: 0n,
         origin: candidate.source,

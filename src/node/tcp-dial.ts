@@ -3,72 +3,135 @@ import { BlockList, isIPv4, isIPv6, type LookupFunction } from 'node:net'
 import type { MultiaddrConnection, StreamMessageEvent, Transport, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import type { DialBudget } from './dial-budget.ts'
 import { DialFailure, explainDial, SEEN_BYTES, type Seen } from './dial-failure.ts'
+import { type Permit, permitOf } from './dial-permit.ts'
+import type { DialPolicy } from './dial-policy.ts'
 import { handshakeFailure } from './noise-handshake.ts'
 
 type Tcp = ReturnType<typeof tcp>
 
 /** The family of addresses that a name stands for: 0 is either. */
 const FAMILIES: Record<string, 0 | 4 | 6> = { dns: 0, dns4: 4, dns6: 6 }
+/** Of a name that others gave, so many addresses are dialled at most. */
+const MAX_ANSWERS = 4
 const IPV4_IN_IPV6 = new BlockList()
 IPV4_IN_IPV6.addSubnet('::ffff:0:0', 96, 'ipv6')
 
+export interface TcpDialInit {
+  /** Which IP addresses are dialled for whom. */
+  policy: DialPolicy
+  /** For dials that libp2p makes of its own accord. */
+  background: DialBudget
+  /** Resolves names. @default Node's own */
+  lookup?: LookupFunction | undefined
+}
+
 /**
- * TCP whose names lead only to addresses of the family that they say, and whose failed dials are a `DialFailure`.
- * @param lookup resolves names. @default Node's own
+ * TCP for all dials of a node. What others named is judged here, after names were resolved; names lead only to addresses of the family
+ * that they say; and a dial that fails is a `DialFailure`.
  */
-export function explainingTcp(lookup: LookupFunction = systemLookup as LookupFunction): Tcp {
+export function explainingTcp({ policy, background, lookup = systemLookup as LookupFunction }: TcpDialInit): Tcp {
   const make = tcp()
   return (components) => {
     const transport = make(components)
     const dial = transport.dial.bind(transport)
     transport.dial = async (address, options) => {
+      const permit = permitOf(options) ?? takenFrom(background)
+      const namedOver = permit.trusted ? 'trusted' : policy.wayOf(address)
+      const refusal = policy.refusalOf(address, namedOver)
+      if (refusal != null) {
+        throw new DialFailure('not allowed', refusal)
+      }
       const seen: Seen = { connected: false, bytes: new Uint8Array(0), ...offered(options.upgrader) }
+      const name = new Name(lookup, permit, (ip) => policy.refusalOfIp(ip, namedOver))
       try {
-        const named = { ...options, ...nameOptions(address, lookup), upgrader: watching(options.upgrader, seen) }
-        return await dial(address, named as Parameters<Transport['dial']>[1])
+        const named = { ...options, ...name.options(address), upgrader: watching(options.upgrader, seen) }
+        const connection = await dial(address, named as Parameters<Transport['dial']>[1])
+        policy.noteResolved(connection, name.resolved)
+        return connection
       } catch (cause) {
-        throw explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
+        throw name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
       }
     }
     return transport
   }
 }
 
+/** A dial that libp2p makes of its own accord is one of those. @throws DialFailure where none is left */
+function takenFrom(background: DialBudget): Permit {
+  if (!background.take()) {
+    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses for now')
+  }
+  return { trusted: false, more: () => background.take() }
+}
+
 function offered(upgrader: Upgrader): Pick<Seen, 'security' | 'muxers'> {
   return { security: [...upgrader.getConnectionEncrypters().keys()], muxers: [...upgrader.getStreamMuxers().keys()] }
 }
 
-/** What a socket needs to know of a name. @throws DialFailure for an IP address of the other family in a name's place */
-function nameOptions(address: Multiaddr, lookup: LookupFunction): { family?: number; lookup?: LookupFunction } {
-  const [first] = address.getComponents()
-  const family = FAMILIES[first?.name ?? '']
-  if (first?.value == null || family == null) {
-    return {}
+/** The name in an address, while it is resolved for a dial. */
+class Name {
+  /** Why no address that it resolved to is dialled. */
+  refusal: DialFailure | undefined
+  /** The IP addresses that are dialled. */
+  resolved: string[] = []
+  readonly #lookup: LookupFunction
+  readonly #permit: Permit
+  readonly #refusalOf: (ip: string) => string | undefined
+
+  constructor(lookup: LookupFunction, permit: Permit, refusalOf: (ip: string) => string | undefined) {
+    this.#lookup = lookup
+    this.#permit = permit
+    this.#refusalOf = refusalOf
   }
-  // no name is looked up where it is an IP address already
-  if ((isIPv4(first.value) || isIPv6(first.value)) && !isOf(family, first.value)) {
-    throw new DialFailure('name', `${first.value} is not an IPv${family} address`)
+
+  /** What a socket needs to know of a name. @throws DialFailure for an IP address of the other family in a name's place */
+  options(address: Multiaddr): { family?: number; lookup?: LookupFunction } {
+    const [first] = address.getComponents()
+    const family = FAMILIES[first?.name ?? '']
+    if (first?.value == null || family == null) {
+      return {}
+    }
+    // no name is looked up where it is an IP address already
+    if ((isIPv4(first.value) || isIPv6(first.value)) && !isOf(family, first.value)) {
+      throw new DialFailure('name', `${first.value} is not an IPv${family} address`)
+    }
+    return { ...(family === 0 ? {} : { family }), lookup: this.#lookupOf(family) }
   }
-  return family === 0 ? { lookup } : { family, lookup: onlyOf(family, lookup) }
+
+  #mayDialMore(dialled: number): boolean {
+    return (this.#permit.trusted || dialled < MAX_ANSWERS) && this.#permit.more()
+  }
+
+  /** Looks up addresses of one family that are allowed; each after the first is a dial of its own. An IPv6 form of an IPv4 address is one of IPv4. */
+  #lookupOf(family: 0 | 4 | 6): LookupFunction {
+    return (hostname, options, callback) => {
+      this.#lookup(hostname, { ...options, family, all: true }, (error, found) => {
+        const answers = (Array.isArray(found) ? found : []).filter(({ address }) => isOf(family, address))
+        const refusals = answers.map(({ address }) => this.#refusalOf(address))
+        const allowed = answers.filter((_, index) => refusals[index] == null)
+        const usable = allowed.filter((_, index) => index === 0 || (options.all === true && this.#mayDialMore(index)))
+        this.resolved = usable.map(({ address }) => address)
+        const [first] = usable
+        if (first == null) {
+          const refusal = refusals.find((reason) => reason != null)
+          this.refusal = refusal == null ? undefined : new DialFailure('not allowed', `${hostname} leads to ${refusal}`)
+          callback(noAddress(hostname, family, error), [])
+        } else if (options.all === true) {
+          callback(null, usable)
+        } else {
+          callback(null, first.address, first.family)
+        }
+      })
+    }
+  }
 }
 
-/** Looks names up for addresses of one family. An IPv6 form of an IPv4 address is one of IPv4. */
-function onlyOf(family: 4 | 6, lookup: LookupFunction): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, family, all: true }, (error, found) => {
-      const usable = (Array.isArray(found) ? found : []).filter(({ address }) => isOf(family, address))
-      const [first] = usable
-      if (first == null) {
-        const code = error?.code ?? 'ENOTFOUND'
-        callback(Object.assign(new Error(`${hostname} has no IPv${family} address (${code})`, { cause: error }), { code }), [])
-      } else if (options.all === true) {
-        callback(null, usable)
-      } else {
-        callback(null, first.address, first.family)
-      }
-    })
-  }
+function noAddress(hostname: string, family: 0 | 4 | 6, cause: NodeJS.ErrnoException | null): NodeJS.ErrnoException {
+  const code = cause?.code ?? 'ENOTFOUND'
+  const what = family === 0 ? `getaddrinfo ${code} ${hostname}` : `${hostname} has no IPv${family} address (${code})`
+  return Object.assign(new Error(what, { cause }), { code })
 }
 
 function isOf(family: 0 | 4 | 6, address: string): boolean {

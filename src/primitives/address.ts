@@ -1,8 +1,8 @@
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { isLoopback, isPrivate } from '@libp2p/utils'
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
+import { isRelayed, kindOf } from './address-kind.ts'
 import { describeError, UsageError } from './errors.ts'
 
 /** A peer, or one exact place of a peer: the multiaddr then ends in `/p2p/<peer ID>`. */
@@ -99,18 +99,23 @@ function isSpeakable(address: Multiaddr): boolean {
   }
 }
 
-/** What is worth telling others: loopback addresses only where there is no other. */
-export function announceable(addresses: Multiaddr[]): Multiaddr[] {
-  const reachable = addresses.filter((address) => !isLoopback(address))
-  return reachable.length > 0 ? reachable : addresses
+/** Private addresses that are worth telling others. */
+const MAX_PRIVATE = 4
+
+/** What is worth telling others: few private addresses, and loopback ones only where there is no other. */
+export function announceable(addresses: Multiaddr[], maxPrivate = MAX_PRIVATE): Multiaddr[] {
+  const reachable = addresses.filter((address) => kindOf(address) !== 'loopback')
+  let rest = maxPrivate
+  return reachable.length === 0 ? addresses : reachable.filter((address) => kindOf(address) !== 'private' || rest-- > 0)
 }
 
-/** How near a peer has to be to dial an address: 0 anywhere, 1 in the same private network, 2 on the same machine. */
+/** How near a peer has to be to dial an address: 0 anywhere, 1 anywhere by way of a relay, 2 in the same private network, 3 on the same machine. */
 export function nearness(address: Multiaddr): number {
-  return isLoopback(address) ? 2 : isPrivate(address) ? 1 : 0
+  const kind = kindOf(address)
+  return kind === 'loopback' ? 3 : kind === 'private' ? 2 : isRelayed(address) ? 1 : 0
 }
 
-/** Where there is room for few: first those that everybody can dial, then those of private networks, loopback last. */
+/** Where there is room for few: first those that everybody can dial, then those by a relay, of private networks, loopback last. */
 export function farthestFirst(addresses: Multiaddr[]): Multiaddr[] {
   return addresses.toSorted((a, b) => nearness(a) - nearness(b))
 }

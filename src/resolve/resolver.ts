@@ -6,8 +6,11 @@ import { describeError, SubnetError } from '../primitives/errors.ts'
 import { type Attempt, type Outcome, ResolveError } from './errors.ts'
 import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
 
-/** Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. */
-export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: AbortSignal | undefined) => Promise<T>
+/**
+ * Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. Each address is one dial; `more` takes one
+ * for every further place that an address leads to, and is false where none is left.
+ */
+export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: AbortSignal | undefined, more: () => boolean) => Promise<T>
 
 /** What an error of a judge may carry beside its message. A resolution gives the hint of the greatest weight. */
 export interface Refutation {
@@ -43,6 +46,8 @@ export interface ResolverMemory {
 const MAX_DIALLED = 16
 /** Of these, kept for each tier that is still to be asked. */
 const RESERVED_PER_TIER = 4
+/** Of these, kept for what a tier answers that dials to search. */
+const KEPT_FOR_ANSWERS = 4
 /** Of an answer that nobody signed. */
 const MAX_UNSIGNED = 4
 
@@ -85,6 +90,7 @@ class Run<T> {
   readonly #options: ResolveOptions
   readonly #attempts: Attempt[] = []
   readonly #refuted = new Set<string>()
+  #dialsLeft = MAX_DIALLED
   #lastFailure: unknown
   #mostTelling: Refutation | undefined
   #chainFailure: unknown
@@ -128,7 +134,9 @@ class Run<T> {
       const explain = (detail: string): void => {
         miss = detail
       }
-      for await (const candidate of tier.find(this.#peerId, { signal: withSignal(this.#options.signal, budget), explain })) {
+      const signal = withSignal(this.#options.signal, budget)
+      const mayDial = (): boolean => this.#takeDials(1, this.#reservedAfter(tier) + KEPT_FOR_ANSWERS) === 1
+      for await (const candidate of tier.find(this.#peerId, { signal, explain, mayDial })) {
         if (this.#isTooOld(candidate)) {
           miss = `known, but ${candidate.ageMs} ms old`
           continue
@@ -184,15 +192,26 @@ class Run<T> {
     return RESERVED_PER_TIER * this.#tiers.slice(this.#tiers.indexOf(tier) + 1).filter(({ name }) => chosen.includes(name)).length
   }
 
+  /** As many dials of those that are left, `kept` of them spared. */
+  #takeDials(wanted: number, kept: number): number {
+    const taken = Math.max(0, Math.min(wanted, this.#dialsLeft - kept))
+    this.#dialsLeft -= taken
+    return taken
+  }
+
   async #try(candidate: Candidate, reserved: number): Promise<{ value: T } | { failure: string }> {
     const untried = farthestFirst(candidate.multiaddrs.filter((address) => !this.#refuted.has(address.toString())))
-    const allowed = Math.max(0, MAX_DIALLED - reserved - this.#refuted.size)
-    const left = untried.slice(0, candidate.seq === 0n ? Math.min(MAX_UNSIGNED, allowed) : allowed)
+    const wanted = candidate.seq === 0n ? Math.min(MAX_UNSIGNED, untried.length) : untried.length
+    const left = untried.slice(0, this.#takeDials(wanted, reserved))
     if (left.length === 0) {
-      return { failure: untried.length === 0 ? 'the same addresses again' : `${this.#refuted.size} addresses failed: no more are dialled` }
+      return {
+        failure:
+          untried.length === 0 ? 'the same addresses again' : `${MAX_DIALLED - this.#dialsLeft} addresses failed: no more are dialled`,
+      }
     }
+    const more = (): boolean => this.#takeDials(1, reserved) === 1
     try {
-      return { value: await this.#judge(left, candidate, this.#options.signal) }
+      return { value: await this.#judge(left, candidate, this.#options.signal, more) }
     } catch (error) {
       this.#options.signal?.throwIfAborted()
       for (const address of left) {

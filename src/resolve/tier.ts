@@ -29,6 +29,8 @@ export interface Candidate {
 export interface FindOptions {
   /** Takes a few words on why there is no answer, for the trace. */
   explain?: ((detail: string) => void) | undefined
+  /** Takes one of the dials of this resolution, for a tier that dials to search; false where none is left for that. @default none is */
+  mayDial?: (() => boolean) | undefined
   /** Aborts when the tier's budget is spent: what is known then is still given, nothing more is asked or waited for. */
   signal: AbortSignal
 }

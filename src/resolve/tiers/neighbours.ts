@@ -9,8 +9,8 @@ export interface AskPeer {
   neighbours(target: PeerId, options: { signal: AbortSignal }): AsyncIterable<PeerId>
   /** Asks one of them. Undefined when it does not know. */
   ask(neighbour: PeerId, target: PeerId, options: { signal: AbortSignal }): Promise<Candidate | undefined>
-  /** Walks the Kademlia table; the answer is unsigned. Undefined when the walk ends without one. */
-  walk(target: PeerId, options: { signal: AbortSignal }): Promise<Candidate | undefined>
+  /** Walks the Kademlia table; the answer is unsigned. Undefined when the walk ends without one. It takes each dial from `mayDial`. */
+  walk(target: PeerId, options: Pick<FindOptions, 'signal' | 'mayDial'>): Promise<Candidate | undefined>
 }
 
 /** Asked at most. */
@@ -27,10 +27,10 @@ export class NeighboursTier implements Tier {
     this.budgetMs = options.budgetMs ?? 3_000
   }
 
-  async *find(peerId: PeerId, { signal, explain }: FindOptions): AsyncGenerator<Candidate> {
+  async *find(peerId: PeerId, { signal, explain, mayDial }: FindOptions): AsyncGenerator<Candidate> {
     const enough = new AbortController()
     const answers = new Answers()
-    void this.#askAll(peerId, AbortSignal.any([signal, enough.signal]), answers)
+    void this.#askAll(peerId, { signal: AbortSignal.any([signal, enough.signal]), mayDial }, answers)
     try {
       yield* answers.bestFirst(signal)
     } finally {
@@ -46,8 +46,9 @@ export class NeighboursTier implements Tier {
   }
 
   /** Never rejects: what goes wrong is among the answers. */
-  async #askAll(peerId: PeerId, signal: AbortSignal, answers: Answers): Promise<void> {
-    const asked = [answers.add(async () => this.#network.walk(peerId, { signal }), signal, { optional: true })]
+  async #askAll(peerId: PeerId, options: Pick<FindOptions, 'signal' | 'mayDial'>, answers: Answers): Promise<void> {
+    const { signal } = options
+    const asked = [answers.add(async () => this.#network.walk(peerId, options), signal, { optional: true })]
     try {
       for await (const neighbour of this.#network.neighbours(peerId, { signal })) {
         if (asked.push(answers.add(async () => this.#network.ask(neighbour, peerId, { signal }), signal)) > MAX_NEIGHBOURS) {

@@ -2,9 +2,13 @@ import assert from 'node:assert/strict'
 import type { LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { type DNS, dns, RecordType } from '@multiformats/dns'
 import { multiaddr } from '@multiformats/multiaddr'
 import { DialError } from '../../../src/node/dial-failure.ts'
+import { DialPolicy } from '../../../src/node/dial-policy.ts'
 import { Dialler } from '../../../src/node/dialler.ts'
+import type { NamedOver } from '../../../src/primitives/address-kind.ts'
+import { SocketLog } from '../../support/lying-dht.ts'
 import { OtherStacks } from '../../support/other-stacks.ts'
 
 const V4: LookupAddress = { address: '127.0.0.1', family: 4 }
@@ -92,5 +96,111 @@ describe('a name in an address', () => {
     const { message, hint } = await failure('dns', [V4], '/ip4/127.0.0.1', 'nobody.test')
     assert.match(message, /ENOTFOUND nobody\.test$/)
     assert.match(hint ?? '', /is the name right/)
+  })
+})
+
+describe('a name that a stranger gave', () => {
+  const stacks = new OtherStacks()
+
+  afterEach(async () => stacks.stop())
+
+  /** What a dial for a stranger came to, of a node that is in no private network. `spare` dials are left beside the first. */
+  async function dialFor(
+    address: (port: string) => string,
+    {
+      known = [] as LookupAddress[],
+      records = {} as Record<string, string[]>,
+      listen = '/ip4/127.0.0.1/tcp/0',
+      over = undefined as NamedOver | undefined,
+      spare = 0,
+    },
+  ): Promise<{ failure: string; spent: number }> {
+    const other = await stacks.start({ addresses: { listen: [listen] } })
+    const port = String(stacks.addressOf(other).getComponents()[1]?.value)
+    const policy = new DialPolicy({ networkInterfaces: () => ({}) })
+    const peer = `/p2p/${other.peerId.toString()}`
+    const texts = Object.fromEntries(
+      Object.entries(records).map(([name, answers]) => [name, answers.map((text) => text.replace('PORT', port) + peer)]),
+    )
+    const { dial } = (await stacks.ours({ lookup: resolverOf(known), policy, dns: textsOf(texts) })).services
+    const target = multiaddr(address(port) + peer)
+    policy.note([target], over ?? 'stranger')
+    let spent = 0
+    const more = (): boolean => spent < spare && ++spent > 0
+    const failure = await new Dialler(dial).dial([target], undefined, { trusted: false, more }).then(() => 'none', String)
+    return { failure, spent }
+  }
+
+  /** Knows these `_dnsaddr` texts and no others. */
+  function textsOf(texts: Record<string, string[]>): DNS {
+    return dns({
+      resolvers: {
+        '.': async (name) => ({
+          Status: 0,
+          TC: false,
+          RD: false,
+          RA: false,
+          AD: false,
+          CD: false,
+          Question: [],
+          Answer: (texts[name.replace(/^_dnsaddr\./, '')] ?? []).map((text) => ({
+            name,
+            type: RecordType.TXT,
+            TTL: 60,
+            data: `dnsaddr=${text}`,
+          })),
+        }),
+      },
+    })
+  }
+
+  for (const address of ['127.0.0.1', '10.0.0.1', '169.254.169.254', '0.0.0.0', '224.0.0.1']) {
+    it(`is not dialled where it leads to ${address}`, async () => {
+      const { failure } = await dialFor((port) => `/dns4/peer.test/tcp/${port}`, { known: [{ address, family: 4 }] })
+      assert.match(failure, new RegExp(`peer\\.test leads to ${address.replaceAll('.', '\\.')} (is|,)`))
+    })
+  }
+
+  it('is dialled where it leads to this machine and was given on this machine', async () => {
+    assert.equal((await dialFor((port) => `/dns4/peer.test/tcp/${port}`, { known: [V4], over: 'loopback' })).failure, 'none')
+  })
+
+  it('leads only to those of its addresses that are allowed', async () => {
+    const known = [{ address: '169.254.1.1', family: 4 }, { address: '0.0.0.0', family: 4 }, V4]
+    assert.equal((await dialFor((port) => `/dns4/peer.test/tcp/${port}`, { known, over: 'loopback', spare: 3 })).failure, 'none')
+  })
+
+  it('counts a dial for each of its addresses, and four at most', async () => {
+    const known = Array.from({ length: 50 }, (_, index) => ({ address: `127.1.0.${index + 1}`, family: 4 }))
+    const sockets = new SocketLog()
+    try {
+      const dials = await dialFor(() => '/dns/peer.test/tcp/1', { known, over: 'loopback', spare: 100 })
+      assert.match(dials.failure, /ECONNREFUSED/)
+      assert.equal(dials.spent, 3)
+      assert.equal((await dialFor(() => '/dns/peer.test/tcp/1', { known, over: 'loopback' })).spent, 0)
+    } finally {
+      sockets.stop()
+    }
+    assert.deepEqual(sockets.tried, ['127.1.0.1', '127.1.0.2', '127.1.0.3', '127.1.0.4', '127.1.0.1'])
+  })
+
+  it('is judged where it is a /dnsaddr, by each address behind it', async () => {
+    const records = { 'peer.test': ['/ip4/127.0.0.1/tcp/PORT'] }
+    assert.match((await dialFor(() => '/dnsaddr/peer.test', { records })).failure, /127\.0\.0\.1 is this machine/)
+  })
+
+  it('is given by its user where the user gave it, whatever it leads to', async () => {
+    const other = await stacks.start()
+    const records = { 'peer.test': ['/dnsaddr/inner.test'], 'inner.test': [stacks.addressOf(other).decapsulate('/p2p').toString()] }
+    const peer = `/p2p/${other.peerId.toString()}`
+    const texts = textsOf(Object.fromEntries(Object.entries(records).map(([name, answers]) => [name, answers.map((text) => text + peer)])))
+    const { dial } = (await stacks.ours({ policy: new DialPolicy({ networkInterfaces: () => ({}) }), dns: texts })).services
+    const connection = await new Dialler(dial).dial([multiaddr(`/dnsaddr/peer.test${peer}`)])
+    assert.ok(connection.remotePeer.equals(other.peerId))
+  })
+
+  it('leads nowhere where /dnsaddr leads in a circle', async () => {
+    const records = { 'peer.test': ['/dnsaddr/peer.test'] }
+    assert.match((await dialFor(() => '/dnsaddr/peer.test', { records, spare: 100 })).failure, /no transport here dials such an address/)
   })
 })

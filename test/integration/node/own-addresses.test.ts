@@ -227,11 +227,17 @@ describe('the addresses that a node tells of itself', function () {
     await heard
   })
 
-  it('are as many as fit into a record that others take, the public ones among them', async () => {
+  it('are at most four private ones: a machine may have dozens, and of most nobody else is in their network', async () => {
     const many = Array.from({ length: 20 }, (_, index) => `10.0.${index}.7`)
+    const node = await nodeOn(new Machine(...LOOPBACK, ...many, PUBLIC))
+    assert.deepEqual(node.multiaddrs.map(hostOf), [PUBLIC, ...many.slice(0, 4)])
+  })
+
+  it('are as many as fit into a record that others take, the public ones among them', async () => {
+    const many = Array.from({ length: 20 }, (_, index) => `45.79.1.${index}`)
     const tells = [PUBLIC, ...many.slice(0, 15)]
     const heard = told(tells)
-    const node = await nodeOn(new Machine(...LOOPBACK, ...many, PUBLIC))
+    const node = await nodeOn(new Machine(...LOOPBACK, PRIVATE, PUBLIC, ...many))
     await heard
     await assertTold(node, tells)
     // the ledger takes no more either

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { DatabaseSync } from 'node:sqlite'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { AddressBook, type BookEntry, type BookOptions } from '../../../src/gossip/address-book.ts'
+import { ADDRESS_BOOK_SCHEMA, AddressBook, type BookEntry, type BookOptions, upgradeAddressBook } from '../../../src/gossip/address-book.ts'
 import { openPeerRecord } from '../../../src/gossip/peer-record.ts'
+import { openDatabase } from '../../../src/primitives/database.ts'
 import { addresses, newPeer, newPeers, type TestPeer } from '../../support/keys.ts'
+import { TempFolders } from '../../support/temp.ts'
 import { START_MS, signedEntry, TemporaryBook, unsignedEntry } from './temporary-book.ts'
 
 const INTERVAL_MS = 20_000
@@ -33,7 +37,12 @@ describe('the address book', () => {
   }
 
   it('gives back what was entered, also over another connection', async () => {
-    const entry = await signedEntry(peer, 7, { multiaddrs: addresses(peer, 3), state: 'joining', origin: 'neighbour' })
+    const entry = await signedEntry(peer, 7, {
+      multiaddrs: addresses(peer, 3),
+      state: 'joining',
+      origin: 'neighbour',
+      namedOver: 'private',
+    })
     assert.equal(await book.put(entry), 'stored')
     const again = (await temporary.open()).get(peer.peerId)
     assert.ok(again?.envelope != null)
@@ -231,7 +240,7 @@ describe('the address book', () => {
 
   it('finds a peer by its key, and lists by an index, however many it knows', async () => {
     const database = await temporary.connect()
-    const insert = database.prepare("INSERT INTO address_book VALUES (?, '[]', NULL, 1, 'gossip', 'online', ?, NULL, 20000, 0)")
+    const insert = database.prepare("INSERT INTO address_book VALUES (?, '[]', NULL, 1, 'gossip', 'online', ?, NULL, 20000, 0, 'stranger')")
     database.exec('BEGIN')
     for (let index = 0; index < 9_000; index++) {
       insert.run(`peer ${index}`, START_MS)
@@ -364,3 +373,27 @@ class Writer {
     return this
   }
 }
+
+describe('an address book of an earlier version', () => {
+  const folders = new TempFolders()
+
+  afterEach(async () => folders.clean())
+
+  it('is brought up to date by every process that opens it, and keeps what it knows', async () => {
+    const file = join(await folders.make(), 'node.db')
+    const peer = await newPeer()
+    const old = new DatabaseSync(file)
+    old.exec(ADDRESS_BOOK_SCHEMA.replace(/,\s*named_over TEXT/, ''))
+    old
+      .prepare("INSERT INTO address_book VALUES (?, '[]', NULL, 1, 'gossip', 'online', ?, NULL, 20000, 0)")
+      .run(peer.peerId.toString(), START_MS)
+    old.close()
+    for (const known of ['stranger', 'loopback']) {
+      const database = await openDatabase(file, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+      const book = new AddressBook(database, { now: () => START_MS })
+      assert.equal(book.get(peer.peerId)?.namedOver, known)
+      await book.put(await signedEntry(peer, 2, { namedOver: 'loopback' }))
+      database.close()
+    }
+  })
+})

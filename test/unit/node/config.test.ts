@@ -53,6 +53,7 @@ describe('settings', () => {
       admissionOnError: 'deny',
       admissionExempt: [],
       allowPeers: [],
+      allowPrivate: false,
       denyPeers: [],
       maxFrameBytes: 64 * 1_024 * 1_024,
       taskTimeout: 60_000,

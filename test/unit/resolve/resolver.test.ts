@@ -224,8 +224,8 @@ describe('the resolver', () => {
 
     it('an unsigned answer only by dialling it: it counts once it was judged', async () => {
       const walked = at('neighbour', [6], { verified: false, seq: 0n })
-      const confirm: Judge<number | undefined> = async (multiaddrs, found, signal) =>
-        found.verified ? undefined : dial(multiaddrs, found, signal)
+      const confirm: Judge<number | undefined> = async (multiaddrs, found, signal, more) =>
+        found.verified ? undefined : dial(multiaddrs, found, signal, more)
       const resolver = new Resolver([answering('neighbour', walked), answering('chain', at('chain', [5]))], memory)
       assert.equal((await resolver.resolve(peerId, 'resolve', confirm)).candidate.source, 'chain')
       assert.deepEqual(dialled, [[6]])
@@ -301,9 +301,9 @@ describe('the resolver', () => {
       reachable.add(7)
       memory.resort = at('gossip', [7], { ageMs: 3_600_000, detail: 'stale' })
       const judged: boolean[] = []
-      const judge: Judge<number> = async (multiaddrs, found, signal) => {
+      const judge: Judge<number> = async (multiaddrs, found, signal, more) => {
         judged.push(found.verified)
-        return dial(multiaddrs, found, signal)
+        return dial(multiaddrs, found, signal, more)
       }
       const tiers = [answering('gossip'), answering('neighbour'), answering('chain', at('chain', [5]))]
       const found = await new Resolver(tiers, memory).resolve(peerId, 'connect', judge)

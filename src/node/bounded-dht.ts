@@ -1,0 +1,148 @@
+import type { AbortOptions, Connection, PeerId, Stream, StreamHandler } from '@libp2p/interface'
+import type { KadDHT, KadDHTComponents } from '@libp2p/kad-dht'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { LRUCache } from 'lru-cache'
+import { addressesOf, farthestFirst } from '../primitives/address.ts'
+import { type ChooseAddresses, filterMessages } from './dht-messages.ts'
+import type { DialBudget, WalkBudget } from './dial-budget.ts'
+import type { DialPolicy } from './dial-policy.ts'
+import { type DialComponents, Dialler } from './dialler.ts'
+import { withMethods } from './guarded-components.ts'
+
+export interface BoundedDhtInit {
+  policy: DialPolicy
+  /** For what the DHT does of its own accord: looking around, refreshing its table, checking contacts. */
+  background: DialBudget
+}
+
+/** What a walk through the DHT may be told beside the options of libp2p. */
+export interface WalkOptions extends AbortOptions {
+  /** @default the background's */
+  dials?: WalkBudget
+}
+
+/** Peers whose addresses are kept from the answers that named them. */
+const MAX_NAMED = 512
+const ADDRESSES_KEPT = 4
+/** Of one peer, at once. */
+const MAX_ADDRESSES_DIALLED = 2
+/** libp2p's DHT tags the contacts of its routing table so. */
+const CONTACT_TAG = 'kad-peer'
+
+/**
+ * Bounds what the peers of a DHT can make this node do. What they name is filtered before the DHT reads it (`filterMessages`, `DialPolicy`), and every dial
+ * to a peer that they named is taken from a budget: that of a walk that somebody here asked for, or that of the background.
+ */
+export function boundedDht(make: (components: KadDHTComponents) => KadDHT, init: BoundedDhtInit): (components: KadDHTComponents) => KadDHT {
+  return (components) => {
+    const reach = new Reach(components as KadDHTComponents & DialComponents, init)
+    const connectionManager = withMethods(components.connectionManager, {
+      openStream: () => async (peer, protocol, options) => reach.openStream(peer as PeerId, protocol as string, options as WalkOptions),
+      isDialable: () => async (addresses) => reach.isDialable([addresses].flat() as Multiaddr[]),
+    })
+    const registrar = withMethods(components.registrar, {
+      handle: (handle) => async (protocol, handler, options) => handle(protocol, reach.filtered(handler as StreamHandler), options),
+    })
+    const ping = withMethods(components.ping, {
+      ping: (ping) => async (peer, options) =>
+        reach.pingContact(peer as PeerId, (options as AbortOptions | undefined)?.signal, async () => ping(peer, options)),
+    })
+    const own: Record<PropertyKey, unknown> = { connectionManager, registrar, ping }
+    return make(new Proxy(components, { get: (target, name) => own[name] ?? Reflect.get(target, name) }))
+  }
+}
+
+class Reach {
+  readonly #components: KadDHTComponents & DialComponents
+  readonly #init: BoundedDhtInit
+  readonly #dialler: Dialler
+  readonly #named = new LRUCache<string, { addresses: Multiaddr[]; toWalk: boolean }>({ max: MAX_NAMED })
+
+  constructor(components: KadDHTComponents & DialComponents, init: BoundedDhtInit) {
+    this.#components = components
+    this.#init = init
+    this.#dialler = new Dialler(components)
+  }
+
+  /** @throws Error where the peer is not connected and no dial is left for it; DialError */
+  async openStream(peer: PeerId, protocol: string, options: WalkOptions = {}): Promise<Stream> {
+    const dials = options.dials ?? this.#init.background
+    const connection = this.#dialler.connectionsTo(peer)[0] ?? (await this.#dialNamed(peer, dials, options.signal))
+    return filterMessages(await connection.newStream(protocol, options), this.#choose(connection, options.dials))
+  }
+
+  isDialable(addresses: Multiaddr[]): boolean {
+    return addresses.some((address) => this.#init.policy.refusalOf(address) == null && this.#dialler.isDialable(address))
+  }
+
+  filtered(handler: StreamHandler): StreamHandler {
+    return (stream, connection) => handler(filterMessages(stream, this.#choose(connection)), connection)
+  }
+
+  /**
+   * Pings a peer that the DHT wants to take into its table, or to keep there. One that a walk of somebody's was told of is not dialled for
+   * that: it is taken when it is connected. A contact that no dial is left for keeps its place.
+   */
+  async pingContact(peer: PeerId, signal: AbortSignal | undefined, ping: () => Promise<unknown>): Promise<unknown> {
+    if (this.#dialler.connectionsTo(peer).length === 0) {
+      const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
+      const isContact = stored?.tags.has(CONTACT_TAG) === true
+      if (!isContact && this.#named.get(peer.toString())?.toWalk === true) {
+        throw new Error('a peer that only a walk needs')
+      }
+      const addresses = await this.#addressesOf(peer)
+      const affordable = addresses.filter(() => this.#init.background.take(peer))
+      if (isContact && affordable.length < Math.min(1, addresses.length)) {
+        return 0
+      }
+      await this.#dial(peer, affordable, this.#init.background, signal)
+    }
+    return ping()
+  }
+
+  async #dialNamed(peer: PeerId, dials: DialBudget, signal: AbortSignal | undefined): Promise<Connection> {
+    const addresses = await this.#addressesOf(peer)
+    return this.#dial(
+      peer,
+      addresses.filter(() => dials.take(peer)),
+      dials,
+      signal,
+    )
+  }
+
+  /** @param affordable addresses, each of which a dial was taken for */
+  async #dial(peer: PeerId, affordable: Multiaddr[], dials: DialBudget, signal: AbortSignal | undefined): Promise<Connection> {
+    if (affordable.length === 0) {
+      throw new Error(`no dial is left for ${peer.toString()}, or none of its addresses may be dialled`)
+    }
+    return this.#dialler.dial(affordable, signal, { trusted: false, more: () => dials.take(peer) })
+  }
+
+  async #addressesOf(peer: PeerId): Promise<Multiaddr[]> {
+    const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
+    const addresses = [
+      ...(this.#named.get(peer.toString())?.addresses ?? []),
+      ...(stored?.addresses ?? []).map(({ multiaddr }) => multiaddr),
+    ]
+    const { policy } = this.#init
+    const allowed = addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter(
+      (address) => policy.refusalOf(address) == null,
+    )
+    return allowed.slice(0, MAX_ADDRESSES_DIALLED)
+  }
+
+  /** What this connection's peer names: as much of it as this node would dial. */
+  #choose(connection: Connection, walk?: WalkBudget): ChooseAddresses {
+    const { policy } = this.#init
+    return (peer, addresses) => {
+      const namedOver = policy.namedOver([connection])
+      const allowed = farthestFirst(addresses.filter((address) => policy.refusalOf(address, namedOver) == null))
+      if (allowed.length > 0) {
+        policy.note(allowed, namedOver)
+        walk?.named(peer, connection.remotePeer)
+        this.#named.set(peer, { addresses: allowed.slice(0, ADDRESSES_KEPT), toWalk: walk != null })
+      }
+      return allowed
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { type Stream, StreamMessageEvent } from '@libp2p/interface'
+import { peerIdFromMultihash } from '@libp2p/peer-id'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import * as Digest from 'multiformats/hashes/digest'
+import * as varint from 'uint8-varint'
+import { addressesOf, farthestFirst } from '../primitives/address.ts'
+import { UnreadBytes } from '../protocol/unread-bytes.ts'
+import { bytesFields, rewriteFields } from './wire-fields.ts'
+
+/** The most bytes of one message: 20 peers with 16 addresses each, or a record, take a fraction of it. */
+const MAX_MESSAGE_BYTES = 128 * 1024
+/** Of the length before it. */
+const MAX_PREFIX_BYTES = 4
+/** Peers of one message: Kademlia's k. */
+const MAX_PEERS = 20
+const MAX_ADDRESSES = 16
+/** Fields of the DHT's Message (libp2p's kad-dht spec): peers that are closer to the key, and peers that provide it. */
+const PEER_FIELDS = new Set([8, 9])
+/** Fields of its Peer. */
+const ID = 1
+const ADDRESS = 2
+
+/** Chooses among the addresses that a message names for a peer; one for which none is left is left out. */
+export type ChooseAddresses = (peer: string, addresses: Multiaddr[]) => Multiaddr[]
+
+/**
+ * Lets through only what a DHT message may hold here: at most 128 KiB, 20 peers of each kind, and of their addresses those that `choose`
+ * takes, the first 16 of them, public ones first. A stream that brings anything larger, or malformed, is reset.
+ */
+export function filterMessages(stream: Stream, choose: ChooseAddresses): Stream {
+  const add = stream.addEventListener.bind(stream) as (...args: unknown[]) => void
+  const remove = stream.removeEventListener.bind(stream) as (...args: unknown[]) => void
+  const filters = new WeakMap<object, (event: StreamMessageEvent) => void>()
+  const unread = new UnreadBytes()
+  const filterFor = (listener: (event: StreamMessageEvent) => void): ((event: StreamMessageEvent) => void) => {
+    return ({ data }) => {
+      unread.append(data.subarray())
+      try {
+        const whole = takeMessages(unread, choose)
+        if (whole.byteLength > 0) {
+          listener(new StreamMessageEvent(whole))
+        }
+      } catch (error) {
+        unread.skip(unread.length)
+        stream.abort(error as Error)
+      }
+    }
+  }
+  stream.addEventListener = (...args: unknown[]): void => {
+    const [type, listener, ...rest] = args as [string, (event: StreamMessageEvent) => void, ...unknown[]]
+    const filter = type === 'message' ? (filters.get(listener) ?? filterFor(listener)) : listener
+    filters.set(listener, filter)
+    add(type, filter, ...rest)
+  }
+  stream.removeEventListener = (...args: unknown[]): void => {
+    const [type, listener, ...rest] = args as [string, object, ...unknown[]]
+    remove(type, (type === 'message' ? filters.get(listener) : undefined) ?? listener, ...rest)
+  }
+  return stream
+}
+
+/** Takes the whole messages out of what came, each again with its length before it. @throws Error */
+function takeMessages(unread: UnreadBytes, choose: ChooseAddresses): Uint8Array {
+  const messages: Uint8Array[] = []
+  for (let frame = frameIn(unread.peek()); frame != null; frame = frameIn(unread.peek())) {
+    const message = filterMessage(frame.message, choose)
+    unread.skip(frame.end)
+    messages.push(varint.encode(message.byteLength), message)
+  }
+  return Buffer.concat(messages)
+}
+
+/** The first message of these bytes; undefined while it is not whole. @throws Error */
+function frameIn(bytes: Uint8Array): { message: Uint8Array; end: number } | undefined {
+  const prefix = bytes.findIndex((byte) => byte < 0x80) + 1
+  if (prefix === 0 ? bytes.byteLength >= MAX_PREFIX_BYTES : prefix > MAX_PREFIX_BYTES) {
+    throw new Error('the length of a DHT message has too many bytes')
+  }
+  const length = prefix === 0 ? 0 : varint.decode(bytes)
+  if (length > MAX_MESSAGE_BYTES) {
+    throw new Error(`a DHT message of more than ${MAX_MESSAGE_BYTES} bytes`)
+  }
+  const end = prefix + length
+  return prefix === 0 || bytes.byteLength < end ? undefined : { message: bytes.subarray(prefix, end), end }
+}
+
+function filterMessage(message: Uint8Array, choose: ChooseAddresses): Uint8Array {
+  const counts = new Map<number, number>()
+  return rewriteFields(message, (field, value) => {
+    if (!PEER_FIELDS.has(field)) {
+      return value
+    }
+    const count = (counts.get(field) ?? 0) + 1
+    counts.set(field, count)
+    return count > MAX_PEERS ? undefined : filterPeer(value, choose)
+  })
+}
+
+function filterPeer(peer: Uint8Array, choose: ChooseAddresses): Uint8Array | undefined {
+  const fields = bytesFields(peer)
+  const id = fields.find(([field]) => field === ID)?.[1]
+  if (id == null) {
+    return undefined
+  }
+  const peerId = peerIdFromMultihash(Digest.decode(id))
+  const named = addressesOf(
+    peerId,
+    fields.filter(([field]) => field === ADDRESS).flatMap(([, bytes]) => readAddress(bytes)),
+    Number.POSITIVE_INFINITY,
+  )
+  const chosen = farthestFirst(choose(peerId.toString(), named)).slice(0, MAX_ADDRESSES)
+  if (chosen.length === 0) {
+    return undefined
+  }
+  let next = 0
+  return rewriteFields(peer, (field, value) => (field === ADDRESS ? chosen[next++]?.bytes : value))
+}
+
+function readAddress(bytes: Uint8Array): Multiaddr[] {
+  try {
+    return [multiaddr(bytes)]
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,59 @@
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { CODE_P2P_CIRCUIT } from '@multiformats/multiaddr'
+import ipaddr from 'ipaddr.js'
+
+/**
+ * From where an IP address can be dialled: from everywhere, inside one private network, or on the same machine. `never` is what no other
+ * peer has a reason to name: unspecified, broadcast, multicast and link-local addresses.
+ */
+export type IpKind = 'public' | 'private' | 'loopback' | 'never'
+
+/** The same of a multiaddr: by its IP address, of a relayed one by the relay's. A name has no kind until it is resolved. `never` too: Unix sockets. */
+export type AddressKind = IpKind | 'name'
+
+/** How an address came to this node, the least trusted first. */
+export const NAMED_OVER = ['stranger', 'private', 'loopback', 'trusted'] as const
+
+/**
+ * How an address came to this node: from a stranger; over a connection inside a private network; over one on this machine; or from
+ * its user, who may name any address.
+ */
+export type NamedOver = (typeof NAMED_OVER)[number]
+
+const NAMES = new Set(['dns', 'dns4', 'dns6', 'dnsaddr'])
+const NEVER = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal'])
+
+/** IPv6 addresses that lead to an IPv4 address, and the place of its first byte. Such a network's gateway may be this machine's own. */
+const EMBEDDED_AT: Record<string, number> = { ipv4Mapped: 12, rfc6145: 12, rfc6052: 12, '6to4': 2 }
+
+/** @throws Error for what is no IP address */
+export function kindOfIp(text: string): IpKind {
+  const ip = ipaddr.parse(text)
+  const range = ip.range()
+  const at = EMBEDDED_AT[range]
+  if (at != null) {
+    const inner = kindOfIp(ipaddr.fromByteArray(ip.toByteArray().slice(at, at + 4)).toString())
+    return range === 'ipv4Mapped' || inner === 'public' ? inner : 'never'
+  }
+  // what is reserved for other uses, as for documentation, is used in private networks alone
+  return NEVER.has(range) ? 'never' : range === 'loopback' ? 'loopback' : range === 'unicast' ? 'public' : 'private'
+}
+
+/** @see AddressKind */
+export function kindOf(address: Multiaddr): AddressKind {
+  const [host] = address.getComponents()
+  if (host?.value == null || !(host.name === 'ip4' || host.name === 'ip6' || NAMES.has(host.name))) {
+    return 'never'
+  }
+  return ipaddr.isValid(host.value) ? kindOfIp(host.value) : NAMES.has(host.name) ? 'name' : 'never'
+}
+
+/** True for an address of a peer behind a relay. */
+export function isRelayed(address: Multiaddr): boolean {
+  return address.getComponents().some(({ code }) => code === CODE_P2P_CIRCUIT)
+}
+
+/** The more trusted of the two. */
+export function moreTrusted(a: NamedOver, b: NamedOver): NamedOver {
+  return NAMED_OVER.indexOf(a) > NAMED_OVER.indexOf(b) ? a : b
+}
