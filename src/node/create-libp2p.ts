@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
-import type { Connection, ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
@@ -75,8 +75,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
-  /** Undefined for this node itself. */
-  let connectionsTo: (peerId: PeerId) => Connection[] | undefined = () => undefined
+  let libp2p: Libp2p<Services> | undefined
   const { policy = new DialPolicy({ allowPrivate: true }) } = init
   const background = init.policy == null ? UNBOUNDED : backgroundDials(serves)
   const options: Libp2pOptions<Services> = {
@@ -101,7 +100,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     connectionGater: {
       ...(door == null ? {} : waitAt(door)),
       // what libp2p may note of peers, and tell others
-      filterMultiaddrForPeer: async (peerId, address) => policy.noteOwnWord(peerId, address, connectionsTo(peerId)),
+      filterMultiaddrForPeer: async (peerId, address) => policy.noteOwnWord(peerId, address, libp2p?.getConnections(peerId) ?? []),
     },
     services: {
       identify: behindDoor(identifyForAllKeys()),
@@ -127,8 +126,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         : {}),
     },
   }
-  const libp2p = await createStack(options)
-  connectionsTo = (peerId) => (peerId.equals(libp2p.peerId) ? undefined : libp2p.getConnections(peerId))
+  libp2p = await createStack(options)
   return libp2p
 }
 

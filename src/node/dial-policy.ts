@@ -66,16 +66,16 @@ export class DialPolicy {
   }
 
   /**
-   * Whether an address is worth noting of a peer: whether it would be dialled. What a connected peer says of itself counts as named over
-   * its own connections. @param connections undefined for this node itself
+   * Notes an address that a connected peer tells of itself: it was named over that peer's own connections. True where it may be kept and
+   * told to others, who decide for themselves what they dial: all but what nobody dials for others.
    */
-  noteOwnWord(peerId: PeerId, address: Multiaddr, connections: Connection[] | undefined): boolean {
+  noteOwnWord(peerId: PeerId, address: Multiaddr, connections: Connection[]): boolean {
     const complete = withPeerId(address, peerId)
-    if (connections == null || complete == null) {
-      return connections == null
+    if (complete == null || kindOf(complete) === 'never') {
+      return false
     }
     this.note([complete], this.namedOver(connections))
-    return this.refusalOf(complete) == null
+    return true
   }
 
   /** How this address came here, as far as that was noted. */

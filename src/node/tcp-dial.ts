@@ -37,12 +37,13 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
     const transport = make(components)
     const dial = transport.dial.bind(transport)
     transport.dial = async (address, options) => {
-      const permit = permitOf(options) ?? takenFrom(background)
-      const namedOver = permit.trusted ? 'trusted' : policy.wayOf(address)
+      const given = permitOf(options)
+      const namedOver = given?.trusted === true ? 'trusted' : policy.wayOf(address)
       const refusal = policy.refusalOf(address, namedOver)
       if (refusal != null) {
         throw new DialFailure('not allowed', refusal)
       }
+      const permit = given ?? takenFrom(background)
       const seen: Seen = { connected: false, bytes: new Uint8Array(0), ...offered(options.upgrader) }
       const name = new Name(lookup, permit, (ip) => policy.refusalOfIp(ip, namedOver))
       try {
