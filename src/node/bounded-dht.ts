@@ -11,7 +11,7 @@ import { withMethods } from './guarded-components.ts'
 
 export interface BoundedDhtInit {
   policy: DialPolicy
-  /** For what the DHT does of its own accord: looking around, refreshing its table, checking contacts. */
+  /** The budget for queries of the DHT itself: the self-query, refreshes, pings of contacts. */
   background: DialBudget
 }
 
@@ -24,14 +24,14 @@ export interface WalkOptions extends AbortOptions {
 /** Peers whose addresses are kept from the answers that named them. */
 const MAX_NAMED = 512
 const ADDRESSES_KEPT = 4
-/** Of one peer, at once. */
+/** Addresses of one peer that are dialled at once. */
 const MAX_ADDRESSES_DIALLED = 2
 /** libp2p's DHT tags the contacts of its routing table so. */
 const CONTACT_TAG = 'kad-peer'
 
 /**
- * Bounds what the peers of a DHT can make this node do. What they name is filtered before the DHT reads it (`filterMessages`, `DialPolicy`), and every dial
- * to a peer that they named is taken from a budget: that of a walk that somebody here asked for, or that of the background.
+ * Limits what DHT peers can cause. `filterMessages` removes what the `DialPolicy` refuses before kad-dht reads a message. Each dial to a
+ * peer that others named takes from a budget: that of a user's walk, or the background's.
  */
 export function boundedDht(make: (components: KadDHTComponents) => KadDHT, init: BoundedDhtInit): (components: KadDHTComponents) => KadDHT {
   return (components) => {
@@ -80,8 +80,8 @@ class Reach {
   }
 
   /**
-   * Pings a peer that the DHT wants to take into its table, or to keep there. One that a walk of somebody's was told of is not dialled for
-   * that: it is taken when it is connected. A contact that no dial is left for keeps its place.
+   * Pings a peer that the DHT wants to add to its routing table, or to keep there. A peer that only a user's walk was told of is not dialled
+   * for that: it is added once it is connected. A contact keeps its place where the budget has no dial left.
    */
   async pingContact(peer: PeerId, signal: AbortSignal | undefined, ping: () => Promise<unknown>): Promise<unknown> {
     if (this.#dialler.connectionsTo(peer).length === 0) {
@@ -131,7 +131,7 @@ class Reach {
     return allowed.slice(0, MAX_ADDRESSES_DIALLED)
   }
 
-  /** What this connection's peer names: as much of it as this node would dial. */
+  /** Chooses the addresses that this node may dial, and notes them. */
   #choose(connection: Connection, walk?: WalkBudget): ChooseAddresses {
     const { policy } = this.#init
     return (peer, addresses) => {

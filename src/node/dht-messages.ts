@@ -7,9 +7,9 @@ import { addressesOf, farthestFirst } from '../primitives/address.ts'
 import { UnreadBytes } from '../protocol/unread-bytes.ts'
 import { bytesFields, rewriteFields } from './wire-fields.ts'
 
-/** The most bytes of one message: 20 peers with 16 addresses each, or a record, take a fraction of it. */
+/** The largest message. 20 peers with 16 addresses each take a fraction of it. */
 const MAX_MESSAGE_BYTES = 128 * 1024
-/** Of the length before it. */
+/** The longest length prefix. */
 const MAX_PREFIX_BYTES = 4
 /** Peers of one message: Kademlia's k. */
 const MAX_PEERS = 20
@@ -24,8 +24,8 @@ const ADDRESS = 2
 export type ChooseAddresses = (peer: string, addresses: Multiaddr[]) => Multiaddr[]
 
 /**
- * Lets through only what a DHT message may hold here: at most 128 KiB, 20 peers of each kind, and of their addresses those that `choose`
- * takes, the first 16 of them, public ones first. A stream that brings anything larger, or malformed, is reset.
+ * Filters the DHT messages that arrive on a stream. A message may have 128 KiB. Of each kind of peer it keeps 20, and of their addresses the
+ * 16 first that `choose` takes, public ones first. A larger or malformed message resets the stream.
  */
 export function filterMessages(stream: Stream, choose: ChooseAddresses): Stream {
   const add = stream.addEventListener.bind(stream) as (...args: unknown[]) => void
@@ -59,7 +59,7 @@ export function filterMessages(stream: Stream, choose: ChooseAddresses): Stream 
   return stream
 }
 
-/** Takes the whole messages out of what came, each again with its length before it. @throws Error */
+/** Removes the complete messages from the buffer and filters them; each keeps a length prefix. @throws Error */
 function takeMessages(unread: UnreadBytes, choose: ChooseAddresses): Uint8Array {
   const messages: Uint8Array[] = []
   for (let frame = frameIn(unread.peek()); frame != null; frame = frameIn(unread.peek())) {
@@ -70,7 +70,7 @@ function takeMessages(unread: UnreadBytes, choose: ChooseAddresses): Uint8Array 
   return Buffer.concat(messages)
 }
 
-/** The first message of these bytes; undefined while it is not whole. @throws Error */
+/** The first message in the buffer; undefined while it is incomplete. @throws Error */
 function frameIn(bytes: Uint8Array): { message: Uint8Array; end: number } | undefined {
   const prefix = bytes.findIndex((byte) => byte < 0x80) + 1
   if (prefix === 0 ? bytes.byteLength >= MAX_PREFIX_BYTES : prefix > MAX_PREFIX_BYTES) {

@@ -2,37 +2,37 @@ import type { PeerId } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 
-/** Counts dials to peers that nobody here asked for by name: each address, and each further IP address of a name, is one. */
+/** A budget of dials to peers that the user did not name. Each address costs one dial; a name costs one for each of its IP addresses. */
 export interface DialBudget {
   /** Takes one dial to this peer; false where none is left. */
   take(peer?: PeerId): boolean
 }
 
-/** Of a stack that dials for whoever has it in hand. */
+/** The budget of a stack without limits, for whoever holds the stack itself. */
 export const UNBOUNDED: DialBudget = { take: () => true }
 
-/** Dials that this node makes of its own accord: to look around in the DHT, to keep its neighbours. Some at once, then one every two seconds. */
+/** The node's own dials: for DHT queries and for its neighbours. 32 at once, then one every two seconds. */
 const BACKGROUND = { burst: 32, refillMs: 2_000 }
-/** Of one search for one peer. */
+/** Dials of one DHT walk. */
 const MAX_WALK_DIALS = 8
-/** Of these, to peers that one and the same peer named. */
+/** Dials of one walk to peers that the same peer named. */
 const MAX_OF_ONE_SOURCE = 4
 const MAX_REMEMBERED = 1_000
 
-/** What a node dials of its own accord: 32 addresses at once, and 30 a minute. A node that only asks dials none. */
+/** The budget of the node's own dials: 32 addresses at once, then 30 a minute. A node that only asks has none. */
 export function backgroundDials(serves: boolean, now?: () => number): DialBudget {
   const buckets = new TokenBuckets({ maxKeys: 1, ...(now == null ? {} : { now }) })
   return { take: () => serves && buckets.take('', BACKGROUND) }
 }
 
-/** What one walk through the DHT dials: 8 addresses, 4 of them of peers that one and the same peer named. */
+/** The budget of one DHT walk: 8 addresses, at most 4 of them of peers that the same peer named. */
 export class WalkBudget implements DialBudget {
   readonly #mayDial: () => boolean
   readonly #sources = new LRUCache<string, string>({ max: MAX_REMEMBERED })
   readonly #taken = new Map<string, number>()
   #left = MAX_WALK_DIALS
 
-  /** @param mayDial takes one dial of those that the search has in all */
+  /** @param mayDial takes one dial from the budget of the whole resolution */
   constructor(mayDial: () => boolean) {
     this.#mayDial = mayDial
   }

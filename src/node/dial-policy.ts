@@ -10,14 +10,14 @@ import { DialError, DialFailure } from './dial-failure.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
 
 export interface DialPolicyInit {
-  /** Dial private and loopback addresses too, whoever named them. */
+  /** Dials private and loopback addresses too, whoever named them. */
   allowPrivate?: boolean | undefined
   /** @default those of this machine */
   networkInterfaces?: NetworkInterfaces | undefined
   now?: () => number
 }
 
-/** Addresses whose way to this node is remembered; those that strangers named need no place. */
+/** Addresses that are remembered with their source. Those of strangers are not. */
 const MAX_NOTED = 4_096
 /** Interfaces that were read longer ago are read again. */
 const LOOK_EVERY_MS = 5_000
@@ -42,13 +42,13 @@ export class DialPolicy {
     this.#now = init.now ?? Date.now
   }
 
-  /** What a peer may name over these connections: as much as over the nearest of them. */
+  /** The source of what a peer names over these connections: the nearest connection decides. */
   namedOver(connections: Connection[]): NamedOver {
     const each = connections.map((connection) => this.#resolved.get(connection) ?? overOne(connection.remoteAddr))
     return each.reduce(moreTrusted, 'stranger')
   }
 
-  /** Notes that a name resolved to these IP addresses, and the connection leads to one of them: which one is not told. */
+  /** Notes the IP addresses of a connection that was dialled by name. libp2p does not tell which one of them it uses. */
   noteResolved(connection: Connection, ips: string[]): void {
     const [first, ...others] = ips.map(kindOfIp)
     if ((first === 'private' || first === 'loopback') && others.every((kind) => kind === first)) {
@@ -66,8 +66,8 @@ export class DialPolicy {
   }
 
   /**
-   * Notes an address that a connected peer tells of itself: it was named over that peer's own connections. True where it may be kept and
-   * told to others, who decide for themselves what they dial: all but what nobody dials for others.
+   * Notes an address that a connected peer tells of itself, as named over its own connections. False for an address of a kind that is never
+   * dialled for others. All other addresses may be kept and passed on: each receiver decides what it dials.
    */
   noteOwnWord(peerId: PeerId, address: Multiaddr, connections: Connection[]): boolean {
     const complete = withPeerId(address, peerId)
@@ -95,12 +95,12 @@ export class DialPolicy {
       : this.refusalOfIp(host?.value ?? '', namedOver)
   }
 
-  /** Those of these addresses that are dialled, or are names. */
+  /** The addresses that may be dialled. Names are among them. */
   allowed(addresses: Multiaddr[]): Multiaddr[] {
     return addresses.filter((address) => this.refusalOf(address) == null)
   }
 
-  /** @throws DialError where none of these addresses is dialled */
+  /** @throws DialError where none of these addresses may be dialled */
   checkAny(addresses: Multiaddr[]): void {
     const refusals = addresses.map((address) => ({ address, refusal: this.refusalOf(address) }))
     if (refusals.every(({ refusal }) => refusal != null)) {
