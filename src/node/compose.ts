@@ -1,6 +1,7 @@
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
+import { Blame } from '../gossip/blame.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
@@ -90,7 +91,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces } = init
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, log })
+  const blame = new Blame()
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, blame, log })
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
     libp2p,
@@ -131,6 +133,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       : new HeartbeatService({
           pubsub: libp2p.services.pubsub,
           book,
+          blame,
           privateKey,
           subnetId: settings.subnetId,
           intervalMs: settings.heartbeatInterval,
