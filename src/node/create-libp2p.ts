@@ -58,7 +58,11 @@ const MAX_EARLY_STREAMS = 256
 const CONNECTIONS_PER_SECOND = 200
 const MAX_PENDING_CONNECTIONS = 200
 const MAX_PING_STREAMS = 32
-const MAX_GOSSIP_BYTES = 64 * 1024
+/**
+ * Gossipsub ends the stream of a peer that sends more at once, and hears that peer no more. An honest relay sends what others published: Go's
+ * takes up to 1 MiB, more than any heartbeat has.
+ */
+const MAX_GOSSIP_BYTES = 1 << 20
 /** A changed address or protocol is told after this; libp2p's own second would keep a stopped process alive. */
 const PUSH_DEBOUNCE_MS = 100
 const FIRST_LOOK_AROUND_MS = 50

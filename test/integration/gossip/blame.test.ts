@@ -10,6 +10,8 @@ const TOPIC = heartbeatTopic(1)
 const ENOUGH = 2
 /** Half a second apart: gossipsub looks at its mesh once a second. */
 const BEATS = 5
+/** With what gossip adds to it, the 1 MiB that go-libp2p-pubsub takes. */
+const LARGE_BYTES = (1 << 20) - 1_024
 /** At its mesh, by gossipsub of the relay. */
 const LOOKS = 3
 /** More than a relay may pass on of what others signed. */
@@ -65,6 +67,13 @@ describe('a node behind a relay that does not look at what it passes on', functi
     await relayStays()
     await author.connect(addressOf(node))
     await author.dropped(node.peerId)
+  })
+
+  it('goes on hearing the relay when it passes on a message as large as Go relays take', async () => {
+    const author = await peer()
+    await author.join(relay.address)
+    await author.publish(Buffer.alloc(LARGE_BYTES))
+    await relayStays()
   })
 
   it('drops an author that is in its mesh, and not the relay that passed on the same', async () => {
