@@ -9,6 +9,7 @@ import { describeError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 import type { AddressBook, PeerState } from './address-book.ts'
+import type { Blame } from './blame.ts'
 import { affordableIntervalMs, HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
 
@@ -51,6 +52,8 @@ export interface HeartbeatCounts {
 export interface HeartbeatInit {
   pubsub: HeartbeatTopic
   book: AddressBook
+  /** Told of beats that no honest peer publishes. */
+  blame: Blame
   privateKey: PrivateKey
   subnetId: number
   /** Milliseconds between two beats: 500 to 600_000. Where peers are many it gets longer, up to five hours. */
@@ -68,7 +71,7 @@ export interface HeartbeatInit {
   now?: () => number
 }
 
-/** Whether a beat goes into the book and on to others, and if not, why. Only `reject` scores the sender down. */
+/** Whether a beat goes into the book and on to others, and if not, why. Only for `reject` somebody is blamed: no honest peer publishes such a beat. */
 export type Verdict = { result: 'accept' } | { result: 'ignore' | 'reject'; reason: string }
 
 const MAX_HEARTBEAT_BYTES = 4 * 1024
@@ -200,10 +203,18 @@ export class HeartbeatService {
     return this.#store(beat, record, state, sender)
   }
 
+  /**
+   * Gossipsub's own `reject` counts against every peer that passed the message on, before and after it is judged. So it is told to ignore a
+   * beat that is rejected, and whoever is to blame is scored down through `Blame`.
+   */
   async #judge(sender: PeerId, message: Message): Promise<never> {
     const verdict = await this.receive(message, sender).catch((error): Verdict => ignore(`not stored: ${describeError(error)}`))
     if (verdict.result !== 'accept') {
       this.#init.log.debug(`heartbeat ${verdict.result === 'reject' ? 'rejected' : 'ignored'}: ${verdict.reason}`)
+    }
+    if (verdict.result === 'reject' && message.type === 'signed') {
+      this.#init.blame.garbage(message.from, sender)
+      return 'ignore' as never
     }
     // the values of gossipsub's TopicValidatorResult: importing that enum would load gossipsub with this file
     return verdict.result as never

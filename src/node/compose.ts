@@ -1,6 +1,7 @@
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
+import { Blame } from '../gossip/blame.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
@@ -29,7 +30,7 @@ import { Doorkeeper } from './doorkeeper.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
-import { openRegistry } from './open-registry.ts'
+import { namedOverChain, openRegistry } from './open-registry.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
 import { peerList } from './peer-list.ts'
 import { byDistance, Speakers } from './speakers.ts'
@@ -94,7 +95,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces } = init
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, policy, log })
+  const blame = new Blame()
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, policy, blame, log })
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
@@ -126,7 +128,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     [
       new GossipTier(bookSource(book, policy)),
       new NeighboursTier(network, { budgetMs: serves ? ASK_MS : ASK_MS + CONNECT_MS }),
-      new ChainTier(chainSource(registry, settings.chain.startsWith('ledger:') ? 'trusted' : 'stranger', { book, note, policy })),
+      new ChainTier(chainSource(registry, namedOverChain(settings.chain), { book, note, policy })),
     ],
     memoryOf(book, note, policy),
   )
@@ -136,6 +138,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       : new HeartbeatService({
           pubsub: libp2p.services.pubsub,
           book,
+          blame,
           privateKey,
           subnetId: settings.subnetId,
           intervalMs: settings.heartbeatInterval,

@@ -1,11 +1,12 @@
 import type { LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { yamux } from '@chainsafe/libp2p-yamux'
-import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
+import { type GossipSub, gossipsub, StrictSign } from '@libp2p/gossipsub'
 import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
+import type { Blame } from '../gossip/blame.ts'
 import { heartbeatTopic } from '../gossip/heartbeat.ts'
 import type { Logger } from '../primitives/log.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
@@ -47,6 +48,8 @@ export interface StackInit {
   door?: Door | undefined
   /** Which addresses that others named are dialled, and how many. @default all: a bare stack dials for whoever has it in hand */
   policy?: DialPolicy | undefined
+  /** Scores peers down for their gossip. */
+  blame?: Blame | undefined
   /** Resolves names in addresses. @default Node's own */
   lookup?: LookupFunction | undefined
   /** Resolves `/dnsaddr`. @default Node's own */
@@ -62,7 +65,11 @@ const MAX_EARLY_STREAMS = 256
 const CONNECTIONS_PER_SECOND = 200
 const MAX_PENDING_CONNECTIONS = 200
 const MAX_PING_STREAMS = 32
-const MAX_GOSSIP_BYTES = 64 * 1024
+/**
+ * Gossipsub ends the stream of a peer that sends more at once, and hears that peer no more. An honest relay sends what others published: Go's
+ * takes up to 1 MiB, more than any heartbeat has.
+ */
+const MAX_GOSSIP_BYTES = 1 << 20
 /** A changed address or protocol is told after this; libp2p's own second would keep a stopped process alive. */
 const PUSH_DEBOUNCE_MS = 100
 const FIRST_LOOK_AROUND_MS = 50
@@ -141,9 +148,11 @@ export async function startLibp2p(libp2p: Libp2p<Services>, serves: boolean): Pr
   }
 }
 
-function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<typeof gossipsub> {
+function gossip({ subnetId, gossipIpColocationWeight, blame }: StackInit): ReturnType<typeof gossipsub> {
   return gossipsub({
     allowPublishToZeroTopicPeers: true,
+    // the author of a message is known for certain: `Blame` needs that
+    globalSignaturePolicy: StrictSign,
     maxInboundDataLength: MAX_GOSSIP_BYTES,
     // beats are small and few: tell many neighbours of them, so that a star's every leaf hears every other
     Dlazy: 16,
@@ -152,10 +161,13 @@ function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<t
     gossipFactor: 0,
     allowedTopics: [heartbeatTopic(subnetId)],
     scoreParams: {
+      appSpecificScore: (peerId) => blame?.scoreOf(peerId) ?? 0,
+      // one message costs its author as much as one with a wrong signature costs the sender
+      appSpecificWeight: 10,
       IPColocationFactorWeight: gossipIpColocationWeight,
       IPColocationFactorWhitelist: new Set(['127.0.0.1', '::1']),
       topics: {
-        // low traffic: silence is no offence, only what the validator rejects is
+        // low traffic: silence is no offence, only a message that no honest peer passes on is
         [heartbeatTopic(subnetId)]: {
           topicWeight: 1,
           timeInMeshWeight: 0.01,

@@ -1,8 +1,10 @@
+import { isIP } from 'node:net'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { LedgerRegistry } from '../chain/drivers/ledger.ts'
 import { parseEndpoints } from '../chain/hypertensor/endpoints.ts'
 import type { ChainRegistry } from '../chain/registry.ts'
+import { type IpKind, kindOfIp, type NamedOver } from '../primitives/address-kind.ts'
 import { UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Settings } from './config.ts'
@@ -45,6 +47,29 @@ export async function openHypertensor({ home, ...init }: HypertensorRegistryInit
     cacheFolder: home.chainCacheFolder,
     openDatabase: async () => openHomeDatabase(home),
   })
+}
+
+/**
+ * The source of addresses that a chain names. The ledger is the user's own. Of a Hypertensor chain the farthest endpoint counts, as for peers
+ * the connection does.
+ */
+export function namedOverChain(url: string): NamedOver {
+  const location = checkChain(url)
+  if (location.driver === 'ledger') {
+    return 'trusted'
+  }
+  const kinds = location.endpoints.map(kindOfEndpoint)
+  return kinds.every((kind) => kind === 'loopback')
+    ? 'loopback'
+    : kinds.every((kind) => kind === 'loopback' || kind === 'private')
+      ? 'private'
+      : 'stranger'
+}
+
+/** Undefined for a name. */
+function kindOfEndpoint(endpoint: string): IpKind | undefined {
+  const host = new URL(endpoint).hostname.replace(/^\[(.*)\]$/, '$1')
+  return host === 'localhost' ? 'loopback' : isIP(host) === 0 ? undefined : kindOfIp(host)
 }
 
 /** Where a chain's URL points to. @throws UsageError when it is none that is known here */

@@ -2,11 +2,14 @@ import type { DescField, DescMessage, Message } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { AttemptSchema, type Failure, FailureSchema } from '../gen/subnet/control/v1/control_pb.ts'
 import { isDeadline } from '../primitives/deadline.ts'
-import { describeError, type ErrorCode, EXIT_CODES, SubnetError, textOf } from '../primitives/errors.ts'
+import { describeError, type ErrorCode, EXIT_CODES, SubnetError, textOf, UsageError } from '../primitives/errors.ts'
 import { type Attempt, ResolveError, type ResolveErrorCode } from '../resolve/errors.ts'
 
 /** Chunks of a payload or a result, at most. */
 export const CHUNK_BYTES = 256 * 1024
+
+/** The longest that a timer of Node can wait: a longer one goes off at once. */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 const CODES: Partial<Record<ErrorCode, Code>> = {
   USAGE: Code.InvalidArgument,
@@ -40,6 +43,14 @@ export function toConnectError(error: unknown): ConnectError {
   const failure = toFailure(error)
   const details = [{ desc: FailureSchema, value: failure }]
   return new ConnectError(failure.message, CODES[failure.code] ?? Code.Internal, undefined, details, error)
+}
+
+/** @throws UsageError */
+export function checkTimeout(timeoutMs: number | undefined): number | undefined {
+  if (timeoutMs != null && !(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
+    throw new UsageError(`timeoutMs: ${timeoutMs} is not valid; expected more than 0, and at most ${MAX_TIMEOUT_MS}`)
+  }
+  return timeoutMs
 }
 
 /** What was thrown, in a message. */

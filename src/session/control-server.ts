@@ -3,8 +3,7 @@ import { createServer as createHttp2Server } from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { HandlerContext, Interceptor, ServiceImpl } from '@connectrpc/connect'
-import { connectNodeAdapter } from '@connectrpc/connect-node'
+import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
 import { NODE_CLASSES, type NodeClass } from '../chain/registry.ts'
 import {
   type CallRequest,
@@ -19,7 +18,8 @@ import { UsageError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ProtocolKind } from '../protocol/interceptor.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
-import { CHUNK_BYTES, toConnectError } from './control-codec.ts'
+import { CHUNK_BYTES, checkTimeout } from './control-codec.ts'
+import { answerRequests } from './control-requests.ts'
 import { listenForCommands } from './control-socket.ts'
 import { serveTasks } from './serve-tasks.ts'
 import type { NodeEvent, Session, SessionOptions } from './session.ts'
@@ -32,8 +32,6 @@ export interface EventSource {
   offEvent(listener: (event: NodeEvent) => void): void
 }
 
-/** One message of a client: a chunk, its head, or a list of addresses. */
-const MAX_MESSAGE_BYTES = 1 << 20
 const WINDOW_BYTES = 1 << 20
 /** A call that fails while its payload is on the way ends in a reset: of these Node allows a thousand, then ends the connection. */
 const UNLIMITED_RESETS = { streamResetBurst: 2 ** 31 - 1, streamResetRate: 2 ** 31 - 1 }
@@ -52,12 +50,7 @@ export class ControlServer {
   #calls = 0
 
   constructor(session: Session, events: EventSource) {
-    const handle = connectNodeAdapter({
-      routes: (router) => router.service(ControlService, serviceOf(session, events, this.#closing.signal)),
-      interceptors: [tellFailures],
-      readMaxBytes: MAX_MESSAGE_BYTES,
-      acceptCompression: [],
-    })
+    const handle = answerRequests((router) => router.service(ControlService, serviceOf(session, events, this.#closing.signal)))
     const counted: typeof handle = (request, response) => {
       this.#calls++
       response.once('close', () => {
@@ -117,24 +110,6 @@ export class ControlServer {
   }
 }
 
-/** Every failure goes out as a Failure. */
-const tellFailures: Interceptor = (next) => async (request) => {
-  try {
-    const response = await next(request)
-    return response.stream ? { ...response, message: failing(response.message) } : response
-  } catch (error) {
-    throw toConnectError(error)
-  }
-}
-
-async function* failing<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
-  try {
-    yield* messages
-  } catch (error) {
-    throw toConnectError(error)
-  }
-}
-
 function serviceOf(session: Session, events: EventSource, closing: AbortSignal): ServiceImpl<typeof ControlService> {
   const streaming = ({ signal }: HandlerContext): AbortSignal => AbortSignal.any([signal, closing])
   // absent fields are null in a session's answers, and nothing in a message
@@ -158,7 +133,7 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
     },
     resolve: async (request, context) => {
       const tiers = request.tiers.length === 0 ? undefined : request.tiers.map(tierOf)
-      return sent(await session.resolve(request.peer, { ...optionsOf(request, context), tiers, maxAgeMs: request.maxAgeMs }))
+      return sent(await session.resolve(request.peer, { ...optionsOf(request, context), tiers, maxAgeMs: ageOf(request.maxAgeMs) }))
     },
     sendTask: (requests, context) => sendTask(session, requests, context),
     sendTasks: (requests, context) => serveTasks(session, requests, streaming(context)),
@@ -189,10 +164,7 @@ function serviceOf(session: Session, events: EventSource, closing: AbortSignal):
 
 /** @throws UsageError */
 function optionsOf({ timeoutMs }: { timeoutMs?: number | undefined }, { signal }: HandlerContext): SessionOptions {
-  if (timeoutMs != null && timeoutMs <= 0) {
-    throw new UsageError(`timeoutMs: ${timeoutMs} is not valid; expected more than 0`)
-  }
-  return { signal, timeoutMs }
+  return { signal, timeoutMs: checkTimeout(timeoutMs) }
 }
 
 /** @throws UsageError */
@@ -202,6 +174,14 @@ function tierOf(name: string): TierName {
     throw new UsageError(`tiers: ${JSON.stringify(name)} is not valid; expected ${TIER_NAMES.join(', ')}`)
   }
   return tier
+}
+
+/** @throws UsageError */
+function ageOf(maxAgeMs: number | undefined): number | undefined {
+  if (maxAgeMs != null && !(maxAgeMs >= 0)) {
+    throw new UsageError(`maxAgeMs: ${maxAgeMs} is not valid; expected 0 or more`)
+  }
+  return maxAgeMs
 }
 
 /** @throws UsageError */

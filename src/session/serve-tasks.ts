@@ -9,7 +9,7 @@ import type {
 } from '../gen/subnet/control/v1/control_pb.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { bodyOf } from '../protocol/streamed-codec.ts'
-import { CHUNK_BYTES, toFailure } from './control-codec.ts'
+import { CHUNK_BYTES, checkTimeout, toFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
 import type { Session } from './session.ts'
 import { toAnswer, toEnd } from './task-answers.ts'
@@ -97,7 +97,7 @@ class Tasks {
         throw new UsageError('a task has a head')
       }
       const { size, chunks } = bodyOf(payload)
-      const { timeoutMs } = head
+      const timeoutMs = checkTimeout(head.timeoutMs)
       const task = { taskId: head.taskId, payload: chunks, size }
       const answer = await this.#session.sendTask(head.peer, task, { signal, timeoutMs })
       const first = { id, answer: toAnswer(answer) }

@@ -1,76 +1,19 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { create, toBinary } from '@bufbuild/protobuf'
-import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import { type GossipSub, gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
-import { identify } from '@libp2p/identify'
-import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
-import { noise } from '@libp2p/noise'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
-import { tcp } from '@libp2p/tcp'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { createLibp2p } from 'libp2p'
 import { HeartbeatSchema, PeerState } from '../../../src/gen/subnet/gossip/v1/heartbeat_pb.ts'
 import { heartbeatTopic } from '../../../src/gossip/heartbeat.ts'
 import type { SubnetNode } from '../../../src/index.ts'
+import { GossipPeer } from '../../support/gossip-peer.ts'
 import { addressOf, event, heartbeats, Lab } from '../../support/nodes.ts'
 
 const SUBNET = 1
 const TOPIC = heartbeatTopic(SUBNET)
 const EVIL = '/ip4/6.6.6.6/tcp/666'
-
-/** A libp2p peer that speaks gossip but has nothing of ours: it sends what it likes, and shows all that it is sent. */
-class RawPeer {
-  readonly privateKey: PrivateKey
-  readonly #libp2p: Libp2p<{ identify: unknown; pubsub: GossipSub }>
-  readonly received: Buffer[] = []
-
-  private constructor(privateKey: PrivateKey, libp2p: Libp2p<{ identify: unknown; pubsub: GossipSub }>) {
-    this.privateKey = privateKey
-    this.#libp2p = libp2p
-    this.#libp2p.services.pubsub.topicValidators.set(TOPIC, (_sender, message) => {
-      this.received.push(Buffer.from(message.data))
-      return TopicValidatorResult.Ignore
-    })
-  }
-
-  static async connectedTo(node: SubnetNode): Promise<RawPeer> {
-    const privateKey = await generateKeyPair('Ed25519')
-    const libp2p = await createLibp2p({
-      privateKey,
-      transports: [tcp()],
-      connectionEncrypters: [noise()],
-      streamMuxers: [yamux()],
-      services: { identify: identify(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: false }) },
-    })
-    const raw = new RawPeer(privateKey, libp2p)
-    const { pubsub } = libp2p.services
-    const heard = once(pubsub, 'subscription-change')
-    const meshed = once(pubsub, 'gossipsub:graft')
-    pubsub.subscribe(TOPIC)
-    await libp2p.dial(multiaddr(addressOf(node)))
-    await Promise.all([heard, meshed])
-    return raw
-  }
-
-  get peerId(): PeerId {
-    return this.#libp2p.peerId
-  }
-
-  async publish(data: Uint8Array): Promise<void> {
-    await this.#libp2p.services.pubsub.publish(TOPIC, data)
-  }
-
-  async dropped(): Promise<void> {
-    await once(this.#libp2p.services.pubsub, 'gossipsub:prune')
-  }
-
-  async stop(): Promise<void> {
-    await this.#libp2p.stop()
-  }
-}
 
 interface Lie {
   about?: PeerId
@@ -95,16 +38,16 @@ describe('an honest node among rogue peers', function () {
   const lab = new Lab()
   let honest: SubnetNode
   let victim: SubnetNode
-  let observer: RawPeer
+  let observer: GossipPeer
   let trueAddresses: Multiaddr[]
   const entered: PeerId[] = []
-  const rogues: RawPeer[] = []
+  const rogues: GossipPeer[] = []
 
   before(async () => {
     honest = await lab.node({ settings: { heartbeatInterval: '1s' } })
     victim = await lab.node({ settings: { heartbeatInterval: '1s', bootstrap: [addressOf(honest)] } })
     trueAddresses = victim.multiaddrs
-    observer = await RawPeer.connectedTo(honest)
+    observer = await joined()
     await heartbeats(honest, victim, 1)
   })
 
@@ -117,13 +60,19 @@ describe('an honest node among rogue peers', function () {
     await lab.clean()
   })
 
-  async function joinAsRogue(): Promise<RawPeer> {
-    const rogue = await RawPeer.connectedTo(honest)
+  async function joined(): Promise<GossipPeer> {
+    const peer = await GossipPeer.start({ topic: TOPIC })
+    await peer.join(addressOf(honest))
+    return peer
+  }
+
+  async function joinAsRogue(): Promise<GossipPeer> {
+    const rogue = await joined()
     rogues.push(rogue)
     return rogue
   }
 
-  const lies: Array<{ name: string; beat: (rogue: RawPeer) => Promise<Uint8Array> }> = [
+  const lies: Array<{ name: string; beat: (rogue: GossipPeer) => Promise<Uint8Array> }> = [
     { name: 'a record of another peer that it signed itself', beat: async (rogue) => beatBy(rogue.privateKey, { about: victim.peerId }) },
     { name: 'a record that a third peer signed, as its own', beat: async () => beatBy(await generateKeyPair('Ed25519')) },
     { name: 'a beat of another subnet', beat: async (rogue) => beatBy(rogue.privateKey, { subnetId: SUBNET + 1 }) },
@@ -157,7 +106,7 @@ describe('an honest node among rogue peers', function () {
 
   it('drops a liar from those it exchanges beats with', async () => {
     const rogue = await joinAsRogue()
-    const dropped = rogue.dropped()
+    const dropped = rogue.dropped(honest.peerId)
     await rogue.publish(Buffer.from('a lie'))
     await dropped
   })

@@ -8,6 +8,7 @@ import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { type Heartbeat, HeartbeatSchema, PeerState } from '../../../src/gen/subnet/gossip/v1/heartbeat_pb.ts'
 import type { AddressBook } from '../../../src/gossip/address-book.ts'
+import { Blame } from '../../../src/gossip/blame.ts'
 import {
   type HeartbeatEvent,
   type HeartbeatInit,
@@ -152,6 +153,7 @@ describe('the heartbeat service', () => {
   let temporary: TemporaryBook
   let book: AddressBook
   let pubsub: FakePubsub
+  let blame: Blame
   let heard: HeartbeatEvent[]
   let logged: string[]
   let self: TestPeer
@@ -169,6 +171,7 @@ describe('the heartbeat service', () => {
     temporary = await TemporaryBook.create()
     book = await temporary.open()
     pubsub = new FakePubsub()
+    blame = new Blame(() => temporary.clock.nowMs)
     heard = []
     logged = []
     own = addresses(self, 1)
@@ -180,6 +183,7 @@ describe('the heartbeat service', () => {
     return new HeartbeatService({
       pubsub,
       book,
+      blame,
       privateKey: self.privateKey,
       subnetId: SUBNET,
       intervalMs: INTERVAL_MS,
@@ -501,7 +505,37 @@ describe('the heartbeat service', () => {
       const judge = pubsub.topicValidators.get(TOPIC)
       assert.equal(await judge?.(other.peerId, await beatOf(author)), TopicValidatorResult.Accept)
       assert.equal(await judge?.(other.peerId, await beatOf(author)), TopicValidatorResult.Ignore)
-      assert.equal(await judge?.(other.peerId, messageOf(author, new Uint8Array(9))), TopicValidatorResult.Reject)
+      await heartbeats.stop()
+    })
+
+    for (const sender of ['its author', 'another peer'] as const) {
+      it(`blames the author of a beat that it rejects, and lets gossipsub ignore it, where ${sender} sent it`, async () => {
+        const heartbeats = service()
+        await heartbeats.start()
+        const judge = pubsub.topicValidators.get(TOPIC)
+        const from = sender === 'its author' ? author.peerId : other.peerId
+        assert.equal(await judge?.(from, messageOf(author, new Uint8Array(9))), TopicValidatorResult.Ignore)
+        assert.deepEqual([blame.scoreOf(author.peerId.toString()), blame.scoreOf(other.peerId.toString())], [-1, 0])
+        await heartbeats.stop()
+      })
+    }
+
+    it('blames nobody for a beat that it ignores', async () => {
+      const heartbeats = service()
+      await heartbeats.start()
+      const judge = pubsub.topicValidators.get(TOPIC)
+      const late = await beatOf(author, { content: { sentAtMs: BigInt(START_MS - HOUR_MS) } })
+      assert.equal(await judge?.(author.peerId, late), TopicValidatorResult.Ignore)
+      assert.equal(blame.scoreOf(author.peerId.toString()), 0)
+      await heartbeats.stop()
+    })
+
+    it('rejects a message without a signature, which no honest peer passes on', async () => {
+      const heartbeats = service()
+      await heartbeats.start()
+      const judge = pubsub.topicValidators.get(TOPIC)
+      const unsigned: Message = { type: 'unsigned', topic: TOPIC, data: new Uint8Array(9) }
+      assert.equal(await judge?.(other.peerId, unsigned), TopicValidatorResult.Reject)
       await heartbeats.stop()
     })
 
