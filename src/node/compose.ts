@@ -1,7 +1,7 @@
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
-import { HeartbeatService } from '../gossip/heartbeat.ts'
+import { HeartbeatService, heartbeatTopic } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
@@ -30,6 +30,7 @@ import { walkTo } from './kademlia-walk.ts'
 import { openRegistry } from './open-registry.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
 import { peerList } from './peer-list.ts'
+import { Places } from './places.ts'
 import { byDistance, Speakers } from './speakers.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -43,6 +44,7 @@ export type NodeSettings = Pick<
   | 'heartbeatBudget'
   | 'kadProtocol'
   | 'gossipIpColocationWeight'
+  | 'maxConnectionsPerIp'
   | 'maxFrameBytes'
   | 'reflection'
   | 'admission'
@@ -90,7 +92,15 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces } = init
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, log })
+  const places = new Places({
+    maxPerHost: settings.maxConnectionsPerIp,
+    keeps: () => {
+      const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings.subnetId)])
+      return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
+    },
+  })
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, places, log })
+  places.follow(libp2p)
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
     libp2p,
@@ -153,6 +163,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     limits,
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
+    places,
     doorkeeper: door == null ? undefined : new Doorkeeper({ libp2p, door, registry, log }),
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
@@ -202,6 +213,13 @@ function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door |
     entry === BOOTSTRAPS ? bootstrap.map((address) => parsePeerMultiaddr(address).peerId.toString()) : [entry],
   )
   return new Door({ registry, subnetId, minClass, onError, exempt, log })
+}
+
+/** Neighbours in gossip. A mesh has at most 12, so that nobody takes all places by being one. */
+function meshOf(pubsub: object | undefined, subnetId: number): string[] {
+  // public, and in no type
+  const { getMeshPeers } = (pubsub ?? {}) as { getMeshPeers?: (topic: string) => string[] }
+  return getMeshPeers?.call(pubsub, heartbeatTopic(subnetId)) ?? []
 }
 
 const MAX_ADDRESSES = 16

@@ -29,6 +29,8 @@ export interface Settings {
   ownerKey: string | undefined
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
+  /** Open connections from one IPv4 address or IPv6 /64; undefined is a share of the places, which loopback may exceed. */
+  maxConnectionsPerIp: number | undefined
   admission: 'open' | 'registered'
   minClass: NodeClass
   admissionOnError: 'deny' | 'allow'
@@ -181,6 +183,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   ownerKey: { fallback: undefined, parse: ([name]) => checkOwnerKeyName(name) },
   kadProtocol: text(undefined),
   gossipIpColocationWeight: integer(-5, -1_000, 0),
+  maxConnectionsPerIp: { ...integer(0, 1, 300), fallback: undefined },
   admission: oneOf(['open', 'registered'], 'open'),
   minClass: oneOf(NODE_CLASSES, 'registered'),
   admissionOnError: oneOf(['deny', 'allow'], 'deny'),

@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
-import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { ConnectionGater, Libp2p, MultiaddrConnection, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
@@ -16,6 +16,7 @@ import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
+import type { Places } from './places.ts'
 import { sparing } from './sparing-yamux.ts'
 import { explainingTcp } from './tcp-dial.ts'
 
@@ -42,6 +43,8 @@ export interface StackInit {
   networkInterfaces?: NetworkInterfaces | undefined
   /** Lets peers in only that it admits; without one, all. */
   door?: Door | undefined
+  /** Shares out the places for connections; without it, libp2p's own limits hold. */
+  places?: Places | undefined
   /** Resolves names in addresses. @default Node's own */
   lookup?: LookupFunction | undefined
   log?: Logger | undefined
@@ -51,7 +54,7 @@ export interface StackInit {
 const MAX_STREAM_WINDOW_BYTES = 1 << 20
 /** Streams that a peer opens before its connection is set up here: with libp2p's own 10, the eleventh call of a burst ends all of them. */
 const MAX_EARLY_STREAMS = 256
-/** New connections per second from one address, and half-open ones in all: shells open a hundred at once (`xargs -P`). */
+/** New connections per second from one address, and without `places` half-open ones in all: shells open a hundred at once (`xargs -P`). */
 const CONNECTIONS_PER_SECOND = 200
 const MAX_PENDING_CONNECTIONS = 200
 const MAX_PING_STREAMS = 32
@@ -64,7 +67,7 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
-  const { door } = init
+  const { door, places } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
@@ -79,9 +82,12 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     streamMuxers: [
       forCalls(sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
     ],
-    connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND, maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS },
+    connectionManager: {
+      inboundConnectionThreshold: CONNECTIONS_PER_SECOND,
+      ...(places?.limits ?? { maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS }),
+    },
     connectionMonitor: { enabled: serves },
-    ...(door == null ? {} : { connectionGater: waitAt(door) }),
+    connectionGater: { ...(door == null ? {} : waitAt(door)), ...places?.gater },
     services: {
       identify: behindDoor(identifyForAllKeys()),
       // one at a time is the default, and a stream that closes still counts
@@ -161,8 +167,11 @@ function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<t
  * then is every stream but one, on which it is told why.
  */
 function waitAt(door: Door): ConnectionGater {
-  const check = async (peerId: PeerId): Promise<boolean> => {
-    await door.check(peerId)
+  const check = async (peerId: PeerId, connection: MultiaddrConnection): Promise<boolean> => {
+    // nobody waits for an answer about a peer that has gone
+    const gone = new AbortController()
+    connection.addEventListener('close', () => gone.abort(new Error('the connection was closed')), { once: true })
+    await door.check(peerId, gone.signal)
     return false
   }
   return { denyInboundEncryptedConnection: check, denyOutboundEncryptedConnection: check }
