@@ -93,7 +93,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces } = init
   const places = new Places({
-    maxPerHost: settings.maxConnectionsPerIp,
+    maxPerIp: settings.maxConnectionsPerIp,
     keeps: () => {
       const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings.subnetId)])
       return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
@@ -215,9 +215,9 @@ function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door |
   return new Door({ registry, subnetId, minClass, onError, exempt, log })
 }
 
-/** Neighbours in gossip. A mesh has at most 12, so that nobody takes all places by being one. */
+/** The peers in the gossip mesh: at most 12, so the mesh cannot keep all places. */
 function meshOf(pubsub: object | undefined, subnetId: number): string[] {
-  // public, and in no type
+  // a public method that the type does not name
   const { getMeshPeers } = (pubsub ?? {}) as { getMeshPeers?: (topic: string) => string[] }
   return getMeshPeers?.call(pubsub, heartbeatTopic(subnetId)) ?? []
 }

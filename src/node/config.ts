@@ -29,7 +29,7 @@ export interface Settings {
   ownerKey: string | undefined
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
-  /** Open connections from one IPv4 address or IPv6 /64; undefined is a share of the places, which loopback may exceed. */
+  /** Open inbound connections of one IPv4 address or IPv6 /64; undefined for the default, which does not limit loopback. */
   maxConnectionsPerIp: number | undefined
   admission: 'open' | 'registered'
   minClass: NodeClass

@@ -43,7 +43,7 @@ export interface StackInit {
   networkInterfaces?: NetworkInterfaces | undefined
   /** Lets peers in only that it admits; without one, all. */
   door?: Door | undefined
-  /** Shares out the places for connections; without it, libp2p's own limits hold. */
+  /** Shares out the places for connections. Without it libp2p's own limits apply. */
   places?: Places | undefined
   /** Resolves names in addresses. @default Node's own */
   lookup?: LookupFunction | undefined
@@ -168,7 +168,7 @@ function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<t
  */
 function waitAt(door: Door): ConnectionGater {
   const check = async (peerId: PeerId, connection: MultiaddrConnection): Promise<boolean> => {
-    // nobody waits for an answer about a peer that has gone
+    // a closed connection gives its place back without waiting for the chain
     const gone = new AbortController()
     connection.addEventListener('close', () => gone.abort(new Error('the connection was closed')), { once: true })
     await door.check(peerId, gone.signal)

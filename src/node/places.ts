@@ -4,31 +4,31 @@ import { callsOn } from '../protocol/pipeline.ts'
 import { remoteHostOf } from './remote-host.ts'
 
 export interface PlacesInit {
-  /** Open connections that one IPv4 address or IPv6 /64 may have to this node. @default 150, and this machine is not counted */
-  maxPerHost: number | undefined
-  /** Connections, both ways. @default 300 */
+  /** Inbound connections that one IPv4 address or IPv6 /64 may have open. @default 150, without a limit for loopback */
+  maxPerIp: number | undefined
+  /** Open connections of the node, inbound and outbound. @default 300 */
   maxOpen?: number
-  /** Inbound connections whose handshake has not ended. @default 200 */
+  /** Inbound connections that are still in their handshake. @default 200 */
   maxPending?: number
-  /** Tells of peers that no stranger displaces: as of now, for the use at once. */
+  /** Makes a test for peers that no stranger displaces. The test is used at once, and then dropped. */
   keeps?: () => (peerId: PeerId) => boolean
   now?: () => number
 }
 
-/** What is taken of what there is, and what was done about it since the start. */
+/** The places of a node now, and counts since its start. */
 export interface PlacesState {
   open: number
   maxOpen: number
   pending: number
   maxPending: number
-  maxPerHost: number
-  /** The host with the most inbound connections, open and pending ones together. */
-  largest: { host: string; open: number; pending: number } | undefined
-  /** Newcomers that did not get in. */
+  maxPerIp: number
+  /** The host with the most inbound connections, open and pending together. */
+  largest: { ip: string; open: number; pending: number } | undefined
+  /** Inbound connections that were refused, or cut in their handshake. */
   turnedAway: number
-  /** Idle connections that made place for others. */
+  /** Idle connections that were closed to make room. */
   displaced: number
-  /** When a newcomer was last turned away because all places were taken, not only those of its host. */
+  /** When the node last refused a connection because the node was full. A host that used up its share does not count. */
   refusedAtMs: number | undefined
 }
 
@@ -40,43 +40,47 @@ interface Pending {
 
 interface Open {
   connection: Connection
-  /** None of those that this node opened. */
+  /** Undefined for an outbound connection. */
   holder: Holder | undefined
-  /** When it was opened, or last seen in use. */
+  /** When the connection was opened, or last seen in use. */
   usedAtMs: number
 }
 
 interface Holder {
   name: string
-  /** Whether it has a share only. */
+  /** Whether the share limits this host. */
   counted: boolean
   open: number
   pending: number
 }
 
-/** As many as libp2p has by itself. */
+/** libp2p's own default. */
 const MAX_OPEN = 300
 const MAX_PENDING = 200
-/** Half of the places: a NAT with a hundred shells that call at once (`xargs -P 100`), and as many peers as that again. */
-const MAX_PER_HOST = MAX_OPEN / 2
-/** Of a host's places, those that may be pending: with the default 100 handshakes at once, and two such hosts do not block a third. */
+/** Half of the places. A NAT may run 100 shells that call at once (`xargs -P 100`) beside 50 nodes, and one host cannot fill the node. */
+const MAX_PER_IP = MAX_OPEN / 2
+/** The part of a share that handshakes may use: 100 of 150. */
 const PENDING_SHARE = 2 / 3
-/** What a handshake may take while more than half of the pending places are taken; libp2p gives it 10 s. Six round trips of 500 ms. */
+/** The time limit of a handshake while more than half of the pending places are taken: six round trips of 500 ms. libp2p's limit is 10 s. */
 const PRESSED_MS = 3_000
 const LOOK_EVERY_MS = 500
+/** A host that used up its share may replace a connection that was idle for this long. A shorter time would invite endless handshakes. */
+const REST_MS = 10_000
 const MAX_CALLED = 1_000
-/** Streams that stand by themselves on a connection: identify, ping, gossip, Kademlia. */
+/** Protocols of libp2p's own services: identify, ping, gossip, Kademlia. */
 const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
 
 /**
- * The places for connections, and who has them. No host has more than its share of those for inbound connections, pending or open. Where all
- * are taken, a newcomer takes the place of another: of pending ones, of the oldest of the host that has the most; of open ones, of an idle one, without
- * calls. Connections that this node opened are counted, but never refused.
+ * Shares out the places for connections, so that no host keeps all others out.
  *
- * libp2p's own limits (`maxConnections`, `maxIncomingPendingConnections`) refuse newcomers whoever has the places: they are off, `limits`.
+ * A host may hold a share of the inbound places. When all pending places are taken, the host with the most handshakes loses its oldest
+ * one. When all open places are taken, an idle connection is closed, and the host with the most connections loses first. An outbound connection
+ * takes a place, but is never refused.
+ *
+ * libp2p's own limits refuse every newcomer once they are reached, so `limits` turns them off.
  */
 export class Places {
-  readonly #init: Required<Omit<PlacesInit, 'maxPerHost'>> & { maxPerHost: number; countLocal: boolean }
+  readonly #init: Required<Omit<PlacesInit, 'maxPerIp'>> & { maxPerIp: number; countLocal: boolean }
   readonly #holders = new Map<string, Holder>()
   /** The oldest first. */
   readonly #pending = new Map<MultiaddrConnection, Pending>()
@@ -87,14 +91,14 @@ export class Places {
   #refusedAtMs: number | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor({ maxPerHost, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now }: PlacesInit) {
-    this.#init = { maxPerHost: maxPerHost ?? MAX_PER_HOST, countLocal: maxPerHost != null, maxOpen, maxPending, keeps, now }
+  constructor({ maxPerIp, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now }: PlacesInit) {
+    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, countLocal: maxPerIp != null, maxOpen, maxPending, keeps, now }
   }
 
   /** For libp2p's connection manager. */
   readonly limits = { maxConnections: Number.POSITIVE_INFINITY, maxIncomingPendingConnections: Number.POSITIVE_INFINITY }
 
-  /** For libp2p, which asks at each inbound connection before its handshake, and after it. */
+  /** libp2p asks this before and after the handshake of each inbound connection. */
   readonly gater = {
     denyInboundConnection: (connection: MultiaddrConnection) => !this.#arrive(connection),
     denyInboundUpgradedConnection: (_: PeerId, connection: MultiaddrConnection) => {
@@ -104,15 +108,15 @@ export class Places {
   } satisfies ConnectionGater
 
   get state(): PlacesState {
-    const { maxOpen, maxPending, maxPerHost } = this.#init
+    const { maxOpen, maxPending, maxPerIp } = this.#init
     const largest = this.#greediest(({ open, pending }) => open + pending)
     return {
       open: this.#open.size,
       maxOpen,
       pending: this.#pending.size,
       maxPending,
-      maxPerHost,
-      largest: largest == null ? undefined : { host: largest.name, open: largest.open, pending: largest.pending },
+      maxPerIp,
+      largest: largest == null ? undefined : { ip: largest.name, open: largest.open, pending: largest.pending },
       turnedAway: this.#turnedAway,
       displaced: this.#displaced,
       refusedAtMs: this.#refusedAtMs,
@@ -125,7 +129,7 @@ export class Places {
     libp2p.addEventListener('connection:close', ({ detail }) => this.#onClose(detail))
   }
 
-  /** The user of this node calls this peer: strangers do not displace it. */
+  /** Notes that the user of this node calls a peer. Strangers no longer displace this peer. */
   called(peerId: PeerId): void {
     this.#called.set(peerId.toString(), true)
   }
@@ -148,10 +152,10 @@ export class Places {
     return true
   }
 
-  /** Whether it could be open: a place is free, or an idle connection has one. */
+  /** Whether an open place is free, or could be freed. */
   #hasOpenRoom(holder: Holder): boolean {
     const { maxOpen } = this.#init
-    if (holder.open >= this.#shareOf(holder) && !this.#idle().some((open) => open.holder === holder)) {
+    if (holder.open >= this.#shareOf(holder) && !this.#idle().some(this.#restsAt(holder))) {
       return false
     }
     if (this.#open.size >= maxOpen && this.#idle().length === 0) {
@@ -197,7 +201,7 @@ export class Places {
     if (holder != null) {
       holder.open++
       if (holder.open > this.#shareOf(holder)) {
-        this.#displaceFor(opened, (open) => open.holder === holder)
+        this.#displaceFor(opened, this.#restsAt(holder))
       }
     }
     if (this.#open.size > this.#init.maxOpen && this.#open.has(connection)) {
@@ -205,7 +209,7 @@ export class Places {
     }
   }
 
-  /** Closes an idle connection of these; where there is none, the new one, unless this node opened it. */
+  /** Closes one idle connection. If none is idle, closes the new one, unless the new one is outbound. */
   #displaceFor(opened: Open, among: (open: Open) => boolean): void {
     const keeps = this.#keeps()
     const mayKept = opened.holder == null || keeps(opened.connection.remotePeer)
@@ -220,7 +224,7 @@ export class Places {
     } else if (opened.holder != null) {
       this.#turnedAway++
       this.#refusedAtMs = this.#open.size > this.#init.maxOpen ? this.#init.now() : this.#refusedAtMs
-      this.#end(opened, 'there is no place for it')
+      this.#end(opened, 'all places are taken')
     }
   }
 
@@ -238,7 +242,7 @@ export class Places {
     }
   }
 
-  /** Those without calls. */
+  /** Connections without calls. */
   #idle(): Open[] {
     const nowMs = this.#init.now()
     return [...this.#open.values()].filter((open) => {
@@ -248,13 +252,18 @@ export class Places {
     })
   }
 
+  #restsAt(holder: Holder): (open: Open) => boolean {
+    const latestMs = this.#init.now() - REST_MS
+    return (open) => open.holder === holder && open.usedAtMs <= latestMs
+  }
+
   #keeps(): (peerId: PeerId) => boolean {
     const keeps = this.#init.keeps()
     return (peerId) => this.#called.has(peerId.toString()) || keeps(peerId)
   }
 
   #shareOf({ counted }: Holder): number {
-    return counted ? this.#init.maxPerHost : Number.POSITIVE_INFINITY
+    return counted ? this.#init.maxPerIp : Number.POSITIVE_INFINITY
   }
 
   #holderOf({ remoteAddr }: Pick<Connection, 'remoteAddr'>): Holder {
@@ -280,7 +289,7 @@ export class Places {
     return greediest
   }
 
-  /** Under pressure, handshakes have less time. */
+  /** Shortens handshakes while many are pending. */
   #lookSoon(): void {
     if (this.#isPressed) {
       this.#timer ??= setTimeout(() => {
@@ -314,8 +323,8 @@ export class Places {
 }
 
 /**
- * A call is use of a connection: one on a stream of its own, or under way on a kept stream. A stream whose protocol is not negotiated is
- * none, nor is one that libp2p opens by itself.
+ * Whether a call is under way on a stream. A kept stream may be without calls. A stream that has negotiated no protocol, and a stream of
+ * libp2p's own services, carry no call.
  */
 function isInUse(stream: Stream): boolean {
   return isForCalls(stream) && (callsOn(stream) ?? 1) > 0
@@ -326,8 +335,8 @@ function isForCalls({ protocol }: Stream): boolean {
 }
 
 /**
- * The lowest goes first: strangers, inbound ones, those of the host that has most, those that keep no stream for calls, those that are
- * idle for longest.
+ * Orders connections for closing, the lowest rank first: strangers before kept peers, inbound before outbound, the host with the most
+ * connections before others. Within one host, a connection without a kept stream goes first, then the longest idle.
  */
 function rankOf({ connection, holder, usedAtMs }: Open, kept: boolean): number[] {
   return [Number(kept), holder == null ? 1 : 0, -(holder?.open ?? 0), Number(connection.streams.some(isForCalls)), usedAtMs]

@@ -1,21 +1,21 @@
 import { isLoopback } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 
-/** Who holds places here: an IPv4 address, or an IPv6 network. */
+/** The holder of places: an IPv4 address, or an IPv6 network. */
 export interface RemoteHost {
-  /** `192.0.2.1`, or `2001:db8:0:1::/64`: whoever has one IPv6 address has the whole /64. */
+  /** `192.0.2.1` or `2001:db8:0:1::/64`. The owner of an IPv6 address usually owns its whole /64. */
   name: string
-  /** A process of this machine. */
+  /** True for loopback and unix sockets. */
   local: boolean
 }
 
 const IPV6_BYTES = 16
-/** The first 12 bytes of an IPv6 address that stands for an IPv4 one. */
+/** The first 12 bytes of an IPv4-mapped IPv6 address. */
 const MAPPED = Buffer.from('00000000000000000000ffff', 'hex')
 
 /**
- * The host at the other end of a connection. An IPv4 address in IPv6 form counts as IPv4, a connection through a relay as one of the relay.
- * An address without an IP is a host of its own by its first part.
+ * The host at the other end of a connection. An IPv4-mapped IPv6 address counts as IPv4. A relayed connection counts as the relay's. An
+ * address without an IP is named after its first part.
  */
 export function remoteHostOf(address: Multiaddr): RemoteHost {
   const components = address.getComponents()

@@ -24,7 +24,7 @@ const MAX_WAITING_FRAMES = 8_192
 const MAX_CALL_ID = 0xffff_ffff
 const PIPELINES = new WeakMap<Stream, Pipeline>()
 
-/** Calls that are under way on a kept stream; undefined for a stream that is none. */
+/** How many calls are under way on a kept stream; undefined for any other stream. */
 export function callsOn(stream: Stream): number | undefined {
   return PIPELINES.get(stream)?.size
 }

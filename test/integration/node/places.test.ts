@@ -79,7 +79,7 @@ describe('the places of a node', function () {
     attacks.push(attack)
     await attack.keep(299)
     const { largest, open } = node.stats.places
-    assert.ok(open <= 50 && largest?.host === CROWD && largest.open > 40, JSON.stringify(node.stats.places))
+    assert.ok(open <= 50 && largest?.ip === CROWD && largest.open > 40, JSON.stringify(node.stats.places))
     await askFromEach(address)
   })
 
@@ -104,6 +104,30 @@ describe('the places of a node', function () {
     await attack.keep(320)
     assert.ok(node.stats.places.displaced > 0)
     assert.equal(connection.status, 'open')
+  })
+
+  it('stay with a peer of the same address whose call is under way, on a kept stream too', async () => {
+    const release = Promise.withResolvers<void>()
+    const given = Promise.withResolvers<void>()
+    const handler = async ({ payload }: { payload: Uint8Array }): Promise<Uint8Array> => {
+      given.resolve()
+      await release.promise
+      return payload
+    }
+    const node = await lab.node({ handler })
+    const client = await lab.node()
+    await client.connect(node.multiaddrs[0] as Multiaddr)
+    await client.protocolsOf(node.peerId)
+    const answer = client.tasks.sendTask(node.multiaddrs, 'slow', Buffer.from('slow'), { timeoutMs: 60_000 })
+    await given.promise
+    assert.ok(node.connections[0]?.streams.some(({ protocol }) => protocol.endsWith('/pipelined')))
+    const attack = new IdleStrangers(CROWD, node.multiaddrs[0] as Multiaddr)
+    attacks.push(attack)
+    await attack.keep(310)
+    assert.ok(node.stats.places.displaced >= 10)
+    release.resolve()
+    assert.equal(Buffer.from((await answer).result).toString(), 'slow')
+    assert.equal(client.connections.length, 1)
   })
 
   it('are not shared out among the processes of this machine, unless the share is set', async () => {

@@ -53,7 +53,7 @@ describe('places', () => {
   function make(init: Partial<PlacesInit> = {}): void {
     libp2p = new EventTarget()
     places = new Places({
-      maxPerHost: 6,
+      maxPerIp: 6,
       maxOpen: 8,
       maxPending: 6,
       keeps: () => (peerId) => [...kept].some(({ remotePeer }) => remotePeer === peerId),
@@ -99,7 +99,7 @@ describe('places', () => {
   it('give a host two thirds of its share for handshakes, and no more', () => {
     assert.equal(pendingOf('192.0.2.1', 10).length, 4)
     assert.equal(pendingOf('192.0.2.2', 1).length, 1)
-    assert.deepEqual(places.state.largest, { host: '192.0.2.1', open: 0, pending: 4 })
+    assert.deepEqual(places.state.largest, { ip: '192.0.2.1', open: 0, pending: 4 })
     assert.equal(places.state.turnedAway, 6)
     assert.equal(places.state.refusedAtMs, undefined)
   })
@@ -164,9 +164,11 @@ describe('places', () => {
     assert.equal(places.state.pending, 1)
   })
 
-  it('of a host that has its share go from its idlest connection to the next', () => {
+  it('of a host that has its share go from its idlest connection to the next, once that was idle for 10 s', () => {
     const crowd = Array.from({ length: 6 }, () => open('192.0.2.1'))
     const other = open('192.0.2.2')
+    assert.equal(arrive('192.0.2.1').admitted, false)
+    nowMs += 10_000
     open('192.0.2.1')
     assert.deepEqual(openOnes(...crowd, other), [false, true, true, true, true, true, true])
     assert.equal(places.state.displaced, 1)
@@ -241,10 +243,10 @@ describe('places', () => {
   })
 
   it('are not counted by host on this machine, unless the share is set', () => {
-    make({ maxPerHost: undefined, maxPending: 300, maxOpen: 300 })
+    make({ maxPerIp: undefined, maxPending: 300, maxOpen: 300 })
     assert.equal(pendingOf('127.0.0.1', 250).length, 250)
     assert.equal(pendingOf('192.0.2.1', 250).length, 100)
-    make({ maxPerHost: 6 })
+    make({ maxPerIp: 6 })
     assert.equal(pendingOf('127.0.0.1', 250).length, 4)
   })
 })
