@@ -1,5 +1,6 @@
 import type { Connection, ConnectionGater, Libp2p, MultiaddrConnection, PeerId, Stream } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
+import { TokenBuckets } from '../primitives/token-bucket.ts'
 import { callsOn } from '../protocol/pipeline.ts'
 import { remoteHostOf } from './remote-host.ts'
 
@@ -28,7 +29,7 @@ export interface PlacesState {
   turnedAway: number
   /** Idle connections that were closed to make room. */
   displaced: number
-  /** When the node last refused a connection because the node was full. A host that used up its share does not count. */
+  /** When the node last refused a connection because the node was full. A host that fills the node itself, or its share, does not count. */
   refusedAtMs: number | undefined
 }
 
@@ -64,9 +65,13 @@ const PENDING_SHARE = 2 / 3
 /** The time limit of a handshake while more than half of the pending places are taken: six round trips of 500 ms. libp2p's limit is 10 s. */
 const PRESSED_MS = 3_000
 const LOOK_EVERY_MS = 500
-/** A host that used up its share may replace a connection that was idle for this long. A shorter time would invite endless handshakes. */
-const REST_MS = 10_000
-const MAX_CALLED = 1_000
+/** A connection that was idle for this long makes room for any host. A shorter time would let peers displace each other without end. */
+const REST_MS = 60_000
+/** A third of the places: a node that calls many peers keeps room for newcomers. */
+const MAX_CALLED = MAX_OPEN / 3
+/** Inbound connections of one host: 200 a second. libp2p counts them too, but for each IPv6 address. */
+const RATE = { burst: 200, refillMs: 5 }
+const MAX_RATES = 10_000
 /** Protocols of libp2p's own services: identify, ping, gossip, Kademlia. */
 const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
 
@@ -74,8 +79,8 @@ const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
  * Shares out the places for connections, so that no host keeps all others out.
  *
  * A host may hold a share of the inbound places. When all pending places are taken, the host with the most handshakes loses its oldest
- * one. When all open places are taken, an idle connection is closed, and the host with the most connections loses first. An outbound connection
- * takes a place, but is never refused.
+ * one. When all open places are taken, an idle connection is closed, and the host with the most connections loses first. An outbound
+ * connection takes a place, but is never refused.
  *
  * libp2p's own limits refuse every newcomer once they are reached, so `limits` turns them off.
  */
@@ -86,6 +91,7 @@ export class Places {
   readonly #pending = new Map<MultiaddrConnection, Pending>()
   readonly #open = new Map<Connection, Open>()
   readonly #called = new LRUCache<string, true>({ max: MAX_CALLED })
+  readonly #rates: TokenBuckets
   #turnedAway = 0
   #displaced = 0
   #refusedAtMs: number | undefined
@@ -93,6 +99,7 @@ export class Places {
 
   constructor({ maxPerIp, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now }: PlacesInit) {
     this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, countLocal: maxPerIp != null, maxOpen, maxPending, keeps, now }
+    this.#rates = new TokenBuckets({ maxKeys: MAX_RATES, now })
   }
 
   /** For libp2p's connection manager. */
@@ -139,7 +146,7 @@ export class Places {
       return false
     }
     const holder = this.#holderOf(connection)
-    const room = this.#hasOpenRoom(holder) && this.#makePendingRoom(holder)
+    const room = this.#rates.take(holder.name, RATE) && this.#hasOpenRoom(holder) && this.#makePendingRoom(holder)
     if (!room) {
       this.#turnedAway++
       this.#forgetIfEmpty(holder)
@@ -155,11 +162,12 @@ export class Places {
   /** Whether an open place is free, or could be freed. */
   #hasOpenRoom(holder: Holder): boolean {
     const { maxOpen } = this.#init
-    if (holder.open >= this.#shareOf(holder) && !this.#idle().some(this.#restsAt(holder))) {
+    const mayDisplace = (open: Open): boolean => this.#yields(open, holder.open + 1)
+    if (holder.open >= this.#shareOf(holder) && !this.#idle().some((open) => open.holder === holder && mayDisplace(open))) {
       return false
     }
-    if (this.#open.size >= maxOpen && this.#idle().length === 0) {
-      this.#refusedAtMs = this.#init.now()
+    if (this.#open.size >= maxOpen && !this.#idle().some(mayDisplace)) {
+      this.#noteRefusal(holder)
       return false
     }
     return true
@@ -174,7 +182,7 @@ export class Places {
     }
     const greediest = this.#greediest(({ pending }) => pending)
     if (greediest == null || greediest.pending <= holder.pending) {
-      this.#refusedAtMs = this.#init.now()
+      this.#noteRefusal(holder)
       return false
     }
     const oldest = [...this.#pending.values()].find((pending) => pending.holder === greediest)
@@ -201,7 +209,7 @@ export class Places {
     if (holder != null) {
       holder.open++
       if (holder.open > this.#shareOf(holder)) {
-        this.#displaceFor(opened, this.#restsAt(holder))
+        this.#displaceFor(opened, (open) => open.holder === holder)
       }
     }
     if (this.#open.size > this.#init.maxOpen && this.#open.has(connection)) {
@@ -211,19 +219,22 @@ export class Places {
 
   /** Closes one idle connection. If none is idle, closes the new one, unless the new one is outbound. */
   #displaceFor(opened: Open, among: (open: Open) => boolean): void {
+    const { holder, connection } = opened
     const keeps = this.#keeps()
-    const mayKept = opened.holder == null || keeps(opened.connection.remotePeer)
+    const mayKept = holder == null || keeps(connection.remotePeer)
     const [victim] = this.#idle()
-      .filter((open) => open !== opened && among(open))
+      .filter((open) => open !== opened && among(open) && (holder == null || this.#yields(open, holder.open)))
       .map((open) => ({ open, rank: rankOf(open, keeps(open.connection.remotePeer)) }))
       .filter(({ rank: [kept] }) => kept === 0 || mayKept)
       .sort((a, b) => compare(a.rank, b.rank))
     if (victim != null) {
       this.#displaced++
       this.#end(victim.open, 'idle, and its place is needed')
-    } else if (opened.holder != null) {
+    } else if (holder != null) {
       this.#turnedAway++
-      this.#refusedAtMs = this.#open.size > this.#init.maxOpen ? this.#init.now() : this.#refusedAtMs
+      if (this.#open.size > this.#init.maxOpen) {
+        this.#noteRefusal(holder)
+      }
       this.#end(opened, 'all places are taken')
     }
   }
@@ -252,9 +263,19 @@ export class Places {
     })
   }
 
-  #restsAt(holder: Holder): (open: Open) => boolean {
-    const latestMs = this.#init.now() - REST_MS
-    return (open) => open.holder === holder && open.usedAtMs <= latestMs
+  /**
+   * Whether an idle connection makes room for an inbound one whose host then has so many. A peer that was displaced may come back at once: a
+   * host displaces no host that has as few, unless the connection has rested.
+   */
+  #yields({ holder, usedAtMs }: Open, newcomerHas: number): boolean {
+    return (holder?.open ?? 0) > newcomerHas || this.#init.now() - usedAtMs >= REST_MS
+  }
+
+  /** Notes that the node is full for a host, unless that host itself fills the node. */
+  #noteRefusal(holder: Holder): void {
+    if (holder !== this.#greediest(({ open, pending }) => open + pending)) {
+      this.#refusedAtMs = this.#init.now()
+    }
   }
 
   #keeps(): (peerId: PeerId) => boolean {

@@ -22,8 +22,7 @@ export function placesProblem({ refusedAtMs, ...state }: PlacesState, nowMs = Da
   if (refusedAtMs == null || nowMs - refusedAtMs > REFUSED_WITHIN_MS) {
     return undefined
   }
-  const { open, maxOpen, pending, maxPending, largest } = state
+  const { open, maxOpen, pending, maxPending } = state
   const taken = `${open} of ${maxOpen} connections are open and ${pending} of ${maxPending} handshakes pending`
-  const by = largest == null ? '' : `; ${largest.ip} has ${largest.open} and ${largest.pending} of them`
-  return `newcomers were turned away in the last minute, as the node was full: ${taken}${by}`
+  return `newcomers were turned away in the last minute, as the node was full: ${taken}`
 }

@@ -79,9 +79,9 @@ export class HalfOpenSockets {
   }
 }
 
-/** Finished connections of throw-away identities from one address, without calls, as many at a time; one that is closed is replaced. */
+/** Finished connections of throw-away identities, without calls, as many at a time; one that is closed is replaced. */
 export class IdleStrangers {
-  readonly #from: string
+  readonly #from: (index: number) => string
   readonly #to: Multiaddr
   readonly #running = new Set<Promise<void>>()
   readonly #stopped = new AbortController()
@@ -89,16 +89,17 @@ export class IdleStrangers {
   size = 0
   tried = 0
 
-  constructor(from: string, to: Multiaddr) {
+  /** @param from one address for all, or one for each */
+  constructor(from: string | ((index: number) => string), to: Multiaddr) {
     setMaxListeners(0, this.#stopped.signal)
-    this.#from = from
+    this.#from = typeof from === 'string' ? () => from : from
     this.#to = to
   }
 
   /** Goes on once each has dialled once. */
   async keep(count: number): Promise<void> {
     for (let index = 0; index < count; index++) {
-      this.#running.add(this.#keepOne())
+      this.#running.add(this.#keepOne(this.#from(index)))
       // not more handshakes at a time than there are places for
       await eventually(() => this.tried > index - AT_ONCE, `${index} strangers`)
     }
@@ -110,10 +111,10 @@ export class IdleStrangers {
     await Promise.all(this.#running)
   }
 
-  async #keepOne(): Promise<void> {
+  async #keepOne(from: string): Promise<void> {
     const { signal } = this.#stopped
     while (!signal.aborted) {
-      const stranger = await strangerAt(this.#from)
+      const stranger = await strangerAt(from)
       const connection = await stranger.dial(this.#to, { signal }).catch(() => undefined)
       this.tried++
       if (connection?.status === 'open') {

@@ -164,11 +164,11 @@ describe('places', () => {
     assert.equal(places.state.pending, 1)
   })
 
-  it('of a host that has its share go from its idlest connection to the next, once that was idle for 10 s', () => {
+  it('of a host that has its share go from its idlest connection to the next, once that was idle for a minute', () => {
     const crowd = Array.from({ length: 6 }, () => open('192.0.2.1'))
     const other = open('192.0.2.2')
     assert.equal(arrive('192.0.2.1').admitted, false)
-    nowMs += 10_000
+    nowMs += 60_000
     open('192.0.2.1')
     assert.deepEqual(openOnes(...crowd, other), [false, true, true, true, true, true, true])
     assert.equal(places.state.displaced, 1)
@@ -191,6 +191,27 @@ describe('places', () => {
     assert.deepEqual(openOnes(old, mine, ...crowd), [true, true, false, true, true, true, true, true])
   })
 
+  it('where all are open, do not go from a host to one that has as many, until a connection was idle for a minute', () => {
+    const all = [1, 2, 3, 4, 5, 6, 7, 8].map((last) => open(`192.0.2.${last}`))
+    assert.equal(arrive('192.0.2.9').admitted, false)
+    assert.equal(places.state.refusedAtMs, nowMs)
+    nowMs += 60_000
+    open('192.0.2.9')
+    assert.deepEqual(openOnes(...all), [false, ...all.slice(1).map(() => true)])
+  })
+
+  it('are given to 200 newcomers of a host in a second', () => {
+    make({ maxPerIp: 300, maxPending: 300, maxOpen: 300 })
+    const network = Array.from({ length: 201 }, (_, index) => arrive(`2001:db8::${index.toString(16)}`))
+    for (const { connection } of network) {
+      connection.abort()
+    }
+    assert.equal(arrive('2001:db8::1').admitted, false)
+    assert.equal(arrive('2001:db8:0:1::1').admitted, true)
+    nowMs += 1_000
+    assert.equal(arrive('2001:db8::1').admitted, true)
+  })
+
   it('where all are in use, are refused, and that is told', () => {
     for (const last of [1, 2, 3, 4, 5, 6, 7, 8]) {
       open(`192.0.2.${last}`).streams = [{ protocol: '/some/protocol/1.0.0' }]
@@ -205,6 +226,7 @@ describe('places', () => {
     }
     open('192.0.2.7')
     open('192.0.2.8')
+    nowMs += 60_000
     for (let last = 11; last < 19; last++) {
       open(`192.0.2.${last}`).streams = [{ protocol: '/some/protocol/1.0.0' }]
     }
@@ -218,6 +240,7 @@ describe('places', () => {
       kept.add(connection)
     }
     places.called((all[0] as FakeConnection).remotePeer)
+    nowMs += 60_000
     const stranger = open('192.0.2.9')
     assert.equal(stranger.status, 'closed')
     assert.deepEqual(
@@ -244,9 +267,9 @@ describe('places', () => {
 
   it('are not counted by host on this machine, unless the share is set', () => {
     make({ maxPerIp: undefined, maxPending: 300, maxOpen: 300 })
-    assert.equal(pendingOf('127.0.0.1', 250).length, 250)
-    assert.equal(pendingOf('192.0.2.1', 250).length, 100)
+    assert.equal(pendingOf('127.0.0.1', 150).length, 150)
+    assert.equal(pendingOf('192.0.2.1', 150).length, 100)
     make({ maxPerIp: 6 })
-    assert.equal(pendingOf('127.0.0.1', 250).length, 4)
+    assert.equal(pendingOf('127.0.0.1', 150).length, 4)
   })
 })
