@@ -7,7 +7,7 @@ import type { SubnetNode } from '../../../src/index.ts'
 import { DEFAULT_LIMITS } from '../../../src/protocol/limits.ts'
 import { TaskProtocol } from '../../../src/protocol/protocols/task.ts'
 import { HalfOpenSockets, IdleStrangers, strangerAt } from '../../support/crowd.ts'
-import { Lab } from '../../support/nodes.ts'
+import { heartbeats, Lab } from '../../support/nodes.ts'
 import { eventually, TestHost } from '../../support/protocol-host.ts'
 
 const NEWCOMERS = [2, 3, 4, 5, 6].map((last) => `127.0.0.${last}`)
@@ -132,6 +132,30 @@ describe('the places of a node', function () {
     release.resolve()
     assert.equal(Buffer.from((await answer).result).toString(), 'slow')
     assert.equal(client.connections.length, 1)
+  })
+
+  it('stay with neighbours in gossip, and with peers that were called, of the same address', async () => {
+    const { node, address } = await server()
+    const [neighbour, worker] = await Promise.all([lab.node(), lab.node({ handler: async ({ payload }) => payload })])
+    const heard = heartbeats(node, neighbour, 2)
+    await neighbour.connect(address)
+    await heard
+    await worker.connect(address)
+    await node.tasks.sendTask(worker.peerId, 'once', Buffer.from('once'))
+    const attack = new IdleStrangers(CROWD, address)
+    attacks.push(attack)
+    await attack.keep(305)
+    await askFromEach(address)
+    assert.ok(node.stats.places.displaced >= 5)
+    assert.equal(neighbour.connections.length, 1)
+    assert.equal(worker.connections.length, 1)
+  })
+
+  it('are enough for 100 callers at once from one address, with the default share', async () => {
+    const { node, address } = await server(150)
+    const texts = Array.from({ length: 100 }, (_, index) => `task ${index}`)
+    assert.deepEqual(await Promise.all(texts.map(async (text) => ask('127.0.0.2', address, text))), texts)
+    assert.equal(node.stats.places.turnedAway, 0)
   })
 
   it('are not shared out among the processes of this machine, unless the share is set', async () => {
