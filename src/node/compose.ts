@@ -2,7 +2,7 @@ import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
 import { Blame } from '../gossip/blame.ts'
-import { HeartbeatService } from '../gossip/heartbeat.ts'
+import { HeartbeatService, heartbeatTopic } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
@@ -33,6 +33,7 @@ import { walkTo } from './kademlia-walk.ts'
 import { namedOverChain, openRegistry } from './open-registry.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
 import { peerList } from './peer-list.ts'
+import { Places } from './places.ts'
 import { byDistance, Speakers } from './speakers.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -47,6 +48,7 @@ export type NodeSettings = Pick<
   | 'allowPrivate'
   | 'kadProtocol'
   | 'gossipIpColocationWeight'
+  | 'maxConnectionsPerIp'
   | 'maxFrameBytes'
   | 'reflection'
   | 'admission'
@@ -96,7 +98,15 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const { listen, agent, networkInterfaces } = init
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
   const blame = new Blame()
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, policy, blame, log })
+  const places = new Places({
+    maxPerIp: settings.maxConnectionsPerIp,
+    keeps: () => {
+      const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings.subnetId)])
+      return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
+    },
+  })
+  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, policy, blame, places, log })
+  places.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
@@ -163,6 +173,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     limits,
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
+    places,
     doorkeeper: door == null ? undefined : new Doorkeeper({ libp2p, door, registry, log }),
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
@@ -212,6 +223,13 @@ function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door |
     entry === BOOTSTRAPS ? bootstrap.map((address) => parsePeerMultiaddr(address).peerId.toString()) : [entry],
   )
   return new Door({ registry, subnetId, minClass, onError, exempt, log })
+}
+
+/** The peers in the gossip mesh: at most 12, so the mesh cannot keep all places. */
+function meshOf(pubsub: object | undefined, subnetId: number): string[] {
+  // a public method that the type does not name
+  const { getMeshPeers } = (pubsub ?? {}) as { getMeshPeers?: (topic: string) => string[] }
+  return getMeshPeers?.call(pubsub, heartbeatTopic(subnetId)) ?? []
 }
 
 const MAX_ADDRESSES = 16

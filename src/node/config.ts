@@ -31,6 +31,8 @@ export interface Settings {
   allowPrivate: boolean
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
+  /** Open inbound connections of one IPv4 address or IPv6 /64; undefined for the default, which does not limit loopback. */
+  maxConnectionsPerIp: number | undefined
   admission: 'open' | 'registered'
   minClass: NodeClass
   admissionOnError: 'deny' | 'allow'
@@ -184,6 +186,7 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   allowPrivate: flag(false),
   kadProtocol: text(undefined),
   gossipIpColocationWeight: integer(-5, -1_000, 0),
+  maxConnectionsPerIp: { ...integer(0, 1, 300), fallback: undefined },
   admission: oneOf(['open', 'registered'], 'open'),
   minClass: oneOf(NODE_CLASSES, 'registered'),
   admissionOnError: oneOf(['deny', 'allow'], 'deny'),

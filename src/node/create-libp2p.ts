@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub, StrictSign } from '@libp2p/gossipsub'
-import type { ConnectionGater, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { ConnectionGater, Libp2p, MultiaddrConnection, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
@@ -20,6 +20,7 @@ import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
+import type { Places } from './places.ts'
 import { sparing } from './sparing-yamux.ts'
 import { explainingTcp } from './tcp-dial.ts'
 
@@ -50,6 +51,8 @@ export interface StackInit {
   policy?: DialPolicy | undefined
   /** Scores peers down for their gossip. */
   blame?: Blame | undefined
+  /** Shares out the places for connections. Without it libp2p's own limits apply. */
+  places?: Places | undefined
   /** Resolves names in addresses. @default Node's own */
   lookup?: LookupFunction | undefined
   /** Resolves `/dnsaddr`. @default Node's own */
@@ -61,7 +64,7 @@ export interface StackInit {
 const MAX_STREAM_WINDOW_BYTES = 1 << 20
 /** Streams that a peer opens before its connection is set up here: with libp2p's own 10, the eleventh call of a burst ends all of them. */
 const MAX_EARLY_STREAMS = 256
-/** New connections per second from one address, and half-open ones in all: shells open a hundred at once (`xargs -P`). */
+/** New connections per second from one address, and without `places` half-open ones in all: shells open a hundred at once (`xargs -P`). */
 const CONNECTIONS_PER_SECOND = 200
 const MAX_PENDING_CONNECTIONS = 200
 const MAX_PING_STREAMS = 32
@@ -78,7 +81,7 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
-  const { door } = init
+  const { door, places } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
@@ -99,13 +102,14 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     ...(init.dns == null ? {} : { dns: init.dns }),
     connectionManager: {
       inboundConnectionThreshold: CONNECTIONS_PER_SECOND,
-      maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS,
+      ...(places?.limits ?? { maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS }),
       // the dialler resolves names of every kind, and counts what they lead to
       resolvers: {},
     },
     connectionMonitor: { enabled: serves },
     connectionGater: {
       ...(door == null ? {} : waitAt(door)),
+      ...places?.gater,
       // what libp2p may note of peers, and tell others
       filterMultiaddrForPeer: async (peerId, address) => policy.noteOwnWord(peerId, address, libp2p?.getConnections(peerId) ?? []),
     },
@@ -197,8 +201,11 @@ function gossip({ subnetId, gossipIpColocationWeight, blame }: StackInit): Retur
  * then is every stream but one, on which it is told why.
  */
 function waitAt(door: Door): ConnectionGater {
-  const check = async (peerId: PeerId): Promise<boolean> => {
-    await door.check(peerId)
+  const check = async (peerId: PeerId, connection: MultiaddrConnection): Promise<boolean> => {
+    // a closed connection gives its place back without waiting for the chain
+    const gone = new AbortController()
+    connection.addEventListener('close', () => gone.abort(new Error('the connection was closed')), { once: true })
+    await door.check(peerId, gone.signal)
     return false
   }
   return { denyInboundEncryptedConnection: check, denyOutboundEncryptedConnection: check }

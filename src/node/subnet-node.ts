@@ -38,6 +38,7 @@ import type { Door } from './door.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
 import { NodeError } from './errors.ts'
 import { guardedHandler } from './guarded-components.ts'
+import type { Places, PlacesState } from './places.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -76,6 +77,7 @@ export interface KnownPeer {
 export interface NodeStats {
   heartbeats: HeartbeatCounts
   book: { peers: number; capacity: number }
+  places: PlacesState
 }
 
 export interface NodeParts {
@@ -94,6 +96,7 @@ export interface NodeParts {
   /** Who may come in; without one, everybody. */
   door: Door | undefined
   doorkeeper: Doorkeeper | undefined
+  places: Places
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
@@ -167,10 +170,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** Counts since the node was made. */
   get stats(): NodeStats {
-    const { heartbeats, book } = this.#parts
+    const { heartbeats, book, places } = this.#parts
     return {
       heartbeats: heartbeats?.counts ?? { sent: 0, received: 0, lastReceivedAtMs: undefined, intervalMs: 0 },
       book: { peers: book.size, capacity: book.capacity },
+      places: places.state,
     }
   }
 
@@ -288,6 +292,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   async reach<T>(destination: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
     const to = readDestination(destination)
+    if (given.connectedOnly !== true) {
+      this.#parts.places.called(peerOf(to))
+    }
     if (this.#parts.door != null) {
       await this.#checkAdmitted(peerOf(to), this.#untilStopped(given.signal))
     }
@@ -341,6 +348,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** Connects to a peer at exactly this address. @throws ProtocolError UNREACHABLE */
   async connect(address: Multiaddr, signal?: AbortSignal): Promise<Connection> {
     const options = { signal: this.#untilStopped(signal) }
+    this.#parts.places.called(peerOf(address))
     await this.#checkAdmitted(peerOf(address), options.signal)
     const connection = this.#connectionAt([address]) ?? (await this.#dialGiven([address], options))
     const refusal = await this.refusalOf(connection)

@@ -22,6 +22,12 @@ const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
 /** Frames that wait while the other side does not read. Messages wait elsewhere: these are refusals, without end if it goes on sending. */
 const MAX_WAITING_FRAMES = 8_192
 const MAX_CALL_ID = 0xffff_ffff
+const PIPELINES = new WeakMap<Stream, Pipeline>()
+
+/** How many calls are under way on a kept stream; undefined for any other stream. */
+export function callsOn(stream: Stream): number | undefined {
+  return PIPELINES.get(stream)?.size
+}
 
 export interface PipelineInit {
   stream: Stream
@@ -70,6 +76,7 @@ export class Pipeline implements CallCarrier {
     this.#init = init
     this.#stream = init.stream
     const { stream } = init
+    PIPELINES.set(stream, this)
     stream.addEventListener('message', this.#onMessage)
     stream.addEventListener('idle', this.#onRoom)
     stream.addEventListener('drain', this.#onRoom)

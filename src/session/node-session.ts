@@ -17,6 +17,7 @@ import { checkBenchPlan } from './bench-plan.ts'
 import { ChainCalls } from './chain-calls.ts'
 import { inTime } from './in-time.ts'
 import { nodeSettings } from './node-settings.ts'
+import { placesAnswer, placesProblem } from './place-answers.ts'
 import { ProtocolCalls } from './protocol-calls.ts'
 import { round, rounded } from './rounded.ts'
 import type {
@@ -101,7 +102,7 @@ export class NodeSession implements Session {
   async status(options: SessionOptions = {}): Promise<StatusAnswer> {
     const { home, settings, agent } = this.#init
     const chain = await this.#chainState(options)
-    const { heartbeats, book } = this.#node.stats
+    const { heartbeats, book, places } = this.#node.stats
     const directions = this.#node.connections.map(({ direction }) => direction)
     const multiaddrs = this.#node.multiaddrs.map(String)
     const problems: StatusAnswer['problems'] = []
@@ -118,6 +119,10 @@ export class NodeSession implements Session {
     if (refusal != null) {
       problems.push({ code: 'NOT_ADMITTED', message: `others like this node would not let it in: ${refusal}` })
     }
+    const full = placesProblem(places)
+    if (full != null) {
+      problems.push({ code: 'LIMIT_EXCEEDED', message: full })
+    }
     return {
       healthy: problems.length === 0,
       problems,
@@ -132,6 +137,7 @@ export class NodeSession implements Session {
         inbound: directions.filter((direction) => direction === 'inbound').length,
         outbound: directions.filter((direction) => direction === 'outbound').length,
       },
+      places: placesAnswer(places),
       heartbeats: { ...heartbeats, lastReceivedAtMs: heartbeats.lastReceivedAtMs ?? null },
       tasks: { ...this.#tasks, ...this.#sent.counts, running: this.#node.tasks.handling, queued: this.#node.tasks.waiting },
       book,

@@ -139,7 +139,7 @@ export interface BenchAnswer {
 export interface StatusAnswer {
   /** True when there are no problems. */
   healthy: boolean
-  problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED'; message: string }>
+  problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED'; message: string }>
   peerId: string
   multiaddrs: string[]
   subnetId: number
@@ -148,6 +148,22 @@ export interface StatusAnswer {
   agent: string
   uptimeMs: number
   connections: { inbound: number; outbound: number }
+  /**
+   * Places for connections. `open` counts inbound and outbound connections, `pending` inbound handshakes, and `full` names the kinds that
+   * reached their maximum. `largest` is the IPv4 address or IPv6 /64 with the most inbound connections. `turnedAway` counts connections
+   * that were refused or cut in their handshake, `displaced` idle connections that were closed to make room.
+   */
+  places: {
+    open: number
+    maxOpen: number
+    pending: number
+    maxPending: number
+    maxPerIp: number
+    full: Array<'open' | 'pending'>
+    largest: { ip: string; open: number; pending: number } | null
+    turnedAway: number
+    displaced: number
+  }
   /** `intervalMs` is the one in use: longer than the configured one where peers are many. */
   heartbeats: { sent: number; received: number; lastReceivedAtMs: number | null; intervalMs: number }
   /** Answered for others (`running` includes `queued`: those that wait for a free child process), and sent to others. */

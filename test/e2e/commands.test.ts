@@ -89,7 +89,7 @@ const rows: Record<string, Row> = {
   status: {
     fields: [
       ...['healthy', 'problems', 'peerId', 'multiaddrs', 'subnetId', 'home', 'pid', 'agent', 'uptimeMs'],
-      ...['connections', 'heartbeats', 'tasks', 'book', 'chain'],
+      ...['connections', 'places', 'heartbeats', 'tasks', 'book', 'chain'],
     ],
     alone: 13,
   },

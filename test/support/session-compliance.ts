@@ -637,6 +637,12 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       assert.deepEqual({ healthy: status.healthy, problems: status.problems }, { healthy: true, problems: [] })
       assert.deepEqual(status.multiaddrs, (await session.id()).multiaddrs)
       assert.deepEqual(status.connections, { inbound: 0, outbound: 1 })
+      const { open, maxOpen, pending, maxPending, maxPerIp, full, largest, turnedAway, displaced } = status.places
+      assert.deepEqual(
+        { open, maxOpen, pending, maxPending, maxPerIp },
+        { open: 1, maxOpen: 300, pending: 0, maxPending: 200, maxPerIp: 150 },
+      )
+      assert.deepEqual({ full, largest, turnedAway, displaced }, { full: [], largest: null, turnedAway: 0, displaced: 0 })
       assert.equal(status.pid, process.pid)
       assert.ok(status.tasks.sentAccepted >= 52 && status.tasks.sentRejected === 2 && status.tasks.sentFailed >= 4, JSON.stringify(status))
       assert.ok(status.heartbeats.sent > 0 && status.heartbeats.intervalMs === 2_000 && status.uptimeMs > 0)

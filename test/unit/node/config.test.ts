@@ -48,6 +48,7 @@ describe('settings', () => {
       ownerKey: undefined,
       kadProtocol: undefined,
       gossipIpColocationWeight: -5,
+      maxConnectionsPerIp: undefined,
       admission: 'open',
       minClass: 'registered',
       admissionOnError: 'deny',

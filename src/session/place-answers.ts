@@ -1,0 +1,28 @@
+import type { PlacesState } from '../node/places.ts'
+import type { StatusAnswer } from './session.ts'
+
+/** How long a refused newcomer counts as a problem. */
+const REFUSED_WITHIN_MS = 60_000
+
+/** The places of a node, as `status` gives them. */
+export function placesAnswer({ refusedAtMs: _, largest, ...counts }: PlacesState): StatusAnswer['places'] {
+  const { open, maxOpen, pending, maxPending } = counts
+  const full: StatusAnswer['places']['full'] = [
+    ...(open >= maxOpen ? (['open'] as const) : []),
+    ...(pending >= maxPending ? (['pending'] as const) : []),
+  ]
+  return { ...counts, full, largest: largest ?? null }
+}
+
+/**
+ * The problem of a node that lately refused a newcomer because the node was full. A full node without refusals has no problem, as newcomers
+ * displace idle connections.
+ */
+export function placesProblem({ refusedAtMs, ...state }: PlacesState, nowMs = Date.now()): string | undefined {
+  if (refusedAtMs == null || nowMs - refusedAtMs > REFUSED_WITHIN_MS) {
+    return undefined
+  }
+  const { open, maxOpen, pending, maxPending } = state
+  const taken = `${open} of ${maxOpen} connections are open and ${pending} of ${maxPending} handshakes pending`
+  return `newcomers were turned away in the last minute, as the node was full: ${taken}`
+}
