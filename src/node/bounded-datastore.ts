@@ -1,35 +1,224 @@
-import { MemoryDatastore } from 'datastore-core/memory'
-import type { Key } from 'interface-datastore'
+import { type Libp2p, NotFoundError, type PeerId } from '@libp2p/interface'
+import { peerIdFromCID } from '@libp2p/peer-id'
+import { BaseDatastore } from 'datastore-core/base'
+import { Key, type KeyQuery, type Pair, type Query } from 'interface-datastore'
+import { CID } from 'multiformats/cid'
+import { bytesFields } from './wire-fields.ts'
 
-/** Records of others that the DHT may keep, values and providers together. */
-const MAX_DHT_RECORDS = 10_000
-const DHT_PREFIX = '/dht'
+/** What the entries of one key space may take up together. The bytes of an entry are those of its key and its value. */
+export interface SpaceBounds {
+  entries: number
+  bytes: number
+  /** A larger entry is not stored: what its key held before stays. */
+  entryBytes: number
+}
 
-/** libp2p's memory, in which anybody's DHT records take no more than a fixed number of places: the oldest goes first. */
-export class BoundedDatastore extends MemoryDatastore {
-  readonly #max: number
-  readonly #records = new Map<string, Key>()
+const KIB = 1024
+/** Each key belongs to the first space whose prefix it has. */
+const SPACES: ReadonlyArray<[prefix: string, bounds: SpaceBounds]> = [
+  // peers: addresses, protocols, tags, a signed record
+  ['/peers/', { entries: 1_000, bytes: 8_192 * KIB, entryBytes: 32 * KIB }],
+  // what others put into the DHT: values, and who provides what
+  ['/dht/record/', { entries: 2_000, bytes: 2_048 * KIB, entryBytes: 16 * KIB }],
+  ['/dht/provider/', { entries: 2_000, bytes: 1_024 * KIB, entryBytes: KIB }],
+  ['/', { entries: 1_000, bytes: 1_024 * KIB, entryBytes: 64 * KIB }],
+]
+const PEERS = '/peers/'
+/** The field of a stored peer that holds its tags, and the field of a tag that holds its name. */
+const TAGS_FIELD = 7
+const TAG_NAME_FIELD = 1
+/** Tags of peers that libp2p connects to again, and of those in the DHT's routing table, whose addresses the DHT tells. */
+const LASTING_TAG = /^(keep-alive|kad-)/
+/** How many of the oldest entries are looked at for one that may go. */
+const MAX_LOOKS = 32
 
-  constructor(max = MAX_DHT_RECORDS) {
+/**
+ * libp2p's memory. Strangers decide what is put into it, so each key space has its bounds, and the oldest entry goes first: that of a
+ * connected peer never, that of a peer with a lasting tag only where no other is found among the oldest. So there are a few more
+ * entries than their bound while most of them are of connected peers. Values are copied to their own size: what libp2p gives may be a
+ * few bytes of a large buffer, all of which would stay.
+ */
+export class BoundedDatastore extends BaseDatastore {
+  readonly #spaces: ReadonlyArray<[prefix: string, space: KeySpace]>
+  /** The node itself, and whoever is connected to it. */
+  #isSpared: (peerId: PeerId) => boolean = () => false
+
+  constructor(spaces = SPACES) {
     super()
-    this.#max = max
+    this.#spaces = spaces.map(([prefix, bounds]) => [prefix, new KeySpace(bounds)])
   }
 
-  override put(...args: Parameters<MemoryDatastore['put']>): ReturnType<MemoryDatastore['put']> {
-    const [key] = args
-    if (key.toString().startsWith(DHT_PREFIX)) {
-      this.#records.delete(key.toString())
-      this.#records.set(key.toString(), key)
-      const [oldest] = this.#records.values()
-      if (this.#records.size > this.#max && oldest != null) {
-        void this.delete(oldest)
-      }
+  /**
+   * Spares the peers of this node. One that disconnects is the newest from then on: libp2p's registrar reads its protocols once more, to
+   * tell gossipsub and the DHT of the disconnect, and would not tell them where the entry is gone.
+   */
+  follow(libp2p: Pick<Libp2p, 'peerId' | 'getConnections' | 'addEventListener'>): void {
+    this.#isSpared = (peerId) => peerId.equals(libp2p.peerId) || libp2p.getConnections(peerId).length > 0
+    libp2p.addEventListener('peer:disconnect', ({ detail }) => {
+      const name = `${PEERS}${detail.toCID().toString()}`
+      this.#spaceOf(name).renew(name)
+    })
+  }
+
+  override put(key: Key, value: Uint8Array): Key {
+    const name = key.toString()
+    const space = this.#spaceOf(name)
+    if (space.put(name, value)) {
+      this.#makeRoom(space)
     }
-    return super.put(...args)
+    return key
   }
 
-  override delete(...args: Parameters<MemoryDatastore['delete']>): ReturnType<MemoryDatastore['delete']> {
-    this.#records.delete(args[0].toString())
-    return super.delete(...args)
+  /** @throws NotFoundError */
+  override get(key: Key): Uint8Array {
+    const name = key.toString()
+    const value = this.#spaceOf(name).get(name)
+    if (value == null) {
+      throw new NotFoundError()
+    }
+    return value
   }
+
+  override has(key: Key): boolean {
+    const name = key.toString()
+    return this.#spaceOf(name).get(name) != null
+  }
+
+  override delete(key: Key): void {
+    const name = key.toString()
+    this.#spaceOf(name).delete(name)
+  }
+
+  override *_all({ prefix }: Query): Generator<Pair> {
+    for (const [name, value] of this.#entries(prefix)) {
+      yield { key: new Key(name), value }
+    }
+  }
+
+  override *_allKeys({ prefix }: KeyQuery): Generator<Key> {
+    for (const [name] of this.#entries(prefix)) {
+      yield new Key(name)
+    }
+  }
+
+  /** As they are now: whoever goes through them may put some of them again. */
+  #entries(prefix = ''): Array<[name: string, value: Uint8Array]> {
+    return this.#spaces
+      .filter(([own]) => own.startsWith(prefix) || prefix.startsWith(own))
+      .flatMap(([, space]) => [...space])
+      .filter(([name]) => name.startsWith(prefix))
+  }
+
+  #spaceOf(name: string): KeySpace {
+    const found = this.#spaces.find(([prefix]) => name.startsWith(prefix))
+    if (found == null) {
+      throw new RangeError(`no key space has the key ${name}`)
+    }
+    return found[1]
+  }
+
+  #makeRoom(space: KeySpace): void {
+    while (space.isOver) {
+      const name = this.#leastMissed(space)
+      if (name == null) {
+        return
+      }
+      space.delete(name)
+    }
+  }
+
+  /** One of the oldest that may go. Those that are spared count as new from now on: they are not looked at again at once. */
+  #leastMissed(space: KeySpace): string | undefined {
+    let tagged: string | undefined
+    for (const [name, value] of space.oldest(MAX_LOOKS)) {
+      if (!this.#isOfSparedPeer(name)) {
+        if (!hasLastingTag(name, value)) {
+          return name
+        }
+        tagged ??= name
+      }
+      space.renew(name)
+    }
+    return tagged
+  }
+
+  #isOfSparedPeer(name: string): boolean {
+    return name.startsWith(PEERS) && this.#isSpared(peerIdFromCID(CID.parse(name.slice(PEERS.length))))
+  }
+}
+
+function hasLastingTag(name: string, peer: Uint8Array): boolean {
+  if (!name.startsWith(PEERS)) {
+    return false
+  }
+  return bytesFields(peer)
+    .filter(([field]) => field === TAGS_FIELD)
+    .flatMap(([, tag]) => bytesFields(tag))
+    .some(([field, value]) => field === TAG_NAME_FIELD && LASTING_TAG.test(Buffer.from(value).toString()))
+}
+
+/** Entries in the order in which they were put last, the oldest first. */
+class KeySpace {
+  readonly #bounds: SpaceBounds
+  readonly #values = new Map<string, Uint8Array>()
+  #bytes = 0
+
+  constructor(bounds: SpaceBounds) {
+    this.#bounds = bounds
+  }
+
+  get isOver(): boolean {
+    return this.#values.size > this.#bounds.entries || this.#bytes > this.#bounds.bytes
+  }
+
+  get(name: string): Uint8Array | undefined {
+    return this.#values.get(name)
+  }
+
+  /** False where the entry is too large to be stored. */
+  put(name: string, value: Uint8Array): boolean {
+    const bytes = sizeOf(name, value)
+    if (bytes > this.#bounds.entryBytes) {
+      return false
+    }
+    this.delete(name)
+    this.#values.set(name, Uint8Array.from(value))
+    this.#bytes += bytes
+    return true
+  }
+
+  delete(name: string): void {
+    const value = this.#values.get(name)
+    if (value != null) {
+      this.#values.delete(name)
+      this.#bytes -= sizeOf(name, value)
+    }
+  }
+
+  renew(name: string): void {
+    const value = this.#values.get(name)
+    if (value != null) {
+      this.#values.delete(name)
+      this.#values.set(name, value)
+    }
+  }
+
+  oldest(count: number): Array<[name: string, value: Uint8Array]> {
+    const found: Array<[string, Uint8Array]> = []
+    for (const entry of this.#values) {
+      if (found.length === count) {
+        break
+      }
+      found.push(entry)
+    }
+    return found
+  }
+
+  [Symbol.iterator](): Iterator<[name: string, value: Uint8Array]> {
+    return this.#values.entries()
+  }
+}
+
+function sizeOf(name: string, value: Uint8Array): number {
+  return name.length + value.byteLength
 }

@@ -66,12 +66,13 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
   const { door } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
+  const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,
-    datastore: new BoundedDatastore(),
+    datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
     transports: [own.transport(explainingTcp(init.lookup))],
@@ -103,7 +104,9 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         : {}),
     },
   }
-  return createStack(options)
+  const libp2p = await createStack(options)
+  datastore.follow(libp2p)
+  return libp2p
 }
 
 /**
