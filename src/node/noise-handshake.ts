@@ -4,7 +4,8 @@ import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { ConnectionEncrypter, MessageStream, PeerId, SecureConnectionOptions, SecuredConnection } from '@libp2p/interface'
 import { type ICryptoInterface, type NoiseComponents, noise } from '@libp2p/noise'
 import { defaultCrypto } from '@libp2p/noise/crypto'
-import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { peerIdFromMultihash, peerIdFromPublicKey } from '@libp2p/peer-id'
+import * as Digest from 'multiformats/hashes/digest'
 import { DialFailure, UNREADABLE_HANDSHAKE } from './dial-failure.ts'
 import { EcdsaKey, UnreadableKeyError } from './ecdsa-key.ts'
 import { bytesFields } from './wire-fields.ts'
@@ -65,7 +66,7 @@ class NoiseForAllKeys implements ConnectionEncrypter {
     const reading = new PayloadReading({ standIn: this.#standIn, expected: options?.remotePeer, muxers })
     try {
       const secured = await noise({ crypto: reading.crypto })(this.#components)[way](connection, options)
-      return { ...secured, remotePeer: reading.ecdsaPeer ?? secured.remotePeer }
+      return { ...secured, remotePeer: reading.ecdsaPeer ?? ofItsOwnSize(secured.remotePeer) }
     } catch (cause) {
       const failure = reading.failure ?? cause
       if (!(failure instanceof Error && (failure instanceof DialFailure || READING_ERRORS.includes(failure.name)))) {
@@ -76,6 +77,14 @@ class NoiseForAllKeys implements ConnectionEncrypter {
       throw known
     }
   }
+}
+
+/**
+ * The same peer ID in memory of its own. libp2p keeps IDs in its tables long after the connection; those that hold their key are made in a
+ * buffer of 64 KiB that Node shares among many, and each would keep all of it.
+ */
+function ofItsOwnSize(peerId: PeerId): PeerId {
+  return peerId.type === 'RSA' ? peerId : peerIdFromMultihash(Digest.decode(Uint8Array.from(peerId.toMultihash().bytes)))
 }
 
 function toDialFailure(error: Error): DialFailure {
