@@ -12,6 +12,7 @@ import { BoundedDatastore } from './bounded-datastore.ts'
 import { forCalls } from './call-yamux.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
+import { withoutOldScores } from './gossip-scores.ts'
 import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
@@ -58,6 +59,8 @@ const MAX_PING_STREAMS = 32
 const MAX_GOSSIP_BYTES = 64 * 1024
 /** A changed address or protocol is told after this; libp2p's own second would keep a stopped process alive. */
 const PUSH_DEBOUNCE_MS = 100
+/** A bad score outlives the connection for so long; what a connected peer did has decayed by then, too. */
+const RETAIN_SCORE_MS = 120_000
 const FIRST_LOOK_AROUND_MS = 50
 const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 
@@ -100,7 +103,10 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       dial: ({ connectionManager, transportManager }) => ({ connectionManager, transportManager }),
       addresses: (components) => own.service(components),
       ...(serves
-        ? { identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) }
+        ? {
+            identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })),
+            pubsub: behindDoor(withoutOldScores(gossip(init))),
+          }
         : {}),
     },
   }
@@ -131,6 +137,7 @@ function gossip({ subnetId, gossipIpColocationWeight }: StackInit): ReturnType<t
     gossipFactor: 0,
     allowedTopics: [heartbeatTopic(subnetId)],
     scoreParams: {
+      retainScore: RETAIN_SCORE_MS,
       IPColocationFactorWeight: gossipIpColocationWeight,
       IPColocationFactorWhitelist: new Set(['127.0.0.1', '::1']),
       topics: {

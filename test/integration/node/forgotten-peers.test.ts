@@ -7,12 +7,15 @@ import { peerIdFromMultihash } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
+import { heartbeatTopic } from '../../../src/gossip/heartbeat.ts'
 import { createLibp2p, type Services } from '../../../src/node/create-libp2p.ts'
+import { eventually } from '../../support/protocol-host.ts'
 
 type Stack = Libp2p<Services>
 
 /** More than a node remembers. */
 const MANY = 1_500
+const TOPIC = heartbeatTopic(1)
 const SOMEWHERE = multiaddr('/ip4/127.0.0.1/tcp/1')
 
 describe('what a node knows of a peer', () => {
@@ -33,7 +36,7 @@ describe('what a node knows of a peer', () => {
     })
     stacks.push(stack)
     await stack.start()
-    stack.services.pubsub?.subscribe('/subnet/1/heartbeat/1.0.0')
+    stack.services.pubsub?.subscribe(TOPIC)
     return stack
   }
 
@@ -82,6 +85,16 @@ describe('what a node knows of a peer', () => {
     assert.equal(await host.peerStore.has(guest.peerId), false)
     await meet()
     assert.deepEqual(await known(), before)
+  })
+
+  it('is no score in gossip once the peer has left', async () => {
+    const { pubsub } = host.services
+    const { score } = pubsub as unknown as { score: { score(peer: string): number; scoreCache: Map<string, unknown> } }
+    const peer = guest.peerId.toString()
+    await guest.services.pubsub?.publish(TOPIC, randomBytes(8))
+    await eventually(() => score.score(peer) > 0, 'a good message is to the credit of its sender')
+    await leave()
+    await eventually(() => !score.scoreCache.has(peer), 'the score is gone')
   })
 })
 
