@@ -1,3 +1,4 @@
+import { BinaryReader } from '@bufbuild/protobuf/wire'
 import { type Libp2p, NotFoundError, type PeerId } from '@libp2p/interface'
 import { peerIdFromCID } from '@libp2p/peer-id'
 import { BaseDatastore } from 'datastore-core/base'
@@ -9,7 +10,7 @@ import { bytesFields } from './wire-fields.ts'
 export interface SpaceBounds {
   entries: number
   bytes: number
-  /** A larger entry is not stored: what its key held before stays. */
+  /** A larger entry is refused: what its key held before stays. */
   entryBytes: number
 }
 
@@ -17,20 +18,22 @@ const KIB = 1024
 /** Each key belongs to the first space whose prefix it has. */
 const SPACES: ReadonlyArray<[prefix: string, bounds: SpaceBounds]> = [
   // peers: addresses, protocols, tags, a signed record
-  ['/peers/', { entries: 1_000, bytes: 8_192 * KIB, entryBytes: 32 * KIB }],
+  ['/peers/', { entries: 1_000, bytes: 4_096 * KIB, entryBytes: 32 * KIB }],
   // what others put into the DHT: values, and who provides what
-  ['/dht/record/', { entries: 2_000, bytes: 2_048 * KIB, entryBytes: 16 * KIB }],
+  ['/dht/record/', { entries: 2_000, bytes: 1_024 * KIB, entryBytes: 16 * KIB }],
   ['/dht/provider/', { entries: 2_000, bytes: 1_024 * KIB, entryBytes: KIB }],
   ['/', { entries: 1_000, bytes: 1_024 * KIB, entryBytes: 64 * KIB }],
 ]
 const PEERS = '/peers/'
-/** The field of a stored peer that holds its tags, and the field of a tag that holds its name. */
+/** Fields of a stored peer: its addresses, its tags; and the field of a tag that holds its name. */
+const ADDRESSES_FIELD = 1
 const TAGS_FIELD = 7
 const TAG_NAME_FIELD = 1
 /** Tags of peers that libp2p connects to again, and of those in the DHT's routing table, whose addresses the DHT tells. */
 const LASTING_TAG = /^(keep-alive|kad-)/
 /** How many of the oldest entries are looked at for one that may go. */
 const MAX_LOOKS = 32
+const MAX_NAME_SHOWN = 100
 
 /**
  * libp2p's memory. Strangers decide what is put into it, so each key space has its bounds, and the oldest entry goes first: that of a
@@ -42,6 +45,8 @@ export class BoundedDatastore extends BaseDatastore {
   readonly #spaces: ReadonlyArray<[prefix: string, space: KeySpace]>
   /** The node itself, and whoever is connected to it. */
   #isSpared: (peerId: PeerId) => boolean = () => false
+  /** The entry of the node itself: it is as large as its protocols need. */
+  #own: string | undefined
 
   constructor(spaces = SPACES) {
     super()
@@ -54,18 +59,26 @@ export class BoundedDatastore extends BaseDatastore {
    */
   follow(libp2p: Pick<Libp2p, 'peerId' | 'getConnections' | 'addEventListener'>): void {
     this.#isSpared = (peerId) => peerId.equals(libp2p.peerId) || libp2p.getConnections(peerId).length > 0
+    this.#own = nameOf(libp2p.peerId)
     libp2p.addEventListener('peer:disconnect', ({ detail }) => {
-      const name = `${PEERS}${detail.toCID().toString()}`
+      const name = nameOf(detail)
       this.#spaceOf(name).renew(name)
     })
   }
 
+  /**
+   * A peer that is too large loses its addresses: anybody may have told them, and it tells its own again with the next identify.
+   * @throws RangeError for an entry that is too large
+   */
   override put(key: Key, value: Uint8Array): Key {
     const name = key.toString()
     const space = this.#spaceOf(name)
-    if (space.put(name, value)) {
-      this.#makeRoom(space)
+    const stored = space.fits(name, value) || name === this.#own || !name.startsWith(PEERS) ? value : withoutAddresses(value)
+    if (!space.fits(name, stored) && name !== this.#own) {
+      throw new RangeError(`too large to be stored: ${name.slice(0, MAX_NAME_SHOWN)}`)
     }
+    space.put(name, stored)
+    this.#makeRoom(space)
     return key
   }
 
@@ -147,6 +160,24 @@ export class BoundedDatastore extends BaseDatastore {
   }
 }
 
+function nameOf(peerId: PeerId): string {
+  return `${PEERS}${peerId.toCID().toString()}`
+}
+
+function withoutAddresses(peer: Uint8Array): Uint8Array {
+  const fields: Uint8Array[] = []
+  const reader = new BinaryReader(peer)
+  while (reader.pos < reader.len) {
+    const from = reader.pos
+    const [field, wireType] = reader.tag()
+    reader.skip(wireType)
+    if (field !== ADDRESSES_FIELD) {
+      fields.push(peer.subarray(from, reader.pos))
+    }
+  }
+  return Buffer.concat(fields)
+}
+
 function hasLastingTag(name: string, peer: Uint8Array): boolean {
   if (!name.startsWith(PEERS)) {
     return false
@@ -175,16 +206,14 @@ class KeySpace {
     return this.#values.get(name)
   }
 
-  /** False where the entry is too large to be stored. */
-  put(name: string, value: Uint8Array): boolean {
-    const bytes = sizeOf(name, value)
-    if (bytes > this.#bounds.entryBytes) {
-      return false
-    }
+  fits(name: string, value: Uint8Array): boolean {
+    return sizeOf(name, value) <= this.#bounds.entryBytes
+  }
+
+  put(name: string, value: Uint8Array): void {
     this.delete(name)
     this.#values.set(name, Uint8Array.from(value))
-    this.#bytes += bytes
-    return true
+    this.#bytes += sizeOf(name, value)
   }
 
   delete(name: string): void {

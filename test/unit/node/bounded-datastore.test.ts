@@ -72,13 +72,33 @@ describe('the memory of libp2p', () => {
     assert.equal(store.has(new Key('/dht/record/b')), true)
   })
 
-  it('bounds the bytes of keys and values too, and stores nothing that is too large by itself', () => {
+  it('bounds the bytes of keys and values too, and refuses what is too large by itself', () => {
     const store = new BoundedDatastore([['/', { entries: 100, bytes: 30, entryBytes: 20 }]])
     put(store, ['/a', '/b'], new Uint8Array(10))
     put(store, ['/c'], new Uint8Array(15))
-    put(store, ['/b', '/d'], new Uint8Array(19))
-    assert.deepEqual(keptOf(store, ['/a', '/b', '/c', '/d']), ['/b', '/c'])
+    assert.throws(() => put(store, ['/b'], new Uint8Array(19)), RangeError)
+    assert.deepEqual(keptOf(store, ['/a', '/b', '/c']), ['/b', '/c'])
     assert.equal(store.get(new Key('/b')).byteLength, 10)
+  })
+
+  it('leaves the addresses of a peer out where they are too many, and nothing else', () => {
+    const store = new BoundedDatastore([['/', { entries: 100, bytes: 1_000, entryBytes: 200 }]])
+    const [name = ''] = peers(1).map(keyOf)
+    const [address, protocol] = [Buffer.alloc(50), Buffer.from('/a/protocol')]
+    const told = new BinaryWriter().tag(2, WireType.LengthDelimited).bytes(protocol).tag(8, WireType.Varint).uint64(Date.now()).finish()
+    const addresses = [1, 2, 3].map(() => new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(address).finish())
+    put(store, [name], Buffer.concat([...addresses, told]))
+    assert.deepEqual([...store.get(new Key(name))], [...told])
+    const tooManyProtocols = Buffer.concat(Array.from({ length: 20 }, () => told))
+    assert.throws(() => put(store, [name], tooManyProtocols), RangeError)
+  })
+
+  it('stores all of what the node itself serves', () => {
+    const store = new BoundedDatastore([['/', { entries: 100, bytes: 1_000, entryBytes: 100 }]])
+    const self = somebody()
+    store.follow(nodeWith(self, []))
+    put(store, [keyOf(self)], new Uint8Array(500))
+    assert.equal(store.get(new Key(keyOf(self))).byteLength, 500)
   })
 
   it('keeps a copy of a value, of its own size', () => {
