@@ -27,7 +27,7 @@ describe('strangers who come once', function () {
     await lab.clean()
   })
 
-  it(`take up no memory when they are gone: ${STRANGERS} of them`, async () => {
+  it(`take up no memory when they are gone: ${STRANGERS} of them`, async function () {
     const counts = { tasks: 0, beats: 0, asked: 0 }
     const node = await lab.node({
       settings: { kadProtocol: KAD, heartbeatInterval: '10m' },
@@ -57,6 +57,12 @@ describe('strangers who come once', function () {
       `${counts.beats} beats, ${connections.length} connections`,
     )
     const kept = { heap: after.heap - before.heap, external: after.external - before.external }
-    assert.ok(kept.heap < KEPT_BYTES && kept.external < KEPT_BYTES, `kept of ${STRANGERS} peers: ${JSON.stringify(kept)} bytes`)
+    const figures = `${inMegabytes(kept.heap)} on the heap, ${inMegabytes(kept.external)} outside of it`
+    Object.assign(this.test ?? {}, { title: `${this.test?.title}: ${figures} more than before` })
+    assert.ok(kept.heap < KEPT_BYTES && kept.external < KEPT_BYTES, `more than before: ${figures}`)
   })
 })
+
+function inMegabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`
+}
