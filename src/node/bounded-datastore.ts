@@ -6,11 +6,11 @@ import { Key, type KeyQuery, type Pair, type Query } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
 import { bytesFields } from './wire-fields.ts'
 
-/** What the entries of one key space may take up together. The bytes of an entry are those of its key and its value. */
+/** Limits of one key space. The size of an entry is its key plus its value. */
 export interface SpaceBounds {
   entries: number
   bytes: number
-  /** A larger entry is refused: what its key held before stays. */
+  /** A larger entry is refused, and the old value of its key stays. */
   entryBytes: number
 }
 
@@ -19,7 +19,7 @@ const KIB = 1024
 const SPACES: ReadonlyArray<[prefix: string, bounds: SpaceBounds]> = [
   // peers: addresses, protocols, tags, a signed record
   ['/peers/', { entries: 1_000, bytes: 4_096 * KIB, entryBytes: 32 * KIB }],
-  // what others put into the DHT: values, and who provides what
+  // values and provider records that other peers put into the DHT
   ['/dht/record/', { entries: 2_000, bytes: 1_024 * KIB, entryBytes: 16 * KIB }],
   ['/dht/provider/', { entries: 2_000, bytes: 1_024 * KIB, entryBytes: KIB }],
   ['/', { entries: 1_000, bytes: 1_024 * KIB, entryBytes: 64 * KIB }],
@@ -29,23 +29,23 @@ const PEERS = '/peers/'
 const ADDRESSES_FIELD = 1
 const TAGS_FIELD = 7
 const TAG_NAME_FIELD = 1
-/** Tags of peers that libp2p connects to again, and of those in the DHT's routing table, whose addresses the DHT tells. */
+/** `keep-alive`: libp2p reconnects to this peer. `kad-`: the peer is in the DHT's routing table, and the DHT needs its addresses. */
 const LASTING_TAG = /^(keep-alive|kad-)/
-/** How many of the oldest entries are looked at for one that may go. */
+/** Candidates for one eviction: the oldest entries. */
 const MAX_LOOKS = 32
 const MAX_NAME_SHOWN = 100
 
 /**
- * libp2p's memory. Strangers decide what is put into it, so each key space has its bounds, and the oldest entry goes first: that of a
- * connected peer never, that of a peer with a lasting tag only where no other is found among the oldest. So there are a few more
- * entries than their bound while most of them are of connected peers. Values are copied to their own size: what libp2p gives may be a
- * few bytes of a large buffer, all of which would stay.
+ * libp2p's datastore, in memory. Strangers fill it, so each key space is bounded and evicts its oldest entry. The entry of a connected
+ * peer is never evicted. The entry of a peer with a lasting tag is evicted only if all other candidates are spared. A key space may
+ * exceed its bound a little while most of its peers are connected. Values are copied: libp2p stores short slices of large buffers, and
+ * a slice pins its whole buffer.
  */
 export class BoundedDatastore extends BaseDatastore {
   readonly #spaces: ReadonlyArray<[prefix: string, space: KeySpace]>
-  /** The node itself, and whoever is connected to it. */
+  /** True for the node itself and for connected peers. */
   #isSpared: (peerId: PeerId) => boolean = () => false
-  /** The entry of the node itself: it is as large as its protocols need. */
+  /** The key of the node itself. Its entry has no size limit, because it holds every protocol of the node. */
   #own: string | undefined
 
   constructor(spaces = SPACES) {
@@ -54,8 +54,8 @@ export class BoundedDatastore extends BaseDatastore {
   }
 
   /**
-   * Spares the peers of this node. One that disconnects is the newest from then on: libp2p's registrar reads its protocols once more, to
-   * tell gossipsub and the DHT of the disconnect, and would not tell them where the entry is gone.
+   * Spares the connected peers of this node. An entry becomes the newest when its peer disconnects: libp2p's registrar then reads the
+   * peer's protocols, to tell gossipsub and the DHT. Without the entry both would keep the peer for ever.
    */
   follow(libp2p: Pick<Libp2p, 'peerId' | 'getConnections' | 'addEventListener'>): void {
     this.#isSpared = (peerId) => peerId.equals(libp2p.peerId) || libp2p.getConnections(peerId).length > 0
@@ -67,7 +67,8 @@ export class BoundedDatastore extends BaseDatastore {
   }
 
   /**
-   * A peer that is too large loses its addresses: anybody may have told them, and it tells its own again with the next identify.
+   * Stores a copy. A peer's entry that is too large is stored without addresses: any peer may have added them, and identify brings the
+   * peer's own again.
    * @throws RangeError for an entry that is too large
    */
   override put(key: Key, value: Uint8Array): Key {
@@ -114,7 +115,7 @@ export class BoundedDatastore extends BaseDatastore {
     }
   }
 
-  /** As they are now: whoever goes through them may put some of them again. */
+  /** A snapshot: the caller may put entries while it iterates. */
   #entries(prefix = ''): Array<[name: string, value: Uint8Array]> {
     return this.#spaces
       .filter(([own]) => own.startsWith(prefix) || prefix.startsWith(own))
@@ -132,7 +133,7 @@ export class BoundedDatastore extends BaseDatastore {
 
   #makeRoom(space: KeySpace): void {
     while (space.isOver) {
-      const name = this.#leastMissed(space)
+      const name = this.#victim(space)
       if (name == null) {
         return
       }
@@ -140,8 +141,8 @@ export class BoundedDatastore extends BaseDatastore {
     }
   }
 
-  /** One of the oldest that may go. Those that are spared count as new from now on: they are not looked at again at once. */
-  #leastMissed(space: KeySpace): string | undefined {
+  /** The entry to evict, if there is one. Spared candidates become the newest, so the next search sees others. */
+  #victim(space: KeySpace): string | undefined {
     let tagged: string | undefined
     for (const [name, value] of space.oldest(MAX_LOOKS)) {
       if (!this.#isOfSparedPeer(name)) {
@@ -188,7 +189,7 @@ function hasLastingTag(name: string, peer: Uint8Array): boolean {
     .some(([field, value]) => field === TAG_NAME_FIELD && LASTING_TAG.test(Buffer.from(value).toString()))
 }
 
-/** Entries in the order in which they were put last, the oldest first. */
+/** Entries in the order of their last put, the oldest first. */
 class KeySpace {
   readonly #bounds: SpaceBounds
   readonly #values = new Map<string, Uint8Array>()

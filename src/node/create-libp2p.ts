@@ -59,7 +59,7 @@ const MAX_PING_STREAMS = 32
 const MAX_GOSSIP_BYTES = 64 * 1024
 /** A changed address or protocol is told after this; libp2p's own second would keep a stopped process alive. */
 const PUSH_DEBOUNCE_MS = 100
-/** A bad score outlives the connection for so long; what a connected peer did has decayed by then, too. */
+/** How long a bad score outlives the connection. The bad score of a connected peer decays in about the same time. */
 const RETAIN_SCORE_MS = 120_000
 const FIRST_LOOK_AROUND_MS = 50
 const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'

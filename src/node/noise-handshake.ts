@@ -80,8 +80,8 @@ class NoiseForAllKeys implements ConnectionEncrypter {
 }
 
 /**
- * The same peer ID in memory of its own. libp2p keeps IDs in its tables long after the connection; those that hold their key are made in a
- * buffer of 64 KiB that Node shares among many, and each would keep all of it.
+ * Copies a peer ID. libp2p keeps peer IDs in its routing table long after the connection. An ID that holds its key is a slice of a pooled
+ * buffer of 64 KiB, and would pin it.
  */
 function ofItsOwnSize(peerId: PeerId): PeerId {
   return peerId.type === 'RSA' ? peerId : peerIdFromMultihash(Digest.decode(Uint8Array.from(peerId.toMultihash().bytes)))

@@ -26,8 +26,8 @@ export class Speakers extends EventTarget {
   }
 
   /**
-   * Keeps the list by a node's events. A peer is on it before anyone who waits for the same identify event goes on. One that has
-   * disconnected before that event is not entered: nothing would remove it.
+   * Keeps the list by a node's events. A peer is on it before anyone who waits for the same identify event goes on. A peer that
+   * disconnected before its identify event is left out: no event would remove it.
    */
   follow(libp2p: Pick<Libp2p, 'addEventListener' | 'getConnections'>, protocolId: string): void {
     libp2p.addEventListener('peer:identify', ({ detail: { peerId, protocols } }) => {

@@ -1,20 +1,20 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 
-/** What the process with throw-away peers is asked. */
+/** A visit of throw-away peers to one node. */
 export interface Crowd {
-  /** Whom they visit. */
+  /** The node's multiaddr. */
   address: string
   kadProtocol: string
-  /** The number of the first of them. */
+  /** The index of the first peer. */
   first: number
   count: number
 }
 
 export interface CrowdAnswer {
-  /** Peers that did all they came for. */
+  /** Peers without a failure. */
   lived: number
-  /** Why the first few others did not. */
+  /** The first few failures. */
   failures: string[]
 }
 
@@ -23,7 +23,7 @@ export function passesBy(index: number): boolean {
   return index % 5 === 4
 }
 
-/** A process of peers that nobody will meet again: what they take up in memory is not this process's. */
+/** A child process that runs throw-away peers, so that their memory does not count here. */
 export class ThrowawayPeers {
   readonly #child: ChildProcess
   #lived = 0
@@ -33,8 +33,8 @@ export class ThrowawayPeers {
   }
 
   /**
-   * So many come, each under an identity of its own, do a bit of everything, and are gone. Gives how many sent a task.
-   * @throws Error where one could not do what it came for
+   * Each of `count` peers has a new identity, makes one of each kind of call, and disconnects. Gives the number of tasks sent.
+   * @throws Error if a peer failed
    */
   async visit(address: string, kadProtocol: string, count: number): Promise<number> {
     const first = this.#lived
@@ -43,7 +43,7 @@ export class ThrowawayPeers {
     const [{ lived, failures }] = (await Promise.race([once(this.#child, 'message'), ended])) as [CrowdAnswer]
     this.#lived += count
     if (lived < count) {
-      throw new Error(`only ${lived} of ${count} peers did all they came for: ${failures.join('; ')}`)
+      throw new Error(`only ${lived} of ${count} peers had no failure: ${failures.join('; ')}`)
     }
     return Array.from({ length: count }, (_, index) => first + index).filter((index) => !passesBy(index)).length
   }

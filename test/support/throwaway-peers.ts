@@ -49,7 +49,7 @@ process.on('message', async ({ address, kadProtocol, first, count }: Crowd) => {
   process.send?.({ lived: count - failures.length, failures: failures.slice(0, 3) } satisfies CrowdAnswer)
 })
 
-/** Comes under a new identity, does a bit of everything, and is gone for ever. */
+/** One peer with a new identity: it connects, makes one of each kind of call, and disconnects. */
 async function livesOnce(address: Multiaddr, kadProtocol: string, index: number): Promise<void> {
   await leavesHalfWay(address)
   const privateKey = await generateKeyPair('Ed25519')
@@ -64,7 +64,7 @@ async function livesOnce(address: Multiaddr, kadProtocol: string, index: number)
     services: { identify: identify(), ping: ping(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }) },
   })
   try {
-    // a DHT server that gives back what it was asked: it is let into routing tables
+    // an echo is enough of a DHT server to enter routing tables
     await libp2p.handle(kadProtocol, (stream) => {
       const frames = lpStream(stream)
       void (async () => {
@@ -95,7 +95,7 @@ async function livesOnce(address: Multiaddr, kadProtocol: string, index: number)
   }
 }
 
-/** A connection that is given up between the choice of Noise and its handshake. */
+/** Closes a connection after the choice of Noise, before its handshake. */
 async function leavesHalfWay(address: Multiaddr): Promise<void> {
   const { host, port = 0 } = getNetConfig(address)
   const socket = connect({ host, port })
@@ -170,7 +170,7 @@ function message(fields: Array<[field: number, value: Uint8Array]>): Uint8Array 
   return writer.finish()
 }
 
-/** For a peer that nobody knows. */
+/** Asks for a peer that does not exist. */
 async function addressQuery(): Promise<Uint8Array> {
   const { publicKey } = await generateKeyPair('Ed25519')
   const query = { queryId: randomBytes(16), peerId: publicKey.toMultihash().bytes, hops: 1, deadlineMs: 1_000 }
