@@ -16,6 +16,7 @@ import { backgroundDials, UNBOUNDED } from './dial-budget.ts'
 import { DialPolicy } from './dial-policy.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
+import { withoutOldScores } from './gossip-scores.ts'
 import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
@@ -75,6 +76,8 @@ const MAX_PING_STREAMS = 32
 const MAX_GOSSIP_BYTES = 1 << 20
 /** A changed address or protocol is told after this; libp2p's own second would keep a stopped process alive. */
 const PUSH_DEBOUNCE_MS = 100
+/** How long a bad score outlives the connection. The bad score of a connected peer decays in about the same time. */
+const RETAIN_SCORE_MS = 120_000
 const FIRST_LOOK_AROUND_MS = 50
 const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 
@@ -83,6 +86,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
   const { door, places } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
+  const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
   let libp2p: Libp2p<Services> | undefined
@@ -91,7 +95,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,
-    datastore: new BoundedDatastore(),
+    datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
     transports: [own.transport(explainingTcp({ policy, background, lookup: init.lookup }))],
@@ -133,11 +137,15 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
       ...(serves
-        ? { identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })), pubsub: behindDoor(gossip(init)) }
+        ? {
+            identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })),
+            pubsub: behindDoor(withoutOldScores(gossip(init))),
+          }
         : {}),
     },
   }
   libp2p = await createStack(options)
+  datastore.follow(libp2p)
   return libp2p
 }
 
@@ -168,6 +176,7 @@ function gossip({ subnetId, gossipIpColocationWeight, blame }: StackInit): Retur
       appSpecificScore: (peerId) => blame?.scoreOf(peerId) ?? 0,
       // one message costs its author as much as one with a wrong signature costs the sender
       appSpecificWeight: 10,
+      retainScore: RETAIN_SCORE_MS,
       IPColocationFactorWeight: gossipIpColocationWeight,
       IPColocationFactorWhitelist: new Set(['127.0.0.1', '::1']),
       topics: {

@@ -4,7 +4,8 @@ import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { ConnectionEncrypter, MessageStream, PeerId, SecureConnectionOptions, SecuredConnection } from '@libp2p/interface'
 import { type ICryptoInterface, type NoiseComponents, noise } from '@libp2p/noise'
 import { defaultCrypto } from '@libp2p/noise/crypto'
-import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { peerIdFromMultihash, peerIdFromPublicKey } from '@libp2p/peer-id'
+import * as Digest from 'multiformats/hashes/digest'
 import { DialFailure, UNREADABLE_HANDSHAKE } from './dial-failure.ts'
 import { EcdsaKey, UnreadableKeyError } from './ecdsa-key.ts'
 import { bytesFields } from './wire-fields.ts'
@@ -65,7 +66,7 @@ class NoiseForAllKeys implements ConnectionEncrypter {
     const reading = new PayloadReading({ standIn: this.#standIn, expected: options?.remotePeer, muxers })
     try {
       const secured = await noise({ crypto: reading.crypto })(this.#components)[way](connection, options)
-      return { ...secured, remotePeer: reading.ecdsaPeer ?? secured.remotePeer }
+      return { ...secured, remotePeer: reading.ecdsaPeer ?? ofItsOwnSize(secured.remotePeer) }
     } catch (cause) {
       const failure = reading.failure ?? cause
       if (!(failure instanceof Error && (failure instanceof DialFailure || READING_ERRORS.includes(failure.name)))) {
@@ -76,6 +77,14 @@ class NoiseForAllKeys implements ConnectionEncrypter {
       throw known
     }
   }
+}
+
+/**
+ * Copies a peer ID. libp2p keeps peer IDs in its routing table long after the connection. An ID that holds its key is a slice of a pooled
+ * buffer of 64 KiB, and would pin it.
+ */
+function ofItsOwnSize(peerId: PeerId): PeerId {
+  return peerId.type === 'RSA' ? peerId : peerIdFromMultihash(Digest.decode(Uint8Array.from(peerId.toMultihash().bytes)))
 }
 
 function toDialFailure(error: Error): DialFailure {

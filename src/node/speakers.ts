@@ -25,10 +25,13 @@ export class Speakers extends EventTarget {
     setMaxListeners(0, this)
   }
 
-  /** Keeps the list by a node's events. A peer is on it before anyone who waits for the same identify event goes on. */
-  follow(libp2p: Libp2p, protocolId: string): void {
+  /**
+   * Keeps the list by a node's events. A peer is on it before anyone who waits for the same identify event goes on. A peer that
+   * disconnected before its identify event is left out: no event would remove it.
+   */
+  follow(libp2p: Pick<Libp2p, 'addEventListener' | 'getConnections'>, protocolId: string): void {
     libp2p.addEventListener('peer:identify', ({ detail: { peerId, protocols } }) => {
-      if (protocols.includes(protocolId)) {
+      if (protocols.includes(protocolId) && libp2p.getConnections(peerId).length > 0) {
         this.#peers.set(peerId.toString(), peerId)
         this.dispatchEvent(new Event('change'))
       } else {

@@ -186,11 +186,11 @@ export class TextStreamProtocol extends ProtocolBase<string, string> {
 }
 
 /** Waits until something holds; for what no event tells. */
-export async function eventually(holds: () => boolean, what: string, withinMs = 10_000): Promise<void> {
+export async function eventually(holds: () => boolean, what: string, withinMs = 10_000, everyMs = 5): Promise<void> {
   for (const giveUpAtMs = Date.now() + withinMs; !holds(); ) {
     if (Date.now() > giveUpAtMs) {
       throw new Error(`not within ${withinMs} ms: ${what}`)
     }
-    await new Promise((resolve) => setTimeout(resolve, 5))
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
 }

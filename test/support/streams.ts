@@ -117,6 +117,13 @@ const collectGarbage = ((): (() => void) => {
   return runInNewContext('gc')
 })()
 
+/** Bytes that this process has in use on V8's heap and outside of it, garbage left out. */
+export function memoryInUse(): { heap: number; external: number } {
+  collectGarbage()
+  const { heapUsed, external } = process.memoryUsage()
+  return { heap: heapUsed, external }
+}
+
 /** Bytes that this process has in use, on the heap and in buffers, garbage left out. */
 export function bytesInUse(): number {
   collectGarbage()

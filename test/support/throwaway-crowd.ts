@@ -1,0 +1,58 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+
+/** A visit of throw-away peers to one node. */
+export interface Crowd {
+  /** The node's multiaddr. */
+  address: string
+  kadProtocol: string
+  /** The index of the first peer. */
+  first: number
+  count: number
+}
+
+export interface CrowdAnswer {
+  /** Peers without a failure. */
+  lived: number
+  /** The first few failures. */
+  failures: string[]
+}
+
+/** One in five breaks its connection off as soon as it has it. */
+export function passesBy(index: number): boolean {
+  return index % 5 === 4
+}
+
+/** A child process that runs throw-away peers, so that their memory does not count here. */
+export class ThrowawayPeers {
+  readonly #child: ChildProcess
+  #lived = 0
+
+  constructor() {
+    this.#child = fork(new URL('./throwaway-peers.ts', import.meta.url))
+  }
+
+  /**
+   * Each of `count` peers has a new identity, makes one of each kind of call, and disconnects. Gives the number of tasks sent.
+   * @throws Error if a peer failed
+   */
+  async visit(address: string, kadProtocol: string, count: number): Promise<number> {
+    const first = this.#lived
+    this.#child.send({ address, kadProtocol, first, count } satisfies Crowd)
+    const ended = once(this.#child, 'close').then(() => Promise.reject(new Error('the process of throw-away peers ended')))
+    const [{ lived, failures }] = (await Promise.race([once(this.#child, 'message'), ended])) as [CrowdAnswer]
+    this.#lived += count
+    if (lived < count) {
+      throw new Error(`only ${lived} of ${count} peers had no failure: ${failures.join('; ')}`)
+    }
+    return Array.from({ length: count }, (_, index) => first + index).filter((index) => !passesBy(index)).length
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode == null && this.#child.signalCode == null) {
+      const closed = once(this.#child, 'close')
+      this.#child.kill('SIGKILL')
+      await closed
+    }
+  }
+}
