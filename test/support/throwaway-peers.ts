@@ -22,8 +22,8 @@ import { HeartbeatSchema, PeerState } from '../../src/gen/subnet/gossip/v1/heart
 import { TaskRequestSchema } from '../../src/gen/task_protocol_pb.ts'
 import { heartbeatTopic } from '../../src/gossip/heartbeat.ts'
 import { textOf } from '../../src/primitives/errors.ts'
-import { type Crowd, type CrowdAnswer, passesBy } from './throwaway-crowd.ts'
 import { line } from './raw-caller.ts'
+import { type Crowd, type CrowdAnswer, passesBy } from './throwaway-crowd.ts'
 
 // node throwaway-peers.ts, forked: it ends with the process that did that
 const TASK = '/subnet/task_protocol/1.0.0'
