@@ -1,6 +1,6 @@
 import type { AbortOptions, Connection, PeerId, Stream, StreamHandler } from '@libp2p/interface'
 import type { KadDHT, KadDHTComponents } from '@libp2p/kad-dht'
-import type { Multiaddr } from '@multiformats/multiaddr'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
 import { addressesOf, farthestFirst } from '../primitives/address.ts'
 import { type ChooseAddresses, filterMessages } from './dht-messages.ts'
@@ -56,7 +56,8 @@ class Reach {
   readonly #components: KadDHTComponents & DialComponents
   readonly #init: BoundedDhtInit
   readonly #dialler: Dialler
-  readonly #named = new LRUCache<string, { addresses: Multiaddr[]; toWalk: boolean }>({ max: MAX_NAMED })
+  /** As text: a multiaddr would keep all of the message that it was read from. */
+  readonly #named = new LRUCache<string, { addresses: string[]; toWalk: boolean }>({ max: MAX_NAMED })
 
   constructor(components: KadDHTComponents & DialComponents, init: BoundedDhtInit) {
     this.#components = components
@@ -121,7 +122,7 @@ class Reach {
   async #addressesOf(peer: PeerId): Promise<Multiaddr[]> {
     const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
     const addresses = [
-      ...(this.#named.get(peer.toString())?.addresses ?? []),
+      ...(this.#named.get(peer.toString())?.addresses ?? []).map((text) => multiaddr(text)),
       ...(stored?.addresses ?? []).map(({ multiaddr }) => multiaddr),
     ]
     const { policy } = this.#init
@@ -140,7 +141,7 @@ class Reach {
       if (allowed.length > 0) {
         policy.note(allowed, namedOver)
         walk?.named(peer, connection.remotePeer)
-        this.#named.set(peer, { addresses: allowed.slice(0, ADDRESSES_KEPT), toWalk: walk != null })
+        this.#named.set(peer, { addresses: allowed.slice(0, ADDRESSES_KEPT).map(String), toWalk: walk != null })
       }
       return allowed
     }
