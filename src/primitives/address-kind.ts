@@ -8,7 +8,7 @@ import ipaddr from 'ipaddr.js'
  */
 export type IpKind = 'public' | 'private' | 'loopback' | 'never'
 
-/** The same of a multiaddr: by its IP address, of a relayed one by the relay's. A name has no kind until it is resolved. `never` too: Unix sockets. */
+/** The same of a multiaddr: by its IP address, of a relayed one by the relay's. A name has no kind until it is resolved. `never` too: Unix sockets, and what is too long. */
 export type AddressKind = IpKind | 'name'
 
 /** How an address came to this node, the least trusted first. */
@@ -26,9 +26,17 @@ const NEVER = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal'])
 /** IPv6 addresses that lead to an IPv4 address, and the place of its first byte. Such a network's gateway may be this machine's own. */
 const EMBEDDED_AT: Record<string, number> = { ipv4Mapped: 12, rfc6145: 12, rfc6052: 12, '6to4': 2 }
 
+/** The longest multiaddr that others may name, in bytes. A name in the DNS has 253, and a relay adds little. */
+const MAX_NAMED_BYTES = 512
+
+/** An IP address without its zone. A zone may have any text, and what a socket reads with it is the address before it. */
+function withoutZone(text: string): string {
+  return text.replace(/%.*$/s, '')
+}
+
 /** @throws Error for what is no IP address */
 export function kindOfIp(text: string): IpKind {
-  const ip = ipaddr.parse(text)
+  const ip = ipaddr.parse(withoutZone(text))
   const range = ip.range()
   const at = EMBEDDED_AT[range]
   if (at != null) {
@@ -42,10 +50,11 @@ export function kindOfIp(text: string): IpKind {
 /** @see AddressKind */
 export function kindOf(address: Multiaddr): AddressKind {
   const [host] = address.getComponents()
-  if (host?.value == null || !(host.name === 'ip4' || host.name === 'ip6' || NAMES.has(host.name))) {
+  const isKnown = host?.value != null && (host.name === 'ip4' || host.name === 'ip6' || NAMES.has(host.name))
+  if (!isKnown || address.bytes.byteLength > MAX_NAMED_BYTES) {
     return 'never'
   }
-  return ipaddr.isValid(host.value) ? kindOfIp(host.value) : NAMES.has(host.name) ? 'name' : 'never'
+  return ipaddr.isValid(withoutZone(host.value)) ? kindOfIp(host.value) : NAMES.has(host.name) ? 'name' : 'never'
 }
 
 /** True for an address of a peer behind a relay. */
