@@ -50,11 +50,11 @@ export function kindOfIp(text: string): IpKind {
 /** @see AddressKind */
 export function kindOf(address: Multiaddr): AddressKind {
   const [host] = address.getComponents()
-  const isKnown = host?.value != null && (host.name === 'ip4' || host.name === 'ip6' || NAMES.has(host.name))
-  if (!isKnown || address.bytes.byteLength > MAX_NAMED_BYTES) {
+  const known = host != null && (host.name === 'ip4' || host.name === 'ip6' || NAMES.has(host.name)) ? host.value : undefined
+  if (host == null || known == null || address.bytes.byteLength > MAX_NAMED_BYTES) {
     return 'never'
   }
-  return ipaddr.isValid(withoutZone(host.value)) ? kindOfIp(host.value) : NAMES.has(host.name) ? 'name' : 'never'
+  return ipaddr.isValid(withoutZone(known)) ? kindOfIp(known) : NAMES.has(host.name) ? 'name' : 'never'
 }
 
 /** True for an address of a peer behind a relay. */
