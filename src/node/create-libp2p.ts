@@ -13,7 +13,7 @@ import { BoundedDatastore } from './bounded-datastore.ts'
 import { boundedDht } from './bounded-dht.ts'
 import { forCalls } from './call-yamux.ts'
 import { backgroundDials, UNBOUNDED } from './dial-budget.ts'
-import { DialPolicy } from './dial-policy.ts'
+import { DialPolicy, isWorthNoting } from './dial-policy.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { guarded } from './guarded-components.ts'
@@ -82,7 +82,6 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
-  let libp2p: Libp2p<Services> | undefined
   const { policy = new DialPolicy({ allowPrivate: true }) } = init
   const background = init.policy == null ? UNBOUNDED : backgroundDials(serves)
   const options: Libp2pOptions<Services> = {
@@ -106,8 +105,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     connectionMonitor: { enabled: serves },
     connectionGater: {
       ...(door == null ? {} : waitAt(door)),
-      // what libp2p may note of peers, and tell others
-      filterMultiaddrForPeer: async (peerId, address) => policy.noteOwnWord(peerId, address, libp2p?.getConnections(peerId) ?? []),
+      // what libp2p may note of peers, and tell others, whoever named it
+      filterMultiaddrForPeer: async (peerId, address) => isWorthNoting(peerId, address),
     },
     services: {
       identify: behindDoor(identifyForAllKeys()),
@@ -133,7 +132,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         : {}),
     },
   }
-  libp2p = await createStack(options)
+  const libp2p = await createStack(options)
+  libp2p.addEventListener('peer:identify', ({ detail }) => policy.noteOwnWord(detail))
   return libp2p
 }
 
