@@ -21,9 +21,10 @@ export interface WalkOptions extends AbortOptions {
   dials?: WalkBudget
 }
 
-/** Peers whose addresses are kept from the answers that named them. */
+/** Peers whose addresses are kept from the answers that named them, from how many answering peers, and how many of each. */
 const MAX_NAMED = 512
-const ADDRESSES_KEPT = 4
+const MAX_SOURCES = 2
+const ADDRESSES_KEPT = 2
 /** Addresses of one peer that are dialled at once. */
 const MAX_ADDRESSES_DIALLED = 2
 /** libp2p's DHT tags the contacts of its routing table so. */
@@ -52,11 +53,19 @@ export function boundedDht(make: (components: KadDHTComponents) => KadDHT, init:
   }
 }
 
+/** What others said of a peer. */
+interface Named {
+  /** Its addresses, by who named them, the first of them first. */
+  bySource: Map<string, Multiaddr[]>
+  /** True where only user's walks were told of it. */
+  toWalk: boolean
+}
+
 class Reach {
   readonly #components: KadDHTComponents & DialComponents
   readonly #init: BoundedDhtInit
   readonly #dialler: Dialler
-  readonly #named = new LRUCache<string, { addresses: Multiaddr[]; toWalk: boolean }>({ max: MAX_NAMED })
+  readonly #named = new LRUCache<string, Named>({ max: MAX_NAMED })
 
   constructor(components: KadDHTComponents & DialComponents, init: BoundedDhtInit) {
     this.#components = components
@@ -75,8 +84,9 @@ class Reach {
     return addresses.some((address) => this.#init.policy.refusalOf(address) == null && this.#dialler.isDialable(address))
   }
 
+  /** Whoever asks has reason to name itself alone, as a provider. */
   filtered(handler: StreamHandler): StreamHandler {
-    return (stream, connection) => handler(filterMessages(stream, this.#choose(connection)), connection)
+    return (stream, connection) => handler(filterMessages(stream, this.#chooseOwn(connection)), connection)
   }
 
   /**
@@ -115,20 +125,26 @@ class Reach {
     if (affordable.length === 0) {
       throw new Error(`no dial is left for ${peer.toString()}, or none of its addresses may be dialled`)
     }
-    return this.#dialler.dial(affordable, signal, { trusted: false, more: () => dials.take(peer) })
+    try {
+      return await this.#dialler.dial(affordable, signal, { trusted: false, more: () => dials.take(peer) })
+    } catch (error) {
+      // the next word of anybody counts as the first
+      this.#named.delete(peer.toString())
+      throw error
+    }
   }
 
+  /** Of each who named some one before a second of any: nobody's word alone keeps this node from a peer. The peer's own signed word goes first. */
   async #addressesOf(peer: PeerId): Promise<Multiaddr[]> {
     const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
-    const addresses = [
-      ...(this.#named.get(peer.toString())?.addresses ?? []),
-      ...(stored?.addresses ?? []).map(({ multiaddr }) => multiaddr),
-    ]
+    const storedAs = (certified: boolean): Multiaddr[] =>
+      (stored?.addresses ?? []).filter(({ isCertified }) => isCertified === certified).map(({ multiaddr }) => multiaddr)
+    const named = [...(this.#named.get(peer.toString())?.bySource.values() ?? [])]
     const { policy } = this.#init
-    const allowed = addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter(
-      (address) => policy.refusalOf(address) == null,
+    const allowed = [storedAs(true), ...named, storedAs(false)].map((addresses) =>
+      addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter((address) => policy.refusalOf(address) == null),
     )
-    return allowed.slice(0, MAX_ADDRESSES_DIALLED)
+    return addressesOf(peer, inTurn(allowed), MAX_ADDRESSES_DIALLED)
   }
 
   /** Chooses the addresses that this node may dial, and notes them. */
@@ -140,9 +156,29 @@ class Reach {
       if (allowed.length > 0) {
         policy.note(allowed, namedOver)
         walk?.named(peer, connection.remotePeer)
-        this.#named.set(peer, { addresses: allowed.slice(0, ADDRESSES_KEPT), toWalk: walk != null })
+        this.#remember(peer, connection.remotePeer.toString(), allowed, walk != null)
       }
       return allowed
     }
   }
+
+  #remember(peer: string, source: string, addresses: Multiaddr[], toWalk: boolean): void {
+    const known = this.#named.get(peer)
+    const bySource = known?.bySource ?? new Map<string, Multiaddr[]>()
+    if (bySource.has(source) || bySource.size < MAX_SOURCES) {
+      bySource.set(source, addresses.slice(0, ADDRESSES_KEPT))
+    }
+    this.#named.set(peer, { bySource, toWalk: toWalk && known?.toWalk !== false })
+  }
+
+  #chooseOwn({ remotePeer }: Connection): ChooseAddresses {
+    const { policy } = this.#init
+    return (peer, addresses) => (remotePeer.equals(peer) ? addresses.filter((address) => policy.refusalOf(address) == null) : [])
+  }
+}
+
+/** The first of each list, then the second of each, and so on. */
+function inTurn<T>(lists: T[][]): T[] {
+  const longest = Math.max(0, ...lists.map(({ length }) => length))
+  return Array.from({ length: longest }, (_, index) => lists.flatMap((list) => list.slice(index, index + 1))).flat()
 }
