@@ -65,6 +65,8 @@ class Reach {
   readonly #components: KadDHTComponents & DialComponents
   readonly #init: BoundedDhtInit
   readonly #dialler: Dialler
+  /** The addresses that are dialled now, by their peer. */
+  readonly #dialling = new Map<string, Multiaddr[]>()
   readonly #named = new LRUCache<string, Named>({ max: MAX_NAMED })
 
   constructor(components: KadDHTComponents & DialComponents, init: BoundedDhtInit) {
@@ -101,7 +103,7 @@ class Reach {
         throw new Error('a peer that only a walk needs')
       }
       const addresses = await this.#addressesOf(peer)
-      const affordable = addresses.filter(() => this.#init.background.take(peer))
+      const affordable = this.#afford(peer, addresses, this.#init.background)
       if (isContact && affordable.length < Math.min(1, addresses.length)) {
         return 0
       }
@@ -112,12 +114,12 @@ class Reach {
 
   async #dialNamed(peer: PeerId, dials: DialBudget, signal: AbortSignal | undefined): Promise<Connection> {
     const addresses = await this.#addressesOf(peer)
-    return this.#dial(
-      peer,
-      addresses.filter(() => dials.take(peer)),
-      dials,
-      signal,
-    )
+    return this.#dial(peer, this.#afford(peer, addresses, dials), dials, signal)
+  }
+
+  /** The addresses that a dial can be taken for. A dial that runs is joined: the DHT asks a peer and pings it at the same time. */
+  #afford(peer: PeerId, addresses: Multiaddr[], dials: DialBudget): Multiaddr[] {
+    return this.#dialling.get(peer.toString()) ?? addresses.filter(() => dials.take(peer))
   }
 
   /** @param affordable addresses, each of which a dial was taken for */
@@ -125,12 +127,16 @@ class Reach {
     if (affordable.length === 0) {
       throw new Error(`no dial is left for ${peer.toString()}, or none of its addresses may be dialled`)
     }
+    const key = peer.toString()
+    this.#dialling.set(key, affordable)
     try {
       return await this.#dialler.dial(affordable, signal, { trusted: false, more: () => dials.take(peer) })
     } catch (error) {
       // the next word of anybody counts as the first
-      this.#named.delete(peer.toString())
+      this.#named.delete(key)
       throw error
+    } finally {
+      this.#dialling.delete(key)
     }
   }
 
@@ -155,7 +161,7 @@ class Reach {
       const allowed = farthestFirst(addresses.filter((address) => policy.refusalOf(address, namedOver) == null))
       if (allowed.length > 0) {
         policy.note(allowed, namedOver)
-        walk?.named(peer, connection.remotePeer)
+        ;(walk ?? this.#init.background).named(peer, connection.remotePeer)
         this.#remember(peer, connection.remotePeer.toString(), allowed, walk != null)
       }
       return allowed

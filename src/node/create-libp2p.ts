@@ -12,7 +12,7 @@ import type { Logger } from '../primitives/log.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
 import { boundedDht } from './bounded-dht.ts'
 import { forCalls } from './call-yamux.ts'
-import { backgroundDials, UNBOUNDED } from './dial-budget.ts'
+import { BackgroundBudget, UNBOUNDED } from './dial-budget.ts'
 import { DialPolicy, isWorthNoting } from './dial-policy.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
@@ -83,7 +83,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
   const { policy = new DialPolicy({ allowPrivate: true }) } = init
-  const background = init.policy == null ? UNBOUNDED : backgroundDials(serves)
+  const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves)
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,

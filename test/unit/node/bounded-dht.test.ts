@@ -5,7 +5,7 @@ import type { KadDHT, KadDHTComponents } from '@libp2p/kad-dht'
 import { defaultLogger } from '@libp2p/logger'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { boundedDht } from '../../../src/node/bounded-dht.ts'
-import { UNBOUNDED } from '../../../src/node/dial-budget.ts'
+import { type DialBudget, UNBOUNDED } from '../../../src/node/dial-budget.ts'
 import { DialPolicy } from '../../../src/node/dial-policy.ts'
 import { newPeer } from '../../support/keys.ts'
 
@@ -26,7 +26,7 @@ class FakeNode {
   #handler: StreamHandler | undefined
   readonly components: KadDHTComponents
 
-  constructor() {
+  constructor(background: DialBudget = UNBOUNDED) {
     let given: KadDHTComponents | undefined
     const make = (components: KadDHTComponents): KadDHT => {
       given = components
@@ -50,9 +50,7 @@ class FakeNode {
         },
       },
     }
-    boundedDht(make, { policy: new DialPolicy({ networkInterfaces: () => ({}) }), background: UNBOUNDED })(
-      fakes as unknown as KadDHTComponents,
-    )
+    boundedDht(make, { policy: new DialPolicy({ networkInterfaces: () => ({}) }), background })(fakes as unknown as KadDHTComponents)
     this.components = given as KadDHTComponents
   }
 
@@ -121,6 +119,14 @@ describe('a peer that the DHT names', () => {
     await node.dial(peer)
     await node.answer(honest, naming(peer, TRUE))
     assert.deepEqual(await node.dial(peer), TRUE)
+  })
+
+  it('takes a dial once where the DHT asks it and pings it at the same time', async () => {
+    let dials = 0
+    const node = new FakeNode({ take: () => ++dials > 0, named: () => undefined })
+    await node.answer(honest, naming(peer, TRUE))
+    await Promise.all([node.dial(peer), assert.rejects(node.components.ping.ping(peer))])
+    assert.equal(dials, 2)
   })
 
   it('is not named by who asks', async () => {
