@@ -116,7 +116,7 @@ export class DialPolicy {
       return undefined
     }
     if (kind === 'never') {
-      return `${ip} is unspecified, multicast or link-local, and dialled only if the user gives it`
+      return `${ip} is unspecified, multicast, link-local or of a cloud's metadata service, and dialled only if the user gives it`
     }
     if (this.#allowPrivate || namedOver === 'loopback' || (kind === 'private' && (namedOver === 'private' || this.#isInOwnNetwork(ip)))) {
       return undefined

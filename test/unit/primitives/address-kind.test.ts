@@ -21,6 +21,12 @@ describe('the kind of an IP address', () => {
       'fe80::1',
       'fe80::1%eth0',
       'fe80::1%br-0a1b',
+      '::7f00:1',
+      '64:ff9b:1:7f00:1:0:808:808',
+      'fd00:ec2::254',
+      'fd20:ce::254',
+      '100.100.100.200',
+      '::ffff:168.63.129.16',
     ],
   })) {
     for (const address of addresses) {
