@@ -21,9 +21,10 @@ export interface WalkOptions extends AbortOptions {
   dials?: WalkBudget
 }
 
-/** Peers whose addresses are kept from the answers that named them. */
+/** Peers whose addresses are kept from the answers that named them, from how many answering peers, and how many of each. */
 const MAX_NAMED = 512
-const ADDRESSES_KEPT = 4
+const MAX_SOURCES = 2
+const ADDRESSES_KEPT = 2
 /** Addresses of one peer that are dialled at once. */
 const MAX_ADDRESSES_DIALLED = 2
 /** libp2p's DHT tags the contacts of its routing table so. */
@@ -52,12 +53,21 @@ export function boundedDht(make: (components: KadDHTComponents) => KadDHT, init:
   }
 }
 
+/** What others said of a peer. */
+interface Named {
+  /** Its addresses, by who named them, the first of them first. They are texts: a multiaddr would keep all of the message that it was read from. */
+  bySource: Map<string, string[]>
+  /** True where only user's walks were told of it. */
+  toWalk: boolean
+}
+
 class Reach {
   readonly #components: KadDHTComponents & DialComponents
   readonly #init: BoundedDhtInit
   readonly #dialler: Dialler
-  /** As text: a multiaddr would keep all of the message that it was read from. */
-  readonly #named = new LRUCache<string, { addresses: string[]; toWalk: boolean }>({ max: MAX_NAMED })
+  /** The addresses that are dialled now, by their peer. */
+  readonly #dialling = new Map<string, Multiaddr[]>()
+  readonly #named = new LRUCache<string, Named>({ max: MAX_NAMED })
 
   constructor(components: KadDHTComponents & DialComponents, init: BoundedDhtInit) {
     this.#components = components
@@ -76,8 +86,9 @@ class Reach {
     return addresses.some((address) => this.#init.policy.refusalOf(address) == null && this.#dialler.isDialable(address))
   }
 
+  /** Whoever asks has reason to name itself alone, as a provider. */
   filtered(handler: StreamHandler): StreamHandler {
-    return (stream, connection) => handler(filterMessages(stream, this.#choose(connection)), connection)
+    return (stream, connection) => handler(filterMessages(stream, this.#chooseOwn(connection)), connection)
   }
 
   /**
@@ -92,7 +103,7 @@ class Reach {
         throw new Error('a peer that only a walk needs')
       }
       const addresses = await this.#addressesOf(peer)
-      const affordable = addresses.filter(() => this.#init.background.take(peer))
+      const affordable = this.#afford(peer, addresses, this.#init.background)
       if (isContact && affordable.length < Math.min(1, addresses.length)) {
         return 0
       }
@@ -103,12 +114,12 @@ class Reach {
 
   async #dialNamed(peer: PeerId, dials: DialBudget, signal: AbortSignal | undefined): Promise<Connection> {
     const addresses = await this.#addressesOf(peer)
-    return this.#dial(
-      peer,
-      addresses.filter(() => dials.take(peer)),
-      dials,
-      signal,
-    )
+    return this.#dial(peer, this.#afford(peer, addresses, dials), dials, signal)
+  }
+
+  /** The addresses that a dial can be taken for. A dial that runs is joined: the DHT asks a peer and pings it at the same time. */
+  #afford(peer: PeerId, addresses: Multiaddr[], dials: DialBudget): Multiaddr[] {
+    return this.#dialling.get(peer.toString()) ?? addresses.filter(() => dials.take(peer))
   }
 
   /** @param affordable addresses, each of which a dial was taken for */
@@ -116,20 +127,30 @@ class Reach {
     if (affordable.length === 0) {
       throw new Error(`no dial is left for ${peer.toString()}, or none of its addresses may be dialled`)
     }
-    return this.#dialler.dial(affordable, signal, { trusted: false, more: () => dials.take(peer) })
+    const key = peer.toString()
+    this.#dialling.set(key, affordable)
+    try {
+      return await this.#dialler.dial(affordable, signal, { trusted: false, more: () => dials.take(peer) })
+    } catch (error) {
+      // the next word of anybody counts as the first
+      this.#named.delete(key)
+      throw error
+    } finally {
+      this.#dialling.delete(key)
+    }
   }
 
+  /** Of each who named some one before a second of any: nobody's word alone keeps this node from a peer. The peer's own signed word goes first. */
   async #addressesOf(peer: PeerId): Promise<Multiaddr[]> {
     const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
-    const addresses = [
-      ...(this.#named.get(peer.toString())?.addresses ?? []).map((text) => multiaddr(text)),
-      ...(stored?.addresses ?? []).map(({ multiaddr }) => multiaddr),
-    ]
+    const storedAs = (certified: boolean): Multiaddr[] =>
+      (stored?.addresses ?? []).filter(({ isCertified }) => isCertified === certified).map(({ multiaddr }) => multiaddr)
+    const named = [...(this.#named.get(peer.toString())?.bySource.values() ?? [])].map((texts) => texts.map((text) => multiaddr(text)))
     const { policy } = this.#init
-    const allowed = addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter(
-      (address) => policy.refusalOf(address) == null,
+    const allowed = [storedAs(true), ...named, storedAs(false)].map((addresses) =>
+      addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter((address) => policy.refusalOf(address) == null),
     )
-    return allowed.slice(0, MAX_ADDRESSES_DIALLED)
+    return addressesOf(peer, inTurn(allowed), MAX_ADDRESSES_DIALLED)
   }
 
   /** Chooses the addresses that this node may dial, and notes them. */
@@ -140,10 +161,30 @@ class Reach {
       const allowed = farthestFirst(addresses.filter((address) => policy.refusalOf(address, namedOver) == null))
       if (allowed.length > 0) {
         policy.note(allowed, namedOver)
-        walk?.named(peer, connection.remotePeer)
-        this.#named.set(peer, { addresses: allowed.slice(0, ADDRESSES_KEPT).map(String), toWalk: walk != null })
+        ;(walk ?? this.#init.background).named(peer, connection.remotePeer)
+        this.#remember(peer, connection.remotePeer.toString(), allowed, walk != null)
       }
       return allowed
     }
   }
+
+  #remember(peer: string, source: string, addresses: Multiaddr[], toWalk: boolean): void {
+    const known = this.#named.get(peer)
+    const bySource = known?.bySource ?? new Map<string, string[]>()
+    if (bySource.has(source) || bySource.size < MAX_SOURCES) {
+      bySource.set(source, addresses.slice(0, ADDRESSES_KEPT).map(String))
+    }
+    this.#named.set(peer, { bySource, toWalk: toWalk && known?.toWalk !== false })
+  }
+
+  #chooseOwn({ remotePeer }: Connection): ChooseAddresses {
+    const { policy } = this.#init
+    return (peer, addresses) => (remotePeer.equals(peer) ? addresses.filter((address) => policy.refusalOf(address) == null) : [])
+  }
+}
+
+/** The first of each list, then the second of each, and so on. */
+function inTurn<T>(lists: T[][]): T[] {
+  const longest = Math.max(0, ...lists.map(({ length }) => length))
+  return Array.from({ length: longest }, (_, index) => lists.flatMap((list) => list.slice(index, index + 1))).flat()
 }

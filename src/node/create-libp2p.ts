@@ -12,8 +12,8 @@ import type { Logger } from '../primitives/log.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
 import { boundedDht } from './bounded-dht.ts'
 import { forCalls } from './call-yamux.ts'
-import { backgroundDials, UNBOUNDED } from './dial-budget.ts'
-import { DialPolicy } from './dial-policy.ts'
+import { BackgroundBudget, UNBOUNDED } from './dial-budget.ts'
+import { DialPolicy, isWorthNoting } from './dial-policy.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { withoutOldScores } from './gossip-scores.ts'
@@ -89,9 +89,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
-  let libp2p: Libp2p<Services> | undefined
   const { policy = new DialPolicy({ allowPrivate: true }) } = init
-  const background = init.policy == null ? UNBOUNDED : backgroundDials(serves)
+  const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves)
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,
@@ -114,8 +113,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     connectionGater: {
       ...(door == null ? {} : waitAt(door)),
       ...places?.gater,
-      // what libp2p may note of peers, and tell others
-      filterMultiaddrForPeer: async (peerId, address) => policy.noteOwnWord(peerId, address, libp2p?.getConnections(peerId) ?? []),
+      // what libp2p may note of peers, and tell others, whoever named it
+      filterMultiaddrForPeer: async (peerId, address) => isWorthNoting(peerId, address),
     },
     services: {
       identify: behindDoor(identifyForAllKeys()),
@@ -144,8 +143,9 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         : {}),
     },
   }
-  libp2p = await createStack(options)
+  const libp2p = await createStack(options)
   datastore.follow(libp2p)
+  libp2p.addEventListener('peer:identify', ({ detail }) => policy.noteOwnWord(detail))
   return libp2p
 }
 

@@ -1,3 +1,4 @@
+import { WireType } from '@bufbuild/protobuf/wire'
 import { type Stream, StreamMessageEvent } from '@libp2p/interface'
 import { peerIdFromMultihash } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
@@ -5,7 +6,7 @@ import * as Digest from 'multiformats/hashes/digest'
 import * as varint from 'uint8-varint'
 import { addressesOf, farthestFirst } from '../primitives/address.ts'
 import { UnreadBytes } from '../protocol/unread-bytes.ts'
-import { bytesFields, rewriteFields } from './wire-fields.ts'
+import { type Field, type FieldTypes, knownFields, writeFields } from './wire-fields.ts'
 
 /** The largest message. 20 peers with 16 addresses each take a fraction of it. */
 const MAX_MESSAGE_BYTES = 128 * 1024
@@ -14,18 +15,30 @@ const MAX_PREFIX_BYTES = 4
 /** Peers of one message: Kademlia's k. */
 const MAX_PEERS = 20
 const MAX_ADDRESSES = 16
-/** Fields of the DHT's Message (libp2p's kad-dht spec): peers that are closer to the key, and peers that provide it. */
+/** Addresses of one peer that are read at all: to read one takes 20 microseconds. */
+const MAX_READ_ADDRESSES = 32
+/** Fields of the DHT's Message (libp2p's kad-dht spec): its type, key, record and cluster level, and two kinds of peers. */
+const MESSAGE: FieldTypes = {
+  1: WireType.Varint,
+  2: WireType.LengthDelimited,
+  3: WireType.LengthDelimited,
+  8: WireType.LengthDelimited,
+  9: WireType.LengthDelimited,
+  10: WireType.Varint,
+}
+/** Peers that are closer to the key, and peers that provide it. */
 const PEER_FIELDS = new Set([8, 9])
 /** Fields of its Peer. */
 const ID = 1
 const ADDRESS = 2
+const PEER: FieldTypes = { [ID]: WireType.LengthDelimited, [ADDRESS]: WireType.LengthDelimited, 3: WireType.Varint }
 
 /** Chooses among the addresses that a message names for a peer; one for which none is left is left out. */
 export type ChooseAddresses = (peer: string, addresses: Multiaddr[]) => Multiaddr[]
 
 /**
- * Filters the DHT messages that arrive on a stream. A message may have 128 KiB. Of each kind of peer it keeps 20, and of their addresses the
- * 16 first that `choose` takes, public ones first. A larger or malformed message resets the stream.
+ * Filters the DHT messages that arrive on a stream. A message may have 128 KiB. Of each kind of peer it keeps 20, of their first 32
+ * addresses 16 that `choose` takes, public ones first, and of all else the fields that the spec names. A larger or malformed message resets the stream.
  */
 export function filterMessages(stream: Stream, choose: ChooseAddresses): Stream {
   const add = stream.addEventListener.bind(stream) as (...args: unknown[]) => void
@@ -86,34 +99,31 @@ function frameIn(bytes: Uint8Array): { message: Uint8Array; end: number } | unde
 
 function filterMessage(message: Uint8Array, choose: ChooseAddresses): Uint8Array {
   const counts = new Map<number, number>()
-  return rewriteFields(message, (field, value) => {
-    if (!PEER_FIELDS.has(field)) {
-      return value
-    }
-    const count = (counts.get(field) ?? 0) + 1
-    counts.set(field, count)
-    return count > MAX_PEERS ? undefined : filterPeer(value, choose)
-  })
+  return writeFields(
+    knownFields(message, MESSAGE).flatMap(([field, value]): Field[] => {
+      if (typeof value === 'number' || !PEER_FIELDS.has(field)) {
+        return [[field, value]]
+      }
+      const count = (counts.get(field) ?? 0) + 1
+      counts.set(field, count)
+      const peer = count > MAX_PEERS ? undefined : filterPeer(value, choose)
+      return peer == null ? [] : [[field, peer]]
+    }),
+  )
 }
 
 function filterPeer(peer: Uint8Array, choose: ChooseAddresses): Uint8Array | undefined {
-  const fields = bytesFields(peer)
-  const id = fields.find(([field]) => field === ID)?.[1]
+  const fields = knownFields(peer, PEER)
+  const valuesOf = (field: number): Uint8Array[] => fields.flatMap(([number, value]) => (number === field ? [value as Uint8Array] : []))
+  const id = valuesOf(ID).at(-1)
   if (id == null) {
     return undefined
   }
   const peerId = peerIdFromMultihash(Digest.decode(id))
-  const named = addressesOf(
-    peerId,
-    fields.filter(([field]) => field === ADDRESS).flatMap(([, bytes]) => readAddress(bytes)),
-    Number.POSITIVE_INFINITY,
-  )
+  const named = addressesOf(peerId, valuesOf(ADDRESS).slice(0, MAX_READ_ADDRESSES).flatMap(readAddress), MAX_READ_ADDRESSES)
   const chosen = farthestFirst(choose(peerId.toString(), named)).slice(0, MAX_ADDRESSES)
-  if (chosen.length === 0) {
-    return undefined
-  }
-  let next = 0
-  return rewriteFields(peer, (field, value) => (field === ADDRESS ? chosen[next++]?.bytes : value))
+  const rest = fields.filter(([field]) => field !== ID && field !== ADDRESS)
+  return chosen.length === 0 ? undefined : writeFields([[ID, id], ...chosen.map(({ bytes }): Field => [ADDRESS, bytes]), ...rest])
 }
 
 function readAddress(bytes: Uint8Array): Multiaddr[] {

@@ -6,29 +6,71 @@ import { TokenBuckets } from '../primitives/token-bucket.ts'
 export interface DialBudget {
   /** Takes one dial to this peer; false where none is left. */
   take(peer?: PeerId): boolean
+  /** Notes who named a peer. */
+  named(peer: string, source: PeerId): void
 }
 
 /** The budget of a stack without limits, for whoever holds the stack itself. */
-export const UNBOUNDED: DialBudget = { take: () => true }
+export const UNBOUNDED: DialBudget = { take: () => true, named: () => undefined }
 
 /** The node's own dials: for DHT queries and for its neighbours. 32 at once, then one every two seconds. */
 const BACKGROUND = { burst: 32, refillMs: 2_000 }
+/** Of these, to peers that the same peer named: what one says does not use up the dials to those that others named. */
+const BACKGROUND_OF_ONE_SOURCE = { burst: 20, refillMs: 4_000 }
 /** Dials of one DHT walk. */
 const MAX_WALK_DIALS = 8
 /** Dials of one walk to peers that the same peer named. */
 const MAX_OF_ONE_SOURCE = 4
 const MAX_REMEMBERED = 1_000
+/** Of those who named one peer, so many are remembered, the last ones. */
+const MAX_SOURCES = 4
 
-/** The budget of the node's own dials: 32 addresses at once, then 30 a minute. A node that only asks has none. */
-export function backgroundDials(serves: boolean, now?: () => number): DialBudget {
-  const buckets = new TokenBuckets({ maxKeys: 1, ...(now == null ? {} : { now }) })
-  return { take: () => serves && buckets.take('', BACKGROUND) }
+/** Who named which peer. */
+class Sources {
+  readonly #sources = new LRUCache<string, string[]>({ max: MAX_REMEMBERED })
+
+  note(peer: string, source: string): void {
+    this.#sources.set(peer, [...this.of(peer).filter((known) => known !== source), source].slice(-MAX_SOURCES))
+  }
+
+  /** None where nobody is remembered. */
+  of(peer: string): string[] {
+    return this.#sources.get(peer) ?? []
+  }
+}
+
+/**
+ * The budget of the node's own dials: 32 addresses at once, then 30 a minute; of these 20 and 15 for peers that one and the same peer
+ * named. A node that only asks has none.
+ */
+export class BackgroundBudget implements DialBudget {
+  readonly #serves: boolean
+  readonly #sources = new Sources()
+  readonly #all: TokenBuckets
+  readonly #shares: TokenBuckets
+
+  constructor(serves: boolean, now?: () => number) {
+    const clock = now == null ? {} : { now }
+    this.#serves = serves
+    this.#all = new TokenBuckets({ maxKeys: 1, ...clock })
+    this.#shares = new TokenBuckets({ maxKeys: MAX_REMEMBERED, ...clock })
+  }
+
+  named(peer: string, source: PeerId): void {
+    this.#sources.note(peer, source.toString())
+  }
+
+  take(peer?: PeerId): boolean {
+    const sources = this.#sources.of(String(peer))
+    const isInShare = sources.length === 0 || sources.some((source) => this.#shares.take(source, BACKGROUND_OF_ONE_SOURCE))
+    return this.#serves && isInShare && this.#all.take('', BACKGROUND)
+  }
 }
 
 /** The budget of one DHT walk: 8 addresses, at most 4 of them of peers that the same peer named. */
 export class WalkBudget implements DialBudget {
   readonly #mayDial: () => boolean
-  readonly #sources = new LRUCache<string, string>({ max: MAX_REMEMBERED })
+  readonly #sources = new Sources()
   readonly #taken = new Map<string, number>()
   #left = MAX_WALK_DIALS
 
@@ -37,21 +79,19 @@ export class WalkBudget implements DialBudget {
     this.#mayDial = mayDial
   }
 
-  /** Notes who named a peer; the first who did counts. */
   named(peer: string, source: PeerId): void {
-    if (!this.#sources.has(peer)) {
-      this.#sources.set(peer, source.toString())
-    }
+    this.#sources.note(peer, source.toString())
   }
 
+  /** Of several who named the peer, one who has dials left counts. */
   take(peer?: PeerId): boolean {
-    const source = this.#sources.get(String(peer)) ?? ''
-    const taken = this.#taken.get(source) ?? 0
-    if (this.#left === 0 || taken >= MAX_OF_ONE_SOURCE || !this.#mayDial()) {
+    const named = this.#sources.of(String(peer))
+    const source = (named.length === 0 ? [''] : named).find((one) => (this.#taken.get(one) ?? 0) < MAX_OF_ONE_SOURCE)
+    if (this.#left === 0 || source == null || !this.#mayDial()) {
       return false
     }
     this.#left--
-    this.#taken.set(source, taken + 1)
+    this.#taken.set(source, (this.#taken.get(source) ?? 0) + 1)
     return true
   }
 }

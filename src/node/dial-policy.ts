@@ -1,10 +1,10 @@
 import { BlockList, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { Connection, PeerId } from '@libp2p/interface'
+import type { Connection, IdentifyResult, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import ipaddr from 'ipaddr.js'
 import { LRUCache } from 'lru-cache'
-import { withPeerId } from '../primitives/address.ts'
+import { addressesOf, withPeerId } from '../primitives/address.ts'
 import { isRelayed, kindOf, kindOfIp, moreTrusted, type NamedOver } from '../primitives/address-kind.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
@@ -19,6 +19,8 @@ export interface DialPolicyInit {
 
 /** Addresses that are remembered with their source. Those of strangers are not. */
 const MAX_NOTED = 4_096
+/** Addresses that a peer tells of itself at a time, of which the source is remembered. */
+const MAX_OWN_WORD = 32
 /** Interfaces that were read longer ago are read again. */
 const LOOK_EVERY_MS = 5_000
 
@@ -65,17 +67,16 @@ export class DialPolicy {
     }
   }
 
-  /**
-   * Notes an address that a connected peer tells of itself, as named over its own connections. False for an address of a kind that is never
-   * dialled for others. All other addresses may be kept and passed on: each receiver decides what it dials.
-   */
-  noteOwnWord(peerId: PeerId, address: Multiaddr, connections: Connection[]): boolean {
-    const complete = withPeerId(address, peerId)
-    if (complete == null || kindOf(complete) === 'never') {
-      return false
-    }
-    this.note([complete], this.namedOver(connections))
-    return true
+  /** Notes what a peer told of itself on a connection, as named over that connection. */
+  noteOwnWord({
+    connection,
+    listenAddrs,
+    signedPeerRecord,
+  }: Pick<IdentifyResult, 'connection' | 'listenAddrs' | 'signedPeerRecord'>): void {
+    const addresses = [...listenAddrs, ...(signedPeerRecord?.addresses ?? [])].filter((address) =>
+      isWorthNoting(connection.remotePeer, address),
+    )
+    this.note(addressesOf(connection.remotePeer, addresses, MAX_OWN_WORD), this.namedOver([connection]))
   }
 
   /** How this address came here, as far as that was noted. */
@@ -115,7 +116,7 @@ export class DialPolicy {
       return undefined
     }
     if (kind === 'never') {
-      return `${ip} is unspecified, multicast or link-local, and dialled only if the user gives it`
+      return `${ip} is unspecified, multicast, link-local or of a cloud's metadata service, and dialled only if the user gives it`
     }
     if (this.#allowPrivate || namedOver === 'loopback' || (kind === 'private' && (namedOver === 'private' || this.#isInOwnNetwork(ip)))) {
       return undefined
@@ -133,6 +134,14 @@ export class DialPolicy {
     }
     return this.#networks.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4')
   }
+}
+
+/**
+ * False for an address that is another peer's, or of a kind that is never dialled for others. All other addresses may be kept and passed on:
+ * each receiver decides what it dials.
+ */
+export function isWorthNoting(peerId: PeerId, address: Multiaddr): boolean {
+  return withPeerId(address, peerId) != null && kindOf(address) !== 'never'
 }
 
 function overOne(remote: Multiaddr): NamedOver {

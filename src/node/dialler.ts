@@ -55,7 +55,8 @@ export class Dialler {
     signal?.throwIfAborted()
     const key = [permit.trusted, ...multiaddrs.map(String).sort()].join()
     const shared = signal == null ? { key } : { key, signal }
-    const running = this.#running.queue.find((job) => job.options.key === key)
+    // one that nobody waits for any more was given up
+    const running = this.#running.queue.find((job) => job.options.key === key && job.recipients.length > 0)
     return running != null ? running.join(shared) : this.#running.add(async (job) => this.#dialAll(multiaddrs, job.signal, permit), shared)
   }
 

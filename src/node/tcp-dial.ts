@@ -87,10 +87,14 @@ class Name {
     this.#refusalOf = refusalOf
   }
 
-  /** What a socket needs to know of a name. @throws DialFailure for an IP address of the other family in a name's place */
+  /** What a socket needs to know of a name. @throws DialFailure for an IP address of the other family in a name's place, and for a `/dnsaddr` */
   options(address: Multiaddr): { family?: number; lookup?: LookupFunction } {
     const [first] = address.getComponents()
     const family = FAMILIES[first?.name ?? '']
+    // one that nobody resolved: a socket would look up a host of this name
+    if (first?.name === 'dnsaddr') {
+      throw new DialFailure('address', 'no transport here dials such an address')
+    }
     if (first?.value == null || family == null) {
       return {}
     }

@@ -15,24 +15,41 @@ export function bytesFields(message: Uint8Array): Array<[field: number, value: U
   return fields
 }
 
+/** The fields of a message that are read, with their wire types. */
+export type FieldTypes = Readonly<Record<number, WireType.Varint | WireType.LengthDelimited>>
+
+/** A field: a number of 32 bits, or the bytes of a text, of bytes or of a message. */
+export type Field = [field: number, value: number | Uint8Array]
+
 /**
- * Writes a protobuf message again, with another value for each length-delimited field: `rewrite` gives it, or undefined where the field
- * goes. All other fields stay as they are. @throws Error where the bytes are malformed
+ * The fields of a protobuf message that are in `types`, in their order. Written again they mean the same to every reader: some do not look at
+ * the wire type, or read a number that is too long in another way. @throws Error where the bytes are malformed, or a field has another wire type
  */
-export function rewriteFields(message: Uint8Array, rewrite: (field: number, value: Uint8Array) => Uint8Array | undefined): Uint8Array {
+export function knownFields(message: Uint8Array, types: FieldTypes): Field[] {
+  const fields: Field[] = []
   const reader = new BinaryReader(message)
-  const writer = new BinaryWriter()
   while (reader.pos < reader.len) {
-    const start = reader.pos
     const [field, wireType] = reader.tag()
-    if (wireType === WireType.LengthDelimited) {
-      const value = rewrite(field, reader.bytes())
-      if (value != null) {
-        writer.tag(field, wireType).bytes(value)
-      }
+    const type = types[field]
+    if (type == null) {
+      reader.skip(wireType, field)
+    } else if (wireType === type) {
+      fields.push([field, type === WireType.Varint ? reader.int32() : reader.bytes()])
     } else {
-      reader.skip(wireType)
-      writer.raw(message.subarray(start, reader.pos))
+      throw new Error(`field ${field} has the wire type ${wireType}`)
+    }
+  }
+  return fields
+}
+
+/** A message of these fields. */
+export function writeFields(fields: Iterable<Field>): Uint8Array {
+  const writer = new BinaryWriter()
+  for (const [field, value] of fields) {
+    if (typeof value === 'number') {
+      writer.tag(field, WireType.Varint).int32(value)
+    } else {
+      writer.tag(field, WireType.LengthDelimited).bytes(value)
     }
   }
   return writer.finish()

@@ -4,11 +4,11 @@ import ipaddr from 'ipaddr.js'
 
 /**
  * From where an IP address can be dialled: from everywhere, inside one private network, or on the same machine. `never` is what no other
- * peer has a reason to name: unspecified, broadcast, multicast and link-local addresses.
+ * peer has a reason to name: unspecified, broadcast, multicast and link-local addresses, and a cloud's metadata service.
  */
 export type IpKind = 'public' | 'private' | 'loopback' | 'never'
 
-/** The same of a multiaddr: by its IP address, of a relayed one by the relay's. A name has no kind until it is resolved. `never` too: Unix sockets. */
+/** The same of a multiaddr: by its IP address, of a relayed one by the relay's. A name has no kind until it is resolved. `never` too: Unix sockets, and what is too long. */
 export type AddressKind = IpKind | 'name'
 
 /** How an address came to this node, the least trusted first. */
@@ -26,10 +26,24 @@ const NEVER = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal'])
 /** IPv6 addresses that lead to an IPv4 address, and the place of its first byte. Such a network's gateway may be this machine's own. */
 const EMBEDDED_AT: Record<string, number> = { ipv4Mapped: 12, rfc6145: 12, rfc6052: 12, '6to4': 2 }
 
+/** What clouds tell a machine of itself, keys among it, at addresses of other kinds: AWS, Google, Alibaba, Azure, Oracle. */
+const METADATA = new Set(['fd00:ec2::254', 'fd20:ce::254', '100.100.100.200', '168.63.129.16', '192.0.0.192'])
+
+/** The longest multiaddr that others may name, in bytes. A name in the DNS has 253, and a relay adds little. */
+const MAX_NAMED_BYTES = 512
+
+/** An IP address without its zone. A zone may have any text, and what a socket reads with it is the address before it. */
+function withoutZone(text: string): string {
+  return text.replace(/%.*$/s, '')
+}
+
 /** @throws Error for what is no IP address */
 export function kindOfIp(text: string): IpKind {
-  const ip = ipaddr.parse(text)
+  const ip = ipaddr.parse(withoutZone(text))
   const range = ip.range()
+  if (METADATA.has(ip.toString()) || hidesIpv4(ip)) {
+    return 'never'
+  }
   const at = EMBEDDED_AT[range]
   if (at != null) {
     const inner = kindOfIp(ipaddr.fromByteArray(ip.toByteArray().slice(at, at + 4)).toString())
@@ -39,13 +53,27 @@ export function kindOfIp(text: string): IpKind {
   return NEVER.has(range) ? 'never' : range === 'loopback' ? 'loopback' : range === 'unicast' ? 'public' : 'private'
 }
 
+/** True for IPv6 addresses that hold an IPv4 address in a way that no longer means anything, or something else in each network. */
+function hidesIpv4(ip: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  const text = ip.toString()
+  const isCompatible =
+    ip.range() === 'unicast' &&
+    ip.toByteArray().length === 16 &&
+    ip
+      .toByteArray()
+      .slice(0, 12)
+      .every((byte) => byte === 0)
+  return isCompatible || text.startsWith('64:ff9b:1:')
+}
+
 /** @see AddressKind */
 export function kindOf(address: Multiaddr): AddressKind {
   const [host] = address.getComponents()
-  if (host?.value == null || !(host.name === 'ip4' || host.name === 'ip6' || NAMES.has(host.name))) {
+  const known = host != null && (host.name === 'ip4' || host.name === 'ip6' || NAMES.has(host.name)) ? host.value : undefined
+  if (host == null || known == null || address.bytes.byteLength > MAX_NAMED_BYTES) {
     return 'never'
   }
-  return ipaddr.isValid(host.value) ? kindOfIp(host.value) : NAMES.has(host.name) ? 'name' : 'never'
+  return ipaddr.isValid(withoutZone(known)) ? kindOfIp(known) : NAMES.has(host.name) ? 'name' : 'never'
 }
 
 /** True for an address of a peer behind a relay. */

@@ -161,6 +161,11 @@ describe('a name that a stranger gave', () => {
     })
   }
 
+  it('is not dialled where it is an IP address of this machine, with a zone', async () => {
+    const { failure } = await dialFor((port) => `/dns6/::1%a-b/tcp/${port}`, {})
+    assert.match(failure, /::1%a-b is this machine/)
+  })
+
   it('is dialled where it leads to this machine and was given on this machine', async () => {
     assert.equal((await dialFor((port) => `/dns4/peer.test/tcp/${port}`, { known: [V4], over: 'loopback' })).failure, 'none')
   })
@@ -202,5 +207,13 @@ describe('a name that a stranger gave', () => {
   it('leads nowhere where /dnsaddr leads in a circle', async () => {
     const records = { 'peer.test': ['/dnsaddr/peer.test'] }
     assert.match((await dialFor(() => '/dnsaddr/peer.test', { records, spare: 100 })).failure, /no transport here dials such an address/)
+  })
+
+  it('is no name of a host where it is a /dnsaddr that ends in a port', async () => {
+    const sockets = new SocketLog()
+    const records = { 'peer.test': ['/dnsaddr/peer.test/tcp/PORT'] }
+    const { failure } = await dialFor(() => '/dnsaddr/peer.test', { records, spare: 100 }).finally(() => sockets.stop())
+    assert.match(failure, /no transport here dials such an address/)
+    assert.deepEqual(sockets.ports, [])
   })
 })

@@ -66,6 +66,20 @@ describe('what strangers told libp2p', () => {
     assert.deepEqual(placesOf(found), [...announce].sort())
   })
 
+  it('is not taken for the word of the peer that it is about, however near that is', async () => {
+    const policy = new DialPolicy({ networkInterfaces: () => ({}) })
+    const hub = await stacks.ours({ listen: ['/ip4/127.0.0.1/tcp/0'], policy })
+    const identified = once(hub as unknown as EventTarget, 'peer:identify')
+    const peer = await stacks.start({ services: { identify: identify() } })
+    await peer.dial(hub.getMultiaddrs())
+    await identified
+    const elsewhere = multiaddr(`/dns4/elsewhere.test/tcp/22/p2p/${peer.peerId.toString()}`)
+    // so libp2p notes what the DHT's answers name
+    await hub.peerStore.merge(peer.peerId, { multiaddrs: [elsewhere] })
+    assert.equal(policy.wayOf(elsewhere), 'stranger')
+    assert.equal(policy.wayOf(stacks.addressOf(peer)), 'loopback')
+  })
+
   it('is not noted where it is what nobody dials for others', async () => {
     const hub = await stacks.ours({ listen: ['/ip4/127.0.0.1/tcp/0'], policy: new FarFromAll() })
     const identified = once(hub as unknown as EventTarget, 'peer:identify')

@@ -148,7 +148,49 @@ describe('messages of the DHT', () => {
     assert.equal(peers.filter(({ field }) => field === 9).length, 20)
   })
 
+  it('keep of two IDs of one peer the last, and no field that the spec does not name', async () => {
+    const other = (await newPeer()).peerId
+    const named = Buffer.concat([
+      new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(id).finish(),
+      peer(other.toMultihash().bytes, at('/ip4/1.2.3.4/tcp/1')),
+      new BinaryWriter().tag(7, WireType.LengthDelimited).bytes(Buffer.from('x')).finish(),
+    ])
+    const extra = new BinaryWriter().tag(11, WireType.Varint).int32(1).finish()
+    const [answer] = through(framed(Buffer.concat([message([named]), extra])), (of, addresses) =>
+      of === other.toString() ? addresses : [],
+    ).answers
+    assert.equal(answer?.rest, Buffer.from(TYPE_AND_KEY).toString('hex'))
+    assert.deepEqual(
+      answer?.peers.map(({ id: last }) => last),
+      [Buffer.from(other.toMultihash().bytes).toString('hex')],
+    )
+  })
+
+  it('are written again where a number in them is longer than it needs to be', () => {
+    const padded = Buffer.concat([Buffer.from([0x08, 0x84, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00]), TYPE_AND_KEY.subarray(2)])
+    assert.equal(through(framed(padded)).answers[0]?.rest, Buffer.from(TYPE_AND_KEY).toString('hex'))
+  })
+
+  it('have of one peer 32 addresses that are looked at', () => {
+    const named = Array.from({ length: 200 }, (_, index) => `/ip4/1.2.3.${index}/tcp/1`)
+    let looked = 0
+    through(framed(message([peer(id, at(...named))])), (_of, addresses) => {
+      looked = addresses.length
+      return addresses
+    })
+    assert.equal(looked, 32)
+  })
+
+  // other readers do not look at the wire type, and find peers there
+  const hidden = (field: number): Uint8Array => {
+    const named = peer(id, at('/ip4/127.0.0.1/tcp/1'))
+    return Buffer.concat([TYPE_AND_KEY, new BinaryWriter().tag(field, WireType.Varint).uint32(named.length).raw(named).finish()])
+  }
+
   for (const [what, bytes] of [
+    ['hide peers behind a number', () => framed(hidden(8))],
+    ['hide them in a key', () => framed(hidden(2))],
+    ['have bytes for a number', () => framed(new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(Buffer.from('four')).finish())],
     ['are longer than 128 KiB', () => new BinaryWriter().uint32(128 * 1_024 + 1).finish()],
     ['have a length that does not end', () => Buffer.alloc(4, 0x80)],
     ['have a length of five bytes', () => Buffer.from([0x80, 0x80, 0x80, 0x80, 0x01])],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { PeerId } from '@libp2p/interface'
-import { backgroundDials, WalkBudget } from '../../../src/node/dial-budget.ts'
+import { BackgroundBudget, WalkBudget } from '../../../src/node/dial-budget.ts'
 import { newPeer } from '../../support/keys.ts'
 
 /** How many of many tries succeed. */
@@ -11,7 +11,7 @@ function taken(take: () => boolean): number {
 describe('dials that nobody here asked for', () => {
   it('are 32 at once, and at most 62 in the first 30 seconds', () => {
     let nowMs = 0
-    const budget = backgroundDials(true, () => nowMs)
+    const budget = new BackgroundBudget(true, () => nowMs)
     let dials = taken(() => budget.take())
     assert.equal(dials, 32)
     for (; nowMs <= 30_000; nowMs += 100) {
@@ -22,8 +22,36 @@ describe('dials that nobody here asked for', () => {
 
   it('are none on a node that only asks', () => {
     assert.equal(
-      taken(() => backgroundDials(false).take()),
+      taken(() => new BackgroundBudget(false).take()),
       0,
+    )
+  })
+})
+
+describe('dials that nobody here asked for, to peers that one peer named', () => {
+  it('are 20: those that others named are dialled still', async () => {
+    const [liar, honest, fake, peer] = (await Promise.all([newPeer(), newPeer(), newPeer(), newPeer()])).map(({ peerId }) => peerId) as [
+      PeerId,
+      PeerId,
+      PeerId,
+      PeerId,
+    ]
+    const budget = new BackgroundBudget(true, () => 0)
+    budget.named(fake.toString(), liar)
+    // the liar knows honest peers too
+    budget.named(peer.toString(), liar)
+    assert.equal(
+      taken(() => budget.take(fake)),
+      20,
+    )
+    assert.equal(
+      taken(() => budget.take(peer)),
+      0,
+    )
+    budget.named(peer.toString(), honest)
+    assert.equal(
+      taken(() => budget.take(peer)),
+      12,
     )
   })
 })
@@ -47,11 +75,9 @@ describe('the dials of a walk', () => {
   it('are 4 of peers that one peer named: another one can still be heard', () => {
     const walk = new WalkBudget(() => true)
     walk.named(target.toString(), liar)
-    // who names a peer again does not change whose word it was
-    walk.named(target.toString(), honest)
-    walk.named(liar.toString(), liar)
-    assert.equal(taken(() => walk.take(target)) + taken(() => walk.take(liar)), 4)
-    walk.named(honest.toString(), honest)
+    walk.named(honest.toString(), liar)
+    assert.equal(taken(() => walk.take(target)) + taken(() => walk.take(honest)), 4)
+    walk.named(honest.toString(), target)
     assert.equal(
       taken(() => walk.take(honest)),
       4,
