@@ -1,5 +1,5 @@
-import { isLoopback } from '@libp2p/utils'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import ipaddr from 'ipaddr.js'
 
 /** The holder of places: an IPv4 address, or an IPv6 network. */
 export interface RemoteHost {
@@ -9,9 +9,8 @@ export interface RemoteHost {
   local: boolean
 }
 
-const IPV6_BYTES = 16
-/** The first 12 bytes of an IPv4-mapped IPv6 address. */
-const MAPPED = Buffer.from('00000000000000000000ffff', 'hex')
+/** Of an IPv6 address the bits that name its network. */
+const OWN_BITS = 64
 
 /**
  * The host at the other end of a connection. An IPv4-mapped IPv6 address counts as IPv4. A relayed connection counts as the relay's. An
@@ -24,22 +23,9 @@ export function remoteHostOf(address: Multiaddr): RemoteHost {
     const [first] = components
     return { name: first == null ? 'unknown' : [first.name, first.value].filter(Boolean).join(' '), local: first?.name === 'unix' }
   }
-  return ip.name === 'ip4' ? hostOfIpv4(ip.value) : hostOfIpv6(ip.value)
-}
-
-function hostOfIpv4(value: string): RemoteHost {
-  return { name: value, local: value.startsWith('127.') }
-}
-
-function hostOfIpv6(value: string): RemoteHost {
-  const address = multiaddr(`/ip6/${value}`)
-  const bytes = Buffer.from(address.bytes.subarray(-IPV6_BYTES))
-  if (bytes.subarray(0, MAPPED.length).equals(MAPPED)) {
-    return hostOfIpv4(bytes.subarray(MAPPED.length).join('.'))
-  }
-  if (isLoopback(address)) {
-    return { name: '::1', local: true }
-  }
-  const groups = [0, 2, 4, 6].map((offset) => bytes.readUInt16BE(offset).toString(16))
-  return { name: `${groups.join(':').replace(/(:0)+$/, '')}::/64`, local: false }
+  const host = ipaddr.process(ip.value)
+  const local = host.range() === 'loopback'
+  return host.kind() === 'ipv4' || local
+    ? { name: host.toString(), local }
+    : { name: `${ipaddr.IPv6.networkAddressFromCIDR(`${ip.value}/${OWN_BITS}`).toString()}/${OWN_BITS}`, local }
 }
