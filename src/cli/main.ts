@@ -5,6 +5,9 @@ import chalk, { chalkStderr } from 'chalk'
 import { printError, stdoutError } from './report.ts'
 import { topicWithoutCommand, toUsageError } from './usage.ts'
 
+/** The longest that a timer of Node can wait. */
+const FOREVER_MS = 2 ** 31 - 1
+
 /** For oclif, which takes it from here. */
 export { default as Help } from './help.ts'
 
@@ -24,6 +27,8 @@ export async function main(argv: string[], root: string): Promise<void> {
     chalk.level = 0
     chalkStderr.level = 0
   }
+  // deadlines alone (AbortSignal.timeout) do not keep a process alive: Node would end it in the middle of a command, with 13 and no word
+  const alive = setInterval(() => undefined, FOREVER_MS)
   const config = await Config.load({ root: fileURLToPath(new URL('..', root)) })
   try {
     const useless = topicWithoutCommand(argv, config)
@@ -37,6 +42,8 @@ export async function main(argv: string[], root: string): Promise<void> {
     await run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config)
   } catch (error) {
     printError(toUsageError(error, config), json, stack)
+  } finally {
+    clearInterval(alive)
   }
 }
 

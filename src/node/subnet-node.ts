@@ -7,7 +7,7 @@ import type { ChainRegistry } from '../chain/registry.ts'
 import type { AddressBook, BookEntry } from '../gossip/address-book.ts'
 import type { HeartbeatCounts, HeartbeatEvent, HeartbeatService } from '../gossip/heartbeat.ts'
 import { addressesOf } from '../primitives/address.ts'
-import { withDeadline } from '../primitives/deadline.ts'
+import { raceTime, withDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -112,6 +112,8 @@ const ASK_PING_MS = 500
 const MAX_PIPELINES_PER_CONNECTION = 8
 /** How long a peer may take to tell what it speaks. */
 const IDENTIFY_MS = 2_000
+/** How long libp2p may take to stop: it gives each connection a second to close. */
+const STOP_MS = 1_500
 const AGENT_KEY = 'AgentVersion'
 
 /** A peer of the subnet: resolves peers, dials them, and carries protocols. */
@@ -225,7 +227,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await doorkeeper?.stop()
     await heartbeats?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
-    await libp2p.stop()
+    // libp2p waits for connections that are closing with timers that do not keep the process alive
+    await raceTime(Promise.resolve(libp2p.stop()), undefined, STOP_MS, () => new Error('libp2p did not stop in time')).catch((error) =>
+      this.log.warn('the node goes on stopping', error),
+    )
     libp2p.removeEventListener('peer:connect', this.#onConnect)
     libp2p.removeEventListener('peer:disconnect', this.#onDisconnect)
     libp2p.removeEventListener('peer:identify', this.#onIdentify)

@@ -5,6 +5,8 @@ import { PassThrough } from 'node:stream'
 import { Cli, gone, onlyJson, present } from '../support/cli.ts'
 
 const ONE_SHOTS = 20
+/** Shells that call at the same time: with so many, every machine is busy. */
+const CROWD = 64
 
 describe('a command that is told to end', function () {
   this.timeout(60_000)
@@ -89,5 +91,24 @@ describe('many commands in one home', function () {
     assert.equal(stdout, 'HELLO')
     assert.equal((await node.stop()).code, 0)
     assert.equal((await other.stop()).code, 0)
+  })
+})
+
+describe('commands that all run at once, as with xargs -P', function () {
+  this.timeout(120_000)
+  const cli = new Cli()
+
+  after(async () => cli.clean())
+
+  it('each give their answer and end with 0, also where a connection breaks while it is closed', async () => {
+    const node = await cli.start(await cli.home(), ['--handler', 'upper'])
+    const home = await cli.home()
+    await cli.json(home, ['id'])
+    const texts = Array.from({ length: CROWD }, (_, index) => `task ${index}`)
+    const outcomes = await Promise.all(texts.map(async (text) => cli.run(home, ['send-task', node.address, '--text', text])))
+    assert.deepEqual(
+      outcomes.map(({ code, stdout, stderr }) => ({ code, stdout, stderr })),
+      texts.map((text) => ({ code: 0, stdout: text.toUpperCase(), stderr: '' })),
+    )
   })
 })

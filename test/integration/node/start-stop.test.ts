@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { addressOf, event, Lab } from '../../support/nodes.ts'
 
 describe('starting and stopping a node', function () {
@@ -37,6 +38,15 @@ describe('starting and stopping a node', function () {
     await ended
     await assert.rejects(node.tasks.sendTask(answerer.multiaddrs, 'task', Buffer.from('x')), { code: 'NOT_RUNNING' })
     hanging.resolve(new Uint8Array())
+  })
+
+  it('does not wait for a connection that does not close', async () => {
+    const other = await lab.node()
+    const node = await lab.idle()
+    await node.start()
+    const connection = await node.connect(other.multiaddrs[0] as Multiaddr)
+    connection.close = async () => new Promise(() => undefined)
+    await node.stop()
   })
 
   it('needs no book that can be written to reach a peer', async () => {
