@@ -140,7 +140,7 @@ class Reach {
     }
   }
 
-  /** Of each who named some one before a second of any: nobody's word alone keeps this node from a peer. The peer's own signed word goes first. */
+  /** The addresses of a peer to dial: its own signed one first, then one of each source. So no single liar can hide a peer. */
   async #addressesOf(peer: PeerId): Promise<Multiaddr[]> {
     const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
     const storedAs = (certified: boolean): Multiaddr[] =>

@@ -10,19 +10,19 @@ export interface DialBudget {
   named(peer: string, source: PeerId): void
 }
 
-/** The budget of a stack without limits, for whoever holds the stack itself. */
+/** No limits: for a stack that is used directly. */
 export const UNBOUNDED: DialBudget = { take: () => true, named: () => undefined }
 
 /** The node's own dials: for DHT queries and for its neighbours. 32 at once, then one every two seconds. */
 const BACKGROUND = { burst: 32, refillMs: 2_000 }
-/** Of these, to peers that the same peer named: what one says does not use up the dials to those that others named. */
+/** The share for peers that the same peer named. The rest stays for peers that others named. */
 const BACKGROUND_OF_ONE_SOURCE = { burst: 20, refillMs: 4_000 }
 /** Dials of one DHT walk. */
 const MAX_WALK_DIALS = 8
 /** Dials of one walk to peers that the same peer named. */
 const MAX_OF_ONE_SOURCE = 4
 const MAX_REMEMBERED = 1_000
-/** Of those who named one peer, so many are remembered, the last ones. */
+/** Sources that are remembered for one peer: the last ones. */
 const MAX_SOURCES = 4
 
 /** Who named which peer. */
@@ -33,15 +33,15 @@ class Sources {
     this.#sources.set(peer, [...this.of(peer).filter((known) => known !== source), source].slice(-MAX_SOURCES))
   }
 
-  /** None where nobody is remembered. */
+  /** Empty for a peer without a known source. */
   of(peer: string): string[] {
     return this.#sources.get(peer) ?? []
   }
 }
 
 /**
- * The budget of the node's own dials: 32 addresses at once, then 30 a minute; of these 20 and 15 for peers that one and the same peer
- * named. A node that only asks has none.
+ * The budget of the node's own dials: 32 addresses at once, then 30 a minute. For peers that the same peer named, 20 and 15. A node that
+ * only asks has none.
  */
 export class BackgroundBudget implements DialBudget {
   readonly #serves: boolean
@@ -83,7 +83,7 @@ export class WalkBudget implements DialBudget {
     this.#sources.note(peer, source.toString())
   }
 
-  /** Of several who named the peer, one who has dials left counts. */
+  /** If several peers named this one, the dial counts for a source that has dials left. */
   take(peer?: PeerId): boolean {
     const named = this.#sources.of(String(peer))
     const source = (named.length === 0 ? [''] : named).find((one) => (this.#taken.get(one) ?? 0) < MAX_OF_ONE_SOURCE)

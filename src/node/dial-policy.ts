@@ -19,7 +19,7 @@ export interface DialPolicyInit {
 
 /** Addresses that are remembered with their source. Those of strangers are not. */
 const MAX_NOTED = 4_096
-/** Addresses that a peer tells of itself at a time, of which the source is remembered. */
+/** Addresses in one identify message whose source is remembered. */
 const MAX_OWN_WORD = 32
 /** Interfaces that were read longer ago are read again. */
 const LOOK_EVERY_MS = 5_000
@@ -67,7 +67,7 @@ export class DialPolicy {
     }
   }
 
-  /** Notes what a peer told of itself on a connection, as named over that connection. */
+  /** Notes the addresses in a peer's identify message, as named over its connection. */
   noteOwnWord({
     connection,
     listenAddrs,

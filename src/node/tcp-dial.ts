@@ -13,15 +13,15 @@ type Tcp = ReturnType<typeof tcp>
 
 /** The family of addresses that a name stands for: 0 is either. */
 const FAMILIES: Record<string, 0 | 4 | 6> = { dns: 0, dns4: 4, dns6: 6 }
-/** Of a name that others gave, so many addresses are dialled at most. */
+/** IP addresses that are dialled of one name, unless the user gave the name. */
 const MAX_ANSWERS = 4
 const IPV4_IN_IPV6 = new BlockList()
 IPV4_IN_IPV6.addSubnet('::ffff:0:0', 96, 'ipv6')
 
 export interface TcpDialInit {
-  /** Which IP addresses are dialled for whom. */
+  /** Decides which IP addresses are dialled. */
   policy: DialPolicy
-  /** For dials that libp2p makes of its own accord. */
+  /** The budget for dials that libp2p starts by itself. */
   background: DialBudget
   /** Resolves names. @default Node's own */
   lookup?: LookupFunction | undefined
@@ -59,7 +59,7 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
   }
 }
 
-/** A dial that libp2p makes of its own accord is one of those. @throws DialFailure where none is left */
+/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
 function takenFrom(background: DialBudget): Permit {
   if (!background.take()) {
     throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses for now')

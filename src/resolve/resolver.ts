@@ -46,7 +46,7 @@ export interface ResolverMemory {
 const MAX_DIALLED = 16
 /** Of these, kept for each tier that is still to be asked. */
 const RESERVED_PER_TIER = 4
-/** Of these, kept for what a tier answers that dials to search. */
+/** Dials that a tier's search leaves for its own answers. */
 const KEPT_FOR_ANSWERS = 4
 /** Of an answer that nobody signed. */
 const MAX_UNSIGNED = 4
@@ -192,7 +192,7 @@ class Run<T> {
     return RESERVED_PER_TIER * this.#tiers.slice(this.#tiers.indexOf(tier) + 1).filter(({ name }) => chosen.includes(name)).length
   }
 
-  /** As many dials of those that are left, `kept` of them spared. */
+  /** Takes up to `wanted` dials and leaves at least `kept`; gives how many. */
   #takeDials(wanted: number, kept: number): number {
     const taken = Math.max(0, Math.min(wanted, this.#dialsLeft - kept))
     this.#dialsLeft -= taken
