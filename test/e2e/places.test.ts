@@ -66,11 +66,12 @@ describe('subnet status, of a node whose places are taken', function () {
     const strangers = new IdleStrangers(CROWD, multiaddr(node.address))
     attack = strangers
     await strangers.keep(305)
+    // one that is turned away in its handshake leaves a place free until it comes again
+    await statusOf(home, ({ full }) => full.includes('open'))
     const other = await strangerAt('127.0.0.2')
     await other.dial(multiaddr(node.address))
-    const { status, code } = await statusOf(home, ({ full }) => full.includes('open'))
+    const { status, code } = await statusOf(home, ({ full, displaced }) => full.includes('open') && displaced > 0)
     assert.deepEqual([code, status.healthy, status.problems], [0, true, []])
-    assert.ok(status.places.displaced >= 1, JSON.stringify(status.places))
     const { stdout } = await cli.run(home, ['status'])
     assert.match(
       stdout,
