@@ -44,6 +44,11 @@ export const nodeFlags = {
     description: 'a peer to connect to first; may be repeated',
   }),
   ...chainFlags,
+  network: Flags.string({
+    helpValue: 'KIND',
+    helpGroup: 'NODE',
+    description: "native, or template: a network of Hypertensor's Python template [default: native]",
+  }),
   'max-frame-bytes': Flags.string({
     helpValue: 'N',
     helpGroup: 'NODE',

@@ -12,9 +12,10 @@ export function describeStatus(status: StatusAnswer): string {
   const rows: Array<[string, string]> = [
     ['state', status.healthy ? chalk.green('healthy') : chalk.red('not healthy')],
     ...status.problems.map(({ message }): [string, string] => ['problem', message]),
+    ...status.notices.map((notice): [string, string] => ['notice', notice]),
     ['peer', status.peerId],
     ...status.multiaddrs.map((address): [string, string] => ['address', address.replace(/\/p2p\/[^/]+$/, '')]),
-    ['node', `${status.agent}, subnet ${status.subnetId}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
+    ['node', `${status.agent}, subnet ${status.subnetId}, network ${status.network}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
     ['home', status.home],
     ['connections', `${connections.inbound} inbound, ${connections.outbound} outbound`],
     ['places', describePlaces(places)],

@@ -15,6 +15,7 @@ export default class Init extends BaseCommand {
   static override flags = {
     listen: startFlags.listen,
     'subnet-id': nodeFlags['subnet-id'],
+    network: nodeFlags.network,
     chain: nodeFlags.chain,
     bootstrap: nodeFlags.bootstrap,
     handler: startFlags.handler,

@@ -12,6 +12,7 @@ import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
 import { AdmissionProtocol } from '../protocol/protocols/admission.ts'
+import { DagSyncProtocol } from '../protocol/protocols/dag-sync.ts'
 import { ReflectionProtocol } from '../protocol/protocols/reflection.ts'
 import { type StreamingTaskHandler, type TaskHandler, TaskProtocol } from '../protocol/protocols/task.ts'
 import { Resolver, type ResolverMemory } from '../resolve/resolver.ts'
@@ -31,6 +32,7 @@ import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
 import { namedOverChain, openRegistry } from './open-registry.ts'
+import { OtherNetwork } from './other-network.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
 import { peerList } from './peer-list.ts'
 import { Places } from './places.ts'
@@ -41,6 +43,7 @@ export type NodeSettings = Pick<
   Settings,
   | 'bootstrap'
   | 'subnetId'
+  | 'network'
   | 'chain'
   | 'announce'
   | 'heartbeatInterval'
@@ -117,6 +120,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     log,
   })
   const speakers = new Speakers()
+  const otherNetwork = new OtherNetwork(settings.network, { serves, log })
   const network: AskPeer = {
     neighbours: (target, options) => speakers.closestTo(target, bootstrap, options.signal),
     ask: async (neighbour, target, { signal }) => {
@@ -140,7 +144,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       new NeighboursTier(network, { budgetMs: serves ? ASK_MS : ASK_MS + CONNECT_MS }),
       new ChainTier(chainSource(registry, namedOverChain(settings.chain), { book, note, policy })),
     ],
-    memoryOf(book, note, policy),
+    { ...memoryOf(book, note, policy), hint: () => otherNetwork.hint },
   )
   const heartbeats =
     libp2p.services.pubsub == null
@@ -174,6 +178,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
     places,
+    otherNetwork,
     doorkeeper: door == null ? undefined : new Doorkeeper({ libp2p, door, registry, log }),
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
@@ -202,6 +207,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     neighbours: (target) => byDistance(speakers.list(), target),
   }
   const addresses = new AddressProtocol(node, directory)
+  new DagSyncProtocol(node, libp2p.peerId.toString())
   if (door != null) {
     new AdmissionProtocol(node, (peerId) => door.refusalOf(peerId))
   }

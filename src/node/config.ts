@@ -9,12 +9,14 @@ import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type Home, reasonOf } from './home.ts'
+import { NETWORKS, type Network } from './network.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
 
 /** What a node, and the commands on it, can be told. Times in milliseconds. */
 export interface Settings {
   bootstrap: string[]
   subnetId: number
+  network: Network
   chain: string
   key: string | undefined
   listen: string[]
@@ -172,6 +174,7 @@ function oneOf<T extends string>(values: readonly T[], fallback: T): Setting<T> 
 const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   bootstrap: list(parsePeerMultiaddr),
   subnetId: integer(1, 0, 2 ** 32 - 1),
+  network: oneOf(NETWORKS, 'native'),
   chain: text('ledger:'),
   key: text(undefined),
   listen: { ...list(parseMultiaddr), format: (addresses) => (addresses.length === 0 ? [DEFAULT_LISTEN] : addresses) },

@@ -19,6 +19,7 @@ import type { Door } from './door.ts'
 import { withoutOldScores } from './gossip-scores.ts'
 import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
+import { kadProtocolOf, type Network } from './network.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
@@ -40,7 +41,9 @@ export interface StackInit {
   listen: string[]
   announce: string[]
   subnetId: number
-  /** @default /subnet/<subnetId>/kad/1.0.0 */
+  /** @default native */
+  network?: Network | undefined
+  /** @default that of the network */
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
   agent: string
@@ -124,7 +127,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         boundedDht(
           kadDHT({
             clientMode: !serves,
-            protocol: init.kadProtocol ?? `/subnet/${init.subnetId}/kad/1.0.0`,
+            protocol: kadProtocolOf(init),
             // a subnet may live on loopback or in a LAN: private addresses are addresses
             peerInfoMapper: passthroughMapper,
             // walks wait for the first look around, which by default comes after a second

@@ -24,6 +24,7 @@ import {
 import type { Interceptor } from '../protocol/interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from '../protocol/limits.ts'
 import { ADMISSION_PROTOCOL_ID, askForRefusal } from '../protocol/protocols/admission.ts'
+import { DAG_SYNC_PROTOCOL_ID } from '../protocol/protocols/dag-sync.ts'
 import type { TaskEvent, TaskProtocol } from '../protocol/protocols/task.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
@@ -38,6 +39,9 @@ import type { Door } from './door.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
 import { NodeError } from './errors.ts'
 import { guardedHandler } from './guarded-components.ts'
+import type { Network } from './network.ts'
+import { networkOf } from './network-of.ts'
+import type { OtherNetwork } from './other-network.ts'
 import type { Places, PlacesState } from './places.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
@@ -70,6 +74,8 @@ export interface KnownPeer {
   protocols: string[]
   multiaddrs: Multiaddr[]
   source: AddressSource
+  /** Undefined where it is not known. */
+  network: Network | undefined
   entry: BookEntry | undefined
 }
 
@@ -97,6 +103,7 @@ export interface NodeParts {
   door: Door | undefined
   doorkeeper: Doorkeeper | undefined
   places: Places
+  otherNetwork: OtherNetwork
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
@@ -178,6 +185,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       book: { peers: book.size, capacity: book.capacity },
       places: places.state,
     }
+  }
+
+  /** What the owner of this node should know, though nothing is wrong with the node. */
+  get notices(): string[] {
+    return this.#parts.otherNetwork.notices
   }
 
   /** Listens, gossips, registers protocols, connects to bootstraps. May be called twice, but not after `stop`. */
@@ -429,6 +441,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
         protocols: [],
         multiaddrs: entry.multiaddrs,
         source: entry.origin,
+        // only the template's peers are heard without an envelope
+        network: entry.heartbeatAtMs != null && entry.envelope == null ? ('template' as const) : undefined,
         entry,
       })),
     ]
@@ -460,7 +474,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #register(protocol: ProtocolHandler): Promise<void> {
-    if (!this.#parts.serves) {
+    // a template node waits for the answers of all that are connected to it
+    if (!this.#parts.serves && protocol.id !== DAG_SYNC_PROTOCOL_ID) {
       protocol.onFailed(new UsageError('this node only asks: it listens nowhere, so it serves no protocol'))
       return
     }
@@ -597,6 +612,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       protocols: stored?.protocols ?? [],
       multiaddrs: addressesOf(peerId, multiaddrs ?? [], Number.POSITIVE_INFINITY),
       source: 'connected',
+      network: networkOf(stored?.protocols ?? []),
       entry,
     }
   }
@@ -619,6 +635,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   readonly #onIdentify = ({ detail: { connection, protocols } }: CustomEvent<IdentifyResult>): void => {
     this.#served.set(connection, new Set(protocols))
+    this.#parts.otherNetwork.meet(connection.remotePeer, protocols)
   }
 
   readonly #onOwnAddresses = (): void => {

@@ -40,6 +40,8 @@ export interface ResolverMemory {
   refuted(peerId: PeerId, candidate: Candidate): Promise<void>
   /** An answer that is too old to be one, for when nothing better was found. */
   lastResort(peerId: PeerId): Candidate | undefined
+  /** What to do about a peer that no tier knows, where this node knows more than that. */
+  hint?(): string | undefined
 }
 
 /** Peers can sign other people's addresses: one resolution never dials more than this many. */
@@ -248,7 +250,7 @@ class Run<T> {
       })
     }
     return new ResolveError('PEER_NOT_FOUND', `no address of ${peer} is known; ${trace}`, this.#attempts, {
-      hint: '--bootstrap names a peer that may know it, --chain a chain where it may have published',
+      hint: this.#memory.hint?.() ?? '--bootstrap names a peer that may know it, --chain a chain where it may have published',
     })
   }
 }

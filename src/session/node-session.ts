@@ -126,9 +126,11 @@ export class NodeSession implements Session {
     return {
       healthy: problems.length === 0,
       problems,
+      notices: this.#node.notices,
       peerId: this.#node.peerId.toString(),
       multiaddrs,
       subnetId: settings.subnetId,
+      network: settings.network,
       home: home.path,
       pid: process.pid,
       agent,
@@ -270,6 +272,7 @@ export class NodeSession implements Session {
       multiaddrs: multiaddrs.map(String),
       source: known.source,
       lastHeartbeatMs: known.entry?.heartbeatAtMs ?? null,
+      network: known.network ?? null,
     }
   }
 

@@ -1,4 +1,5 @@
 import type { NodeClass } from '../chain/registry.ts'
+import type { Network } from '../node/network.ts'
 import type { ProtocolKind } from '../protocol/interceptor.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource, TierName } from '../resolve/tier.ts'
@@ -29,6 +30,8 @@ export interface PeerRow {
   source: AddressSource
   /** Unix time in milliseconds. */
   lastHeartbeatMs: number | null
+  /** Null where it is not known. */
+  network: Network | null
 }
 
 export interface ResolveAnswer {
@@ -140,9 +143,12 @@ export interface StatusAnswer {
   /** True when there are no problems. */
   healthy: boolean
   problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED'; message: string }>
+  /** What its owner should know, though nothing is wrong with the node. */
+  notices: string[]
   peerId: string
   multiaddrs: string[]
   subnetId: number
+  network: Network
   home: string
   pid: number
   agent: string
@@ -246,6 +252,7 @@ export interface AliasAnswer {
 export interface NodeSettingsAnswer {
   bootstrap: string[]
   subnetId: number
+  network: Network
   chain: string
   key: string
   maxFrameBytes: number

@@ -43,6 +43,8 @@ export interface AskOptions {
   hops?: number | undefined
 }
 
+export const ADDRESS_PROTOCOL_ID = '/subnet/address/1.0.0'
+
 const MAX_HOPS = 3
 const DEFAULT_HOPS = 2
 const DEFAULT_TIMEOUT_MS = 2_500
@@ -80,7 +82,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
 
   constructor(host: ProtocolHost, directory: AddressDirectory, options: { now?: () => number } = {}) {
     super(host, {
-      id: '/subnet/address/1.0.0',
+      id: ADDRESS_PROTOCOL_ID,
       request: AddressQuerySchema,
       response: AddressAnswerSchema,
       limits: { maxFrameBytes: MAX_FRAME_BYTES },

@@ -43,6 +43,7 @@ describe('text for a terminal', () => {
       multiaddrs: [`/ip4/127.0.0.1/tcp/1/p2p/${PEER_ID}`],
       source: 'connected',
       lastHeartbeatMs: null,
+      network: null,
     }
     const known: PeerRow = {
       ...peer,

@@ -35,6 +35,7 @@ describe('settings', () => {
     assert.deepEqual(settings, {
       bootstrap: [],
       subnetId: 1,
+      network: 'native',
       chain: 'ledger:',
       key: undefined,
       listen: [],
