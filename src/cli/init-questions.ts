@@ -9,7 +9,7 @@ const NOTHING = 'none'
 const QUESTIONS = {
   listen: 'Where to listen (multiaddrs, with commas between)',
   subnetId: 'Which subnet',
-  network: "Which kind of network (native, or template for Hypertensor's Python template)",
+  network: "Which network (native, or template: of Hypertensor's template)",
   chain: 'Which chain (ledger:, ledger:/path/file.db)',
   bootstrap: 'Peers to connect to first (multiaddrs, with commas between)',
   handler: 'What answers tasks (echo, upper, exec:COMMAND, sh:COMMAND or a module file)',

@@ -35,7 +35,10 @@ interface Row {
 
 const ADDRESS_RECORD = ['peerId', 'multiaddrs', 'verified', 'block', 'stale']
 const KEY = ['peerId', 'type', 'file']
-const PEER = ['peerId', 'alias', 'connected', 'direction', 'latencyMs', 'agent', 'protocols', 'multiaddrs', 'source', 'lastHeartbeatMs']
+const PEER = [
+  ...['peerId', 'alias', 'connected', 'direction', 'latencyMs', 'agent', 'protocols', 'multiaddrs', 'source', 'lastHeartbeatMs'],
+  'network',
+]
 const PROTOCOL = ['id', 'kind', 'requestType', 'responseType']
 const TASK = ['taskId', 'peerId', 'source', 'multiaddr', 'accepted', 'error', 'bytesSent', 'bytesReceived', 'attempts', 'timings']
 
@@ -88,7 +91,7 @@ const rows: Record<string, Row> = {
   },
   status: {
     fields: [
-      ...['healthy', 'problems', 'peerId', 'multiaddrs', 'subnetId', 'home', 'pid', 'agent', 'uptimeMs'],
+      ...['healthy', 'problems', 'notices', 'peerId', 'multiaddrs', 'subnetId', 'network', 'home', 'pid', 'agent', 'uptimeMs'],
       ...['connections', 'places', 'heartbeats', 'tasks', 'book', 'chain'],
     ],
     alone: 13,

@@ -32,6 +32,8 @@ describe('a person at a terminal is asked', function () {
     terminal.type(`${'\b'.repeat('nonsense'.length)}\r`)
     await terminal.shows(/Which subnet \(1\)/)
     terminal.type('7\r')
+    await terminal.shows(/Which network .*\(native\)/)
+    terminal.type('template\r')
     await terminal.shows(/Peers to connect to first .*\(none\)/)
     terminal.type('\r')
     await terminal.shows(/What answers tasks/)
@@ -40,7 +42,7 @@ describe('a person at a terminal is asked', function () {
     assert.equal(await terminal.ended, 0)
     assert.ok(!terminal.screen.text.includes('Which chain'), 'a flag said it')
     const written = JSON.parse(await readFile(join(home, 'config.json'), 'utf8'))
-    assert.deepEqual(written, { subnetId: 7, chain: 'ledger:/shared.db', handler: 'echo' })
+    assert.deepEqual(written, { subnetId: 7, network: 'template', chain: 'ledger:/shared.db', handler: 'echo' })
   })
 
   it('whether a config is to be changed: no, unless they say so', async () => {
@@ -56,6 +58,8 @@ describe('a person at a terminal is asked', function () {
       '/ip4/127.0.0.1/tcp/0',
       '--subnet-id',
       '1',
+      '--network',
+      'native',
       '--chain',
       'ledger:',
       '--bootstrap',

@@ -152,6 +152,7 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
         'multiaddrs',
         'source',
         'lastHeartbeatMs',
+        'network',
       ])
       assert.equal(row.alias, null)
       assert.equal(row.connected, true)

@@ -58,6 +58,13 @@ describe('text for a terminal', () => {
     assert.match(header ?? '', /^PEER +STATE +LATENCY +HEARTBEAT +AGENT +ADDRESS$/)
     assert.match(first ?? '', /^12D3KooW…\w{6} +inbound +1\.2 ms +- +agent\/1\.0 +\/ip4\/127\.0\.0\.1\/tcp\/1$/)
     assert.match(second ?? '', /^12D3KooW…\w{6} +known +- +5 s ago +- +-$/)
+    const [mixedHeader, native, template] = peerTable([
+      { ...peer, network: 'native' },
+      { ...known, network: 'template' },
+    ]).split('\n')
+    assert.match(mixedHeader ?? '', /HEARTBEAT +NETWORK +AGENT +ADDRESS$/)
+    assert.match(native ?? '', / native +agent/)
+    assert.match(template ?? '', / template +-/)
     assert.equal(peerTable([]), 'PEER  STATE  LATENCY  HEARTBEAT  AGENT  ADDRESS')
   })
 
