@@ -18,6 +18,7 @@ const HINTS = {
   handshake: 'something answers there, but not as a libp2p peer with Noise does: is it of a known libp2p implementation?',
   'not libp2p': 'another service listens there: is the port right?',
   closed: 'something answers there and ends the connection: the peer may be full or refuse this one, or it is another service',
+  undecided: 'the peer runs and has proven its ID, and asks its chain about this node, which may be slow: try again',
   silent: 'something listens there and says nothing: is the port right, or is the peer overloaded?',
   name: 'is the name right? /dns4 stands for its IPv4 addresses, /dns6 for its IPv6 addresses, /dns for both',
   address:
@@ -145,13 +146,23 @@ function afterConnect(cause: unknown, { bytes, secured, security, muxers }: Seen
   if (cause instanceof Error && cause.name === 'MuxerUnavailableError' && cause.message.includes('could not negotiate')) {
     return ['muxer', `the peer refused ${muxers.join(' and ')}: this node has no other stream multiplexer`]
   }
+  if (secured === TEMPLATE_NOISE_PROTOCOL_ID) {
+    return afterTemplateHandshake(cause, ended)
+  }
   if (ended != null) {
     return ['silent', `the peer did not go on with its handshake: ${describeError(ended)}`]
   }
-  if (secured === TEMPLATE_NOISE_PROTOCOL_ID) {
-    return ['not admitted', 'the peer did not admit this node: it ended the connection right after the handshake']
-  }
   return isEnd(cause) ? ['closed', 'the peer ended the connection during the handshake'] : ['handshake', UNREADABLE_HANDSHAKE]
+}
+
+/** A node of the template asks its chain about a peer that has proven its ID, and ends the connection where the chain says no. */
+function afterTemplateHandshake(cause: unknown, ended: unknown): [DialFailureKind, string] {
+  if (ended != null) {
+    return ['undecided', `the peer did not say whether it admits this node: ${describeError(ended)}`]
+  }
+  return isEnd(cause)
+    ? ['not admitted', 'the peer did not admit this node: it ended the connection right after the handshake']
+    : ['handshake', UNREADABLE_HANDSHAKE]
 }
 
 /** Those of the protocols that the peer refused, in turn; none where it took one of them. */
