@@ -39,6 +39,7 @@ import type { Door } from './door.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
 import { NodeError } from './errors.ts'
 import { guardedHandler } from './guarded-components.ts'
+import { laterRefusal } from './later-refusal.ts'
 import type { Network } from './network.ts'
 import { networkOf } from './network-of.ts'
 import type { OtherNetwork } from './other-network.ts'
@@ -280,7 +281,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async refusalOf(connection: Connection): Promise<string | undefined> {
-    return connection.status === 'open' ? askForRefusal(this, connection) : undefined
+    const told = connection.status === 'open' ? await askForRefusal(this, connection) : undefined
+    return told == null && connection.status !== 'open' ? laterRefusal(this.#parts.dialler, connection, this.#closing.signal) : told
   }
 
   async removeProtocol(protocol: ProtocolHandler): Promise<void> {

@@ -50,7 +50,8 @@ export interface BegunCall<Answer> {
 /** Of a request that peers use as it comes, they may have acted on a part if it is larger than this. */
 const WHOLE_BYTES = 16 * 1024
 
-const ACTED = 'the peer may have acted on the request'
+/** Said of a call that broke after its request had left. */
+export const ACTED = 'the peer may have acted on the request'
 const NOT_ACTED = 'the peer has not acted on it'
 
 /** What is known about a call while it runs. */

@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, SubnetError } from '../primitives/errors.ts'
 import { type Place, Roster } from '../primitives/roster.ts'
-import { type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
+import { ACTED, type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
 import { CallEnd } from './call-end.ts'
 import { type CallStream, type Frame, type IncomingMessage, NotTakenError, type NotTakenWhy } from './call-stream.ts'
 import { CallStreams } from './call-streams.ts'
@@ -218,7 +218,11 @@ export class Caller<RequestInit, Response> {
   }
 
   async #failure({ call, end, options }: Run, cause: unknown): Promise<unknown> {
-    return options.signal?.aborted === true ? options.signal.reason : ((await this.#refusal(call, cause)) ?? call.fail(cause, end))
+    if (options.signal?.aborted === true) {
+      return options.signal.reason
+    }
+    const failure = call.fail(cause, end)
+    return (await this.#refusal(call, cause, failure)) ?? failure
   }
 
   #finish({ call, end, options, place }: Run, failure: unknown): void {
@@ -228,20 +232,24 @@ export class Caller<RequestInit, Response> {
   }
 
   /** A call that broke before its first answer may have been cut by a peer that does not let this node in: it is asked. */
-  async #refusal(call: Call, cause: unknown): Promise<ProtocolError | undefined> {
-    const broke = cause instanceof ConnectionLostError || (cause instanceof ProtocolError && cause.code === 'REMOTE_FAILED')
-    if (!broke || call.reached == null || call.bytesReceived > 0) {
+  async #refusal(call: Call, cause: unknown, failure: unknown): Promise<ProtocolError | undefined> {
+    if (!broke(cause) || call.reached == null || call.bytesReceived > 0) {
       return undefined
     }
     const { connection } = call.reached
-    const reason = connection.status === 'open' ? await this.#host.refusalOf(connection) : undefined
-    return reason == null
-      ? undefined
-      : new ProtocolError('NOT_ADMITTED', `${connection.remotePeer.toString()} does not let this peer in: ${reason}`, {
-          cause,
-          phase: 'negotiate',
-          hint: 'a subnet may require registration: "subnet chain register", where the chain lets us',
-        })
+    const reason = await this.#host.refusalOf(connection)
+    if (reason == null) {
+      return undefined
+    }
+    // a peer that says why on this connection has let nothing through; one that ended it may have let this node in until then
+    const mayHaveActed = connection.status !== 'open' && failure instanceof ProtocolError && failure.mayHaveActed
+    const message = `${connection.remotePeer.toString()} does not let this peer in: ${reason}`
+    return new ProtocolError('NOT_ADMITTED', mayHaveActed ? `${message}; ${ACTED}` : message, {
+      cause,
+      phase: mayHaveActed ? 'wait' : 'negotiate',
+      mayHaveActed,
+      hint: 'a subnet may require registration: "subnet chain lookup <peer ID>" shows whether it has this peer, "subnet chain register" registers it where the chain lets us',
+    })
   }
 
   /** A call that was not taken is made again. */
@@ -490,4 +498,12 @@ function undecodable(cause: unknown): ProtocolError {
 
 function toError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error))
+}
+
+/** The connection or the stream of a call ended. A dial that failed is none of these. */
+function broke(cause: unknown): boolean {
+  return (
+    cause instanceof ConnectionLostError ||
+    (cause instanceof ProtocolError && (cause.code === 'REMOTE_FAILED' || (cause.code === 'UNREACHABLE' && cause.phase == null)))
+  )
 }

@@ -6,6 +6,13 @@ import type { OtherStacks } from './other-stacks.ts'
 /** What the template's transport is called: plain Noise, and a question to its chain behind it. */
 export const TEMPLATE_SECURITY = '/pos-transport/1.0.0'
 
+export interface TemplatePeerOptions extends Partial<Libp2pOptions> {
+  /** What its chain says of a peer. @default nobody is refused */
+  refuses?: (peerId: PeerId) => boolean | Promise<boolean>
+  /** What it does with a connection that it let in, before a muxer is negotiated. */
+  afterHandshake?: (secured: SecuredConnection) => unknown
+}
+
 export interface TemplatePeer {
   stack: Awaited<ReturnType<OtherStacks['start']>>
   address: string
@@ -19,7 +26,7 @@ export interface TemplatePeer {
  */
 export async function templatePeer(
   stacks: OtherStacks,
-  { refuses = () => false, ...options }: Partial<Libp2pOptions> & { refuses?: (peerId: PeerId) => boolean | Promise<boolean> } = {},
+  { refuses = () => false, afterHandshake, ...options }: TemplatePeerOptions = {},
 ): Promise<TemplatePeer> {
   let handshakes = 0
   const checked = async (secured: SecuredConnection): Promise<SecuredConnection> => {
@@ -27,6 +34,7 @@ export async function templatePeer(
     if (await refuses(secured.remotePeer)) {
       throw new Error('no proof of stake')
     }
+    await afterHandshake?.(secured)
     return secured
   }
   const stack = await stacks.start({

@@ -3,7 +3,7 @@ import type { Connection, PeerId } from '@libp2p/interface'
 import { AdmissionRequestSchema, AdmissionResponseSchema } from '../../gen/subnet/admission/v1/admission_pb.ts'
 import { Caller } from '../caller.ts'
 import { protobufCodec } from '../codec.ts'
-import type { ProtocolHost } from '../host.ts'
+import { ConnectionLostError, type ProtocolHost } from '../host.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
 import type { RequestContext } from '../responder.ts'
 
@@ -61,7 +61,11 @@ export async function askForRefusal(host: ProtocolHost, connection: Connection):
   try {
     const { admitted, reason } = await caller.one(connection.remotePeer, {}, { timeoutMs: ASK_TIMEOUT_MS })
     return admitted ? undefined : reason.slice(0, MAX_REASON_CHARACTERS) || 'it gives no reason'
-  } catch {
+  } catch (error) {
+    if (error instanceof Error && error.cause instanceof ConnectionLostError) {
+      // its muxer has ended, which libp2p notices before the socket does
+      connection.abort(error)
+    }
     // it is not ours, or it requires nothing
     return undefined
   }

@@ -78,6 +78,75 @@ describe('a peer that is secured as the template is', () => {
     assert.equal((await task).accepted, true)
   })
 
+  it('is offered Noise after plain Noise, which is offered at once: a native peer pays no round trip', async () => {
+    const node = await lab.node()
+    const first = Promise.withResolvers<Buffer>()
+    const listener = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.once('data', (bytes) => {
+        first.resolve(bytes)
+        socket.destroy()
+      })
+    })
+    listener.listen(0, '127.0.0.1')
+    await once(listener, 'listening')
+    const address = `/ip4/127.0.0.1/tcp/${(listener.address() as AddressInfo).port}/p2p/${(await newPeer()).peerId.toString()}`
+    await assert.rejects(node.connect(multiaddr(address)))
+    listener.close()
+    assert.equal((await first.promise).toString(), '\x13/multistream/1.0.0\n\x07/noise\n')
+  })
+
+  it('and sends something else after the handshake has not refused us', async () => {
+    const node = await lab.node()
+    const peer = await echoing(node, { afterHandshake: async ({ connection }) => connection.send(Buffer.from('\x05hello')) })
+    await assert.rejects(node.tasks.sendTask(peer.address, 't', Buffer.from('hello')), (error: ProtocolError) => {
+      assert.deepEqual([error.code, /did not admit/.test(error.message)], ['UNREACHABLE', false])
+      return true
+    })
+  })
+
+  describe('and cuts a call short', () => {
+    async function cutting(node: SubnetNode, refusesThen: boolean): Promise<TemplatePeer> {
+      let refused = false
+      const peer = await templatePeer(stacks, { refuses: () => refused })
+      await peer.stack.handle(TASKS, (_stream, connection) => {
+        refused = refusesThen
+        connection.abort(new Error('not on the chain any more'))
+      })
+      assert.notEqual(peer.stack.peerId.toString(), node.peerId.toString())
+      return peer
+    }
+
+    it('is NOT_ADMITTED where it refuses the next connection, and may have acted', async () => {
+      const node = await lab.node()
+      const peer = await cutting(node, true)
+      await assert.rejects(node.tasks.sendTask(peer.address, 't', Buffer.from('hello')), (error: ProtocolError) => {
+        assert.match(error.message, /does not let this peer in: .*right after the handshake; the peer may have acted on the request$/)
+        assert.match(error.hint ?? '', /"subnet chain lookup/)
+        assert.deepEqual([error.code, error.mayHaveActed], ['NOT_ADMITTED', true])
+        return true
+      })
+      assert.equal(peer.handshakes(), 2, 'the call, and one that asks')
+    })
+
+    it('is asked once for all calls of that connection', async () => {
+      const node = await lab.node()
+      const peer = await cutting(node, true)
+      await node.connect(multiaddr(peer.address))
+      const calls = Array.from({ length: 8 }, async (_, index) => node.tasks.sendTask(peer.address, `t${index}`, Buffer.from('hello')))
+      for (const outcome of await Promise.allSettled(calls)) {
+        assert.equal(outcome.status === 'rejected' && outcome.reason.code, 'NOT_ADMITTED')
+      }
+      assert.ok(peer.handshakes() <= 3, `${peer.handshakes()} handshakes`)
+    })
+
+    it('has failed where it would let us in again', async () => {
+      const node = await lab.node()
+      const peer = await cutting(node, false)
+      await assert.rejects(node.tasks.sendTask(peer.address, 't', Buffer.from('hello')), { code: 'REMOTE_FAILED' })
+    })
+  })
+
   describe('and does not admit us', () => {
     const refuses = (): boolean => true
 
