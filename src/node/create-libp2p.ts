@@ -23,6 +23,7 @@ import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL
 import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
+import { tellingRefusals } from './refused-security.ts'
 import { sparing } from './sparing-yamux.ts'
 import { explainingTcp } from './tcp-dial.ts'
 
@@ -94,15 +95,16 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
   const { policy = new DialPolicy({ allowPrivate: true }) } = init
   const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves)
+  const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [own.transport(explainingTcp({ policy, background, lookup: init.lookup }))],
+    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, lookup: init.lookup }), notLetIn))],
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
-      noiseForAllKeys({ protocol, onFailed: (failure) => init.log?.debug('a peer was not let in', failure) }),
+      noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),
     streamMuxers: [
       forCalls(sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),

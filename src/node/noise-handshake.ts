@@ -238,6 +238,6 @@ function readPayload(bytes: Uint8Array): { identityKey: Uint8Array; signature: U
 }
 
 /** A name that the peer chose, cut short and without control characters. */
-function printable(name: string): string {
+export function printable(name: string): string {
   return name.replace(/[^\x21-\x7e]/g, '').slice(0, 40)
 }

@@ -1,12 +1,13 @@
 import { lookup as systemLookup } from 'node:dns'
 import { BlockList, isIPv4, isIPv6, type LookupFunction } from 'node:net'
-import type { MultiaddrConnection, StreamMessageEvent, Transport, Upgrader } from '@libp2p/interface'
+import type { MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { DialBudget } from './dial-budget.ts'
 import { DialFailure, explainDial, SEEN_BYTES, type Seen } from './dial-failure.ts'
 import { type Permit, permitOf } from './dial-permit.ts'
 import type { DialPolicy } from './dial-policy.ts'
+import { noteFirstBytes } from './first-bytes.ts'
 import { handshakeFailure, securedWith } from './noise-handshake.ts'
 
 type Tcp = ReturnType<typeof tcp>
@@ -147,7 +148,7 @@ function isOf(family: 0 | 4 | 6, address: string): boolean {
 function watching(upgrader: Upgrader, seen: Seen): Upgrader {
   const upgradeOutbound = async (connection: MultiaddrConnection, options: Parameters<Upgrader['upgradeOutbound']>[1]) => {
     seen.connected = true
-    noteFirstBytes(connection, seen)
+    noteFirstBytes(connection, seen, SEEN_BYTES)
     joinFirstBytes(connection)
     try {
       return await upgrader.upgradeOutbound(connection, options as Parameters<Upgrader['upgradeOutbound']>[1] & { skipEncryption: never })
@@ -157,24 +158,6 @@ function watching(upgrader: Upgrader, seen: Seen): Upgrader {
     }
   }
   return new Proxy(upgrader, { get: (own, name) => (name === 'upgradeOutbound' ? upgradeOutbound : Reflect.get(own, name)) })
-}
-
-/** Bytes wait in a connection until somebody listens for them: this joins the first who does. */
-function noteFirstBytes(connection: MultiaddrConnection, seen: Seen): void {
-  const note = ({ data }: StreamMessageEvent): void => {
-    seen.bytes = Buffer.concat([seen.bytes, data.subarray(0, Math.min(data.byteLength, SEEN_BYTES - seen.bytes.length))])
-    if (seen.bytes.length >= SEEN_BYTES) {
-      connection.removeEventListener('message', note)
-    }
-  }
-  const add = connection.addEventListener.bind(connection) as (...args: unknown[]) => void
-  connection.addEventListener = (...args: unknown[]): void => {
-    add(...args)
-    if (args[0] === 'message') {
-      connection.addEventListener = add
-      connection.addEventListener('message', note)
-    }
-  }
 }
 
 /**

@@ -2,15 +2,24 @@ import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { identify } from '@libp2p/identify'
+import type { ConnectionEncrypter } from '@libp2p/interface'
 import { ping } from '@libp2p/ping'
+import { tls } from '@libp2p/tls'
 import { lpStream } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { SubnetNode } from '../../../src/index.ts'
+import { createLogger } from '../../../src/primitives/log.ts'
 import type { ProtocolError } from '../../../src/protocol/errors.ts'
 import { newPeer } from '../../support/keys.ts'
 import { addressOf, Lab } from '../../support/nodes.ts'
 import { OtherStacks } from '../../support/other-stacks.ts'
 import { TEMPLATE_SECURITY, type TemplatePeer, templatePeer } from '../../support/template-peer.ts'
+
+/** A security protocol that is offered, and never run. */
+function named(protocol: string): ConnectionEncrypter {
+  const never = async (): Promise<never> => Promise.reject(new Error('never'))
+  return { protocol, secureInbound: never, secureOutbound: never }
+}
 
 const ECHO = '/test/echo/1.0.0'
 const TASKS = '/subnet/task_protocol/1.0.0'
@@ -103,6 +112,19 @@ describe('a peer that is secured as the template is', () => {
       assert.deepEqual([error.code, /did not admit/.test(error.message)], ['UNREACHABLE', false])
       return true
     })
+  })
+
+  it('is told of in the log where it dials us with security that this node does not have', async () => {
+    const told = Promise.withResolvers<string>()
+    const log = { debug: (message: string, cause?: unknown) => told.resolve(`${message}: ${String(cause)}`) }
+    const ours = await stacks.ours({ listen: ['/ip4/127.0.0.1/tcp/0'], log: { ...createLogger('silent', () => undefined), ...log } })
+    const other = await stacks.start({ connectionEncrypters: [tls(), () => named('/secio/1.0.0'), () => named('/odd\u001b[31m/1.0.0')] })
+    await assert.rejects(other.dial(stacks.addressOf(ours)))
+    const line = await told.promise
+    assert.match(
+      line,
+      /^a peer was not let in: .*it offers \/tls\/1\.0\.0, \/secio\/1\.0\.0, \/odd\[31m\/1\.0\.0, which this node refused: this node offers \/noise/,
+    )
   })
 
   describe('and cuts a call short', () => {

@@ -1,0 +1,61 @@
+import type { MultiaddrConnection, Upgrader } from '@libp2p/interface'
+import type { tcp } from '@libp2p/tcp'
+import { noteFirstBytes } from './first-bytes.ts'
+import { printable, securedWith } from './noise-handshake.ts'
+
+type Tcp = ReturnType<typeof tcp>
+type Upgrade = Upgrader['upgradeInbound']
+
+/** How many of the first bytes of an inbound connection are kept until its handshake is done. */
+const SEEN_BYTES = 256
+const HEADER = '/multistream/1.0.0'
+const NEWLINE = 0x0a
+
+/**
+ * Tells of inbound connections that ended because the peer offered only security protocols that this node does not have. libp2p
+ * keeps no trace of these offers.
+ * @param tell gets one line without control characters
+ */
+export function tellingRefusals(make: Tcp, tell: (line: string) => void): Tcp {
+  return (components) => {
+    const transport = make(components)
+    const createListener = transport.createListener.bind(transport)
+    transport.createListener = (options) => createListener({ ...options, upgrader: watching(options.upgrader, tell) })
+    return transport
+  }
+}
+
+function watching(upgrader: Upgrader, tell: (line: string) => void): Upgrader {
+  const upgradeInbound = async (connection: MultiaddrConnection, options: Parameters<Upgrade>[1]): Promise<void> => {
+    const seen = { bytes: new Uint8Array(0) as Uint8Array }
+    noteFirstBytes(connection, seen, SEEN_BYTES)
+    try {
+      await upgrader.upgradeInbound(connection, options)
+    } catch (error) {
+      const own = [...upgrader.getConnectionEncrypters().keys()]
+      const offers = offersIn(seen.bytes)
+      if (securedWith(connection) == null && offers.length > 0 && !offers.some((offer) => own.includes(offer))) {
+        const what = `it offers ${offers.map(printable).join(', ')}, which this node refused: this node offers ${own.join(' and ')}`
+        tell(`${connection.remoteAddr.toString()}: ${what}`)
+      }
+      throw error
+    }
+  }
+  return new Proxy(upgrader, { get: (own, name) => (name === 'upgradeInbound' ? upgradeInbound : Reflect.get(own, name)) })
+}
+
+/** The protocols in the lines of a multistream-select negotiation, as far as the bytes go; none where they are something else. */
+function offersIn(bytes: Uint8Array): string[] {
+  const lines: string[] = []
+  for (let at = 0; at < bytes.length; ) {
+    // a line over 127 bytes has a longer length, and names no security protocol
+    const end = at + 1 + (bytes[at] ?? 0)
+    if (bytes[end - 1] !== NEWLINE) {
+      break
+    }
+    lines.push(Buffer.from(bytes.subarray(at + 1, end - 1)).toString())
+    at = end
+  }
+  const [first, ...offers] = lines
+  return first === HEADER ? offers.filter((offer) => offer.startsWith('/')) : []
+}
