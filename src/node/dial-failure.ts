@@ -160,9 +160,14 @@ function afterTemplateHandshake(cause: unknown, ended: unknown): [DialFailureKin
   if (ended != null) {
     return ['undecided', `the peer did not say whether it admits this node: ${describeError(ended)}`]
   }
-  return isEnd(cause)
-    ? ['not admitted', 'the peer did not admit this node: it ended the connection right after the handshake']
-    : ['handshake', UNREADABLE_HANDSHAKE]
+  return isUnreadable(cause)
+    ? ['handshake', UNREADABLE_HANDSHAKE]
+    : ['not admitted', 'the peer did not admit this node: it ended the connection right after the handshake']
+}
+
+/** Bytes that cannot be decrypted, or are no line of a negotiation. An end comes in many more forms. */
+function isUnreadable(cause: unknown): boolean {
+  return cause instanceof Error && /chacha20poly1305|InvalidMessage|InvalidDataLength|RangeError/.test(`${cause.name} ${cause.message}`)
 }
 
 /** Those of the protocols that the peer refused, in turn; none where it took one of them. */
@@ -172,9 +177,12 @@ function refusedOf(bytes: Uint8Array, protocols: string[]): string[] {
   return took && refused.length < protocols.length ? [] : refused
 }
 
-/** Goes by the text: libp2p wraps the error of a failed encryption and keeps nothing else. */
+/** Goes by the text: libp2p wraps the error of a failed encryption and keeps nothing else. Of an event that ended a stream the text is `[object Event]`. */
 function isEnd(cause: unknown): boolean {
-  return cause instanceof Error && /unexpected eof|reset|closed|closing|ECONNRESET|EPIPE/i.test(`${cause.name} ${cause.message}`)
+  return (
+    cause instanceof Error &&
+    /unexpected eof|reset|closed|closing|ECONNRESET|EPIPE|\[object \w*Event\]/i.test(`${cause.name} ${cause.message}`)
+  )
 }
 
 function serviceOf(bytes: Uint8Array): string {

@@ -26,7 +26,7 @@ describe('what is told of a dial', () => {
     assert.equal(explainDial(ended, seen(bytes), undefined).kind, 'closed')
   })
 
-  for (const text of ['Unexpected EOF', 'read ECONNRESET', 'the stream was closed']) {
+  for (const text of ['Unexpected EOF', 'read ECONNRESET', 'the stream was closed', '[object Event]']) {
     it(`is NOT_ADMITTED where a node of the template ends the connection after the handshake: ${text}`, () => {
       const failure = explainDial(new Error(text), seen(HEADER, SECURITY[1]), undefined)
       assert.equal(failure.kind, 'not admitted')
@@ -36,9 +36,11 @@ describe('what is told of a dial', () => {
 
   it('is no such verdict with plain Noise, nor where the peer sent something that cannot be read', () => {
     assert.equal(explainDial(new Error('Unexpected EOF'), seen(HEADER, SECURITY[0]), undefined).kind, 'closed')
-    const failure = explainDial(new Error('Invalid decryption'), seen(HEADER, SECURITY[1]), undefined)
-    assert.equal(failure.kind, 'handshake')
-    assert.equal(new DialError([failure]).verdict, undefined)
+    for (const text of ['Error: Invalid chacha20poly1305 decryption', 'InvalidMessageError: Missing newline']) {
+      const failure = explainDial(new Error(text), seen(HEADER, SECURITY[1]), undefined)
+      assert.equal(failure.kind, 'handshake')
+      assert.equal(new DialError([failure]).verdict, undefined)
+    }
   })
 
   it('says that a node of the template is still asking its chain, where the dial was given up', () => {
