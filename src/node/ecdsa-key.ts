@@ -7,6 +7,8 @@ import { sha256 } from 'multiformats/hashes/sha2'
 
 /** The type of an ECDSA key in libp2p's PublicKey and PrivateKey messages. */
 const ECDSA_TYPE = 3
+/** The type that py-libp2p gives its P-256 keys; no other library has it. */
+const PY_ECC_P256_TYPE = 4
 /** P-256, P-384 and P-521, as OpenSSL names them. */
 const CURVES = ['prime256v1', 'secp384r1', 'secp521r1']
 
@@ -56,7 +58,7 @@ export class EcdsaKey {
 /** Whether a PublicKey or PrivateKey message of libp2p holds an ECDSA key, in whichever form. */
 export function isEcdsa(protobuf: Uint8Array): boolean {
   try {
-    return readKeyMessage(protobuf).type === ECDSA_TYPE
+    return [ECDSA_TYPE, PY_ECC_P256_TYPE].includes(readKeyMessage(protobuf).type)
   } catch {
     return false
   }

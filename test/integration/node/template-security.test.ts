@@ -60,7 +60,7 @@ describe('a peer that is secured as the template is', () => {
     const peer = await echoing(node)
     const { accepted, result } = await node.tasks.sendTask(peer.address, 't', Buffer.from('hello'))
     assert.deepEqual([accepted, Buffer.from(result).toString()], [true, 'hello'])
-    assert.ok((await node.ping(multiaddr(peer.address))).ms > 0)
+    assert.equal((await node.ping(multiaddr(peer.address))).reached.connection.encryption, TEMPLATE_SECURITY)
     assert.ok((await node.protocolsOf(peer.stack.peerId)).includes(ECHO))
     assert.equal(node.connections[0]?.encryption, TEMPLATE_SECURITY)
 

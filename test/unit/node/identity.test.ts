@@ -73,6 +73,11 @@ describe('identity keys', function () {
     ['an ECDSA key', ECDSA_KEY, /: an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can$/],
     ['an ECDSA key as PEM', Buffer.concat([Buffer.from('08031205', 'hex'), Buffer.from('-----')]), /: an ECDSA key cannot be/],
     [
+      'an ECDSA key of a type that only py-libp2p has',
+      Buffer.concat([Buffer.from('08041205', 'hex'), Buffer.from('-----')]),
+      /: an ECDSA key cannot be/,
+    ],
+    [
       'data of no type that are no RSA key',
       Buffer.concat([Buffer.from('1220', 'hex'), Buffer.alloc(32, 1)]),
       /: not a libp2p private key$/,
