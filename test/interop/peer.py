@@ -262,6 +262,18 @@ class Peer:
             "result": digest(answer.result),
         }
 
+    async def do_calls(self, peer, count, end, withinMs):
+        """Calls one after the other, each stream ended in this way (close, reset), until one takes longer."""
+        answered = 0
+        with trio.CancelScope() as scope:
+            while answered < count:
+                scope.deadline = trio.current_time() + withinMs / 1000
+                stream = await self.ask(peer, TaskRequest(task_id="one of many", payload=b"x"))
+                answer = await read_message(stream, TaskResponse)
+                answered += answer.accepted
+                await getattr(stream, end)()
+        return {"answered": answered}
+
     async def do_ask(self, peer, taskId=""):
         """Asks, and does not wait for the answer."""
         self.held[taskId] = await self.ask(peer, TaskRequest(task_id=taskId))
