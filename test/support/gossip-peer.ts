@@ -1,7 +1,7 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import { type GossipSub, gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
+import { type GossipSub, type GossipSubComponents, gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
 import { RPC } from '@libp2p/gossipsub/message'
 import { identify } from '@libp2p/identify'
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
@@ -20,6 +20,8 @@ const SIGN_PREFIX = Buffer.from('libp2p-pubsub:')
 
 interface GossipPeerInit {
   topic: string
+  /** The gossip protocols it speaks. @default those of gossipsub */
+  protocols?: string[]
   /** Passes on whatever is signed, as a peer without our validator does. @default false: it passes nothing on */
   relays?: boolean
 }
@@ -30,8 +32,11 @@ export class GossipPeer {
   readonly received: Buffer[] = []
   /** Those that took this peer out of their mesh, each time. */
   readonly prunedBy: string[] = []
+  /** The control messages that it was sent. */
+  readonly controls: RPC.ControlMessage[] = []
   readonly #libp2p: Libp2p<{ identify: unknown; pubsub: GossipSub }>
   readonly #topic: string
+  readonly #told = new EventEmitter()
 
   private constructor(privateKey: PrivateKey, libp2p: Libp2p<{ identify: unknown; pubsub: GossipSub }>, { topic, relays }: GossipPeerInit) {
     this.privateKey = privateKey
@@ -59,9 +64,10 @@ export class GossipPeer {
       transports: [tcp()],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
-      services: { identify: identify(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: false }) },
+      services: { identify: identify(), pubsub: speaking(init.protocols) },
     })
     const peer = new GossipPeer(privateKey, libp2p, init)
+    peer.#recordControls()
     peer.#pubsub.subscribe(init.topic)
     return peer
   }
@@ -78,8 +84,36 @@ export class GossipPeer {
     return this.#pubsub.getMeshPeers(this.#topic)
   }
 
+  /** The protocols of its open gossip streams. */
+  get streams(): string[] {
+    return this.#libp2p.getConnections().flatMap(({ streams }) => streams.map(({ protocol }) => protocol).filter(isGossip))
+  }
+
   get #pubsub(): Gossip {
     return this.#libp2p.services.pubsub as Gossip
+  }
+
+  #recordControls(): void {
+    const pubsub = this.#pubsub
+    const handle = pubsub.handleReceivedRpc.bind(pubsub)
+    pubsub.handleReceivedRpc = async (from, rpc) => {
+      if (rpc.control != null && !from.equals(this.peerId)) {
+        this.controls.push(rpc.control)
+        this.#told.emit('control')
+      }
+      return handle(from, rpc)
+    }
+  }
+
+  /** Until it was sent a control message that the filter takes. */
+  async control<T>(find: (control: RPC.ControlMessage) => T | undefined): Promise<T> {
+    for (;;) {
+      const found = this.controls.map(find).find((each) => each != null)
+      if (found != null) {
+        return found
+      }
+      await once(this.#told, 'control')
+    }
   }
 
   /** Connects, and waits until both are in one mesh. */
@@ -130,5 +164,19 @@ export class GossipPeer {
 
   async stop(): Promise<void> {
     await this.#libp2p.stop()
+  }
+}
+
+function isGossip(protocol: string): boolean {
+  return protocol.startsWith('/meshsub/')
+}
+
+function speaking(protocols: string[] | undefined): (components: GossipSubComponents) => GossipSub {
+  return (components) => {
+    const pubsub = gossipsub({ allowPublishToZeroTopicPeers: false })(components)
+    if (protocols != null) {
+      pubsub.protocols.splice(0, pubsub.protocols.length, ...protocols)
+    }
+    return pubsub
   }
 }

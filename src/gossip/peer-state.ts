@@ -1,0 +1,1 @@
+export const PEER_STATE_TOPIC = 'peer_state'
