@@ -4,6 +4,9 @@ import { Cli, type RunningNode } from '../support/cli.ts'
 import type { ForeignPeer } from './foreign-peer.ts'
 import { TemplateLab } from './template-peer.ts'
 
+/** A minute from the start of all on, less what the tests before took. */
+const HAPPENS_WITHIN_MS = 50_000
+
 interface Attempt {
   tier: string
   outcome: string
@@ -49,12 +52,14 @@ describe('a network of the template: a bootnode, two peers, and a node of ours, 
 
   /** Asks until there is an answer: the bootnode may not know of everybody yet. */
   async function resolved(inHome: string, peerId: string, ...flags: string[]): Promise<Found> {
+    const signal = AbortSignal.timeout(HAPPENS_WITHIN_MS)
     while (true) {
       const { code, stdout } = await cli.run(inHome, ['resolve', peerId, '--json', ...flags])
       if (code === 0) {
         return JSON.parse(stdout)
       }
       assert.equal(code, 3, stdout)
+      signal.throwIfAborted()
     }
   }
 
@@ -62,6 +67,13 @@ describe('a network of the template: a bootnode, two peers, and a node of ours, 
     for (const peer of peers) {
       await peer.event('started')
     }
+  })
+
+  it('the peers hear of each other, and find each other by way of the bootnode', async () => {
+    const [first, second] = peers as [ForeignPeer, ForeignPeer]
+    await first.event('state', ({ peerId }) => peerId === second.peerId)
+    await second.event('state', ({ peerId }) => peerId === first.peerId)
+    assert.deepEqual(await first.do('find', { peer: second.peerId }), { addresses: [second.address] })
   })
 
   it('a command without a node finds a peer by its ID, by way of the bootnode, and sends it a task', async () => {
@@ -101,13 +113,14 @@ describe('a network of the template: a bootnode, two peers, and a node of ours, 
 
   it('ours lists all of them', async () => {
     const all = [bootnode, ...peers].map(({ peerId, address }) => `${peerId} ${address}`)
+    const signal = AbortSignal.timeout(HAPPENS_WITHIN_MS)
     while (true) {
       const listed = await cli.json<Listed[]>(home, ['peers', '--all'])
       const known = new Set(listed.flatMap(({ peerId, multiaddrs }) => multiaddrs.map((address) => `${peerId} ${address}`)))
       if (all.every((each) => known.has(each))) {
         return
       }
-      await delay(100)
+      await delay(100, undefined, { signal })
     }
   })
 })

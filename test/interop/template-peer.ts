@@ -19,8 +19,8 @@ export interface TemplateInit {
   extensions: boolean
   /** Between two states that it tells. @default 20,000 */
   publishMs: number
-  /** How it starts. */
-  sync: { minPeers?: number; waitMs?: number; settleMs?: number; pollMs?: number }
+  /** How it starts; false: it tells its state at once, and asks nobody before. */
+  sync: false | { minPeers?: number; waitMs?: number; settleMs?: number; pollMs?: number }
 }
 
 /** Nodes of Hypertensor's Python template, on py-libp2p: template.py says what they can be told and what they tell. */

@@ -11,7 +11,7 @@ The first argument, JSON, has what peer.py knows, and:
     "extensions": true      its first message of gossip has an extensions message of 1.3
     "publishMs": 20000      between two states
     "state": 1              in what it tells: 0 offline, 1 joining, 2 online
-    "sync": {"minPeers": 2, "waitMs": 180000, "settleMs": 10000, "pollMs": 1000}
+    "sync": {"minPeers": 2, "waitMs": 180000, "settleMs": 10000, "pollMs": 1000}, or false: it tells its state at once
 """
 
 import hashlib
@@ -92,8 +92,9 @@ class Template(Peer):
         self.nursery.start_soon(self.fill_table)
         self.nursery.start_soon(self.hear, await self.pubsub.subscribe(TOPIC))
         if not self.init.get("bootnode"):
-            sync = {**SYNC, **self.init.get("sync", {})}
-            await self.sync.start(sync["minPeers"], *(sync[name] / 1000 for name in ("waitMs", "settleMs", "pollMs")))
+            if sync := self.init.get("sync", SYNC):
+                sync = {**SYNC, **sync}
+                await self.sync.start(sync["minPeers"], *(sync[name] / 1000 for name in ("waitMs", "settleMs", "pollMs")))
             while True:
                 await self.do_state()
                 await trio.sleep(self.init.get("publishMs", 20_000) / 1000)
