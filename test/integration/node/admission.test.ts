@@ -12,6 +12,8 @@ import { eventually, TestHost } from '../../support/protocol-host.ts'
 
 const GONE_WITHIN_MS = 2_000
 
+const DAG_SYNC = '/subnet/merkle_dag_sync_protocol/1.0.0'
+
 describe('a subnet that requires registration', function () {
   this.timeout(30_000)
   const lab = new Lab()
@@ -106,7 +108,14 @@ describe('a subnet that requires registration', function () {
     hosts.push(host)
     const connect = async (): Promise<Connection> => host.libp2p.dial(member.multiaddrs)
     const connection = await connect()
-    const protocols = ['/ipfs/id/1.0.0', '/ipfs/ping/1.0.0', '/meshsub/1.1.0', '/subnet/task_protocol/1.0.0', '/subnet/address/1.0.0']
+    const protocols = [
+      '/ipfs/id/1.0.0',
+      '/ipfs/ping/1.0.0',
+      '/meshsub/1.1.0',
+      '/subnet/task_protocol/1.0.0',
+      '/subnet/address/1.0.0',
+      DAG_SYNC,
+    ]
     for (const protocol of protocols) {
       const stream = await connection.newStream(protocol)
       await eventually(() => stream.status === 'reset', `${protocol} is reset`)

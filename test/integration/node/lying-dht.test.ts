@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomInt, randomUUID } from 'node:crypto'
 import type { SubnetNode } from '../../../src/index.ts'
+import { kadProtocolOf, type Network } from '../../../src/node/network.ts'
 import { newPeer } from '../../support/keys.ts'
 import { lyingPeer, type NamedPeer, nobodyAt, SocketLog } from '../../support/lying-dht.ts'
 import { Lab } from '../../support/nodes.ts'
@@ -41,8 +42,11 @@ describe('a DHT peer that lies', () => {
   }
 
   /** A node whose only bootstrap answers each query with so many fresh peers, and a few that exist and lie as well. */
-  async function victimOf(perAnswer: number): Promise<{ node: SubnetNode; asked(): number; startedAtMs: number }> {
-    const kadProtocol = `/test/${randomUUID()}/kad/1.0.0`
+  async function victimOf(
+    perAnswer: number,
+    settings: { network: Network; kadProtocol?: string },
+  ): Promise<{ node: SubnetNode; asked(): number; startedAtMs: number }> {
+    const kadProtocol = kadProtocolOf({ kadProtocol: undefined, subnetId: 1, ...settings })
     const stock = await freshPeers(perAnswer * 10)
     const accomplices: NamedPeer[] = []
     let next = 0
@@ -52,7 +56,7 @@ describe('a DHT peer that lies', () => {
     accomplices.push(...liars.slice(1).map(({ id, address }) => ({ id, addresses: [address] })))
     const before = sockets.ports.length
     const startedAtMs = performance.now()
-    const node = await lab.node({ settings: { kadProtocol, bootstrap: [String(liars[0]?.address)] } })
+    const node = await lab.node({ settings: { kadProtocol: undefined, ...settings, bootstrap: [String(liars[0]?.address)] } })
     assert.equal(before, 0)
     return { node, startedAtMs, asked: () => liars.reduce((sum, { asked }) => sum + asked(), 0) }
   }
@@ -67,11 +71,16 @@ describe('a DHT peer that lies', () => {
     await assert.rejects(node.resolve(peerId, { tiers: ['neighbour'] }))
   }
 
-  for (const perAnswer of [20, 400]) {
-    it(`that names ${perAnswer} peers an answer makes a node dial few of them, and no socket of this machine`, async function () {
+  const cases = [
+    { perAnswer: 20, settings: { network: 'native', kadProtocol: `/test/${randomUUID()}/kad/1.0.0` } },
+    { perAnswer: 400, settings: { network: 'native', kadProtocol: `/test/${randomUUID()}/kad/1.0.0` } },
+    { perAnswer: 400, settings: { network: 'template' } },
+  ] as const
+  for (const { perAnswer, settings } of cases) {
+    it(`that names ${perAnswer} peers an answer makes a ${settings.network} node dial few of them, and no socket of this machine`, async function () {
       this.timeout(60_000)
       const before = bytesInUse()
-      const { node, asked, startedAtMs } = await victimOf(perAnswer)
+      const { node, asked, startedAtMs } = await victimOf(perAnswer, settings)
       const kept = bytesInUse()
       for (let resolves = 0; resolves < 3; resolves++) {
         const [dialsBefore, askedBefore] = [sockets.ports.length, asked()]
