@@ -50,6 +50,7 @@ export class GossipPeer {
     if (relays !== true) {
       this.#pubsub.topicValidators.set(topic, (_sender, message) => {
         this.received.push(Buffer.from(message.data))
+        this.#told.emit('message')
         return TopicValidatorResult.Ignore
       })
     }
@@ -103,6 +104,19 @@ export class GossipPeer {
       }
       return handle(from, rpc)
     }
+  }
+
+  /** Until it was sent so many messages. */
+  async receives(count: number): Promise<void> {
+    while (this.received.length < count) {
+      await once(this.#told, 'message')
+    }
+  }
+
+  /** What that peer says that it listens to. */
+  topicsOf(other: PeerId): string[] {
+    const topics = (this.#pubsub as unknown as { topics: Map<string, Set<string>> }).topics
+    return [...topics].filter(([, subscribers]) => subscribers.has(other.toString())).map(([topic]) => topic)
   }
 
   /** Until it was sent a control message that the filter takes. */

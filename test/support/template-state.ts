@@ -6,6 +6,8 @@ import type { TestPeer } from './keys.ts'
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 type JsonObject = { [key: string]: Json }
 
+type Author = Pick<TestPeer, 'peerId' | 'privateKey'>
+
 /** What a node of the template tells the topic `peer_state`, as far as it is JSON. */
 export interface StateMessage extends JsonObject {
   node: { header: JsonObject; body: { node_id: string; payload: JsonObject } }
@@ -26,7 +28,7 @@ export interface StateInit {
   /** In the header, before it is signed. */
   header?: JsonObject
   /** Whose key signs the header, and stands in it. @default the author's */
-  signer?: TestPeer
+  signer?: Author
 }
 
 /** A message that was recorded in a real network. */
@@ -56,7 +58,7 @@ export function sha256(text: string): string {
 }
 
 /** A message as a node of the template signs it. */
-export async function stateOf(author: TestPeer, init: StateInit): Promise<StateMessage> {
+export async function stateOf(author: Author, init: StateInit): Promise<StateMessage> {
   const { createdAtMs, namespace = 'general-dag', parents = [], signer = author, state = 2, multiaddr = '/ip4/10.0.0.1/tcp/1000' } = init
   const payload: JsonObject = { epoch: 7, multiaddr, role: 0, state, subnet_id: 1, subnet_node_id: 1, uid: '00ff', ...init.payload }
   const unsigned: JsonObject = {
@@ -85,7 +87,7 @@ export async function stateOf(author: TestPeer, init: StateInit): Promise<StateM
 }
 
 /** What a node of the template tells of its graph. */
-export function announcementOf(author: TestPeer, createdAtMs: number): JsonObject {
+export function announcementOf(author: Author, createdAtMs: number): JsonObject {
   return {
     created_at_ms: createdAtMs,
     head_ids: [sha256('a head')],
