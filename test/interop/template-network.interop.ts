@@ -91,10 +91,8 @@ describe('a network of the template: a bootnode, two peers, and a node of ours, 
     for (const { peerId, address } of peers) {
       const { multiaddrs, source, attempts } = await resolved(home, peerId, '--tier', 'gossip')
       assert.deepEqual([multiaddrs, source], [[address], 'gossip'])
-      assert.deepEqual(
-        attempts.map(({ tier, outcome }) => [tier, outcome]),
-        [['gossip', 'hit']],
-      )
+      const asked = attempts.filter(({ outcome }) => outcome !== 'skipped').map(({ tier, outcome }) => `${tier} ${outcome}`)
+      assert.deepEqual(asked, ['gossip hit'])
       const { accepted } = await cli.json(home, ['send-task', peerId, '--text', 'heard'])
       assert.equal(accepted, true)
     }
