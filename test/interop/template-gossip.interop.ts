@@ -3,7 +3,7 @@ import { on } from 'node:events'
 import type { GossipSub, GossipsubMessage } from '@libp2p/gossipsub'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { SubnetNode } from '../../src/index.ts'
-import { addressOf, Lab } from '../support/nodes.ts'
+import { addressOf, event, Lab } from '../support/nodes.ts'
 import { OtherStacks } from '../support/other-stacks.ts'
 import type { ForeignPeer, Line } from './foreign-peer.ts'
 import { SYNC, type TemplateInit, TemplateLab, TOPIC } from './template-peer.ts'
@@ -41,6 +41,34 @@ describe('gossip of template nodes', function () {
     const { multiaddrs } = await node.resolve(peerIdFromString(peer.peerId), { tiers: ['gossip'] })
     assert.deepEqual(multiaddrs.map(String), [peer.address])
   }
+
+  it('passes through us from one to the other: states and announcements', async () => {
+    const node = await lab.node({ settings: { network: 'template', kadProtocol: undefined } })
+    const init = { bootnode: true, bootstrap: [addressOf(node)] }
+    const peers = await Promise.all([template.peer({ ...init, extensions: true }), template.peer(init)])
+    for (const peer of peers) {
+      await peer.do('mesh', { peer: node.peerId.toString(), topic: TOPIC })
+      // on the same connection, behind what tells us that we are in its mesh
+      await peer.do('ping', { peer: node.peerId.toString() })
+    }
+    const [first, second] = peers
+    for (const [from, to] of [
+      [first, second],
+      [second, first],
+      [first, second],
+    ] as const) {
+      const heard = event(node, 'heartbeat', ({ peerId }) => peerId === from.peerId)
+      await from.do('state')
+      assert.deepEqual((await heard).multiaddrs, [from.address])
+      const { multiaddr } = await to.event<{ multiaddr: string } & Line>('state', ({ peerId }) => peerId === from.peerId)
+      assert.equal(`${multiaddr}/p2p/${from.peerId}`, from.address)
+      await from.do('announce')
+      await to.event('announced', ({ peerId }) => peerId === from.peerId)
+    }
+    for (const peer of peers) {
+      assert.equal((await peer.do('counts'))['open'], 1, 'they are connected to us only')
+    }
+  })
 
   it('reaches us and each other, and we stay in the mesh of both', async () => {
     const node = await lab.node({ settings: { network: 'template', kadProtocol: undefined } })

@@ -131,6 +131,7 @@ class Template(Peer):
         require(message["peer_id"] == author, "a message of another peer")
         require(message["namespace"] == NAMESPACE, "a message of another namespace")
         if message["kind"] == "announcement":
+            tell(event="announced", peerId=author, heads=message["head_ids"])
             if set(message["head_ids"]) - self.dag.nodes.keys() or message["node_count"] > len(self.dag.nodes):
                 await self.sync.compare(author)
             return
