@@ -63,6 +63,18 @@ describe('a template node whose chain does not know us', function () {
     assert.ok(Number((await another.do('ping', { peer: node.peerId.toString() }))['ms']) >= 0)
   })
 
+  it('makes a task to its ID end with 12, where a bootnode that lets us in names its address', async () => {
+    const bootnode = await template.peer({ bootnode: true })
+    const peer = await template.peer({ bootstrap: [bootnode.address], allow: [bootnode.peerId] })
+    while (!(await bootnode.do<{ table: string[] }>('known')).table.includes(peer.peerId)) {
+      await delay(50)
+    }
+    const flags = ['--network', 'template', '--bootstrap', bootnode.address, '--json']
+    const outcome = await cli.run(await cli.home(), ['send-task', peer.peerId, '--text', 'x', ...flags])
+    const { code, exit } = jsonError(outcome)
+    assert.deepEqual([outcome.code, exit, code], [12, 12, 'NOT_ADMITTED'])
+  })
+
   for (const command of [['ping', '--count', '1'], ['send-task', '--text', 'x'], ['connect']] as const) {
     it(`makes "subnet ${command[0]}" end with 12, and a hint at the chain`, async () => {
       const peer = await template.peer({ allow: [] })

@@ -8,8 +8,8 @@ import { OtherStacks } from '../support/other-stacks.ts'
 import type { ForeignPeer, Line } from './foreign-peer.ts'
 import { SYNC, type TemplateInit, TemplateLab, TOPIC } from './template-peer.ts'
 
-/** What a template node tells in eight minutes, and half as many a second as py-libp2p takes of a peer. */
-const STATES = 25
+/** What a template node tells in five minutes, and half as many a second as py-libp2p takes of a peer. */
+const STATES = 15
 const PUBLISH_MS = 200
 
 interface Pinned extends Line {
