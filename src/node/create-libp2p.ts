@@ -179,7 +179,7 @@ function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackIni
     mcacheGossip: 1,
     gossipFactor: 0,
     allowedTopics: topics,
-    ...(network === 'template' ? templateMessageIds(new Set([PEER_STATE_TOPIC])) : {}),
+    ...(network === 'template' ? { ...TEMPLATE_MESH, ...templateMessageIds(new Set([PEER_STATE_TOPIC])) } : {}),
     scoreParams: {
       appSpecificScore: (peerId) => blame?.scoreOf(peerId) ?? 0,
       // one message costs its author as much as one with a wrong signature costs the sender
@@ -191,6 +191,12 @@ function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackIni
     },
   })
 }
+
+/**
+ * Nodes of the template never ask for a place in a mesh (their own patch of py-libp2p leaves out peers of 2.0), and one that is in nobody's mesh
+ * can tell nothing. So this node asks more of them than the six of gossipsub.
+ */
+const TEMPLATE_MESH = { D: 24, Dlo: 24, Dhi: 32 }
 
 /** Low traffic: silence is no offence, only a message that no honest peer passes on is. */
 const TOPIC_SCORES = {
