@@ -5,6 +5,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import pRetry from 'p-retry'
 import { raceSignal } from 'race-signal'
 import type { Logger } from '../primitives/log.ts'
+import { DialError } from './dial-failure.ts'
 import type { Dialler } from './dialler.ts'
 
 /** How long a bootstrap that is connected may take to say which protocols it speaks. */
@@ -21,12 +22,23 @@ export interface BootstrapInit {
   log: Logger
 }
 
+/** Why a bootstrap does not let this node in, and what to do about it. */
+export interface BootstrapRefusal {
+  message: string
+  hint: string | undefined
+}
+
+class RefusedError extends Error {
+  override readonly name = 'RefusedError'
+}
+
 /** Keeps a connection to every bootstrap peer: each on its own, tried for ever, so that a dead one hinders nothing. */
 export class Bootstrap extends EventTarget {
   readonly #init: BootstrapInit
   #stopped = new AbortController()
   #running: Array<Promise<void>> = []
   #pending = 0
+  readonly #refusals = new Map<string, BootstrapRefusal>()
 
   constructor(init: BootstrapInit) {
     super()
@@ -38,6 +50,11 @@ export class Bootstrap extends EventTarget {
   /** True while a bootstrap's first attempt has neither failed nor led to a peer that can be asked. */
   get pending(): boolean {
     return this.#pending > 0
+  }
+
+  /** Of the bootstraps that do not let this node in, as far as their last answers tell. */
+  get refusals(): BootstrapRefusal[] {
+    return [...this.#refusals.values()]
   }
 
   /** Waits until there is a peer to ask, or all bootstraps were tried once, or the signal aborts. */
@@ -98,10 +115,11 @@ export class Bootstrap extends EventTarget {
           const connection = await this.#init.dialler.dial([multiaddr], signal)
           const refusal = await this.#init.refusalOf(connection)
           if (refusal != null) {
-            throw new Error(`${peerId.toString()} does not let this peer in: ${refusal}`)
+            throw new RefusedError(`${peerId.toString()} does not let this peer in: ${refusal}`)
           }
           await identified
         }
+        this.#refusals.delete(peerId.toString())
       },
       {
         retries: Number.POSITIVE_INFINITY,
@@ -109,12 +127,30 @@ export class Bootstrap extends EventTarget {
         maxTimeout: MAX_RETRY_MS,
         randomize: true,
         signal,
-        onFailedAttempt: ({ error, attemptNumber }) => {
+        onFailedAttempt: async ({ error, attemptNumber }) => {
+          const isTold = this.#refusals.has(peerId.toString())
+          const isRefusal = this.#noteRefusal(peerId, error)
           settle()
-          this.#init.log[attemptNumber === 1 ? 'warn' : 'debug'](`bootstrap not reached (attempt ${attemptNumber}): ${error.message}`)
+          const isNews = attemptNumber === 1 || (isRefusal && !isTold)
+          this.#init.log[isNews ? 'warn' : 'debug'](`bootstrap not reached (attempt ${attemptNumber}): ${error.message}`)
+          if (error instanceof DialError && error.verdict != null) {
+            // such a peer asks its chain anew only after minutes
+            await delay(MAX_RETRY_MS, undefined, { signal })
+          }
         },
       },
     )
+  }
+
+  #noteRefusal(peerId: PeerId, error: Error): boolean {
+    const isRefusal = error instanceof RefusedError || (error instanceof DialError && error.verdict != null)
+    if (isRefusal) {
+      const hint = error instanceof DialError ? error.hint : undefined
+      this.#refusals.set(peerId.toString(), { message: `bootstrap ${peerId.toString()}: ${error.message}`, hint })
+    } else {
+      this.#refusals.delete(peerId.toString())
+    }
+    return isRefusal
   }
 
   async #identified(peerId: PeerId, signal: AbortSignal): Promise<void> {

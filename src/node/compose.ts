@@ -145,7 +145,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       new NeighboursTier(network, { budgetMs: serves ? ASK_MS : ASK_MS + CONNECT_MS }),
       new ChainTier(chainSource(registry, namedOverChain(settings.chain), { book, note, policy })),
     ],
-    { ...memoryOf(book, note, policy), hint: () => otherNetwork.hint },
+    {
+      ...memoryOf(book, note, policy),
+      hint: () => otherNetwork.hint,
+      refusal: () => (libp2p.getPeers().length === 0 ? bootstrap.refusals[0] : undefined),
+    },
   )
   const heartbeats =
     libp2p.services.pubsub == null

@@ -22,7 +22,7 @@ import { withoutOldScores } from './gossip-scores.ts'
 import { withGossipTwo } from './gossip-two.ts'
 import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
-import { kadProtocolOf, type Network } from './network.ts'
+import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from './network.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
@@ -104,7 +104,9 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
     transports: [own.transport(explainingTcp({ policy, background, lookup: init.lookup }))],
-    connectionEncrypters: [noiseForAllKeys((failure) => init.log?.debug('a peer was not let in', failure))],
+    connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
+      noiseForAllKeys({ protocol, onFailed: (failure) => init.log?.debug('a peer was not let in', failure) }),
+    ),
     streamMuxers: [
       forCalls(sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
     ],

@@ -1,15 +1,19 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { describeError } from '../primitives/errors.ts'
+import { TEMPLATE_NOISE_PROTOCOL_ID } from './network.ts'
 
 /**
  * The ways in which a dial fails, the most telling first: an answer says more than silence. Each has a hint, except those whose hint
  * depends on where the address came from.
  */
 const HINTS = {
+  'not admitted':
+    'that network lets in peers that are registered on its chain: "subnet id" shows the peer ID of this node, and "subnet chain lookup <peer ID>" ' +
+    'whether it is registered (with --chain and --subnet-id of that network); a new registration may count only after 5 minutes',
   'wrong peer': 'the address belongs to another peer: use the peer ID that answered, or look the peer up by its ID alone',
   key: 'the peer runs; what can be read here are ed25519, secp256k1, RSA and ECDSA (P-256, P-384, P-521) keys',
-  security: 'the peer runs, but without a security protocol of this node: /noise has to be enabled there',
+  security: 'the peer runs, but without a security protocol of this node: Noise has to be enabled there, as /noise or /pos-transport/1.0.0',
   muxer: 'the peer runs, but without a stream multiplexer of this node: /yamux/1.0.0 has to be enabled there',
   handshake: 'something answers there, but not as a libp2p peer with Noise does: is it of a known libp2p implementation?',
   'not libp2p': 'another service listens there: is the port right?',
@@ -58,12 +62,15 @@ export class DialError extends Error {
   readonly hint: string | undefined
   /** How much that failure says, more for more. */
   readonly weight: number
+  /** The code of the failure, where it is the peer's own word: other addresses of the peer lead to the same. */
+  readonly verdict: 'NOT_ADMITTED' | undefined
 
   constructor(failures: DialFailure[], options?: ErrorOptions) {
     super(describeError(new AggregateError(failures)), options)
     const rank = Math.min(...failures.map(({ kind }) => KINDS.indexOf(kind)))
     this.hint = HINTS[KINDS[rank] ?? 'unknown']
     this.weight = this.hint == null ? 0 : KINDS.length - rank
+    this.verdict = failures.some(({ kind }) => kind === 'not admitted') ? 'NOT_ADMITTED' : undefined
   }
 }
 
@@ -71,6 +78,8 @@ export class DialError extends Error {
 export interface Seen {
   /** True once the socket was connected. */
   connected: boolean
+  /** The security protocol of the handshake, once that is done: the peer proved its ID. */
+  secured?: string | undefined
   /** The first bytes that came. */
   bytes: Uint8Array
   /** The protocols that this node offers. */
@@ -116,7 +125,7 @@ function beforeConnect(cause: unknown, ended: unknown): [DialFailureKind, string
   return [codes.every((code) => code === '') ? 'unknown' : 'refused', describeError(cause)]
 }
 
-function afterConnect(cause: unknown, { bytes, security, muxers }: Seen, ended: unknown): [DialFailureKind, string] {
+function afterConnect(cause: unknown, { bytes, secured, security, muxers }: Seen, ended: unknown): [DialFailureKind, string] {
   if (bytes.length === 0) {
     return ended == null
       ? ['closed', 'connected, and the other side ended the connection without a word']
@@ -125,16 +134,31 @@ function afterConnect(cause: unknown, { bytes, security, muxers }: Seen, ended: 
   if (!startsWith(bytes, HEADER)) {
     return ['not libp2p', `${serviceOf(bytes)} answers there, not a libp2p peer`]
   }
-  if (startsWith(bytes.subarray(HEADER.length), REFUSAL)) {
-    return ['security', `the peer refused ${security.join()}, the only security protocol of this node`]
+  const refused = secured == null ? refusedOf(bytes.subarray(HEADER.length), security) : []
+  if (refused.length > 0) {
+    const rest =
+      refused.length === security.length
+        ? 'offers no other security protocol'
+        : `also offers ${security.slice(refused.length).join(' and ')}`
+    return ['security', `the peer refused ${refused.join(' and ')}: this node ${rest}`]
   }
   if (cause instanceof Error && cause.name === 'MuxerUnavailableError' && cause.message.includes('could not negotiate')) {
-    return ['muxer', `the peer refused ${muxers.join()}, the only stream multiplexer of this node`]
+    return ['muxer', `the peer refused ${muxers.join(' and ')}: this node has no other stream multiplexer`]
   }
   if (ended != null) {
     return ['silent', `the peer did not go on with its handshake: ${describeError(ended)}`]
   }
+  if (secured === TEMPLATE_NOISE_PROTOCOL_ID) {
+    return ['not admitted', 'the peer did not admit this node: it ended the connection right after the handshake']
+  }
   return isEnd(cause) ? ['closed', 'the peer ended the connection during the handshake'] : ['handshake', UNREADABLE_HANDSHAKE]
+}
+
+/** Those of the protocols that the peer refused, in turn; none where it took one of them. */
+function refusedOf(bytes: Uint8Array, protocols: string[]): string[] {
+  const refused = protocols.filter((_, index) => startsWith(bytes.subarray(index * REFUSAL.length), REFUSAL))
+  const took = bytes.length > refused.length * REFUSAL.length
+  return took && refused.length < protocols.length ? [] : refused
 }
 
 /** Goes by the text: libp2p wraps the error of a failed encryption and keeps nothing else. */

@@ -64,11 +64,19 @@ export class Dialler {
     // one each: a connection is bound to the signal it was dialled with, the winner's must never abort
     const attempts = multiaddrs.map((address) => ({ address, given: new AbortController() }))
     let winner: Connection | undefined
+    const refused = Promise.withResolvers<never>()
+    let isRefused = false
     const dials = attempts.map(async ({ address, given }) => {
-      const connection = await this.#dialOne(address, given, signal, permit, depth)
-      if (winner != null) {
+      const connection = await this.#dialOne(address, given, signal, permit, depth).catch((failure) => {
+        if (failure instanceof DialFailure && failure.kind === 'not admitted') {
+          isRefused = true
+          refused.reject(failure)
+        }
+        throw failure
+      })
+      if (winner != null || isRefused) {
         connection.abort(new Error('another address of this peer was faster'))
-        return winner
+        return winner ?? connection
       }
       winner = connection
       for (const other of attempts) {
@@ -79,9 +87,13 @@ export class Dialler {
       return connection
     })
     try {
-      return await Promise.any(dials)
+      return await Promise.race([Promise.any(dials), refused.promise])
     } catch (cause) {
       signal?.throwIfAborted()
+      // the peer itself has spoken: what its other addresses come to is of no concern
+      for (const { given } of attempts) {
+        given.abort()
+      }
       throw new DialError(failuresIn(cause), { cause })
     }
   }

@@ -5,6 +5,9 @@
 export const NETWORKS = ['native', 'template'] as const
 export type Network = (typeof NETWORKS)[number]
 
+/** Noise. A node of the template offers it under the second ID alone; inside, both are the same. */
+export const NOISE_PROTOCOL_ID = '/noise'
+export const TEMPLATE_NOISE_PROTOCOL_ID = '/pos-transport/1.0.0'
 /** The DHT of every network of the template. */
 export const TEMPLATE_KAD_PROTOCOL_ID = '/ipfs/kad/1.0.0'
 /** The only gossip protocol of the template. Its messages are those of 1.2, with additions. */

@@ -8,6 +8,7 @@ import { peerIdFromMultihash, peerIdFromPublicKey } from '@libp2p/peer-id'
 import * as Digest from 'multiformats/hashes/digest'
 import { DialFailure, UNREADABLE_HANDSHAKE } from './dial-failure.ts'
 import { EcdsaKey, UnreadableKeyError } from './ecdsa-key.ts'
+import { NOISE_PROTOCOL_ID } from './network.ts'
 import { bytesFields } from './wire-fields.ts'
 
 /** What a peer signs to prove its ID: this and its static Noise key. */
@@ -22,6 +23,14 @@ type Secured = SecuredConnection<unknown>
 /** Why handshakes failed: libp2p keeps only the text of that. */
 const FAILURES = new WeakMap<object, DialFailure>()
 
+/** The security protocols of connections whose handshake is done. */
+const SECURED = new WeakMap<object, string>()
+
+/** The security protocol of this connection, once its handshake is done. */
+export function securedWith(connection: object): string | undefined {
+  return SECURED.get(connection)
+}
+
 /** Why the handshake on this connection failed; undefined where it did not, or the connection itself did. */
 export function handshakeFailure(connection: object): DialFailure | undefined {
   return FAILURES.get(connection)
@@ -31,18 +40,26 @@ export function handshakeFailure(connection: object): DialFailure | undefined {
  * Noise that reads ECDSA keys too, and compares every key with the expected peer ID. `@libp2p/noise` throws on ECDSA keys, and accepts any
  * peer where the expected ID is a hash (RSA, ECDSA). The adapter sees the payload of the handshake once Noise has decrypted it.
  */
-export function noiseForAllKeys(onFailed?: (failure: DialFailure) => void): (components: NoiseComponents) => ConnectionEncrypter {
-  return (components) => new NoiseForAllKeys(components, onFailed)
+export function noiseForAllKeys(init: NoiseInit = {}): (components: NoiseComponents) => ConnectionEncrypter {
+  return (components) => new NoiseForAllKeys(components, init)
+}
+
+export interface NoiseInit {
+  /** @default /noise */
+  protocol?: string
+  /** Told of inbound handshakes that failed. */
+  onFailed?: (failure: DialFailure) => void
 }
 
 class NoiseForAllKeys implements ConnectionEncrypter {
-  readonly protocol = '/noise'
+  readonly protocol: string
   readonly #components: NoiseComponents
   readonly #onFailed: ((failure: DialFailure) => void) | undefined
   readonly #standIn = new StandIn()
 
-  constructor(components: NoiseComponents, onFailed?: (failure: DialFailure) => void) {
+  constructor(components: NoiseComponents, { protocol = NOISE_PROTOCOL_ID, onFailed }: NoiseInit) {
     this.#components = components
+    this.protocol = protocol
     this.#onFailed = onFailed
   }
 
@@ -61,11 +78,14 @@ class NoiseForAllKeys implements ConnectionEncrypter {
     return this.#secure('secureOutbound', connection, options)
   }
 
-  async #secure(way: Secure, connection: MessageStream, options: SecureConnectionOptions | undefined): Promise<Secured> {
+  async #secure(way: Secure, connection: MessageStream, given: SecureConnectionOptions | undefined): Promise<Secured> {
+    // a node of the template decides after the handshake whether the peer may stay: with a negotiation of the muxer behind that, the dial tells
+    const options = this.protocol === NOISE_PROTOCOL_ID ? given : { ...given, skipStreamMuxerNegotiation: true }
     const muxers = options?.skipStreamMuxerNegotiation === true ? undefined : this.#components.upgrader.getStreamMuxers()
     const reading = new PayloadReading({ standIn: this.#standIn, expected: options?.remotePeer, muxers })
     try {
       const secured = await noise({ crypto: reading.crypto })(this.#components)[way](connection, options)
+      SECURED.set(connection, this.protocol)
       return { ...secured, remotePeer: reading.ecdsaPeer ?? ofItsOwnSize(secured.remotePeer) }
     } catch (cause) {
       const failure = reading.failure ?? cause

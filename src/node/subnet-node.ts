@@ -195,7 +195,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** What the owner of this node should know, though nothing is wrong with the node. */
   get notices(): string[] {
-    return this.#parts.otherNetwork.notices
+    const refusals = this.#parts.bootstrap.refusals.map(({ message }) => message)
+    return [...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : refusals)]
+  }
+
+  /** Why no bootstrap lets this node in, where that is why it is connected to nobody. */
+  get bootstrapRefusals(): string[] {
+    return this.connections.length > 0 ? [] : this.#parts.bootstrap.refusals.map(({ message }) => message)
   }
 
   /** Listens, gossips, registers protocols, connects to bootstraps. May be called twice, but not after `stop`. */
@@ -558,12 +564,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     } catch (cause) {
       options.signal?.throwIfAborted()
       this.#closing.signal.throwIfAborted()
-      throw new ProtocolError('UNREACHABLE', `not reached: ${describeError(cause)}`, {
+      const { hint, verdict } = cause instanceof DialError ? cause : { hint: undefined, verdict: undefined }
+      throw new ProtocolError(verdict ?? 'UNREACHABLE', `${verdict == null ? 'not reached' : 'not let in'}: ${describeError(cause)}`, {
         cause,
         phase: 'dial',
-        hint:
-          (cause instanceof DialError ? cause.hint : undefined) ??
-          'is the peer running, and is this its address? By its peer ID alone it would be looked up',
+        hint: hint ?? 'is the peer running, and is this its address? By its peer ID alone it would be looked up',
       })
     }
   }

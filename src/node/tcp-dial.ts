@@ -7,7 +7,7 @@ import type { DialBudget } from './dial-budget.ts'
 import { DialFailure, explainDial, SEEN_BYTES, type Seen } from './dial-failure.ts'
 import { type Permit, permitOf } from './dial-permit.ts'
 import type { DialPolicy } from './dial-policy.ts'
-import { handshakeFailure } from './noise-handshake.ts'
+import { handshakeFailure, securedWith } from './noise-handshake.ts'
 
 type Tcp = ReturnType<typeof tcp>
 
@@ -152,6 +152,7 @@ function watching(upgrader: Upgrader, seen: Seen): Upgrader {
     try {
       return await upgrader.upgradeOutbound(connection, options as Parameters<Upgrader['upgradeOutbound']>[1] & { skipEncryption: never })
     } catch (cause) {
+      seen.secured = securedWith(connection)
       throw handshakeFailure(connection) ?? cause
     }
   }

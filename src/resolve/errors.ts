@@ -13,7 +13,7 @@ export interface Attempt {
 }
 
 /** Why there is no address, or no connection. */
-export type ResolveErrorCode = 'PEER_NOT_FOUND' | 'UNREACHABLE' | 'CHAIN_UNAVAILABLE'
+export type ResolveErrorCode = 'PEER_NOT_FOUND' | 'UNREACHABLE' | 'NOT_ADMITTED' | 'CHAIN_UNAVAILABLE'
 
 /** No tier gave an address that could be used; `attempts` says what each of them gave. */
 export class ResolveError extends SubnetError {

@@ -16,6 +16,8 @@ export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: A
 export interface Refutation {
   hint: string | undefined
   weight: number
+  /** The peer itself says no: its address is right, and no other leads further. */
+  verdict: 'NOT_ADMITTED' | undefined
 }
 
 /** What may narrow a resolution. */
@@ -42,6 +44,8 @@ export interface ResolverMemory {
   lastResort(peerId: PeerId): Candidate | undefined
   /** What to do about a peer that no tier knows, where this node knows more than that. */
   hint?(): string | undefined
+  /** Why this node could ask nobody: those that it knows do not let it in. */
+  refusal?(): { message: string; hint: string | undefined } | undefined
 }
 
 /** Peers can sign other people's addresses: one resolution never dials more than this many. */
@@ -109,19 +113,32 @@ class Run<T> {
     const chosen = this.#options.tiers ?? TIER_NAMES
     let found: Omit<Resolution<T>, 'attempts'> | undefined
     for (const tier of this.#tiers) {
-      if (found != null || !chosen.includes(tier.name)) {
-        this.#attempts.push({ tier: tier.name, outcome: 'skipped', ms: 0, detail: found == null ? 'not asked for' : 'already found' })
+      const reason = chosen.includes(tier.name) ? this.#whyNotOn(found != null) : 'not asked for'
+      if (reason != null) {
+        this.#attempts.push({ tier: tier.name, outcome: 'skipped', ms: 0, detail: reason })
       } else {
         found = await this.#ask(tier)
       }
     }
-    if (found == null && chosen.includes('gossip')) {
+    if (found == null && this.#verdict == null && chosen.includes('gossip')) {
       found = await this.#tryLastResort()
     }
     if (found == null) {
       throw this.#failure()
     }
     return { ...found, attempts: this.#attempts }
+  }
+
+  get #verdict(): Refutation['verdict'] {
+    return this.#mostTelling?.verdict
+  }
+
+  /** Undefined while there is something left to find out. */
+  #whyNotOn(found: boolean): string | undefined {
+    if (found) {
+      return 'already found'
+    }
+    return this.#verdict == null ? undefined : 'the peer refused'
   }
 
   async #ask(tier: Tier): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
@@ -149,6 +166,9 @@ class Run<T> {
           return { candidate, value: judged.value }
         }
         failures.push(judged.failure)
+        if (this.#verdict != null) {
+          break
+        }
       }
     } catch (error) {
       this.#options.signal?.throwIfAborted()
@@ -223,7 +243,7 @@ class Run<T> {
       if (isRefutation(error) && error.weight > (this.#mostTelling?.weight ?? 0)) {
         this.#mostTelling = error
       }
-      if (left.length === untried.length) {
+      if (left.length === untried.length && this.#verdict == null) {
         // a note for later resolutions: this one goes on without it
         await this.#memory.refuted(this.#peerId, candidate).catch(() => undefined)
       }
@@ -237,6 +257,10 @@ class Run<T> {
       ({ tier, outcome, detail }) => `${tier}: ${outcome === 'skipped' ? outcome : `${outcome} (${detail})`}`,
     )
     const trace = outcomes.join(', ')
+    if (this.#verdict != null) {
+      const options = { cause: this.#lastFailure, hint: this.#mostTelling?.hint }
+      return new ResolveError(this.#verdict, `${peer} does not let this peer in; ${trace}`, this.#attempts, options)
+    }
     if (this.#lastFailure != null) {
       return new ResolveError('UNREACHABLE', `no address of ${peer} can be reached; ${trace}`, this.#attempts, {
         cause: this.#lastFailure,
@@ -248,6 +272,11 @@ class Run<T> {
         cause: this.#chainFailure,
         hint: this.#chainFailure instanceof SubnetError ? this.#chainFailure.hint : undefined,
       })
+    }
+    const refusal = this.#memory.refusal?.()
+    if (refusal != null) {
+      const message = `no address of ${peer} is known, and nobody could be asked: ${refusal.message}; ${trace}`
+      return new ResolveError('NOT_ADMITTED', message, this.#attempts, { hint: refusal.hint })
     }
     return new ResolveError('PEER_NOT_FOUND', `no address of ${peer} is known; ${trace}`, this.#attempts, {
       hint: this.#memory.hint?.() ?? '--bootstrap names a peer that may know it, --chain a chain where it may have published',

@@ -1,10 +1,11 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import type { ChainRecord, ChainRegistry, NodeClass } from '../chain/registry.ts'
+import type { ChainOptions, ChainRecord, ChainRegistry, NodeClass } from '../chain/registry.ts'
 import { type Aliases, targetOf } from '../node/aliases.ts'
 import { NodeError } from '../node/errors.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
+import { describeError } from '../primitives/errors.ts'
 import { ResolveError } from '../resolve/errors.ts'
 import type { ChainAnswer, ChainSession, RegistrationAnswer, SessionOptions } from './session.ts'
 
@@ -26,9 +27,11 @@ export class ChainCalls implements ChainSession {
 
   async lookup(peer: string, options: SessionOptions = {}): Promise<ChainAnswer> {
     const { peerId } = await targetOf(peer, this.#init.aliases)
-    const record = await (await this.#init.registry()).lookup(peerId, chainOptions(options))
+    const registry = await this.#init.registry()
+    const record = await registry.lookup(peerId, chainOptions(options))
     if (record == null) {
-      throw new ResolveError('PEER_NOT_FOUND', `the chain has no address of ${peerId.toString()}`, [], {
+      const registration = await describeRegistration(registry, peerId, chainOptions(options))
+      throw new ResolveError('PEER_NOT_FOUND', `the chain has no address of ${peerId.toString()}, ${registration}`, [], {
         hint: 'a peer puts its addresses there with "subnet chain publish" or "subnet start --publish"',
       })
     }
@@ -78,4 +81,15 @@ function chainOptions({ signal, timeoutMs }: SessionOptions): { signal: AbortSig
 /** As it is printed. */
 export function toAnswer({ peerId, multiaddrs, verified, block, stale }: ChainRecord): ChainAnswer {
   return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, block, stale }
+}
+
+/** What to say of a peer without an address: a node of the template is let in where it is registered, with an address or without. */
+async function describeRegistration(registry: ChainRegistry, peerId: PeerId, options: ChainOptions): Promise<string> {
+  try {
+    const { registered } = await registry.isRegistered(peerId, 'registered', options)
+    return registered ? 'but the peer is registered in the subnet' : 'and the peer is not registered in the subnet'
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    return `and whether the peer is registered could not be read: ${describeError(error)}`
+  }
 }

@@ -109,7 +109,9 @@ export class NodeSession implements Session {
     if (multiaddrs.length === 0) {
       problems.push({ code: 'UNREACHABLE', message: 'the node has no address that others could dial' })
     }
-    if (settings.bootstrap.length > 0 && directions.length === 0) {
+    const refusals = this.#node.bootstrapRefusals
+    problems.push(...refusals.map((message) => ({ code: 'NOT_ADMITTED' as const, message })))
+    if (settings.bootstrap.length > 0 && directions.length === 0 && refusals.length === 0) {
       problems.push({ code: 'UNREACHABLE', message: 'the node has bootstraps, and is connected to nobody' })
     }
     if (chain.error != null) {

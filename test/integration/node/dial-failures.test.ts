@@ -93,8 +93,8 @@ describe('a dial that fails', () => {
   it('says that a peer refuses the security protocol of this node', async () => {
     const other = await stacks.start({ connectionEncrypters: [tls()] })
     const error = await failureOf(stacks.addressOf(other))
-    assert.match(error.message, /: the peer refused \/noise, the only security protocol of this node$/)
-    assert.match(error.hint ?? '', /^the peer runs.*\/noise has to be enabled there$/)
+    assert.match(error.message, /: the peer refused \/noise and \/pos-transport\/1\.0\.0: this node offers no other security protocol$/)
+    assert.match(error.hint ?? '', /^the peer runs.*Noise has to be enabled there, as \/noise or \/pos-transport\/1\.0\.0$/)
   })
 
   it('says which stream multiplexers a peer offers where this node has none of them', async () => {
@@ -107,7 +107,7 @@ describe('a dial that fails', () => {
   it('says that a peer refuses the stream multiplexer, where that is negotiated after the handshake', async () => {
     const other = await stacks.start({ streamMuxers: [mplex()], connectionEncrypters: [stacks.noiseWithoutMuxers()] })
     const error = await failureOf(stacks.addressOf(other))
-    assert.match(error.message, /: the peer refused \/yamux\/1\.0\.0, the only stream multiplexer of this node$/)
+    assert.match(error.message, /: the peer refused \/yamux\/1\.0\.0: this node has no other stream multiplexer$/)
     assert.match(error.hint ?? '', /\/yamux\/1\.0\.0 has to be enabled there$/)
   })
 

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { EventEmitter, once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { identify } from '@libp2p/identify'
+import { ping } from '@libp2p/ping'
+import { lpStream } from '@libp2p/utils'
+import { multiaddr } from '@multiformats/multiaddr'
+import type { SubnetNode } from '../../../src/index.ts'
+import type { ProtocolError } from '../../../src/protocol/errors.ts'
+import { newPeer } from '../../support/keys.ts'
+import { addressOf, Lab } from '../../support/nodes.ts'
+import { OtherStacks } from '../../support/other-stacks.ts'
+import { TEMPLATE_SECURITY, type TemplatePeer, templatePeer } from '../../support/template-peer.ts'
+
+const ECHO = '/test/echo/1.0.0'
+const TASKS = '/subnet/task_protocol/1.0.0'
+/** A TaskRequest, or a TaskResponse that accepts: `{task_id: "t", payload: "hello"}`, `{accepted: true, result: "hello"}`. */
+const REQUEST = Buffer.from('0a0174120568656c6c6f', 'hex')
+const RESPONSE = Buffer.from('0801120568656c6c6f', 'hex')
+
+describe('a peer that is secured as the template is', () => {
+  const lab = new Lab()
+  const stacks = new OtherStacks()
+
+  afterEach(async () => {
+    await lab.clean()
+    await stacks.stop()
+  })
+
+  async function echoing(node: SubnetNode, options: Parameters<typeof templatePeer>[1] = {}): Promise<TemplatePeer> {
+    const peer = await templatePeer(stacks, { services: { identify: identify(), ping: ping() }, ...options })
+    await peer.stack.handle([ECHO, TASKS], async (stream) => {
+      const frames = lpStream(stream)
+      await frames.read()
+      await frames.write(RESPONSE)
+      await stream.close()
+    })
+    assert.notEqual(peer.stack.peerId.toString(), node.peerId.toString())
+    return peer
+  }
+
+  function isRefusal(error: ProtocolError): boolean {
+    assert.equal(error.code, 'NOT_ADMITTED', error.message)
+    assert.match(error.message, /did not admit this node: it ended the connection right after the handshake/)
+    assert.match(error.hint ?? '', /registered on its chain.*"subnet id".*"subnet chain lookup/)
+    return true
+  }
+
+  it('is called, pinged and identified, and calls us', async () => {
+    const node = await lab.node({ handler: ({ payload }) => payload })
+    const peer = await echoing(node)
+    const { accepted, result } = await node.tasks.sendTask(peer.address, 't', Buffer.from('hello'))
+    assert.deepEqual([accepted, Buffer.from(result).toString()], [true, 'hello'])
+    assert.ok((await node.ping(multiaddr(peer.address))).ms > 0)
+    assert.ok((await node.protocolsOf(peer.stack.peerId)).includes(ECHO))
+    assert.equal(node.connections[0]?.encryption, TEMPLATE_SECURITY)
+
+    const caller = await echoing(node)
+    const stream = await caller.stack.dialProtocol(multiaddr(addressOf(node)), TASKS)
+    const frames = lpStream(stream)
+    await frames.write(REQUEST)
+    assert.deepEqual(Buffer.from((await frames.read()).subarray()), RESPONSE)
+  })
+
+  it('and admits us only after a while is waited for', async () => {
+    const node = await lab.node()
+    const asked = Promise.withResolvers<void>()
+    const verdict = Promise.withResolvers<boolean>()
+    const peer = await echoing(node, {
+      refuses: async () => {
+        asked.resolve()
+        return verdict.promise
+      },
+    })
+    const task = node.tasks.sendTask(peer.address, 't', Buffer.from('hello'))
+    await asked.promise
+    verdict.resolve(false)
+    assert.equal((await task).accepted, true)
+  })
+
+  describe('and does not admit us', () => {
+    const refuses = (): boolean => true
+
+    const ways: Array<[name: string, call: (node: SubnetNode, peer: TemplatePeer) => Promise<unknown>]> = [
+      ['a task', async (node, { address }) => node.tasks.sendTask(address, 't', Buffer.from('hello'))],
+      ['a ping', async (node, { address }) => node.ping(multiaddr(address))],
+      ['connect', async (node, { address }) => node.connect(multiaddr(address))],
+    ]
+    for (const [name, call] of ways) {
+      it(`is NOT_ADMITTED, after one handshake: ${name}`, async () => {
+        const node = await lab.node()
+        const peer = await echoing(node, { refuses })
+        await assert.rejects(call(node, peer), isRefusal)
+        assert.equal(peer.handshakes(), 1)
+        assert.equal(node.connections.length, 0)
+      })
+    }
+
+    it('is NOT_ADMITTED where another address of it is dead, and one that is silent is not waited for', async () => {
+      const node = await lab.node()
+      const peer = await echoing(node, { refuses })
+      const closed = Promise.withResolvers<void>()
+      const silent = createServer((socket) => {
+        socket.on('error', () => undefined)
+        socket.on('close', () => closed.resolve())
+        socket.resume()
+      })
+      silent.listen(0, '127.0.0.1')
+      await once(silent, 'listening')
+      const at = (port: number): string => `/ip4/127.0.0.1/tcp/${port}/p2p/${peer.stack.peerId.toString()}`
+      const addresses = [at(1), at((silent.address() as AddressInfo).port), peer.address].map((address) => multiaddr(address))
+      await assert.rejects(node.tasks.sendTask(addresses, 't', Buffer.from('hello')), (error: ProtocolError) => {
+        assert.doesNotMatch(error.message, /no answer within/)
+        return isRefusal(error)
+      })
+      await closed.promise
+      silent.close()
+    })
+
+    it('is NOT_ADMITTED in what a command is told that knows no other bootstrap', async () => {
+      const node = await lab.idle({ settings: { bootstrap: [(await echoing(await lab.idle(), { refuses })).address] } })
+      await node.start()
+      const { peerId } = await newPeer()
+      await assert.rejects(node.resolve(peerId), (error: ProtocolError) => isRefusal(error) && /nobody could be asked/.test(error.message))
+    })
+
+    it('is tried again seldom, where it is a bootstrap, and told of', async () => {
+      const other = new EventEmitter<{ socket: [] }>()
+      const hangsUp = createServer((socket) => {
+        socket.on('error', () => undefined)
+        socket.destroy()
+        other.emit('socket')
+      })
+      hangsUp.listen(0, '127.0.0.1')
+      await once(hangsUp, 'listening')
+      const peer = await echoing(await lab.idle(), { refuses })
+      const dead = `/ip4/127.0.0.1/tcp/${(hangsUp.address() as AddressInfo).port}/p2p/${(await newPeer()).peerId.toString()}`
+      const node = await lab.node({ settings: { bootstrap: [peer.address, dead] } })
+      for (let tries = 0; tries < 3; tries++) {
+        await once(other, 'socket')
+      }
+      assert.equal(peer.handshakes(), 1, 'one, while another bootstrap was tried three times')
+      assert.equal(node.bootstrapRefusals.length, 1)
+      assert.match(node.bootstrapRefusals[0] ?? '', /^bootstrap 12D3Koo.* did not admit this node/)
+      hangsUp.close()
+    })
+
+    it('is let go where it dials us', async () => {
+      const node = await lab.node()
+      const peer = await echoing(node, { refuses })
+      await assert.rejects(peer.stack.dial(multiaddr(addressOf(node))))
+      assert.equal(peer.handshakes(), 1)
+      assert.equal(node.connections.length, 0)
+    })
+  })
+})
