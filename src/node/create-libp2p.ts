@@ -195,8 +195,8 @@ function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackIni
 }
 
 /**
- * Nodes of the template never ask for a place in a mesh (their own patch of py-libp2p leaves out peers of 2.0), and one that is in nobody's mesh
- * can tell nothing. So this node asks more of them than the six of gossipsub.
+ * A node of the template never sends GRAFT: its patch of py-libp2p passes over peers of 2.0. A node in nobody's mesh cannot publish. So this node grafts
+ * more peers than gossipsub's six.
  */
 const TEMPLATE_MESH = { D: 24, Dlo: 24, Dhi: 32 }
 
