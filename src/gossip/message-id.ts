@@ -6,8 +6,8 @@ const SEQUENCE_BYTES = 8
 
 /**
  * IDs of messages as the template's library forms and writes them, for these topics: author and sequence number, in IHAVE and IWANT as hex
- * text, in IDONTWANT as bytes. With gossipsub's own IDs (key and sequence number, as bytes) each side would ask for what it has, count it as a promise
- * that the other broke, and score it down; and py-libp2p 0.6 fails at an IHAVE with bytes that are no text. Other topics keep gossipsub's own.
+ * text, in IDONTWANT as bytes. Gossipsub's own IDs are key and sequence number, as bytes. With them each side would ask for messages it has, and
+ * score the other down for a broken promise. The whole process of py-libp2p 0.6 ends at an IHAVE whose IDs are no text. Other topics keep gossipsub's IDs.
  */
 export function templateMessageIds(topics: ReadonlySet<string>): {
   msgIdFn(message: Message): Uint8Array

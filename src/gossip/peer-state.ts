@@ -43,9 +43,9 @@ const INTERVAL_MS = 20_000
 const MAX_FUTURE_MS = 60_000
 /** Older states change nothing here: clocks may differ by so much, and a replay keeps no peer in the book for longer. */
 const MAX_AGE_MS = 600_000
-/** Of one author, of either kind: a node that starts, is told to stop, or walks its graph tells more than one at a time. */
+/** Of one author and kind. A node that starts, stops or walks its graph sends more than one message at a time. */
 const NEWS = { burst: 4, refillMs: 5_000 }
-/** What is no news, of one author: what came late, and replays. It has a rate of its own, so that replays do not use up that of news. */
+/** Late messages and replays of one author. Their rate is separate, so that replays do not use up the rate of news. */
 const OLD_NEWS = { burst: 4, refillMs: 20_000 }
 /** Authors that the book does not know, from one peer that passes them on: at most 64 within any minute. */
 const NEW_AUTHORS = { burst: 32, refillMs: 60_000 / 32 }

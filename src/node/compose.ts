@@ -250,7 +250,7 @@ function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door |
   return new Door({ registry, subnetId, minClass, onError, exempt, log })
 }
 
-/** The peers in the gossip meshes: at most 12 in each of two, so they cannot keep all places. */
+/** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */
 function meshOf(pubsub: object | undefined, settings: NodeSettings): string[] {
   // a public method that the type does not name
   const { getMeshPeers } = (pubsub ?? {}) as { getMeshPeers?: (topic: string) => string[] }

@@ -181,7 +181,7 @@ function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackIni
     mcacheGossip: 1,
     gossipFactor: 0,
     allowedTopics: topics,
-    ...(network === 'template' ? templateMessageIds(new Set([PEER_STATE_TOPIC])) : {}),
+    ...(network === 'template' ? { ...TEMPLATE_MESH, ...templateMessageIds(new Set([PEER_STATE_TOPIC])) } : {}),
     scoreParams: {
       appSpecificScore: (peerId) => blame?.scoreOf(peerId) ?? 0,
       // one message costs its author as much as one with a wrong signature costs the sender
@@ -193,6 +193,12 @@ function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackIni
     },
   })
 }
+
+/**
+ * A node of the template never sends GRAFT: its patch of py-libp2p passes over peers of 2.0. A node in nobody's mesh cannot publish. So this node grafts
+ * more peers than gossipsub's six.
+ */
+const TEMPLATE_MESH = { D: 24, Dlo: 24, Dhi: 32 }
 
 /** Low traffic: silence is no offence, only a message that no honest peer passes on is. */
 const TOPIC_SCORES = {

@@ -136,7 +136,10 @@ function afterConnect(cause: unknown, { bytes, secured, security, muxers }: Seen
   }
   const refused = secured == null ? refusedOf(bytes.subarray(HEADER.length), security) : []
   if (refused.length > 0) {
-    const rest = refused.length === security.length ? 'offers no other security protocol' : `also offers ${security.slice(refused.length).join(' and ')}`
+    const rest =
+      refused.length === security.length
+        ? 'offers no other security protocol'
+        : `also offers ${security.slice(refused.length).join(' and ')}`
     return ['security', `the peer refused ${refused.join(' and ')}: this node ${rest}`]
   }
   if (cause instanceof Error && cause.name === 'MuxerUnavailableError' && cause.message.includes('could not negotiate')) {

@@ -10,10 +10,13 @@ import { type Home, reasonOf } from './home.ts'
 /** The protobuf header of an Ed25519 key that holds the 32-byte seed only, as py-libp2p writes it: type 1, 32 bytes of data. */
 const SEED_HEADER = Buffer.from([0x08, 0x01, 0x12, 0x20])
 const SEED_BYTES = 32
+/** The tag of a key's type and RSA, the default, which py-libp2p leaves out: its RSA keys begin with the tag of their data. */
+const RSA_TYPE = Buffer.from([0x08, 0x00])
+const DATA_TAG = 0x12
 const MAX_KEY_FILE_BYTES = 16 * 1024
 
 /**
- * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's 36-byte form of ed25519.
+ * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's forms of ed25519 (36 bytes) and rsa (no type).
  * @throws UsageError
  */
 export async function readKeyFile(file: string): Promise<PrivateKey> {
@@ -63,7 +66,7 @@ async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
   }
   let key: PrivateKey
   try {
-    key = privateKeyFromProtobuf(bytes)
+    key = privateKeyFromProtobuf(bytes[0] === DATA_TAG ? Buffer.concat([RSA_TYPE, bytes]) : bytes)
   } catch {
     throw new Error('not a libp2p private key')
   }

@@ -22,6 +22,8 @@ interface GossipPeerInit {
   topic: string
   /** The gossip protocols it speaks. @default those of gossipsub */
   protocols?: string[]
+  /** Asks nobody for a place in a mesh, and takes every place that it is asked for. @default false */
+  passive?: boolean
   /** Passes on whatever is signed, as a peer without our validator does. @default false: it passes nothing on */
   relays?: boolean
 }
@@ -65,7 +67,7 @@ export class GossipPeer {
       transports: [tcp()],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
-      services: { identify: identify(), pubsub: speaking(init.protocols) },
+      services: { identify: identify(), pubsub: speaking(init) },
     })
     const peer = new GossipPeer(privateKey, libp2p, init)
     peer.#recordControls()
@@ -185,9 +187,11 @@ function isGossip(protocol: string): boolean {
   return protocol.startsWith('/meshsub/')
 }
 
-function speaking(protocols: string[] | undefined): (components: GossipSubComponents) => GossipSub {
+const PASSIVE = { D: 0, Dlo: 0, Dout: 0, Dscore: 0 }
+
+function speaking({ protocols, passive }: GossipPeerInit): (components: GossipSubComponents) => GossipSub {
   return (components) => {
-    const pubsub = gossipsub({ allowPublishToZeroTopicPeers: false })(components)
+    const pubsub = gossipsub({ allowPublishToZeroTopicPeers: false, ...(passive === true ? PASSIVE : {}) })(components)
     if (protocols != null) {
       pubsub.protocols.splice(0, pubsub.protocols.length, ...protocols)
     }

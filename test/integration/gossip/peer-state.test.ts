@@ -69,6 +69,14 @@ describe('a node in a network of the template', function () {
     assert.deepEqual(other.received, [announcement])
   })
 
+  it('takes all of 16 into its mesh though none of them asks for it, as the template’s nodes do not', async () => {
+    const start = async (): Promise<GossipPeer> =>
+      GossipPeer.start({ topic: PEER_STATE_TOPIC, protocols: [TEMPLATE_GOSSIP_PROTOCOL_ID], passive: true })
+    peers.push(...(await Promise.all(Array.from({ length: 16 }, start))))
+    await Promise.all(peers.map(async (peer) => peer.connect(addressOf(near))))
+    await Promise.all(peers.map(async (peer) => peer.inMesh(near.peerId)))
+  })
+
   it('does not listen to them in a native network', async () => {
     const native = await lab.node()
     const peer = await GossipPeer.start({ topic: heartbeatTopic(1), protocols: [TEMPLATE_GOSSIP_PROTOCOL_ID] })

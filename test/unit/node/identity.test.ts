@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import * as varint from 'uint8-varint'
 import { homeAt } from '../../../src/node/home.ts'
 import { loadIdentity, newKey, readKeyFile, writeKeyFile } from '../../../src/node/identity.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
@@ -41,6 +43,21 @@ describe('identity keys', function () {
     })
   }
 
+  for (const bits of [1_024, 2_048, 4_096]) {
+    it(`are read as py-libp2p writes them: RSA of ${bits} bits, without a type`, async () => {
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength: bits })
+      const der = privateKey.export({ format: 'der', type: 'pkcs1' })
+      await writeFile(join(folder, 'key'), Buffer.concat([Buffer.from([0x12]), varint.encode(der.byteLength), der]))
+      await writeFile(join(folder, 'typed'), Buffer.concat([Buffer.from([0x08, 0x00, 0x12]), varint.encode(der.byteLength), der]))
+      const read = await readKeyFile(join(folder, 'key'))
+      assert.deepEqual([read.type, peerIdOf(read)], ['RSA', peerIdOf(await readKeyFile(join(folder, 'typed')))])
+      // and it can be written, and signs
+      await writeKeyFile(join(folder, 'again'), read)
+      const again = await readKeyFile(join(folder, 'again'))
+      assert.ok(await read.publicKey.verify(Buffer.from('hello'), await again.sign(Buffer.from('hello'))))
+    })
+  }
+
   // of the test vectors for peer IDs of libp2p
   const ECDSA_KEY = Buffer.from(
     '08031279307702010104203e5b1fe9712e6c314942a750bd67485de3c1efe85b1bfb520ae8f9ae3dfa4a4ca00a06082a8648ce3d030107a14403420004de3d300f' +
@@ -54,6 +71,12 @@ describe('identity keys', function () {
     ['a seed that is too short', Buffer.from(`08011220${'11'.repeat(31)}`, 'hex'), /: not a libp2p private key$/],
     ['a seed that is too long', Buffer.from(`08011220${'11'.repeat(33)}`, 'hex'), /: not a libp2p private key$/],
     ['an ECDSA key', ECDSA_KEY, /: an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can$/],
+    ['an ECDSA key as PEM', Buffer.concat([Buffer.from('08031205', 'hex'), Buffer.from('-----')]), /: an ECDSA key cannot be/],
+    [
+      'data of no type that are no RSA key',
+      Buffer.concat([Buffer.from('1220', 'hex'), Buffer.alloc(32, 1)]),
+      /: not a libp2p private key$/,
+    ],
     ['an ECDSA key in PKCS 8', Buffer.concat([Buffer.from('08031203', 'hex'), Buffer.from('300100', 'hex')]), /: an ECDSA key cannot be/],
     ['a file that is too long', Buffer.alloc(20_000), /: more than 16384 bytes are no key$/],
   ]

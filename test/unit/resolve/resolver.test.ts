@@ -60,6 +60,8 @@ class FakeMemory implements ResolverMemory {
   readonly refutations: Candidate[] = []
   resort: Candidate | undefined
   broken = false
+  hint?: () => string | undefined
+  refusal?: () => { message: string; hint: string | undefined } | undefined
 
   async refuted(_peerId: PeerId, refuted: Candidate): Promise<void> {
     this.refutations.push(refuted)
@@ -381,6 +383,36 @@ describe('the resolver', () => {
       assert.match(error.message, /1 refused/)
       assert.match(String((error.cause as Error).message), /1 refused/)
       assert.deepEqual(outcomes(error), ['gossip error', 'chain error'])
+    })
+
+    it('with NOT_ADMITTED at once when the peer itself says no: no other tier is asked, and its address is not held for refuted', async () => {
+      const refusing: Judge<number> = async (multiaddrs) => {
+        dialled.push(portsOf({ multiaddrs }))
+        throw Object.assign(new Error('not admitted'), { hint: 'register', weight: 9, verdict: 'NOT_ADMITTED' })
+      }
+      const tiers = [
+        answering('gossip', at('gossip', [1]), at('gossip', [2])),
+        answering('neighbour', at('neighbour', [3])),
+        answering('chain'),
+      ]
+      memory.resort = at('gossip', [4])
+      const error = await new Resolver(tiers, memory).resolve(peerId, 'connect', refusing).catch((thrown) => thrown)
+      assert.deepEqual([error.code, error.hint], ['NOT_ADMITTED', 'register'])
+      assert.deepEqual(dialled, [[1]])
+      assert.deepEqual(outcomes(error), ['gossip error', 'neighbour skipped', 'chain skipped'])
+      assert.deepEqual(memory.refutations, [])
+    })
+
+    it('with NOT_ADMITTED when nobody knows the peer, and those who could be asked do not let this node in', async () => {
+      memory.refusal = () => ({ message: 'the bootstrap refuses', hint: 'register' })
+      const error = await failure([answering('gossip'), answering('neighbour'), answering('chain')])
+      assert.deepEqual([error.code, error.hint], ['NOT_ADMITTED', 'register'])
+      assert.match(error.message, /nobody could be asked: the bootstrap refuses/)
+    })
+
+    it('with what this node knows to do about it when nobody knows the peer', async () => {
+      memory.hint = () => 'look elsewhere'
+      assert.equal((await failure([answering('gossip')])).hint, 'look elsewhere')
     })
 
     it('with CHAIN_UNAVAILABLE when the chain could not be asked and nobody nearer knew', async () => {
