@@ -32,6 +32,8 @@ export interface BookEntry {
   intervalMs: number
   /** True when every address of this entry failed to be dialled since it was heard. */
   bad: boolean
+  /** Of what a peer told without a record: whether a connection to it succeeded. Undefined for all else, which is verified otherwise. */
+  verified?: boolean | undefined
 }
 
 export type PutResult = 'stored' | 'old' | 'full'
@@ -64,27 +66,42 @@ export const ADDRESS_BOOK_SCHEMA = `
     heartbeat_at_ms INTEGER,
     interval_ms INTEGER NOT NULL,
     bad INTEGER NOT NULL,
-    named_over TEXT
+    named_over TEXT,
+    verified INTEGER
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS address_book_seen ON address_book (seen_at_ms);
-  CREATE INDEX IF NOT EXISTS address_book_heard ON address_book (heartbeat_at_ms, interval_ms, state);
   CREATE TABLE IF NOT EXISTS own_sequence (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) STRICT;
 `
 
 // a sequence number may be over 2^53 (some peers count nanoseconds), which node:sqlite gives as a number only as text
 const COLUMNS =
-  'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over'
+  'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over, verified'
 
-/** Brings a book of an earlier version to `ADDRESS_BOOK_SCHEMA`. Processes that do so at the same time wait for each other. */
+/** Columns that earlier versions did not have. */
+const ADDED = { named_over: 'TEXT', verified: 'INTEGER' }
+
+/** Brings a book of an earlier version, or a new one, to what `AddressBook` needs. Processes that do so at the same time wait for each other. */
 export function upgradeAddressBook(database: DatabaseSync): void {
-  const isOld = (): boolean =>
-    !database
+  const isUpToDate = (): boolean => database.prepare('SELECT 1 FROM sqlite_schema WHERE name = ?').get('address_book_beating') != null
+  if (!isUpToDate()) {
+    transaction(database, () => (isUpToDate() ? undefined : upgrade(database)))
+  }
+}
+
+function upgrade(database: DatabaseSync): void {
+  const columns = new Set(
+    database
       .prepare('PRAGMA table_info(address_book)')
       .all()
-      .some(({ name }) => name === 'named_over')
-  if (isOld()) {
-    transaction(database, () => (isOld() ? database.exec('ALTER TABLE address_book ADD COLUMN named_over TEXT') : undefined))
+      .map(({ name }) => name),
+  )
+  for (const [name, type] of Object.entries(ADDED).filter(([added]) => !columns.has(added))) {
+    database.exec(`ALTER TABLE address_book ADD COLUMN ${name} ${type}`)
   }
+  database.exec(`
+    DROP INDEX IF EXISTS address_book_heard;
+    CREATE INDEX address_book_beating ON address_book (heartbeat_at_ms, interval_ms, state, verified);
+  `)
 }
 
 /**
@@ -97,7 +114,7 @@ export class AddressBook {
   #room = 0
   #madeRoomAtMs = Number.NEGATIVE_INFINITY
 
-  /** @param database has `ADDRESS_BOOK_SCHEMA`; its owner closes it */
+  /** @param database has `ADDRESS_BOOK_SCHEMA` and is up to date; its owner closes it */
   constructor(database: DatabaseSync, options: BookOptions = {}) {
     this.#database = database
     this.#options = { ...DEFAULTS, ...options }
@@ -123,13 +140,14 @@ export class AddressBook {
     return Number(this.#database.prepare('SELECT count(*) AS n FROM address_book').get()?.n)
   }
 
-  /** Peers whose last heartbeat is no older than three of their intervals, and was no goodbye. */
+  /** Peers whose last heartbeat is no older than three of their intervals, and was no goodbye. The template's peers send none. */
   countLiving(): number {
     const now = this.#options.now()
     const row = this.#database
       .prepare(
         `SELECT count(*) AS n FROM address_book
-         WHERE heartbeat_at_ms >= :oldest AND heartbeat_at_ms + ${STALE_AFTER_INTERVALS} * interval_ms >= :now AND state <> 'offline'`,
+         WHERE heartbeat_at_ms >= :oldest AND heartbeat_at_ms + ${STALE_AFTER_INTERVALS} * interval_ms >= :now AND state <> 'offline'
+           AND verified IS NULL`,
       )
       .get({ oldest: now - STALE_AFTER_INTERVALS * HEARTBEAT_INTERVAL_MS.max, now })
     return Number(row?.n)
@@ -162,11 +180,15 @@ export class AddressBook {
     )
   }
 
-  /** Notes that a connection to one of the entry's addresses succeeded. */
-  async markGood(peerId: PeerId): Promise<void> {
-    await retryWhileBusy(() =>
-      this.#database.prepare('UPDATE address_book SET bad = 0, state = ? WHERE peer_id = ? AND bad = 1').run('online', peerId.toString()),
-    )
+  /** Notes that a connection to one of the entry's addresses succeeded. @param address the one: an entry of this address alone is verified */
+  async markGood(peerId: PeerId, address?: Multiaddr): Promise<void> {
+    const id = peerId.toString()
+    await retryWhileBusy(() => {
+      this.#database.prepare('UPDATE address_book SET bad = 0, state = ? WHERE peer_id = ? AND bad = 1').run('online', id)
+      this.#database
+        .prepare('UPDATE address_book SET verified = 1 WHERE peer_id = ? AND verified = 0 AND multiaddrs = ?')
+        .run(id, JSON.stringify([String(address)]))
+    })
   }
 
   /** A sequence number for one's own next record: above every earlier one, over restarts too. */
@@ -196,12 +218,13 @@ export class AddressBook {
     const { namedOver = 'stranger' } = entry
     this.#database
       .prepare(
-        `INSERT INTO address_book (peer_id, multiaddrs, envelope, seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        `INSERT INTO address_book (peer_id, multiaddrs, envelope, seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over,
+           verified)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (peer_id) DO UPDATE SET multiaddrs = excluded.multiaddrs, envelope = excluded.envelope, seq = excluded.seq,
            origin = excluded.origin, state = excluded.state, seen_at_ms = excluded.seen_at_ms,
            heartbeat_at_ms = coalesce(excluded.heartbeat_at_ms, heartbeat_at_ms), interval_ms = excluded.interval_ms, bad = excluded.bad,
-           named_over = excluded.named_over`,
+           named_over = excluded.named_over, verified = excluded.verified`,
       )
       .run(
         entry.peerId.toString(),
@@ -215,6 +238,7 @@ export class AddressBook {
         entry.intervalMs,
         bad ? 1 : 0,
         same ? moreTrusted(namedOver, known.namedOver ?? 'stranger') : namedOver,
+        entry.verified == null ? null : isVerified(entry, known) ? 1 : 0,
       )
     return 'stored'
   }
@@ -250,15 +274,27 @@ export class AddressBook {
   }
 }
 
-/** Signed records are ordered by their sequence number; unsigned addresses only replace what is no longer an answer. */
+/**
+ * Signed records are ordered by their sequence number, and so is what a peer tells without a record; else unsigned addresses only replace
+ * signed ones that are no longer an answer.
+ */
 function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolean): boolean {
   if (entry.envelope == null) {
-    return known.envelope != null && knownIsFresh
+    const bothTold = entry.origin === 'gossip' && known.origin === 'gossip'
+    return known.envelope == null ? bothTold && entry.seq <= known.seq : knownIsFresh
   }
   if (known.envelope == null) {
     return false
   }
   return entry.seq < known.seq || (entry.seq === known.seq && entry.seenAtMs <= known.seenAtMs)
+}
+
+/** Addresses that were verified stay so when their peer names them again. */
+function isVerified(entry: BookEntry, known: BookEntry | undefined): boolean {
+  return (
+    entry.verified === true ||
+    (known != null && known.verified !== false && !known.bad && known.multiaddrs.join() === entry.multiaddrs.join())
+  )
 }
 
 /** A row that cannot be read is as good as none; the peer's next word replaces it. */
@@ -283,6 +319,7 @@ function toEntry(row: Record<string, SQLOutputValue>): BookEntry {
     intervalMs: Number(row.interval_ms),
     bad: row.bad === 1,
     namedOver: NAMED_OVER.find((way) => way === row.named_over) ?? 'stranger',
+    verified: row.verified == null ? undefined : row.verified === 1,
   }
 }
 

@@ -10,8 +10,10 @@ import type { Logger } from '../primitives/log.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 import type { AddressBook, PeerState } from './address-book.ts'
 import type { Blame } from './blame.ts'
+import { Heard, type HeartbeatEvent } from './heard.ts'
 import { affordableIntervalMs, HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
+import { ignore, reject, type Verdict, validatorOf } from './verdict.ts'
 
 /** What heartbeats need of gossipsub. */
 export interface HeartbeatTopic {
@@ -29,13 +31,6 @@ export interface HeartbeatTopicEvents {
   'subscription-change': CustomEvent<SubscriptionChangeData>
   /** Gossipsub's own, once a second. */
   'gossipsub:heartbeat': CustomEvent
-}
-
-/** A heartbeat that was accepted. */
-export interface HeartbeatEvent {
-  peerId: string
-  state: PeerState
-  multiaddrs: string[]
 }
 
 /** Beats since the service was made. */
@@ -71,15 +66,11 @@ export interface HeartbeatInit {
   now?: () => number
 }
 
-/** Whether a beat goes into the book and on to others, and if not, why. Only for `reject` somebody is blamed: no honest peer publishes such a beat. */
-export type Verdict = { result: 'accept' } | { result: 'ignore' | 'reject'; reason: string }
-
 const MAX_HEARTBEAT_BYTES = 4 * 1024
 const MAX_CLOCK_SKEW_MS = 60_000
 const LIFETIME_INTERVALS = 3
 /** JOINING, ONLINE, a new address, OFFLINE: that many may come at once. */
 const BURST = 4
-const TELL_EVERY_MS = 60_000
 const MAX_AUTHORS = 20_000
 /** Nodes that were started together do not go on beating together: each waits up to so much longer, every time anew. */
 const JITTER = 0.1
@@ -113,10 +104,10 @@ export class HeartbeatService {
   #announced = ''
   /** True while nobody got the last beat. */
   #unheard = false
-  #toldFullAtMs = Number.NEGATIVE_INFINITY
   #ownRecord: SignedRecord | undefined
   #publishing: Promise<unknown> = Promise.resolve()
-  readonly #counts: HeartbeatCounts
+  readonly #heard: Heard
+  readonly #counts: { sent: number; intervalMs: number }
 
   constructor(init: HeartbeatInit) {
     this.#init = init
@@ -124,7 +115,8 @@ export class HeartbeatService {
     this.#topic = heartbeatTopic(init.subnetId)
     this.#now = init.now ?? Date.now
     this.#rates = new TokenBuckets({ maxKeys: MAX_AUTHORS, now: this.#now })
-    this.#counts = { sent: 0, received: 0, lastReceivedAtMs: undefined, intervalMs: init.intervalMs }
+    this.#heard = new Heard({ ...init, now: this.#now })
+    this.#counts = { sent: 0, intervalMs: init.intervalMs }
   }
 
   /** What this peer last told of itself; none while it has no address. */
@@ -133,7 +125,7 @@ export class HeartbeatService {
   }
 
   get counts(): Readonly<HeartbeatCounts> {
-    return this.#counts
+    return { ...this.#counts, ...this.#heard.counts }
   }
 
   async start(): Promise<void> {
@@ -143,7 +135,10 @@ export class HeartbeatService {
     const { pubsub } = this.#init
     this.#running = true
     this.#state = 'joining'
-    pubsub.topicValidators.set(this.#topic, async (sender, message) => this.#judge(sender, message))
+    pubsub.topicValidators.set(
+      this.#topic,
+      validatorOf('heartbeat', this.#init, async (message, sender) => this.receive(message, sender)),
+    )
     pubsub.addEventListener('subscription-change', this.#onSubscription)
     pubsub.addEventListener('gossipsub:heartbeat', this.#onGossip)
     pubsub.subscribe(this.#topic)
@@ -203,23 +198,6 @@ export class HeartbeatService {
     return this.#store(beat, record, state, sender)
   }
 
-  /**
-   * Gossipsub's own `reject` counts against every peer that passed the message on, before and after it is judged. So it is told to ignore a
-   * beat that is rejected, and whoever is to blame is scored down through `Blame`.
-   */
-  async #judge(sender: PeerId, message: Message): Promise<never> {
-    const verdict = await this.receive(message, sender).catch((error): Verdict => ignore(`not stored: ${describeError(error)}`))
-    if (verdict.result !== 'accept') {
-      this.#init.log.debug(`heartbeat ${verdict.result === 'reject' ? 'rejected' : 'ignored'}: ${verdict.reason}`)
-    }
-    if (verdict.result === 'reject' && message.type === 'signed') {
-      this.#init.blame.garbage(message.from, sender)
-      return 'ignore' as never
-    }
-    // the values of gossipsub's TopicValidatorResult: importing that enum would load gossipsub with this file
-    return verdict.result as never
-  }
-
   async #open(message: Message): Promise<Verdict | { beat: Heartbeat; record: SignedRecord; state: PeerState }> {
     if (message.type !== 'signed') {
       return reject('not signed')
@@ -247,38 +225,9 @@ export class HeartbeatService {
   }
 
   async #store(beat: Heartbeat, record: SignedRecord, state: PeerState, sender: PeerId | undefined): Promise<Verdict> {
-    const now = this.#now()
-    const result = await this.#init.book.put({
-      ...record,
-      origin: 'gossip',
-      namedOver: sender == null ? undefined : this.#init.namedOver?.(sender),
-      state,
-      seenAtMs: now,
-      heartbeatAtMs: now,
-      intervalMs: beat.intervalMs,
-      bad: false,
-    })
-    if (result !== 'old') {
-      this.#counts.received++
-      this.#counts.lastReceivedAtMs = now
-    }
-    if (result === 'full') {
-      this.#tellFull(now)
-      return { result: 'accept' }
-    }
-    if (result === 'old') {
-      return ignore('old sequence number')
-    }
-    this.#init.onHeartbeat?.({ peerId: record.peerId.toString(), state, multiaddrs: record.multiaddrs.map(String) })
-    return { result: 'accept' }
-  }
-
-  /** A book that is full is told of, but not with every beat. */
-  #tellFull(now: number): void {
-    if (now - this.#toldFullAtMs >= TELL_EVERY_MS) {
-      this.#toldFullAtMs = now
-      this.#init.log.warn('the address book is full of living peers: newcomers are not entered')
-    }
+    const namedOver = sender == null ? undefined : this.#init.namedOver?.(sender)
+    const result = await this.#heard.enter({ ...record, namedOver, state, intervalMs: beat.intervalMs })
+    return result === 'old' ? ignore('old sequence number') : { result: 'accept' }
   }
 
   /** One after the other, so that sequence numbers leave in order. */
@@ -347,12 +296,4 @@ export class HeartbeatService {
       void this.#beat()
     }
   }
-}
-
-function ignore(reason: string): Verdict {
-  return { result: 'ignore', reason }
-}
-
-function reject(reason: string): Verdict {
-  return { result: 'reject', reason }
 }

@@ -2,9 +2,10 @@ import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
 import { Blame } from '../gossip/blame.ts'
-import { HeartbeatService, heartbeatTopic } from '../gossip/heartbeat.ts'
+import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
+import { PeerStateService } from '../gossip/peer-state.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import type { Logger } from '../primitives/log.ts'
@@ -23,7 +24,7 @@ import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { Aliases } from './aliases.ts'
 import { Bootstrap } from './bootstrap.ts'
 import { BOOTSTRAPS, type Settings } from './config.ts'
-import { createLibp2p } from './create-libp2p.ts'
+import { createLibp2p, gossipTopics } from './create-libp2p.ts'
 import { DialPolicy } from './dial-policy.ts'
 import { Dialler } from './dialler.ts'
 import { Door } from './door.ts'
@@ -104,7 +105,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const places = new Places({
     maxPerIp: settings.maxConnectionsPerIp,
     keeps: () => {
-      const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings.subnetId)])
+      const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings)])
       return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
     },
   })
@@ -167,6 +168,19 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           admits: async (peerId) => !(await isStranger(peerId)),
           onHeartbeat: (event) => node.emit('heartbeat', event),
         })
+  const peerStates =
+    libp2p.services.pubsub == null || settings.network !== 'template'
+      ? undefined
+      : new PeerStateService({
+          pubsub: libp2p.services.pubsub,
+          book,
+          blame,
+          self: libp2p.peerId,
+          log,
+          namedOver,
+          admits: async (peerId) => !(await isStranger(peerId)),
+          onHeartbeat: (event) => node.emit('heartbeat', event),
+        })
   const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes, maxStreamedBytes: streamedLimit(settings.maxFrameBytes) }
   const node: SubnetNode = new SubnetNode({
     libp2p,
@@ -178,6 +192,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     aliases,
     registry,
     heartbeats,
+    peerStates,
     limits,
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
@@ -235,11 +250,11 @@ function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door |
   return new Door({ registry, subnetId, minClass, onError, exempt, log })
 }
 
-/** The peers in the gossip mesh: at most 12, so the mesh cannot keep all places. */
-function meshOf(pubsub: object | undefined, subnetId: number): string[] {
+/** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */
+function meshOf(pubsub: object | undefined, settings: NodeSettings): string[] {
   // a public method that the type does not name
   const { getMeshPeers } = (pubsub ?? {}) as { getMeshPeers?: (topic: string) => string[] }
-  return getMeshPeers?.call(pubsub, heartbeatTopic(subnetId)) ?? []
+  return gossipTopics(settings).flatMap((topic) => getMeshPeers?.call(pubsub, topic) ?? [])
 }
 
 const MAX_ADDRESSES = 16
@@ -264,8 +279,8 @@ interface Memory {
 
 function toCandidate(entry: BookEntry, policy: DialPolicy, ageMs: number, detail: string): Candidate {
   policy.note(entry.multiaddrs, entry.namedOver ?? 'stranger')
-  // what the book holds was signed by the peer, read from the chain, or confirmed by a connection
-  return { multiaddrs: entry.multiaddrs, source: entry.origin, verified: true, seq: entry.seq, ageMs, detail }
+  // what else the book holds came in a signed record, was read from the chain, or confirmed by a connection
+  return { multiaddrs: entry.multiaddrs, source: entry.origin, verified: entry.verified !== false, seq: entry.seq, ageMs, detail }
 }
 
 function bookSource(book: AddressBook, policy: DialPolicy): BookSource {

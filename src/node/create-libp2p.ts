@@ -8,6 +8,8 @@ import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import type { Blame } from '../gossip/blame.ts'
 import { heartbeatTopic } from '../gossip/heartbeat.ts'
+import { templateMessageIds } from '../gossip/message-id.ts'
+import { PEER_STATE_TOPIC } from '../gossip/peer-state.ts'
 import type { Logger } from '../primitives/log.ts'
 import { BoundedDatastore } from './bounded-datastore.ts'
 import { boundedDht } from './bounded-dht.ts'
@@ -17,6 +19,7 @@ import { DialPolicy, isWorthNoting } from './dial-policy.ts'
 import type { DialComponents } from './dialler.ts'
 import type { Door } from './door.ts'
 import { withoutOldScores } from './gossip-scores.ts'
+import { withGossipTwo } from './gossip-two.ts'
 import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from './network.ts'
@@ -145,7 +148,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ...(serves
         ? {
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })),
-            pubsub: behindDoor(withoutOldScores(gossip(init))),
+            pubsub: behindDoor(withoutOldScores(withGossipTwo(gossip(init)))),
           }
         : {}),
     },
@@ -167,7 +170,8 @@ export async function startLibp2p(libp2p: Libp2p<Services>, serves: boolean): Pr
   }
 }
 
-function gossip({ subnetId, gossipIpColocationWeight, blame }: StackInit): ReturnType<typeof gossipsub> {
+function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackInit): ReturnType<typeof gossipsub> {
+  const topics = gossipTopics({ subnetId, network })
   return gossipsub({
     allowPublishToZeroTopicPeers: true,
     // the author of a message is known for certain: `Blame` needs that
@@ -178,7 +182,8 @@ function gossip({ subnetId, gossipIpColocationWeight, blame }: StackInit): Retur
     // but of each beat once and no more of them, however many there are: telling it again to more costs more than the beat
     mcacheGossip: 1,
     gossipFactor: 0,
-    allowedTopics: [heartbeatTopic(subnetId)],
+    allowedTopics: topics,
+    ...(network === 'template' ? { ...TEMPLATE_MESH, ...templateMessageIds(new Set([PEER_STATE_TOPIC])) } : {}),
     scoreParams: {
       appSpecificScore: (peerId) => blame?.scoreOf(peerId) ?? 0,
       // one message costs its author as much as one with a wrong signature costs the sender
@@ -186,30 +191,41 @@ function gossip({ subnetId, gossipIpColocationWeight, blame }: StackInit): Retur
       retainScore: RETAIN_SCORE_MS,
       IPColocationFactorWeight: gossipIpColocationWeight,
       IPColocationFactorWhitelist: new Set(['127.0.0.1', '::1']),
-      topics: {
-        // low traffic: silence is no offence, only a message that no honest peer passes on is
-        [heartbeatTopic(subnetId)]: {
-          topicWeight: 1,
-          timeInMeshWeight: 0.01,
-          timeInMeshQuantum: 1_000,
-          timeInMeshCap: 100,
-          firstMessageDeliveriesWeight: 0.1,
-          firstMessageDeliveriesDecay: 0.9,
-          firstMessageDeliveriesCap: 10,
-          meshMessageDeliveriesWeight: 0,
-          meshMessageDeliveriesDecay: 0.5,
-          meshMessageDeliveriesCap: 1,
-          meshMessageDeliveriesThreshold: 1,
-          meshMessageDeliveriesWindow: 10,
-          meshMessageDeliveriesActivation: 1_000,
-          meshFailurePenaltyWeight: 0,
-          meshFailurePenaltyDecay: 0.5,
-          invalidMessageDeliveriesWeight: -10,
-          invalidMessageDeliveriesDecay: 0.9,
-        },
-      },
+      topics: Object.fromEntries(topics.map((topic) => [topic, TOPIC_SCORES])),
     },
   })
+}
+
+/**
+ * A node of the template never sends GRAFT: its patch of py-libp2p passes over peers of 2.0. A node in nobody's mesh cannot publish. So this node grafts
+ * more peers than gossipsub's six.
+ */
+const TEMPLATE_MESH = { D: 24, Dlo: 24, Dhi: 32 }
+
+/** Low traffic: silence is no offence, only a message that no honest peer passes on is. */
+const TOPIC_SCORES = {
+  topicWeight: 1,
+  timeInMeshWeight: 0.01,
+  timeInMeshQuantum: 1_000,
+  timeInMeshCap: 100,
+  firstMessageDeliveriesWeight: 0.1,
+  firstMessageDeliveriesDecay: 0.9,
+  firstMessageDeliveriesCap: 10,
+  meshMessageDeliveriesWeight: 0,
+  meshMessageDeliveriesDecay: 0.5,
+  meshMessageDeliveriesCap: 1,
+  meshMessageDeliveriesThreshold: 1,
+  meshMessageDeliveriesWindow: 10,
+  meshMessageDeliveriesActivation: 1_000,
+  meshFailurePenaltyWeight: 0,
+  meshFailurePenaltyDecay: 0.5,
+  invalidMessageDeliveriesWeight: -10,
+  invalidMessageDeliveriesDecay: 0.9,
+}
+
+/** What a node listens to. */
+export function gossipTopics({ subnetId, network }: Pick<StackInit, 'subnetId' | 'network'>): string[] {
+  return [heartbeatTopic(subnetId), ...(network === 'template' ? [PEER_STATE_TOPIC] : [])]
 }
 
 /**

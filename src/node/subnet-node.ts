@@ -5,7 +5,9 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { AddressBook, BookEntry } from '../gossip/address-book.ts'
-import type { HeartbeatCounts, HeartbeatEvent, HeartbeatService } from '../gossip/heartbeat.ts'
+import type { HeartbeatEvent } from '../gossip/heard.ts'
+import type { HeartbeatCounts, HeartbeatService } from '../gossip/heartbeat.ts'
+import type { PeerStateService } from '../gossip/peer-state.ts'
 import { addressesOf } from '../primitives/address.ts'
 import { raceTime, withDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
@@ -97,6 +99,8 @@ export interface NodeParts {
   aliases: Aliases
   registry: ChainRegistry
   heartbeats: HeartbeatService | undefined
+  /** What nodes of the template tell; in their network only. */
+  peerStates: PeerStateService | undefined
   limits: ProtocolLimits
   budget: ByteBudget
   interceptors: readonly Interceptor[]
@@ -180,9 +184,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** Counts since the node was made. */
   get stats(): NodeStats {
-    const { heartbeats, book, places } = this.#parts
+    const { heartbeats, peerStates, book, places } = this.#parts
+    const beats = heartbeats?.counts ?? { sent: 0, received: 0, lastReceivedAtMs: undefined, intervalMs: 0 }
+    const { received, lastReceivedAtMs } = peerStates?.counts ?? { received: 0, lastReceivedAtMs: undefined }
     return {
-      heartbeats: heartbeats?.counts ?? { sent: 0, received: 0, lastReceivedAtMs: undefined, intervalMs: 0 },
+      heartbeats: { ...beats, received: beats.received + received, lastReceivedAtMs: latest(beats.lastReceivedAtMs, lastReceivedAtMs) },
       book: { peers: book.size, capacity: book.capacity },
       places: places.state,
     }
@@ -220,7 +226,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, bootstrap, serves, doorkeeper } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper } = this.#parts
     doorkeeper?.start()
     libp2p.addEventListener('peer:connect', this.#onConnect)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
@@ -229,6 +235,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await startLibp2p(libp2p, serves)
     this.#announced = this.multiaddrs.join()
     await Promise.all([...this.#protocols.values()].map(async (protocol) => this.#register(protocol)))
+    peerStates?.start()
     await heartbeats?.start()
     bootstrap.start()
   }
@@ -238,12 +245,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, bootstrap, registry, release, doorkeeper } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper } = this.#parts
     for (const protocol of this.#protocols.values()) {
       protocol.onStopped(reason)
     }
     await bootstrap.stop()
     await doorkeeper?.stop()
+    peerStates?.stop()
     await heartbeats?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
     // libp2p waits for connections that are closing with timers that do not keep the process alive
@@ -449,8 +457,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
         protocols: [],
         multiaddrs: entry.multiaddrs,
         source: entry.origin,
-        // only the template's peers are heard without an envelope
-        network: entry.heartbeatAtMs != null && entry.envelope == null ? ('template' as const) : undefined,
+        network: entry.verified != null ? ('template' as const) : undefined,
         entry,
       })),
     ]
@@ -571,11 +578,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** A connection proved an answer right. */
   #remember(peerId: PeerId, candidate: Candidate, connection: Connection): void {
     const { book, note } = this.#parts
-    note(async () => book.markGood(peerId))
+    const multiaddrs = addressesOf(peerId, [connection.remoteAddr], 1)
+    note(async () => book.markGood(peerId, multiaddrs[0]))
     if (!candidate.verified && candidate.source !== 'connected') {
       const entry: BookEntry = {
         peerId,
-        multiaddrs: addressesOf(peerId, [connection.remoteAddr], 1),
+        multiaddrs,
         namedOver: this.#parts.policy.wayOf(connection.remoteAddr),
         envelope: undefined,
         seq: 0n,
@@ -595,8 +603,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     if (this.#parts.dialler.connectionsTo(peerId).length === 0) {
       return undefined
     }
-    const { multiaddrs } = await this.#describePeer(peerId)
-    return multiaddrs.length === 0
+    const { multiaddrs, entry } = await this.#describePeer(peerId)
+    const isDialled = this.#parts.dialler.connectionsTo(peerId).some(({ direction }) => direction === 'outbound')
+    const isUnconfirmed = !isDialled && entry?.verified === false && multiaddrs.join() === entry.multiaddrs.join()
+    return multiaddrs.length === 0 || isUnconfirmed
       ? undefined
       : { peerId, multiaddrs, source: 'connected', ageMs: 0, verified: true, attempts: skippedAll() }
   }
@@ -609,8 +619,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     const entry = book.get(peerId)
     const dialled = connections.filter(({ direction }) => direction === 'outbound').map(({ remoteAddr }) => remoteAddr)
     const fresh = entry != null && book.isFresh(entry) ? entry.multiaddrs : []
+    const told = entry?.verified === false
     const certified = (stored?.addresses ?? []).filter(({ isCertified }) => isCertified).map(({ multiaddr }) => multiaddr)
-    const multiaddrs = [dialled, fresh, certified].find(({ length }) => length > 0)
+    const multiaddrs = [dialled, told ? [] : fresh, certified, fresh].find(({ length }) => length > 0)
     const agent = stored?.metadata.get(AGENT_KEY)
     return {
       peerId,
@@ -657,6 +668,10 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
 /** How long an address that only a connection confirmed counts as an answer: three times this. */
 const CONFIRMED_INTERVAL_MS = 20_000
+
+function latest(a: number | undefined, b: number | undefined): number | undefined {
+  return a == null || b == null ? (a ?? b) : Math.max(a, b)
+}
 
 /** By name: a protocol may come with a copy of this package of its own. */
 function isConnectionLost(error: unknown): error is Error {

@@ -1,8 +1,18 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { identify } from '@libp2p/identify'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { ping } from '@libp2p/ping'
+import { lpStream } from '@libp2p/utils'
+import { multiaddr } from '@multiformats/multiaddr'
+import type { Libp2pOptions } from 'libp2p'
 import { Cli, jsonError, type RunningNode } from '../support/cli.ts'
 import { OtherStacks } from '../support/other-stacks.ts'
 import { OTHER_PEER_ID } from '../support/seeds.ts'
 import { templatePeer } from '../support/template-peer.ts'
+
+/** A TaskResponse: `{accepted: true}`. */
+const ACCEPTED = Uint8Array.of(0x08, 0x01)
 
 interface Status {
   network: string
@@ -65,6 +75,48 @@ describe('the network of a node', function () {
       const { code, stdout, stderr } = await cli.run(await cli.home(), ['send-task', peer.address, '--text', 'x'])
       assert.deepEqual([code, stdout], [12, ''])
       assert.match(stderr, /^error: .*did not admit this node: it ended the connection right after the handshake\nhint: /)
+    })
+
+    it('has its own DHT: a command finds and calls a peer by its ID, by way of a bootnode', async () => {
+      const services = {
+        identify: identify(),
+        ping: ping(),
+        dht: kadDHT({ protocol: '/ipfs/kad/1.0.0', clientMode: false, peerInfoMapper: passthroughMapper }),
+      } as unknown as NonNullable<Libp2pOptions['services']>
+      const bootnode = await templatePeer(stacks, { services })
+      await bootnode.stack.handle(['/meshsub/2.0.0', '/subnet/merkle_dag_sync_protocol/1.0.0'], (stream) =>
+        stream.abort(new Error('not here')),
+      )
+      const peer = await templatePeer(stacks, { services })
+      await peer.stack.handle('/subnet/task_protocol/1.0.0', async (stream) => {
+        const frames = lpStream(stream)
+        await frames.read()
+        await frames.write(ACCEPTED)
+        await stream.close()
+      })
+      // the routing table takes whom identify told of
+      const entered = once(bootnode.stack.services['dht'] as EventTarget, 'peer', { signal: AbortSignal.timeout(20_000) })
+      await peer.stack.dial(multiaddr(bootnode.address))
+      await entered
+      const flags = ['--bootstrap', bootnode.address]
+      const answer = await cli.json(await cli.home(), [
+        'send-task',
+        peer.stack.peerId.toString(),
+        '--text',
+        'x',
+        '--network',
+        'template',
+        ...flags,
+      ])
+      assert.equal(answer['accepted'], true)
+      // the DHT's first look around may have led to it already
+      assert.match(String(answer['source']), /^(neighbour|connected)$/)
+      const home = await cli.home({ network: 'template', bootstrap: [bootnode.address] })
+      const found = await cli.json(home, ['resolve', peer.stack.peerId.toString()])
+      assert.deepEqual([found['multiaddrs'], found['verified']], [[peer.address], true])
+      const native = await cli.run(await cli.home(), ['resolve', peer.stack.peerId.toString(), ...flags, '--json'])
+      assert.equal(native.code, 3, native.stdout)
+      assert.match(jsonError(native).hint ?? '', /--network template/)
     })
 
     it('whose bootnode does not admit a peer: 12 too, for there is nobody else to ask', async () => {

@@ -29,6 +29,7 @@ from libp2p.crypto import ed25519, rsa, secp256k1
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.identity.identify_push.identify_push import update_peerstore_from_identify
+from libp2p.host.ping import PingService
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.envelope import consume_envelope
@@ -118,7 +119,8 @@ async def read_message(stream, type_):
 class Peer:
     def __init__(self, nursery, init):
         self.nursery = nursery
-        self.host = new_host(key_pair=KEYS[init.get("key", "ed25519")]())
+        self.key_pair = KEYS[init.get("key", "ed25519")]()
+        self.host = new_host(key_pair=self.key_pair, sec_opt=self.security())
         self.how = "echo"
         self.frame = b""
         self.held = {}
@@ -129,8 +131,19 @@ class Peer:
         if init.get("tasks"):
             self.host.set_stream_handler(TASKS, self.serve)
         if init.get("gossip"):
-            router = GossipSub([PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID], 6, 4, 12, heartbeat_interval=1)
-            self.pubsub = Pubsub(self.host, router)
+            self.pubsub = Pubsub(self.host, self.router())
+
+    # what a peer of another kind does otherwise
+
+    def security(self):
+        """The security protocols it offers; the library's own where there are none."""
+        return None
+
+    def router(self):
+        return GossipSub([PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID], 6, 4, 12, heartbeat_interval=1)
+
+    async def began(self):
+        """It listens, and its services run."""
 
     # what others ask of this peer
 
@@ -228,6 +241,10 @@ class Peer:
             "signed": {"peerId": str(record.peer_id), "addresses": [str(address) for address in record.addrs]},
         }
 
+    async def do_ping(self, peer):
+        (ms,) = await PingService(self.host).ping(ID.from_string(peer))
+        return {"ms": ms}
+
     async def do_call(self, peer, taskId="", size=0):
         """One call with random bytes."""
         payload = os.urandom(size)
@@ -244,6 +261,18 @@ class Peer:
             "error": answer.error,
             "result": digest(answer.result),
         }
+
+    async def do_calls(self, peer, count, end, withinMs):
+        """Calls one after the other, each stream ended in this way (close, reset), until one takes longer."""
+        answered = 0
+        with trio.CancelScope() as scope:
+            while answered < count:
+                scope.deadline = trio.current_time() + withinMs / 1000
+                stream = await self.ask(peer, TaskRequest(task_id="one of many", payload=b"x"))
+                answer = await read_message(stream, TaskResponse)
+                answered += answer.accepted
+                await getattr(stream, end)()
+        return {"answered": answered}
 
     async def do_ask(self, peer, taskId=""):
         """Asks, and does not wait for the answer."""
@@ -353,9 +382,9 @@ async def lines_of(file):
                 yield line
 
 
-async def main():
+async def main(kind):
     async with trio.open_nursery() as nursery:
-        peer = Peer(nursery, json.loads(sys.argv[1]))
+        peer = kind(nursery, json.loads(sys.argv[1]))
         async with peer.host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
             for service in (peer.dht, peer.pubsub, peer.pubsub and peer.pubsub.router):
                 if service:
@@ -364,6 +393,7 @@ async def main():
                 await peer.pubsub.wait_until_ready()
             addresses = [str(address) for address in peer.host.get_addrs()]
             tell(event="ready", peerId=str(peer.host.get_id()), addresses=addresses)
+            nursery.start_soon(peer.began)
             async for line in lines_of(os.dup(0)):
                 nursery.start_soon(peer.obey, json.loads(line))
             # nobody is there any more: nothing to be polite about
@@ -375,4 +405,5 @@ async def run_service(service):
         await trio.sleep_forever()
 
 
-trio.run(main)
+if __name__ == "__main__":
+    trio.run(main, Peer)

@@ -24,7 +24,8 @@ async function findPython(): Promise<{ python: string; version: string }> {
   throw new CannotRun(`there is no Python 3.11 or newer: none of ${PYTHONS.join(', ')}`)
 }
 
-async function make(): Promise<string> {
+/** Makes the virtualenv unless it is there; gives its versions. @throws CannotRun where there is no Python, or the packages do not come */
+export async function makePython(): Promise<string> {
   const { python, version } = await findPython()
   const requirements = await readFile(REQUIREMENTS, 'utf8')
   const made = `Python ${version.split(' ')[0]}, py-libp2p ${/^libp2p==(.+)$/m.exec(requirements)?.[1]}`
@@ -43,5 +44,5 @@ async function make(): Promise<string> {
 }
 
 if (import.meta.main) {
-  await makeOrSay(make)
+  await makeOrSay(makePython)
 }

@@ -3,8 +3,6 @@ import { fileURLToPath } from 'node:url'
 import { ForeignLab } from './foreign-peer.ts'
 import { PYTHON } from './python-environment.ts'
 
-const PEER = fileURLToPath(new URL('peer.py', import.meta.url))
-
 /** What a Python peer is. It answers identify and ping in any case. */
 export interface PeerInit {
   /** @default ed25519 */
@@ -19,13 +17,14 @@ export interface PeerInit {
 /** py-libp2p peers: peer.py says what they can be told and what they tell. */
 export class PythonLab extends ForeignLab<PeerInit> {
   constructor() {
-    super({ name: 'Python', command: pythonCommand })
+    super({ name: 'Python', command: async (init) => pythonCommand('peer.py', init) })
   }
 }
 
-async function pythonCommand(init: Partial<PeerInit>): Promise<[string, ...string[]]> {
+/** A program of this folder. It may import the others, and leaves no compiled files beside them. @throws where there is no virtualenv */
+export async function pythonCommand(program: string, init: object): Promise<[string, ...string[]]> {
   if (!existsSync(PYTHON)) {
     throw new Error('there is no virtualenv: npm run test:interop -- python makes it')
   }
-  return [PYTHON, '-I', PEER, JSON.stringify(init)]
+  return [PYTHON, '-E', '-s', '-B', fileURLToPath(new URL(program, import.meta.url)), JSON.stringify(init)]
 }

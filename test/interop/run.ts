@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { CANNOT_RUN } from './cannot-run.ts'
 
 /** A stack is `<name>-environment.ts`, which makes its peers or says why it cannot, and the tests `<name>-*.interop.ts`. */
-const STACKS = ['python', 'go', 'rust']
+const STACKS = ['python', 'template', 'go', 'rust']
 
 const MOCHA = fileURLToPath(new URL('../../node_modules/mocha/bin/mocha.js', import.meta.url))
 

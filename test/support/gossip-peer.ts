@@ -1,7 +1,7 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import { type GossipSub, gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
+import { type GossipSub, type GossipSubComponents, gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
 import { RPC } from '@libp2p/gossipsub/message'
 import { identify } from '@libp2p/identify'
 import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
@@ -20,6 +20,10 @@ const SIGN_PREFIX = Buffer.from('libp2p-pubsub:')
 
 interface GossipPeerInit {
   topic: string
+  /** The gossip protocols it speaks. @default those of gossipsub */
+  protocols?: string[]
+  /** Asks nobody for a place in a mesh, and takes every place that it is asked for. @default false */
+  passive?: boolean
   /** Passes on whatever is signed, as a peer without our validator does. @default false: it passes nothing on */
   relays?: boolean
 }
@@ -30,8 +34,11 @@ export class GossipPeer {
   readonly received: Buffer[] = []
   /** Those that took this peer out of their mesh, each time. */
   readonly prunedBy: string[] = []
+  /** The control messages that it was sent. */
+  readonly controls: RPC.ControlMessage[] = []
   readonly #libp2p: Libp2p<{ identify: unknown; pubsub: GossipSub }>
   readonly #topic: string
+  readonly #told = new EventEmitter()
 
   private constructor(privateKey: PrivateKey, libp2p: Libp2p<{ identify: unknown; pubsub: GossipSub }>, { topic, relays }: GossipPeerInit) {
     this.privateKey = privateKey
@@ -45,6 +52,7 @@ export class GossipPeer {
     if (relays !== true) {
       this.#pubsub.topicValidators.set(topic, (_sender, message) => {
         this.received.push(Buffer.from(message.data))
+        this.#told.emit('message')
         return TopicValidatorResult.Ignore
       })
     }
@@ -59,9 +67,10 @@ export class GossipPeer {
       transports: [tcp()],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
-      services: { identify: identify(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: false }) },
+      services: { identify: identify(), pubsub: speaking(init) },
     })
     const peer = new GossipPeer(privateKey, libp2p, init)
+    peer.#recordControls()
     peer.#pubsub.subscribe(init.topic)
     return peer
   }
@@ -78,8 +87,49 @@ export class GossipPeer {
     return this.#pubsub.getMeshPeers(this.#topic)
   }
 
+  /** The protocols of its open gossip streams. */
+  get streams(): string[] {
+    return this.#libp2p.getConnections().flatMap(({ streams }) => streams.map(({ protocol }) => protocol).filter(isGossip))
+  }
+
   get #pubsub(): Gossip {
     return this.#libp2p.services.pubsub as Gossip
+  }
+
+  #recordControls(): void {
+    const pubsub = this.#pubsub
+    const handle = pubsub.handleReceivedRpc.bind(pubsub)
+    pubsub.handleReceivedRpc = async (from, rpc) => {
+      if (rpc.control != null && !from.equals(this.peerId)) {
+        this.controls.push(rpc.control)
+        this.#told.emit('control')
+      }
+      return handle(from, rpc)
+    }
+  }
+
+  /** Until it was sent so many messages. */
+  async receives(count: number): Promise<void> {
+    while (this.received.length < count) {
+      await once(this.#told, 'message')
+    }
+  }
+
+  /** What that peer says that it listens to. */
+  topicsOf(other: PeerId): string[] {
+    const topics = (this.#pubsub as unknown as { topics: Map<string, Set<string>> }).topics
+    return [...topics].filter(([, subscribers]) => subscribers.has(other.toString())).map(([topic]) => topic)
+  }
+
+  /** Until it was sent a control message that the filter takes. */
+  async control<T>(find: (control: RPC.ControlMessage) => T | undefined): Promise<T> {
+    for (;;) {
+      const found = this.controls.map(find).find((each) => each != null)
+      if (found != null) {
+        return found
+      }
+      await once(this.#told, 'control')
+    }
   }
 
   /** Connects, and waits until both are in one mesh. */
@@ -130,5 +180,21 @@ export class GossipPeer {
 
   async stop(): Promise<void> {
     await this.#libp2p.stop()
+  }
+}
+
+function isGossip(protocol: string): boolean {
+  return protocol.startsWith('/meshsub/')
+}
+
+const PASSIVE = { D: 0, Dlo: 0, Dout: 0, Dscore: 0 }
+
+function speaking({ protocols, passive }: GossipPeerInit): (components: GossipSubComponents) => GossipSub {
+  return (components) => {
+    const pubsub = gossipsub({ allowPublishToZeroTopicPeers: false, ...(passive === true ? PASSIVE : {}) })(components)
+    if (protocols != null) {
+      pubsub.protocols.splice(0, pubsub.protocols.length, ...protocols)
+    }
+    return pubsub
   }
 }

@@ -42,6 +42,7 @@ describe('the address book', () => {
       state: 'joining',
       origin: 'neighbour',
       namedOver: 'private',
+      verified: undefined,
     })
     assert.equal(await book.put(entry), 'stored')
     const again = (await temporary.open()).get(peer.peerId)
@@ -122,6 +123,49 @@ describe('the address book', () => {
     await book.put(await signedEntry(peer, 5))
     assert.equal(known().origin, 'gossip')
     assert.equal(known().bad, false)
+  })
+
+  describe('with addresses that a peer told without a record', () => {
+    const told = (seq: number, overrides: Partial<BookEntry> = {}): BookEntry =>
+      unsignedEntry(peer, { origin: 'gossip', seq: BigInt(seq), heartbeatAtMs: START_MS, verified: false, ...overrides })
+
+    it('takes the newest word, and no other twice', async () => {
+      assert.equal(await book.put(told(5)), 'stored')
+      assert.equal(known().verified, false)
+      assert.equal(await book.put(told(5, { multiaddrs: addresses(peer, 1, 2_000) })), 'old')
+      assert.equal(await book.put(told(4)), 'old')
+      assert.equal(await book.put(told(6)), 'stored')
+      assert.equal(known().seq, 6n)
+    })
+
+    it('takes them for verified once a connection to the one address succeeded, for as long as it stays the one', async () => {
+      await book.put(told(5))
+      await book.markGood(peer.peerId, peer.at(9))
+      assert.equal(known().verified, false, 'the connection was to another address')
+      await book.markGood(peer.peerId, known().multiaddrs[0])
+      assert.equal(known().verified, true)
+      await book.put(told(6))
+      assert.equal(known().verified, true)
+      await book.markBad(peer.peerId, 6n)
+      await book.put(told(7))
+      assert.equal(known().verified, false, 'it was refuted since')
+      await book.markGood(peer.peerId, known().multiaddrs[0])
+      await book.put(told(8, { multiaddrs: addresses(peer, 1, 2_000) }))
+      assert.equal(known().verified, false)
+    })
+
+    it('lets a signed record win', async () => {
+      await book.put(told(5))
+      assert.equal(await book.put(await signedEntry(peer, 1)), 'stored')
+      assert.equal(known().verified, undefined)
+      assert.equal(await book.put(told(6)), 'old')
+      assert.ok(known().envelope != null)
+    })
+
+    it('does not count them among those that send heartbeats', async () => {
+      await book.put(told(5))
+      assert.equal(book.countLiving(), 0)
+    })
   })
 
   it('holds an entry for fresh until three intervals of its peer have passed', async () => {
@@ -240,7 +284,9 @@ describe('the address book', () => {
 
   it('finds a peer by its key, and lists by an index, however many it knows', async () => {
     const database = await temporary.connect()
-    const insert = database.prepare("INSERT INTO address_book VALUES (?, '[]', NULL, 1, 'gossip', 'online', ?, NULL, 20000, 0, 'stranger')")
+    const insert = database.prepare(
+      "INSERT INTO address_book VALUES (?, '[]', NULL, 1, 'gossip', 'online', ?, NULL, 20000, 0, 'stranger', 1)",
+    )
     database.exec('BEGIN')
     for (let index = 0; index < 9_000; index++) {
       insert.run(`peer ${index}`, START_MS)
@@ -265,7 +311,7 @@ describe('the address book', () => {
     assert.deepEqual(plans, [
       ['SEARCH address_book USING PRIMARY KEY (peer_id=?)'],
       ['SEARCH address_book USING INDEX address_book_seen (seen_at_ms>?)'],
-      ['SEARCH address_book USING COVERING INDEX address_book_heard (heartbeat_at_ms>?)'],
+      ['SEARCH address_book USING COVERING INDEX address_book_beating (heartbeat_at_ms>?)'],
     ])
   })
 
@@ -383,7 +429,7 @@ describe('an address book of an earlier version', () => {
     const file = join(await folders.make(), 'node.db')
     const peer = await newPeer()
     const old = new DatabaseSync(file)
-    old.exec(ADDRESS_BOOK_SCHEMA.replace(/,\s*named_over TEXT/, ''))
+    old.exec(ADDRESS_BOOK_SCHEMA.replace(/,\s*named_over TEXT,\s*verified INTEGER/, ''))
     old
       .prepare("INSERT INTO address_book VALUES (?, '[]', NULL, 1, 'gossip', 'online', ?, NULL, 20000, 0)")
       .run(peer.peerId.toString(), START_MS)
@@ -392,6 +438,7 @@ describe('an address book of an earlier version', () => {
       const database = await openDatabase(file, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
       const book = new AddressBook(database, { now: () => START_MS })
       assert.equal(book.get(peer.peerId)?.namedOver, known)
+      assert.equal(book.get(peer.peerId)?.verified, undefined, 'earlier versions kept nothing else')
       await book.put(await signedEntry(peer, 2, { namedOver: 'loopback' }))
       database.close()
     }

@@ -1,11 +1,11 @@
 // A process that writes into an address book: node book-writer.ts FILE COUNT. Tells each sequence number once it is written.
-import { ADDRESS_BOOK_SCHEMA, AddressBook } from '../../../src/gossip/address-book.ts'
+import { ADDRESS_BOOK_SCHEMA, AddressBook, upgradeAddressBook } from '../../../src/gossip/address-book.ts'
 import { openDatabase } from '../../../src/primitives/database.ts'
 import { newPeer, newPeers } from '../../support/keys.ts'
 import { signedEntry } from './temporary-book.ts'
 
 const [file = '', count = ''] = process.argv.slice(2)
-const book = new AddressBook(await openDatabase(file, ADDRESS_BOOK_SCHEMA))
+const book = new AddressBook(await openDatabase(file, ADDRESS_BOOK_SCHEMA, upgradeAddressBook))
 const own = await newPeer()
 process.stdout.write(`${own.peerId.toString()}\n`)
 for (let written = 0; written < Number(count); written++) {

@@ -9,13 +9,8 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { type Heartbeat, HeartbeatSchema, PeerState } from '../../../src/gen/subnet/gossip/v1/heartbeat_pb.ts'
 import type { AddressBook } from '../../../src/gossip/address-book.ts'
 import { Blame } from '../../../src/gossip/blame.ts'
-import {
-  type HeartbeatEvent,
-  type HeartbeatInit,
-  HeartbeatService,
-  type HeartbeatTopic,
-  heartbeatTopic,
-} from '../../../src/gossip/heartbeat.ts'
+import type { HeartbeatEvent } from '../../../src/gossip/heard.ts'
+import { type HeartbeatInit, HeartbeatService, type HeartbeatTopic, heartbeatTopic } from '../../../src/gossip/heartbeat.ts'
 import { HEARTBEAT_BUDGET } from '../../../src/gossip/heartbeat-interval.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { createLogger } from '../../../src/primitives/log.ts'

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { ADDRESS_BOOK_SCHEMA, AddressBook, type BookEntry, type BookOptions } from '../../../src/gossip/address-book.ts'
+import { ADDRESS_BOOK_SCHEMA, AddressBook, type BookEntry, type BookOptions, upgradeAddressBook } from '../../../src/gossip/address-book.ts'
 import { sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { openDatabase } from '../../../src/primitives/database.ts'
 import { addresses, type TestPeer } from '../../support/keys.ts'
@@ -31,7 +31,7 @@ export class TemporaryBook {
   }
 
   async connect(): Promise<DatabaseSync> {
-    const database = await openDatabase(this.file, ADDRESS_BOOK_SCHEMA)
+    const database = await openDatabase(this.file, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
     this.#open.push(database)
     return database
   }

@@ -1,0 +1,215 @@
+import { createHash } from 'node:crypto'
+import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
+import type { PeerId, PublicKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { addressesOf } from '../primitives/address.ts'
+import { kindOf } from '../primitives/address-kind.ts'
+import type { PeerState } from './address-book.ts'
+import { canonicalJson, isObject, type Json, type JsonObject } from './canonical-json.ts'
+import { ignore, reject, type Verdict } from './verdict.ts'
+
+/**
+ * The most bytes of one message. What grows with the network are the parents of a state, 74 bytes each: at worst the newest states of all nodes. So
+ * there is room for 1,700 nodes; most states have one parent, and 1.5 kB.
+ */
+const MAX_MESSAGE_BYTES = 128 * 1024
+/** What JSON of that size may cost: a state has 70 parts, and one for each parent. */
+const MAX_PARTS = 4_096
+const PART_MARKS = new Set(Buffer.from('[{,:'))
+const HEADER_KEYS = 'author,body_hash,body_size,created_at_ms,metadata,namespace,node_id,parent_ids,public_key,schema_id,signature,version'
+const VERSION = 1
+const HEX = /^(?:[0-9a-f]{2})*$/
+const STATES = new Map<Json | undefined, PeerState>([
+  [0, 'offline'],
+  [1, 'joining'],
+  [2, 'online'],
+])
+
+/** What a message on the topic `peer_state` says, its author taken for the signer of the pubsub message. Nothing is checked that takes long. */
+export type PeerStateMessage =
+  | { kind: 'announcement'; createdAtMs: number }
+  | {
+      kind: 'state'
+      createdAtMs: number
+      state: PeerState
+      /** None where the author named none that could be dialled. */
+      multiaddrs: Multiaddr[]
+      /** Checks hashes and signature: undefined if all is right. */
+      check(): Promise<Verdict | undefined>
+    }
+
+/**
+ * Reads a message. What no node of the template publishes is rejected; what might come from a later version of it, or cannot be written again as
+ * Python would write it, is ignored. @param from who signed the pubsub message
+ */
+export function readPeerState(data: Uint8Array, from: PeerId): PeerStateMessage | Verdict {
+  if (data.byteLength > MAX_MESSAGE_BYTES) {
+    return reject(`over ${MAX_MESSAGE_BYTES} bytes`)
+  }
+  if (!hasFewParts(data)) {
+    return reject(`over ${MAX_PARTS} parts`)
+  }
+  const text = Buffer.from(data).toString('latin1')
+  const message = parse(text)
+  if ('result' in message) {
+    return message
+  }
+  const { kind, peer_id: peerId, namespace, created_at_ms: createdAtMs } = message.value
+  if (peerId !== from.toString()) {
+    return reject('its author is not who signed it')
+  }
+  if (typeof namespace !== 'string' || !isTime(createdAtMs)) {
+    return ignore('of an unknown form')
+  }
+  if (kind === 'announcement') {
+    const { head_ids: heads, node_count: count } = message.value
+    return isTexts(heads) && isCount(count) ? { kind, createdAtMs } : ignore('of an unknown form')
+  }
+  return kind === 'node_gossip' ? readNode(message.value, from, namespace) : ignore('of an unknown kind')
+}
+
+function hasFewParts(data: Uint8Array): boolean {
+  let parts = 0
+  for (const byte of data) {
+    if (PART_MARKS.has(byte)) {
+      parts++
+    }
+  }
+  return parts <= MAX_PARTS
+}
+
+/** Text that is not what we would write is ignored: what is signed or hashed in it could not be told. So floats as Python writes them pass, too. */
+function parse(text: string): { value: JsonObject } | Verdict {
+  try {
+    const value = JSON.parse(text) as Json
+    const canonical = canonicalJson(value)
+    return !isObject(value) ? reject('no JSON object') : canonical === text ? { value } : ignore('not in canonical form')
+  } catch {
+    return reject('no JSON, or nested too deep')
+  }
+}
+
+function readNode(message: JsonObject, from: PeerId, namespace: string): PeerStateMessage | Verdict {
+  const { node } = message
+  const header = isObject(node) ? node.header : undefined
+  const body = isObject(node) ? node.body : undefined
+  if (!isObject(header) || !isObject(body) || !isObject(body.payload) || !isKnown(header)) {
+    return ignore('of an unknown form')
+  }
+  const { payload } = body
+  if (header.author !== from.toString()) {
+    return reject('its author is not who signed it')
+  }
+  if (header.namespace !== namespace || body.node_id !== header.node_id || !isAscending(header.parent_ids)) {
+    return reject('its parts do not belong together')
+  }
+  const named = isObject(header.metadata) ? header.metadata.multiaddr : undefined
+  if (named !== payload.multiaddr) {
+    return ignore('two addresses')
+  }
+  const multiaddrs = readAddress(named, from)
+  return multiaddrs == null
+    ? reject('an address of another peer')
+    : {
+        kind: 'state',
+        createdAtMs: header.created_at_ms,
+        state: STATES.get(payload.state) ?? 'online',
+        multiaddrs,
+        check: () => check(header, payload, from),
+      }
+}
+
+interface Header extends JsonObject {
+  created_at_ms: number
+  parent_ids: string[]
+  public_key: string
+  signature: string
+}
+
+function isKnown(header: JsonObject): header is Header {
+  const { created_at_ms: createdAtMs, parent_ids: parents, public_key: key, signature, version } = header
+  return (
+    Object.keys(header).sort().join() === HEADER_KEYS &&
+    version === VERSION &&
+    isTime(createdAtMs) &&
+    isTexts(parents) &&
+    typeof key === 'string' &&
+    typeof signature === 'string'
+  )
+}
+
+/** The one address, as a list; none where it is nothing that could be dialled. @returns undefined for an address of another peer */
+function readAddress(named: Json | undefined, author: PeerId): Multiaddr[] | undefined {
+  if (typeof named !== 'string') {
+    return []
+  }
+  try {
+    const address = multiaddr(named)
+    if (kindOf(address) === 'never') {
+      return []
+    }
+    const own = addressesOf(author, [address], 1)
+    return own.length === 0 ? undefined : own
+  } catch {
+    return []
+  }
+}
+
+async function check(header: Header, payload: JsonObject, author: PeerId): Promise<Verdict | undefined> {
+  const body = canonicalJson(payload)
+  if (header.body_hash !== digest(body) || header.body_size !== body.length) {
+    return reject('its body has another hash or size')
+  }
+  const { node_id: id, signature, ...unsigned } = header
+  const signed = canonicalJson(unsigned)
+  if (id !== digest(signed)) {
+    return reject('its header has another hash')
+  }
+  if (!HEX.test(signature) || !HEX.test(header.public_key)) {
+    return reject('key or signature are no hex')
+  }
+  const key = readKey(Buffer.from(header.public_key, 'hex'))
+  if (key == null) {
+    return ignore('a key that is not read')
+  }
+  const isAuthors = peerIdFromPublicKey(key).equals(author)
+  const isRight = isAuthors && (await verify(key, Buffer.from(signed), Buffer.from(signature, 'hex')))
+  return isRight ? undefined : reject(isAuthors ? 'a wrong signature' : 'the key of another peer')
+}
+
+function readKey(bytes: Uint8Array): PublicKey | undefined {
+  try {
+    return publicKeyFromProtobuf(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+async function verify(key: PublicKey, data: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  try {
+    return await key.verify(data, signature)
+  } catch {
+    return false
+  }
+}
+
+function digest(text: string): string {
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`
+}
+
+function isTime(value: Json | undefined): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
+}
+
+function isCount(value: Json | undefined): boolean {
+  return Number.isSafeInteger(value)
+}
+
+function isTexts(value: Json | undefined): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+}
+
+function isAscending(texts: string[]): boolean {
+  return texts.every((text, index) => index === 0 || (texts[index - 1] ?? '') < text)
+}

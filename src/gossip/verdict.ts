@@ -1,0 +1,45 @@
+import type { Message, TopicValidatorFn } from '@libp2p/gossipsub'
+import type { PeerId } from '@libp2p/interface'
+import { describeError } from '../primitives/errors.ts'
+import type { Logger } from '../primitives/log.ts'
+import type { Blame } from './blame.ts'
+
+/** Whether a message goes on to others, and if not, why. Only for `reject` somebody is blamed: no honest peer publishes such a message. */
+export type Verdict = { result: 'accept' } | { result: 'ignore' | 'reject'; reason: string }
+
+export function ignore(reason: string): Verdict {
+  return { result: 'ignore', reason }
+}
+
+export function reject(reason: string): Verdict {
+  return { result: 'reject', reason }
+}
+
+interface Court {
+  /** Told of messages that no honest peer publishes. */
+  blame: Blame
+  log: Logger
+}
+
+/**
+ * A validator for a topic. Gossipsub's own `reject` counts against every peer that passed the message on, before and after it is judged. So it is
+ * told to ignore a message that is rejected, and whoever is to blame is scored down through `Blame`. @param what the messages are called in the log
+ */
+export function validatorOf(
+  what: string,
+  { blame, log }: Court,
+  judge: (message: Message, sender: PeerId) => Promise<Verdict>,
+): TopicValidatorFn {
+  return async (sender, message) => {
+    const verdict = await judge(message, sender).catch((error): Verdict => ignore(`not stored: ${describeError(error)}`))
+    if (verdict.result !== 'accept') {
+      log.debug(`${what} ${verdict.result === 'reject' ? 'rejected' : 'ignored'}: ${verdict.reason}`)
+    }
+    if (verdict.result === 'reject' && message.type === 'signed') {
+      blame.garbage(message.from, sender)
+      return 'ignore' as never
+    }
+    // the values of gossipsub's TopicValidatorResult: importing that enum would load gossipsub with this file
+    return verdict.result as never
+  }
+}
