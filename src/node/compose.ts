@@ -5,7 +5,7 @@ import { Blame } from '../gossip/blame.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
-import { PeerStateService } from '../gossip/peer-state.ts'
+import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import type { Logger } from '../primitives/log.ts'
@@ -151,36 +151,29 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       refusal: () => (libp2p.getPeers().length === 0 ? bootstrap.refusals[0] : undefined),
     },
   )
+  const { pubsub } = libp2p.services
+  const heard: Omit<PeerStateInit, 'pubsub' | 'self'> = {
+    book,
+    blame,
+    log,
+    namedOver,
+    admits: async (peerId) => !(await isStranger(peerId)),
+    onHeartbeat: (event) => node.emit('heartbeat', event),
+  }
   const heartbeats =
-    libp2p.services.pubsub == null
+    pubsub == null
       ? undefined
       : new HeartbeatService({
-          pubsub: libp2p.services.pubsub,
-          book,
-          blame,
+          ...heard,
+          pubsub,
           privateKey,
           subnetId: settings.subnetId,
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
           addresses: () => libp2p.getMultiaddrs(),
-          log,
-          namedOver,
-          admits: async (peerId) => !(await isStranger(peerId)),
-          onHeartbeat: (event) => node.emit('heartbeat', event),
         })
   const peerStates =
-    libp2p.services.pubsub == null || settings.network !== 'template'
-      ? undefined
-      : new PeerStateService({
-          pubsub: libp2p.services.pubsub,
-          book,
-          blame,
-          self: libp2p.peerId,
-          log,
-          namedOver,
-          admits: async (peerId) => !(await isStranger(peerId)),
-          onHeartbeat: (event) => node.emit('heartbeat', event),
-        })
+    pubsub == null || settings.network !== 'template' ? undefined : new PeerStateService({ ...heard, pubsub, self: libp2p.peerId })
   const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes, maxStreamedBytes: streamedLimit(settings.maxFrameBytes) }
   const node: SubnetNode = new SubnetNode({
     libp2p,

@@ -8,7 +8,6 @@ import { multiaddr } from '@multiformats/multiaddr'
 import type { Libp2pOptions } from 'libp2p'
 import { Cli, jsonError, type RunningNode } from '../support/cli.ts'
 import { OtherStacks } from '../support/other-stacks.ts'
-import { OTHER_PEER_ID } from '../support/seeds.ts'
 import { templatePeer } from '../support/template-peer.ts'
 
 /** A TaskResponse: `{accepted: true}`. */
@@ -62,21 +61,6 @@ describe('the network of a node', function () {
 
     after(async () => stacks.stop())
 
-    it('that does not admit a peer: 12, with what to do, after one handshake', async () => {
-      const peer = await templatePeer(stacks, { refuses: () => true })
-      for (const [command, ...args] of [['send-task', '--text', 'x'], ['ping'], ['connect'], ['resolve'], ['protocol list']] as const) {
-        const before = peer.handshakes()
-        const outcome = await cli.run(await cli.home(), [...command.split(' '), peer.address, ...args, '--json'])
-        const error = jsonError(outcome)
-        assert.deepEqual([outcome.code, error.code], [12, 'NOT_ADMITTED'], outcome.stdout)
-        assert.match(error.hint ?? '', /registered on its chain.*subnet id.*subnet chain lookup/)
-        assert.equal(peer.handshakes() - before, 1, command)
-      }
-      const { code, stdout, stderr } = await cli.run(await cli.home(), ['send-task', peer.address, '--text', 'x'])
-      assert.deepEqual([code, stdout], [12, ''])
-      assert.match(stderr, /^error: .*did not admit this node: it ended the connection right after the handshake\nhint: /)
-    })
-
     it('has its own DHT: a command finds and calls a peer by its ID, by way of a bootnode', async () => {
       const services = {
         identify: identify(),
@@ -117,28 +101,6 @@ describe('the network of a node', function () {
       const native = await cli.run(await cli.home(), ['resolve', peer.stack.peerId.toString(), ...flags, '--json'])
       assert.equal(native.code, 3, native.stdout)
       assert.match(jsonError(native).hint ?? '', /--network template/)
-    })
-
-    it('whose bootnode does not admit a peer: 12 too, for there is nobody else to ask', async () => {
-      const { address } = await templatePeer(stacks, { refuses: () => true })
-      const outcome = await cli.run(await cli.home(), ['resolve', OTHER_PEER_ID, '--bootstrap', address, '--network', 'template', '--json'])
-      assert.equal(outcome.code, 12, outcome.stdout)
-    })
-
-    it('whose bootnode does not admit a node: its status says so', async () => {
-      const { address } = await templatePeer(stacks, { refuses: () => true })
-      const home = await cli.home()
-      const kept = await cli.start(home, ['--network', 'template', '--bootstrap', address])
-      let [code, stdout]: [number | null, string] = [4, '']
-      // until the bootnode has answered, the node is only connected to nobody
-      while (code === 4) {
-        ;({ code, stdout } = await cli.run(home, ['status', '--json']))
-      }
-      assert.equal(code, 12, stdout)
-      const [problem, ...others] = JSON.parse(stdout).problems
-      assert.deepEqual([problem.code, others], ['NOT_ADMITTED', []])
-      assert.match(problem.message, /^bootstrap 12D3Koo.*did not admit this node/)
-      await kept.stop()
     })
   })
 

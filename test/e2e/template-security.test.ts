@@ -23,10 +23,10 @@ describe('a node of the template that does not let us in, from the command line'
 
   after(async () => cli.clean())
 
-  for (const args of [['send-task', '--text', 'x'], ['ping'], ['connect']]) {
+  for (const args of [['send-task', '--text', 'x'], ['ping'], ['connect'], ['resolve'], ['protocol list']]) {
     it(`ends with 12 after one handshake: ${args.join(' ')}`, async () => {
       const [command = '', ...rest] = args
-      const outcome = await cli.run(await cli.home(), [command, peer.address, ...rest, '--json'])
+      const outcome = await cli.run(await cli.home(), [...command.split(' '), peer.address, ...rest, '--json'])
       const error = jsonError(outcome)
       assert.deepEqual([outcome.code, error.code, error.exit], [12, 'NOT_ADMITTED', 12], outcome.stdout)
       assert.match(error.message, /did not admit this node: it ended the connection right after the handshake/)
