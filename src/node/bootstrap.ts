@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
+import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import pRetry from 'p-retry'
 import { raceSignal } from 'race-signal'
@@ -73,11 +73,13 @@ export class Bootstrap extends EventTarget {
     }
     this.#stopped = new AbortController()
     this.#pending = this.#init.targets.length
+    this.#init.libp2p.addEventListener('peer:identify', this.#onIdentify)
     this.#running = this.#init.targets.map(async (target) => this.#keep(target, this.#stopped.signal))
   }
 
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the node stops'))
+    this.#init.libp2p.removeEventListener('peer:identify', this.#onIdentify)
     await Promise.all(this.#running)
     this.#running = []
   }
@@ -110,15 +112,14 @@ export class Bootstrap extends EventTarget {
   async #connect({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal, settle: () => void): Promise<void> {
     await pRetry(
       async () => {
-        if (this.#init.dialler.connectionsTo(peerId).length === 0) {
-          const identified = this.#identified(peerId, signal)
-          const connection = await this.#init.dialler.dial([multiaddr], signal)
-          const refusal = await this.#init.refusalOf(connection)
-          if (refusal != null) {
-            throw new RefusedError(`${peerId.toString()} does not let this peer in: ${refusal}`)
-          }
-          await identified
+        const [open] = this.#init.dialler.connectionsTo(peerId)
+        const identified = open == null ? this.#identified(peerId, signal) : undefined
+        // one that does not let this node in keeps its connection for a moment, to say so
+        const refusal = await this.#init.refusalOf(open ?? (await this.#init.dialler.dial([multiaddr], signal)))
+        if (refusal != null) {
+          throw new RefusedError(`${peerId.toString()} does not let this peer in: ${refusal}`)
         }
+        await identified
         this.#refusals.delete(peerId.toString())
       },
       {
@@ -140,6 +141,11 @@ export class Bootstrap extends EventTarget {
         },
       },
     )
+  }
+
+  /** A peer that identifies itself lets this node in, whoever dialled. */
+  readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
+    this.#refusals.delete(detail.peerId.toString())
   }
 
   #noteRefusal(peerId: PeerId, error: Error): boolean {

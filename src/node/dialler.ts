@@ -24,6 +24,14 @@ const MAX_DNSADDR_ANSWERS = 16
 const ADDRESS_TIMEOUT_MS = 5_000
 
 /**
+ * A peer that refused at one address is not waited for at its others for longer, in milliseconds. Another one on the path may have cut that
+ * connection, so a true address still has this time.
+ */
+const REFUSED_GRACE_MS = 1_000
+const REFUSED_ELSEWHERE = new Error('given up: the peer refused at another address')
+const FASTER = new Error('another address of this peer was faster')
+
+/**
  * Dials all addresses of a peer at once; the first that proves to be the peer wins, the others are given up. libp2p's own
  * dial queue tries one after the other, and a dead first address would cost its whole timeout.
  */
@@ -64,36 +72,37 @@ export class Dialler {
     // one each: a connection is bound to the signal it was dialled with, the winner's must never abort
     const attempts = multiaddrs.map((address) => ({ address, given: new AbortController() }))
     let winner: Connection | undefined
-    const refused = Promise.withResolvers<never>()
-    let isRefused = false
-    const dials = attempts.map(async ({ address, given }) => {
-      const connection = await this.#dialOne(address, given, signal, permit, depth).catch((failure) => {
-        if (failure instanceof DialFailure && failure.kind === 'not admitted') {
-          isRefused = true
-          refused.reject(failure)
+    let grace: NodeJS.Timeout | undefined
+    const giveUp = (others: typeof attempts, reason: Error): void => {
+      for (const { given } of others) {
+        given.abort(reason)
+      }
+    }
+    const dials = attempts.map(async (attempt) => {
+      const { address, given } = attempt
+      const connection = await this.#dialOne(address, given, signal, permit, depth).catch((failure: DialFailure) => {
+        if (failure.kind === 'not admitted') {
+          grace ??= setTimeout(() => giveUp(attempts, REFUSED_ELSEWHERE), REFUSED_GRACE_MS)
         }
         throw failure
       })
-      if (winner != null || isRefused) {
-        connection.abort(new Error('another address of this peer was faster'))
-        return winner ?? connection
+      clearTimeout(grace)
+      if (winner != null) {
+        connection.abort(FASTER)
+        return winner
       }
       winner = connection
-      for (const other of attempts) {
-        if (other.given !== given) {
-          other.given.abort()
-        }
-      }
+      giveUp(
+        attempts.filter((other) => other !== attempt),
+        FASTER,
+      )
       return connection
     })
     try {
-      return await Promise.race([Promise.any(dials), refused.promise])
+      return await Promise.any(dials)
     } catch (cause) {
+      clearTimeout(grace)
       signal?.throwIfAborted()
-      // the peer itself has spoken: what its other addresses come to is of no concern
-      for (const { given } of attempts) {
-        given.abort()
-      }
       throw new DialError(failuresIn(cause), { cause })
     }
   }

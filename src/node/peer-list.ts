@@ -1,8 +1,9 @@
 import type { Interceptor } from '../protocol/interceptor.ts'
+import { DAG_SYNC_PROTOCOL_ID } from '../protocol/protocols/dag-sync.ts'
 
 /**
- * Refuses the requests of peers that are not wanted, of every protocol of a node: those that are denied, and where somebody is
- * allowed by name, all others. Undefined where nobody is named.
+ * Refuses the requests of peers that are not wanted, of every protocol of a node but DAG sync: those that are denied, and where somebody is
+ * allowed by name, all others. Undefined where nobody is named. DAG sync tells nothing, and a node of the template that gets no answer never starts.
  */
 export function peerList({ allow, deny }: { allow: readonly string[]; deny: readonly string[] }): Interceptor | undefined {
   if (allow.length === 0 && deny.length === 0) {
@@ -10,9 +11,9 @@ export function peerList({ allow, deny }: { allow: readonly string[]; deny: read
   }
   const allowed = new Set(allow)
   const denied = new Set(deny)
-  return async function* ({ direction, peerId }, next) {
+  return async function* ({ direction, peerId, protocolId }, next) {
     const peer = peerId.toString()
-    if (direction === 'request' && (denied.has(peer) || (allowed.size > 0 && !allowed.has(peer)))) {
+    if (direction === 'request' && protocolId !== DAG_SYNC_PROTOCOL_ID && (denied.has(peer) || (allowed.size > 0 && !allowed.has(peer)))) {
       throw new Error(`this node does not take requests of ${peer}`)
     }
     yield* next()

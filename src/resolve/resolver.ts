@@ -16,7 +16,7 @@ export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: A
 export interface Refutation {
   hint: string | undefined
   weight: number
-  /** The peer itself says no: its address is right, and no other leads further. */
+  /** What the peer itself said. Another one on the path of an address that the peer did not sign may have said it instead. */
   verdict: 'NOT_ADMITTED' | undefined
 }
 
@@ -99,6 +99,8 @@ class Run<T> {
   #dialsLeft = MAX_DIALLED
   #lastFailure: unknown
   #mostTelling: Refutation | undefined
+  /** A peer refused at an address that it signed: nothing else is asked. */
+  #isOver = false
   #chainFailure: unknown
 
   constructor(tiers: Tier[], memory: ResolverMemory, peerId: PeerId, judge: Judge<T>, options: ResolveOptions) {
@@ -120,7 +122,7 @@ class Run<T> {
         found = await this.#ask(tier)
       }
     }
-    if (found == null && this.#verdict == null && chosen.includes('gossip')) {
+    if (found == null && !this.#isOver && chosen.includes('gossip')) {
       found = await this.#tryLastResort()
     }
     if (found == null) {
@@ -138,7 +140,7 @@ class Run<T> {
     if (found) {
       return 'already found'
     }
-    return this.#verdict == null ? undefined : 'the peer refused'
+    return this.#isOver ? 'the peer refused' : undefined
   }
 
   async #ask(tier: Tier): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
@@ -166,7 +168,7 @@ class Run<T> {
           return { candidate, value: judged.value }
         }
         failures.push(judged.failure)
-        if (this.#verdict != null) {
+        if (this.#isOver) {
           break
         }
       }
@@ -243,6 +245,7 @@ class Run<T> {
       if (isRefutation(error) && error.weight > (this.#mostTelling?.weight ?? 0)) {
         this.#mostTelling = error
       }
+      this.#isOver ||= candidate.verified && this.#verdict != null
       if (left.length === untried.length && this.#verdict == null) {
         // a note for later resolutions: this one goes on without it
         await this.#memory.refuted(this.#peerId, candidate).catch(() => undefined)

@@ -103,11 +103,14 @@ export class RemoteSession implements Session {
 
   async settings(options: SessionOptions = {}): Promise<NodeSettingsAnswer> {
     const { json } = await this.#call(atOnce(options), async (call) => this.#client.settings({}, call))
-    return JSON.parse(json) as NodeSettingsAnswer
+    // a node of an earlier version is a native one, and does not say so
+    const { network = 'native', ...settings } = JSON.parse(json) as NodeSettingsAnswer
+    return { ...settings, network }
   }
 
   async status(options: SessionOptions = {}): Promise<StatusAnswer> {
-    return this.#ask(StatusResponseSchema, options, async (call) => this.#client.status(timeOf(options), call))
+    const status: StatusAnswer = await this.#ask(StatusResponseSchema, options, async (call) => this.#client.status(timeOf(options), call))
+    return { ...status, network: status.network || 'native' }
   }
 
   async stop(options: SessionOptions = {}): Promise<{ peerId: string; pid: number }> {

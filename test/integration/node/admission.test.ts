@@ -191,11 +191,16 @@ describe('a subnet that requires registration', function () {
     const write = process.stderr.write.bind(process.stderr)
     process.stderr.write = ((text: string) => lines.push(String(text)) > 0) as typeof process.stderr.write
     try {
-      await start({ registered: false, settings: { admission: 'open', logLevel: 'warn', bootstrap: [addressOf(member)] } })
-      await eventually(
-        () => lines.some((line) => /bootstrap not reached.*does not let this peer in: .* is not registered/.test(line)),
-        'it is told',
-      )
+      const node = await start({ registered: false, settings: { admission: 'open', logLevel: 'debug', bootstrap: [addressOf(member)] } })
+      const told = (attempt: number): boolean =>
+        lines.some((line) =>
+          new RegExp(`bootstrap not reached \\(attempt ${attempt}\\).*does not let this peer in: .* is not registered`).test(line),
+        )
+      await eventually(() => told(1), 'it is told')
+      // while the connection on which it was told is open still
+      await eventually(() => told(2), 'it is told again')
+      assert.equal([...node.bootstrapRefusals, ...node.notices].length, 1, 'and it is told of as long as that is so')
+      assert.equal(lines.filter((line) => /^warn: bootstrap not reached/.test(line)).length, 1, 'once, as a warning')
     } finally {
       process.stderr.write = write
     }

@@ -208,6 +208,30 @@ describe('a peer that is secured as the template is', () => {
       silent.close()
     })
 
+    it('is called at another address, where somebody on the path of the first one only looks like it', async () => {
+      const node = await lab.node()
+      const { privateKey } = await newPeer()
+      const cut = Promise.withResolvers<boolean>()
+      const options = { privateKey }
+      const cutter = await echoing(node, { ...options, refuses: () => true })
+      const peer = await echoing(node, {
+        ...options,
+        refuses: async () => {
+          await cut.promise
+          return false
+        },
+      })
+      const task = node.tasks.sendTask(
+        [cutter.address, peer.address].map((address) => multiaddr(address)),
+        't',
+        Buffer.from('hello'),
+      )
+      // a second refusal is there only after the first
+      await assert.rejects(node.ping(multiaddr(cutter.address)), isRefusal)
+      cut.resolve(true)
+      assert.equal((await task).accepted, true)
+    })
+
     it('is NOT_ADMITTED in what a command is told that knows no other bootstrap', async () => {
       const node = await lab.idle({ settings: { bootstrap: [(await echoing(await lab.idle(), { refuses })).address] } })
       await node.start()

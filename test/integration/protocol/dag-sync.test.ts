@@ -85,6 +85,14 @@ describe('DAG sync, as the template asks for it', () => {
     })
   }
 
+  it('is answered for a peer whose requests are not, too: the connection stays open, so the peer waits for it', async () => {
+    const denying = await lab.node({ settings: { denyPeers: [caller.peerId.toString()] } })
+    assert.equal((await ask(denying, asJson(INVENTORY)))['kind'], 'inventory_response')
+    await assert.rejects(
+      caller.dialProtocol(multiaddr(addressOf(denying)), '/subnet/reflection/1.0.0').then(async (stream) => lpStream(stream).read()),
+    )
+  })
+
   it('is answered by a node that only asks, too: whoever it called may wait for its answer', async () => {
     const asking = await lab.idle()
     await asking.start()

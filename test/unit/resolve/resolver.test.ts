@@ -403,6 +403,26 @@ describe('the resolver', () => {
       assert.deepEqual(memory.refutations, [])
     })
 
+    it('with NOT_ADMITTED only after the other tiers where the peer did not sign the address: another one may have cut the connection', async () => {
+      const refusing: Judge<number> = async (multiaddrs, ...rest) => {
+        const ports = portsOf({ multiaddrs })
+        if (!ports.includes(1)) {
+          return dial(multiaddrs, ...rest)
+        }
+        throw Object.assign(new Error('not admitted'), { hint: 'register', weight: 9, verdict: 'NOT_ADMITTED' })
+      }
+      const tiers = (...ports: number[]): FakeTier[] => [
+        answering('gossip'),
+        answering('neighbour', at('neighbour', [1], { verified: false })),
+        answering('chain', at('chain', ports)),
+      ]
+      reachable.add(2)
+      assert.equal((await new Resolver(tiers(2), memory).resolve(peerId, 'connect', refusing)).value, 2)
+      const error = await new Resolver(tiers(3), memory).resolve(peerId, 'connect', refusing).catch((thrown) => thrown)
+      assert.deepEqual([error.code, error.hint], ['NOT_ADMITTED', 'register'])
+      assert.deepEqual(outcomes(error), ['gossip miss', 'neighbour error', 'chain error'])
+    })
+
     it('with NOT_ADMITTED when nobody knows the peer, and those who could be asked do not let this node in', async () => {
       memory.refusal = () => ({ message: 'the bootstrap refuses', hint: 'register' })
       const error = await failure([answering('gossip'), answering('neighbour'), answering('chain')])
