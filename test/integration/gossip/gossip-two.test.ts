@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { yamux } from '@chainsafe/libp2p-yamux'
-import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { SubscriptionChangeData } from '@libp2p/gossipsub'
 import { RPC } from '@libp2p/gossipsub/message'
 import type { Libp2p } from '@libp2p/interface'
-import { noise } from '@libp2p/noise'
-import { tcp } from '@libp2p/tcp'
 import { lpStream } from '@libp2p/utils'
-import { createLibp2p as createBareLibp2p } from 'libp2p'
 import { heartbeatTopic } from '../../../src/gossip/heartbeat.ts'
-import { createLibp2p, type Services } from '../../../src/node/create-libp2p.ts'
+import type { Services } from '../../../src/node/create-libp2p.ts'
 import { TEMPLATE_GOSSIP_PROTOCOL_ID } from '../../../src/node/network.ts'
 import { GossipPeer } from '../../support/gossip-peer.ts'
+import { OtherStacks } from '../../support/other-stacks.ts'
 
 const TOPIC = heartbeatTopic(1)
 /** From this size on gossipsub says that it does not want a message. */
@@ -24,26 +20,16 @@ const UNKNOWN_EXTENSION = Buffer.from('9291e21800', 'hex')
 
 describe('gossip with a peer of /meshsub/2.0.0', function () {
   this.timeout(30_000)
-  const stacks: Libp2p[] = []
+  const stacks = new OtherStacks()
   const peers: GossipPeer[] = []
 
   afterEach(async () => {
     await Promise.all(peers.splice(0).map(async (peer) => peer.stop()))
-    await Promise.all(stacks.splice(0).map(async (stack) => stack.stop()))
+    await stacks.stop()
   })
 
   async function node(): Promise<Libp2p<Services>> {
-    const stack = await createLibp2p({
-      privateKey: await generateKeyPair('Ed25519'),
-      listen: ['/ip4/127.0.0.1/tcp/0'],
-      announce: [],
-      subnetId: 1,
-      kadProtocol: undefined,
-      gossipIpColocationWeight: 0,
-      agent: 'test',
-    })
-    stacks.push(stack)
-    await stack.start()
+    const stack = await stacks.ours({ listen: ['/ip4/127.0.0.1/tcp/0'] })
     stack.services.pubsub?.subscribe(TOPIC)
     return stack
   }
@@ -84,8 +70,7 @@ describe('gossip with a peer of /meshsub/2.0.0', function () {
   ] as const) {
     it(`reads its first message ${name}`, async () => {
       const ours = await node()
-      const bare = await createBareLibp2p({ transports: [tcp()], connectionEncrypters: [noise()], streamMuxers: [yamux()] })
-      stacks.push(bare)
+      const bare = await stacks.start()
       const pubsub = ours.services.pubsub
       assert.ok(pubsub != null)
       const heard = once(pubsub, 'subscription-change') as Promise<[CustomEvent<SubscriptionChangeData>]>
