@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { PeerId, PublicKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { addressesOf } from '../primitives/address.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { addressesOf, readNamed } from '../primitives/address.ts'
 import { kindOf } from '../primitives/address-kind.ts'
 import type { PeerState } from './address-book.ts'
 import { canonicalJson, isObject, type Json, type JsonObject } from './canonical-json.ts'
@@ -144,16 +144,12 @@ function readAddress(named: Json | undefined, author: PeerId): Multiaddr[] | und
   if (typeof named !== 'string') {
     return []
   }
-  try {
-    const address = multiaddr(named)
-    if (kindOf(address) === 'never') {
-      return []
-    }
-    const own = addressesOf(author, [address], 1)
-    return own.length === 0 ? undefined : own
-  } catch {
+  const address = readNamed(named)
+  if (address == null || kindOf(address) === 'never') {
     return []
   }
+  const own = addressesOf(author, [address], 1)
+  return own.length === 0 ? undefined : own
 }
 
 async function check(header: Header, payload: JsonObject, author: PeerId): Promise<Verdict | undefined> {

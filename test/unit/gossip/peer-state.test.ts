@@ -348,6 +348,24 @@ describe('the peer state service', () => {
     })
   })
 
+  it('reads no address that is longer than any that is dialled: to read a peer ID takes the square of its length', async () => {
+    const long = 'z'.repeat(20_000)
+    const cpuMs = async (init: Partial<StateInit>): Promise<number> => {
+      const peer = await newPeer()
+      const message = signedBy(peer, encoded(await state(init, peer)))
+      const states = service()
+      const before = process.cpuUsage()
+      assert.equal((await states.receive(message, sender.peerId)).result, 'accept')
+      const { user, system } = process.cpuUsage(before)
+      assert.equal(book.get(peer.peerId)?.multiaddrs.length ?? 0, init.multiaddr == null ? 1 : 0)
+      return (user + system) / 1_000
+    }
+    await cpuMs({ payload: { uid: long } })
+    const elsewhere = await cpuMs({ payload: { uid: long } })
+    const inAddress = await cpuMs({ multiaddr: `/ip4/10.0.0.1/tcp/1/p2p/${long}` })
+    assert.ok(inAddress < 10 * elsewhere + 50, `${inAddress} ms, and ${elsewhere} ms where the text is no address`)
+  })
+
   it('passes on four messages of a kind at once, and one more every 5 s', async () => {
     const states = service()
     const many = async (make: (at: number) => Promise<Json>): Promise<string[]> => {
