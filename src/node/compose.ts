@@ -173,7 +173,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           addresses: () => libp2p.getMultiaddrs(),
         })
   const peerStates =
-    pubsub == null || settings.network !== 'template' ? undefined : new PeerStateService({ ...heard, pubsub, self: libp2p.peerId })
+    pubsub == null || settings.network !== 'template'
+      ? undefined
+      : new PeerStateService({ ...heard, pubsub, self: libp2p.peerId, isConnected: (peerId) => libp2p.getConnections(peerId).length > 0 })
   const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes, maxStreamedBytes: streamedLimit(settings.maxFrameBytes) }
   const node: SubnetNode = new SubnetNode({
     libp2p,

@@ -24,6 +24,8 @@ const HOUR_MS = 3_600_000
 const ADDRESS = '/ip4/10.0.0.1/tcp/1000'
 const STRANGERS = 10_000
 const NEW_AUTHORS_A_MINUTE = 64
+/** As long as their states take to come through one peer. */
+const MINUTES = 2
 
 class FakePubsub implements PeerStateTopic {
   readonly topicValidators: PeerStateTopic['topicValidators'] = new Map()
@@ -252,7 +254,7 @@ describe('the peer state service', () => {
       { name: 'a state from before that', result: 'accept', message: async () => state({ createdAtMs: START_MS - 2 }) },
       {
         name: 'a state that is an hour old',
-        result: 'accept',
+        result: 'ignore',
         message: async () => state({ createdAtMs: START_MS - HOUR_MS }),
         by: () => author,
       },
@@ -385,7 +387,7 @@ describe('the peer state service', () => {
     })
 
     it('a state that is an hour old, of a peer that it does not know', async () => {
-      assert.equal(await receive(service(), await state({ createdAtMs: START_MS - HOUR_MS })), 'accept')
+      assert.equal(await receive(service(), await state({ createdAtMs: START_MS - HOUR_MS })), 'ignore')
       assert.equal(book.size, 0)
     })
 
@@ -455,6 +457,56 @@ describe('the peer state service', () => {
     assert.equal(book.get(author.peerId)?.seq, BigInt(START_MS))
   })
 
+  it('reads of one author from one peer 32 messages at once, then one a second, whatever they are, and as many from another', async () => {
+    const states = service()
+    const garbage = signedBy(author, Buffer.from('{'))
+    const judge = async (from: TestPeer): Promise<string> => (await states.receive(garbage, from.peerId)).result
+    for (let count = 0; count < 32; count++) {
+      assert.equal(await judge(sender), 'reject')
+    }
+    assert.equal(await judge(sender), 'ignore')
+    assert.equal(await judge(other), 'reject')
+    temporary.clock.nowMs += 1_000
+    assert.equal(await judge(sender), 'reject')
+    assert.equal(await judge(sender), 'ignore')
+  })
+
+  it('passes on 2 MiB at once and 128 KiB a second from one peer, of however many authors, and from another as much', async () => {
+    const states = service()
+    const authors = await newPeers(40)
+    const passedOn = async (from: TestPeer): Promise<number> => {
+      let bytes = 0
+      for (const peer of authors) {
+        const data = encoded(await state({ payload: { more: 'x'.repeat(60_000) } }, peer))
+        bytes += (await states.receive(signedBy(peer, data), from.peerId)).result === 'accept' ? data.byteLength : 0
+      }
+      return bytes
+    }
+    /** One message more or less. */
+    const isAbout = (bytes: number, expected: number): void => assert.ok(Math.abs(bytes - expected) < 130_000, `${bytes} bytes`)
+    isAbout(await passedOn(sender), 2 * 1024 * 1024)
+    temporary.clock.nowMs += 5_000
+    isAbout(await passedOn(sender), 5 * 128 * 1024)
+    isAbout(await passedOn(other), 2 * 1024 * 1024)
+  })
+
+  it('enters an author that is there itself, whatever the one who passes it on has used up', async () => {
+    const [connected, absent] = (await newPeers(2)) as [TestPeer, TestPeer]
+    const states = service({ isConnected: (peerId) => peerId.equals(connected.peerId) })
+    for (const stranger of await newPeers(40)) {
+      await receive(states, await state({}, stranger), stranger)
+    }
+    assert.equal(book.size, 32)
+    for (const [peer, size] of [
+      [absent, 32],
+      [connected, 33],
+      [sender, 34],
+    ] as const) {
+      assert.equal(await receive(states, await state({}, peer), peer), 'accept')
+      assert.equal(book.size, size)
+    }
+  })
+
   it('takes the network over which the sender named an address', async () => {
     await receive(service({ namedOver: (peerId) => (peerId.equals(sender.peerId) ? 'private' : 'stranger') }), await state())
     assert.equal(book.get(author.peerId)?.namedOver, 'private')
@@ -501,10 +553,10 @@ describe('the peer state service', () => {
       const states = service()
       await receive(states, await state())
       for (const [index, stranger] of strangers.entries()) {
-        temporary.clock.nowMs = START_MS + Math.floor((index * 60_000) / STRANGERS)
+        temporary.clock.nowMs = START_MS + Math.floor((index * MINUTES * 60_000) / STRANGERS)
         await tell(states, stranger, sender)
       }
-      assert.ok(book.size - 1 <= NEW_AUTHORS_A_MINUTE && book.size > NEW_AUTHORS_A_MINUTE / 2, `${book.size} peers`)
+      assert.ok(book.size - 1 <= MINUTES * NEW_AUTHORS_A_MINUTE && book.size > (MINUTES * NEW_AUTHORS_A_MINUTE) / 2, `${book.size} peers`)
       assert.equal(await receive(states, await state()), 'accept')
       assert.equal(book.get(author.peerId)?.seenAtMs, temporary.clock.nowMs)
       const refused = strangers.findLast(({ peerId }) => book.get(peerId) == null)
