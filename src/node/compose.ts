@@ -316,7 +316,15 @@ function chainSource(registry: ChainRegistry, namedOver: NamedOver, { book, note
       }
       policy.note(record.multiaddrs, namedOver)
       if (record.verified) {
-        const rest = { envelope: undefined, origin: 'chain', namedOver, state: 'online', heartbeatAtMs: undefined, bad: false } as const
+        const rest = {
+          envelope: undefined,
+          origin: 'chain',
+          namedOver,
+          state: 'online',
+          heartbeatAtMs: undefined,
+          bad: false,
+          verified: undefined,
+        } as const
         note(async () => book.put({ ...record, ...rest, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
       }
       const { multiaddrs, verified, seq, block, stale, readAtMs } = record

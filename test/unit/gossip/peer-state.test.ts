@@ -391,6 +391,22 @@ describe('the peer state service', () => {
       assert.equal(book.size, 0)
     })
 
+    it('a replay after a connection confirmed an address, and a restart', async () => {
+      const first = await state({ createdAtMs: START_MS - 500_000, multiaddr: '/ip4/10.0.0.9/tcp/9' })
+      await receive(service(), await state({ createdAtMs: START_MS - 1 }))
+      await book.put(unsignedEntry(author, { origin: 'neighbour' }))
+      const before = temporary.rows()
+      assert.equal(await receive(service(), first), 'accept')
+      assert.deepEqual(temporary.rows(), before)
+    })
+
+    it('a replay of a peer that said goodbye with a heartbeat since', async () => {
+      await book.put(await signedEntry(author, 1, { state: 'offline' }))
+      const before = temporary.rows()
+      assert.equal(await receive(service(), await state({ createdAtMs: START_MS - 500_000 })), 'accept')
+      assert.deepEqual(temporary.rows(), before)
+    })
+
     it('the state of a peer whose signed record is fresh', async () => {
       await book.put(await signedEntry(author, 1))
       const before = temporary.rows()
