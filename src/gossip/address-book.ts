@@ -276,8 +276,8 @@ export class AddressBook {
 }
 
 /**
- * Signed records are ordered by their sequence number, and so is what a peer tells without a record; else unsigned addresses only replace
- * signed ones that are no longer an answer.
+ * Signed records are ordered by their sequence number, and what a peer tells without a record by when it told it. Else unsigned addresses only
+ * replace signed ones that are no longer an answer, and what was told before the last heartbeat replaces none.
  */
 function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolean): boolean {
   if (entry.envelope == null) {
