@@ -64,7 +64,9 @@ export function parsePeerTarget(text: string): PeerTarget {
  */
 export function readNamed(named: Uint8Array | string): Multiaddr | undefined {
   try {
-    return named.length > MAX_NAMED_BYTES ? undefined : multiaddr(named)
+    const address = named.length > MAX_NAMED_BYTES ? undefined : multiaddr(named)
+    // a text is read in full only when its bytes are asked for
+    return address?.bytes == null ? undefined : address
   } catch {
     return undefined
   }

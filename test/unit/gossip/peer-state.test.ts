@@ -248,6 +248,11 @@ describe('the peer state service', () => {
         message: async () => state({ multiaddr: `${ADDRESS}/p2p/${other.peerId.toString()}` }),
       },
       { name: 'an address that is none', result: 'accept', message: async () => state({ multiaddr: 'somewhere' }) },
+      {
+        name: 'an address whose peer ID is none',
+        result: 'accept',
+        message: async () => state({ multiaddr: `${ADDRESS}/p2p/${'z'.repeat(400)}` }),
+      },
       { name: 'no address', result: 'accept', message: async () => state({ payload: { multiaddr: null } }) },
       { name: 'an address that nobody dials', result: 'accept', message: async () => state({ multiaddr: '/ip4/0.0.0.0/tcp/1' }) },
       { name: 'the state that it knows', result: 'accept', message: async () => state({ createdAtMs: START_MS - 1 }) },
