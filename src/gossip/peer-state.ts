@@ -55,7 +55,7 @@ const OLD_NEWS = { burst: 4, refillMs: 20_000 }
 /** Authors that neither the book nor a connection knows, from one other peer that passes them on: at most 64 within any minute. */
 const NEW_AUTHORS = { burst: 32, refillMs: 60_000 / 32 }
 /**
- * Of one author from one peer that passes them on, news or not, right or wrong: taken before a message is read, which may take 30 ms. By both, so
+ * Of one author from one peer that passes them on, news or not, right or wrong: taken before a message is read, which may take 10 ms. By both, so
  * that whoever replays messages of an author does not use up what others pass on of it.
  */
 const READ = { burst: 32, refillMs: 1_000 }
