@@ -20,7 +20,7 @@ export interface BookEntry {
   namedOver?: NamedOver | undefined
   /** The peer's signed record; absent for addresses that only a connection confirmed. */
   envelope: Uint8Array | undefined
-  /** Of the signed record; 0 without one. */
+  /** Of the signed record; without one, the Unix time in milliseconds of what the peer told, or 0. */
   seq: bigint
   origin: AddressOrigin
   state: PeerState
@@ -204,9 +204,10 @@ export class AddressBook {
     })
   }
 
-  #put(entry: BookEntry): PutResult {
-    const known = this.get(entry.peerId)
-    if (known != null && isOlder(entry, known, this.isFresh(known))) {
+  #put(heard: BookEntry): PutResult {
+    const known = this.get(heard.peerId)
+    const entry = confirming(heard, known)
+    if (known != null && isOlder(heard, known, this.isFresh(known))) {
       return 'old'
     }
     if (known == null && !this.#hasRoom() && !this.#makeRoom()) {
@@ -275,18 +276,34 @@ export class AddressBook {
 }
 
 /**
- * Signed records are ordered by their sequence number, and so is what a peer tells without a record; else unsigned addresses only replace
- * signed ones that are no longer an answer.
+ * Signed records are ordered by their sequence number, and what a peer tells without a record by when it told it. Else unsigned addresses only
+ * replace signed ones that are no longer an answer, and what was told before the last heartbeat replaces none.
  */
 function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolean): boolean {
   if (entry.envelope == null) {
-    const bothTold = entry.origin === 'gossip' && known.origin === 'gossip'
-    return known.envelope == null ? bothTold && entry.seq <= known.seq : knownIsFresh
+    const toldAt = entry.verified == null ? undefined : entry.seq
+    return known.envelope == null ? isTold(known) && toldAt != null && toldAt <= known.seq : knownIsFresh || isBefore(toldAt, known)
   }
   if (known.envelope == null) {
     return false
   }
   return entry.seq < known.seq || (entry.seq === known.seq && entry.seenAtMs <= known.seenAtMs)
+}
+
+/** What a peer told is numbered by when it told it. @returns whether that was before the last heartbeat of its record, which may be its goodbye */
+function isBefore(toldAt: bigint | undefined, { heartbeatAtMs, seenAtMs }: BookEntry): boolean {
+  return toldAt != null && toldAt <= BigInt(heartbeatAtMs ?? seenAtMs)
+}
+
+/** Whether its peer told it without a record, confirmed since or not. */
+function isTold({ envelope, verified }: BookEntry): boolean {
+  return envelope == null && verified != null
+}
+
+/** An address that a connection confirmed, of a peer that told one: when it told it stays known, or a replay would be news. */
+function confirming(entry: BookEntry, known: BookEntry | undefined): BookEntry {
+  const confirms = entry.envelope == null && entry.verified == null && known != null && isTold(known)
+  return confirms ? { ...entry, seq: known.seq, verified: true } : entry
 }
 
 /** Addresses that were verified stay so when their peer names them again. */
@@ -307,10 +324,11 @@ function readEntry(row: Record<string, SQLOutputValue>): BookEntry | undefined {
 }
 
 function toEntry(row: Record<string, SQLOutputValue>): BookEntry {
+  const envelope = row.envelope instanceof Uint8Array ? row.envelope : undefined
   return {
     peerId: peerIdFromString(String(row.peer_id)),
     multiaddrs: (JSON.parse(String(row.multiaddrs)) as string[]).map((text) => multiaddr(text)),
-    envelope: row.envelope instanceof Uint8Array ? row.envelope : undefined,
+    envelope,
     seq: BigInt(String(row.seq)),
     origin: String(row.origin) as AddressOrigin,
     state: String(row.state) as PeerState,
@@ -319,7 +337,8 @@ function toEntry(row: Record<string, SQLOutputValue>): BookEntry {
     intervalMs: Number(row.interval_ms),
     bad: row.bad === 1,
     namedOver: NAMED_OVER.find((way) => way === row.named_over) ?? 'stranger',
-    verified: row.verified == null ? undefined : row.verified === 1,
+    // earlier versions of this program leave the mark of what was told when they store a record
+    verified: envelope != null || row.verified == null ? undefined : row.verified === 1,
   }
 }
 

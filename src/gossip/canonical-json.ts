@@ -3,8 +3,8 @@ export type JsonObject = { [key: string]: Json }
 
 /** Deeper than any state of a peer. */
 const MAX_DEPTH = 32
-/** JSON.stringify escapes what is below these, and lone surrogates. */
-const NOT_ASCII = /[\u0080-\uffff]/g
+/** JSON.stringify escapes what is below these, and lone surrogates; Python escapes DEL too. */
+const NOT_PRINTABLE = /[\u007f-\uffff]/g
 
 /** From here down Python writes a fraction with an exponent. */
 const MIN_FRACTION = 1e-4
@@ -38,5 +38,5 @@ function written(value: number): string {
 }
 
 function quoted(text: string): string {
-  return JSON.stringify(text).replace(NOT_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return JSON.stringify(text).replace(NOT_PRINTABLE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -1,8 +1,11 @@
+import { WireType } from '@bufbuild/protobuf/wire'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { addressesOf } from '../primitives/address.ts'
+import { MAX_NAMED_BYTES } from '../primitives/address-kind.ts'
+import { type FieldTypes, knownFields } from '../primitives/wire-fields.ts'
 
 /** The most addresses that one record may hold. */
 export const MAX_RECORD_ADDRESSES = 16
@@ -10,6 +13,10 @@ export const MAX_RECORD_ADDRESSES = 16
 const MAX_OWN_ADDRESS_BYTES = 2_560
 /** The largest sequence number that SQLite's signed integers hold: nanoseconds until the year 2262. */
 const MAX_SEQUENCE = 2n ** 63n - 1n
+/** Fields of a record: its peer, its sequence number, and each address in a message of its own. */
+const RECORD: FieldTypes = { 1: WireType.LengthDelimited, 2: WireType.Varint, 3: WireType.LengthDelimited }
+/** An address, with its tag and its length. */
+const MAX_FIELD_BYTES = MAX_NAMED_BYTES + 3
 
 /** A peer's own statement of its addresses, in an envelope that it signed (libp2p RFC 0002 and 0003). */
 export interface SignedRecord {
@@ -49,6 +56,7 @@ export async function openPeerRecord(bytes: Uint8Array): Promise<SignedRecord> {
 async function certify(bytes: Uint8Array): Promise<{ record: PeerRecord; signer: PeerId }> {
   try {
     const envelope = await RecordEnvelope.openAndCertify(bytes, PeerRecord.DOMAIN)
+    refuseLong(envelope.payload)
     return { record: PeerRecord.createFromProtobuf(envelope.payload), signer: peerIdFromPublicKey(envelope.publicKey) }
   } catch (cause) {
     throw cause instanceof Error && cause.name === 'InvalidSignatureError'
@@ -57,10 +65,18 @@ async function certify(bytes: Uint8Array): Promise<{ record: PeerRecord; signer:
   }
 }
 
+/** Before it is read: what a peer ID in an address costs grows with the square of its length. @throws Error */
+function refuseLong(payload: Uint8Array): void {
+  if (knownFields(payload, RECORD).some(([, value]) => typeof value !== 'number' && value.byteLength > MAX_FIELD_BYTES)) {
+    throw new Error(`an address of more than ${MAX_NAMED_BYTES} bytes`)
+  }
+}
+
 function fitting(multiaddrs: Multiaddr[]): Multiaddr[] {
   let bytes = 0
   return multiaddrs.filter((address) => {
-    bytes += address.bytes.byteLength
-    return bytes <= MAX_OWN_ADDRESS_BYTES
+    const { byteLength } = address.bytes
+    bytes += byteLength > MAX_NAMED_BYTES ? 0 : byteLength
+    return byteLength <= MAX_NAMED_BYTES && bytes <= MAX_OWN_ADDRESS_BYTES
   })
 }

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { PeerId, PublicKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { addressesOf } from '../primitives/address.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { addressesOf, readNamed } from '../primitives/address.ts'
 import { kindOf } from '../primitives/address-kind.ts'
 import type { PeerState } from './address-book.ts'
 import { canonicalJson, isObject, type Json, type JsonObject } from './canonical-json.ts'
@@ -20,6 +20,15 @@ const PART_MARKS = new Set(Buffer.from('[{,:'))
 const HEADER_KEYS = 'author,body_hash,body_size,created_at_ms,metadata,namespace,node_id,parent_ids,public_key,schema_id,signature,version'
 const VERSION = 1
 const HEX = /^(?:[0-9a-f]{2})*$/
+/** Python reads hex in upper case, and with spaces between the bytes. */
+const LOOSE_HEX = /^[\da-f\s]*$/i
+/** JSON has no such numbers, but Python reads them. */
+const NO_NUMBERS = /NaN|Infinity/
+/** Python sorts text by code points: that is the order here where all is ASCII. */
+const ASCII = /^[\0-\x7f]*$/
+/** What the template's nodes are set to. Their validator refuses every other, so it does not go on; a fork may use another, so nobody is blamed. */
+const NAMESPACE = 'general-dag'
+const SCHEMA = 'peer-state'
 const STATES = new Map<Json | undefined, PeerState>([
   [0, 'offline'],
   [1, 'joining'],
@@ -40,33 +49,34 @@ export type PeerStateMessage =
     }
 
 /**
- * Reads a message. What no node of the template publishes is rejected; what might come from a later version of it, or cannot be written again as
- * Python would write it, is ignored. @param from who signed the pubsub message
+ * Reads a message. Rejected is only what the template's own validator refuses too: others of its nodes pass on what it holds valid, and would be
+ * blamed for it. All else is ignored that is beyond the bounds here, cannot be written again as Python would write it, might come from a later
+ * version or a fork, or is of a form that the template does not read. @param from who signed the pubsub message
  */
 export function readPeerState(data: Uint8Array, from: PeerId): PeerStateMessage | Verdict {
   if (data.byteLength > MAX_MESSAGE_BYTES) {
-    return reject(`over ${MAX_MESSAGE_BYTES} bytes`)
+    return ignore(`over ${MAX_MESSAGE_BYTES} bytes`)
   }
   if (!hasFewParts(data)) {
-    return reject(`over ${MAX_PARTS} parts`)
+    return ignore(`over ${MAX_PARTS} parts`)
   }
   const text = Buffer.from(data).toString('latin1')
   const message = parse(text)
   if ('result' in message) {
     return message
   }
-  const { kind, peer_id: peerId, namespace, created_at_ms: createdAtMs } = message.value
+  const { kind, message_id: id, peer_id: peerId, namespace, created_at_ms: createdAtMs } = message.value
   if (peerId !== from.toString()) {
     return reject('its author is not who signed it')
   }
-  if (typeof namespace !== 'string' || !isTime(createdAtMs)) {
-    return ignore('of an unknown form')
+  if (namespace !== NAMESPACE || typeof id !== 'string' || !isTime(createdAtMs)) {
+    return ignore('of an unknown form, or another namespace')
   }
   if (kind === 'announcement') {
     const { head_ids: heads, node_count: count } = message.value
     return isTexts(heads) && isCount(count) ? { kind, createdAtMs } : ignore('of an unknown form')
   }
-  return kind === 'node_gossip' ? readNode(message.value, from, namespace) : ignore('of an unknown kind')
+  return kind === 'node_gossip' ? readNode(message.value, from) : ignore('of an unknown kind')
 }
 
 function hasFewParts(data: Uint8Array): boolean {
@@ -81,16 +91,33 @@ function hasFewParts(data: Uint8Array): boolean {
 
 /** Text that is not what we would write is ignored: what is signed or hashed in it could not be told. So floats as Python writes them pass, too. */
 function parse(text: string): { value: JsonObject } | Verdict {
+  const value = parseJson(text)
+  if (value === undefined) {
+    return NO_NUMBERS.test(text) ? ignore('JSON of Python alone') : reject('no JSON')
+  }
+  if (!isObject(value)) {
+    return reject('no JSON object')
+  }
+  return isCanonical(value, text) ? { value } : ignore('not in canonical form, or nested too deep')
+}
+
+function parseJson(text: string): Json | undefined {
   try {
-    const value = JSON.parse(text) as Json
-    const canonical = canonicalJson(value)
-    return !isObject(value) ? reject('no JSON object') : canonical === text ? { value } : ignore('not in canonical form')
+    return JSON.parse(text)
   } catch {
-    return reject('no JSON, or nested too deep')
+    return undefined
   }
 }
 
-function readNode(message: JsonObject, from: PeerId, namespace: string): PeerStateMessage | Verdict {
+function isCanonical(value: Json, text: string): boolean {
+  try {
+    return canonicalJson(value) === text
+  } catch {
+    return false
+  }
+}
+
+function readNode(message: JsonObject, from: PeerId): PeerStateMessage | Verdict {
   const { node } = message
   const header = isObject(node) ? node.header : undefined
   const body = isObject(node) ? node.body : undefined
@@ -101,16 +128,16 @@ function readNode(message: JsonObject, from: PeerId, namespace: string): PeerSta
   if (header.author !== from.toString()) {
     return reject('its author is not who signed it')
   }
-  if (header.namespace !== namespace || body.node_id !== header.node_id || !isAscending(header.parent_ids)) {
+  if (header.namespace !== NAMESPACE || body.node_id !== header.node_id || !isAscending(header.parent_ids)) {
     return reject('its parts do not belong together')
   }
-  const named = isObject(header.metadata) ? header.metadata.multiaddr : undefined
+  const named = header.metadata.multiaddr
   if (named !== payload.multiaddr) {
     return ignore('two addresses')
   }
   const multiaddrs = readAddress(named, from)
   return multiaddrs == null
-    ? reject('an address of another peer')
+    ? ignore('an address of another peer')
     : {
         kind: 'state',
         createdAtMs: header.created_at_ms,
@@ -122,18 +149,31 @@ function readNode(message: JsonObject, from: PeerId, namespace: string): PeerSta
 
 interface Header extends JsonObject {
   created_at_ms: number
+  metadata: JsonObject
   parent_ids: string[]
   public_key: string
   signature: string
 }
 
 function isKnown(header: JsonObject): header is Header {
-  const { created_at_ms: createdAtMs, parent_ids: parents, public_key: key, signature, version } = header
+  const {
+    body_size: size,
+    created_at_ms: createdAtMs,
+    parent_ids: parents,
+    public_key: key,
+    schema_id: schema,
+    signature,
+    version,
+  } = header
   return (
     Object.keys(header).sort().join() === HEADER_KEYS &&
     version === VERSION &&
     isTime(createdAtMs) &&
+    isCount(size) &&
     isTexts(parents) &&
+    parents.every((parent) => ASCII.test(parent)) &&
+    schema === SCHEMA &&
+    isObject(header.metadata) &&
     typeof key === 'string' &&
     typeof signature === 'string'
   )
@@ -144,16 +184,12 @@ function readAddress(named: Json | undefined, author: PeerId): Multiaddr[] | und
   if (typeof named !== 'string') {
     return []
   }
-  try {
-    const address = multiaddr(named)
-    if (kindOf(address) === 'never') {
-      return []
-    }
-    const own = addressesOf(author, [address], 1)
-    return own.length === 0 ? undefined : own
-  } catch {
+  const address = readNamed(named)
+  if (address == null || kindOf(address) === 'never') {
     return []
   }
+  const own = addressesOf(author, [address], 1)
+  return own.length === 0 ? undefined : own
 }
 
 async function check(header: Header, payload: JsonObject, author: PeerId): Promise<Verdict | undefined> {
@@ -166,8 +202,9 @@ async function check(header: Header, payload: JsonObject, author: PeerId): Promi
   if (id !== digest(signed)) {
     return reject('its header has another hash')
   }
-  if (!HEX.test(signature) || !HEX.test(header.public_key)) {
-    return reject('key or signature are no hex')
+  const hex = [signature, header.public_key]
+  if (!hex.every((text) => HEX.test(text))) {
+    return hex.every((text) => LOOSE_HEX.test(text)) ? ignore('hex in upper case, or with spaces') : reject('key or signature are no hex')
   }
   const key = readKey(Buffer.from(header.public_key, 'hex'))
   if (key == null) {

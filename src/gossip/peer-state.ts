@@ -28,6 +28,8 @@ export interface PeerStateInit {
   self: PeerId
   /** How a peer names addresses that it passes on. @default as a stranger */
   namedOver?: (sender: PeerId) => NamedOver
+  /** Whether a peer is connected to this node: then it is no invention of who passes its word on. @default no peer is */
+  isConnected?: (peerId: PeerId) => boolean
   /** Whether this author's word counts; without it everybody's does. */
   admits?: (author: PeerId) => Promise<boolean>
   log: Logger
@@ -41,25 +43,37 @@ type State = Extract<PeerStateMessage, { kind: 'state' }>
 const INTERVAL_MS = 20_000
 /** The template takes no state that is from further in the future, and any from the past. */
 const MAX_FUTURE_MS = 60_000
-/** Older states change nothing here: clocks may differ by so much, and a replay keeps no peer in the book for longer. */
+/**
+ * Older messages go no further: clocks may differ by so much, and a replay keeps no peer in the book for longer. The template fetches what is older
+ * with its DAG sync.
+ */
 const MAX_AGE_MS = 600_000
 /** Of one author and kind. A node that starts, stops or walks its graph sends more than one message at a time. */
 const NEWS = { burst: 4, refillMs: 5_000 }
 /** Late messages and replays of one author. Their rate is separate, so that replays do not use up the rate of news. */
 const OLD_NEWS = { burst: 4, refillMs: 20_000 }
-/** Authors that the book does not know, from one peer that passes them on: at most 64 within any minute. */
+/** Authors that neither the book nor a connection knows, from one other peer that passes them on: at most 64 within any minute. */
 const NEW_AUTHORS = { burst: 32, refillMs: 60_000 / 32 }
+/**
+ * Of one author from one peer that passes them on, news or not, right or wrong: taken before a message is read, which may take 10 ms. By both, so
+ * that whoever replays messages of an author does not use up what others pass on of it.
+ */
+const READ = { burst: 32, refillMs: 1_000 }
+/** Bytes from one peer that passes messages on: 2 MiB, then 128 KiB/s. A network of 500 nodes tells 37 kB/s, and each byte may go on to 32 peers. */
+const BYTES = { burst: 2 * 1024 * 1024, refillMs: 1_000 / (128 * 1024) }
 const MAX_AUTHORS = 20_000
 const MAX_SENDERS = 4_096
 
 /**
  * Hears what nodes of the template tell of themselves, and keeps their addresses in the book, unverified until a connection confirms them. What is
- * valid there goes on to others, within a rate, whether it is news here or not: the template's nodes build their graph of it.
+ * valid there, and of the last 10 minutes, goes on to others, within rates, whether it is news here or not: the template's nodes build their graph of it.
  */
 export class PeerStateService {
   readonly #init: PeerStateInit
   readonly #now: () => number
   readonly #heard: Heard
+  readonly #read: TokenBuckets
+  readonly #bytes: TokenBuckets
   readonly #news: TokenBuckets
   readonly #oldNews: TokenBuckets
   readonly #newAuthors: TokenBuckets
@@ -72,6 +86,8 @@ export class PeerStateService {
     this.#init = init
     this.#now = now
     this.#heard = new Heard({ ...init, now })
+    this.#read = new TokenBuckets({ maxKeys: 2 * MAX_AUTHORS, now })
+    this.#bytes = new TokenBuckets({ maxKeys: MAX_SENDERS, now })
     this.#news = new TokenBuckets({ maxKeys: 2 * MAX_AUTHORS, now })
     this.#oldNews = new TokenBuckets({ maxKeys: MAX_AUTHORS, now })
     this.#newAuthors = new TokenBuckets({ maxKeys: MAX_SENDERS, now })
@@ -106,12 +122,18 @@ export class PeerStateService {
       return ignore('not signed, or our own')
     }
     const author = message.from
+    if (!this.#mayPassOn(author, sender, message.data)) {
+      return ignore('too many messages or bytes from who passes it on')
+    }
     const read = readPeerState(message.data, author)
     if ('result' in read) {
       return read
     }
     if (read.createdAtMs > this.#now() + MAX_FUTURE_MS) {
       return ignore('from the future')
+    }
+    if (read.createdAtMs < this.#now() - MAX_AGE_MS) {
+      return ignore('over 10 minutes old')
     }
     const isNews = this.#isNews(author, read)
     if (!this.#mayTell(author, read, isNews)) {
@@ -134,9 +156,8 @@ export class PeerStateService {
   }
 
   #isNews(author: PeerId, message: PeerStateMessage): boolean {
-    const { createdAtMs } = message
     const newest = this.#newest.get(keyOf(author, message)) ?? (message.kind === 'state' ? this.#inBook(author) : undefined)
-    return createdAtMs >= this.#now() - MAX_AGE_MS && (newest == null || createdAtMs > newest)
+    return newest == null || message.createdAtMs > newest
   }
 
   /** When the state was made that the book has. */
@@ -145,17 +166,27 @@ export class PeerStateService {
     return known?.verified == null ? undefined : Number(known.seq)
   }
 
+  #mayPassOn(author: PeerId, sender: PeerId, { byteLength }: Uint8Array): boolean {
+    const from = sender.toString()
+    return this.#read.take(`${author.toString()} ${from}`, READ) && this.#bytes.take(from, BYTES, byteLength)
+  }
+
   #mayTell(author: PeerId, message: PeerStateMessage, isNews: boolean): boolean {
     return isNews ? this.#news.take(keyOf(author, message), NEWS) : this.#oldNews.take(author.toString(), OLD_NEWS)
   }
 
   async #enter(peerId: PeerId, { createdAtMs, multiaddrs, state }: State, sender: PeerId): Promise<void> {
-    if (this.#init.book.get(peerId) == null && !this.#newAuthors.take(sender.toString(), NEW_AUTHORS)) {
+    if (!this.#isNoStranger(peerId, sender) && !this.#newAuthors.take(sender.toString(), NEW_AUTHORS)) {
       return
     }
     const namedOver = this.#init.namedOver?.(sender)
     const told = { peerId, multiaddrs, namedOver, envelope: undefined, seq: BigInt(createdAtMs), state, intervalMs: INTERVAL_MS }
     await this.#heard.enter({ ...told, verified: false })
+  }
+
+  /** Who costs its sender nothing of its quota: a peer that the book knows, or that is there itself. */
+  #isNoStranger(author: PeerId, sender: PeerId): boolean {
+    return author.equals(sender) || this.#init.isConnected?.(author) === true || this.#init.book.get(author) != null
   }
 }
 

@@ -4,7 +4,7 @@ import { peerIdFromCID } from '@libp2p/peer-id'
 import { BaseDatastore } from 'datastore-core/base'
 import { Key, type KeyQuery, type Pair, type Query } from 'interface-datastore'
 import { CID } from 'multiformats/cid'
-import { bytesFields } from './wire-fields.ts'
+import { bytesFields } from '../primitives/wire-fields.ts'
 
 /** Limits of one key space. The size of an entry is its key plus its value. */
 export interface SpaceBounds {

@@ -173,7 +173,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           addresses: () => libp2p.getMultiaddrs(),
         })
   const peerStates =
-    pubsub == null || settings.network !== 'template' ? undefined : new PeerStateService({ ...heard, pubsub, self: libp2p.peerId })
+    pubsub == null || settings.network !== 'template'
+      ? undefined
+      : new PeerStateService({ ...heard, pubsub, self: libp2p.peerId, isConnected: (peerId) => libp2p.getConnections(peerId).length > 0 })
   const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes, maxStreamedBytes: streamedLimit(settings.maxFrameBytes) }
   const node: SubnetNode = new SubnetNode({
     libp2p,
@@ -314,7 +316,15 @@ function chainSource(registry: ChainRegistry, namedOver: NamedOver, { book, note
       }
       policy.note(record.multiaddrs, namedOver)
       if (record.verified) {
-        const rest = { envelope: undefined, origin: 'chain', namedOver, state: 'online', heartbeatAtMs: undefined, bad: false } as const
+        const rest = {
+          envelope: undefined,
+          origin: 'chain',
+          namedOver,
+          state: 'online',
+          heartbeatAtMs: undefined,
+          bad: false,
+          verified: undefined,
+        } as const
         note(async () => book.put({ ...record, ...rest, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
       }
       const { multiaddrs, verified, seq, block, stale, readAtMs } = record

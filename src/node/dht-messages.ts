@@ -1,12 +1,12 @@
 import { WireType } from '@bufbuild/protobuf/wire'
 import { type Stream, StreamMessageEvent } from '@libp2p/interface'
 import { peerIdFromMultihash } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import * as Digest from 'multiformats/hashes/digest'
 import * as varint from 'uint8-varint'
-import { addressesOf, farthestFirst } from '../primitives/address.ts'
+import { addressesOf, farthestFirst, readNamed } from '../primitives/address.ts'
+import { type Field, type FieldTypes, knownFields, writeFields } from '../primitives/wire-fields.ts'
 import { UnreadBytes } from '../protocol/unread-bytes.ts'
-import { type Field, type FieldTypes, knownFields, writeFields } from './wire-fields.ts'
 
 /** The largest message. 20 peers with 16 addresses each take a fraction of it. */
 const MAX_MESSAGE_BYTES = 128 * 1024
@@ -15,6 +15,8 @@ const MAX_PREFIX_BYTES = 4
 /** Peers of one message: Kademlia's k. */
 const MAX_PEERS = 20
 const MAX_ADDRESSES = 16
+/** Of a peer ID. Those of all keys have 34 to 39; to write a longer one as text takes time that grows with the square of its length. */
+const MAX_ID_BYTES = 64
 /** Addresses of one peer that are read at all: to read one takes 20 microseconds. */
 const MAX_READ_ADDRESSES = 32
 /** Fields of the DHT's Message (libp2p's kad-dht spec): its type, key, record and cluster level, and two kinds of peers. */
@@ -116,20 +118,18 @@ function filterPeer(peer: Uint8Array, choose: ChooseAddresses): Uint8Array | und
   const fields = knownFields(peer, PEER)
   const valuesOf = (field: number): Uint8Array[] => fields.flatMap(([number, value]) => (number === field ? [value as Uint8Array] : []))
   const id = valuesOf(ID).at(-1)
-  if (id == null) {
+  if (id == null || id.byteLength > MAX_ID_BYTES) {
     return undefined
   }
   const peerId = peerIdFromMultihash(Digest.decode(id))
-  const named = addressesOf(peerId, valuesOf(ADDRESS).slice(0, MAX_READ_ADDRESSES).flatMap(readAddress), MAX_READ_ADDRESSES)
+  const named = addressesOf(
+    peerId,
+    valuesOf(ADDRESS)
+      .slice(0, MAX_READ_ADDRESSES)
+      .flatMap((bytes) => readNamed(bytes) ?? []),
+    MAX_READ_ADDRESSES,
+  )
   const chosen = farthestFirst(choose(peerId.toString(), named)).slice(0, MAX_ADDRESSES)
   const rest = fields.filter(([field]) => field !== ID && field !== ADDRESS)
   return chosen.length === 0 ? undefined : writeFields([[ID, id], ...chosen.map(({ bytes }): Field => [ADDRESS, bytes]), ...rest])
-}
-
-function readAddress(bytes: Uint8Array): Multiaddr[] {
-  try {
-    return [multiaddr(bytes)]
-  } catch {
-    return []
-  }
 }

@@ -8,10 +8,10 @@ import {
 } from '@libp2p/identify'
 import type { Connection, IdentifyResult, PeerId, Stream, StreamHandler } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { readNamed } from '../primitives/address.ts'
+import { bytesFields } from '../primitives/wire-fields.ts'
 import { EcdsaKey } from './ecdsa-key.ts'
 import { withMethods } from './guarded-components.ts'
-import { bytesFields } from './wire-fields.ts'
 
 const PROTOCOL = '/ipfs/id/1.0.0'
 const TIMEOUT_MS = 5_000
@@ -111,7 +111,7 @@ function parse(message: Uint8Array, connection: Connection): IdentifyResult {
         result.publicKey = checkKey(value, connection.remotePeer)
         break
       case 2:
-        result.listenAddrs.push(...parseAddress(value))
+        result.listenAddrs = [...result.listenAddrs, readNamed(value)].filter((address) => address != null)
         break
       case 3:
         result.protocols.push(Buffer.from(value).toString())
@@ -132,12 +132,4 @@ function checkKey(key: Uint8Array, peerId: PeerId): Uint8Array {
     throw new Error(`a key that is not that of ${peerId.toString()}`)
   }
   return key
-}
-
-function parseAddress(bytes: Uint8Array): Multiaddr[] {
-  try {
-    return [multiaddr(bytes)]
-  } catch {
-    return []
-  }
 }

@@ -6,10 +6,10 @@ import { type ICryptoInterface, type NoiseComponents, noise } from '@libp2p/nois
 import { defaultCrypto } from '@libp2p/noise/crypto'
 import { peerIdFromMultihash, peerIdFromPublicKey } from '@libp2p/peer-id'
 import * as Digest from 'multiformats/hashes/digest'
+import { bytesFields } from '../primitives/wire-fields.ts'
 import { DialFailure, UNREADABLE_HANDSHAKE } from './dial-failure.ts'
 import { EcdsaKey, UnreadableKeyError } from './ecdsa-key.ts'
 import { NOISE_PROTOCOL_ID } from './network.ts'
-import { bytesFields } from './wire-fields.ts'
 
 /** What a peer signs to prove its ID: this and its static Noise key. */
 const SIGNED_PREFIX = Buffer.from('noise-libp2p-static-key:')

@@ -29,8 +29,8 @@ const EMBEDDED_AT: Record<string, number> = { ipv4Mapped: 12, rfc6145: 12, rfc60
 /** What clouds tell a machine of itself, keys among it, at addresses of other kinds: AWS, Google, Alibaba, Azure, Oracle. */
 const METADATA = new Set(['fd00:ec2::254', 'fd20:ce::254', '100.100.100.200', '168.63.129.16', '192.0.0.192'])
 
-/** The longest multiaddr that others may name, in bytes. A name in the DNS has 253, and a relay adds little. */
-const MAX_NAMED_BYTES = 512
+/** The longest multiaddr that others may name, in bytes, and the longest text of one. A name in the DNS has 253, and a relay adds little. */
+export const MAX_NAMED_BYTES = 512
 
 /** An IP address without its zone. A zone may have any text, and what a socket reads with it is the address before it. */
 function withoutZone(text: string): string {

@@ -2,7 +2,7 @@ import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
-import { isRelayed, kindOf } from './address-kind.ts'
+import { isRelayed, kindOf, MAX_NAMED_BYTES } from './address-kind.ts'
 import { describeError, UsageError } from './errors.ts'
 
 /** A peer, or one exact place of a peer: the multiaddr then ends in `/p2p/<peer ID>`. */
@@ -56,6 +56,20 @@ export function parsePeerMultiaddr(text: string): Required<PeerTarget> {
 /** Reads what the contract calls `<peer>`: a peer ID or a multiaddr that ends in one. @throws UsageError */
 export function parsePeerTarget(text: string): PeerTarget {
   return text.startsWith('/') ? parsePeerMultiaddr(text) : { peerId: parsePeerId(text) }
+}
+
+/**
+ * An address that a stranger names, in bytes or as text; undefined where it is none, or longer than 512 of them. The length is looked at first: what
+ * a peer ID in it costs grows with the square of its length.
+ */
+export function readNamed(named: Uint8Array | string): Multiaddr | undefined {
+  try {
+    const address = named.length > MAX_NAMED_BYTES ? undefined : multiaddr(named)
+    // a text is read in full only when its bytes are asked for
+    return address?.bytes == null ? undefined : address
+  } catch {
+    return undefined
+  }
 }
 
 /** The peer ID that a multiaddr ends in, if it does. @throws Error when it ends in what is no peer ID */

@@ -25,14 +25,14 @@ export class TokenBuckets {
     this.#now = options.now ?? Date.now
   }
 
-  /** Takes one token of `key`; false when there is none left. */
-  take(key: string, rate: Rate): boolean {
+  /** Takes `count` tokens of `key`; false, and none is taken, when fewer are left. */
+  take(key: string, rate: Rate, count = 1): boolean {
     const now = this.#now()
     const bucket = this.#buckets.get(key) ?? { tokens: rate.burst, atMs: now, refillMs: rate.refillMs }
     const refilled = Math.min(rate.burst, bucket.tokens + Math.max(0, now - bucket.atMs) / bucket.refillMs)
-    const taken = refilled >= 1
+    const taken = refilled >= count
     const { refillMs } = taken ? rate : bucket
-    this.#buckets.set(key, { tokens: taken ? refilled - 1 : refilled, atMs: now, refillMs })
+    this.#buckets.set(key, { tokens: taken ? refilled - count : refilled, atMs: now, refillMs })
     return taken
   }
 }

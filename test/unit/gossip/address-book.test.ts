@@ -162,6 +162,33 @@ describe('the address book', () => {
       assert.ok(known().envelope != null)
     })
 
+    it('keeps what was told, and when, once a connection confirmed an address', async () => {
+      await book.put(told(5))
+      assert.equal(await book.put(unsignedEntry(peer, { origin: 'neighbour', multiaddrs: addresses(peer, 1, 2_000) })), 'stored')
+      const { seq, verified, multiaddrs } = known()
+      assert.deepEqual(
+        { seq, verified, multiaddrs: multiaddrs.map(String) },
+        { seq: 5n, verified: true, multiaddrs: addresses(peer, 1, 2_000).map(String) },
+      )
+      assert.equal(book.countLiving(), 0, 'it sends no heartbeats')
+      assert.equal(await book.put(told(4)), 'old')
+      assert.equal(await book.put(told(6)), 'stored')
+    })
+
+    it('takes none that was told before the last heartbeat for newer than a goodbye', async () => {
+      await book.put(await signedEntry(peer, 1, { state: 'offline' }))
+      assert.equal(await book.put(told(START_MS)), 'old')
+      assert.equal(known().state, 'offline')
+      assert.equal(await book.put(told(START_MS + 1)), 'stored')
+      assert.equal(known().state, 'online')
+    })
+
+    it('holds a signed record for verified, though an earlier version of this program left the mark of what was told', async () => {
+      await book.put(await signedEntry(peer, 1))
+      ;(await temporary.connect()).exec('UPDATE address_book SET verified = 0')
+      assert.equal(known().verified, undefined)
+    })
+
     it('does not count them among those that send heartbeats', async () => {
       await book.put(told(5))
       assert.equal(book.countLiving(), 0)

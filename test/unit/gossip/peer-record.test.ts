@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
+import { multiaddr } from '@multiformats/multiaddr'
 import { openPeerRecord, sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { addresses, newPeer } from '../../support/keys.ts'
 import { EcdsaIdentity } from '../../support/other-stacks.ts'
@@ -54,6 +55,9 @@ describe('a signed peer record', () => {
     await assert.rejects(openPeerRecord(await seal(about(other.peerId))), /another peer/)
     await assert.rejects(openPeerRecord(await seal(about(peer.peerId, 17))), /more than 16/)
     await assert.rejects(openPeerRecord(await seal(about(peer.peerId, 1, 2n ** 63n))), /63 bits/)
+    const long = multiaddr(`/dns4/${'a'.repeat(600)}/tcp/1`)
+    const withLong = new PeerRecord({ peerId: peer.peerId, multiaddrs: [long], seqNumber: 1n })
+    await assert.rejects(openPeerRecord(await seal(withLong)), /cannot be read/)
   })
 
   it('of an ECDSA peer is refused in words', async () => {

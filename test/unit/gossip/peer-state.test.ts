@@ -24,6 +24,8 @@ const HOUR_MS = 3_600_000
 const ADDRESS = '/ip4/10.0.0.1/tcp/1000'
 const STRANGERS = 10_000
 const NEW_AUTHORS_A_MINUTE = 64
+/** As long as their states take to come through one peer. */
+const MINUTES = 2
 
 class FakePubsub implements PeerStateTopic {
   readonly topicValidators: PeerStateTopic['topicValidators'] = new Map()
@@ -49,6 +51,17 @@ function changed(message: StateMessage, change: (node: StateMessage['node'], mes
   const copy = structuredClone(message)
   change(copy.node, copy)
   return copy
+}
+
+/** With another `message_id`, or none. */
+function named(message: { [key: string]: Json }, id: Json | undefined): Json {
+  const { message_id: _, ...rest } = message
+  return id === undefined ? rest : { ...rest, message_id: id }
+}
+
+/** With DEL as a byte. */
+function raw(message: Json): Buffer {
+  return Buffer.from(dumps(message).replaceAll('\\u007f', '\x7f'))
 }
 
 describe('the peer state service', () => {
@@ -231,17 +244,22 @@ describe('the peer state service', () => {
       { name: 'two addresses', result: 'ignore', message: async () => state({ metadata: { multiaddr: '/ip4/6.6.6.6/tcp/6' } }) },
       {
         name: 'an address that ends in another peer’s /p2p',
-        result: 'reject',
+        result: 'ignore',
         message: async () => state({ multiaddr: `${ADDRESS}/p2p/${other.peerId.toString()}` }),
       },
       { name: 'an address that is none', result: 'accept', message: async () => state({ multiaddr: 'somewhere' }) },
+      {
+        name: 'an address whose peer ID is none',
+        result: 'accept',
+        message: async () => state({ multiaddr: `${ADDRESS}/p2p/${'z'.repeat(400)}` }),
+      },
       { name: 'no address', result: 'accept', message: async () => state({ payload: { multiaddr: null } }) },
       { name: 'an address that nobody dials', result: 'accept', message: async () => state({ multiaddr: '/ip4/0.0.0.0/tcp/1' }) },
       { name: 'the state that it knows', result: 'accept', message: async () => state({ createdAtMs: START_MS - 1 }) },
       { name: 'a state from before that', result: 'accept', message: async () => state({ createdAtMs: START_MS - 2 }) },
       {
         name: 'a state that is an hour old',
-        result: 'accept',
+        result: 'ignore',
         message: async () => state({ createdAtMs: START_MS - HOUR_MS }),
         by: () => author,
       },
@@ -285,16 +303,67 @@ describe('the peer state service', () => {
         result: 'ignore',
         message: async () => ({ ...announcementOf(author, START_MS), kind: 'inventory_request' }),
       },
+      {
+        name: 'a signature in upper case, which Python reads',
+        result: 'ignore',
+        message: async () =>
+          changed(await state(), ({ header }) => Object.assign(header, { signature: String(header.signature).toUpperCase() })),
+      },
+      {
+        name: 'a signature with a space, which Python reads',
+        result: 'ignore',
+        message: async () => changed(await state(), ({ header }) => Object.assign(header, { signature: ` ${header.signature}` })),
+      },
+      {
+        name: 'a size of the body as text, which Python reads',
+        result: 'ignore',
+        message: async () => changed(await state(), ({ header }) => Object.assign(header, { body_size: String(header.body_size) })),
+      },
+      ...['NaN', '-Infinity'].map((number) => ({
+        name: `${number}, which Python reads`,
+        result: 'ignore' as const,
+        message: async () => Buffer.from(dumps(await state()).replace('{', `{"a":${number},`)),
+      })),
+      {
+        name: 'lists in lists, 40 deep',
+        result: 'ignore',
+        message: async () => state({ payload: { more: JSON.parse('['.repeat(40) + ']'.repeat(40)) } }),
+      },
+      {
+        name: 'DEL as it is, which Python escapes',
+        result: 'ignore',
+        message: async () => raw(await state({ payload: { name: '\x7f' } })),
+      },
+      ...['another', 7, null].map((schema) => ({
+        name: `the schema ${schema}`,
+        result: 'ignore' as const,
+        message: async () => state({ header: { schema_id: schema } }),
+      })),
+      { name: 'a header whose metadata are a number', result: 'ignore', message: async () => state({ header: { metadata: 5 } }) },
+      { name: 'another namespace', result: 'ignore', message: async () => state({ namespace: 'another' }) },
+      {
+        name: 'an announcement of another namespace',
+        result: 'ignore',
+        message: async () => ({ ...announcementOf(author, START_MS), namespace: 'another' }),
+      },
+      ...[undefined, 7, null].flatMap((id) => [
+        { name: `the message ID ${id}`, result: 'ignore' as const, message: async () => named(await state(), id) },
+        {
+          name: `an announcement with the message ID ${id}`,
+          result: 'ignore' as const,
+          message: async () => named(announcementOf(author, START_MS), id),
+        },
+      ]),
       { name: 'a list', result: 'reject', message: async () => [] },
       { name: 'no JSON', result: 'reject', message: async () => Buffer.from('\xff{') },
       { name: 'nothing', result: 'reject', message: async () => Buffer.alloc(0) },
-      { name: '1 MiB', result: 'reject', message: async () => state({ payload: { more: 'x'.repeat(1 << 20) } }) },
-      { name: 'thousands of values', result: 'reject', message: async () => state({ payload: { more: Array<Json>(8_192).fill(0) } }) },
+      { name: '1 MiB', result: 'ignore', message: async () => state({ payload: { more: 'x'.repeat(1 << 20) } }) },
+      { name: 'thousands of values', result: 'ignore', message: async () => state({ payload: { more: Array<Json>(8_192).fill(0) } }) },
       { name: 'lists in lists, too many', result: 'reject', message: async () => Buffer.from('['.repeat(40)) },
-      { name: 'lists in lists, as many as there is room for', result: 'reject', message: async () => Buffer.from('['.repeat(131_072)) },
+      { name: 'lists in lists, as many as there is room for', result: 'ignore', message: async () => Buffer.from('['.repeat(131_072)) },
       {
         name: 'objects in objects, as many as there is room for',
-        result: 'reject',
+        result: 'ignore',
         message: async () => Buffer.from(`${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`),
       },
     ]
@@ -323,8 +392,24 @@ describe('the peer state service', () => {
     })
 
     it('a state that is an hour old, of a peer that it does not know', async () => {
-      assert.equal(await receive(service(), await state({ createdAtMs: START_MS - HOUR_MS })), 'accept')
+      assert.equal(await receive(service(), await state({ createdAtMs: START_MS - HOUR_MS })), 'ignore')
       assert.equal(book.size, 0)
+    })
+
+    it('a replay after a connection confirmed an address, and a restart', async () => {
+      const first = await state({ createdAtMs: START_MS - 500_000, multiaddr: '/ip4/10.0.0.9/tcp/9' })
+      await receive(service(), await state({ createdAtMs: START_MS - 1 }))
+      await book.put(unsignedEntry(author, { origin: 'neighbour' }))
+      const before = temporary.rows()
+      assert.equal(await receive(service(), first), 'accept')
+      assert.deepEqual(temporary.rows(), before)
+    })
+
+    it('a replay of a peer that said goodbye with a heartbeat since', async () => {
+      await book.put(await signedEntry(author, 1, { state: 'offline' }))
+      const before = temporary.rows()
+      assert.equal(await receive(service(), await state({ createdAtMs: START_MS - 500_000 })), 'accept')
+      assert.deepEqual(temporary.rows(), before)
     })
 
     it('the state of a peer whose signed record is fresh', async () => {
@@ -346,6 +431,24 @@ describe('the peer state service', () => {
       assert.equal(await receive(states, await state()), 'ignore')
       assert.equal(book.size, 0)
     })
+  })
+
+  it('reads no address that is longer than any that is dialled: to read a peer ID takes the square of its length', async () => {
+    const long = 'z'.repeat(20_000)
+    const cpuMs = async (init: Partial<StateInit>): Promise<number> => {
+      const peer = await newPeer()
+      const message = signedBy(peer, encoded(await state(init, peer)))
+      const states = service()
+      const before = process.cpuUsage()
+      assert.equal((await states.receive(message, sender.peerId)).result, 'accept')
+      const { user, system } = process.cpuUsage(before)
+      assert.equal(book.get(peer.peerId)?.multiaddrs.length ?? 0, init.multiaddr == null ? 1 : 0)
+      return (user + system) / 1_000
+    }
+    await cpuMs({ payload: { uid: long } })
+    const elsewhere = await cpuMs({ payload: { uid: long } })
+    const inAddress = await cpuMs({ multiaddr: `/ip4/10.0.0.1/tcp/1/p2p/${long}` })
+    assert.ok(inAddress < 10 * elsewhere + 50, `${inAddress} ms, and ${elsewhere} ms where the text is no address`)
   })
 
   it('passes on four messages of a kind at once, and one more every 5 s', async () => {
@@ -373,6 +476,56 @@ describe('the peer state service', () => {
     }
     assert.equal(await receive(states, await state()), 'accept')
     assert.equal(book.get(author.peerId)?.seq, BigInt(START_MS))
+  })
+
+  it('reads of one author from one peer 32 messages at once, then one a second, whatever they are, and as many from another', async () => {
+    const states = service()
+    const garbage = signedBy(author, Buffer.from('{'))
+    const judge = async (from: TestPeer): Promise<string> => (await states.receive(garbage, from.peerId)).result
+    for (let count = 0; count < 32; count++) {
+      assert.equal(await judge(sender), 'reject')
+    }
+    assert.equal(await judge(sender), 'ignore')
+    assert.equal(await judge(other), 'reject')
+    temporary.clock.nowMs += 1_000
+    assert.equal(await judge(sender), 'reject')
+    assert.equal(await judge(sender), 'ignore')
+  })
+
+  it('passes on 2 MiB at once and 128 KiB a second from one peer, of however many authors, and from another as much', async () => {
+    const states = service()
+    const authors = await newPeers(40)
+    const passedOn = async (from: TestPeer): Promise<number> => {
+      let bytes = 0
+      for (const peer of authors) {
+        const data = encoded(await state({ payload: { more: 'x'.repeat(60_000) } }, peer))
+        bytes += (await states.receive(signedBy(peer, data), from.peerId)).result === 'accept' ? data.byteLength : 0
+      }
+      return bytes
+    }
+    /** One message more or less. */
+    const isAbout = (bytes: number, expected: number): void => assert.ok(Math.abs(bytes - expected) < 130_000, `${bytes} bytes`)
+    isAbout(await passedOn(sender), 2 * 1024 * 1024)
+    temporary.clock.nowMs += 5_000
+    isAbout(await passedOn(sender), 5 * 128 * 1024)
+    isAbout(await passedOn(other), 2 * 1024 * 1024)
+  })
+
+  it('enters an author that is there itself, whatever the one who passes it on has used up', async () => {
+    const [connected, absent] = (await newPeers(2)) as [TestPeer, TestPeer]
+    const states = service({ isConnected: (peerId) => peerId.equals(connected.peerId) })
+    for (const stranger of await newPeers(40)) {
+      await receive(states, await state({}, stranger), stranger)
+    }
+    assert.equal(book.size, 32)
+    for (const [peer, size] of [
+      [absent, 32],
+      [connected, 33],
+      [sender, 34],
+    ] as const) {
+      assert.equal(await receive(states, await state({}, peer), peer), 'accept')
+      assert.equal(book.size, size)
+    }
   })
 
   it('takes the network over which the sender named an address', async () => {
@@ -421,10 +574,10 @@ describe('the peer state service', () => {
       const states = service()
       await receive(states, await state())
       for (const [index, stranger] of strangers.entries()) {
-        temporary.clock.nowMs = START_MS + Math.floor((index * 60_000) / STRANGERS)
+        temporary.clock.nowMs = START_MS + Math.floor((index * MINUTES * 60_000) / STRANGERS)
         await tell(states, stranger, sender)
       }
-      assert.ok(book.size - 1 <= NEW_AUTHORS_A_MINUTE && book.size > NEW_AUTHORS_A_MINUTE / 2, `${book.size} peers`)
+      assert.ok(book.size - 1 <= MINUTES * NEW_AUTHORS_A_MINUTE && book.size > (MINUTES * NEW_AUTHORS_A_MINUTE) / 2, `${book.size} peers`)
       assert.equal(await receive(states, await state()), 'accept')
       assert.equal(book.get(author.peerId)?.seenAtMs, temporary.clock.nowMs)
       const refused = strangers.findLast(({ peerId }) => book.get(peerId) == null)

@@ -140,6 +140,27 @@ describe('messages of the DHT', () => {
     assert.deepEqual(answer?.peers[0]?.addresses, [`/ip4/1.2.3.4/tcp/1/p2p/${text}`])
   })
 
+  it('lose addresses and IDs that are longer than any, unread: to write a peer ID as text takes the square of its length', () => {
+    const long = Buffer.alloc(120_000, 0xff)
+    const inAddress = new BinaryWriter()
+      .raw(Buffer.from('04010203040600 01a503'.replace(' ', ''), 'hex'))
+      .bytes(long)
+      .finish()
+    const asId = new BinaryWriter()
+      .raw(Buffer.from([0]))
+      .bytes(long)
+      .finish()
+    const [address] = at('/ip4/1.2.3.4/tcp/1') as [Uint8Array]
+    const { answers, emitter } = through(
+      Buffer.concat([framed(message([peer(id, [inAddress, address])])), framed(message([peer(asId, [address])]))]),
+    )
+    assert.equal(emitter.aborted, undefined)
+    assert.deepEqual(
+      answers.map(({ peers }) => peers.map(({ addresses }) => addresses)),
+      [[[`/ip4/1.2.3.4/tcp/1/p2p/${text}`]], []],
+    )
+  })
+
   it('keep 20 peers of each kind', () => {
     const named = Array<Uint8Array>(50).fill(peer(id, at('/ip4/1.2.3.4/tcp/1')))
     const both = Buffer.concat([message(named), message(named, 9)])

@@ -27,6 +27,13 @@ describe('token buckets', () => {
     assert.equal(taken('a', 10), 1, 'half a token was left over')
   })
 
+  it('give several at once, or none of them', () => {
+    assert.equal(buckets.take('a', RATE, 4), false)
+    assert.equal(buckets.take('a', RATE, 2), true)
+    assert.equal(buckets.take('a', RATE, 2), false)
+    assert.equal(taken('a', 2), 1)
+  })
+
   it('never hold more than the burst', () => {
     assert.equal(taken('a', 3), 3)
     nowMs += 1_000_000
