@@ -27,6 +27,7 @@ import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
 import { tellingRefusals } from './refused-security.ts'
+import { sendOwnRecord } from './sender-record.ts'
 import { sparing } from './sparing-yamux.ts'
 import { explainingTcp } from './tcp-dial.ts'
 
@@ -148,7 +149,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ...(serves
         ? {
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })),
-            pubsub: behindDoor(withoutOldScores(withGossipTwo(gossip(init)))),
+            pubsub: behindDoor(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),
           }
         : {}),
     },
