@@ -52,7 +52,7 @@ export class Bootstrap extends EventTarget {
     return this.#pending > 0
   }
 
-  /** Of the bootstraps that do not let this node in, as far as their last answers tell. */
+  /** The bootstraps that refused this node the last time they were tried. */
   get refusals(): BootstrapRefusal[] {
     return [...this.#refusals.values()]
   }
@@ -114,7 +114,7 @@ export class Bootstrap extends EventTarget {
       async () => {
         const [open] = this.#init.dialler.connectionsTo(peerId)
         const identified = open == null ? this.#identified(peerId, signal) : undefined
-        // one that does not let this node in keeps its connection for a moment, to say so
+        // a bootstrap that refuses keeps the connection open for a moment, to tell the reason
         const refusal = await this.#init.refusalOf(open ?? (await this.#init.dialler.dial([multiaddr], signal)))
         if (refusal != null) {
           throw new RefusedError(`${peerId.toString()} does not let this peer in: ${refusal}`)
@@ -143,7 +143,7 @@ export class Bootstrap extends EventTarget {
     )
   }
 
-  /** A peer that identifies itself lets this node in, whoever dialled. */
+  /** A peer that answers identify lets this node in. It may have dialled this node itself. */
   readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
     this.#refusals.delete(detail.peerId.toString())
   }

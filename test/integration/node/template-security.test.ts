@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { EventEmitter, once } from 'node:events'
+import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { identify } from '@libp2p/identify'
 import type { ConnectionEncrypter } from '@libp2p/interface'
@@ -10,6 +10,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import type { SubnetNode } from '../../../src/index.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import type { ProtocolError } from '../../../src/protocol/errors.ts'
+import { HangsUp } from '../../support/hangs-up.ts'
 import { newPeer } from '../../support/keys.ts'
 import { addressOf, Lab } from '../../support/nodes.ts'
 import { OtherStacks } from '../../support/other-stacks.ts'
@@ -240,24 +241,14 @@ describe('a peer that is secured as the template is', () => {
     })
 
     it('is tried again seldom, where it is a bootstrap, and told of', async () => {
-      const other = new EventEmitter<{ socket: [] }>()
-      const hangsUp = createServer((socket) => {
-        socket.on('error', () => undefined)
-        socket.destroy()
-        other.emit('socket')
-      })
-      hangsUp.listen(0, '127.0.0.1')
-      await once(hangsUp, 'listening')
+      const dead = await HangsUp.listen()
       const peer = await echoing(await lab.idle(), { refuses })
-      const dead = `/ip4/127.0.0.1/tcp/${(hangsUp.address() as AddressInfo).port}/p2p/${(await newPeer()).peerId.toString()}`
-      const node = await lab.node({ settings: { bootstrap: [peer.address, dead] } })
-      for (let tries = 0; tries < 3; tries++) {
-        await once(other, 'socket')
-      }
+      const node = await lab.node({ settings: { bootstrap: [peer.address, dead.address] } })
+      await dead.tried(3)
       assert.equal(peer.handshakes(), 1, 'one, while another bootstrap was tried three times')
       assert.equal(node.bootstrapRefusals.length, 1)
       assert.match(node.bootstrapRefusals[0] ?? '', /^bootstrap 12D3Koo.* did not admit this node/)
-      hangsUp.close()
+      dead.close()
     })
 
     it('is let go where it dials us', async () => {
