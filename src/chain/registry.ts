@@ -1,23 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { SubnetError } from '../primitives/errors.ts'
-
-/** What a chain holds of a peer. */
-export interface ChainRecord {
-  peerId: PeerId
-  /** Each ends in `/p2p` of that peer; at most 16. */
-  multiaddrs: Multiaddr[]
-  /** True when the peer itself signed these addresses. */
-  verified: boolean
-  /** Rises with every record of the peer; 0 where the chain has none. */
-  seq: bigint
-  /** The block, or the ledger's revision, at which this was read. */
-  block: number
-  /** True when the chain is away and this is what it said last. */
-  stale: boolean
-  /** Unix time in milliseconds when the chain said this. */
-  readAtMs: number
-}
+import { SubnetError, UsageError } from '../primitives/errors.ts'
 
 /** How far a registered node has come, in the chain's order: each includes those behind it. */
 export const NODE_CLASSES = ['registered', 'idle', 'included', 'validator'] as const
@@ -25,15 +8,60 @@ export const NODE_CLASSES = ['registered', 'idle', 'included', 'validator'] as c
 /** The class of a registered node. */
 export type NodeClass = (typeof NODE_CLASSES)[number]
 
+/** What a peer is in the subnet: the main, bootnode or client peer of a node, or the peer of an overwatch node. */
+export type PeerRole = 'main' | 'bootnode' | 'client' | 'overwatch'
+
+/** When an answer was read, and where. */
+export interface Freshness {
+  /** The block, or the ledger's revision, at which this was read. */
+  block: number
+  /** True when the chain is away and this is what it said last, yes or no. */
+  stale: boolean
+  /** Unix time in milliseconds when the chain said this. */
+  readAtMs: number
+}
+
+/** What a chain holds of a peer, which may be nothing. */
+export interface ChainRecord extends Freshness {
+  peerId: PeerId
+  /** False where the chain itself said that it has nothing of this peer: neither addresses nor a registration. */
+  known: boolean
+  /** Each ends in `/p2p` of that peer; at most 16. Empty for a peer that is registered without an address. */
+  multiaddrs: Multiaddr[]
+  /** True when the peer itself signed these addresses. */
+  verified: boolean
+  /** Rises with every record of the peer; 0 where the chain has none. */
+  seq: bigint
+  /** Undefined on a chain without roles. */
+  role: PeerRole | undefined
+  /** The node whose peer this is, or the overwatch node; undefined for a bootnode that the subnet's owner names. */
+  nodeId: number | undefined
+  /** Undefined where the peer has none. */
+  nodeClass: NodeClass | undefined
+}
+
+/** All that a chain holds of a subnet's peers. */
+export interface ChainListing extends Freshness {
+  /** Each peer once, with addresses or without. */
+  records: ChainRecord[]
+}
+
+/** What a chain knows of a peer, with its subnet and its owner. */
+export interface ChainDescription extends ChainRecord {
+  /** The subnet's id on the chain. */
+  subnetId: number
+  /** Undefined where it has none. */
+  friendlyId: number | undefined
+  /** The accounts of the node; undefined where the chain has none. Only the coldkey may change a node of the v3 runtime. */
+  hotkey: string | undefined
+  coldkey: string | undefined
+}
+
 /** What a chain says of a peer's registration. */
-export interface Registration {
+export interface Registration extends Freshness {
   peerId: PeerId
   /** False only where the chain itself said so. */
   registered: boolean
-  /** As in a record. */
-  block: number
-  stale: boolean
-  readAtMs: number
 }
 
 /** What is known of the chain itself, without asking it. */
@@ -46,6 +74,8 @@ export interface ChainState {
   lagMs: number | undefined
   /** What went wrong last, and has not gone right since. */
   lastError: string | undefined
+  /** What is wrong with the chain though it answers, each in one line; empty where nothing is. */
+  problems: string[]
 }
 
 /** Something about the subnet changed on the chain. */
@@ -58,6 +88,11 @@ export interface ChainChange {
 /** Every call takes these. */
 export interface ChainOptions {
   signal?: AbortSignal | undefined
+  /**
+   * How long an answer is waited for where the last one is known and can be given instead, in milliseconds. Without it, as long as the
+   * chain is heard.
+   */
+  patienceMs?: number | undefined
 }
 
 /** An account that can sign; its key does not leave the process. */
@@ -112,26 +147,31 @@ export interface PublishOptions extends ChainOptions {
 }
 
 /** What stands on the chain now; with a receipt where that cost a fee. */
-export interface PublishedRecord extends ChainRecord {
+export interface PublishedRecord extends Freshness, Pick<ChainRecord, 'peerId' | 'multiaddrs' | 'verified' | 'seq'> {
   receipt?: PublishReceipt | undefined
 }
 
 /** The registry of one subnet, where a peer may store its addresses. Made with the key that signs what is published. */
 export interface ChainRegistry {
-  /** The addresses of a peer; undefined when the chain has none. @throws ChainError */
-  lookup(peerId: PeerId, options?: ChainOptions): Promise<ChainRecord | undefined>
-  /** All peers with addresses. @throws ChainError */
-  list(options?: ChainOptions): Promise<ChainRecord[]>
-  /** Peers that the subnet names to start from. @throws ChainError */
-  bootnodes(options?: ChainOptions): Promise<ChainRecord[]>
-  /** Whether a peer is registered in the subnet, with at least this class. @throws ChainError where the chain cannot say: that is never a no */
+  /** What the chain has of a peer, its addresses above all. @throws ChainError, NoSubnetError */
+  lookup(peerId: PeerId, options?: ChainOptions): Promise<ChainRecord>
+  /** All peers of the subnet, with addresses or without. @throws ChainError, NoSubnetError */
+  list(options?: ChainOptions): Promise<ChainListing>
+  /** Peers that the subnet names to start from. @throws ChainError, NoSubnetError */
+  bootnodes(options?: ChainOptions): Promise<ChainListing>
+  /** The same as `lookup`, with the subnet and the owner. @throws ChainError, NoSubnetError */
+  describe(peerId: PeerId, options?: ChainOptions): Promise<ChainDescription>
+  /** Whether a peer is registered in the subnet, with at least this class. @throws NoSubnetError, ChainError where the chain cannot say: that is never a no */
   isRegistered(peerId: PeerId, minClass: NodeClass, options?: ChainOptions): Promise<Registration>
   /** Enters oneself in the subnet. Where the chain does not let us, it throws. @throws ChainError, UsageError */
   register(nodeClass: NodeClass, options?: ChainOptions): Promise<Registration>
   /** Takes oneself out of the subnet; false when one was not in it. @throws ChainError, UsageError */
   unregister(options?: ChainOptions): Promise<boolean>
-  /** New blocks, and what changed in the subnet with them, from now on until the signal aborts; while the chain is away, nothing. */
-  watch(options: { signal: AbortSignal }): AsyncIterable<ChainChange>
+  /**
+   * New blocks, and what changed in the subnet with them, from now on until the signal aborts; while the chain is away, nothing. With
+   * `only` the subnet is not read, and `peers` is empty.
+   */
+  watch(options: { signal: AbortSignal; only?: 'blocks' | undefined }): AsyncIterable<ChainChange>
   /** What is known of the chain now; asks nothing. */
   state(): ChainState
   /** Stores addresses of one's own, replacing earlier ones. @throws ChainError, UsageError for what the chain does not take */
@@ -146,4 +186,13 @@ export interface ChainRegistry {
 export class ChainError extends SubnetError {
   override readonly name = 'ChainError'
   readonly code = 'CHAIN_UNAVAILABLE'
+}
+
+/** The subnet is not on the chain. It may appear later. */
+export class NoSubnetError extends UsageError {
+  constructor(endpoint: string, subnetId: number) {
+    super(`chain ${endpoint}: there is no subnet ${subnetId}`, {
+      hint: '--subnet-id takes the id of a subnet on the chain (from 128001), or its friendly id',
+    })
+  }
 }

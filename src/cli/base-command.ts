@@ -167,6 +167,13 @@ export abstract class BaseCommand extends Command {
     }
   }
 
+  /** The same under --json too: for what the answer is worth. */
+  protected tell(text: string | undefined): void {
+    if (text != null) {
+      process.stderr.write(`${printable(text)}\n`)
+    }
+  }
+
   /** Writes the answer, all of it, before the command goes on. What stands against it is told by stdout itself. */
   protected async writeStdout(bytes: Uint8Array | string): Promise<void> {
     await new Promise<void>((resolve) => {

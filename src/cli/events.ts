@@ -1,5 +1,6 @@
+import { humanMs } from '../primitives/human-ms.ts'
 import type { NodeEvent, ResolveAnswer } from '../session/session.ts'
-import { humanMs, printable, shortPeerId } from './render.ts'
+import { printable, shortPeerId } from './render.ts'
 
 /** One event of a running node, as a line for people. */
 export function describeEvent(event: NodeEvent): string {

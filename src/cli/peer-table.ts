@@ -1,5 +1,6 @@
+import { humanMs } from '../primitives/human-ms.ts'
 import type { PeerRow } from '../session/session.ts'
-import { cut, humanMs, shortPeerId, table } from './render.ts'
+import { cut, shortPeerId, table } from './render.ts'
 
 const DEFAULT_WIDTH = 200
 /** The address is of use only whole. */

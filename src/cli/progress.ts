@@ -1,6 +1,7 @@
 import type { WriteStream } from 'node:tty'
 import { chalkStderr } from 'chalk'
-import { cut, humanMs } from './render.ts'
+import { humanMs } from '../primitives/human-ms.ts'
+import { cut } from './render.ts'
 
 /** How far a work of many parts is. */
 export interface ProgressState {

@@ -9,7 +9,7 @@ import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { nothingToPublish, toAnswer } from '../session/chain-calls.ts'
-import type { ChainAnswer, Session } from '../session/session.ts'
+import type { PublishedAnswer, Session } from '../session/session.ts'
 import { describePlan } from './publish-plan.ts'
 
 /** What a person can be asked; undefined where nobody is there. */
@@ -36,7 +36,7 @@ export interface PublishInit {
 }
 
 /** With what a chain that takes a fee gives as a receipt; null where nothing had to be changed. */
-export type PublishAnswer = ChainAnswer & {
+export type PublishAnswer = PublishedAnswer & {
   blockHash?: string | null
   extrinsicHash?: string | null
   event?: string | null

@@ -51,14 +51,3 @@ function padded(text: string, width: number): string {
 export function shortPeerId(peerId: string): string {
   return peerId.length <= 16 ? peerId : `${peerId.slice(0, 8)}…${peerId.slice(-6)}`
 }
-
-/** `0.8 ms`, `12 s`, `3 min`, `5 h`. */
-export function humanMs(ms: number): string {
-  if (ms < 1_000) {
-    return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
-  }
-  if (ms < 120_000) {
-    return `${Math.round(ms / 1_000)} s`
-  }
-  return ms < 7_200_000 ? `${Math.round(ms / 60_000)} min` : `${Math.round(ms / 3_600_000)} h`
-}

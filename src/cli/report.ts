@@ -2,10 +2,11 @@ import { chalkStderr } from 'chalk'
 import { reasonOf } from '../node/home.ts'
 import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, type ErrorCode, EXIT_CODES, SubnetError, textOf, UsageError } from '../primitives/errors.ts'
+import { ChainLookupError, type ChainMiss } from '../session/chain-lookup-error.ts'
 import { printable } from './render.ts'
 
-/** What a script gets of an error. */
-export interface ErrorReport {
+/** What a script gets of an error; of a peer without an address on the chain also what the chain has of it. */
+export interface ErrorReport extends Partial<ChainMiss> {
   code: ErrorCode
   exit: number
   message: string
@@ -27,7 +28,8 @@ export class Interrupted extends Error {
 export function reportOf(error: unknown): ErrorReport {
   if (error instanceof SubnetError) {
     const attempts = 'attempts' in error ? { attempts: error.attempts as unknown[] } : {}
-    return report(error.code, describeError(error), error.hint, attempts)
+    const details = error instanceof ChainLookupError ? error.details : {}
+    return report(error.code, describeError(error), error.hint, { ...attempts, ...details })
   }
   if (isDeadline(error)) {
     return report('TIMEOUT', 'the command did not end in time', '--timeout DUR gives it longer')
@@ -55,7 +57,12 @@ export function printError(error: unknown, json: boolean, stack = false): void {
   }
 }
 
-function report(code: ErrorCode, message: string, hint?: string, rest: { attempts?: unknown[] } = {}): ErrorReport {
+function report(
+  code: ErrorCode,
+  message: string,
+  hint?: string,
+  rest: Pick<ErrorReport, 'attempts'> & Partial<ChainMiss> = {},
+): ErrorReport {
   return { code, exit: EXIT_CODES[code], message, ...(hint == null ? {} : { hint }), ...rest }
 }
 

@@ -257,6 +257,9 @@ const MAX_ADDRESSES = 16
 const ASK_MS = 3_000
 const CONNECT_MS = 2_000
 
+/** Inside the budget of the tier: then the last answer of the chain is given. */
+const CHAIN_PATIENCE_MS = 3_500
+
 /** Runs a write to the address book in the background. */
 type Note = (write: () => Promise<unknown>) => void
 
@@ -309,9 +312,11 @@ function memoryOf(book: AddressBook, note: Note, policy: DialPolicy): ResolverMe
 /** @param namedOver `trusted` for a chain that is this user's own: anybody may write on others */
 function chainSource(registry: ChainRegistry, namedOver: NamedOver, { book, note, policy }: Memory): ChainSource {
   return {
-    addressesOf: async (peerId, { signal }) => {
-      const record = await registry.lookup(peerId, { signal })
-      if (record == null || record.multiaddrs.length === 0) {
+    addressesOf: async (peerId, { signal, explain }) => {
+      const record = await registry.lookup(peerId, { signal, patienceMs: CHAIN_PATIENCE_MS })
+      const when = record.stale ? `, read at block ${record.block}: the chain is away` : ''
+      if (record.multiaddrs.length === 0) {
+        explain(`${record.known ? 'registered, no address on the chain' : 'not known'}${when}`)
         return undefined
       }
       policy.note(record.multiaddrs, namedOver)

@@ -38,6 +38,8 @@ const ERROR_TTL_MS = 5_000
 /** While the chain is away, a yes is good for this long. */
 const LAST_YES_MS = 3_600_000
 const CHECK_TIMEOUT_MS = 5_000
+/** Then the chain's last answer is taken. */
+const CHAIN_PATIENCE_MS = 3_500
 const MAX_REMEMBERED = 10_000
 /** Questions to the chain: a burst, then 20 a second. Members and strangers have their own, so that no flood keeps a member out. */
 const RATE = { burst: 64, refillMs: 50 }
@@ -120,7 +122,10 @@ export class Door {
   async #askChain(peerId: PeerId): Promise<Verdict> {
     const { registry, minClass } = this.#init
     try {
-      const found = await registry.isRegistered(peerId, minClass, { signal: AbortSignal.timeout(CHECK_TIMEOUT_MS) })
+      const found = await registry.isRegistered(peerId, minClass, {
+        signal: AbortSignal.timeout(CHECK_TIMEOUT_MS),
+        patienceMs: CHAIN_PATIENCE_MS,
+      })
       if (found.registered && this.#now() - found.readAtMs >= LAST_YES_MS) {
         throw new Error('the chain is away for over an hour')
       }

@@ -1,18 +1,29 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import type { ChainOptions, ChainRecord, ChainRegistry, NodeClass } from '../chain/registry.ts'
+import type { ChainRecord, ChainRegistry, Freshness, NodeClass, PublishedRecord } from '../chain/registry.ts'
 import { type Aliases, targetOf } from '../node/aliases.ts'
+import type { Settings } from '../node/config.ts'
 import { NodeError } from '../node/errors.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
-import { describeError } from '../primitives/errors.ts'
-import { ResolveError } from '../resolve/errors.ts'
-import type { ChainAnswer, ChainSession, RegistrationAnswer, SessionOptions } from './session.ts'
+import { ChainLookupError } from './chain-lookup-error.ts'
+import { describePlace, staleNotice } from './chain-words.ts'
+import type {
+  ChainAnswer,
+  ChainListAnswer,
+  ChainPeerAnswer,
+  ChainSession,
+  FreshnessAnswer,
+  PublishedAnswer,
+  RegistrationAnswer,
+  SessionOptions,
+} from './session.ts'
 
 export interface ChainCallsInit {
   registry(): ChainRegistry | Promise<ChainRegistry>
   aliases(): Aliases | Promise<Aliases>
   self(): PeerId | Promise<PeerId>
+  settings: Pick<Settings, 'subnetId' | 'minClass'>
   /** Where this peer's node listens; empty where none runs. */
   ownAddresses(): Multiaddr[]
 }
@@ -29,20 +40,43 @@ export class ChainCalls implements ChainSession {
     const { peerId } = await targetOf(peer, this.#init.aliases)
     const registry = await this.#init.registry()
     const record = await registry.lookup(peerId, chainOptions(options))
-    if (record == null) {
-      const registration = await describeRegistration(registry, peerId, chainOptions(options))
-      throw new ResolveError('PEER_NOT_FOUND', `the chain has no address of ${peerId.toString()}, ${registration}`, [], {
-        hint: 'a peer puts its addresses there with "subnet chain publish" or "subnet start --publish"',
-      })
+    if (record.multiaddrs.length === 0) {
+      throw missing(record, this.#init.settings.subnetId)
     }
-    return toAnswer(record)
+    return toChainAnswer(record)
   }
 
-  async list(options: SessionOptions = {}): Promise<ChainAnswer[]> {
-    return (await (await this.#init.registry()).list(chainOptions(options))).map(toAnswer)
+  async list({ all, ...options }: SessionOptions & { all?: boolean } = {}): Promise<ChainListAnswer> {
+    const { records, ...freshness } = await (await this.#init.registry()).list(chainOptions(options))
+    const named = records.filter(({ multiaddrs }) => multiaddrs.length > 0)
+    return {
+      records: (all === true ? records : named).map(toChainAnswer),
+      withoutAddress: records.length - named.length,
+      ...freshnessOf(freshness),
+    }
   }
 
-  async publish(multiaddrs: string[], options: SessionOptions = {}): Promise<ChainAnswer> {
+  async show(peer: string | undefined, options: SessionOptions = {}): Promise<ChainPeerAnswer> {
+    const { registry, self, aliases, settings } = this.#init
+    const peerId = peer == null ? await self() : (await targetOf(peer, aliases)).peerId
+    const within = chainOptions(options)
+    const chain = await registry()
+    const { minClass } = settings
+    const [found, { registered }] = await Promise.all([chain.describe(peerId, within), chain.isRegistered(peerId, minClass, within)])
+    if (!found.known) {
+      throw missing(found, found.subnetId)
+    }
+    return {
+      ...toChainAnswer(found),
+      subnetId: found.subnetId,
+      friendlyId: found.friendlyId ?? null,
+      hotkey: found.hotkey ?? null,
+      coldkey: found.coldkey ?? null,
+      admission: { minClass, admitted: registered },
+    }
+  }
+
+  async publish(multiaddrs: string[], options: SessionOptions = {}): Promise<PublishedAnswer> {
     const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : this.#init.ownAddresses()
     if (addresses.length === 0) {
       throw nothingToPublish()
@@ -79,17 +113,33 @@ function chainOptions({ signal, timeoutMs }: SessionOptions): { signal: AbortSig
 }
 
 /** As it is printed. */
-export function toAnswer({ peerId, multiaddrs, verified, block, stale }: ChainRecord): ChainAnswer {
-  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, block, stale }
+export function toAnswer({ peerId, multiaddrs, verified, ...freshness }: PublishedRecord): PublishedAnswer {
+  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, ...freshnessOf(freshness) }
 }
 
-/** What to say of a peer without an address: a node of the template is let in where it is registered, with an address or without. */
-async function describeRegistration(registry: ChainRegistry, peerId: PeerId, options: ChainOptions): Promise<string> {
-  try {
-    const { registered } = await registry.isRegistered(peerId, 'registered', options)
-    return registered ? 'but the peer is registered in the subnet' : 'and the peer is not registered in the subnet'
-  } catch (error) {
-    options.signal?.throwIfAborted()
-    return `and whether the peer is registered could not be read: ${describeError(error)}`
+function toChainAnswer(record: ChainRecord): ChainAnswer {
+  return { ...toAnswer(record), ...placeOf(record) }
+}
+
+function placeOf({ role, nodeId, nodeClass }: ChainRecord): Pick<ChainAnswer, 'role' | 'nodeId' | 'class'> {
+  return { role: role ?? null, nodeId: nodeId ?? null, class: nodeClass ?? null }
+}
+
+function freshnessOf({ block, stale, readAtMs }: Freshness): FreshnessAnswer {
+  return { block, stale, readAtMs }
+}
+
+/** A peer without an address: one that is registered all the same is told apart from a stranger. */
+function missing(record: ChainRecord, subnetId: number): ChainLookupError {
+  const peer = record.peerId.toString()
+  const place = placeOf(record)
+  const details = { registered: place.role != null || place.class != null, ...place, ...freshnessOf(record) }
+  const stale = staleNotice(record)
+  const when = stale == null ? '' : ` (${stale})`
+  if (!details.registered) {
+    const message = `the chain has no address of ${peer}, and the peer is not registered in the subnet${when}`
+    return new ChainLookupError(message, details, 'is this the right --chain and --subnet-id? A peer is registered with its peer ID')
   }
+  const message = `${peer} is registered in subnet ${subnetId} (${describePlace(place)}), and has no address on the chain${when}`
+  return new ChainLookupError(message, details, 'the DHT and the gossip may know it: subnet resolve asks them')
 }

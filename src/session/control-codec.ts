@@ -1,9 +1,10 @@
-import type { DescField, DescMessage, Message } from '@bufbuild/protobuf'
+import type { DescField, DescMessage, Message, MessageInitShape } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'
-import { AttemptSchema, type Failure, FailureSchema } from '../gen/subnet/control/v1/control_pb.ts'
+import { AttemptSchema, ChainMissSchema, type Failure, FailureSchema } from '../gen/subnet/control/v1/control_pb.ts'
 import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, type ErrorCode, EXIT_CODES, SubnetError, textOf, UsageError } from '../primitives/errors.ts'
 import { type Attempt, ResolveError, type ResolveErrorCode } from '../resolve/errors.ts'
+import { ChainLookupError, type ChainMiss } from './chain-lookup-error.ts'
 
 /** Chunks of a payload or a result, at most. */
 export const CHUNK_BYTES = 256 * 1024
@@ -54,10 +55,12 @@ export function checkTimeout(timeoutMs: number | undefined): number | undefined 
 }
 
 /** What was thrown, in a message. */
-export function toFailure(error: unknown): { code: ErrorCode; message: string; attempts: Attempt[]; resolution: boolean; hint?: string } {
+export function toFailure(error: unknown): MessageInitShape<typeof FailureSchema> & { code: ErrorCode; message: string } {
   const known = error instanceof SubnetError
   const code = known ? error.code : isDeadline(error) ? 'TIMEOUT' : 'INTERNAL'
   const attempts = known && 'attempts' in error ? (error.attempts as Attempt[]) : undefined
+  // absent fields are null there, and nothing in a message
+  const miss = error instanceof ChainLookupError ? { chainMiss: error.details as MessageInitShape<typeof ChainMissSchema> } : {}
   const hint = known && error.hint != null ? { hint: error.hint } : {}
   return {
     code,
@@ -65,6 +68,7 @@ export function toFailure(error: unknown): { code: ErrorCode; message: string; a
     attempts: attempts ?? [],
     resolution: attempts != null,
     ...hint,
+    ...miss,
   }
 }
 
@@ -75,7 +79,10 @@ export function fromConnectError(error: ConnectError): SubnetError | undefined {
 }
 
 /** The error that a message tells of. */
-export function fromFailure({ code, message, hint, attempts, resolution }: Failure): SubnetError {
+export function fromFailure({ code, message, hint, attempts, resolution, chainMiss }: Failure): SubnetError {
+  if (chainMiss != null) {
+    return new ChainLookupError(message, toPlain<ChainMiss>(ChainMissSchema, chainMiss), hint)
+  }
   if (resolution) {
     const plain = attempts.map((attempt) => toPlain<Attempt>(AttemptSchema, attempt))
     return new ResolveError(code as ResolveErrorCode, message, plain, { hint })

@@ -66,6 +66,7 @@ export class LocalSession implements Session {
       aliases,
       self,
       ownAddresses: () => [],
+      settings: init.settings,
     })
     this.protocols = this.#protocolCalls()
   }

@@ -80,6 +80,7 @@ export class NodeSession implements Session {
       aliases: () => node.aliases,
       self: () => node.peerId,
       ownAddresses: () => node.multiaddrs,
+      settings: init.settings,
     })
     this.protocols = new ProtocolCalls({
       node,

@@ -6,8 +6,11 @@ import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect
 import {
   AliasSchema,
   BenchResponseSchema,
+  ChainListResponseSchema,
+  ChainPublishResponseSchema,
   ChainRecordSchema,
   ChainRegisterResponseSchema,
+  ChainShowResponseSchema,
   ConnectResponseSchema,
   ControlService,
   DescribeProtocolResponseSchema,
@@ -34,7 +37,6 @@ import type {
   AliasSession,
   BenchAnswer,
   BenchPlan,
-  ChainAnswer,
   ChainSession,
   ConnectAnswer,
   DisconnectAnswer,
@@ -252,16 +254,17 @@ export class RemoteSession implements Session {
 
   #chainCalls(): ChainSession {
     const client = this.#client
-    const ask = async (options: SessionOptions, work: (call: { signal: AbortSignal }) => Promise<Message>): Promise<ChainAnswer> =>
-      this.#ask(ChainRecordSchema, options, work)
     return {
-      lookup: async (peer, options = {}) => ask(options, async (call) => client.chainLookup({ peer, ...timeOf(options) }, call)),
+      lookup: async (peer, options = {}) =>
+        this.#ask(ChainRecordSchema, options, async (call) => client.chainLookup({ peer, ...timeOf(options) }, call)),
+      show: async (peer, options = {}) =>
+        this.#ask(ChainShowResponseSchema, options, async (call) =>
+          client.chainShow({ ...(peer == null ? {} : { peer }), ...timeOf(options) }, call),
+        ),
       publish: async (multiaddrs, options = {}) =>
-        ask(options, async (call) => client.chainPublish({ multiaddrs, ...timeOf(options) }, call)),
-      list: async (options = {}) => {
-        const { records } = await this.#call(options, async (call) => client.chainList(timeOf(options), call))
-        return records.map((record) => toPlain<ChainAnswer>(ChainRecordSchema, record))
-      },
+        this.#ask(ChainPublishResponseSchema, options, async (call) => client.chainPublish({ multiaddrs, ...timeOf(options) }, call)),
+      list: async ({ all = false, ...options } = {}) =>
+        this.#ask(ChainListResponseSchema, options, async (call) => client.chainList({ all, ...timeOf(options) }, call)),
       remove: async (options = {}) => {
         const { peerId, removed } = await this.#call(options, async (call) => client.chainRemove(timeOf(options), call))
         return { peerId, removed }

@@ -1,4 +1,4 @@
-import type { NodeClass } from '../chain/registry.ts'
+import type { NodeClass, PeerRole } from '../chain/registry.ts'
 import type { Network } from '../node/network.ts'
 import type { ProtocolKind } from '../protocol/interceptor.ts'
 import type { Attempt } from '../resolve/errors.ts'
@@ -195,13 +195,45 @@ export interface StatusAnswer {
   }
 }
 
-export interface ChainAnswer {
-  peerId: string
-  multiaddrs: string[]
-  verified: boolean
+/** When the chain said something: at which block, and in Unix milliseconds. */
+export interface FreshnessAnswer {
   block: number
   /** The chain is away, and this is what it said last. */
   stale: boolean
+  readAtMs: number
+}
+
+export interface PublishedAnswer extends FreshnessAnswer {
+  peerId: string
+  multiaddrs: string[]
+  verified: boolean
+}
+
+/** A peer as the chain has it; `multiaddrs` is empty for one that is registered without an address. */
+export interface ChainAnswer extends PublishedAnswer {
+  /** Null where the chain has no roles. */
+  role: PeerRole | null
+  /** Null for a bootnode that the subnet's owner names. */
+  nodeId: number | null
+  class: NodeClass | null
+}
+
+export interface ChainListAnswer extends FreshnessAnswer {
+  records: ChainAnswer[]
+  /** How many peers of the subnet have no address. */
+  withoutAddress: number
+}
+
+/** All that the chain knows of a peer. */
+export interface ChainPeerAnswer extends ChainAnswer {
+  /** The subnet's id on the chain, and its friendly id. */
+  subnetId: number
+  friendlyId: number | null
+  /** The accounts of the peer's node; null where the chain has none. */
+  hotkey: string | null
+  coldkey: string | null
+  /** Whether a node that requires this class would let the peer in. */
+  admission: { minClass: NodeClass; admitted: boolean }
 }
 
 export interface RegistrationAnswer {
@@ -276,11 +308,14 @@ export interface ProtocolSession {
 }
 
 export interface ChainSession {
-  /** @throws ResolveError PEER_NOT_FOUND, ChainError */
+  /** @throws ChainLookupError for a peer without an address, ChainError */
   lookup(peer: string, options?: SessionOptions): Promise<ChainAnswer>
-  list(options?: SessionOptions): Promise<ChainAnswer[]>
+  /** Peers with addresses; with `all` also those that are registered without one. */
+  list(options?: SessionOptions & { all?: boolean }): Promise<ChainListAnswer>
+  /** Without a peer, this one. @throws ChainLookupError for a peer that the chain does not know, ChainError */
+  show(peer: string | undefined, options?: SessionOptions): Promise<ChainPeerAnswer>
   /** Without addresses, those of the node that runs in this home. */
-  publish(multiaddrs: string[], options?: SessionOptions): Promise<ChainAnswer>
+  publish(multiaddrs: string[], options?: SessionOptions): Promise<PublishedAnswer>
   remove(options?: SessionOptions): Promise<{ peerId: string; removed: boolean }>
   /** Enters this peer in the subnet, or changes its class. @throws UsageError where the chain does not let us, ChainError */
   register(nodeClass: NodeClass, options?: SessionOptions): Promise<RegistrationAnswer>

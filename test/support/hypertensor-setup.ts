@@ -9,7 +9,15 @@ import { SUBNET } from './hypertensor-state.ts'
 import { StandInChain, type StandInOptions } from './stand-in-chain.ts'
 
 /** Times for tests: what is silent is so soon. */
-const QUICK = { silenceMs: 100, idleSilenceMs: 200, connectTimeoutMs: 1_000, callTimeoutMs: 2_000, patienceMs: 1_000, blockMs: 50 }
+const QUICK = {
+  pingAfterMs: 100,
+  silenceMs: 100,
+  idleSilenceMs: 200,
+  connectTimeoutMs: 1_000,
+  callTimeoutMs: 2_000,
+  patienceMs: 1_000,
+  blockMs: 50,
+}
 
 /** Stand-in chains, registries and a home of one test; after `clean` none is left. */
 export class HypertensorSetup {

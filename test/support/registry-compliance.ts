@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { multiaddr } from '@multiformats/multiaddr'
-import { type ChainChange, type ChainRecord, type ChainRegistry, NODE_CLASSES, type NodeClass } from '../../src/chain/registry.ts'
+import { type ChainChange, type ChainRegistry, NODE_CLASSES, type NodeClass, type PublishedRecord } from '../../src/chain/registry.ts'
 import { addresses, newPeer, newPeers, type TestPeer } from './keys.ts'
 
 /** A chain that a driver's registries share, empty at first. */
@@ -56,8 +56,8 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
     }
 
     it('knows nobody at first', async () => {
-      assert.equal(await reader.lookup(peer.peerId), undefined)
-      assert.deepEqual(await reader.list(), [])
+      assert.equal((await reader.lookup(peer.peerId)).known, false)
+      assert.deepEqual((await reader.list()).records, [])
       assert.equal(await own.remove(), false)
     })
 
@@ -69,8 +69,8 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.ok(published.block >= 0)
       assert.deepEqual(plain(await reader.lookup(peer.peerId)), plain(published))
       assert.deepEqual(plain(await own.lookup(peer.peerId)), plain(published))
-      assert.deepEqual((await reader.list()).map(plain), [plain(published)])
-      assert.equal(await reader.lookup(other.peerId), undefined)
+      assert.deepEqual((await reader.list()).records.map(plain), [plain(published)])
+      assert.equal((await reader.lookup(other.peerId)).known, false)
     })
 
     it('replaces what a peer published before, under a higher number, never in an earlier block', async () => {
@@ -85,7 +85,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       await own.publish(addresses(peer, 2))
       await reader.publish(addresses(other, 1))
       await own.publish(addresses(peer, 1))
-      const listed = await reader.list()
+      const listed = (await reader.list()).records
       assert.deepEqual(listed.map(({ peerId }) => peerId.toString()).sort(), [peer.peerId.toString(), other.peerId.toString()].sort())
     })
 
@@ -93,9 +93,9 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       await own.publish(addresses(peer, 2))
       await reader.publish(addresses(other, 1))
       assert.equal(await own.remove(), true)
-      assert.equal(await reader.lookup(peer.peerId), undefined)
+      assert.equal((await reader.lookup(peer.peerId)).known, false)
       assert.deepEqual(
-        (await reader.list()).map(({ peerId }) => peerId.toString()),
+        (await reader.list()).records.map(({ peerId }) => peerId.toString()),
         [other.peerId.toString()],
       )
       assert.equal(await own.remove(), false)
@@ -110,13 +110,13 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
         await assert.rejects(own.publish(refused), { code: 'USAGE' })
       }
       assert.deepEqual(plain(await reader.lookup(peer.peerId)), plain(published))
-      assert.equal(await reader.lookup(other.peerId), undefined)
+      assert.equal((await reader.lookup(other.peerId)).known, false)
     })
 
     it('takes what several peers publish at once', async () => {
       const peers = await newPeers(6)
       await Promise.all(peers.map(async (each) => open(each).publish(addresses(each, 1))))
-      const listed = await reader.list()
+      const listed = (await reader.list()).records
       assert.deepEqual(listed.map(({ peerId }) => peerId.toString()).sort(), peers.map(({ peerId }) => peerId.toString()).sort())
     })
 
@@ -129,8 +129,8 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
     it('keeps subnets apart', async () => {
       await own.publish(addresses(peer, 1))
       const elsewhere = open(peer, 128_002)
-      assert.equal(await elsewhere.lookup(peer.peerId), undefined)
-      assert.deepEqual(await elsewhere.list(), [])
+      assert.equal((await elsewhere.lookup(peer.peerId)).known, false)
+      assert.deepEqual((await elsewhere.list()).records, [])
       assert.equal(await elsewhere.remove(), false)
       await elsewhere.publish(addresses(peer, 1, 2_000))
       assert.deepEqual((await reader.lookup(peer.peerId))?.multiaddrs.map(String), addresses(peer, 1).map(String))
@@ -262,8 +262,6 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
 }
 
 /** A record by its values but when it was read, to compare. */
-function plain(record: ChainRecord | undefined): unknown {
-  return record == null
-    ? undefined
-    : { ...record, readAtMs: undefined, peerId: record.peerId.toString(), multiaddrs: record.multiaddrs.map(String) }
+function plain({ peerId, multiaddrs, verified, seq, block, stale }: PublishedRecord): unknown {
+  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, seq, block, stale }
 }

@@ -405,8 +405,17 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       const { peerId } = await session.id()
       const published = await session.chain.publish(['/ip4/127.0.0.1/tcp/4001'])
       assert.deepEqual(published.multiaddrs, [`/ip4/127.0.0.1/tcp/4001/p2p/${peerId}`])
-      assert.deepEqual(await session.chain.lookup(peerId), published)
-      assert.deepEqual(await session.chain.list(), [published])
+      const { block, stale } = published
+      const place = { role: null, nodeId: null, class: null }
+      const { readAtMs, ...found } = await session.chain.lookup(peerId)
+      assert.deepEqual(found, { ...published, ...place, readAtMs: undefined })
+      assert.ok(readAtMs >= published.readAtMs)
+      const { records, ...listing } = await session.chain.list()
+      assert.deepEqual(
+        records.map((record) => record.multiaddrs),
+        [published.multiaddrs],
+      )
+      assert.deepEqual({ ...listing, readAtMs: undefined }, { withoutAddress: 0, block, stale, readAtMs: undefined })
       assert.deepEqual(await session.chain.remove(), { peerId, removed: true })
       assert.deepEqual(await session.chain.remove(), { peerId, removed: false })
       await fails(session.chain.publish(['nonsense']), 'USAGE', /not a multiaddr/)

@@ -9,17 +9,21 @@ import type { Logger } from '../../primitives/log.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
 import { proofOfStake } from '../hypertensor/proof-of-stake.ts'
-import { type AtBlock, type PeerAddresses, SubnetStorage } from '../hypertensor/subnet-storage.ts'
+import { type AtBlock, type StoredPeer, SubnetStorage } from '../hypertensor/subnet-storage.ts'
 import { SubnetWatch } from '../hypertensor/subnet-watch.ts'
 import {
   type ChainChange,
+  type ChainDescription,
   ChainError,
+  type ChainListing,
   type ChainOptions,
   type ChainRecord,
   type ChainRegistry,
   type ChainState,
+  type Freshness,
   NODE_CLASSES,
   type NodeClass,
+  type PeerRole,
   type PublishedRecord,
   type PublishOptions,
   type Registration,
@@ -27,9 +31,9 @@ import {
 
 /** Sizes in bytes, times in milliseconds. */
 export interface HypertensorOptions extends ConnectionOptions {
-  /** A question, all its calls together. */
+  /** A question of a caller without a signal, all its calls together. */
   answerTimeoutMs: number
-  /** The same where the last answer is known, and is given after that. */
+  /** How long the chain may be silent until its last answer is given, where that is known. */
   patienceMs: number
   /** From handing a change in until its block. */
   inclusionMs: number
@@ -59,9 +63,10 @@ function defaults(endpoints: number): HypertensorOptions {
   return {
     connectTimeoutMs: alone ? 8_000 : 3_000,
     maxMessageBytes: 16 * MIB,
-    silenceMs: alone ? 4_000 : 1_000,
+    pingAfterMs: alone ? 1_500 : 700,
+    silenceMs: alone ? 6_500 : 1_300,
     idleSilenceMs: 15_000,
-    callTimeoutMs: 10_000,
+    callTimeoutMs: 30_000,
     maxInFlight: 64,
     maxQueued: 1_024,
     backoff: { firstMs: 200, maxMs: 15_000 },
@@ -100,12 +105,12 @@ export class HypertensorRegistry implements ChainRegistry {
     this.#answers = new LastAnswers({ open: init.openDatabase, chain: `hypertensor:${endpoints.join(',')}`, subnetId, log })
   }
 
-  async lookup(peerId: PeerId, { signal }: ChainOptions = {}): Promise<ChainRecord | undefined> {
-    const question = `lookup ${peerId.toString()}`
+  async lookup(peerId: PeerId, options: ChainOptions = {}): Promise<ChainRecord> {
+    const question = `peer ${peerId.toString()}`
     const answer = await this.#asked(
-      signal,
+      options,
       async () => {
-        const [own, list] = await Promise.all([this.#answers.get(question), this.#answers.get('list')])
+        const [own, list] = await Promise.all([this.#answers.get(question), this.#answers.get(LIST)])
         const listIsNewer = list != null && (own == null || list.readAtMs > own.readAtMs)
         return listIsNewer ? () => ofList(list, peerId) : answerOf(own)
       },
@@ -114,21 +119,37 @@ export class HypertensorRegistry implements ChainRegistry {
         return this.#keep(question, { ...found, value: found.value == null ? [] : [found.value] })
       },
     )
-    return toRecords(answer)[0]
+    return toListing(answer).records[0] ?? { ...NOTHING, peerId, ...freshnessOf(answer) }
   }
 
-  async list({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
-    return this.#peers('list', signal, async (within) => this.#storage.list(within))
+  async list(options: ChainOptions = {}): Promise<ChainListing> {
+    return this.#peers(LIST, options, async (within) => this.#storage.list(within))
   }
 
-  async bootnodes({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
-    return this.#peers('bootnodes', signal, async (within) => this.#storage.bootnodes(within))
+  async bootnodes(options: ChainOptions = {}): Promise<ChainListing> {
+    return this.#peers('the bootnodes', options, async (within) => this.#storage.bootnodes(within))
   }
 
-  async isRegistered(peerId: PeerId, minClass: NodeClass, { signal }: ChainOptions = {}): Promise<Registration> {
+  async describe(peerId: PeerId, options: ChainOptions = {}): Promise<ChainDescription> {
+    const question = `about ${peerId.toString()}`
+    const answer = await this.#asked(
+      options,
+      async () => answerOf(await this.#answers.get(question)),
+      async (within) => {
+        const { value, block } = await this.#storage.describe(peerId, within)
+        const { peer, ...rest } = value
+        return this.#put(question, { ...rest, peer: peer == null ? null : toKept(peer) }, block)
+      },
+    )
+    const { peer, subnetId, friendlyId, hotkey, coldkey } = JSON.parse(answer.json) as KeptDescription
+    const record = peer == null ? { ...NOTHING, peerId } : ofKept(peer)
+    return { ...record, ...freshnessOf(answer), subnetId, friendlyId, hotkey, coldkey }
+  }
+
+  async isRegistered(peerId: PeerId, minClass: NodeClass, options: ChainOptions = {}): Promise<Registration> {
     const question = `registered ${minClass} ${peerId.toString()}`
     const { json, block, readAtMs, stale } = await this.#asked(
-      signal,
+      options,
       async () => answerOf(await this.#answers.get(question)),
       async (within) => {
         const subnet = await this.#storage.id(within)
@@ -136,9 +157,7 @@ export class HypertensorRegistry implements ChainRegistry {
           this.#proofOfStake(subnet, peerId, NODE_CLASSES.indexOf(minClass), within),
           this.#chain.block(within),
         ])
-        const answer = { json: JSON.stringify(registered), block, readAtMs: Date.now() }
-        this.#answers.put(question, answer)
-        return answer
+        return this.#put(question, registered, block)
       },
     )
     return { peerId, registered: json === 'true', block, stale, readAtMs }
@@ -152,7 +171,7 @@ export class HypertensorRegistry implements ChainRegistry {
 
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
-    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError: this.#failure ?? lastError }
+    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError: this.#failure ?? lastError, problems: [] }
   }
 
   async register(): Promise<Registration> {
@@ -207,39 +226,42 @@ export class HypertensorRegistry implements ChainRegistry {
 
   async #peers(
     question: string,
-    signal: AbortSignal | undefined,
-    ask: (within: AbortSignal) => Promise<AtBlock<PeerAddresses[]>>,
-  ): Promise<ChainRecord[]> {
+    options: ChainOptions,
+    ask: (within: AbortSignal) => Promise<AtBlock<StoredPeer[]>>,
+  ): Promise<ChainListing> {
     const answer = await this.#asked(
-      signal,
+      options,
       async () => answerOf(await this.#answers.get(question)),
       async (within) => this.#keep(question, await ask(within)),
     )
-    return toRecords(answer)
+    return toListing(answer)
   }
 
-  #keep(question: string, { value, block }: AtBlock<PeerAddresses[]>): Answer {
-    const json = JSON.stringify(value.map(({ peerId, multiaddrs }) => [peerId.toString(), ...multiaddrs.map(String)]))
-    const answer = { json, block, readAtMs: Date.now() }
+  #keep(question: string, { value, block }: AtBlock<StoredPeer[]>): Answer {
+    return this.#put(question, value.map(toKept), block)
+  }
+
+  #put(question: string, value: unknown, block: number): Answer {
+    const answer = { json: JSON.stringify(value), block, readAtMs: Date.now() }
     this.#answers.put(question, answer)
     return answer
   }
 
   /** What the chain says; while it is away, what it said last. @throws ChainError, UsageError; the signal's reason */
   async #asked(
-    signal: AbortSignal | undefined,
+    { signal, patienceMs }: ChainOptions,
     last: () => Promise<(() => Answer) | undefined>,
     ask: (within: AbortSignal) => Promise<Answer>,
   ): Promise<Answer & { stale: boolean }> {
     signal?.throwIfAborted()
     const kept = await last()
-    const { patienceMs, answerTimeoutMs } = this.#options
-    const deadline = startDeadline(answerTimeoutMs, signal)
+    const { answerTimeoutMs } = this.#options
+    const deadline = startDeadline(signal == null ? answerTimeoutMs : undefined, signal)
     // goes on when patience is at its end: a late answer is the next one's last
     const asking = ask(deadline.signal).finally(() => deadline.clear())
-    const patience = startDeadline(kept == null ? undefined : patienceMs, deadline.signal)
+    const patience = kept == null ? undefined : this.#patience(patienceMs)
     try {
-      const answer = await raceSignal(asking, patience.signal)
+      const answer = await raceSignal(asking, patience?.signal)
       this.#failure = undefined
       return { ...answer, stale: false }
     } catch (error) {
@@ -252,8 +274,26 @@ export class HypertensorRegistry implements ChainRegistry {
       this.#log.debug('the chain is away: it is taken for what it said last', failure)
       return { ...kept(), stale: true }
     } finally {
-      patience.clear()
+      patience?.clear()
     }
+  }
+
+  /** Ends after `patienceMs`; without it, once the chain was not heard for some time: a chain that is slow is not away. */
+  #patience(patienceMs: number | undefined): { signal: AbortSignal; clear(): void } {
+    const over = new AbortController()
+    const startedAtMs = performance.now()
+    let timer: NodeJS.Timeout
+    const look = (): void => {
+      const silentMs = Math.min(performance.now() - startedAtMs, this.#chain.rpc.lagMs ?? Number.POSITIVE_INFINITY)
+      const leftMs = patienceMs == null ? this.#options.patienceMs - silentMs : 0
+      if (leftMs <= 0) {
+        over.abort(new DOMException('the chain is not heard', 'TimeoutError'))
+      } else {
+        timer = setTimeout(look, leftMs)
+      }
+    }
+    timer = setTimeout(look, patienceMs ?? this.#options.patienceMs)
+    return { signal: over.signal, clear: () => clearTimeout(timer) }
   }
 
   #late(cause: unknown): ChainError {
@@ -268,16 +308,60 @@ export class HypertensorRegistry implements ChainRegistry {
   }
 }
 
-function toRecords({ json, block, readAtMs, stale }: Answer & { stale: boolean }): ChainRecord[] {
-  return (JSON.parse(json) as string[][]).map(([peer = '', ...multiaddrs]) => ({
-    peerId: peerIdFromString(peer),
+const LIST = 'the list'
+
+/** A peer of whom the chain has nothing. */
+const NOTHING = {
+  known: false,
+  multiaddrs: [],
+  verified: false,
+  seq: 0n,
+  role: undefined,
+  nodeId: undefined,
+  nodeClass: undefined,
+} satisfies Partial<ChainRecord>
+
+/** A peer as it is kept, in JSON. */
+interface KeptPeer {
+  peerId: string
+  multiaddrs: string[]
+  role?: PeerRole | undefined
+  nodeId?: number | undefined
+  nodeClass?: NodeClass | undefined
+}
+
+interface KeptDescription {
+  peer: KeptPeer | null
+  subnetId: number
+  friendlyId?: number
+  hotkey?: string
+  coldkey?: string
+}
+
+function toKept({ peerId, multiaddrs, role, nodeId, nodeClass }: StoredPeer): KeptPeer {
+  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), role, nodeId, nodeClass }
+}
+
+function ofKept({ peerId, multiaddrs, role, nodeId, nodeClass }: KeptPeer): Omit<ChainRecord, keyof Freshness> {
+  return {
+    peerId: peerIdFromString(peerId),
+    known: true,
     multiaddrs: multiaddrs.map((address) => multiaddr(address)),
     verified: false,
     seq: 0n,
-    block,
-    stale,
-    readAtMs,
-  }))
+    role,
+    nodeId,
+    nodeClass,
+  }
+}
+
+function freshnessOf({ block, readAtMs, stale }: Answer & { stale: boolean }): Freshness {
+  return { block, readAtMs, stale }
+}
+
+function toListing(answer: Answer & { stale: boolean }): ChainListing {
+  const freshness = freshnessOf(answer)
+  return { ...freshness, records: (JSON.parse(answer.json) as KeptPeer[]).map((peer) => ({ ...ofKept(peer), ...freshness })) }
 }
 
 function answerOf(answer: Answer | undefined): (() => Answer) | undefined {
@@ -287,5 +371,5 @@ function answerOf(answer: Answer | undefined): (() => Answer) | undefined {
 /** What a list says of one peer. */
 function ofList(list: Answer, peerId: PeerId): Answer {
   const peer = peerId.toString()
-  return { ...list, json: JSON.stringify((JSON.parse(list.json) as string[][]).filter(([each]) => each === peer)) }
+  return { ...list, json: JSON.stringify((JSON.parse(list.json) as KeptPeer[]).filter(({ peerId: each }) => each === peer)) }
 }

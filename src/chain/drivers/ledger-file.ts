@@ -92,6 +92,7 @@ export class LedgerFile {
       block: this.#newest,
       lagMs: this.#heardAtMs == null ? undefined : Math.round(performance.now() - this.#heardAtMs),
       lastError: this.#lastError,
+      problems: [],
     }
   }
 

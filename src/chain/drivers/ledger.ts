@@ -14,12 +14,15 @@ import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import {
   type ChainChange,
+  type ChainDescription,
+  type ChainListing,
   type ChainOptions,
   type ChainRecord,
   type ChainRegistry,
   type ChainState,
   NODE_CLASSES,
   type NodeClass,
+  type PublishedRecord,
   type Registration,
 } from '../registry.ts'
 import { LedgerFile, type LedgerSnapshot } from './ledger-file.ts'
@@ -90,19 +93,35 @@ export class LedgerRegistry implements ChainRegistry {
     this.#registrations = new SignedRows({ ...rows, kind: REGISTRATIONS })
   }
 
-  async lookup(peerId: PeerId, { signal }: ChainOptions = {}): Promise<ChainRecord | undefined> {
-    const found = await this.#addresses.find(peerId, signal)
-    return found == null || found.record.removed ? undefined : toChainRecord(found)
+  async lookup(peerId: PeerId, { signal }: ChainOptions = {}): Promise<ChainRecord> {
+    const [addresses, registration] = await Promise.all([this.#addresses.find(peerId, signal), this.#registrations.find(peerId, signal)])
+    return toChainRecord(peerId, present(addresses), present(registration), this.#file.state.block)
   }
 
-  async list({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
-    return (await this.#addresses.all(signal)).filter(({ record }) => !record.removed).map(toChainRecord)
+  /** A peer that published, or that is registered, or both. */
+  async list({ signal }: ChainOptions = {}): Promise<ChainListing> {
+    const [addresses, registrations] = await Promise.all([this.#addresses.all(signal), this.#registrations.all(signal)])
+    const published = new Map(addresses.filter(isPresent).map((row) => [row.peerId.toString(), row]))
+    const registered = new Map(registrations.filter(isPresent).map((row) => [row.peerId.toString(), row]))
+    const { block = 0 } = this.#file.state
+    const peers = [...new Set([...published.keys(), ...registered.keys()])].sort()
+    const records = peers.map((peer) => {
+      const [row, registration] = [published.get(peer), registered.get(peer)]
+      return toChainRecord((row ?? registration)?.peerId as PeerId, row, registration, block)
+    })
+    return { records, block, stale: false, readAtMs: Date.now() }
   }
 
   /** The ledger names none. */
-  async bootnodes({ signal }: ChainOptions = {}): Promise<ChainRecord[]> {
+  async bootnodes({ signal }: ChainOptions = {}): Promise<ChainListing> {
     signal?.throwIfAborted()
-    return []
+    return { records: [], block: this.#file.state.block ?? 0, stale: false, readAtMs: Date.now() }
+  }
+
+  /** No account owns a peer of a ledger: it signs for itself. */
+  async describe(peerId: PeerId, options: ChainOptions = {}): Promise<ChainDescription> {
+    const record = await this.lookup(peerId, options)
+    return { ...record, subnetId: this.#subnetId, friendlyId: undefined, hotkey: undefined, coldkey: undefined }
   }
 
   async isRegistered(peerId: PeerId, minClass: NodeClass, { signal }: ChainOptions = {}): Promise<Registration> {
@@ -138,13 +157,14 @@ export class LedgerRegistry implements ChainRegistry {
     return this.#file.state
   }
 
-  async publish(multiaddrs: Multiaddr[], { signal }: ChainOptions = {}): Promise<ChainRecord> {
+  async publish(multiaddrs: Multiaddr[], { signal }: ChainOptions = {}): Promise<PublishedRecord> {
     const own = this.#checkAddresses(multiaddrs).map(({ bytes }) => bytes)
-    return toChainRecord(await this.#addresses.write((signed) => create(LedgerRecordSchema, { ...signed, multiaddrs: own }), signal))
+    const row = await this.#addresses.write((signed) => create(LedgerRecordSchema, { ...signed, multiaddrs: own }), signal)
+    return toChainRecord(this.#self, row, undefined, row.revision)
   }
 
   async remove(options: ChainOptions = {}): Promise<boolean> {
-    if ((await this.lookup(this.#self, options)) == null) {
+    if (present(await this.#addresses.find(this.#self, options.signal)) == null) {
       return false
     }
     await this.#addresses.write((signed) => create(LedgerRecordSchema, { ...signed, removed: true }), options.signal)
@@ -213,13 +233,35 @@ function rankOf({ nodeClass }: LedgerRegistration): number {
   return nodeClass - 1
 }
 
-function toChainRecord({ peerId, record, revision }: SignedRow<LedgerRecord>): ChainRecord {
-  const multiaddrs = addressesOf(
+/** @param block where neither of the two is there */
+function toChainRecord(
+  peerId: PeerId,
+  addresses: SignedRow<LedgerRecord> | undefined,
+  registration: SignedRow<LedgerRegistration> | undefined,
+  block: number | undefined,
+): ChainRecord {
+  const published = (addresses?.record.multiaddrs ?? []).map((bytes) => multiaddr(bytes))
+  return {
     peerId,
-    record.multiaddrs.map((bytes) => multiaddr(bytes)),
-    MAX_ADDRESSES,
-  )
-  return { peerId, multiaddrs, verified: true, seq: record.seq, block: revision, stale: false, readAtMs: Date.now() }
+    known: addresses != null || registration != null,
+    multiaddrs: addressesOf(peerId, published, MAX_ADDRESSES),
+    verified: addresses != null,
+    seq: addresses?.record.seq ?? 0n,
+    role: undefined,
+    nodeId: undefined,
+    nodeClass: registration == null ? undefined : NODE_CLASSES[rankOf(registration.record)],
+    block: addresses?.revision ?? registration?.revision ?? block ?? 0,
+    stale: false,
+    readAtMs: Date.now(),
+  }
+}
+
+function isPresent({ record }: SignedRow<LedgerRecord | LedgerRegistration>): boolean {
+  return !record.removed
+}
+
+function present<R extends LedgerRecord | LedgerRegistration>(row: SignedRow<R> | undefined): SignedRow<R> | undefined {
+  return row != null && isPresent(row) ? row : undefined
 }
 
 function changedPeers(before: LedgerSnapshot | undefined, now: LedgerSnapshot): PeerId[] | undefined {

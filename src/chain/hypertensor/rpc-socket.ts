@@ -16,9 +16,11 @@ export interface SocketOptions {
   connectTimeoutMs: number
   /** A message that is larger ends the connection, before it is read. */
   maxMessageBytes: number
-  /** While something is awaited: after this many milliseconds without a byte the endpoint is asked for a word, after twice as many given up. */
+  /** While something is awaited: after this many milliseconds without a byte the endpoint is asked for a word. */
+  pingAfterMs: number
+  /** After so many more it is given up. */
   silenceMs: number
-  /** The same while a subscription waits for its next block. */
+  /** In place of `pingAfterMs` while a subscription waits for its next block. */
   idleSilenceMs: number
 }
 
@@ -171,7 +173,9 @@ export class RpcSocket {
       return
     }
     this.heardAtMs = performance.now()
-    this.#pinged = false
+    if (this.#pinged) {
+      this.#stopWatching()
+    }
     this.#owesAnswer = false
     const message = parse(text)
     if (message == null) {
@@ -187,6 +191,7 @@ export class RpcSocket {
     } else if (++this.#stray > MAX_STRAY) {
       this.end('it answers what it was not asked')
     }
+    this.#watchSilence()
   }
 
   #settle({ method, onNotice, resolve, reject }: Pending, { result, error }: Message): void {
@@ -219,8 +224,8 @@ export class RpcSocket {
     }
     if (this.#silence == null) {
       this.#bytesRead = this.#tcp?.bytesRead ?? 0
-      const { silenceMs, idleSilenceMs } = this.#options
-      this.#silence = setTimeout(() => this.#onSilence(), isAwaited ? silenceMs : idleSilenceMs)
+      const { pingAfterMs, silenceMs, idleSilenceMs } = this.#options
+      this.#silence = setTimeout(() => this.#onSilence(), this.#pinged ? silenceMs : isAwaited ? pingAfterMs : idleSilenceMs)
     }
   }
 
@@ -234,12 +239,14 @@ export class RpcSocket {
     this.#silence = undefined
     // half of a large message is no silence
     const heard = (this.#tcp?.bytesRead ?? 0) > this.#bytesRead
-    if (!heard && this.#pinged) {
+    if (heard) {
+      this.heardAtMs = performance.now()
+    } else if (this.#pinged) {
       this.end('it is silent')
       return
     }
-    this.#watchSilence()
     this.#pinged = !heard
+    this.#watchSilence()
     if (!heard) {
       this.call(PING.method, PING.params, NEVER).catch(() => undefined)
     }

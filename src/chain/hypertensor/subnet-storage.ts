@@ -3,7 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
-import { ChainError } from '../registry.ts'
+import { ChainError, type NodeClass, type PeerRole } from '../registry.ts'
 import { type HypertensorChain, LayoutError, type Reading } from './hypertensor-chain.ts'
 import type { Layout } from './layout.ts'
 import { type NamedPeer, peersIn } from './node-peers.ts'
@@ -24,10 +24,22 @@ const MAX_KEY_BYTES = 1_024
 const MAX_REMEMBERED = 10_000
 const MAX_ATTEMPTS = 3
 
-/** Where a peer is, by the chain. */
-export interface PeerAddresses {
+/** A peer of the subnet, with addresses or without. */
+export interface StoredPeer {
   peerId: PeerId
   multiaddrs: Multiaddr[]
+  role: PeerRole | undefined
+  nodeId: number | undefined
+  nodeClass: NodeClass | undefined
+}
+
+/** The same, with the subnet and the accounts of its node. */
+export interface StoredDescription {
+  peer: StoredPeer | undefined
+  subnetId: number
+  friendlyId: number | undefined
+  hotkey: string | undefined
+  coldkey: string | undefined
 }
 
 /** An answer, and the block it is of. */
@@ -88,7 +100,7 @@ export class SubnetStorage {
   }
 
   /** Where a peer is: one round trip for a peer whose node is known, two otherwise. @throws ChainError; the signal's reason */
-  async lookup(peerId: PeerId, signal: AbortSignal): Promise<AtBlock<PeerAddresses | undefined>> {
+  async lookup(peerId: PeerId, signal: AbortSignal): Promise<AtBlock<StoredPeer | undefined>> {
     return this.#certain(signal, async () => {
       const layout = await this.#chain.layout(signal)
       if (this.#chain.inLayout(layout, () => PEER_MAPS.every((name) => layout.map(name) == null))) {
@@ -100,7 +112,7 @@ export class SubnetStorage {
   }
 
   /** All peers that have addresses, each once: those of the nodes, then the subnet's bootnodes. @throws ChainError; the signal's reason */
-  async list(signal: AbortSignal): Promise<AtBlock<PeerAddresses[]>> {
+  async list(signal: AbortSignal): Promise<AtBlock<StoredPeer[]>> {
     return this.#certain(signal, async () => {
       const { layout, block, rows } = await this.snapshot(signal)
       const decoded = [...rows.values()].map(({ map, value }) => this.#tryDecode(layout, map, value))
@@ -117,8 +129,14 @@ export class SubnetStorage {
     })
   }
 
+  /** A peer, its subnet and its owner. @throws ChainError; the signal's reason */
+  async describe(peerId: PeerId, signal: AbortSignal): Promise<AtBlock<StoredDescription>> {
+    const [subnetId, { value: peer, block }] = await Promise.all([this.id(signal), this.lookup(peerId, signal)])
+    return { value: { peer, subnetId, friendlyId: undefined, hotkey: undefined, coldkey: undefined }, block }
+  }
+
   /** The peers that the subnet's owner names to start from. @throws ChainError; the signal's reason */
-  async bootnodes(signal: AbortSignal): Promise<AtBlock<PeerAddresses[]>> {
+  async bootnodes(signal: AbortSignal): Promise<AtBlock<StoredPeer[]>> {
     return this.#certain(signal, async () => {
       const subnet = await this.id(signal)
       const reading = await this.#chain.read((layout) => keyIn(layout, BOOTNODES_MAP, subnet), signal)
@@ -163,7 +181,7 @@ export class SubnetStorage {
     return this.#tryDecode(layout, map, value)
   }
 
-  async #find(peerId: PeerId, subnet: number, signal: AbortSignal): Promise<Finding<PeerAddresses | undefined>> {
+  async #find(peerId: PeerId, subnet: number, signal: AbortSignal): Promise<Finding<StoredPeer | undefined>> {
     const text = peerId.toString()
     const bytes = Buffer.from(text)
     const known = this.#nodeIds.get(text) ?? []
@@ -279,12 +297,12 @@ function isNodeId(value: unknown): value is number {
   return typeof value === 'number' && value > 0
 }
 
-/** Each peer that has addresses, once; where several places name it, the first. */
-function merged(peers: NamedPeer[]): PeerAddresses[] {
-  const found = new Map<string, PeerAddresses>()
+/** Each peer once; where several places name it, the first with addresses. */
+function merged(peers: NamedPeer[]): StoredPeer[] {
+  const found = new Map<string, StoredPeer>()
   for (const { peerId, multiaddrs } of peers) {
-    if (multiaddrs.length > 0 && !found.has(peerId.toString())) {
-      found.set(peerId.toString(), { peerId, multiaddrs })
+    if ((found.get(peerId.toString())?.multiaddrs.length ?? 0) === 0) {
+      found.set(peerId.toString(), { peerId, multiaddrs, role: undefined, nodeId: undefined, nodeClass: undefined })
     }
   }
   return [...found.values()]

@@ -1,27 +1,33 @@
+import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../../cli/base-command.ts'
+import { chainTable, describeListing } from '../../cli/chain-table.ts'
 import { chainFlags } from '../../cli/flags.ts'
-import { staleNotice } from '../../cli/stale-notice.ts'
+import { staleNotice } from '../../session/chain-words.ts'
 import type { ChainAnswer } from '../../session/session.ts'
 
 export default class ChainList extends BaseCommand {
   static override summary = 'List the peers that have multiaddrs on the chain.'
-  static override description = 'One multiaddr a line; each ends in the peer ID that it belongs to.'
+  static override description =
+    'One multiaddr a line; each ends in the peer ID that it belongs to. With --all a table of all peers of the subnet, with addresses or without.'
   static override examples = [
     '<%= config.bin %> chain list',
+    '<%= config.bin %> chain list --all',
     '<%= config.bin %> chain list --chain ledger:/tmp/subnet.db --json | jq length',
   ]
-  static override flags = chainFlags
+  static override flags = {
+    ...chainFlags,
+    all: Flags.boolean({ description: 'also the peers that are registered without an address, with role, node and class' }),
+  }
 
   async run(): Promise<ChainAnswer[]> {
-    await this.parse(ChainList)
-    const records = await (await this.session()).chain.list(this.callOptions)
-    this.notice(records.map(staleNotice)[0])
-    const lines = records.flatMap(({ multiaddrs }) => multiaddrs)
-    if (lines.length > 0) {
-      this.log(lines.join('\n'))
-    } else {
-      this.logToStderr('nobody has published to this chain yet')
+    const { flags } = await this.parse(ChainList)
+    const listing = await (await this.session()).chain.list({ ...this.callOptions, all: flags.all })
+    this.tell(staleNotice(listing))
+    this.notice(describeListing(listing, flags.all))
+    if (listing.records.length > 0) {
+      const addresses = (): string => listing.records.flatMap(({ multiaddrs }) => multiaddrs).join('\n')
+      this.log(flags.all ? chainTable(listing.records, process.stdout.columns) : addresses())
     }
-    return records
+    return listing.records
   }
 }

@@ -1,6 +1,6 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags, peerArg } from '../../cli/flags.ts'
-import { staleNotice } from '../../cli/stale-notice.ts'
+import { staleNotice } from '../../session/chain-words.ts'
 import type { ChainAnswer } from '../../session/session.ts'
 
 export default class ChainLookup extends BaseCommand {
@@ -16,7 +16,7 @@ export default class ChainLookup extends BaseCommand {
     const { args } = await this.parse(ChainLookup)
     const peer = await this.peerArgument(args.peer)
     const record = await (await this.session()).chain.lookup(peer, this.callOptions)
-    this.notice(staleNotice(record))
+    this.tell(staleNotice(record))
     this.log(record.multiaddrs.join('\n'))
     return record
   }

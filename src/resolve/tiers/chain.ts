@@ -4,8 +4,8 @@ import type { Candidate, FindOptions, Tier } from '../tier.ts'
 
 /** What the tier needs of a chain. */
 export interface ChainSource {
-  /** The chain's answer for a peer, if it has one. */
-  addressesOf(peerId: PeerId, options: { signal: AbortSignal }): Promise<Candidate | undefined>
+  /** The chain's answer for a peer, if it has one; `explain` takes why it has none. */
+  addressesOf(peerId: PeerId, options: { signal: AbortSignal; explain(detail: string): void }): Promise<Candidate | undefined>
 }
 
 /** The registry on the chain, where a peer may have stored its addresses. */
@@ -19,8 +19,8 @@ export class ChainTier implements Tier {
     this.budgetMs = options.budgetMs ?? 5_000
   }
 
-  async *find(peerId: PeerId, { signal }: FindOptions): AsyncGenerator<Candidate> {
-    const candidate = await raceSignal(this.#chain.addressesOf(peerId, { signal }), signal)
+  async *find(peerId: PeerId, { signal, explain = () => undefined }: FindOptions): AsyncGenerator<Candidate> {
+    const candidate = await raceSignal(this.#chain.addressesOf(peerId, { signal, explain }), signal)
     if (candidate != null) {
       yield candidate
     }

@@ -128,13 +128,13 @@ describe('the ledger', () => {
     assert.equal(changed.changes, 1)
   }
 
-  const addressesOf = async (of: TestPeer) => (await reader.lookup(of.peerId))?.multiaddrs.map(String)
+  const addressesOf = async (of: TestPeer) => (await reader.lookup(of.peerId)).multiaddrs.map(String)
 
   it('takes sequence numbers above 2^53 and records of 16 addresses', async () => {
     await own.publish(addresses(peer, 16))
     const seq = 2n ** 62n + 1n
     await write(peer, { seq, multiaddrs: addresses(peer, 16, 2_000) })
-    assert.equal((await reader.lookup(peer.peerId))?.seq, seq)
+    assert.equal((await reader.lookup(peer.peerId)).seq, seq)
     assert.equal((await own.publish(addresses(peer, 1))).seq, seq + 1n)
     await assert.rejects(own.publish(addresses(peer, 17)), { code: 'USAGE', message: /1 to 16 addresses/ })
   })
@@ -145,10 +145,10 @@ describe('the ledger', () => {
     })
 
     async function ignored(of: TestPeer, reason: RegExp): Promise<void> {
-      assert.equal(await reader.lookup(of.peerId), undefined)
+      assert.equal((await reader.lookup(of.peerId)).known, false)
       assert.match(logged.join(), reason)
       assert.ok(logged.every((line) => line.includes(file)))
-      assert.ok((await reader.list()).every(({ peerId }) => !peerId.equals(of.peerId)))
+      assert.ok((await reader.list()).records.every(({ peerId }) => !peerId.equals(of.peerId)))
     }
 
     it('a record for a peer whose key the writer lacks', async () => {
@@ -163,7 +163,7 @@ describe('the ledger', () => {
 
     it('a record of a peer in a second row, under another spelling of its ID', async () => {
       await write(peer, {}, { peerId: peer.peerId.toCID().toString() })
-      assert.equal((await reader.list()).length, 1)
+      assert.equal((await reader.list()).records.length, 1)
       assert.match(logged.join(), /a record of another peer/)
     })
 
@@ -195,7 +195,7 @@ describe('the ledger', () => {
         await change('envelope = ?, seq = 5', changed)
         const found = await reader.lookup(peer.peerId)
         // the wire type of a field's tag is not looked at: another spelling of the same record
-        assert.ok(found == null || found.multiaddrs.join() === addresses(peer, 1).join(), `byte ${index}`)
+        assert.ok(!found.known || found.multiaddrs.join() === addresses(peer, 1).join(), `byte ${index}`)
       }
       assert.ok(logged.length > envelope.byteLength - 10)
     })
@@ -213,11 +213,11 @@ describe('the ledger', () => {
     ] as const) {
       it(`a row whose ${column} was changed behind its back, until its peer publishes again`, async () => {
         await change(set)
-        assert.equal(await reader.lookup(peer.peerId), undefined)
-        assert.deepEqual(await reader.list(), [])
+        assert.equal((await reader.lookup(peer.peerId)).known, false)
+        assert.deepEqual((await reader.list()).records, [])
         const elsewhere = new LedgerRegistry({ file, subnetId: 2, privateKey: other.privateKey, log: LOG })
         opened.push(elsewhere)
-        assert.equal(await elsewhere.lookup(peer.peerId), undefined)
+        assert.equal((await elsewhere.lookup(peer.peerId)).known, false)
         assert.equal(await own.remove(), false)
         const published = await own.publish(addresses(peer, 1, 2_000))
         assert.deepEqual(await addressesOf(peer), addresses(peer, 1, 2_000).map(String))
@@ -240,15 +240,15 @@ describe('the ledger', () => {
       await addressesOf(peer)
       await change('envelope = ?, seq = ?', old?.envelope ?? null, before?.seq ?? 0n)
       await ignored(peer, /older than the one that was here/)
-      assert.equal(await own.lookup(peer.peerId), undefined, 'who published knows it too')
-      assert.ok((await open(other).lookup(peer.peerId)) != null, 'a reader that saw neither cannot know')
+      assert.equal((await own.lookup(peer.peerId)).known, false, 'who published knows it too')
+      assert.ok((await open(other).lookup(peer.peerId)).known, 'a reader that saw neither cannot know')
     })
 
     it('an older record that was put back after its peer took it out', async () => {
-      const seq = (await reader.lookup(peer.peerId))?.seq ?? 0n
+      const seq = (await reader.lookup(peer.peerId)).seq ?? 0n
       const [old] = raw().prepare('SELECT envelope FROM ledger').all()
       await own.remove()
-      assert.equal(await addressesOf(peer), undefined)
+      assert.deepEqual(await addressesOf(peer), [])
       await change('envelope = ?, seq = ?', old?.envelope ?? null, seq)
       await ignored(peer, /older than the one that was here/)
     })
@@ -270,7 +270,7 @@ describe('the ledger', () => {
     assert.equal((await open(peer).publish(addresses(peer, 1))).seq, seq + 1n)
     // the row is lost, but it remembers
     raw().exec('DELETE FROM ledger')
-    assert.equal(await own.lookup(peer.peerId), undefined)
+    assert.equal((await own.lookup(peer.peerId)).known, false)
     await write(peer, { seq: seq + 7n })
     await own.lookup(peer.peerId)
     raw().exec('DELETE FROM ledger')
@@ -328,7 +328,10 @@ describe('the ledger', () => {
 
     it('has nothing to do with addresses', async () => {
       await own.register('validator')
-      assert.deepEqual([await own.lookup(peer.peerId), await own.list(), await own.remove()], [undefined, [], false])
+      const { known, multiaddrs, nodeClass } = await own.lookup(peer.peerId)
+      assert.deepEqual([known, multiaddrs, nodeClass, await own.remove()], [true, [], 'validator', false])
+      const [listed, ...others] = (await own.list()).records
+      assert.deepEqual([listed?.peerId.equals(peer.peerId), listed?.multiaddrs, others], [true, [], []])
       await reader.publish(addresses(other, 1))
       assert.equal(await isIn(other), false)
       await own.publish(addresses(peer, 1))
@@ -352,7 +355,7 @@ describe('the ledger', () => {
 
     it('names no bootnodes', async () => {
       await own.register('validator')
-      assert.deepEqual(await reader.bootnodes(), [])
+      assert.deepEqual((await reader.bootnodes()).records, [])
     })
 
     describe('ignores', () => {
@@ -397,7 +400,7 @@ describe('the ledger', () => {
         await own.publish(addresses(peer, 1))
         await put(peer, await entryOf({}))
         raw().exec('UPDATE ledger SET (seq, envelope) = (SELECT seq, envelope FROM registration)')
-        assert.equal(await reader.lookup(peer.peerId), undefined, 'nor is a registration an address')
+        assert.deepEqual((await reader.lookup(peer.peerId)).multiaddrs, [], 'nor is a registration an address')
       })
 
       it('one of which any one byte was changed', async () => {
@@ -545,8 +548,8 @@ describe('the ledger', () => {
 
   describe('with a file that is', () => {
     it('not there: it is empty, and reading makes no file', async () => {
-      assert.equal(await reader.lookup(peer.peerId), undefined)
-      assert.deepEqual(await reader.list(), [])
+      assert.equal((await reader.lookup(peer.peerId)).known, false)
+      assert.deepEqual((await reader.list()).records, [])
       assert.equal(await own.remove(), false)
       assert.deepEqual(await readdir(folder), [])
       await own.publish(addresses(peer, 1))
@@ -660,7 +663,7 @@ describe('the ledger', () => {
       const [listed, published] = await Promise.all([reader.list(), own.publish(addresses(peer, 1))])
       assert.equal(isHeld(), false)
       await released
-      assert.ok(listed.length <= 1)
+      assert.ok(listed.records.length <= 1)
       assert.equal(published.multiaddrs.length, 1)
     })
 

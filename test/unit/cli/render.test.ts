@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describeAttempts, describeEvent } from '../../../src/cli/events.ts'
 import { peerTable } from '../../../src/cli/peer-table.ts'
-import { cut, humanMs, printable, shortPeerId, table } from '../../../src/cli/render.ts'
+import { cut, printable, shortPeerId, table } from '../../../src/cli/render.ts'
+import { humanMs } from '../../../src/primitives/human-ms.ts'
 import type { PeerRow } from '../../../src/session/session.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 

@@ -18,12 +18,12 @@ describe('a Hypertensor chain, read', () => {
       const registry = setup.registry(await setup.chain({ strict }))
       for (const [peer, address] of recordedPeers()) {
         const record = await registry.lookup(peerIdFromString(peer))
-        assert.deepEqual(record?.multiaddrs.map(String), address == null ? undefined : [address], peer)
+        assert.deepEqual(record?.multiaddrs.map(String), address == null ? [] : [address], peer)
       }
       const { verified, seq, stale, block, readAtMs } = (await registry.lookup(NODE_1)) as ChainRecord
       assert.deepEqual({ verified, seq, stale, block }, { verified: false, seq: 0n, stale: false, block: strict ? 0 : 5 })
       assert.ok(Math.abs(readAtMs - Date.now()) < 10_000)
-      assert.equal(await registry.lookup((await newPeer()).peerId), undefined)
+      assert.equal((await registry.lookup((await newPeer()).peerId)).known, false)
     })
 
     it(`says of every recorded peer and class what the chain says, at ${where}`, async () => {
@@ -37,12 +37,12 @@ describe('a Hypertensor chain, read', () => {
       assert.equal((await registry.isRegistered((await newPeer()).peerId, 'registered')).registered, false)
     })
 
-    it(`lists all that have an address, and names the bootnodes, at ${where}`, async () => {
+    it(`lists all, with and without an address, and names the bootnodes, at ${where}`, async () => {
       const registry = setup.registry(await setup.chain({ strict }))
-      const expected = [...recordedPeers()].filter(([, address]) => address != null)
-      const listed = (await registry.list()).map(({ peerId, multiaddrs }) => [peerId.toString(), ...multiaddrs.map(String)])
+      const expected = [...recordedPeers()].map((peer) => peer.filter((part) => part != null))
+      const listed = (await registry.list()).records.map(({ peerId, multiaddrs }) => [peerId.toString(), ...multiaddrs.map(String)])
       assert.deepEqual(listed.sort(), expected.sort())
-      const bootnodes = (await registry.bootnodes()).map(({ peerId, multiaddrs }) => [peerId.toString(), ...multiaddrs.map(String)])
+      const bootnodes = (await registry.bootnodes()).records.map(({ peerId, multiaddrs }) => [peerId.toString(), ...multiaddrs.map(String)])
       assert.deepEqual(bootnodes, RECORDED.subnetBootnodes)
     })
   }
@@ -62,7 +62,7 @@ describe('a Hypertensor chain, read', () => {
     const chain = await setup.chain({ without: ['state_queryStorageAt'] })
     const registry = setup.registry(chain)
     assert.equal((await registry.lookup(NODE_1))?.multiaddrs.length, 1)
-    assert.equal((await registry.list()).length, 4)
+    assert.equal((await registry.list()).records.length, 5)
     assert.equal(chain.count('state_queryStorageAt'), 1)
   })
 
@@ -73,7 +73,7 @@ describe('a Hypertensor chain, read', () => {
     const registry = setup.registry(chain)
     assert.equal((await registry.lookup(NODE_1))?.block, 70_000)
     chain.newHead()
-    assert.equal((await registry.list())[0]?.block, 70_001)
+    assert.equal((await registry.list()).records[0]?.block, 70_001)
     chain.newHead()
     assert.equal((await registry.isRegistered(NODE_1, 'idle')).block, 70_002)
     const { endpoint, block, lagMs, lastError } = registry.state()
@@ -86,16 +86,16 @@ describe('a Hypertensor chain, read', () => {
     const [friendly, none] = [setup.registry(chain, { subnetId: 1 }), setup.registry(chain, { subnetId: 7 })]
     assert.equal((await friendly.lookup(NODE_1))?.multiaddrs.length, 1)
     assert.equal((await friendly.isRegistered(NODE_1, 'validator')).registered, true)
-    assert.equal((await friendly.list()).length, 4)
+    assert.equal((await friendly.list()).records.length, 5)
     await assert.rejects(none.lookup(NODE_1), { code: 'USAGE', message: 'the chain has no subnet 7', hint: /--subnet-id/ })
     await assert.rejects(none.isRegistered(NODE_1, 'registered'), { code: 'USAGE' })
   })
 
   it('finds nobody in another subnet', async () => {
     const registry = setup.registry(await setup.chain(), { subnetId: 128_002 })
-    assert.equal(await registry.lookup(NODE_1), undefined)
-    assert.deepEqual(await registry.list(), [])
-    assert.deepEqual(await registry.bootnodes(), [])
+    assert.equal((await registry.lookup(NODE_1)).known, false)
+    assert.deepEqual((await registry.list()).records, [])
+    assert.deepEqual((await registry.bootnodes()).records, [])
     assert.equal((await registry.isRegistered(NODE_1, 'registered')).registered, false)
   })
 
@@ -105,7 +105,7 @@ describe('a Hypertensor chain, read', () => {
     chain.state.setNode(peerId.toString(), at(1), { map: 'RegisteredSubnetNodesData' })
     const registry = setup.registry(chain)
     assert.deepEqual((await registry.lookup(peerId))?.multiaddrs.map(String), [at(1).toString()])
-    assert.equal((await registry.list()).length, 5)
+    assert.equal((await registry.list()).records.length, 6)
   })
 
   it('takes nothing for an address that names another peer, no peer, or is none, and says so once', async () => {
@@ -124,8 +124,9 @@ describe('a Hypertensor chain, read', () => {
     const registry = setup.registry(chain)
     for (const bytes of refused) {
       chain.state.setNode(owner.peerId.toString(), bytes)
-      assert.equal(await registry.lookup(owner.peerId), undefined, Buffer.from(bytes).toString('hex'))
-      assert.equal((await registry.list()).length, 4)
+      const { known, multiaddrs } = await registry.lookup(owner.peerId)
+      assert.deepEqual([known, multiaddrs], [true, []], Buffer.from(bytes).toString('hex'))
+      assert.equal((await registry.list()).records.length, 6)
     }
     assert.equal(setup.logged.filter((line) => line.includes(`is of ${other.peerId.toString()}`)).length, 1)
     // what a node's owner may write as he likes is no peer of it
@@ -136,8 +137,8 @@ describe('a Hypertensor chain, read', () => {
       unique: Buffer.from(other.peerId.toString()),
       non_unique: other.at(1).bytes,
     })
-    assert.equal(await registry.lookup(other.peerId), undefined)
-    assert.equal((await registry.list()).length, 4)
+    assert.equal((await registry.lookup(other.peerId)).known, false)
+    assert.equal((await registry.list()).records.length, 6)
   })
 
   it('takes a bootnode’s address for a peer whose node has none', async () => {
@@ -174,7 +175,7 @@ describe('a Hypertensor chain, read', () => {
     chain.state.setNode(peerId.toString(), at(1))
     assert.equal((await registry.lookup(peerId))?.multiaddrs[0]?.toString(), at(1).toString())
     chain.state.removeNode(peerId.toString())
-    assert.equal(await registry.lookup(peerId), undefined)
+    assert.equal((await registry.lookup(peerId)).known, false)
     chain.state.setNode(peerId.toString(), at(2))
     assert.equal((await registry.lookup(peerId))?.multiaddrs[0]?.toString(), at(2).toString())
     assert.equal((await registry.lookup(peerId))?.multiaddrs[0]?.toString(), at(2).toString())
@@ -208,7 +209,7 @@ describe('a Hypertensor chain, read', () => {
       chain.state.storage.set(chain.state.key('SubnetNodesData', SUBNET, id), value)
     }
     const registry = setup.registry(chain, { options: { callTimeoutMs: 20_000 } })
-    assert.equal((await registry.list()).length, 1)
+    assert.equal((await registry.list()).records.length, 1)
     assert.ok(chain.count('state_getKeysPaged') >= 11)
     chain.state.storage.set(chain.state.key('SubnetNodesData', SUBNET, 10_001), value)
     const fresh = setup.registry(chain)

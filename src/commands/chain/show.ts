@@ -1,0 +1,25 @@
+import * as Args from '@oclif/core/args'
+import { BaseCommand } from '../../cli/base-command.ts'
+import { describeChainPeer } from '../../cli/chain-table.ts'
+import { chainFlags } from '../../cli/flags.ts'
+import type { ChainPeerAnswer } from '../../session/session.ts'
+
+export default class ChainShow extends BaseCommand {
+  static override summary = 'Show what the chain knows of a peer: node, role, class, multiaddrs, owner, admission.'
+  static override description = 'Without PEER, of this one. Exit 3: the chain does not know the peer.'
+  static override examples = [
+    '<%= config.bin %> chain show',
+    '<%= config.bin %> chain show bob --chain hypertensor:ws://127.0.0.1:9944 --json',
+  ]
+  static override args = {
+    peer: Args.string({ ignoreStdin: true, description: 'this peer without it' }),
+  }
+  static override flags = chainFlags
+
+  async run(): Promise<ChainPeerAnswer> {
+    const { args } = await this.parse(ChainShow)
+    const found = await (await this.session()).chain.show(args.peer, this.callOptions)
+    this.log(describeChainPeer(found))
+    return found
+  }
+}

@@ -1,0 +1,13 @@
+/** A time for people: `0.8 ms`, `12 s`, `3 min`, `5 h`, `4 d`. */
+export function humanMs(ms: number): string {
+  if (ms < 1_000) {
+    return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
+  }
+  if (ms < 120_000) {
+    return `${Math.round(ms / 1_000)} s`
+  }
+  if (ms < 7_200_000) {
+    return `${Math.round(ms / 60_000)} min`
+  }
+  return ms < 172_800_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} d`
+}

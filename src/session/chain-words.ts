@@ -1,0 +1,15 @@
+import { humanMs } from '../primitives/human-ms.ts'
+import type { ChainAnswer, FreshnessAnswer } from './session.ts'
+
+/** What stands beside an answer that the chain gave before it went away, a no like a yes. */
+export function staleNotice({ stale, block, readAtMs }: FreshnessAnswer): string | undefined {
+  return stale ? `the chain is away: this is what it said at block ${block}, ${humanMs(Date.now() - readAtMs)} ago` : undefined
+}
+
+/** `main peer of node 3, class validator` */
+export function describePlace({ role, nodeId, class: nodeClass }: Pick<ChainAnswer, 'role' | 'nodeId' | 'class'>): string {
+  const what = role === 'overwatch' ? 'overwatch peer' : role == null ? undefined : `${role} peer`
+  const of = role === 'overwatch' ? 'overwatch node' : 'node'
+  const where = nodeId == null ? (what == null ? undefined : `${what} of the subnet itself`) : `${what ?? 'peer'} of ${of} ${nodeId}`
+  return [where, nodeClass == null ? undefined : `class ${nodeClass}`].filter((part) => part != null).join(', ')
+}
