@@ -1,12 +1,14 @@
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { sqliteCode } from '../primitives/database.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
+import { readInputFile } from '../primitives/input-file.ts'
 import { NodeError } from './errors.ts'
 import { type Home, reasonOf } from './home.ts'
 
 const SQLITE_BUSY = 5
+const PID_FILE = { maxBytes: 64, timeoutMs: 500 }
 
 /** Held by the one node that runs in a home. The kernel releases it with the process, however that ends. */
 export class HomeLock {
@@ -64,6 +66,9 @@ async function writePid(home: Home): Promise<void> {
 }
 
 async function describePid(home: Home): Promise<string> {
-  const pid = await readFile(home.pidFile, 'utf8').catch(() => '')
-  return pid.trim() === '' ? 'pid unknown' : `pid ${pid.trim()}`
+  const pid = await readInputFile(home.pidFile, PID_FILE).then(
+    (bytes) => bytes.toString().trim(),
+    () => '',
+  )
+  return pid === '' ? 'pid unknown' : `pid ${pid}`
 }

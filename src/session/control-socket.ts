@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { realpathSync } from 'node:fs'
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
+import { chmod, lstat, rm } from 'node:fs/promises'
 import { connect, type Server, type Socket } from 'node:net'
-import { tmpdir, userInfo } from 'node:os'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type Home, reasonOf } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
+import { makeFolder } from '../primitives/folder.ts'
 
 /** The path of a unix socket is cut off without a word beyond 104 (macOS) or 108 bytes (Linux). */
 const MAX_PATH_BYTES = 100
@@ -25,7 +26,7 @@ export async function listenForCommands(home: Home, server: Server): Promise<voi
   const path = socketPath(home)
   try {
     if (dirname(path) !== home.path) {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await makeFolder(dirname(path), 0o700)
       await checkPrivate(dirname(path))
     }
     await rm(path, { force: true })
@@ -79,7 +80,12 @@ function realOf(path: string): string {
 }
 
 function runtimeDirectory(): string {
-  return join(process.env.XDG_RUNTIME_DIR || tmpdir(), `subnet-${userInfo().uid}`)
+  return join(process.env.XDG_RUNTIME_DIR || tmpdir(), `subnet-${userId()}`)
+}
+
+/** As the kernel knows the user; a user need not stand in /etc/passwd. */
+function userId(): number {
+  return process.getuid?.() ?? -1
 }
 
 async function checkPrivate(directory: string): Promise<void> {
@@ -91,5 +97,5 @@ async function checkPrivate(directory: string): Promise<void> {
 /** Others could put a socket of theirs into a directory that is open to them. */
 async function isPrivate(directory: string): Promise<boolean> {
   const stat = await lstat(directory).catch(() => undefined)
-  return stat?.isDirectory() === true && stat.uid === userInfo().uid && (stat.mode & 0o077) === 0
+  return stat?.isDirectory() === true && stat.uid === userId() && (stat.mode & 0o077) === 0
 }

@@ -59,7 +59,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   const lock = await HomeLock.acquire(home)
   const journal = new Journal()
   try {
-    const privateKey = await loadIdentity(home, settings.key)
+    const privateKey = await loadIdentity(home, settings.key, { timeoutMs: settings.timeout })
     checkOwn(peerIdFromPublicKey(privateKey.publicKey), settings)
     const compose = async (listen: string[]): Promise<SubnetNode> => {
       const node = await composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
