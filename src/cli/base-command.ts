@@ -6,7 +6,7 @@ import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { connectToNode } from '../session/control-socket.ts'
+import { holderOf } from '../session/control-socket.ts'
 import { openSession } from '../session/open-session.ts'
 import type { Session } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
@@ -156,9 +156,7 @@ export abstract class BaseCommand extends Command {
 
   /** Where a node runs in this home, it does not follow what was changed in it. */
   protected async tellOfRestart(): Promise<void> {
-    const socket = this.shell == null ? await connectToNode(this.home, this.interrupted.signal) : undefined
-    socket?.destroy()
-    if (this.shell != null || socket != null) {
+    if (this.shell != null || (await holderOf(this.home)) != null) {
       this.logToStderr('the node that runs here goes on as it is until it is started again')
     }
   }
@@ -244,7 +242,8 @@ export abstract class BaseCommand extends Command {
     const { home, settings, sources, logger } = this
     let session = this.shell?.session
     if (session == null) {
-      session = await openSession({ home, settings, agent: this.agent, log: logger, signal: this.interrupted.signal })
+      const { signal } = this.interrupted
+      session = await openSession({ home, settings, agent: this.agent, log: logger, signal, timeoutMs: settings.timeout })
     }
     await checkNodeSettings(session, { home, settings, sources, logger, options: this.callOptions }).catch(async (error) => {
       await (this.shell == null ? session.close() : undefined)

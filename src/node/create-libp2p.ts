@@ -106,7 +106,14 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, lookup: init.lookup }), notLetIn))],
+    transports: [
+      own.transport(
+        tellingRefusals(
+          explainingTcp({ policy, background, isFull: () => places?.isOutOfDescriptors === true, lookup: init.lookup }),
+          notLetIn,
+        ),
+      ),
+    ],
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),

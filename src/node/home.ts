@@ -91,6 +91,9 @@ export function reasonOf(error: unknown): string {
       return 'the disk is full'
     case 'EFBIG':
       return 'it would be larger than files may be here'
+    case 'EMFILE':
+    case 'ENFILE':
+      return 'no more files can be open at a time (ulimit -n)'
     case 'EROFS':
       return 'the file system is read-only'
     default:

@@ -24,6 +24,8 @@ export interface TcpDialInit {
   policy: DialPolicy
   /** The budget for dials that libp2p starts by itself. */
   background: DialBudget
+  /** Whether there is room for no more connections. @default there always is */
+  isFull?: (() => boolean) | undefined
   /** Resolves names. @default Node's own */
   lookup?: LookupFunction | undefined
 }
@@ -32,7 +34,7 @@ export interface TcpDialInit {
  * TCP for all dials of a node. What others named is judged here, after names were resolved; names lead only to addresses of the family
  * that they say; and a dial that fails is a `DialFailure`.
  */
-export function explainingTcp({ policy, background, lookup = systemLookup as LookupFunction }: TcpDialInit): Tcp {
+export function explainingTcp({ policy, background, isFull = () => false, lookup = systemLookup as LookupFunction }: TcpDialInit): Tcp {
   const make = tcp()
   return (components) => {
     const transport = make(components)
@@ -40,10 +42,7 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
     transport.dial = async (address, options) => {
       const given = permitOf(options)
       const namedOver = given?.trusted === true ? 'trusted' : policy.wayOf(address)
-      const refusal = policy.refusalOf(address, namedOver)
-      if (refusal != null) {
-        throw new DialFailure('not allowed', refusal)
-      }
+      checkAllowed(policy.refusalOf(address, namedOver), isFull())
       const permit = given ?? takenFrom(background)
       const seen: Seen = { connected: false, bytes: new Uint8Array(0), ...offered(options.upgrader) }
       const name = new Name(lookup, permit, (ip) => policy.refusalOfIp(ip, namedOver))
@@ -57,6 +56,16 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
       }
     }
     return transport
+  }
+}
+
+/** @throws DialFailure */
+function checkAllowed(refusal: string | undefined, isFull: boolean): void {
+  if (refusal != null) {
+    throw new DialFailure('not allowed', refusal)
+  }
+  if (isFull) {
+    throw new DialFailure('descriptors', 'this process may open too few more files for another connection')
   }
 }
 

@@ -198,7 +198,7 @@ class Running implements RunningNode {
 
   static async open(init: ServeInit, parts: RunningParts): Promise<Running> {
     const running = new Running(init, parts)
-    await running.#control.listen(init.home)
+    await running.#control.listen({ home: init.home, holdsHome: async () => parts.lock.hold(), log: init.log })
     return running
   }
 
