@@ -62,7 +62,12 @@ export class HypertensorState {
 
   /** Gives a peer a node, or another address to the one that it has. @returns the node's id */
   setNode(peerId: string, multiaddr: Multiaddr | Uint8Array | undefined, { subnet = SUBNET, map = 'SubnetNodesData' } = {}): number {
-    const id = this.nodeOf(peerId, subnet) ?? this.#nextNode++
+    const known = this.nodeOf(peerId, subnet)
+    const id = known ?? this.#nextNode++
+    if (known == null) {
+      this.count('TotalSubnetNodes', 1, subnet)
+      this.count('TotalSubnetNodeUids', 1, subnet)
+    }
     const template = this.get('SubnetNodesData', SUBNET, 1) ?? TEMPLATE
     const bytes = multiaddr == null || multiaddr instanceof Uint8Array ? multiaddr : multiaddr.bytes
     const node = { ...(template as NodeValue), id, peer_info: { peer_id: Buffer.from(peerId), multiaddr: bytes } }
@@ -76,7 +81,13 @@ export class HypertensorState {
     return this.get('PeerIdSubnetNodeId', subnet, Buffer.from(peerId)) as number | undefined
   }
 
+  /** Adds to a count of the pallet. */
+  count(map: string, by: number, ...args: unknown[]): void {
+    this.set(map, args, Number(this.get(map, ...args) ?? 0) + by)
+  }
+
   removeNode(peerId: string, subnet = SUBNET): void {
+    this.count('TotalSubnetNodes', -1, subnet)
     this.storage.delete(this.key('SubnetNodesData', subnet, this.nodeOf(peerId, subnet)))
     this.storage.delete(this.key('PeerIdSubnetNodeId', subnet, Buffer.from(peerId)))
   }
@@ -87,6 +98,26 @@ export class HypertensorState {
       [subnet],
       peers.map(([peer, address]) => [Buffer.from(peer), address]),
     )
+  }
+
+  /** The peer of an overwatch node, which is made; undefined takes its peer out. */
+  setOverwatchPeer(id: number, peerId: string | undefined, subnet = SUBNET): void {
+    const before = (this.get('OverwatchNodeIndex', id) ?? []) as Array<[number, Uint8Array]>
+    if (this.get('OverwatchNodeIdHotkey', id) == null) {
+      this.set('OverwatchNodeIdHotkey', [id], TEMPLATE.hotkey)
+      this.set('OverwatchNodes', [id], { id, hotkey: TEMPLATE.hotkey })
+      this.count('TotalOverwatchNodes', 1)
+      this.count('TotalOverwatchNodeUids', 1)
+    }
+    for (const [, peer] of before.filter(([where]) => where === subnet)) {
+      this.storage.delete(this.key('PeerIdOverwatchNodeId', subnet, peer))
+    }
+    const others = before.filter(([where]) => where !== subnet)
+    const own: typeof before = peerId == null ? [] : [[subnet, Buffer.from(peerId)]]
+    this.set('OverwatchNodeIndex', [id], [...others, ...own])
+    for (const [, peer] of own) {
+      this.set('PeerIdOverwatchNodeId', [subnet, peer], id)
+    }
   }
 
   /** Lets `network_proofOfStake` say this; undefined for a peer that is not registered. */

@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { BLOCK_KEY } from '../../src/chain/hypertensor/runtime.ts'
 import { HypertensorState } from './hypertensor-state.ts'
+import { StandInHeads } from './stand-in-heads.ts'
 import { PoolError, type StandInBlock, StandInPool } from './stand-in-pool.ts'
+import { StandInStorageFeed } from './stand-in-storage-feed.ts'
 
 /** How an endpoint can fail. */
 export type Fault =
@@ -43,6 +45,8 @@ const EVENTS_KEY = '0x26aa394eea5630e07c48ae0c9558cef780d41e5e16056765bc84618510
 export class StandInChain {
   readonly state: HypertensorState
   readonly pool: StandInPool
+  readonly heads = new StandInHeads()
+  readonly storageFeed: StandInStorageFeed
   /** Makes a block as soon as something is handed in; false: only when a test says so. */
   makesBlocks = true
   /** How often each method was called. */
@@ -66,6 +70,7 @@ export class StandInChain {
   private constructor({ state = new HypertensorState(), strict = false, without = [] }: StandInOptions) {
     this.state = state
     this.pool = new StandInPool(state)
+    this.storageFeed = new StandInStorageFeed(state)
     const methods = { ...this.#recorded(), ...(strict ? {} : { ...this.#heads(), ...this.#writing() }) }
     this.#methods = new Map(Object.entries(methods).filter(([name]) => !without.includes(name)))
   }
@@ -86,6 +91,7 @@ export class StandInChain {
     this.#server = new WebSocketServer({ host: '127.0.0.1', port: this.#port })
     this.#server.on('connection', (socket) => {
       this.connections++
+      socket.setMaxListeners(0)
       socket.on('message', (data) => this.#onRequest(socket, String(data)))
       socket.on('error', () => undefined)
       this.#events.emit('connection')
@@ -113,6 +119,7 @@ export class StandInChain {
     }
     this.#subscribers.clear()
     this.#watched.clear()
+    this.storageFeed.clear()
   }
 
   /** Lets a method answer this from now on. */
@@ -144,6 +151,7 @@ export class StandInChain {
     if (this.state.storage.has(BLOCK_KEY)) {
       this.tellBlockInStorage()
     }
+    this.storageFeed.tell()
     for (const [subscription, socket] of this.#subscribers) {
       this.#tellHead(socket, subscription)
     }
@@ -161,7 +169,7 @@ export class StandInChain {
   }
 
   #header(): unknown {
-    return { number: `0x${this.state.block.toString(16)}`, parentHash: this.state.genesisHash }
+    return this.heads.at(this.state.block)
   }
 
   #onRequest(socket: WebSocket, text: string): void {
@@ -270,6 +278,8 @@ export class StandInChain {
         return subscription
       },
       chain_unsubscribeNewHeads: ([subscription]) => this.#subscribers.delete(String(subscription)),
+      state_subscribeStorage: ([keys], socket) => this.storageFeed.subscribe(keys as string[], socket),
+      state_unsubscribeStorage: ([subscription]) => this.storageFeed.unsubscribe(String(subscription)),
     }
   }
 
