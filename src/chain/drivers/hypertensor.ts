@@ -6,6 +6,7 @@ import { raceSignal } from 'race-signal'
 import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
+import { blocks } from '../hypertensor/block-watch.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
 import { proofOfStake } from '../hypertensor/proof-of-stake.ts'
@@ -99,10 +100,11 @@ export class HypertensorRegistry implements ChainRegistry {
     this.#options = { ...defaults(endpoints.length), ...init.options }
     this.#log = log
     this.#self = init.self
-    this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, log })
-    this.#storage = new SubnetStorage(this.#chain, subnetId, log)
-    this.#proofOfStake = proofOfStake(this.#chain.rpc)
     this.#answers = new LastAnswers({ open: init.openDatabase, chain: `hypertensor:${endpoints.join(',')}`, subnetId, log })
+    this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, genesis: this.#answers, log })
+    this.#storage = new SubnetStorage(this.#chain, subnetId, log)
+    this.#chain.onOtherChain = () => this.#storage.forget()
+    this.#proofOfStake = proofOfStake(this.#chain.rpc)
   }
 
   async lookup(peerId: PeerId, options: ChainOptions = {}): Promise<ChainRecord> {
@@ -163,15 +165,16 @@ export class HypertensorRegistry implements ChainRegistry {
     return { peerId, registered: json === 'true', block, stale, readAtMs }
   }
 
-  async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<ChainChange> {
+  async *watch({ signal, only }: { signal: AbortSignal; only?: 'blocks' | undefined }): AsyncGenerator<ChainChange> {
     const over = AbortSignal.any([signal, this.#closed.signal])
-    const { blockMs: pollMs } = this.#options
-    yield* new SubnetWatch({ chain: this.#chain, storage: this.#storage, pollMs, log: this.#log }).changes(over)
+    const init = { chain: this.#chain, storage: this.#storage, log: this.#log }
+    yield* only === 'blocks' ? blocks(init, over) : new SubnetWatch(init).changes(over)
   }
 
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
-    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError: this.#failure ?? lastError, problems: [] }
+    const { block, problems } = this.#chain.health
+    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, problems }
   }
 
   async register(): Promise<Registration> {
@@ -254,11 +257,11 @@ export class HypertensorRegistry implements ChainRegistry {
     ask: (within: AbortSignal) => Promise<Answer>,
   ): Promise<Answer & { stale: boolean }> {
     signal?.throwIfAborted()
-    const kept = await last()
+    const [genesis, kept] = await Promise.all([this.#answers.genesis(), last()])
     const { answerTimeoutMs } = this.#options
     const deadline = startDeadline(signal == null ? answerTimeoutMs : undefined, signal)
     // goes on when patience is at its end: a late answer is the next one's last
-    const asking = ask(deadline.signal).finally(() => deadline.clear())
+    const asking = this.#askedOne(ask, deadline.signal).finally(() => deadline.clear())
     const patience = kept == null ? undefined : this.#patience(patienceMs)
     try {
       const answer = await raceSignal(asking, patience?.signal)
@@ -268,13 +271,25 @@ export class HypertensorRegistry implements ChainRegistry {
       signal?.throwIfAborted()
       const failure = isDeadline(error) ? this.#late(error) : error
       this.#failure = failure instanceof ChainError ? failure.message : this.#failure
-      if (kept == null || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
+      const isOther = this.#chain.genesis != null && this.#chain.genesis !== genesis
+      if (kept == null || isOther || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
         throw failure
       }
       this.#log.debug('the chain is away: it is taken for what it said last', failure)
       return { ...kept(), stale: true }
     } finally {
       patience?.clear()
+    }
+  }
+
+  /** An answer of one chain: where another came behind the endpoint while it was asked, it is asked again. */
+  async #askedOne(ask: (within: AbortSignal) => Promise<Answer>, within: AbortSignal): Promise<Answer> {
+    for (;;) {
+      const { genesis } = this.#chain
+      const answer = await ask(within)
+      if (genesis == null || genesis === this.#chain.genesis) {
+        return answer
+      }
     }
   }
 

@@ -65,7 +65,8 @@ interface Finding<T> extends AtBlock<T> {
 /** A subnet in the storage of the pallet Network. */
 export class SubnetStorage {
   readonly #chain: HypertensorChain
-  readonly #subnetId: number
+  /** As it was given: the id on the chain, or the friendly one. */
+  readonly subnetId: number
   readonly #log: Logger
   readonly #nodeIds = new LRUCache<string, number[]>({ max: MAX_REMEMBERED })
   readonly #complained = new LRUCache<string, true>({ max: MAX_REMEMBERED })
@@ -73,25 +74,31 @@ export class SubnetStorage {
 
   constructor(chain: HypertensorChain, subnetId: number, log: Logger) {
     this.#chain = chain
-    this.#subnetId = subnetId
+    this.subnetId = subnetId
     this.#log = log
+  }
+
+  /** It is another chain than before: nothing that is remembered holds there. */
+  forget(): void {
+    this.#friendly = undefined
+    this.#nodeIds.clear()
   }
 
   /** The subnet's id on the chain. @throws ChainError; UsageError for a friendly id that is no subnet's; the signal's reason */
   async id(signal: AbortSignal): Promise<number> {
-    if (this.#subnetId >= FIRST_SUBNET_ID) {
-      return this.#subnetId
+    if (this.subnetId >= FIRST_SUBNET_ID) {
+      return this.subnetId
     }
     if (this.#friendly != null && performance.now() - this.#friendly.atMs < FRIENDLY_FOR_MS) {
       return this.#friendly.id
     }
     const { value: id } = await this.#certain(signal, async () => {
-      const reading = await this.#chain.read((layout) => [keyIn(layout, FRIENDLY_MAP, this.#subnetId)].flat(), signal)
-      const found = this.#valueIn(reading, FRIENDLY_MAP, this.#subnetId)
+      const reading = await this.#chain.read((layout) => [keyIn(layout, FRIENDLY_MAP, this.subnetId)].flat(), signal)
+      const found = this.#valueIn(reading, FRIENDLY_MAP, this.subnetId)
       return { ...reading, value: typeof found === 'number' ? found : undefined, doubt: typeof found === 'number' ? undefined : 'nothing' }
     })
     if (id == null) {
-      throw new UsageError(`the chain has no subnet ${this.#subnetId}`, {
+      throw new UsageError(`the chain has no subnet ${this.subnetId}`, {
         hint: `--subnet-id names it, by its id (from 128001) or its friendly id`,
       })
     }
@@ -153,7 +160,7 @@ export class SubnetStorage {
     await Promise.all(
       NODE_MAPS.map(async (map) => {
         for (const prefix of this.#chain.inLayout(layout, () => keyIn(layout, map, subnet))) {
-          for (const key of await this.#keys(prefix, signal)) {
+          for (const key of await this.keys(prefix, signal)) {
             maps.set(key, map)
           }
         }
@@ -177,7 +184,7 @@ export class SubnetStorage {
   }
 
   /** The peers in a row of a snapshot, with and without addresses; undefined for what cannot be read. */
-  peersOfRow({ layout }: Snapshot, { map, value }: { map: string; value: string }): NamedPeer[] | undefined {
+  peersOfRow({ layout }: Pick<Snapshot, 'layout'>, { map, value }: { map: string; value: string }): NamedPeer[] | undefined {
     return this.#tryDecode(layout, map, value)
   }
 
@@ -231,7 +238,7 @@ export class SubnetStorage {
   }
 
   /** Every key that begins so. @throws ChainError; the signal's reason */
-  async #keys(prefix: string, signal: AbortSignal): Promise<string[]> {
+  async keys(prefix: string, signal: AbortSignal): Promise<string[]> {
     const keys: string[] = []
     for (;;) {
       const after = keys.at(-1) ?? null
