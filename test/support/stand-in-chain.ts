@@ -59,6 +59,8 @@ export class StandInChain {
   fault: Fault | undefined
   faulty: string[] | undefined
   answerAfterMs = ANSWER_AFTER_MS
+  /** The methods that take `answerAfterMs`; without it all do. */
+  slow: string[] | undefined
   readonly #methods: Map<string, Method>
   readonly #events = new EventEmitter()
   readonly #subscribers = new Map<string, WebSocket>()
@@ -179,10 +181,13 @@ export class StandInChain {
     this.#answering++
     this.#events.emit(request.method)
     const fault = this.faulty == null || this.faulty.includes(request.method) ? this.fault : undefined
-    setTimeout(() => {
-      this.#answering--
-      this.#answer(socket, request, fault)
-    }, this.answerAfterMs)
+    setTimeout(
+      () => {
+        this.#answering--
+        this.#answer(socket, request, fault)
+      },
+      this.slow?.includes(request.method) === false ? ANSWER_AFTER_MS : this.answerAfterMs,
+    )
   }
 
   #answer(socket: WebSocket, request: Request, fault: Fault | undefined): void {
