@@ -82,6 +82,11 @@ export class ChainHealth {
 
   /** From now on heads are followed, or no longer. */
   follow(followed: boolean): void {
+    if (followed && !this.#followed && this.#newest != null) {
+      // what came while nobody followed is not known
+      this.#newest.atMs = this.#now()
+      this.#isMoving = false
+    }
     this.#followed = followed
     this.judge()
   }
