@@ -24,6 +24,7 @@ import {
   type Freshness,
   NODE_CLASSES,
   type NodeClass,
+  NoSubnetError,
   type PeerRole,
   type PublishedRecord,
   type PublishOptions,
@@ -266,9 +267,13 @@ export class HypertensorRegistry implements ChainRegistry {
     try {
       const answer = await raceSignal(asking, patience?.signal)
       this.#failure = undefined
+      this.#chain.health.foundSubnet(this.#storage.subnetId)
       return { ...answer, stale: false }
     } catch (error) {
       signal?.throwIfAborted()
+      if (error instanceof NoSubnetError) {
+        this.#chain.health.missedSubnet(this.#storage.subnetId)
+      }
       const failure = isDeadline(error) ? this.#late(error) : error
       this.#failure = failure instanceof ChainError ? failure.message : this.#failure
       const isOther = this.#chain.genesis != null && this.#chain.genesis !== genesis

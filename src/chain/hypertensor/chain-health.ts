@@ -19,11 +19,10 @@ export interface ChainHealthInit {
  * it is over, at level `warn`. Whether it stands still is judged only while somebody follows its heads.
  */
 export class ChainHealth {
-  /** The time of a block in milliseconds; a chain without one is never found to stand still. */
-  intervalMs: number | undefined
   readonly #init: ChainHealthInit
   readonly #now: () => number
   readonly #problems = new Map<string, () => string>()
+  #intervalMs: number | undefined
   #newest: { block: number; atMs: number } | undefined
   #highest = 0
   /** A block came after the first that was seen. */
@@ -53,6 +52,12 @@ export class ChainHealth {
   get problems(): string[] {
     this.judge()
     return [...this.#problems.values()].map((text) => text())
+  }
+
+  /** The time of a block in milliseconds; a chain without one is never found to stand still. */
+  blocksTake(intervalMs: number | undefined): void {
+    this.#intervalMs = intervalMs
+    this.judge()
   }
 
   /** A block that the chain is at, wherever that was read. */
@@ -115,8 +120,11 @@ export class ChainHealth {
     return !this.#problems.has('subnet')
   }
 
-  /** The chain does not have the subnet with this id, which may appear. */
+  /** The chain does not have the subnet with this id, which may appear: so it is wrong only for those who follow. */
   missedSubnet(subnetId: number): void {
+    if (!this.#followed) {
+      return
+    }
     this.begin('subnet', () => `subnet ${subnetId} does not exist on this chain (yet)`)
   }
 
@@ -142,7 +150,7 @@ export class ChainHealth {
 
   /** Whether the chain stands still by now. */
   judge(): void {
-    const { intervalMs } = this
+    const intervalMs = this.#intervalMs
     if (!this.#followed || intervalMs == null || this.#newest == null) {
       this.end('still')
     } else if (this.#ageMs(this.#newest.atMs) > STANDS_AFTER_BLOCKS * intervalMs) {

@@ -265,9 +265,7 @@ export class HypertensorChain {
     const entry: LoadedLayout = { version, source, loading: this.#loadLayout(version, source) }
     this.#layout = entry
     entry.loading.then(
-      ({ runtime }) => {
-        this.health.intervalMs = blockIntervalOf(runtime)
-      },
+      ({ runtime }) => this.health.blocksTake(blockIntervalOf(runtime)),
       () => {
         // the next who asks tries again
         if (this.#layout === entry) {

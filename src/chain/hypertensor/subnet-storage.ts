@@ -1,9 +1,8 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
-import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
-import { ChainError, type NodeClass, type PeerRole } from '../registry.ts'
+import { ChainError, type NodeClass, NoSubnetError, type PeerRole } from '../registry.ts'
 import { type HypertensorChain, LayoutError, type Reading } from './hypertensor-chain.ts'
 import type { Layout } from './layout.ts'
 import { type NamedPeer, peersIn } from './node-peers.ts'
@@ -98,9 +97,7 @@ export class SubnetStorage {
       return { ...reading, value: typeof found === 'number' ? found : undefined, doubt: typeof found === 'number' ? undefined : 'nothing' }
     })
     if (id == null) {
-      throw new UsageError(`the chain has no subnet ${this.subnetId}`, {
-        hint: `--subnet-id names it, by its id (from 128001) or its friendly id`,
-      })
+      throw new NoSubnetError(this.#chain.rpc.endpoint, this.subnetId)
     }
     this.#friendly = { id, atMs: performance.now() }
     return id

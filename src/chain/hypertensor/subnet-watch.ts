@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
+import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
-import { type ChainChange, ChainError, NoSubnetError } from '../registry.ts'
+import { type ChainChange, NoSubnetError } from '../registry.ts'
 import { Bell } from './bell.ts'
 import { blockOf, type HeadSource } from './heads.ts'
 import type { HypertensorChain } from './hypertensor-chain.ts'
+import { RpcError } from './rpc-error.ts'
 import { SubnetRows } from './subnet-rows.ts'
 import type { SubnetStorage } from './subnet-storage.ts'
 
@@ -81,6 +83,7 @@ export class SubnetWatch {
     try {
       await this.#rows.update(signal)
       chain.health.foundSubnet(storage.subnetId)
+      chain.health.end('watch', 'registrations that end are noticed at once again')
       return true
     } catch (error) {
       if (signal.aborted) {
@@ -91,8 +94,8 @@ export class SubnetWatch {
         this.#rows.clear()
         return true
       }
-      if (!(error instanceof ChainError)) {
-        throw error
+      if (!(error instanceof RpcError)) {
+        chain.health.begin('watch', () => `registrations that end are noticed late: ${describeError(error)}`)
       }
       log.debug('the chain is not watched now', error)
       await delay(RETRY_MS, undefined, { signal, ref: false }).catch(() => undefined)

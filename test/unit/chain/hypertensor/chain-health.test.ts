@@ -18,7 +18,7 @@ describe('the health of a Hypertensor chain', () => {
     logged = []
     const log = createLogger('warn', (line) => logged.push(line.trim()))
     health = new ChainHealth({ endpoint: () => 'ws://node', log, now: () => nowMs })
-    health.intervalMs = 6_000
+    health.blocksTake(6_000)
     health.follow(true)
   })
 
@@ -51,7 +51,7 @@ describe('the health of a Hypertensor chain', () => {
     assert.deepEqual(health.problems, [])
     health.follow(true)
     assert.deepEqual(health.problems, [])
-    health.intervalMs = undefined
+    health.blocksTake(undefined)
     passes(1_000)
     assert.deepEqual([health.problems, logged], [[], []])
   })
