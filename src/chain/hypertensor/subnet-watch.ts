@@ -20,7 +20,7 @@ export interface SubnetWatchInit {
 
 const COMPARE_MS = 600_000
 /** Where the endpoint does not tell of changes: after how many blocks all is read. */
-const READS_ALL_AFTER = 5
+const READS_ALL_AFTER = 10
 /** A chain whose blocks do not follow each other by their hashes so often hashes in another way. */
 const MAX_BREAKS = 3
 const RETRY_MS = 1_000

@@ -179,7 +179,7 @@ describe('a Hypertensor chain, watched', () => {
       assert.deepEqual(await changed(), ids(NODE_1.toString()))
     })
 
-    it('reads all only every fifth block where the endpoint does not tell what changes', async () => {
+    it('reads all only every tenth block where the endpoint does not tell what changes', async () => {
       chain.storageFeed.maxKeys = 0
       await watch(setup.registry(chain, { options: SLOW }))
       chain.resetCounts()
