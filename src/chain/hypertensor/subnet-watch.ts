@@ -7,7 +7,7 @@ import { Bell } from './bell.ts'
 import { blockOf, type HeadSource } from './heads.ts'
 import type { HypertensorChain } from './hypertensor-chain.ts'
 import { RpcError } from './rpc-error.ts'
-import { SubnetRows } from './subnet-rows.ts'
+import { WatchedRows } from './watched-rows.ts'
 import type { SubnetStorage } from './subnet-storage.ts'
 
 export interface SubnetWatchInit {
@@ -29,7 +29,7 @@ const RETRY_MS = 1_000
 export class SubnetWatch {
   readonly #init: SubnetWatchInit
   readonly #bell = new Bell()
-  readonly #rows: SubnetRows
+  readonly #rows: WatchedRows
   #last: unknown
   #heads = 0
   #breaks = 0
@@ -39,7 +39,7 @@ export class SubnetWatch {
   constructor(init: SubnetWatchInit) {
     const { chain, storage } = init
     this.#init = init
-    this.#rows = new SubnetRows({ chain, storage, onNews: () => this.#bell.ring() })
+    this.#rows = new WatchedRows({ chain, storage, onNews: () => this.#bell.ring() })
   }
 
   /** The first change is the block from which it is watched. Ends when the signal aborts. */

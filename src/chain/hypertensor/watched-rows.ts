@@ -5,10 +5,10 @@ import type { HypertensorChain } from './hypertensor-chain.ts'
 import type { Layout } from './layout.ts'
 import { StorageFeed } from './storage-feed.ts'
 import type { StorageValue } from './storage-reader.ts'
-import { allKeys, fixedKeys, OVERWATCH_MAP, type SubnetKeys } from './subnet-keys.ts'
+import { allKeys, fixedKeys, OVERWATCH_MAP, type WatchedKeys } from './watched-keys.ts'
 import type { SubnetStorage } from './subnet-storage.ts'
 
-export interface SubnetRowsInit {
+export interface WatchedRowsInit {
   chain: HypertensorChain
   storage: SubnetStorage
   /** Something changed, or is no longer told of. */
@@ -27,14 +27,14 @@ const MAX_ATTEMPTS = 3
 const MAX_SUBSCRIPTIONS = 512
 
 /** All that the chain has of a subnet's peers, as it is stored, and kept so: by what the endpoint tells, where it does, else by reading. */
-export class SubnetRows {
-  readonly #init: SubnetRowsInit
+export class WatchedRows {
+  readonly #init: WatchedRowsInit
   readonly #feed: StorageFeed
   readonly #rows = new Map<string, Row>()
   #characters = 0
   #layout: Layout | undefined
   #subnet = 0
-  #keys: SubnetKeys = { rows: new Map(), signs: new Set(), subnet: undefined }
+  #keys: WatchedKeys = { rows: new Map(), signs: new Set(), subnet: undefined }
   #signs = new Map<string, StorageValue>()
   /** What was told or read, and not looked at yet. */
   readonly #inbox = new Map<string, StorageValue>()
@@ -44,7 +44,7 @@ export class SubnetRows {
   #hasOtherKeys = false
   #changed: Map<string, PeerId> | undefined = new Map()
 
-  constructor(init: SubnetRowsInit) {
+  constructor(init: WatchedRowsInit) {
     this.#init = init
     this.#feed = new StorageFeed({
       rpc: init.chain.rpc,
@@ -133,7 +133,7 @@ export class SubnetRows {
   }
 
   /** From now on this is compared with what was. */
-  #begin(layout: Layout, subnet: number, keys: SubnetKeys): void {
+  #begin(layout: Layout, subnet: number, keys: WatchedKeys): void {
     const isOther = this.#layout !== layout
     if (isOther) {
       this.#changed = this.#layout == null ? this.#changed : undefined
@@ -195,19 +195,19 @@ export class SubnetRows {
     }
   }
 
-  #watched({ rows, signs, subnet }: SubnetKeys): Set<string> {
+  #watched({ rows, signs, subnet }: WatchedKeys): Set<string> {
     return new Set([...rows.keys(), ...signs, ...(subnet == null ? [] : [subnet])])
   }
 
   /** @throws NoSubnetError */
-  #checkSubnet({ subnet }: SubnetKeys): void {
+  #checkSubnet({ subnet }: WatchedKeys): void {
     if (subnet != null && this.#inbox.get(subnet) === null) {
       throw new NoSubnetError(this.#init.chain.rpc.endpoint, this.#init.storage.subnetId)
     }
   }
 
   /** Rows whose keys are no more are gone. @throws ChainError */
-  #useKeys(keys: SubnetKeys, isNamed: boolean): void {
+  #useKeys(keys: WatchedKeys, isNamed: boolean): void {
     this.#keys = keys
     for (const [key, { map }] of this.#rows) {
       if (!keys.rows.has(key)) {

@@ -16,7 +16,7 @@ const OVERWATCH_NODES_MAP = 'OverwatchNodes'
 const OVERWATCH_PEERS_MAP = 'OverwatchNodeIndex'
 
 /** Where the storage of a subnet's peers lies. */
-export interface SubnetKeys {
+export interface WatchedKeys {
   /** Key → map, of the rows that name peers. */
   rows: Map<string, string>
   /** What changes when there are other rows; a value that changes says no more than that. */
@@ -26,7 +26,7 @@ export interface SubnetKeys {
 }
 
 /** What lies at keys that need not be looked for. @throws ChainError for a layout with other keys */
-export function fixedKeys(layout: Layout, subnet: number): SubnetKeys {
+export function fixedKeys(layout: Layout, subnet: number): WatchedKeys {
   const rows = BOOTNODE_MAPS.flatMap((map) => keysIn(layout, map, subnet).map((key) => [key, map] as const))
   const counts = COUNT_MAPS.flatMap((map) => keysIn(layout, map, subnet))
   const overwatch = layout.map(OVERWATCH_MAP) == null ? [] : OVERWATCH_COUNTS.flatMap((map) => keysIn(layout, map))
@@ -34,7 +34,7 @@ export function fixedKeys(layout: Layout, subnet: number): SubnetKeys {
 }
 
 /** All keys, those that have to be listed too. @throws ChainError; the signal's reason */
-export async function allKeys(layout: Layout, subnet: number, storage: SubnetStorage, signal: AbortSignal): Promise<SubnetKeys> {
+export async function allKeys(layout: Layout, subnet: number, storage: SubnetStorage, signal: AbortSignal): Promise<WatchedKeys> {
   const fixed = fixedKeys(layout, subnet)
   const rows = new Map<string, string>()
   const isOverwatched = layout.map(OVERWATCH_MAP) != null
