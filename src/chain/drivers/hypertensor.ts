@@ -8,7 +8,6 @@ import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
-import { proofOfStake } from '../hypertensor/proof-of-stake.ts'
 import { type AtBlock, type StoredPeer, SubnetStorage } from '../hypertensor/subnet-storage.ts'
 import { SubnetWatch } from '../hypertensor/subnet-watch.ts'
 import {
@@ -92,7 +91,6 @@ export class HypertensorRegistry implements ChainRegistry {
   /** Why the last question had no answer of the chain; a single call may go well all the same. */
   #failure: string | undefined
   readonly #self: PeerId | undefined
-  readonly #proofOfStake: ReturnType<typeof proofOfStake>
 
   constructor(init: HypertensorInit) {
     const { endpoints, subnetId, cacheFolder, log } = init
@@ -101,7 +99,6 @@ export class HypertensorRegistry implements ChainRegistry {
     this.#self = init.self
     this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, log })
     this.#storage = new SubnetStorage(this.#chain, subnetId, log)
-    this.#proofOfStake = proofOfStake(this.#chain.rpc)
     this.#answers = new LastAnswers({ open: init.openDatabase, chain: `hypertensor:${endpoints.join(',')}`, subnetId, log })
   }
 
@@ -152,11 +149,7 @@ export class HypertensorRegistry implements ChainRegistry {
       options,
       async () => answerOf(await this.#answers.get(question)),
       async (within) => {
-        const subnet = await this.#storage.id(within)
-        const [registered, block] = await Promise.all([
-          this.#proofOfStake(subnet, peerId, NODE_CLASSES.indexOf(minClass), within),
-          this.#chain.block(within),
-        ])
+        const { value: registered, block } = await this.#storage.hasStake(peerId, NODE_CLASSES.indexOf(minClass), within)
         return this.#put(question, registered, block)
       },
     )
