@@ -60,6 +60,8 @@ export class StandInChain {
   fault: Fault | undefined
   faulty: string[] | undefined
   answerAfterMs = ANSWER_AFTER_MS
+  /** The methods that take `answerAfterMs`; without it all do. */
+  slow: string[] | undefined
   readonly #methods: Map<string, Method>
   readonly #events = new EventEmitter()
   readonly #subscribers = new Map<string, WebSocket>()
@@ -176,11 +178,15 @@ export class StandInChain {
     this.roundTrips += this.#answering === 0 ? 1 : 0
     this.#answering++
     this.#events.emit(name)
-    const fault = this.faulty == null || this.faulty.includes(name) || this.faulty.includes(request.method) ? this.fault : undefined
-    setTimeout(() => {
-      this.#answering--
-      this.#answer(socket, request, fault)
-    }, this.answerAfterMs)
+    const isIn = (names: string[] | undefined): boolean | undefined => names?.some((each) => each === name || each === request.method)
+    const fault = isIn(this.faulty) !== false ? this.fault : undefined
+    setTimeout(
+      () => {
+        this.#answering--
+        this.#answer(socket, request, fault)
+      },
+      isIn(this.slow) === false ? ANSWER_AFTER_MS : this.answerAfterMs,
+    )
   }
 
   #answer(socket: WebSocket, request: Request, fault: Fault | undefined): void {

@@ -108,6 +108,20 @@ describe('a Hypertensor chain that fails', () => {
     await freshAgain(second)
   })
 
+  it('waits for a chain that is slow but alive, though its last answer is known; a caller without patience does not', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain, { options: { patienceMs: 250, silenceMs: 10_000 } })
+    const before = await registry.list()
+    const record = await registry.lookup(NODE_1)
+    chain.slow = ['state_queryStorageAt']
+    chain.answerAfterMs = 1_000
+    const hasty = await registry.lookup(NODE_1, { patienceMs: 50 })
+    assert.deepEqual(hasty, { ...record, stale: true })
+    const after = await registry.list()
+    assert.deepEqual([after.stale, after.records.length], [false, before.records.length])
+    assert.ok(after.readAtMs > before.readAtMs)
+  })
+
   it('takes of what it said last of a peer the newer: that of the peer alone, or that of the list', async () => {
     const chain = await setup.chain()
     const registry = setup.registry(chain)
