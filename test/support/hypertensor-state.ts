@@ -50,22 +50,17 @@ export class HypertensorState {
   metadata14: string
   runtimeVersion: Record<string, unknown> & { specVersion: number } = { ...RECORDED.runtimeVersion }
   block = Number(RECORDED.header.number)
-  readonly runtime: RuntimeName
+  runtime: RuntimeName
   #codec: SecondCodec
   #nextNode = 100
 
   constructor(runtime: RuntimeName = 'v3', { isEmpty = false } = {}) {
     this.runtime = runtime
-    const { metadata, metadata14 } = RUNTIMES[runtime]
-    this.metadata = metadata
-    this.metadata14 = metadata14
-    this.#codec = new SecondCodec(metadata)
+    this.metadata = RUNTIMES[runtime].metadata
+    this.metadata14 = RUNTIMES[runtime].metadata14
+    this.#codec = new SecondCodec(this.metadata)
     if (isEmpty) {
       this.addSubnet(SUBNET, FRIENDLY_ID)
-    } else if (runtime === 'v3') {
-      for (const [key, value] of Object.entries(RECORDED.storage)) {
-        this.storage.set(key, value)
-      }
     } else {
       this.#addRecorded()
     }
@@ -223,6 +218,17 @@ export class HypertensorState {
     this.#codec = new SecondCodec(this.metadata)
   }
 
+  /** What was recorded, under another runtime from now on. */
+  become(runtime: RuntimeName): void {
+    this.runtime = runtime
+    this.metadata = RUNTIMES[runtime].metadata
+    this.metadata14 = RUNTIMES[runtime].metadata14
+    this.runtimeVersion = { ...this.runtimeVersion, specVersion: this.runtimeVersion.specVersion + 1 }
+    this.#codec = new SecondCodec(this.metadata)
+    this.storage.clear()
+    this.#addRecorded()
+  }
+
   /** A new runtime, of another layout: a node's first peer is optional and named otherwise, so is its address; its owner is a number. */
   upgrade(): void {
     const nodes = [...this.storage.keys()].filter((key) => key.startsWith(this.key('SubnetNodesData')))
@@ -265,8 +271,14 @@ export class HypertensorState {
     }
   }
 
-  /** What was recorded, in the layout of another runtime. */
+  /** What was recorded, in the layout of the runtime. */
   #addRecorded(): void {
+    if (this.runtime === 'v3') {
+      for (const [key, value] of Object.entries(RECORDED.storage)) {
+        this.storage.set(key, value)
+      }
+      return
+    }
     this.addSubnet(SUBNET, FRIENDLY_ID)
     for (const [id, { peerId, multiaddr, bootnode }] of Object.entries(RECORDED.nodes)) {
       this.#nextNode = Number(id)

@@ -87,10 +87,19 @@ export class Layout {
     return known
   }
 
+  /** @throws Error */
+  #codecsOf(name: string): ReturnType<Layout['runtime']['builder']['buildStorage']> {
+    try {
+      return this.#builder.buildStorage(PALLET, name)
+    } catch (cause) {
+      throw new Error(`the metadata of ${this.name} contradict themselves in ${PALLET}.${name}`, { cause })
+    }
+  }
+
   #build(name: string, typeId: number): StorageMap {
     const type = this.#types(typeId)
     leastSizeOf(type)
-    const { keys, value } = this.#builder.buildStorage(PALLET, name)
+    const { keys, value } = this.#codecsOf(name)
     const inMap = <T>(what: string, work: () => T): T => {
       try {
         return work()

@@ -59,7 +59,7 @@ export class SubnetRows {
     try {
       return this.peersOf(layout, row)
     } catch (error) {
-      this.checkLayout(layout, row.map)
+      this.checkLayouts(layout)
       this.#complain(`a record of the chain cannot be read: ${describeError(error)}`)
       return undefined
     }
@@ -77,12 +77,13 @@ export class SubnetRows {
     }
   }
 
-  /** @throws Error for a layout that is not known here, whatever is in the rows */
-  checkLayout(layout: Layout, name: string): void {
-    if (BOOTNODE_MAPS.includes(name)) {
-      checkBootnodes(layout, layout.needed(name))
-    } else if (name !== OVERWATCH_MAP) {
+  /** @throws Error for a layout that is not known here, though there be no rows */
+  checkLayouts(layout: Layout): void {
+    for (const name of NODE_MAPS) {
       this.fieldsOf(layout, name)
+    }
+    for (const name of bootnodeMaps(layout)) {
+      checkBootnodes(layout, layout.needed(name))
     }
   }
 

@@ -84,7 +84,11 @@ export class SubnetStorage {
   async lookup(peerId: PeerId, signal: AbortSignal): Promise<AtBlock<StoredPeer | undefined>> {
     return certain(this.#chain, signal, async () => {
       const layout = await this.#chain.layout(signal)
-      if (this.#chain.inLayout(layout, () => PEER_MAPS.some((name) => layout.map(name) == null))) {
+      const lacksMaps = this.#chain.inLayout(layout, () => {
+        this.#rows.checkLayouts(layout)
+        return PEER_MAPS.some((name) => layout.map(name) == null)
+      })
+      if (lacksMaps) {
         const { value, block } = await this.list(signal)
         return { value: value.find((peer) => peer.peerId.equals(peerId)), block, layout }
       }
@@ -142,11 +146,8 @@ export class SubnetStorage {
     const layout = await this.#chain.layout(signal)
     const single = this.#chain.inLayout(layout, () => bootnodeMaps(layout))
     const prefixes = this.#chain.inLayout(layout, () => {
-      for (const map of [...NODE_MAPS, ...single]) {
-        this.#rows.checkLayout(layout, map)
-      }
-      const maps = layout.map(OVERWATCH_MAP) == null ? NODE_MAPS : [...NODE_MAPS, OVERWATCH_MAP]
-      return maps.map((map) => ({ map, prefix: layout.needed(map).key(subnet) }))
+      this.#rows.checkLayouts(layout)
+      return [...NODE_MAPS, ...overwatchMaps(layout)].map((map) => ({ map, prefix: layout.needed(map).key(subnet) }))
     })
     // in this order: an active node comes before one that waits
     const listed = await Promise.all(
