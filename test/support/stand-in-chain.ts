@@ -41,6 +41,11 @@ const TOO_LARGE = Buffer.alloc(17 * 1_024 * 1_024, ' ')
 /** `System.Events`. */
 const EVENTS_KEY = '0x26aa394eea5630e07c48ae0c9558cef780d41e5e16056765bc8461851072c9d7'
 
+/** The method, or what it calls in the runtime. */
+function nameOf({ method, params }: Request): string {
+  return method === 'state_call' ? String(params[0]) : method
+}
+
 /** A node of a chain, as far as its JSON-RPC goes: it answers from a recorded state, and fails in whatever way a test asks for. */
 export class StandInChain {
   readonly state: HypertensorState
@@ -49,7 +54,7 @@ export class StandInChain {
   readonly storageFeed: StandInStorageFeed
   /** Makes a block as soon as something is handed in; false: only when a test says so. */
   makesBlocks = true
-  /** How often each method was called. */
+  /** How often each method was called; calls of the runtime under their own names. */
   readonly calls = new Map<string, number>()
   /** Times that a request came while none was being answered: what a client waits for. */
   roundTrips = 0
@@ -176,17 +181,19 @@ export class StandInChain {
 
   #onRequest(socket: WebSocket, text: string): void {
     const request: Request = JSON.parse(text)
-    this.calls.set(request.method, this.count(request.method) + 1)
+    const name = nameOf(request)
+    this.calls.set(name, this.count(name) + 1)
     this.roundTrips += this.#answering === 0 ? 1 : 0
     this.#answering++
-    this.#events.emit(request.method)
-    const fault = this.faulty == null || this.faulty.includes(request.method) ? this.fault : undefined
+    this.#events.emit(name)
+    const isIn = (names: string[] | undefined): boolean | undefined => names?.some((each) => each === name || each === request.method)
+    const fault = isIn(this.faulty) !== false ? this.fault : undefined
     setTimeout(
       () => {
         this.#answering--
         this.#answer(socket, request, fault)
       },
-      this.slow?.includes(request.method) === false ? ANSWER_AFTER_MS : this.answerAfterMs,
+      isIn(this.slow) === false ? ANSWER_AFTER_MS : this.answerAfterMs,
     )
   }
 
@@ -246,7 +253,7 @@ export class StandInChain {
   #recorded(): Record<string, Method> {
     const { state } = this
     return {
-      state_getMetadata: () => state.metadata,
+      state_getMetadata: () => state.metadata14,
       state_getRuntimeVersion: () => state.runtimeVersion,
       chain_getBlockHash: ([number]) => (Number(number) <= state.block ? this.pool.hashOf(Number(number)) : null),
       state_getStorage: ([key, hash]) => (key === EVENTS_KEY ? this.#blockAt(hash)?.events : state.storage.get(String(key))),
@@ -258,16 +265,29 @@ export class StandInChain {
       state_queryStorageAt: ([keys]) => [
         { block: state.genesisHash, changes: (keys as string[]).map((key) => [key, state.storage.get(key) ?? null]) },
       ],
-      state_call: ([name, encoded]) => {
-        if (name !== 'NetworkRuntimeApi_proof_of_stake') {
-          throw new Error(`no runtime call ${String(name)}`)
+      state_call: ([name, encoded]) => this.#runtimeCall(String(name), String(encoded)),
+      network_proofOfStake: (params) => {
+        const [subnet, peerId, minClass] = params
+        // the earlier runtime takes no least stake
+        if (params.length > (state.runtime === 'v3' ? 4 : 3)) {
+          throw new PoolError(-32_602, 'Invalid params', 'expected no more')
         }
-        const bytes = Buffer.from(String(encoded).slice(2), 'hex')
-        const isStaked = state.proofOfStake(bytes.readUInt32LE(0), bytes.subarray(5, -1).toString(), bytes.at(-1) as number)
-        return isStaked ? '0x01' : '0x00'
+        return state.proofOfStake(Number(subnet), Buffer.from(peerId as number[]).toString(), Number(minClass))
       },
-      network_proofOfStake: ([subnet, peerId, minClass]) =>
-        state.proofOfStake(Number(subnet), Buffer.from(peerId as number[]).toString(), Number(minClass)),
+    }
+  }
+
+  /** As a node does: what the runtime cannot decode ends in a trap. @throws PoolError */
+  #runtimeCall(name: string, encoded: string): string {
+    const { state } = this
+    try {
+      return name === 'Metadata_metadata_at_version' ? state.metadataAt(encoded) : state.runtimeCall(name, encoded)
+    } catch (error) {
+      throw new PoolError(
+        4_003,
+        `Client error: Execution failed: Execution aborted due to trap: wasm trap: wasm \`${(error as Error).message}\` instruction executed`,
+        name,
+      )
     }
   }
 

@@ -9,7 +9,6 @@ import type { Logger } from '../../primitives/log.ts'
 import { blocks } from '../hypertensor/block-watch.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
-import { proofOfStake } from '../hypertensor/proof-of-stake.ts'
 import { type AtBlock, type StoredPeer, SubnetStorage } from '../hypertensor/subnet-storage.ts'
 import { SubnetWatch } from '../hypertensor/subnet-watch.ts'
 import {
@@ -94,7 +93,6 @@ export class HypertensorRegistry implements ChainRegistry {
   /** Why the last question had no answer of the chain; a single call may go well all the same. */
   #failure: string | undefined
   readonly #self: PeerId | undefined
-  readonly #proofOfStake: ReturnType<typeof proofOfStake>
 
   constructor(init: HypertensorInit) {
     const { endpoints, subnetId, cacheFolder, log } = init
@@ -105,7 +103,6 @@ export class HypertensorRegistry implements ChainRegistry {
     this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, genesis: this.#answers, log })
     this.#storage = new SubnetStorage(this.#chain, subnetId, log)
     this.#chain.onOtherChain = () => this.#storage.forget()
-    this.#proofOfStake = proofOfStake(this.#chain.rpc)
   }
 
   async lookup(peerId: PeerId, options: ChainOptions = {}): Promise<ChainRecord> {
@@ -155,11 +152,7 @@ export class HypertensorRegistry implements ChainRegistry {
       options,
       async () => answerOf(await this.#answers.get(question)),
       async (within) => {
-        const subnet = await this.#storage.id(within)
-        const [registered, block] = await Promise.all([
-          this.#proofOfStake(subnet, peerId, NODE_CLASSES.indexOf(minClass), within),
-          this.#chain.block(within),
-        ])
+        const { value: registered, block } = await this.#storage.hasStake(peerId, NODE_CLASSES.indexOf(minClass), within)
         return this.#put(question, registered, block)
       },
     )

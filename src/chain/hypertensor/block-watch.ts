@@ -39,12 +39,13 @@ export async function* blocks({ chain, storage, log }: BlockWatchInit, signal: A
 /** @throws ChainError; the signal's reason */
 async function lookForSubnet({ health }: HypertensorChain, storage: SubnetStorage, signal: AbortSignal): Promise<void> {
   try {
-    await storage.id(signal)
+    await storage.confirm(signal)
     health.foundSubnet(storage.subnetId)
   } catch (error) {
     if (!(error instanceof NoSubnetError)) {
       throw error
     }
+    storage.forget()
     health.missedSubnet(storage.subnetId)
   }
 }

@@ -11,7 +11,7 @@ import { MetadataCache } from './metadata-cache.ts'
 import { RpcClient, type RpcOptions } from './rpc-client.ts'
 import { RpcError } from './rpc-error.ts'
 import type { RpcSocket } from './rpc-socket.ts'
-import { BLOCK_KEY, readBlockHash, readBlockValue, readHeader, readRuntimeVersion } from './runtime.ts'
+import { BLOCK_KEY, givesAnyMetadata, readBlockHash, readBlockValue, readHeader, readRuntimeVersion } from './runtime.ts'
 import { readHex, readStorageValue, StorageReader, type StorageValue } from './storage-reader.ts'
 
 export interface ChainOptions extends RpcOptions {
@@ -46,6 +46,19 @@ export interface Reading {
 }
 
 const MAX_LAYOUT_CHANGES = 3
+/** The runtime's call for metadata, and the version that tells of the runtime's calls too, as a u32. */
+const METADATA_CALL = ['Metadata_metadata_at_version', '0x0f000000']
+
+interface RuntimeVersion {
+  digest: string
+  /** Whether the runtime gives its metadata in a version that is asked for. */
+  givesAny: boolean
+}
+
+/** @throws Error */
+function readVersion(answer: unknown): RuntimeVersion {
+  return { digest: readRuntimeVersion(answer), givesAny: givesAnyMetadata(answer) }
+}
 
 /** The codecs take longer to load than most commands do. */
 async function loadLayoutClass(): Promise<typeof Layout> {
@@ -72,6 +85,7 @@ export class HypertensorChain {
   #genesis: { hash: string; endpoint: string } | undefined
   #version: string | undefined
   #versionAtMs = 0
+  #givesAnyMetadata = false
   #checking: Promise<void> | undefined
   #layout: LoadedLayout | undefined
   #blockAtMs = 0
@@ -184,7 +198,7 @@ export class HypertensorChain {
     const kept = this.#init.genesis?.genesis()
     const [hash, version, stored, header] = await Promise.all([
       ask('chain_getBlockHash', [0], readBlockHash),
-      ask('state_getRuntimeVersion', [], readRuntimeVersion),
+      ask('state_getRuntimeVersion', [], readVersion),
       ask('state_getStorage', [BLOCK_KEY], (answer) => readBlockValue(readStorageValue(answer) ?? '')).catch(() => undefined),
       ask('chain_getHeader', [], readHeader).catch(() => undefined),
     ])
@@ -215,9 +229,10 @@ export class HypertensorChain {
     }
   }
 
-  #sawVersion(version: string): void {
+  #sawVersion({ digest, givesAny }: RuntimeVersion): void {
     // so that the same runtime of two chains is two
-    this.#version = `${this.#genesis?.hash.slice(2, 34)}-${version}`
+    this.#version = `${this.#genesis?.hash.slice(2, 34)}-${digest}`
+    this.#givesAnyMetadata = givesAny
     this.#versionAtMs = performance.now()
   }
 
@@ -257,7 +272,7 @@ export class HypertensorChain {
   async #askVersion(): Promise<void> {
     await new Promise(setImmediate)
     this.#checking = undefined
-    this.#sawVersion(await this.rpc.call('state_getRuntimeVersion', [], { read: readRuntimeVersion }))
+    this.#sawVersion(await this.rpc.call('state_getRuntimeVersion', [], { read: readVersion }))
   }
 
   #load(version: string, anew: boolean): void {
@@ -276,20 +291,22 @@ export class HypertensorChain {
   }
 
   async #loadLayout(version: string, source: LoadedLayout['source']): Promise<Layout> {
-    const { log, options } = this.#init
+    const { log } = this.#init
     try {
       const kept = source.isEndpoint ? undefined : await this.#cache.get(version)
       if (kept != null) {
         const LayoutOf = await loadLayoutClass()
-        return new LayoutOf(kept, version)
+        const layout = new LayoutOf(kept, version)
+        if (layout.knowsCalls || !this.#givesAnyMetadata) {
+          return layout
+        }
       }
     } catch (error) {
       log.debug('the metadata of the chain that were kept are not used', error)
     }
     source.isEndpoint = true
-    const read = (answer: unknown): Uint8Array => Buffer.from(readHex(answer, options.maxMetadataBytes).slice(2), 'hex')
-    const [metadata] = await Promise.all([this.rpc.call('state_getMetadata', [], { read }), this.#checkVersion()])
-    const layout = await this.#readMetadata(metadata, version)
+    const [{ method, metadata }] = await Promise.all([this.#fetchMetadata(), this.#checkVersion()])
+    const layout = await this.#readMetadata(method, metadata, version)
     // of a runtime that went meanwhile they may be the next one's: whoever reads finds that out, and nothing is kept
     if (this.#version === version) {
       await this.#cache.put(version, metadata).catch((error) => log.debug('the metadata of the chain were not kept', error))
@@ -297,13 +314,34 @@ export class HypertensorChain {
     return layout
   }
 
+  /** Of version 15, or else of that which every node gives. @throws ChainError */
+  async #fetchMetadata(): Promise<{ method: string; metadata: Uint8Array }> {
+    const { maxMetadataBytes } = this.#init.options
+    const read = (answer: unknown): Uint8Array => Buffer.from(readHex(answer, maxMetadataBytes).slice(2), 'hex')
+    if (this.#givesAnyMetadata) {
+      const method = 'state_call'
+      const answer = await this.rpc.call(method, METADATA_CALL, { read }).catch((error: unknown) => {
+        if (error instanceof RpcError && error.fault === 'unknown-method') {
+          return undefined
+        }
+        throw error
+      })
+      // a single byte says that there are none of this version
+      if (answer != null && answer.byteLength > 1) {
+        return { method, metadata: answer }
+      }
+    }
+    const method = 'state_getMetadata'
+    return { method, metadata: await this.rpc.call(method, [], { read }) }
+  }
+
   /** @throws ChainError */
-  async #readMetadata(metadata: Uint8Array, version: string): Promise<Layout> {
+  async #readMetadata(method: string, metadata: Uint8Array, version: string): Promise<Layout> {
     const LayoutOf = await loadLayoutClass()
     try {
       return new LayoutOf(metadata, version)
     } catch (cause) {
-      throw new ChainError(`chain ${this.rpc.endpoint}: state_getMetadata: ${describeError(cause)}`, { cause })
+      throw new ChainError(`chain ${this.rpc.endpoint}: ${method}: ${describeError(cause)}`, { cause })
     }
   }
 }

@@ -22,6 +22,18 @@ export function readRuntimeVersion(answer: unknown): string {
   return createHash('sha256').update(json).digest('hex').slice(0, 32)
 }
 
+/** How the runtime's list of interfaces names that for its metadata; from its second version on it gives metadata of a version that is asked for. */
+const METADATA_INTERFACE = '0x37e397fc7c91f5e4'
+const GIVES_ANY_VERSION = 2
+
+/** Whether a runtime gives its metadata in a version that is asked for. */
+export function givesAnyMetadata(answer: unknown): boolean {
+  const { apis } = answer as { apis?: unknown }
+  return (
+    Array.isArray(apis) && apis.some((api) => Array.isArray(api) && api[0] === METADATA_INTERFACE && Number(api[1]) >= GIVES_ANY_VERSION)
+  )
+}
+
 /** @throws Error */
 export function readBlockHash(answer: unknown): string {
   const hash = readHex(answer, 32)

@@ -7,8 +7,8 @@ import { Bell } from './bell.ts'
 import { blockOf, type HeadSource } from './heads.ts'
 import type { HypertensorChain } from './hypertensor-chain.ts'
 import { RpcError } from './rpc-error.ts'
-import { WatchedRows } from './watched-rows.ts'
 import type { SubnetStorage } from './subnet-storage.ts'
+import { WatchedRows } from './watched-rows.ts'
 
 export interface SubnetWatchInit {
   chain: HypertensorChain
@@ -90,6 +90,7 @@ export class SubnetWatch {
         return false
       }
       if (error instanceof NoSubnetError) {
+        storage.forget()
         chain.health.missedSubnet(storage.subnetId)
         this.#rows.clear()
         return true

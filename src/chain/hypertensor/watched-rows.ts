@@ -1,23 +1,18 @@
 import type { PeerId } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
 import { ChainError, NoSubnetError } from '../registry.ts'
 import type { HypertensorChain } from './hypertensor-chain.ts'
 import type { Layout } from './layout.ts'
 import { StorageFeed } from './storage-feed.ts'
 import type { StorageValue } from './storage-reader.ts'
-import { allKeys, fixedKeys, OVERWATCH_MAP, type WatchedKeys } from './watched-keys.ts'
+import type { Row } from './subnet-rows.ts'
 import type { SubnetStorage } from './subnet-storage.ts'
+import { allKeys, fixedKeys, type WatchedKeys } from './watched-keys.ts'
 
 export interface WatchedRowsInit {
   chain: HypertensorChain
   storage: SubnetStorage
   /** Something changed, or is no longer told of. */
   onNews(): void
-}
-
-interface Row {
-  map: string
-  value: string
 }
 
 /** All values together, as hex: many times what 10,000 nodes take. */
@@ -117,7 +112,7 @@ export class WatchedRows {
       const fixed = fixedKeys(layout, subnet)
       await this.#fetch([...this.#watched(fixed)], signal)
       this.#checkSubnet(fixed)
-      const keys = await allKeys(layout, subnet, storage, signal)
+      const keys = await allKeys(layout, subnet, chain, signal)
       const known = this.#watched(fixed)
       await this.#fetch(
         [...this.#watched(keys)].filter((key) => !known.has(key)),
@@ -154,7 +149,7 @@ export class WatchedRows {
     const known = this.#watched(this.#keys)
     const layout = this.#layout as Layout
     try {
-      const keys = await allKeys(layout, this.#subnet, this.#init.storage, signal)
+      const keys = await allKeys(layout, this.#subnet, this.#init.chain, signal)
       await this.#fetch(
         [...this.#watched(keys)].filter((key) => !known.has(key)),
         signal,
@@ -247,36 +242,22 @@ export class WatchedRows {
     if (value == null) {
       this.#rows.delete(key)
     } else {
-      this.#rows.set(key, { map, value })
+      this.#rows.set(key, { key, map, value })
     }
     for (const each of isNamed ? [was, value] : []) {
       if (each != null) {
-        this.#name(key, { map, value: each })
+        this.#name({ key, map, value: each })
       }
     }
   }
 
-  #name(key: string, row: Row): void {
-    const peers = this.#changed == null ? undefined : this.#peersOf(key, row)
+  #name(row: Row): void {
+    const peers = this.#changed == null ? undefined : this.#init.storage.peersOfRow({ layout: this.#layout as Layout }, row)
     if (peers == null) {
       this.#changed = undefined
     }
-    for (const peerId of peers ?? []) {
+    for (const { peerId } of peers ?? []) {
       this.#changed?.set(peerId.toString(), peerId)
-    }
-  }
-
-  /** Undefined for what cannot be read. */
-  #peersOf(key: string, row: Row): PeerId[] | undefined {
-    const layout = this.#layout as Layout
-    if (row.map !== OVERWATCH_MAP) {
-      return this.#init.storage.peersOfRow({ layout }, row)?.map(({ peerId }) => peerId)
-    }
-    try {
-      const peer = layout.map(row.map)?.argumentsOf(key).at(-1) as Uint8Array
-      return [peerIdFromString(Buffer.from(peer).toString('latin1'))]
-    } catch {
-      return undefined
     }
   }
 }

@@ -124,7 +124,7 @@ describe('a Hypertensor chain that is not what it was', () => {
     assert.equal((await registry.lookup(NODE_1)).known, true)
     assert.equal((await registry.isRegistered(NODE_1, 'idle')).registered, true)
     await restart(chain, OTHER)
-    chain.state.set('FriendlyUidSubnetId', [1], 128_007)
+    chain.state.addSubnet(128_007, 1)
     chain.fault = 'silent'
     chain.faulty = ['state_queryStorageAt', 'network_proofOfStake', 'state_call']
     await assert.rejects(registry.isRegistered(NODE_1, 'idle', { patienceMs: 500 }), { code: 'CHAIN_UNAVAILABLE' })

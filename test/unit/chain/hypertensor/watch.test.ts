@@ -87,16 +87,17 @@ describe('a Hypertensor chain, watched', () => {
       [() => void state.setNode(id, peer.at(2)), ids(peer)],
       [() => withClass('Idle'), ids(NODE_1.toString())],
       [() => state.removeNode(id), ids(peer)],
-      [() => state.setOverwatchPeer(1, id), ids(peer)],
-      [() => state.setOverwatchPeer(1, other.peerId.toString()), ids(peer, other)],
-      [() => state.setOverwatchPeer(2, id), ids(peer)],
-      [() => state.setOverwatchPeer(1, undefined), ids(other)],
+      [() => state.setOverwatch(id, 1), ids(peer)],
+      [() => state.setOverwatch(other.peerId.toString(), 1), ids(peer, other)],
+      [() => state.setOverwatch(id, 2), ids(peer)],
+      [() => state.removeOverwatch(other.peerId.toString()), ids(other)],
       [() => state.setBootnodes([[id, peer.at(3).bytes]]), ids(peer, BOOTNODE)],
     ]
   }
 
   const ENDPOINTS: Array<[string, StandInOptions, number]> = [
     ['that tells what changes', {}, 60_000],
+    ['of the earlier runtime', { state: new HypertensorState('earlier') }, 60_000],
     ['that tells of blocks alone', { without: ['state_subscribeStorage'] }, 60_000],
     ['that tells nothing', { strict: true }, 20],
     ['that tells what changes, and not of blocks', { without: ['chain_subscribeNewHeads'] }, 20],
