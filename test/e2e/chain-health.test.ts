@@ -37,7 +37,10 @@ describe('status, of a chain that answers and is not well', function () {
     return JSON.parse((await cli.run(home, ['status', '--json'])).stdout)
   }
 
-  for (const admission of ['open', 'registered']) {
+  for (const [admission, subnet, appears] of [
+    ['open', 128_009, () => chain.state.addSubnet(128_009, 9)],
+    ['registered', 77, () => chain.state.set('FriendlyUidSubnetId', [77], SUBNET)],
+  ] as const) {
     it(`it stands still (--admission ${admission}): a problem with its age, until the next block`, async () => {
       const time = Buffer.alloc(8)
       time.writeBigUInt64LE(BigInt(Date.now() - 3 * 86_400_000))
@@ -56,15 +59,15 @@ describe('status, of a chain that answers and is not well', function () {
     })
 
     it(`it does not have the subnet (--admission ${admission}): the node waits for it`, async () => {
-      const { running } = await cli.start(home, flags(admission, 77))
-      await running.says(/warn: chain ws:\S+ subnet 77 does not exist on this chain \(yet\)/)
+      const { running } = await cli.start(home, flags(admission, subnet))
+      await running.says(new RegExp(`warn: chain ws:\\S+ subnet ${subnet} does not exist on this chain \\(yet\\)`))
       const { healthy, problems, chain: state } = await health()
-      const message = `chain ${chain.url}: subnet 77 does not exist on this chain (yet)`
+      const message = `chain ${chain.url}: subnet ${subnet} does not exist on this chain (yet)`
       assert.deepEqual([healthy, problems[0]], [false, { code: 'CHAIN_UNAVAILABLE', message }])
       assert.deepEqual([state.reachable, state.error], [true, null])
-      chain.state.set('FriendlyUidSubnetId', [77], SUBNET)
+      appears()
       chain.newHead()
-      await running.says(/warn: chain ws:\S+ subnet 77 is there now/)
+      await running.says(new RegExp(`warn: chain ws:\\S+ subnet ${subnet} is there now`))
       assert.deepEqual(await health().then((now) => [now.healthy, now.problems]), [true, []])
     })
   }

@@ -23,11 +23,11 @@ export type HeadSource = 'told' | 'asked' | 'missed'
 export type OnHead = (header: unknown, how: HeadSource) => void
 
 const HEADS = { subscribe: 'chain_subscribeNewHeads', unsubscribe: 'chain_unsubscribeNewHeads' }
-/** Where the endpoint tells: how many blocks may be missed until one looks all the same. */
+/** Where the endpoint tells of heads: after so many blocks without one it is asked all the same. */
 const LOOKS_ANYWAY_AFTER = 5
 const RETRY_MS = 1_000
 
-/** The heads of a chain, for all who follow them: one subscription, and while nobody follows none. */
+/** The heads of a chain, for all who follow them over one subscription. While nobody follows there is none. */
 export class Heads {
   readonly #init: HeadsInit
   readonly #followers = new Set<OnHead>()

@@ -16,7 +16,7 @@ export interface WatchedRowsInit {
 }
 
 /** All values together, as hex: many times what 10,000 nodes take. */
-const MAX_CHARACTERS = 256 * 1_024 * 1_024
+const MAX_CHARACTERS = 128 * 1_024 * 1_024
 const MAX_ATTEMPTS = 3
 /** A node has at most 1,024 on one connection; then all are made anew. */
 const MAX_SUBSCRIPTIONS = 512

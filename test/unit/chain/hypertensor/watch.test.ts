@@ -180,6 +180,18 @@ describe('a Hypertensor chain, watched', () => {
       assert.deepEqual(await changed(), ids(NODE_1.toString()))
     })
 
+    it('asks for less at once where a message would be too large', async () => {
+      const { cacheFolder } = await setup.kept()
+      // the metadata are kept: they are larger than what is asked for here
+      await setup.registry(chain, { cacheFolder }).lookup(NODE_1)
+      await watch(setup.registry(chain, { cacheFolder, options: { ...SLOW, maxMessageBytes: 120_000 } }))
+      assert.ok(chain.connections > 2)
+      assert.ok(chain.storageFeed.open > 8)
+      chain.state.setNode(NODE_1.toString(), peer.at(1))
+      chain.newHead()
+      assert.deepEqual(await changed(), ids(NODE_1.toString()))
+    })
+
     it('reads all only every tenth block where the endpoint does not tell what changes', async () => {
       chain.storageFeed.maxKeys = 0
       await watch(setup.registry(chain, { options: SLOW }))
