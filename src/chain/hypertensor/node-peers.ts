@@ -1,7 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { addressesOf, peerIdOf } from '../../primitives/address.ts'
+import { addressesOf, parsePeerId, peerIdOf } from '../../primitives/address.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { NODE_CLASSES, type NodeClass, type PeerRole } from '../registry.ts'
 import { fieldAt, type NodeFields, type Path } from './node-fields.ts'
@@ -72,8 +71,7 @@ export function readPeerId(bytes: Uint8Array): PeerId | undefined {
     return undefined
   }
   try {
-    const peerId = peerIdFromString(Buffer.from(bytes).toString('latin1'))
-    return peerId.type === 'url' ? undefined : peerId
+    return parsePeerId(Buffer.from(bytes).toString('latin1'))
   } catch {
     return undefined
   }

@@ -51,7 +51,11 @@ export class SubnetRows {
       checkBootnodes(layout, map)
       return subnetBootnodes(map.decode(value), complain)
     }
-    return nodePeers(this.fieldsOf(layout, name), map.decode(value), Number(map.argumentsOf(key)[1]), complain)
+    const [, nodeId] = map.argumentsOf(key)
+    if (typeof nodeId !== 'number') {
+      throw notKnown(layout, map, 'a key does not tell the id of the node')
+    }
+    return nodePeers(this.fieldsOf(layout, name), map.decode(value), nodeId, complain)
   }
 
   /** The same; undefined for a row that is not of the layout. @throws Error for a layout that is not known here */
