@@ -142,7 +142,7 @@ export class HypertensorRegistry implements ChainRegistry {
       },
     )
     const { peer, subnetId, friendlyId, hotkey, coldkey } = JSON.parse(answer.json) as KeptDescription
-    const record = peer == null ? { ...NOTHING, peerId } : ofKept(peer)
+    const record = peer == null ? { ...NOTHING, peerId } : { ...NOTHING, ...ofKept(peer), known: true }
     return { ...record, ...freshnessOf(answer), subnetId, friendlyId, hotkey, coldkey }
   }
 
@@ -234,8 +234,8 @@ export class HypertensorRegistry implements ChainRegistry {
     return toListing(answer)
   }
 
-  #keep(question: string, { value, block }: AtBlock<StoredPeer[]>): Answer {
-    return this.#put(question, value.map(toKept), block)
+  #keep(question: string, { value, block }: AtBlock<StoredPeer[]>): Answer & { peers: StoredPeer[] } {
+    return { ...this.#put(question, value.map(toKept), block), peers: value }
   }
 
   #put(question: string, value: unknown, block: number): Answer {
@@ -245,11 +245,11 @@ export class HypertensorRegistry implements ChainRegistry {
   }
 
   /** What the chain says; while it is away, what it said last. @throws ChainError, UsageError; the signal's reason */
-  async #asked(
+  async #asked<Fresh extends Answer>(
     { signal, patienceMs }: ChainOptions,
     last: () => Promise<(() => Answer) | undefined>,
-    ask: (within: AbortSignal) => Promise<Answer>,
-  ): Promise<Answer & { stale: boolean }> {
+    ask: (within: AbortSignal) => Promise<Fresh>,
+  ): Promise<(Answer | Fresh) & { stale: boolean }> {
     signal?.throwIfAborted()
     const [genesis, kept] = await Promise.all([this.#answers.genesis(), last()])
     const { answerTimeoutMs } = this.#options
@@ -338,7 +338,7 @@ const NOTHING = {
 interface KeptPeer {
   peerId: string
   multiaddrs: string[]
-  role?: PeerRole | undefined
+  role: PeerRole
   nodeId?: number | undefined
   nodeClass?: NodeClass | undefined
 }
@@ -355,26 +355,19 @@ function toKept({ peerId, multiaddrs, role, nodeId, nodeClass }: StoredPeer): Ke
   return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), role, nodeId, nodeClass }
 }
 
-function ofKept({ peerId, multiaddrs, role, nodeId, nodeClass }: KeptPeer): Omit<ChainRecord, keyof Freshness> {
-  return {
-    peerId: peerIdFromString(peerId),
-    known: true,
-    multiaddrs: multiaddrs.map((address) => multiaddr(address)),
-    verified: false,
-    seq: 0n,
-    role,
-    nodeId,
-    nodeClass,
-  }
+function ofKept({ peerId, multiaddrs, role, nodeId, nodeClass }: KeptPeer): StoredPeer {
+  return { peerId: peerIdFromString(peerId), multiaddrs: multiaddrs.map((address) => multiaddr(address)), role, nodeId, nodeClass }
 }
 
 function freshnessOf({ block, readAtMs, stale }: Answer & { stale: boolean }): Freshness {
   return { block, readAtMs, stale }
 }
 
-function toListing(answer: Answer & { stale: boolean }): ChainListing {
+/** Of what was read just now, or of what is kept of it. */
+function toListing(answer: Answer & { stale: boolean; peers?: StoredPeer[] }): ChainListing {
   const freshness = freshnessOf(answer)
-  return { ...freshness, records: (JSON.parse(answer.json) as KeptPeer[]).map((peer) => ({ ...ofKept(peer), ...freshness })) }
+  const peers = answer.peers ?? (JSON.parse(answer.json) as KeptPeer[]).map(ofKept)
+  return { ...freshness, records: peers.map((peer) => ({ ...peer, known: true, verified: false, seq: 0n, ...freshness })) }
 }
 
 function answerOf(answer: Answer | undefined): (() => Answer) | undefined {

@@ -20,10 +20,10 @@ export interface StorageMap {
   decode(hex: string): unknown
 }
 
-/** Metadata that tell of the runtime's calls are of this version, or a later one. */
+/** From this version on, metadata describe the runtime's calls. */
 const VERSION_WITH_CALLS = 15
 
-/** How the chain's storage is laid out, and what its runtime can be asked: by its metadata, never by what is written here. */
+/** The storage and the runtime calls of a chain, as its own metadata describe them. Nothing of a layout is written down here. */
 export class Layout {
   /** Of the runtime and the chain that the metadata are of. */
   readonly version: string
@@ -49,7 +49,7 @@ export class Layout {
     this.#storage = new Map(items.map(({ name, type }) => [name, type.tag === 'plain' ? type.value : type.value.value]))
   }
 
-  /** False for metadata of a version that does not tell of the runtime's calls. */
+  /** Whether the metadata describe the runtime's calls. */
   get knowsCalls(): boolean {
     return this.#types.metadata.version >= VERSION_WITH_CALLS
   }
@@ -79,7 +79,7 @@ export class Layout {
     return map
   }
 
-  /** What the runtime itself can be asked. @throws Error that names it and the runtime, where this chain has no such call */
+  /** A call of the runtime. @throws Error that names it and the runtime, where this runtime has no such call */
   call(api: string, method: string): RuntimeCall {
     const name = `${api}_${method}`
     const known = this.#calls.get(name) ?? new RuntimeCall({ api, method, runtime: this.name, types: this.#types, builder: this.#builder })
@@ -125,7 +125,7 @@ export class Layout {
   }
 }
 
-/** Of the runtime, by the constant that every one has; without it, what can be said of any. */
+/** Reads the name of the runtime from its constant `System.Version`. */
 function nameOf({ pallets }: UnifiedMetadata, builder: ReturnType<typeof getDynamicBuilder>): string {
   try {
     const constant = pallets.find(({ name }) => name === 'System')?.constants.find(({ name }) => name === 'Version')

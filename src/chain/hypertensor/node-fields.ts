@@ -1,6 +1,6 @@
 import type { LookupEntry } from '@polkadot-api/metadata-builders'
 
-/** The roles that the peers of a node may have, the first of which every node has a peer for. */
+/** The roles of a node's peers. Every node has a main peer. */
 const ROLES = ['main', 'bootnode', 'client'] as const
 
 /** The names that lead to a field, from the outside in. */
@@ -14,7 +14,7 @@ export interface PeerField {
   addresses: Path[]
 }
 
-/** Where in a node is what is read of it here. */
+/** The fields of a node that are read. */
 export interface NodeFields {
   /** The main peer first, then the bootnode peer, then the client peer. */
   peers: PeerField[]
@@ -33,9 +33,9 @@ export function isBytes(type: LookupEntry): boolean {
 }
 
 /**
- * The fields of a node, by its type: layouts of the chain differ in their fields' names, in what is optional, and in whether a peer is a
- * structure of its own. What a node's owner writes as he likes has other names and is not read.
- * @throws Error where no field can be the ID of the node's main peer
+ * Finds the fields of a node in its type. Layouts of the chain differ in the names of fields and in what is optional; a peer may be a structure
+ * or not. The fields that a node's owner fills as he likes have other names, and are not read.
+ * @throws Error where no field is known as the ID of the main peer
  */
 export function nodeFieldsOf(type: LookupEntry): NodeFields {
   const found: NodeFields = { peers: [], addresses: [], nodeClass: undefined, hotkey: undefined }

@@ -1,7 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { addressesOf, peerIdOf } from '../../primitives/address.ts'
+import { addressesOf, parsePeerId, peerIdOf } from '../../primitives/address.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { NODE_CLASSES, type NodeClass, type PeerRole } from '../registry.ts'
 import { fieldAt, type NodeFields, type Path } from './node-fields.ts'
@@ -24,7 +23,7 @@ export interface StoredPeer {
   nodeClass: NodeClass | undefined
 }
 
-/** Told in words of what stands where a peer's ID or address belongs, and is none. */
+/** Receives a sentence about bytes that should be a peer ID or an address, and are not. */
 export type Complain = (message: string) => void
 
 /** The peers of a node, the main one first; one whose ID is empty is none. */
@@ -52,7 +51,7 @@ export function nodePeers(fields: NodeFields, node: unknown, nodeId: number, com
   return peers
 }
 
-/** What a subnet's bootnodes are: pairs of a peer ID and an address, or addresses, each of which says by its end whose it is. */
+/** The bootnodes of a subnet. Each is a peer ID with an address, or an address that ends in a peer ID. */
 export function subnetBootnodes(bootnodes: unknown, complain: Complain): StoredPeer[] {
   return (bootnodes as unknown[]).slice(0, MAX_BOOTNODES).flatMap((bootnode) => {
     const [id, address] = bootnode instanceof Uint8Array ? [undefined, bootnode] : (bootnode as [Uint8Array, Uint8Array])
@@ -66,14 +65,13 @@ export function subnetBootnodes(bootnodes: unknown, complain: Complain): StoredP
   })
 }
 
-/** The text of a peer ID; undefined for what is none. */
+/** Reads the text of a peer ID; undefined for other bytes. */
 export function readPeerId(bytes: Uint8Array): PeerId | undefined {
   if (bytes.byteLength > MAX_PEER_ID_BYTES) {
     return undefined
   }
   try {
-    const peerId = peerIdFromString(Buffer.from(bytes).toString('latin1'))
-    return peerId.type === 'url' ? undefined : peerId
+    return parsePeerId(Buffer.from(bytes).toString('latin1'))
   } catch {
     return undefined
   }

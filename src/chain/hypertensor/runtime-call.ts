@@ -13,7 +13,7 @@ export interface RuntimeCallInit {
   builder: ReturnType<typeof getDynamicBuilder>
 }
 
-/** A question to the runtime of a chain: which arguments it takes, in which order and of which types, the chain's metadata say. */
+/** A call of a chain's runtime. Its arguments, with their order and types, come from the chain's metadata. */
 export class RuntimeCall {
   /** As `state_call` takes it. */
   readonly name: string
@@ -37,8 +37,8 @@ export class RuntimeCall {
   }
 
   /**
-   * The arguments as hex. What the runtime takes beside them is none where it may be none.
-   * @throws Error for an argument that the runtime does not take, or takes otherwise, and for one that it needs beside these
+   * Encodes the arguments as hex. An optional argument that is not given is none.
+   * @throws Error where the runtime lacks an argument, has another type for it, or needs one that is not given
    */
   encode(args: Record<string, CallArgument>): string {
     const unknown = Object.keys(args).find((name) => !this.#inputs.some((input) => input.name === name))
@@ -57,7 +57,7 @@ export class RuntimeCall {
     return hexOf(this.#codec.args.enc(values))
   }
 
-  /** @throws Error for bytes that are not the answer's, or not all of it */
+  /** @throws Error for bytes that are not exactly one answer */
   decode(hex: string): unknown {
     const answer: unknown = this.#codec.value.dec(hex)
     if (hexOf(this.#codec.value.enc(answer)) !== hex.toLowerCase()) {

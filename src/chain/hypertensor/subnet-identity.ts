@@ -7,7 +7,7 @@ const FRIENDLY_MAP = 'FriendlyUidSubnetId'
 const SUBNETS_MAP = 'SubnetsData'
 /** A smaller id is a friendly one, which the chain has the real one of. */
 const FIRST_SUBNET_ID = 128_000
-/** So long the real id, and that the subnet is there, is taken for what it was. */
+/** How long the real id and the existence of the subnet are remembered. */
 const REMEMBERED_FOR_MS = 60_000
 
 /** Which subnet of a chain is meant, and whether the chain has it. */
@@ -53,12 +53,12 @@ export class SubnetIdentity {
     return id
   }
 
-  /** To be read beside what is asked: whether the chain has the subnet. None where it had it a short while ago. @throws Error */
+  /** Keys that tell whether the chain has the subnet, to be read with other keys. None while its existence is remembered. @throws Error */
   keys(layout: Layout, id: number): string[] {
     return isRecent(this.#seenAtMs) ? [] : [layout.needed(SUBNETS_MAP).key(id)]
   }
 
-  /** @throws NoSubnetError where what was read says so */
+  /** Looks for the subnet in a reading of these keys. @throws NoSubnetError */
   check({ layout, values }: Reading, id: number): void {
     const key = this.#chain.inLayout(layout, () => layout.needed(SUBNETS_MAP).key(id))
     const value = values.get(key)
@@ -71,7 +71,7 @@ export class SubnetIdentity {
     }
   }
 
-  /** Asks by itself whether the subnet is there, and for the block; for the block alone where it was there a short while ago. @throws ChainError, NoSubnetError; the signal's reason */
+  /** Asks for the block, and whether the subnet exists unless that is remembered. @throws ChainError, NoSubnetError; the signal's reason */
   async confirm(id: number, signal: AbortSignal): Promise<{ block: number; layout?: Layout }> {
     if (isRecent(this.#seenAtMs)) {
       return { block: await this.#chain.block(signal) }
@@ -81,7 +81,7 @@ export class SubnetIdentity {
     return reading
   }
 
-  /** By what the chain has of the subnet itself; undefined where it has none. @throws LayoutError */
+  /** The friendly id that the chain has for the subnet; undefined where it has none. @throws ChainError; the signal's reason */
   async friendlyId(id: number, signal: AbortSignal): Promise<number | undefined> {
     const { layout, values } = await this.#chain.read((made) => [made.needed(SUBNETS_MAP).key(id)], signal)
     return this.#chain.inLayout(layout, () => {

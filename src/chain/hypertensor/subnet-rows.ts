@@ -10,7 +10,7 @@ import { nodePeers, readPeerId, type StoredPeer, subnetBootnodes } from './node-
 export const NODE_MAPS = ['SubnetNodesData', 'RegisteredSubnetNodesData'] as const
 /** Peer ID → overwatch node; not every runtime has them. */
 export const OVERWATCH_MAP = 'PeerIdOverwatchNodeId'
-/** Those that the subnet's owner names, as addresses or by their peer ID; a runtime has one of these, or both. */
+/** The bootnodes that the subnet's owner names. A runtime has one of these maps, or both. */
 const BOOTNODE_MAPS = ['SubnetBootnodes', 'SubnetBootnodesV2']
 const MAX_REMEMBERED = 10_000
 
@@ -51,7 +51,11 @@ export class SubnetRows {
       checkBootnodes(layout, map)
       return subnetBootnodes(map.decode(value), complain)
     }
-    return nodePeers(this.fieldsOf(layout, name), map.decode(value), Number(map.argumentsOf(key)[1]), complain)
+    const [, nodeId] = map.argumentsOf(key)
+    if (typeof nodeId !== 'number') {
+      throw notKnown(layout, map, 'a key does not tell the id of the node')
+    }
+    return nodePeers(this.fieldsOf(layout, name), map.decode(value), nodeId, complain)
   }
 
   /** The same; undefined for a row that is not of the layout. @throws Error for a layout that is not known here */
@@ -77,7 +81,7 @@ export class SubnetRows {
     }
   }
 
-  /** @throws Error for a layout that is not known here, though there be no rows */
+  /** @throws Error for a layout that is not known here, even if the subnet has no rows */
   checkLayouts(layout: Layout): void {
     for (const name of NODE_MAPS) {
       this.fieldsOf(layout, name)
