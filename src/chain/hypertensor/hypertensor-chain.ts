@@ -170,7 +170,7 @@ export class HypertensorChain {
       try {
         return read(answer)
       } catch (cause) {
-        throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${describeError(cause)}`, { cause })
+        throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${socket.shown(describeError(cause))}`, { cause })
       }
     }
     const [hash, version, stored, header] = await Promise.all([

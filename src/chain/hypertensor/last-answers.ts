@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { LRUCache } from 'lru-cache'
 import { retryWhileBusy } from '../../primitives/database.ts'
@@ -29,10 +30,13 @@ const MAKE_ROOM = `
   WHERE read_at_ms <= (SELECT read_at_ms FROM chain_answers ORDER BY read_at_ms DESC LIMIT 1 OFFSET ${MAX_ANSWERS})
 `
 
+/** Rows of earlier versions, whose key was the URL itself. */
+const FORGET_URLS = "DELETE FROM chain_answers WHERE chain >= 'hypertensor:ws' AND chain < 'hypertensor:wt'"
+
 export interface LastAnswersInit {
   /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`; without one they are kept in memory. */
   open: (() => Promise<DatabaseSync>) | undefined
-  /** The chain's URL. */
+  /** The chain's URL. The database holds only its digest: the URL may have a key in it, and databases are copied. */
   chain: string
   subnetId: number
   log: Logger
@@ -44,6 +48,7 @@ export interface LastAnswersInit {
  */
 export class LastAnswers {
   readonly #init: LastAnswersInit
+  readonly #chain: string
   readonly #recent = new LRUCache<string, Answer>({
     max: MAX_IN_MEMORY,
     maxSize: MAX_JSON_IN_MEMORY,
@@ -57,6 +62,7 @@ export class LastAnswers {
 
   constructor(init: LastAnswersInit) {
     this.#init = init
+    this.#chain = `sha256:${createHash('sha256').update(init.chain).digest('hex')}`
   }
 
   async get(question: string): Promise<Answer | undefined> {
@@ -65,10 +71,10 @@ export class LastAnswers {
       return recent
     }
     try {
-      const { chain, subnetId } = this.#init
+      const { subnetId } = this.#init
       const row = (await this.#open())
         ?.prepare('SELECT json, block, read_at_ms FROM chain_answers WHERE chain = ? AND subnet_id = ? AND question = ?')
-        .get(chain, subnetId, question)
+        .get(this.#chain, subnetId, question)
       return row == null ? undefined : { json: String(row.json), block: Number(row.block), readAtMs: Number(row.read_at_ms) }
     } catch (error) {
       this.#init.log.debug('the last answers of the chain cannot be read', error)
@@ -132,13 +138,14 @@ export class LastAnswers {
   }
 
   #store(database: DatabaseSync, answers: Array<[string, Answer]>): void {
-    const { chain, subnetId } = this.#init
+    const { subnetId } = this.#init
     database.exec('BEGIN IMMEDIATE')
     try {
       const statement = database.prepare(UPSERT)
       for (const [question, { json, block, readAtMs }] of answers) {
-        statement.run(chain, subnetId, question, json, block, readAtMs)
+        statement.run(this.#chain, subnetId, question, json, block, readAtMs)
       }
+      database.exec(FORGET_URLS)
       database.exec(MAKE_ROOM)
       database.exec('COMMIT')
     } catch (error) {
