@@ -35,6 +35,7 @@ import { walkTo } from './kademlia-walk.ts'
 import { namedOverChain, openRegistry } from './open-registry.ts'
 import { OtherNetwork } from './other-network.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
+import { OwnRegistration } from './own-registration.ts'
 import { peerList } from './peer-list.ts'
 import { Places } from './places.ts'
 import { RefusalWatch } from './refusal-watch.ts'
@@ -208,6 +209,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     otherNetwork,
     doorkeeper,
     refused,
+    ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
     refusalWatch: new RefusalWatch({ libp2p, ask: async (connection) => node.refusalOf(connection) }),
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,

@@ -8,7 +8,7 @@ export interface DoorkeeperInit {
   libp2p: Libp2p
   door: Door
   registry: Pick<ChainRegistry, 'watch'>
-  /** Told of whom it turns away, and whom it lets in after that. */
+  /** Remembers the peers that the door refuses. */
   refused: RefusedPeers
   log: Logger
 }
@@ -18,17 +18,17 @@ const GRACE_MS = 1_500
 const CUT_MS = 300
 /** How often those who are in are looked at again; the door remembers for longer what the chain said. */
 const SWEEP_MS = 15_000
-/** The longest delay of a peer of which the chain does not say that it is not registered, in milliseconds: that ends, and nobody tells. */
+/** The longest delay where the chain gave no answer about a peer, in milliseconds. No event tells when it answers again. */
 const UNCERTAIN_DELAY_MS = 30_000
 
-/** Turns away whom the door does not let in, at once or when its registration has ended; and knows whether this node is registered itself. */
+/** Closes connections of peers that the door refuses, at once or when a registration ends. Watches the registration of this node too. */
 export class Doorkeeper {
   readonly #init: DoorkeeperInit
   #stopped = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #watching: Promise<void> | undefined
   readonly #leaving = new WeakSet<Connection>()
-  /** Whether this node is registered, by what the chain last said. */
+  /** Undefined until the chain has answered about this node. */
   #isMember: boolean | undefined
 
   constructor(init: DoorkeeperInit) {
@@ -54,7 +54,7 @@ export class Doorkeeper {
     await this.#watching
   }
 
-  /** Why others like this node do not let it in; undefined where they do, or the chain does not say. Each change is a line of the log. */
+  /** Why other nodes with these settings refuse this node; undefined where they do not, or the chain gives no answer. The log has a line for each change. */
   async ownRefusal(signal?: AbortSignal): Promise<string | undefined> {
     const { door, libp2p } = this.#init
     const verdict = await door.check(libp2p.peerId, signal)
@@ -69,7 +69,7 @@ export class Doorkeeper {
     return verdict.admitted ? undefined : verdict.reason
   }
 
-  /** Why a peer is not to be dialled; undefined where it may. */
+  /** Asks the door; gives the reason where it refuses the peer. */
   async refusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined> {
     await this.#init.door.check(peerId, signal)
     return this.#note(peerId)
@@ -139,7 +139,7 @@ export class Doorkeeper {
     connection.addEventListener('close', () => clearTimeout(closing), { once: true })
   }
 
-  /** Notes what the door last found out of a peer; gives why the peer is not let in, undefined where it is. */
+  /** Notes the last verdict about a peer; gives the reason where the door refuses the peer. */
   #note(peerId: PeerId): string | undefined {
     const { door, refused } = this.#init
     const verdict = door.verdictOf(peerId)

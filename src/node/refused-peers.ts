@@ -9,7 +9,7 @@ import { TokenBuckets } from '../primitives/token-bucket.ts'
 /** Who refuses: the peer does not let this node in, or the door of this node does not let the peer in. */
 export type Refuser = 'them' | 'us'
 
-/** The pause after a refusal, in milliseconds: doubled with each one that follows, up to the last. */
+/** The delay after a refusal, in milliseconds. Each further refusal doubles it, up to `maxMs`. */
 export interface RedialDelays {
   firstMs: number
   maxMs: number
@@ -28,21 +28,21 @@ interface Refusal {
   delayMs: number
   /** No dial before. */
   nextAtMs: number
-  /** The log has a line of it. */
+  /** True where the log has a line about this refusal. */
   isTold: boolean
 }
 
 const DELAYS: RedialDelays = { firstMs: 1_000, maxMs: 600_000 }
-/** So that peers do not all come again at the same moment, each delay is shorter by at most this part of it. */
+/** A random part of each delay, at most this, is left out: peers then do not all dial at the same moment. */
 const JITTER = 0.25
-/** Of each side; the one refused longest ago goes first. */
+/** Refusals remembered for each side. The oldest goes first. */
 const MAX_REMEMBERED = 4_096
 /** Lines about refusals: of strangers there can be any number. */
 const TOLD = { burst: 10, refillMs: 10_000 }
 
 /**
- * The peers that refuse this node, and those that it refuses. Nobody dials them unasked before a growing delay has passed, and the log has one
- * line for each change, however often they are tried or try.
+ * Remembers the peers that refuse this node, and the peers that this node refuses. The node's own dials to such a peer wait for a growing
+ * delay. The log has one line for each change, however many attempts there are.
  */
 export class RefusedPeers extends EventTarget {
   readonly #init: RefusedPeersInit
@@ -66,9 +66,9 @@ export class RefusedPeers extends EventTarget {
   }
 
   /**
-   * Notes a refusal. Those before the next dial is due are of the same attempt, or the peer's own attempts, and change nothing.
-   * @param reason names the peer where this node refuses it
-   * @param maxDelayMs for a refusal that may end without anybody telling
+   * Notes a refusal. One that comes before the next dial is due belongs to the same attempt, or to an attempt of the peer, and changes nothing.
+   * @param reason must name the peer where this node refuses it
+   * @param maxDelayMs a shorter longest delay, for a refusal whose end no event tells
    */
   refused(peerId: PeerId, by: Refuser, reason: string, maxDelayMs = this.#delays.maxMs): void {
     const peer = peerId.toString()
@@ -81,7 +81,7 @@ export class RefusedPeers extends EventTarget {
     }
   }
 
-  /** The refusal is over: the peer answered as it answers those who are let in, or the door lets it in. */
+  /** Ends a refusal: the peer answered identify, or the door lets the peer in. */
   admitted(peerId: PeerId, by: Refuser): void {
     const peer = peerId.toString()
     const known = this.#refusals[by].get(peer)
@@ -92,7 +92,7 @@ export class RefusedPeers extends EventTarget {
     }
   }
 
-  /** What stood against these peers may have changed: they may be dialled at once. All of them without a list. */
+  /** Ends the delays of these peers, or of all peers: the reason of the refusal may be gone. */
   retry(by: Refuser, peers?: readonly PeerId[]): void {
     const refusals = this.#refusals[by]
     for (const peer of peers?.map(String) ?? [...refusals.keys()]) {
@@ -113,7 +113,7 @@ export class RefusedPeers extends EventTarget {
     return this.#refusals.them.size > 0
   }
 
-  /** Whether a dial that nobody asked for may be made. */
+  /** True where the node may dial the peer by itself. */
   mayDial(peerId: PeerId): boolean {
     return this.#leftMs(peerId) <= 0
   }

@@ -45,6 +45,7 @@ import { laterRefusal } from './later-refusal.ts'
 import type { Network } from './network.ts'
 import { networkOf } from './network-of.ts'
 import type { OtherNetwork } from './other-network.ts'
+import type { OwnRegistration } from './own-registration.ts'
 import type { Places, PlacesState } from './places.ts'
 import type { RefusalWatch } from './refusal-watch.ts'
 import type { RefusedPeers } from './refused-peers.ts'
@@ -111,6 +112,8 @@ export interface NodeParts {
   doorkeeper: Doorkeeper | undefined
   refused: RefusedPeers
   refusalWatch: RefusalWatch
+  /** Where there is no door. */
+  ownRegistration: OwnRegistration | undefined
   places: Places
   otherNetwork: OtherNetwork
   log: Logger
@@ -235,11 +238,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration } = this.#parts
     doorkeeper?.start()
     // one that only asks is told where it asks
     if (serves) {
       refusalWatch.start()
+      ownRegistration?.start()
       void doorkeeper?.ownRefusal()
     }
     libp2p.addEventListener('peer:connect', this.#onConnect)
@@ -259,12 +263,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration } = this.#parts
     for (const protocol of this.#protocols.values()) {
       protocol.onStopped(reason)
     }
     await bootstrap.stop()
     refusalWatch.stop()
+    ownRegistration?.stop()
     await doorkeeper?.stop()
     peerStates?.stop()
     await heartbeats?.stop()
