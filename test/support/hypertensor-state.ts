@@ -102,6 +102,10 @@ export class HypertensorState {
     const { subnet = SUBNET, map = 'SubnetNodesData', nodeClass, hotkey, bootnode, client } = init
     const known = this.nodeOf(peerId, subnet)
     const id = known ?? this.#nextNode++
+    if (known == null) {
+      this.count('TotalSubnetNodes', 1, subnet)
+      this.count('TotalSubnetNodeUids', 1, subnet)
+    }
     const before = (known == null ? undefined : this.get(map, subnet, known)) as NodeValue | undefined
     const bytes = multiaddr == null || multiaddr instanceof Uint8Array ? multiaddr : multiaddr.bytes
     const peers = [
@@ -128,8 +132,16 @@ export class HypertensorState {
     return this.get(PEER_MAPS.main, subnet, Buffer.from(peerId)) as number | undefined
   }
 
+  /** Adds to a count of the pallet. */
+  count(map: string, by: number, ...args: unknown[]): void {
+    this.set(map, args, Number(this.get(map, ...args) ?? 0) + by)
+  }
+
   removeNode(peerId: string, subnet = SUBNET): void {
     const id = this.nodeOf(peerId, subnet)
+    if (id != null) {
+      this.count('TotalSubnetNodes', -1, subnet)
+    }
     for (const map of id == null ? [] : NODE_MAPS) {
       this.storage.delete(this.key(map, subnet, id))
     }
@@ -151,14 +163,23 @@ export class HypertensorState {
     }
   }
 
-  /** Lets an overwatch node have a peer in the subnet. */
+  /** Lets an overwatch node have a peer in the subnet, in place of another; it is made where there is none. */
   setOverwatch(peerId: string, nodeId: number, { subnet = SUBNET, hotkey = hotkeyOf(nodeId) } = {}): void {
+    if (this.get('OverwatchNodes', nodeId) == null) {
+      this.set('OverwatchNodes', [nodeId], { id: nodeId, hotkey })
+      this.set('OverwatchNodeIdHotkey', [nodeId], hotkey)
+      this.count('TotalOverwatchNodes', 1)
+      this.count('TotalOverwatchNodeUids', 1)
+    }
+    this.#setOverwatchPeer(nodeId, subnet, peerId)
     this.set('PeerIdOverwatchNodeId', [subnet, Buffer.from(peerId)], nodeId)
-    this.set('OverwatchNodeIdHotkey', [nodeId], hotkey)
   }
 
   removeOverwatch(peerId: string, subnet = SUBNET): void {
-    this.storage.delete(this.key('PeerIdOverwatchNodeId', subnet, Buffer.from(peerId)))
+    const nodeId = this.get('PeerIdOverwatchNodeId', subnet, Buffer.from(peerId))
+    if (nodeId != null) {
+      this.#setOverwatchPeer(Number(nodeId), subnet, undefined)
+    }
   }
 
   setBootnodes(peers: Array<[string, Uint8Array]>, subnet = SUBNET): void {
@@ -254,6 +275,20 @@ export class HypertensorState {
     for (const [index, key] of nodes.entries()) {
       this.storage.set(key, this.#codec.encode(PALLET, 'SubnetNodesData', upgraded(before[index] as NodeValue)))
     }
+  }
+
+  /** The peer that an overwatch node has in a subnet; the one that it had is none of it any more. */
+  #setOverwatchPeer(nodeId: number, subnet: number, peerId: string | undefined): void {
+    const peers = new Map((this.get('OverwatchNodeIndex', nodeId) ?? []) as Array<[number, Uint8Array]>)
+    const before = peers.get(subnet)
+    if (before != null) {
+      this.storage.delete(this.key('PeerIdOverwatchNodeId', subnet, before))
+    }
+    peers.delete(subnet)
+    if (peerId != null) {
+      peers.set(subnet, Buffer.from(peerId))
+    }
+    this.set('OverwatchNodeIndex', [nodeId], [...peers])
   }
 
   /** The peers of a node in the fields of the runtime: the earlier one has a place for one address. */

@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { BLOCK_KEY } from '../../src/chain/hypertensor/runtime.ts'
 import { HypertensorState } from './hypertensor-state.ts'
+import { StandInHeads } from './stand-in-heads.ts'
 import { PoolError, type StandInBlock, StandInPool } from './stand-in-pool.ts'
+import { StandInStorageFeed } from './stand-in-storage-feed.ts'
 
 /** How an endpoint can fail. */
 export type Fault =
@@ -48,6 +50,8 @@ function nameOf({ method, params }: Request): string {
 export class StandInChain {
   readonly state: HypertensorState
   readonly pool: StandInPool
+  readonly heads = new StandInHeads()
+  readonly storageFeed: StandInStorageFeed
   /** Makes a block as soon as something is handed in; false: only when a test says so. */
   makesBlocks = true
   /** How often each method was called; calls of the runtime under their own names. */
@@ -73,6 +77,7 @@ export class StandInChain {
   private constructor({ state = new HypertensorState(), strict = false, without = [] }: StandInOptions) {
     this.state = state
     this.pool = new StandInPool(state)
+    this.storageFeed = new StandInStorageFeed(state)
     const methods = { ...this.#recorded(), ...(strict ? {} : { ...this.#heads(), ...this.#writing() }) }
     this.#methods = new Map(Object.entries(methods).filter(([name]) => !without.includes(name)))
   }
@@ -93,6 +98,7 @@ export class StandInChain {
     this.#server = new WebSocketServer({ host: '127.0.0.1', port: this.#port })
     this.#server.on('connection', (socket) => {
       this.connections++
+      socket.setMaxListeners(0)
       socket.on('message', (data) => this.#onRequest(socket, String(data)))
       socket.on('error', () => undefined)
       this.#events.emit('connection')
@@ -120,6 +126,7 @@ export class StandInChain {
     }
     this.#subscribers.clear()
     this.#watched.clear()
+    this.storageFeed.clear()
   }
 
   /** Lets a method answer this from now on. */
@@ -151,6 +158,7 @@ export class StandInChain {
     if (this.state.storage.has(BLOCK_KEY)) {
       this.tellBlockInStorage()
     }
+    this.storageFeed.tell()
     for (const [subscription, socket] of this.#subscribers) {
       this.#tellHead(socket, subscription)
     }
@@ -168,7 +176,7 @@ export class StandInChain {
   }
 
   #header(): unknown {
-    return { number: `0x${this.state.block.toString(16)}`, parentHash: this.state.genesisHash }
+    return this.heads.at(this.state.block)
   }
 
   #onRequest(socket: WebSocket, text: string): void {
@@ -295,6 +303,8 @@ export class StandInChain {
         return subscription
       },
       chain_unsubscribeNewHeads: ([subscription]) => this.#subscribers.delete(String(subscription)),
+      state_subscribeStorage: ([keys], socket) => this.storageFeed.subscribe(keys as string[], socket),
+      state_unsubscribeStorage: ([subscription]) => this.storageFeed.unsubscribe(String(subscription)),
     }
   }
 

@@ -6,6 +6,7 @@ import { raceSignal } from 'race-signal'
 import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
+import { blocks } from '../hypertensor/block-watch.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
 import { type AtBlock, type StoredPeer, SubnetStorage } from '../hypertensor/subnet-storage.ts'
@@ -22,6 +23,7 @@ import {
   type Freshness,
   NODE_CLASSES,
   type NodeClass,
+  NoSubnetError,
   type PeerRole,
   type PublishedRecord,
   type PublishOptions,
@@ -97,9 +99,10 @@ export class HypertensorRegistry implements ChainRegistry {
     this.#options = { ...defaults(endpoints.length), ...init.options }
     this.#log = log
     this.#self = init.self
-    this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, log })
-    this.#storage = new SubnetStorage(this.#chain, subnetId, log)
     this.#answers = new LastAnswers({ open: init.openDatabase, chain: `hypertensor:${endpoints.join(',')}`, subnetId, log })
+    this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, genesis: this.#answers, log })
+    this.#storage = new SubnetStorage(this.#chain, subnetId, log)
+    this.#chain.onOtherChain = () => this.#storage.forget()
   }
 
   async lookup(peerId: PeerId, options: ChainOptions = {}): Promise<ChainRecord> {
@@ -156,15 +159,16 @@ export class HypertensorRegistry implements ChainRegistry {
     return { peerId, registered: json === 'true', block, stale, readAtMs }
   }
 
-  async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<ChainChange> {
+  async *watch({ signal, only }: { signal: AbortSignal; only?: 'blocks' | undefined }): AsyncGenerator<ChainChange> {
     const over = AbortSignal.any([signal, this.#closed.signal])
-    const { blockMs: pollMs } = this.#options
-    yield* new SubnetWatch({ chain: this.#chain, storage: this.#storage, pollMs, log: this.#log }).changes(over)
+    const init = { chain: this.#chain, storage: this.#storage, log: this.#log }
+    yield* only === 'blocks' ? blocks(init, over) : new SubnetWatch(init).changes(over)
   }
 
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
-    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError: this.#failure ?? lastError, problems: [] }
+    const { block, problems } = this.#chain.health
+    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, problems }
   }
 
   async register(): Promise<Registration> {
@@ -247,27 +251,43 @@ export class HypertensorRegistry implements ChainRegistry {
     ask: (within: AbortSignal) => Promise<Fresh>,
   ): Promise<(Answer | Fresh) & { stale: boolean }> {
     signal?.throwIfAborted()
-    const kept = await last()
+    const [genesis, kept] = await Promise.all([this.#answers.genesis(), last()])
     const { answerTimeoutMs } = this.#options
     const deadline = startDeadline(signal == null ? answerTimeoutMs : undefined, signal)
     // goes on when patience is at its end: a late answer is the next one's last
-    const asking = ask(deadline.signal).finally(() => deadline.clear())
+    const asking = this.#askedOne(ask, deadline.signal).finally(() => deadline.clear())
     const patience = kept == null ? undefined : this.#patience(patienceMs)
     try {
       const answer = await raceSignal(asking, patience?.signal)
       this.#failure = undefined
+      this.#chain.health.foundSubnet(this.#storage.subnetId)
       return { ...answer, stale: false }
     } catch (error) {
       signal?.throwIfAborted()
+      if (error instanceof NoSubnetError) {
+        this.#chain.health.missedSubnet(this.#storage.subnetId)
+      }
       const failure = isDeadline(error) ? this.#late(error) : error
       this.#failure = failure instanceof ChainError ? failure.message : this.#failure
-      if (kept == null || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
+      const isOther = this.#chain.genesis != null && this.#chain.genesis !== genesis
+      if (kept == null || isOther || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
         throw failure
       }
       this.#log.debug('the chain is away: it is taken for what it said last', failure)
       return { ...kept(), stale: true }
     } finally {
       patience?.clear()
+    }
+  }
+
+  /** An answer of one chain: where another came behind the endpoint while it was asked, it is asked again. */
+  async #askedOne(ask: (within: AbortSignal) => Promise<Answer>, within: AbortSignal): Promise<Answer> {
+    for (;;) {
+      const { genesis } = this.#chain
+      const answer = await ask(within)
+      if (genesis == null || genesis === this.#chain.genesis) {
+        return answer
+      }
     }
   }
 

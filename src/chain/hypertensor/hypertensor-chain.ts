@@ -2,7 +2,10 @@ import { raceSignal } from 'race-signal'
 import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { ChainError } from '../registry.ts'
+import { blockIntervalOf } from './block-interval.ts'
+import { ChainHealth } from './chain-health.ts'
 import { nameOf } from './endpoints.ts'
+import { Heads } from './heads.ts'
 import type { Layout } from './layout.ts'
 import { MetadataCache } from './metadata-cache.ts'
 import { RpcClient, type RpcOptions } from './rpc-client.ts'
@@ -22,7 +25,16 @@ export interface ChainInit {
   options: ChainOptions
   /** Where metadata are kept; without one they are fetched each time. */
   cacheFolder: string | undefined
+  /** Keeps the genesis hash for the next run. */
+  genesis?: GenesisMemory | undefined
   log: Logger
+}
+
+/** Knows which chain it was, in this run or one before. */
+export interface GenesisMemory {
+  /** Never fails. */
+  genesis(): Promise<string | undefined>
+  sawGenesis(hash: string): void
 }
 
 /** What was read of the storage at once. */
@@ -63,6 +75,10 @@ interface LoadedLayout {
 /** A Hypertensor chain: the connection, and how its storage is laid out. What is read and what is written goes through one of these. */
 export class HypertensorChain {
   readonly rpc: RpcClient
+  readonly health: ChainHealth
+  readonly heads: Heads
+  /** Called when the endpoint in use is of another chain than before: what was known of the subnet is void. */
+  onOtherChain: (() => void) | undefined
   readonly #init: ChainInit
   readonly #cache: MetadataCache
   readonly #reader: StorageReader
@@ -72,7 +88,6 @@ export class HypertensorChain {
   #givesAnyMetadata = false
   #checking: Promise<void> | undefined
   #layout: LoadedLayout | undefined
-  #block: number | undefined
   #blockAtMs = 0
   #tellsBlock: 'storage' | 'header' | 'no' = 'storage'
 
@@ -82,11 +97,13 @@ export class HypertensorChain {
     this.#cache = new MetadataCache(init.cacheFolder)
     this.rpc = new RpcClient({ endpoints, options, log, greet: async (socket, signal) => this.#greet(socket, signal) })
     this.#reader = new StorageReader(this.rpc)
+    this.health = new ChainHealth({ endpoint: () => this.rpc.endpoint, log })
+    this.heads = new Heads({ rpc: this.rpc, health: this.health, pollMs: options.blockMs, log })
   }
 
-  /** The newest block that was seen. */
-  get newestBlock(): number | undefined {
-    return this.#block
+  /** The genesis hash of the chain that is read; undefined before the first connection. */
+  get genesis(): string | undefined {
+    return this.#genesis?.hash
   }
 
   /**
@@ -151,16 +168,7 @@ export class HypertensorChain {
     } catch {
       signal.throwIfAborted()
     }
-    return this.#block ?? 0
-  }
-
-  /** A header that a subscription gave. */
-  sawHeader(header: unknown): number | undefined {
-    try {
-      return this.#sawBlock(readHeader(header))
-    } catch {
-      return undefined
-    }
+    return this.health.block ?? 0
   }
 
   /** @throws LayoutError for what fails because the chain is laid out otherwise */
@@ -187,23 +195,37 @@ export class HypertensorChain {
         throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${describeError(cause)}`, { cause })
       }
     }
+    const kept = this.#init.genesis?.genesis()
     const [hash, version, stored, header] = await Promise.all([
       ask('chain_getBlockHash', [0], readBlockHash),
       ask('state_getRuntimeVersion', [], readVersion),
       ask('state_getStorage', [BLOCK_KEY], (answer) => readBlockValue(readStorageValue(answer) ?? '')).catch(() => undefined),
       ask('chain_getHeader', [], readHeader).catch(() => undefined),
     ])
-    const { endpoint } = socket
-    if (this.#genesis != null && this.#genesis.hash !== hash && this.#genesis.endpoint !== endpoint) {
-      throw new Error(`it is of another chain than ${nameOf(this.#genesis.endpoint)}`)
-    }
-    this.#genesis ??= { hash, endpoint }
-    this.#genesis.hash = hash
+    this.#sawGenesis(hash, socket.endpoint, await kept)
     this.#sawVersion(version)
     this.#tellsBlock = stored != null ? 'storage' : header != null ? 'header' : 'no'
     const block = stored ?? header
     if (block != null) {
       this.#sawBlock(block)
+    }
+  }
+
+  /** @throws Error for an endpoint of another chain than the one before */
+  #sawGenesis(hash: string, endpoint: string, kept: string | undefined): void {
+    const kind = `endpoint ${endpoint}`
+    if (this.#genesis != null && this.#genesis.hash !== hash && this.#genesis.endpoint !== endpoint) {
+      const problem = `it is of another chain than ${nameOf(this.#genesis.endpoint)}`
+      this.health.begin(kind, () => `${problem}, and is not used`, nameOf(endpoint))
+      throw new Error(problem)
+    }
+    this.health.end(kind)
+    const before = this.#genesis?.hash ?? kept
+    this.#genesis = { hash, endpoint: this.#genesis?.endpoint ?? endpoint }
+    this.#init.genesis?.sawGenesis(hash)
+    if (before != null && before !== hash) {
+      this.health.becameOther(hash, before, nameOf(endpoint))
+      this.onOtherChain?.()
     }
   }
 
@@ -215,7 +237,7 @@ export class HypertensorChain {
   }
 
   #sawBlock(block: number): number {
-    this.#block = Math.max(block, this.#block ?? 0)
+    this.health.saw(block)
     this.#blockAtMs = performance.now()
     return block
   }
@@ -227,7 +249,7 @@ export class HypertensorChain {
   #blockOf(values: Map<string, StorageValue>): number {
     const value = values.get(BLOCK_KEY)
     if (value == null) {
-      return this.#block ?? 0
+      return this.health.block ?? 0
     }
     try {
       return this.#sawBlock(readBlockValue(value))
@@ -257,12 +279,15 @@ export class HypertensorChain {
     const source = { isEndpoint: anew }
     const entry: LoadedLayout = { version, source, loading: this.#loadLayout(version, source) }
     this.#layout = entry
-    entry.loading.catch(() => {
-      // the next who asks tries again
-      if (this.#layout === entry) {
-        this.#layout = undefined
-      }
-    })
+    entry.loading.then(
+      ({ runtime }) => this.health.blocksTake(blockIntervalOf(runtime)),
+      () => {
+        // the next who asks tries again
+        if (this.#layout === entry) {
+          this.#layout = undefined
+        }
+      },
+    )
   }
 
   async #loadLayout(version: string, source: LoadedLayout['source']): Promise<Layout> {

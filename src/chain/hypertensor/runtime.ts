@@ -64,3 +64,13 @@ export function readBlockValue(value: string): number {
   }
   return bytes.readUIntLE(0, Math.min(bytes.length, 6))
 }
+
+/** `Timestamp.Now`, the time of the newest block, lies here where a chain has that pallet: a u64, in milliseconds. */
+export const TIME_KEY = '0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb'
+
+/** A Unix time in milliseconds; undefined for none, as before the first block. */
+export function readTime(value: string | null): number | undefined {
+  const bytes = Buffer.from((value ?? '0x').slice(2), 'hex')
+  const time = bytes.length === 8 ? Number(bytes.readBigUInt64LE()) : 0
+  return time > 0 && Number.isSafeInteger(time) ? time : undefined
+}

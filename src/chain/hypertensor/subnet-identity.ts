@@ -13,29 +13,35 @@ const REMEMBERED_FOR_MS = 60_000
 /** Which subnet of a chain is meant, and whether the chain has it. */
 export class SubnetIdentity {
   readonly #chain: HypertensorChain
-  readonly #given: number
+  /** Its id on the chain, or its friendly one. */
+  readonly given: number
   #real: { id: number; atMs: number } | undefined
   #seenAtMs = Number.NEGATIVE_INFINITY
 
   /** @param given its id on the chain, or its friendly one */
   constructor(chain: HypertensorChain, given: number) {
     this.#chain = chain
-    this.#given = given
+    this.given = given
+  }
+
+  forget(): void {
+    this.#real = undefined
+    this.#seenAtMs = Number.NEGATIVE_INFINITY
   }
 
   /** The id on the chain. @throws ChainError; NoSubnetError for a friendly id that is no subnet's; the signal's reason */
   async id(signal: AbortSignal): Promise<number> {
-    if (this.#given >= FIRST_SUBNET_ID) {
-      return this.#given
+    if (this.given >= FIRST_SUBNET_ID) {
+      return this.given
     }
     if (this.#real != null && isRecent(this.#real.atMs)) {
       return this.#real.id
     }
     const { value: id } = await certain(this.#chain, signal, async () => {
-      const { layout, values, block } = await this.#chain.read((made) => [made.needed(FRIENDLY_MAP).key(this.#given)], signal)
+      const { layout, values, block } = await this.#chain.read((made) => [made.needed(FRIENDLY_MAP).key(this.given)], signal)
       const id = this.#chain.inLayout(layout, () => {
         const map = layout.needed(FRIENDLY_MAP)
-        const value = values.get(map.key(this.#given))
+        const value = values.get(map.key(this.given))
         return value == null ? undefined : map.decode(value)
       })
       if (typeof id !== 'number') {
@@ -87,7 +93,7 @@ export class SubnetIdentity {
   }
 
   #missing(): NoSubnetError {
-    return new NoSubnetError(this.#chain.rpc.endpoint, this.#given)
+    return new NoSubnetError(this.#chain.rpc.endpoint, this.given)
   }
 }
 

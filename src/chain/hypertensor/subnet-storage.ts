@@ -53,6 +53,11 @@ export class SubnetStorage {
     this.#rows = new SubnetRows(log)
   }
 
+  /** As it was given: the id on the chain, or the friendly one. */
+  get subnetId(): number {
+    return this.#subnet.given
+  }
+
   /** How many rows of the subnet were decoded. */
   get rowsRead(): number {
     return this.#rows.read
@@ -61,6 +66,17 @@ export class SubnetStorage {
   /** The subnet's id on the chain. @throws ChainError; NoSubnetError for a friendly id that is no subnet's; the signal's reason */
   async id(signal: AbortSignal): Promise<number> {
     return this.#subnet.id(signal)
+  }
+
+  /** Whether the chain has the subnet, asked anew but for what it said a short while ago. @throws ChainError, NoSubnetError; the signal's reason */
+  async confirm(signal: AbortSignal): Promise<void> {
+    await this.#subnet.confirm(await this.#subnet.id(signal), signal)
+  }
+
+  /** Nothing that is remembered holds any more: it is another chain, or the subnet is gone. */
+  forget(): void {
+    this.#subnet.forget()
+    this.#nodeIds.clear()
   }
 
   /** Whether a peer has stake in the subnet, with at least this class. @throws ChainError, NoSubnetError; the signal's reason */
@@ -167,7 +183,7 @@ export class SubnetStorage {
   }
 
   /** The peers in a row of a snapshot, with and without addresses; undefined for what cannot be read. */
-  peersOfRow({ layout }: Snapshot, row: Row): StoredPeer[] | undefined {
+  peersOfRow({ layout }: Pick<Snapshot, 'layout'>, row: Row): StoredPeer[] | undefined {
     return this.#chain.inLayout(layout, () => this.#rows.tryPeersOf(layout, row))
   }
 
