@@ -79,10 +79,8 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     try {
       // a chain that is none is found out now, not at the first peer that is looked up
       await node.registry.lookup(node.peerId).catch(unlessNoSubnet)
-      const refusal = await node.ownRefusal()
-      if (refusal != null) {
-        log.warn(`others like this node would not let it in: ${refusal}; "subnet chain register" enters it, where the chain lets us`)
-      }
+      // one that others would not let in says so in its log
+      await node.ownRefusal()
       return await Running.open(init, { node, lock, journal })
     } catch (error) {
       await node.stop()

@@ -110,7 +110,7 @@ describe('subnet on a Hypertensor chain', function () {
       const outcome = await cli.run(await cli.home(), ['chain', 'list', '--chain', url, '--json'])
       const { code, message, hint } = jsonError(outcome)
       assert.deepEqual([outcome.code, code], [2, 'USAGE'])
-      assert.match(message, /^not an endpoint of a chain: "/)
+      assert.match(message, /^an endpoint of the chain is no URL that begins with ws:/)
       assert.match(hint ?? '', /hypertensor:ws:\/\/host:9944/)
     })
   }
