@@ -23,6 +23,7 @@ import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
 import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { Aliases } from './aliases.ts'
 import { Bootstrap } from './bootstrap.ts'
+import { ChainFollower } from './chain-follower.ts'
 import { BOOTSTRAPS, type Settings } from './config.ts'
 import { createLibp2p, gossipTopics } from './create-libp2p.ts'
 import { DialPolicy } from './dial-policy.ts'
@@ -32,7 +33,7 @@ import { Doorkeeper } from './doorkeeper.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
-import { namedOverChain, openRegistry } from './open-registry.ts'
+import { isFollowed, namedOverChain, openRegistry } from './open-registry.ts'
 import { OtherNetwork } from './other-network.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
 import { OwnRegistration } from './own-registration.ts'
@@ -211,6 +212,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
     refusalWatch: new RefusalWatch({ libp2p, ask: async (connection) => node.refusalOf(connection) }),
+    chainFollower: serves && door == null && isFollowed(settings.chain) ? new ChainFollower({ registry, log }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
     serves,

@@ -1,17 +1,14 @@
 import { WireType } from '@bufbuild/protobuf/wire'
-import { type Stream, StreamMessageEvent } from '@libp2p/interface'
+import type { Stream } from '@libp2p/interface'
 import { peerIdFromMultihash } from '@libp2p/peer-id'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import * as Digest from 'multiformats/hashes/digest'
-import * as varint from 'uint8-varint'
 import { addressesOf, farthestFirst, readNamed } from '../primitives/address.ts'
 import { type Field, type FieldTypes, knownFields, writeFields } from '../primitives/wire-fields.ts'
-import { UnreadBytes } from '../protocol/unread-bytes.ts'
+import { filterFrames } from './message-filter.ts'
 
 /** The largest message. 20 peers with 16 addresses each take a fraction of it. */
 const MAX_MESSAGE_BYTES = 128 * 1024
-/** The longest length prefix. */
-const MAX_PREFIX_BYTES = 4
 /** Peers of one message: Kademlia's k. */
 const MAX_PEERS = 20
 const MAX_ADDRESSES = 16
@@ -43,60 +40,7 @@ export type ChooseAddresses = (peer: string, addresses: Multiaddr[]) => Multiadd
  * addresses 16 that `choose` takes, public ones first, and of all else the fields that the spec names. A larger or malformed message resets the stream.
  */
 export function filterMessages(stream: Stream, choose: ChooseAddresses): Stream {
-  const add = stream.addEventListener.bind(stream) as (...args: unknown[]) => void
-  const remove = stream.removeEventListener.bind(stream) as (...args: unknown[]) => void
-  const filters = new WeakMap<object, (event: StreamMessageEvent) => void>()
-  const unread = new UnreadBytes()
-  const filterFor = (listener: (event: StreamMessageEvent) => void): ((event: StreamMessageEvent) => void) => {
-    return ({ data }) => {
-      unread.append(data.subarray())
-      try {
-        const whole = takeMessages(unread, choose)
-        if (whole.byteLength > 0) {
-          listener(new StreamMessageEvent(whole))
-        }
-      } catch (error) {
-        unread.skip(unread.length)
-        stream.abort(error as Error)
-      }
-    }
-  }
-  stream.addEventListener = (...args: unknown[]): void => {
-    const [type, listener, ...rest] = args as [string, (event: StreamMessageEvent) => void, ...unknown[]]
-    const filter = type === 'message' ? (filters.get(listener) ?? filterFor(listener)) : listener
-    filters.set(listener, filter)
-    add(type, filter, ...rest)
-  }
-  stream.removeEventListener = (...args: unknown[]): void => {
-    const [type, listener, ...rest] = args as [string, object, ...unknown[]]
-    remove(type, (type === 'message' ? filters.get(listener) : undefined) ?? listener, ...rest)
-  }
-  return stream
-}
-
-/** Removes the complete messages from the buffer and filters them; each keeps a length prefix. @throws Error */
-function takeMessages(unread: UnreadBytes, choose: ChooseAddresses): Uint8Array {
-  const messages: Uint8Array[] = []
-  for (let frame = frameIn(unread.peek()); frame != null; frame = frameIn(unread.peek())) {
-    const message = filterMessage(frame.message, choose)
-    unread.skip(frame.end)
-    messages.push(varint.encode(message.byteLength), message)
-  }
-  return Buffer.concat(messages)
-}
-
-/** The first message in the buffer; undefined while it is incomplete. @throws Error */
-function frameIn(bytes: Uint8Array): { message: Uint8Array; end: number } | undefined {
-  const prefix = bytes.findIndex((byte) => byte < 0x80) + 1
-  if (prefix === 0 ? bytes.byteLength >= MAX_PREFIX_BYTES : prefix > MAX_PREFIX_BYTES) {
-    throw new Error('the length of a DHT message has too many bytes')
-  }
-  const length = prefix === 0 ? 0 : varint.decode(bytes)
-  if (length > MAX_MESSAGE_BYTES) {
-    throw new Error(`a DHT message of more than ${MAX_MESSAGE_BYTES} bytes`)
-  }
-  const end = prefix + length
-  return prefix === 0 || bytes.byteLength < end ? undefined : { message: bytes.subarray(prefix, end), end }
+  return filterFrames(stream, { what: 'a DHT message', maxBytes: MAX_MESSAGE_BYTES, filter: (message) => filterMessage(message, choose) })
 }
 
 function filterMessage(message: Uint8Array, choose: ChooseAddresses): Uint8Array {

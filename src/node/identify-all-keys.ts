@@ -9,13 +9,18 @@ import {
 import type { Connection, IdentifyResult, PeerId, Stream, StreamHandler } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
 import { readNamed } from '../primitives/address.ts'
+import { TokenBuckets } from '../primitives/token-bucket.ts'
 import { bytesFields } from '../primitives/wire-fields.ts'
 import { EcdsaKey } from './ecdsa-key.ts'
 import { withMethods } from './guarded-components.ts'
+import { filterIdentify } from './identify-messages.ts'
 
 const PROTOCOL = '/ipfs/id/1.0.0'
 const TIMEOUT_MS = 5_000
 const MAX_MESSAGE_BYTES = 8 * 1024
+/** Of each peer; the peers that pushed last are remembered. */
+const PUSHES = { burst: 10, refillMs: 1_000 }
+const MAX_PUSHING_PEERS = 1_000
 /** Peers may tell of themselves in parts. */
 const MAX_MESSAGES = 10
 
@@ -28,7 +33,7 @@ export function identifyForAllKeys(): (components: IdentifyComponents) => Identi
   return (components) => {
     const service = make(components)
     components.events.addEventListener('connection:open', ({ detail: connection }) => {
-      const identified = isEcdsaPeer(connection.remotePeer) ? ask(components, connection) : service.identify(connection)
+      const identified = isEcdsaPeer(connection.remotePeer) ? ask(components, connection) : service.identify(filtered(connection))
       // the service and the log of the stream say why; the connection is of use without
       identified.catch(() => undefined)
     })
@@ -36,19 +41,35 @@ export function identifyForAllKeys(): (components: IdentifyComponents) => Identi
   }
 }
 
-/** The same for what peers tell without being asked. */
+/** The same for what peers tell without being asked: a burst of 10, then one a second. */
 export function identifyPushForAllKeys(init: Parameters<typeof identifyPush>[0]): (components: IdentifyPushComponents) => IdentifyPush {
   const make = identifyPush(init)
   return (components) => {
+    const pushes = new TokenBuckets({ maxKeys: MAX_PUSHING_PEERS })
     const onPush =
       (handler: StreamHandler): StreamHandler =>
-      async (stream, connection) =>
-        isEcdsaPeer(connection.remotePeer) ? read(components, connection, stream) : handler(stream, connection)
+      async (stream, connection) => {
+        if (!pushes.take(connection.remotePeer.toString(), PUSHES)) {
+          stream.abort(new Error('the peer pushes too often'))
+          return
+        }
+        await (isEcdsaPeer(connection.remotePeer) ? read(components, connection, stream) : handler(filterIdentify(stream), connection))
+      }
     const registrar = withMethods(components.registrar, {
       handle: (handle) => async (protocol, handler, options) => handle(protocol, onPush(handler as StreamHandler), options),
     })
     return make(new Proxy(components, { get: (own, name) => (name === 'registrar' ? registrar : Reflect.get(own, name)) }))
   }
+}
+
+/** The same connection: what identify tells of is looked up by it. Its streams of identify are filtered from now on. */
+function filtered(connection: Connection): Connection {
+  const own = connection.newStream.bind(connection)
+  connection.newStream = async (protocols, options) => {
+    const stream = await own(protocols, options)
+    return protocols === PROTOCOL ? filterIdentify(stream) : stream
+  }
+  return connection
 }
 
 /** The peer ID of a connection holds its key, except for ECDSA. */

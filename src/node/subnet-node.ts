@@ -33,6 +33,7 @@ import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
 import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.ts'
 import { type Aliases, refuseSelf } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'
+import type { ChainFollower } from './chain-follower.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
 import { DialError } from './dial-failure.ts'
 import type { DialPolicy } from './dial-policy.ts'
@@ -114,6 +115,8 @@ export interface NodeParts {
   refusalWatch: RefusalWatch
   /** Where there is no door. */
   ownRegistration: OwnRegistration | undefined
+  /** Without one the chain is followed by the doorkeeper, or not at all. */
+  chainFollower: ChainFollower | undefined
   places: Places
   otherNetwork: OtherNetwork
   log: Logger
@@ -238,8 +241,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration, chainFollower } = this.#parts
     doorkeeper?.start()
+    chainFollower?.start()
     // one that only asks is told where it asks
     if (serves) {
       refusalWatch.start()
@@ -263,7 +267,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration, chainFollower } =
+      this.#parts
     for (const protocol of this.#protocols.values()) {
       protocol.onStopped(reason)
     }
@@ -271,6 +276,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     refusalWatch.stop()
     ownRegistration?.stop()
     await doorkeeper?.stop()
+    await chainFollower?.stop()
     peerStates?.stop()
     await heartbeats?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)

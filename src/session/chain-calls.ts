@@ -138,7 +138,11 @@ function missing(record: ChainRecord, subnetId: number): ChainLookupError {
   const when = stale == null ? '' : ` (${stale})`
   if (!details.registered) {
     const message = `the chain has no address of ${peer}, and the peer is not registered in the subnet${when}`
-    return new ChainLookupError(message, details, 'is this the right --chain and --subnet-id? A peer is registered with its peer ID')
+    return new ChainLookupError(
+      message,
+      details,
+      'a peer puts its addresses there with "subnet chain publish" or "subnet start --publish"; is this the right --chain and --subnet-id?',
+    )
   }
   const message = `${peer} is registered in subnet ${subnetId} (${describePlace(place)}), and has no address on the chain${when}`
   return new ChainLookupError(message, details, 'the DHT and the gossip may know it: subnet resolve asks them')

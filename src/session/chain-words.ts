@@ -3,7 +3,9 @@ import type { ChainAnswer, FreshnessAnswer } from './session.ts'
 
 /** What stands beside an answer that the chain gave before it went away, a no like a yes. */
 export function staleNotice({ stale, block, readAtMs }: FreshnessAnswer): string | undefined {
-  return stale ? `the chain is away: this is what it said at block ${block}, ${humanMs(Date.now() - readAtMs)} ago` : undefined
+  // a node that does not tell its block has 0
+  const at = block === 0 ? '' : ` at block ${block},`
+  return stale ? `the chain is away: this is what it said${at} ${humanMs(Math.max(0, Date.now() - readAtMs))} ago` : undefined
 }
 
 /** `main peer of node 3, class validator` */

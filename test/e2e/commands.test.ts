@@ -33,7 +33,9 @@ interface Row {
   attached?: number
 }
 
-const ADDRESS_RECORD = ['peerId', 'multiaddrs', 'verified', 'block', 'stale']
+const PUBLISHED = ['peerId', 'multiaddrs', 'verified', 'block', 'stale', 'readAtMs']
+const CHAIN_RECORD = [...PUBLISHED, 'role', 'nodeId', 'class']
+const CHAIN_PEER = [...CHAIN_RECORD, 'subnetId', 'friendlyId', 'hotkey', 'coldkey', 'admission']
 const KEY = ['peerId', 'type', 'file']
 const PEER = [
   ...['peerId', 'alias', 'connected', 'direction', 'latencyMs', 'agent', 'protocols', 'multiaddrs', 'source', 'lastHeartbeatMs'],
@@ -53,9 +55,10 @@ const rows: Record<string, Row> = {
   'alias set': { args: ({ node }) => ['bob', node.peerId], fields: ['alias', 'peerId'] },
   'alias list': { fields: ['alias', 'peerId'], list: true },
   'alias remove': { args: () => ['nobody'], fields: ['alias', 'removed'] },
-  'chain publish': { args: () => ['/ip4/192.0.2.1/tcp/1'], fields: ADDRESS_RECORD },
-  'chain list': { fields: ADDRESS_RECORD, list: true },
-  'chain lookup': { args: () => ['bob'], fields: ADDRESS_RECORD },
+  'chain publish': { args: () => ['/ip4/192.0.2.1/tcp/1'], fields: PUBLISHED },
+  'chain list': { fields: CHAIN_RECORD, list: true },
+  'chain lookup': { args: () => ['bob'], fields: CHAIN_RECORD },
+  'chain show': { args: () => ['bob'], fields: CHAIN_PEER },
   'chain remove': { fields: ['peerId', 'removed'] },
   'chain register': { args: () => ['--class', 'validator'], fields: ['peerId', 'registered', 'class', 'block'] },
   'chain unregister': { fields: ['peerId', 'removed'] },
@@ -115,6 +118,7 @@ const failures: Array<{ code: keyof typeof EXIT_CODES; args: (world: World) => s
   { code: 'PEER_NOT_FOUND', args: () => ['ping', OTHER_PEER_ID] },
   { code: 'PEER_NOT_FOUND', args: () => ['bench', OTHER_PEER_ID, '--size', '100'] },
   { code: 'PEER_NOT_FOUND', args: () => ['chain', 'lookup', OTHER_PEER_ID] },
+  { code: 'PEER_NOT_FOUND', args: () => ['chain', 'show', OTHER_PEER_ID] },
   { code: 'PEER_NOT_FOUND', args: () => ['call', OTHER_PEER_ID, TASK_PROTOCOL] },
   { code: 'UNREACHABLE', args: () => ['send-task', NOWHERE, '--text', 'x'] },
   { code: 'UNREACHABLE', args: () => ['connect', NOWHERE] },

@@ -6,6 +6,7 @@ import type { ErrorCode } from '../../src/primitives/errors.ts'
 import { SubnetError } from '../../src/primitives/errors.ts'
 import type { ProtocolHost } from '../../src/protocol/host.ts'
 import type { ProtocolKind } from '../../src/protocol/interceptor.ts'
+import type { ChainLookupError } from '../../src/session/chain-lookup-error.ts'
 import type { BenchAnswer, BenchMeasurement, BenchPlan, CallInput, PeerRow, Session, TaskAnswer } from '../../src/session/session.ts'
 import { Pipe } from './messages.ts'
 import { TextProtocol, TextStreamProtocol } from './protocol-host.ts'
@@ -269,7 +270,13 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       const big = chunks(Array.from({ length: 5 }, () => Buffer.alloc(1 << 20)))
       const limit = await fails(session.sendTask(world.peerId, { taskId: 't', payload: big }), 'LIMIT_EXCEEDED', /4194304 bytes/)
       assert.match(limit.hint ?? '', /--max-frame-bytes/)
-      await fails(session.chain.lookup(STRANGER), 'PEER_NOT_FOUND', /the chain has no address/)
+      const unknown = { registered: false, role: null, nodeId: null, class: null, stale: false }
+      for (const asking of [session.chain.lookup(STRANGER), session.chain.show(STRANGER)]) {
+        const stranger = await fails(asking, 'PEER_NOT_FOUND', /the chain has no address/)
+        const { block, readAtMs, ...details } = (stranger as ChainLookupError).details
+        assert.deepEqual(details, unknown)
+        assert.ok(Number.isSafeInteger(block) && readAtMs > 0)
+      }
     })
 
     it('throws what the payload threw, not what came of it', async () => {
@@ -405,17 +412,17 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       const { peerId } = await session.id()
       const published = await session.chain.publish(['/ip4/127.0.0.1/tcp/4001'])
       assert.deepEqual(published.multiaddrs, [`/ip4/127.0.0.1/tcp/4001/p2p/${peerId}`])
-      const { block, stale } = published
+      const { readAtMs: publishedAtMs, ...rest } = published
       const place = { role: null, nodeId: null, class: null }
       const { readAtMs, ...found } = await session.chain.lookup(peerId)
-      assert.deepEqual(found, { ...published, ...place, readAtMs: undefined })
-      assert.ok(readAtMs >= published.readAtMs)
-      const { records, ...listing } = await session.chain.list()
+      assert.deepEqual(found, { ...rest, ...place })
+      assert.ok(readAtMs >= publishedAtMs)
+      const { records, withoutAddress, block, stale } = await session.chain.list()
       assert.deepEqual(
         records.map((record) => record.multiaddrs),
         [published.multiaddrs],
       )
-      assert.deepEqual({ ...listing, readAtMs: undefined }, { withoutAddress: 0, block, stale, readAtMs: undefined })
+      assert.deepEqual([withoutAddress, block, stale], [0, published.block, false])
       assert.deepEqual(await session.chain.remove(), { peerId, removed: true })
       assert.deepEqual(await session.chain.remove(), { peerId, removed: false })
       await fails(session.chain.publish(['nonsense']), 'USAGE', /not a multiaddr/)
@@ -428,6 +435,25 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
         const { block, ...rest } = await session.chain.register(nodeClass)
         assert.deepEqual(rest, { peerId, registered: true, class: nodeClass })
         assert.ok(block > 0)
+      }
+      assert.deepEqual((await session.chain.list()).records, [])
+      const { records, withoutAddress } = await session.chain.list({ all: true })
+      assert.deepEqual(
+        [withoutAddress, ...records.map((record) => [record.peerId, record.multiaddrs, record.class])],
+        [1, [peerId, [], 'validator']],
+      )
+      const miss = await fails(
+        session.chain.lookup(peerId),
+        'PEER_NOT_FOUND',
+        /is registered in subnet 1 \(class validator\), and has no address/,
+      )
+      assert.deepEqual([(miss as ChainLookupError).details.registered, (miss as ChainLookupError).details.class], [true, 'validator'])
+      for (const shown of [await session.chain.show(undefined), await session.chain.show(peerId)]) {
+        const { block, readAtMs, ...rest } = shown
+        assert.deepEqual(rest, {
+          ...{ peerId, multiaddrs: [], verified: false, stale: false, role: null, nodeId: null, class: 'validator' },
+          ...{ subnetId: 1, friendlyId: null, hotkey: null, coldkey: null, admission: { minClass: 'registered', admitted: true } },
+        })
       }
       assert.deepEqual(await session.chain.unregister(), { peerId, removed: true })
       assert.deepEqual(await session.chain.unregister(), { peerId, removed: false })

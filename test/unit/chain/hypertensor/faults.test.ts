@@ -5,12 +5,13 @@ import { NODE_1, RECORDED } from '../../../support/hypertensor-state.ts'
 import { newPeer } from '../../../support/keys.ts'
 import type { Fault, StandInChain } from '../../../support/stand-in-chain.ts'
 
+const PROOF_OF_STAKE = 'NetworkRuntimeApi_proof_of_stake'
 const ADDRESS = RECORDED.nodes['1']?.multiaddr
 const FAULTS: Record<Fault, RegExp> = {
   silent: /silent|in time|no answer/,
   garbage: /no JSON-RPC/,
   'wrong ids': /no answer within/,
-  'wrong types': /state_queryStorageAt: no list of changes|network_proofOfStake: neither true nor false|no hex/,
+  'wrong types': /state_queryStorageAt: no list of changes|state_call: no hex|no hex/,
   error: /Client error: {2}\[31mthe state is not there \(-32000\)/,
   'rate limit': /Too many requests \(429\)/,
   drop: /the connection was closed/,
@@ -107,6 +108,20 @@ describe('a Hypertensor chain that fails', () => {
     await freshAgain(second)
   })
 
+  it('waits for a chain that is slow but alive, though its last answer is known; a caller without patience does not', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain, { options: { patienceMs: 250, silenceMs: 10_000 } })
+    const before = await registry.list()
+    const record = await registry.lookup(NODE_1)
+    chain.slow = ['state_queryStorageAt']
+    chain.answerAfterMs = 1_000
+    const hasty = await registry.lookup(NODE_1, { patienceMs: 50 })
+    assert.deepEqual(hasty, { ...record, stale: true })
+    const after = await registry.list()
+    assert.deepEqual([after.stale, after.records.length], [false, before.records.length])
+    assert.ok(after.readAtMs > before.readAtMs)
+  })
+
   it('takes of what it said last of a peer the newer: that of the peer alone, or that of the list', async () => {
     const chain = await setup.chain()
     const registry = setup.registry(chain)
@@ -199,7 +214,7 @@ describe('a Hypertensor chain that fails', () => {
     await registry.lookup(NODE_1)
     chain.answerAfterMs = 50
     const answers = Promise.all([registry.list(), registry.lookup(NODE_1), registry.isRegistered(NODE_1, 'idle')])
-    await chain.called('network_proofOfStake')
+    await chain.called(PROOF_OF_STAKE)
     chain.drop()
     const [list, record, registration] = await answers
     assert.deepEqual([list.stale, record.stale, registration.stale], [false, false, false])
@@ -255,7 +270,7 @@ describe('a Hypertensor chain that fails', () => {
     assert.equal(refused.length, 30 - 4 - 8)
     for (const { code, message } of refused) {
       assert.equal(code, 'CHAIN_UNAVAILABLE')
-      assert.equal(message, `chain ${chain.url}: network_proofOfStake: 8 calls wait already`)
+      assert.equal(message, `chain ${chain.url}: state_call: 8 calls wait already`)
     }
     assert.equal((await registry.isRegistered(NODE_1, 'registered')).registered, true)
   })
@@ -265,7 +280,7 @@ describe('a Hypertensor chain that fails', () => {
     const registry = setup.registry(chain, await setup.kept())
     await registry.lookup(NODE_1)
     chain.fault = 'silent'
-    const called = chain.called('network_proofOfStake')
+    const called = chain.called(PROOF_OF_STAKE)
     const calls = [registry.lookup(NODE_1), registry.list(), registry.isRegistered(NODE_1, 'idle')]
     const over = Promise.allSettled(calls)
     await called
