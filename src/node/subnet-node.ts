@@ -111,12 +111,12 @@ export interface NodeParts {
   /** Who may come in; without one, everybody. */
   door: Door | undefined
   doorkeeper: Doorkeeper | undefined
-  /** Without one the chain is followed by the doorkeeper, or not at all. */
-  chainFollower: ChainFollower | undefined
   refused: RefusedPeers
   refusalWatch: RefusalWatch
   /** Where there is no door. */
   ownRegistration: OwnRegistration | undefined
+  /** Without one the chain is followed by the doorkeeper, or not at all. */
+  chainFollower: ChainFollower | undefined
   places: Places
   otherNetwork: OtherNetwork
   log: Logger
