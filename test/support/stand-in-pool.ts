@@ -45,9 +45,45 @@ export interface StandInBlock {
   extrinsics: string[]
   /** The storage value of System.Events. */
   events: string
+  /** The accounts after it, each as System.Account has it. */
+  accounts: Map<string, string>
+}
+
+/** What an account has, in the smallest unit. */
+export interface Balance {
+  free: bigint
+  reserved?: bigint
+  frozen?: bigint
 }
 
 const FEE = 1_250_000_000_000_000n
+/** What an account has of which nothing else is said. */
+const RICH: Balance = { free: 10n ** 18n }
+const EXISTENTIAL_DEPOSIT = 500n
+/** What the keys of System.Account begin with; they end with the account. */
+const ACCOUNT_PREFIX = '0x26aa394eea5630e07c48ae0c9558cef7b99d880ec681799c0cf30e8886371da9'
+/** The calls that give a node one of its peers: under the names of v3, and those that came later. */
+const UPDATES: Record<string, Update> = Object.fromEntries(
+  (
+    [
+      ['peer_info', 'PeerIdSubnetNodeId', 'peer_info', 'SubnetNodeUpdatePeerInfo'],
+      ['bootnode_peer_info', 'BootnodePeerIdSubnetNodeId', 'bootnode_peer_info', 'SubnetNodeUpdateBootnodePeerInfo'],
+      ['client_peer_info', 'ClientPeerIdSubnetNodeId', 'client_peer_info', 'SubnetNodeUpdateClientPeerInfo'],
+    ] as const
+  ).flatMap(([name, map, field, event]) => [`update_${name}`, `update_node_${name}`].map((call) => [call, { map, field, event }])),
+)
+/** Who has a peer ID in these, has it alone. */
+const PEER_MAPS = ['PeerIdSubnetNodeId', 'BootnodePeerIdSubnetNodeId', 'ClientPeerIdSubnetNodeId', 'PeerIdOverwatchNodeId']
+
+interface Update {
+  map: string
+  field: 'peer_info' | 'bootnode_peer_info' | 'client_peer_info'
+  event: string
+}
+
+interface Node extends Record<Update['field'], PeerInfo | undefined> {
+  hotkey: string
+}
 const DISPATCH_INFO = {
   weight: { ref_time: 1_000n, proof_size: 0n },
   class: { type: 'Normal', value: undefined },
@@ -67,6 +103,7 @@ export class StandInPool {
   readonly calls: Call[] = []
   readonly #state: HypertensorState
   readonly #nonces = new Map<string, number>()
+  readonly #balances = new Map<string, Balance>()
 
   constructor(state: HypertensorState) {
     this.#state = state
@@ -84,6 +121,26 @@ export class StandInPool {
 
   setNonce(account: string, nonce: number): void {
     this.#nonces.set(account.toLowerCase(), nonce)
+  }
+
+  setBalance(account: string, balance: Balance): void {
+    this.#balances.set(account.toLowerCase(), balance)
+  }
+
+  /** Another transaction of the account takes the turn of those that wait: they never get into a block. */
+  overtake(account: string): void {
+    const key = account.toLowerCase()
+    this.waiting.splice(0, this.waiting.length, ...this.waiting.filter((each) => each.account !== key))
+    this.setNonce(account, (this.#nonces.get(key) ?? 0) + 1)
+  }
+
+  /** What System.Account has under this key, after a block or now; undefined for other keys. */
+  accountAt(key: string, block?: StandInBlock): string | undefined {
+    if (!key.startsWith(ACCOUNT_PREFIX)) {
+      return undefined
+    }
+    const account = `0x${key.slice(-40)}`
+    return block?.accounts.get(account) ?? this.#encodeAccount(account)
   }
 
   /** Of the block that has this number, made or not. */
@@ -113,6 +170,8 @@ export class StandInPool {
     const records = [success(0)]
     for (const [at, { account, call }] of included.entries()) {
       this.#nonces.set(account, (this.#nonces.get(account) ?? 0) + 1)
+      const balance = this.#balanceOf(account)
+      this.#balances.set(account, { ...balance, free: balance.free - FEE })
       this.calls.push(call)
       const { events, error } = this.#dispatch(call, account)
       records.push(
@@ -126,9 +185,26 @@ export class StandInPool {
       hash: this.hashOf(number),
       extrinsics: [TIMESTAMP, ...included.map(({ hex }) => hex)],
       events: hexOf(Buffer.concat([Uint8Array.of(records.length << 2), ...records])),
+      accounts: new Map([...this.#nonces.keys()].map((account) => [account, this.#encodeAccount(account)])),
     }
     this.blocks.push(block)
     return block
+  }
+
+  #balanceOf(account: string): Balance {
+    return this.#balances.get(account) ?? RICH
+  }
+
+  /** Nonce and three counters, then free, reserved, frozen and flags. */
+  #encodeAccount(account: string): string {
+    const { free, reserved = 0n, frozen = 0n } = this.#balanceOf(account)
+    const bytes = Buffer.alloc(80)
+    bytes.writeUInt32LE(this.#nonces.get(account) ?? 0)
+    for (const [index, amount] of [free, reserved, frozen].entries()) {
+      bytes.writeBigUInt64LE(amount & 0xffff_ffff_ffff_ffffn, 16 + index * 16)
+      bytes.writeBigUInt64LE(amount >> 64n, 24 + index * 16)
+    }
+    return hexOf(bytes)
   }
 
   #builder(): ReturnType<typeof getDynamicBuilder> {
@@ -160,6 +236,17 @@ export class StandInPool {
     const payload = Buffer.concat([call, extra, this.#signedBeside(birth)])
     if (signerOf(payload, signature) !== account) {
       throw invalid('Transaction has a bad signature')
+    }
+    if (this.waiting.some((each) => each.account === account && each.nonce === nonce)) {
+      throw new PoolError(
+        1_014,
+        'Priority is too low: (1 vs 1)',
+        'The transaction has too low priority to replace another one already in the pool.',
+      )
+    }
+    const { free, reserved = 0n, frozen = 0n } = this.#balanceOf(account)
+    if (free - [frozen - reserved, EXISTENTIAL_DEPOSIT].reduce((a, b) => (a > b ? a : b)) < FEE) {
+      throw invalid('Inability to pay some fees (e.g. account balance too low)')
     }
     const expected = this.nonceOf(account)
     if (nonce !== expected) {
@@ -234,44 +321,52 @@ export class StandInPool {
       ])
       return [...events, { type: 'Utility', value: { type: 'BatchCompleted' } }]
     }
-    if (call.type !== 'Network' || type !== 'update_peer_info') {
+    const update = call.type === 'Network' ? UPDATES[type] : undefined
+    if (update == null) {
       throw new Error(`the stand-in cannot carry out ${call.type}.${type}`)
     }
-    return [this.#updatePeerInfo(value, account)]
+    return [this.#update(update, value, account)]
   }
 
   /** The chain's rules, in its order. @throws Refusal */
-  #updatePeerInfo({ subnet_id, subnet_node_id, new_peer_info }: Record<string, unknown>, account: string): Event {
+  #update({ map, field, event }: Update, { subnet_id, subnet_node_id, new_peer_info }: Record<string, unknown>, account: string): Event {
     const state = this.#state
-    const info = new_peer_info as PeerInfo
-    const node = state.get('SubnetNodesData', subnet_id, subnet_node_id) as { hotkey: string; peer_info: PeerInfo } | undefined
+    const info = new_peer_info as PeerInfo | undefined
+    const node = state.get('SubnetNodesData', subnet_id, subnet_node_id) as Node | undefined
     if (node == null) {
       throw new Refusal('InvalidSubnetNodeId')
     }
-    const owners = [node.hotkey, state.get('HotkeyOwner', node.hotkey)]
-    if (!owners.some((owner) => String(owner).toLowerCase() === account)) {
+    if (String(state.get('HotkeyOwner', node.hotkey)).toLowerCase() !== account) {
       throw new Refusal('NotKeyOwner')
     }
-    if (
-      ['PeerIdSubnetNodeId', 'BootnodePeerIdSubnetNodeId', 'ClientPeerIdSubnetNodeId'].some((map) =>
-        isTaken(state.get(map, subnet_id, info.peer_id)),
-      )
-    ) {
-      throw new Refusal('PeerIdExist')
+    if (info != null) {
+      this.#checkFree(subnet_id, info)
     }
-    if (info.multiaddr != null && isTaken(state.get('MultiaddrSubnetNodeId', subnet_id, info.multiaddr))) {
-      throw new Refusal('MultiaddrExist')
+    const before = node[field]
+    if (before != null) {
+      state.storage.delete(state.key(map, subnet_id, before.peer_id))
     }
-    state.storage.delete(state.key('PeerIdSubnetNodeId', subnet_id, node.peer_info.peer_id))
-    if (node.peer_info.multiaddr != null) {
-      state.storage.delete(state.key('MultiaddrSubnetNodeId', subnet_id, node.peer_info.multiaddr))
+    if (before?.multiaddr != null) {
+      state.storage.delete(state.key('MultiaddrSubnetNodeId', subnet_id, before.multiaddr))
     }
-    state.set('PeerIdSubnetNodeId', [subnet_id, info.peer_id], subnet_node_id)
-    if (info.multiaddr != null) {
+    if (info != null) {
+      state.set(map, [subnet_id, info.peer_id], subnet_node_id)
+    }
+    if (info?.multiaddr != null) {
       state.set('MultiaddrSubnetNodeId', [subnet_id, info.multiaddr], subnet_node_id)
     }
-    state.set('SubnetNodesData', [subnet_id, subnet_node_id], { ...node, peer_info: info })
-    return { type: 'Network', value: { type: 'SubnetNodeUpdatePeerInfo', value: { subnet_id, subnet_node_id, peer_info: info } } }
+    state.set('SubnetNodesData', [subnet_id, subnet_node_id], { ...node, [field]: info })
+    return { type: 'Network', value: { type: event, value: { subnet_id, subnet_node_id, [field]: info } } }
+  }
+
+  /** Not even the node itself may have the peer ID already. @throws Refusal */
+  #checkFree(subnet: unknown, { peer_id, multiaddr }: PeerInfo): void {
+    if (PEER_MAPS.some((map) => isTaken(this.#state.get(map, subnet, peer_id)))) {
+      throw new Refusal('PeerIdExist')
+    }
+    if (multiaddr != null && isTaken(this.#state.get('MultiaddrSubnetNodeId', subnet, multiaddr))) {
+      throw new Refusal('MultiaddrExist')
+    }
   }
 }
 
