@@ -265,7 +265,7 @@ export class StandInChain {
 
   /** Of accounts as they were at a block, of all else as it is now. */
   #valueOf(key: string, hash?: unknown): string | undefined {
-    return this.pool.accountAt(key, this.#blockAt(hash)) ?? this.state.storage.get(key)
+    return this.pool.accountAt(key, hash == null ? undefined : this.pool.numberOf(String(hash))) ?? this.state.storage.get(key)
   }
 
   #heads(): Record<string, Method> {

@@ -45,8 +45,6 @@ export interface StandInBlock {
   extrinsics: string[]
   /** The storage value of System.Events. */
   events: string
-  /** The accounts after it, each as System.Account has it. */
-  accounts: Map<string, string>
 }
 
 /** What an account has, in the smallest unit. */
@@ -104,6 +102,8 @@ export class StandInPool {
   readonly #state: HypertensorState
   readonly #nonces = new Map<string, number>()
   readonly #balances = new Map<string, Balance>()
+  /** The accounts as they were before each block that was made. */
+  readonly #accounts: Array<{ from: number; before: Map<string, string> }> = []
 
   constructor(state: HypertensorState) {
     this.#state = state
@@ -131,16 +131,19 @@ export class StandInPool {
   overtake(account: string): void {
     const key = account.toLowerCase()
     this.waiting.splice(0, this.waiting.length, ...this.waiting.filter((each) => each.account !== key))
+    this.#accounts.push({ from: this.#state.block + 1, before: new Map([[key, this.#encodeAccount(key)]]) })
     this.setNonce(account, (this.#nonces.get(key) ?? 0) + 1)
   }
 
   /** What System.Account has under this key, after a block or now; undefined for other keys. */
-  accountAt(key: string, block?: StandInBlock): string | undefined {
+  accountAt(key: string, block = Number.POSITIVE_INFINITY): string | undefined {
     if (!key.startsWith(ACCOUNT_PREFIX)) {
       return undefined
     }
     const account = `0x${key.slice(-40)}`
-    return block?.accounts.get(account) ?? this.#encodeAccount(account)
+    // the next that was made tells what was before it
+    const next = this.#accounts.find(({ from }) => from > block)
+    return next == null ? this.#encodeAccount(account) : (next.before.get(account) ?? this.#encodeAccount(account))
   }
 
   /** Of the block that has this number, made or not. */
@@ -166,6 +169,8 @@ export class StandInPool {
   /** Puts all that waits into a block of the state's number. */
   makeBlock(): StandInBlock {
     const included = this.waiting.splice(0)
+    const accounts = [...new Set([...included.map(({ account }) => account), ...this.#nonces.keys()])]
+    this.#accounts.push({ from: this.#state.block, before: new Map(accounts.map((account) => [account, this.#encodeAccount(account)])) })
     const success = (index: number): Uint8Array => this.#encode(index, succeeded())
     const records = [success(0)]
     for (const [at, { account, call }] of included.entries()) {
@@ -185,7 +190,6 @@ export class StandInPool {
       hash: this.hashOf(number),
       extrinsics: [TIMESTAMP, ...included.map(({ hex }) => hex)],
       events: hexOf(Buffer.concat([Uint8Array.of(records.length << 2), ...records])),
-      accounts: new Map([...this.#nonces.keys()].map((account) => [account, this.#encodeAccount(account)])),
     }
     this.blocks.push(block)
     return block
