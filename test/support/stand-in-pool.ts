@@ -3,6 +3,8 @@ import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { getDynamicBuilder, getLookupFn } from '@polkadot-api/metadata-builders'
 import { Blake2256, decAnyMetadata, ethAccount, Keccak256, unifyMetadata } from '@polkadot-api/substrate-bindings'
 import type { HypertensorState } from './hypertensor-state.ts'
+import { type Balance, StandInAccounts } from './stand-in-accounts.ts'
+import { type Call, type Event, Refusal, StandInPallet } from './stand-in-pallet.ts'
 
 /** What a pool says of a transaction that it does not take, as a node does. */
 export class PoolError extends Error {
@@ -14,21 +16,6 @@ export class PoolError extends Error {
     this.code = code
     this.data = data
   }
-}
-
-interface PeerInfo {
-  peer_id: Uint8Array
-  multiaddr: Uint8Array | undefined
-}
-
-interface Call {
-  type: string
-  value: { type: string; value: Record<string, unknown> }
-}
-
-interface Event {
-  type: string
-  value: { type: string; value?: unknown }
 }
 
 interface Transaction {
@@ -47,41 +34,7 @@ export interface StandInBlock {
   events: string
 }
 
-/** What an account has, in the smallest unit. */
-export interface Balance {
-  free: bigint
-  reserved?: bigint
-  frozen?: bigint
-}
-
 const FEE = 1_250_000_000_000_000n
-/** What an account has of which nothing else is said. */
-const RICH: Balance = { free: 10n ** 18n }
-const EXISTENTIAL_DEPOSIT = 500n
-/** What the keys of System.Account begin with; they end with the account. */
-const ACCOUNT_PREFIX = '0x26aa394eea5630e07c48ae0c9558cef7b99d880ec681799c0cf30e8886371da9'
-/** The calls that give a node one of its peers: under the names of v3, and those that came later. */
-const UPDATES: Record<string, Update> = Object.fromEntries(
-  (
-    [
-      ['peer_info', 'PeerIdSubnetNodeId', 'peer_info', 'SubnetNodeUpdatePeerInfo'],
-      ['bootnode_peer_info', 'BootnodePeerIdSubnetNodeId', 'bootnode_peer_info', 'SubnetNodeUpdateBootnodePeerInfo'],
-      ['client_peer_info', 'ClientPeerIdSubnetNodeId', 'client_peer_info', 'SubnetNodeUpdateClientPeerInfo'],
-    ] as const
-  ).flatMap(([name, map, field, event]) => [`update_${name}`, `update_node_${name}`].map((call) => [call, { map, field, event }])),
-)
-/** Who has a peer ID in these, has it alone. */
-const PEER_MAPS = ['PeerIdSubnetNodeId', 'BootnodePeerIdSubnetNodeId', 'ClientPeerIdSubnetNodeId', 'PeerIdOverwatchNodeId']
-
-interface Update {
-  map: string
-  field: 'peer_info' | 'bootnode_peer_info' | 'client_peer_info'
-  event: string
-}
-
-interface Node extends Record<Update['field'], PeerInfo | undefined> {
-  hotkey: string
-}
 const DISPATCH_INFO = {
   weight: { ref_time: 1_000n, proof_size: 0n },
   class: { type: 'Normal', value: undefined },
@@ -100,13 +53,12 @@ export class StandInPool {
   /** Every call that was carried out or refused, newest last. */
   readonly calls: Call[] = []
   readonly #state: HypertensorState
-  readonly #nonces = new Map<string, number>()
-  readonly #balances = new Map<string, Balance>()
-  /** The accounts as they were before each block that was made. */
-  readonly #accounts: Array<{ from: number; before: Map<string, string> }> = []
+  readonly #pallet: StandInPallet
+  readonly #accounts = new StandInAccounts()
 
   constructor(state: HypertensorState) {
     this.#state = state
+    this.#pallet = new StandInPallet(state)
   }
 
   get fee(): bigint {
@@ -116,34 +68,28 @@ export class StandInPool {
   nonceOf(account: string): number {
     const key = account.toLowerCase()
     const queued = this.waiting.filter((each) => each.account === key).length
-    return (this.#nonces.get(key) ?? 0) + queued
+    return this.#accounts.nonceOf(key) + queued
   }
 
   setNonce(account: string, nonce: number): void {
-    this.#nonces.set(account.toLowerCase(), nonce)
+    this.#accounts.setNonce(account, nonce)
   }
 
   setBalance(account: string, balance: Balance): void {
-    this.#balances.set(account.toLowerCase(), balance)
+    this.#accounts.setBalance(account, balance)
+  }
+
+  /** What System.Account has under this key, after a block or now; undefined for other keys. */
+  accountAt(key: string, block?: number): string | undefined {
+    return this.#accounts.valueAt(key, block)
   }
 
   /** Another transaction of the account takes the turn of those that wait: they never get into a block. */
   overtake(account: string): void {
     const key = account.toLowerCase()
     this.waiting.splice(0, this.waiting.length, ...this.waiting.filter((each) => each.account !== key))
-    this.#accounts.push({ from: this.#state.block + 1, before: new Map([[key, this.#encodeAccount(key)]]) })
-    this.setNonce(account, (this.#nonces.get(key) ?? 0) + 1)
-  }
-
-  /** What System.Account has under this key, after a block or now; undefined for other keys. */
-  accountAt(key: string, block = Number.POSITIVE_INFINITY): string | undefined {
-    if (!key.startsWith(ACCOUNT_PREFIX)) {
-      return undefined
-    }
-    const account = `0x${key.slice(-40)}`
-    // the next that was made tells what was before it
-    const next = this.#accounts.find(({ from }) => from > block)
-    return next == null ? this.#encodeAccount(account) : (next.before.get(account) ?? this.#encodeAccount(account))
+    this.#accounts.keep(this.#state.block + 1, [key])
+    this.#accounts.spend(key, FEE)
   }
 
   /** Of the block that has this number, made or not. */
@@ -169,14 +115,14 @@ export class StandInPool {
   /** Puts all that waits into a block of the state's number. */
   makeBlock(): StandInBlock {
     const included = this.waiting.splice(0)
-    const accounts = [...new Set([...included.map(({ account }) => account), ...this.#nonces.keys()])]
-    this.#accounts.push({ from: this.#state.block, before: new Map(accounts.map((account) => [account, this.#encodeAccount(account)])) })
+    this.#accounts.keep(
+      this.#state.block,
+      included.map(({ account }) => account),
+    )
     const success = (index: number): Uint8Array => this.#encode(index, succeeded())
     const records = [success(0)]
     for (const [at, { account, call }] of included.entries()) {
-      this.#nonces.set(account, (this.#nonces.get(account) ?? 0) + 1)
-      const balance = this.#balanceOf(account)
-      this.#balances.set(account, { ...balance, free: balance.free - FEE })
+      this.#accounts.spend(account, FEE)
       this.calls.push(call)
       const { events, error } = this.#dispatch(call, account)
       records.push(
@@ -193,22 +139,6 @@ export class StandInPool {
     }
     this.blocks.push(block)
     return block
-  }
-
-  #balanceOf(account: string): Balance {
-    return this.#balances.get(account) ?? RICH
-  }
-
-  /** Nonce and three counters, then free, reserved, frozen and flags. */
-  #encodeAccount(account: string): string {
-    const { free, reserved = 0n, frozen = 0n } = this.#balanceOf(account)
-    const bytes = Buffer.alloc(80)
-    bytes.writeUInt32LE(this.#nonces.get(account) ?? 0)
-    for (const [index, amount] of [free, reserved, frozen].entries()) {
-      bytes.writeBigUInt64LE(amount & 0xffff_ffff_ffff_ffffn, 16 + index * 16)
-      bytes.writeBigUInt64LE(amount >> 64n, 24 + index * 16)
-    }
-    return hexOf(bytes)
   }
 
   #builder(): ReturnType<typeof getDynamicBuilder> {
@@ -248,8 +178,7 @@ export class StandInPool {
         'The transaction has too low priority to replace another one already in the pool.',
       )
     }
-    const { free, reserved = 0n, frozen = 0n } = this.#balanceOf(account)
-    if (free - [frozen - reserved, EXISTENTIAL_DEPOSIT].reduce((a, b) => (a > b ? a : b)) < FEE) {
+    if (!this.#accounts.canPay(account, FEE)) {
       throw invalid('Inability to pay some fees (e.g. account balance too low)')
     }
     const expected = this.nonceOf(account)
@@ -302,7 +231,7 @@ export class StandInPool {
     const who = ethAccount.dec(Uint8Array.from(Buffer.from(account.slice(2), 'hex')))
     const paid = { type: 'TransactionPayment', value: { type: 'TransactionFeePaid', value: { who, actual_fee: FEE, tip: 0n } } }
     try {
-      return { events: [...this.#carryOut(call, account), paid] }
+      return { events: [...this.#pallet.carryOut(call, account), paid] }
     } catch (error) {
       if (!(error instanceof Refusal)) {
         throw error
@@ -314,71 +243,6 @@ export class StandInPool {
       return { events: [paid], error: error.message }
     }
   }
-
-  /** @throws Refusal */
-  #carryOut(call: Call, account: string): Event[] {
-    const { type, value } = call.value
-    if (call.type === 'Utility' && type === 'batch_all') {
-      const events = (value['calls'] as Call[]).flatMap((each) => [
-        ...this.#carryOut(each, account),
-        { type: 'Utility', value: { type: 'ItemCompleted' } },
-      ])
-      return [...events, { type: 'Utility', value: { type: 'BatchCompleted' } }]
-    }
-    const update = call.type === 'Network' ? UPDATES[type] : undefined
-    if (update == null) {
-      throw new Error(`the stand-in cannot carry out ${call.type}.${type}`)
-    }
-    return [this.#update(update, value, account)]
-  }
-
-  /** The chain's rules, in its order. @throws Refusal */
-  #update({ map, field, event }: Update, { subnet_id, subnet_node_id, new_peer_info }: Record<string, unknown>, account: string): Event {
-    const state = this.#state
-    const info = new_peer_info as PeerInfo | undefined
-    const node = state.get('SubnetNodesData', subnet_id, subnet_node_id) as Node | undefined
-    if (node == null) {
-      throw new Refusal('InvalidSubnetNodeId')
-    }
-    if (String(state.get('HotkeyOwner', node.hotkey)).toLowerCase() !== account) {
-      throw new Refusal('NotKeyOwner')
-    }
-    if (info != null) {
-      this.#checkFree(subnet_id, info)
-    }
-    const before = node[field]
-    if (before != null) {
-      state.storage.delete(state.key(map, subnet_id, before.peer_id))
-    }
-    if (before?.multiaddr != null) {
-      state.storage.delete(state.key('MultiaddrSubnetNodeId', subnet_id, before.multiaddr))
-    }
-    if (info != null) {
-      state.set(map, [subnet_id, info.peer_id], subnet_node_id)
-    }
-    if (info?.multiaddr != null) {
-      state.set('MultiaddrSubnetNodeId', [subnet_id, info.multiaddr], subnet_node_id)
-    }
-    state.set('SubnetNodesData', [subnet_id, subnet_node_id], { ...node, [field]: info })
-    return { type: 'Network', value: { type: event, value: { subnet_id, subnet_node_id, [field]: info } } }
-  }
-
-  /** Not even the node itself may have the peer ID already. @throws Refusal */
-  #checkFree(subnet: unknown, { peer_id, multiaddr }: PeerInfo): void {
-    if (PEER_MAPS.some((map) => isTaken(this.#state.get(map, subnet, peer_id)))) {
-      throw new Refusal('PeerIdExist')
-    }
-    if (multiaddr != null && isTaken(this.#state.get('MultiaddrSubnetNodeId', subnet, multiaddr))) {
-      throw new Refusal('MultiaddrExist')
-    }
-  }
-}
-
-/** The chain does not carry a call out: the name of its error. */
-class Refusal extends Error {}
-
-function isTaken(id: unknown): boolean {
-  return typeof id === 'number' && id > 0
 }
 
 /** The account whose key made this signature; what is longer than 256 bytes is hashed twice. */
