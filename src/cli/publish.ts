@@ -38,7 +38,7 @@ export interface PublishInit {
   logger: Logger
 }
 
-/** With what a chain that takes a fee gives as a receipt; null where nothing had to be changed. */
+/** With the receipt of a chain that takes fees; its fields are null where nothing was sent. */
 export type PublishAnswer = PublishedAnswer & {
   blockHash?: string | null
   extrinsicHash?: string | null
@@ -101,7 +101,7 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
   }
 }
 
-/** The peer that the addresses name; without one, this home's, and without addresses those of its node. @throws UsageError, NodeError */
+/** The peer that the addresses name, by default this home's. Without addresses, the node of this home is asked for its own. @throws UsageError, NodeError */
 async function subjectOf({ session, options, multiaddrs }: PublishInit): Promise<Subject> {
   const given = multiaddrs.map(parseMultiaddr)
   const named = given.map(peerIdOf)

@@ -3,9 +3,9 @@ import type { RuntimeTypes } from './runtime-types.ts'
 
 /** An account as of one block. */
 export interface AccountState {
-  /** Of its next transaction, those that wait left out. */
+  /** The nonce after the transactions that are in blocks; those that wait do not count. */
   nonce: number
-  /** What a fee may take of it, in the smallest unit; undefined where the runtime keeps balances otherwise than is known here. */
+  /** The most that a fee can take, in the smallest unit; undefined for a runtime whose balances have other fields. */
   spendable: bigint | undefined
 }
 
@@ -14,7 +14,7 @@ export function accountKey({ builder }: RuntimeTypes, account: string): string {
   return builder.buildStorage('System', 'Account').keys.enc(account)
 }
 
-/** @param stored null for an account that the chain does not know @throws Error for what is no account */
+/** @param stored the value of System.Account; null for an account without one @throws Error for bytes of another layout */
 export function readAccount(runtime: RuntimeTypes, stored: StorageValue): AccountState {
   if (stored == null) {
     return { nonce: 0, spendable: 0n }
@@ -31,7 +31,7 @@ export function readNonce(value: unknown): number {
   return Number(value)
 }
 
-/** As the chain has it for fees: what is frozen beyond the reserved part stays, and so does the existential deposit. */
+/** The runtime's rule for fees: the existential deposit stays, and so does the frozen part beyond the reserved one. */
 function spendableOf(runtime: RuntimeTypes, data: unknown): bigint | undefined {
   const { free, reserved, frozen } = (data ?? {}) as Record<string, unknown>
   if (typeof free !== 'bigint' || typeof reserved !== 'bigint' || typeof frozen !== 'bigint') {

@@ -41,7 +41,7 @@ export interface ChainCall {
   isSame(other: Uint8Array): boolean
 }
 
-/** The call that gives a node its peer and address. @throws UsageError where the chain's call is not the one that is known here */
+/** The call that gives a node its peer and address. @throws UsageError for a runtime without the call, or with other arguments */
 export function peerUpdateCall(runtime: RuntimeTypes, update: PeerUpdate): ChainCall {
   const { call, isOptional } = updateOf(runtime, update.role)
   const to = (info: { peer_id: Uint8Array; multiaddr: Uint8Array | undefined } | undefined): Record<string, unknown> => ({
@@ -68,7 +68,7 @@ export function peerUpdateCall(runtime: RuntimeTypes, update: PeerUpdate): Chain
   }
 }
 
-/** The call for such a peer. @throws UsageError where the runtime has none, or one that is not known here */
+/** The runtime's call for a peer of this role. @throws UsageError for a runtime without the call, or with other arguments */
 export function updateOf(runtime: RuntimeTypes, role: NodePeerRole): { call: string; isOptional: boolean } {
   const names = UPDATES[role]
   const found = names.map((call) => ({ call, args: argumentsOf(runtime, PALLET, call) })).find(({ args }) => args != null)
@@ -107,7 +107,7 @@ function nobody(): string {
   return base58btc.baseEncode(Uint8Array.from([...ED25519_MULTIHASH, ...randomBytes(32)]))
 }
 
-/** The same bytes, but for those that stand where `any` does. */
+/** Compares all bytes except the range of `any`. */
 function isSameBut(own: Uint8Array, other: Uint8Array, any: Uint8Array | undefined): boolean {
   const [a, b] = [Buffer.from(own), Buffer.from(other)]
   const start = any == null ? a.byteLength : a.indexOf(any)

@@ -3,9 +3,9 @@ import type { ChainCall } from './peer-update.ts'
 import type { Survey, Wanted } from './publish-survey.ts'
 import type { WaitingTransaction } from './waiting.ts'
 
-// Refusals that would cost a fee if the chain made them. Each throws a UsageError of its own, and then nothing was sent.
+// Refusals that would cost a fee if the chain made them. Each check throws a UsageError before anything is sent.
 
-/** Only the coldkey of a node may change it: what the hotkey signs is refused. */
+/** Only the coldkey of a node may change the node; the hotkey may not. */
 export function checkOwner({ owner, place }: Survey, { account, subnetId }: Wanted): void {
   const { coldkey, unknown } = owner
   const node = `node ${place.nodeId} of subnet ${subnetId}`
@@ -62,7 +62,7 @@ export function findSame({ waiting }: Survey, { account }: Wanted, call: ChainCa
   })
 }
 
-/** The fee is taken of what is neither frozen nor the existential deposit. */
+/** The account has to be able to pay the fee. */
 export function checkBalance({ account: { spendable } }: Survey, { account }: Wanted, feePlanck: bigint | undefined): void {
   const needed = feePlanck ?? 1n
   if (spendable == null || spendable >= needed) {

@@ -20,7 +20,7 @@ export interface Wanted {
   multiaddr: Multiaddr
   /** The account that signs. */
   account: string
-  /** The node that is to become this peer's; undefined for the one that is. */
+  /** The node that gets this peer; undefined for the node that has it. */
   nodeId: number | undefined
 }
 
@@ -37,9 +37,9 @@ export interface Survey {
   place: NodePlace
   owner: Owner
   account: AccountState
-  /** Of the account's next transaction. */
+  /** The nonce of the account's next transaction. */
   nonce: number
-  /** Transactions of the account that are in no block yet; of one that is only known to be there, only its nonce. */
+  /** Transactions of the account that are in no block yet. Where the pool cannot be read, only their nonces. */
   waiting: Array<WaitingTransaction | { nonce: number; hash?: undefined }>
   /** What else the chain has the peer ID for, in words. */
   others: string[]

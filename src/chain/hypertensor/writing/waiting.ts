@@ -18,7 +18,7 @@ export interface WaitingTransaction {
 const SIGNED = 0x84
 const ACCOUNT_BYTES = 20
 const SIGNATURE_BYTES = 65
-/** Of one that is larger only the account is read: none of ours is. */
+/** A larger transaction of the account is an error: ours have less than 1 KiB. */
 const MAX_BYTES = 64 * 1_024
 
 /**
@@ -41,7 +41,7 @@ export async function waitingOf(
   return optional(rpc.call('author_pendingExtrinsics', [], { signal, read }))
 }
 
-/** Length, 0x84, account, signature, what the signed extensions carry, call; undefined for one of another account. @throws Error */
+/** Reads length, 0x84, account, signature, signed extensions and call. Undefined for a transaction of another account. @throws Error */
 function readOwn(runtime: RuntimeTypes, hex: unknown, owner: Buffer): WaitingTransaction | undefined {
   const bytes = Buffer.from(readHex(hex, Number.POSITIVE_INFINITY).slice(2), 'hex')
   const start = lengthOfCompact(bytes)
