@@ -38,7 +38,7 @@ describe('subnet on a Hypertensor chain', function () {
       listed.map(({ peerId }) => peerId).sort(),
       [...recordedPeers()].flatMap(([peer, at]) => (at == null ? [] : peer)).sort(),
     )
-    assert.equal(chain.count('state_getMetadata'), 1)
+    assert.equal(chain.count('Metadata_metadata_at_version'), 1)
     const none = await cli.run(home, ['chain', 'lookup', (await newPeer()).peerId.toString(), ...flags, '--json'])
     assert.deepEqual([none.code, jsonError(none).code], [3, 'PEER_NOT_FOUND'])
   })
@@ -110,7 +110,7 @@ describe('subnet on a Hypertensor chain', function () {
       const outcome = await cli.run(await cli.home(), ['chain', 'list', '--chain', url, '--json'])
       const { code, message, hint } = jsonError(outcome)
       assert.deepEqual([outcome.code, code], [2, 'USAGE'])
-      assert.match(message, /^not an endpoint of a chain: "/)
+      assert.match(message, /^an endpoint of the chain is no URL that begins with ws:/)
       assert.match(hint ?? '', /hypertensor:ws:\/\/host:9944/)
     })
   }
