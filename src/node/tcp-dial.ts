@@ -1,8 +1,9 @@
 import { lookup as systemLookup } from 'node:dns'
 import { BlockList, isIPv4, isIPv6, type LookupFunction } from 'node:net'
-import type { MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
+import type { MultiaddrConnection, PeerId, Transport, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { peerIdOf } from '../primitives/address.ts'
 import type { DialBudget } from './dial-budget.ts'
 import { DialFailure, explainDial, SEEN_BYTES, type Seen } from './dial-failure.ts'
 import { type Permit, permitOf } from './dial-permit.ts'
@@ -28,13 +29,21 @@ export interface TcpDialInit {
   isFull?: (() => boolean) | undefined
   /** Resolves names. @default Node's own */
   lookup?: LookupFunction | undefined
+  /** Told of peers whose own word is that they do not admit this node. */
+  onRefused?: ((peerId: PeerId, reason: string) => void) | undefined
 }
 
 /**
  * TCP for all dials of a node. What others named is judged here, after names were resolved; names lead only to addresses of the family
  * that they say; and a dial that fails is a `DialFailure`.
  */
-export function explainingTcp({ policy, background, isFull = () => false, lookup = systemLookup as LookupFunction }: TcpDialInit): Tcp {
+export function explainingTcp({
+  policy,
+  background,
+  isFull = () => false,
+  lookup = systemLookup as LookupFunction,
+  onRefused,
+}: TcpDialInit): Tcp {
   const make = tcp()
   return (components) => {
     const transport = make(components)
@@ -43,7 +52,8 @@ export function explainingTcp({ policy, background, isFull = () => false, lookup
       const given = permitOf(options)
       const namedOver = given?.trusted === true ? 'trusted' : policy.wayOf(address)
       checkAllowed(policy.refusalOf(address, namedOver), isFull())
-      const permit = given ?? takenFrom(background)
+      const peerId = peerIdOf(address)
+      const permit = given ?? takenFrom(background, peerId)
       const seen: Seen = { connected: false, bytes: new Uint8Array(0), ...offered(options.upgrader) }
       const name = new Name(lookup, permit, (ip) => policy.refusalOfIp(ip, namedOver))
       try {
@@ -52,7 +62,9 @@ export function explainingTcp({ policy, background, isFull = () => false, lookup
         policy.noteResolved(connection, name.resolved)
         return connection
       } catch (cause) {
-        throw name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
+        const failure = name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
+        tellRefusal(failure, peerId, onRefused)
+        throw failure
       }
     }
     return transport
@@ -69,12 +81,18 @@ function checkAllowed(refusal: string | undefined, isFull: boolean): void {
   }
 }
 
-/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
-function takenFrom(background: DialBudget): Permit {
-  if (!background.take()) {
-    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses for now')
+function tellRefusal({ kind, message }: DialFailure, peerId: PeerId | undefined, onRefused: TcpDialInit['onRefused']): void {
+  if (kind === 'not admitted' && peerId != null) {
+    onRefused?.(peerId, message)
   }
-  return { trusted: false, more: () => background.take() }
+}
+
+/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
+function takenFrom(background: DialBudget, peerId: PeerId | undefined): Permit {
+  if (!background.take(peerId)) {
+    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses, or this peer, for now')
+  }
+  return { trusted: false, more: () => background.take(peerId) }
 }
 
 function offered(upgrader: Upgrader): Pick<Seen, 'security' | 'muxers'> {
