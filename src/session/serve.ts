@@ -50,7 +50,10 @@ const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task'] as const
 /** Runs the node of a home, and lets commands drive it. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
 export async function serve(init: ServeInit): Promise<RunningNode> {
   const { home, settings, log } = init
-  await checkPublishing(settings, init.paysFees === true)
+  await checkPublishing(settings, init.paysFees === true, async () => {
+    await ensureHome(home)
+    return peerIdFromPublicKey((await loadIdentity(home, settings.key)).publicKey)
+  })
   await ensureHome(home)
   const handler =
     settings.handler == null
@@ -226,7 +229,7 @@ class Running implements RunningNode {
     this.#control = new ControlServer(this.session, this)
     if (settings.publish) {
       const { registry } = node
-      const publisher = new AddressPublisher({ registry, settings, log, addresses: () => node.multiaddrs })
+      const publisher = new AddressPublisher({ registry, settings, peerId: node.peerId, log, addresses: () => node.multiaddrs })
       node.on('addresses', () => publisher.changed())
       publisher.changed()
       this.#publisher = publisher
