@@ -32,6 +32,7 @@ import { Doorkeeper } from './doorkeeper.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
+import { Liveness } from './liveness.ts'
 import { namedOverChain, openRegistry } from './open-registry.ts'
 import { OtherNetwork } from './other-network.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
@@ -77,6 +78,8 @@ export interface ComposeInit {
   agent: string
   /** @default those of this machine */
   networkInterfaces?: NetworkInterfaces | undefined
+  /** @default one that ticks each second */
+  liveness?: Liveness | undefined
   log: Logger
   /** What its owner holds for it, to be given back when it has stopped. */
   release?: (() => Promise<void>) | undefined
@@ -99,7 +102,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     void done.finally(() => writes.delete(done))
   }
   const door = doorOf(init, registry)
-  const { listen, agent, networkInterfaces } = init
+  const { listen, agent, networkInterfaces, liveness = new Liveness() } = init
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
   const blame = new Blame()
   const places = new Places({
@@ -109,8 +112,21 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
     },
   })
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, policy, blame, places, log })
+  const libp2p = await createLibp2p({
+    ...settings,
+    privateKey,
+    listen,
+    agent,
+    networkInterfaces,
+    door,
+    policy,
+    blame,
+    places,
+    liveness,
+    log,
+  })
   places.follow(libp2p)
+  liveness.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
@@ -192,6 +208,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
     places,
+    liveness,
     otherNetwork,
     doorkeeper: door == null ? undefined : new Doorkeeper({ libp2p, door, registry, log }),
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),

@@ -42,6 +42,7 @@ import type { Doorkeeper } from './doorkeeper.ts'
 import { NodeError } from './errors.ts'
 import { guardedHandler } from './guarded-components.ts'
 import { laterRefusal } from './later-refusal.ts'
+import type { Liveness } from './liveness.ts'
 import type { Network } from './network.ts'
 import { networkOf } from './network-of.ts'
 import type { OtherNetwork } from './other-network.ts'
@@ -108,6 +109,7 @@ export interface NodeParts {
   door: Door | undefined
   doorkeeper: Doorkeeper | undefined
   places: Places
+  liveness: Liveness
   otherNetwork: OtherNetwork
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
@@ -334,7 +336,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     if (!isPeerId(to)) {
       return this.#useGiven(Array.isArray(to) ? to : [to], use, given)
     }
-    const connected = await this.#useOpenConnections(to, use)
+    const connected = await this.#useOpenConnections(to, use, given)
     if (connected != null) {
       return connected.value
     }
@@ -509,9 +511,20 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   /** Undefined when no open connection could be used: the peer then has to be found. */
-  async #useOpenConnections<T>(peerId: PeerId, use: (reached: Reached) => Promise<T>): Promise<{ value: T } | undefined> {
+  async #useOpenConnections<T>(
+    peerId: PeerId,
+    use: (reached: Reached) => Promise<T>,
+    options: ReachOptions,
+  ): Promise<{ value: T } | undefined> {
+    const { dialler, liveness } = this.#parts
     let unsupported: unknown
-    for (const connection of this.#parts.dialler.connectionsTo(peerId)) {
+    for (const connection of liveness.soundFirst(dialler.connectionsTo(peerId))) {
+      if (liveness.inDoubt(connection)) {
+        await liveness.settled(connection, options.signal)
+      }
+      if (connection.status !== 'open') {
+        continue
+      }
       try {
         return { value: await use({ connection, source: 'connected', attempts: skippedAll() }) }
       } catch (error) {
@@ -533,7 +546,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #useGiven<T>(multiaddrs: Multiaddr[], use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T> {
-    const connection = this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options))
+    const open = this.#connectionAt(multiaddrs)
+    if (open != null && this.#parts.liveness.inDoubt(open)) {
+      await this.#parts.liveness.settled(open, options.signal)
+    }
+    const connection = open?.status === 'open' ? open : (this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options)))
     try {
       return await use({ connection, source: 'given', attempts: [] })
     } catch (error) {

@@ -174,6 +174,14 @@ export class Running {
     }
   }
 
+  /** Waits until stderr has this. */
+  async complains(text: string): Promise<void> {
+    while (!this.stderr.includes(text)) {
+      assert.ok(!this.#over, `the process ended without saying ${text}: ${this.stderr}`)
+      await Promise.race([once(this.child.stderr as Readable, 'data'), this.ended])
+    }
+  }
+
   /** Waits until it has begun to read its stdin, of which there must be more than a pipe holds. */
   async reads(): Promise<void> {
     await Promise.race([once(this.child.stdin as Writable, 'drain'), this.ended])
