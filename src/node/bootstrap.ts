@@ -5,11 +5,13 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import pRetry from 'p-retry'
 import { raceSignal } from 'race-signal'
 import type { Logger } from '../primitives/log.ts'
+import { type Budget, budgetOf, Patience } from '../primitives/patience.ts'
 import { DialError } from './dial-failure.ts'
-import type { Dialler } from './dialler.ts'
+import { TRUSTED } from './dial-permit.ts'
+import { type Dialler, MAX_DIAL_MS } from './dialler.ts'
 
-/** How long a bootstrap that is connected may take to say which protocols it speaks. */
-const IDENTIFY_TIMEOUT_MS = 2_000
+/** How long a bootstrap that is connected may take to say which protocols it speaks, by how long the connecting took. */
+const IDENTIFY: Budget = { times: 50, minMs: 2_000, maxMs: 15_000 }
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 60_000
 
@@ -38,6 +40,7 @@ export class Bootstrap extends EventTarget {
   #stopped = new AbortController()
   #running: Array<Promise<void>> = []
   #pending = 0
+  #aliveUntilMs = 0
   readonly #refusals = new Map<string, BootstrapRefusal>()
 
   constructor(init: BootstrapInit) {
@@ -57,6 +60,19 @@ export class Bootstrap extends EventTarget {
     return [...this.#refusals.values()]
   }
 
+  /**
+   * Tells when a bootstrap that is tried for the first time shows that it is there, now or later, with the milliseconds that its next step may take.
+   * @returns what ends the telling
+   */
+  onAlive(listener: (ms: number) => void): () => void {
+    const onEvent = (): void => listener(this.#aliveUntilMs - performance.now())
+    this.addEventListener('alive', onEvent)
+    if (this.pending) {
+      onEvent()
+    }
+    return () => this.removeEventListener('alive', onEvent)
+  }
+
   /** Waits until there is a peer to ask, or all bootstraps were tried once, or the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
     while (this.pending && this.#init.libp2p.getPeers().length === 0 && !signal.aborted) {
@@ -64,6 +80,18 @@ export class Bootstrap extends EventTarget {
         this.addEventListener('settled', () => resolve(), { once: true, signal })
         signal.addEventListener('abort', () => resolve(), { once: true })
       })
+    }
+  }
+
+  /** The same, for so many milliseconds; longer only for a bootstrap that shows that it is there. */
+  async settledWithin(ms: number, signal?: AbortSignal): Promise<void> {
+    const patience = new Patience(ms)
+    const unwatch = this.onAlive((nextStepMs) => patience.prolong(nextStepMs))
+    try {
+      await this.settled(signal == null ? patience.signal : AbortSignal.any([signal, patience.signal]))
+    } finally {
+      unwatch()
+      patience.clear()
     }
   }
 
@@ -112,14 +140,33 @@ export class Bootstrap extends EventTarget {
   async #connect({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal, settle: () => void): Promise<void> {
     await pRetry(
       async () => {
+        const identified = new AbortController()
+        let timer: NodeJS.Timeout | undefined
         const [open] = this.#init.dialler.connectionsTo(peerId)
-        const identified = open == null ? this.#identified(peerId, signal) : undefined
-        // a bootstrap that refuses keeps the connection open for a moment, to tell the reason
-        const refusal = await this.#init.refusalOf(open ?? (await this.#init.dialler.dial([multiaddr], signal)))
-        if (refusal != null) {
-          throw new RefusedError(`${peerId.toString()} does not let this peer in: ${refusal}`)
+        const identify =
+          open == null
+            ? until(
+                this.#init.libp2p,
+                'peer:identify',
+                ({ detail }) => detail.peerId.equals(peerId),
+                AbortSignal.any([signal, identified.signal]),
+              )
+            : undefined
+        try {
+          const connected = open == null ? await this.#dial(multiaddr, signal) : { connection: open, connectMs: 0 }
+          const identifyMs = budgetOf(connected.connectMs, IDENTIFY)
+          this.#alive(identifyMs)
+          timer = setTimeout(() => identified.abort(), identifyMs)
+          // a bootstrap that refuses keeps the connection open for a moment, to tell the reason
+          const refusal = await this.#init.refusalOf(connected.connection)
+          if (refusal != null) {
+            throw new RefusedError(`${peerId.toString()} does not let this peer in: ${refusal}`)
+          }
+          await identify
+        } finally {
+          clearTimeout(timer)
+          identified.abort()
         }
-        await identified
         this.#refusals.delete(peerId.toString())
       },
       {
@@ -159,8 +206,19 @@ export class Bootstrap extends EventTarget {
     return isRefusal
   }
 
-  async #identified(peerId: PeerId, signal: AbortSignal): Promise<void> {
-    await until(this.#init.libp2p, 'peer:identify', (event) => event.detail.peerId.equals(peerId), signal, IDENTIFY_TIMEOUT_MS)
+  async #dial(multiaddr: Multiaddr, signal: AbortSignal): Promise<{ connection: Connection; connectMs: number }> {
+    let connectMs = 0
+    const onConnected = (ms: number): void => {
+      connectMs = ms
+      this.#alive(MAX_DIAL_MS)
+    }
+    const connection = await this.#init.dialler.dial([multiaddr], signal, { ...TRUSTED, onConnected })
+    return { connection, connectMs }
+  }
+
+  #alive(nextStepMs: number): void {
+    this.#aliveUntilMs = Math.max(this.#aliveUntilMs, performance.now() + nextStepMs)
+    this.dispatchEvent(new Event('alive'))
   }
 
   async #disconnected(peerId: PeerId, signal: AbortSignal): Promise<void> {
@@ -172,13 +230,7 @@ export class Bootstrap extends EventTarget {
 
 type Events = Parameters<Libp2p['addEventListener']>
 
-async function until(
-  libp2p: Libp2p,
-  type: Events[0],
-  matches: (event: CustomEvent) => boolean,
-  signal: AbortSignal,
-  timeoutMs?: number,
-): Promise<void> {
+async function until(libp2p: Libp2p, type: Events[0], matches: (event: CustomEvent) => boolean, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const listener = (event: CustomEvent): void => {
     if (matches(event)) {
@@ -186,13 +238,11 @@ async function until(
     }
   }
   libp2p.addEventListener(type, listener as Events[1])
-  const timer = timeoutMs == null ? undefined : setTimeout(resolve, timeoutMs)
   try {
     await raceSignal(promise, signal)
   } catch {
-    // stopping: whoever waits looks at the signal next
+    // stopping, or late: whoever waits looks at the signal next
   } finally {
-    clearTimeout(timer)
     libp2p.removeEventListener(type, listener as Events[1])
   }
 }

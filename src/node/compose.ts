@@ -8,7 +8,9 @@ import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
+import { withDeadline } from '../primitives/deadline.ts'
 import type { Logger } from '../primitives/log.ts'
+import { type Budget, budgetOf } from '../primitives/patience.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
@@ -138,17 +140,28 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   })
   const speakers = new Speakers()
   const otherNetwork = new OtherNetwork(settings.network, { serves, log })
+  const askMs = (peerId?: PeerId): number => {
+    const rtts = libp2p.getConnections(peerId).map((connection) => liveness.rttMsOf(connection))
+    return budgetOf(Math.max(0, ...rtts), ASK)
+  }
   const network: AskPeer = {
-    neighbours: (target, options) => speakers.closestTo(target, bootstrap, options.signal),
+    neighbours: async function* (target, options) {
+      for await (const neighbour of speakers.closestTo(target, bootstrap, options)) {
+        options.prolong?.(askMs(neighbour))
+        yield neighbour
+      }
+    },
     ask: async (neighbour, target, { signal }) => {
-      const answer = await addresses.ask(neighbour, target, { signal })
+      const answer = await addresses.ask(neighbour, target, { signal, timeoutMs: askMs(neighbour) })
       return answer == null || (await isStranger(target))
         ? undefined
         : rememberAnswer({ book, note, policy }, answer, neighbour, namedOver(neighbour))
     },
     walk: async (target, { signal, mayDial }) => {
       await bootstrap.settled(signal)
-      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, signal, mayDial ?? (() => false))
+      // its own time: that of the tier lasts longer where a bootstrap was slow to connect
+      const inTime = withDeadline(signal, askMs()) as AbortSignal
+      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, inTime, mayDial ?? (() => false))
       return multiaddrs.length === 0
         ? undefined
         : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }
@@ -158,7 +171,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const resolver = new Resolver(
     [
       new GossipTier(bookSource(book, policy)),
-      new NeighboursTier(network, { budgetMs: serves ? ASK_MS : ASK_MS + CONNECT_MS }),
+      new NeighboursTier(network, { budgetMs: serves ? ASK.minMs : ASK.minMs + CONNECT_MS }),
       new ChainTier(chainSource(registry, namedOverChain(settings.chain), { book, note, policy })),
     ],
     {
@@ -270,8 +283,8 @@ function meshOf(pubsub: object | undefined, settings: NodeSettings): string[] {
 }
 
 const MAX_ADDRESSES = 16
-/** How long neighbours may be asked, in milliseconds; a node that was only just started has to connect to one first. */
-const ASK_MS = 3_000
+/** How long a neighbour may be asked, by its round trip; a node that was only just started has to connect to one first. */
+const ASK: Budget = { times: 50, minMs: 3_000, maxMs: 15_000 }
 const CONNECT_MS = 2_000
 
 /** Inside the budget of the tier: then the last answer of the chain is given. */

@@ -16,7 +16,8 @@ import { withMethods } from './guarded-components.ts'
 import { filterIdentify } from './identify-messages.ts'
 
 const PROTOCOL = '/ipfs/id/1.0.0'
-const TIMEOUT_MS = 5_000
+/** For two round trips on a path that loses packets. */
+const TIMEOUT_MS = 15_000
 const MAX_MESSAGE_BYTES = 8 * 1024
 /** Of each peer; the peers that pushed last are remembered. */
 const PUSHES = { burst: 10, refillMs: 1_000 }
@@ -29,7 +30,7 @@ const MAX_MESSAGES = 10
  * count as unsigned: its signed record cannot be read either.
  */
 export function identifyForAllKeys(): (components: IdentifyComponents) => Identify {
-  const make = identify({ runOnConnectionOpen: false })
+  const make = identify({ runOnConnectionOpen: false, timeout: TIMEOUT_MS })
   return (components) => {
     const service = make(components)
     components.events.addEventListener('connection:open', ({ detail: connection }) => {

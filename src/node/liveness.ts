@@ -72,6 +72,11 @@ export class Liveness {
     return (this.#lines.get(connection.streams)?.silentTicks ?? 0) >= DOUBT_AFTER_TICKS
   }
 
+  /** What the last ping took, in milliseconds; 0 before there was one. */
+  rttMsOf(connection: Connection): number {
+    return Math.max(0, this.#lines.get(connection.streams)?.rttMs() ?? 0)
+  }
+
   /** Those that are in doubt stand last. */
   soundFirst(connections: Connection[]): Connection[] {
     return connections.length < 2 ? connections : connections.sort((a, b) => Number(this.inDoubt(a)) - Number(this.inDoubt(b)))

@@ -440,6 +440,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await this.#parts.bootstrap.settled(signal)
   }
 
+  /** The same, for so many milliseconds; longer only for a bootstrap that shows that it is there. */
+  async bootstrappedWithin(ms: number, signal?: AbortSignal): Promise<void> {
+    await this.#parts.bootstrap.settledWithin(ms, signal)
+  }
+
   /** Connected peers; with `all` also those that the address book knows. */
   async peers(options: { all?: boolean } = {}): Promise<KnownPeer[]> {
     const { libp2p, book } = this.#parts
