@@ -25,6 +25,7 @@ import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
 import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { Aliases } from './aliases.ts'
 import { Bootstrap } from './bootstrap.ts'
+import { ChainFollower } from './chain-follower.ts'
 import { BOOTSTRAPS, type Settings } from './config.ts'
 import { createLibp2p, gossipTopics } from './create-libp2p.ts'
 import { DialPolicy } from './dial-policy.ts'
@@ -35,7 +36,7 @@ import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
 import { Liveness } from './liveness.ts'
-import { namedOverChain, openRegistry } from './open-registry.ts'
+import { isFollowed, namedOverChain, openRegistry } from './open-registry.ts'
 import { OtherNetwork } from './other-network.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
 import { peerList } from './peer-list.ts'
@@ -223,6 +224,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     otherNetwork,
+    chainFollower: serves && door == null && isFollowed(settings.chain) ? new ChainFollower({ registry, log }) : undefined,
     doorkeeper: door == null ? undefined : new Doorkeeper({ libp2p, door, registry, log }),
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,

@@ -66,6 +66,11 @@ export function namedOverChain(url: string): NamedOver {
       : 'stranger'
 }
 
+/** Whether a chain makes blocks by itself, which a running node follows. A ledger does not. */
+export function isFollowed(url: string): boolean {
+  return checkChain(url).driver === 'hypertensor'
+}
+
 /** Undefined for a name. */
 function kindOfEndpoint(endpoint: string): IpKind | undefined {
   const host = new URL(endpoint).hostname.replace(/^\[(.*)\]$/, '$1')

@@ -33,6 +33,7 @@ import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
 import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.ts'
 import { type Aliases, refuseSelf } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'
+import type { ChainFollower } from './chain-follower.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
 import { DialError } from './dial-failure.ts'
 import type { DialPolicy } from './dial-policy.ts'
@@ -108,6 +109,8 @@ export interface NodeParts {
   /** Who may come in; without one, everybody. */
   door: Door | undefined
   doorkeeper: Doorkeeper | undefined
+  /** Without one the chain is followed by the doorkeeper, or not at all. */
+  chainFollower: ChainFollower | undefined
   places: Places
   liveness: Liveness
   otherNetwork: OtherNetwork
@@ -228,8 +231,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, chainFollower } = this.#parts
     doorkeeper?.start()
+    chainFollower?.start()
     libp2p.addEventListener('peer:connect', this.#onConnect)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
     libp2p.addEventListener('peer:identify', this.#onIdentify)
@@ -247,12 +251,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, chainFollower } = this.#parts
     for (const protocol of this.#protocols.values()) {
       protocol.onStopped(reason)
     }
     await bootstrap.stop()
     await doorkeeper?.stop()
+    await chainFollower?.stop()
     peerStates?.stop()
     await heartbeats?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
+import { NoSubnetError } from '../chain/registry.ts'
 import { composeNode } from '../node/compose.ts'
 import { DEFAULT_LISTEN, type Settings } from '../node/config.ts'
 import { ensureHome, type Home } from '../node/home.ts'
@@ -77,7 +78,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     const node = await startListening(compose, settings.listen, log)
     try {
       // a chain that is none is found out now, not at the first peer that is looked up
-      await node.registry.lookup(node.peerId)
+      await node.registry.lookup(node.peerId).catch(unlessNoSubnet)
       const refusal = await node.ownRefusal()
       if (refusal != null) {
         log.warn(`others like this node would not let it in: ${refusal}; "subnet chain register" enters it, where the chain lets us`)
@@ -89,6 +90,13 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     }
   } catch (error) {
     await lock.release()
+    throw error
+  }
+}
+
+/** A subnet may appear later: a node waits for it. @throws any other error */
+function unlessNoSubnet(error: unknown): void {
+  if (!(error instanceof NoSubnetError)) {
     throw error
   }
 }

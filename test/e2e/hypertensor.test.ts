@@ -38,7 +38,7 @@ describe('subnet on a Hypertensor chain', function () {
       listed.map(({ peerId }) => peerId).sort(),
       [...recordedPeers()].flatMap(([peer, at]) => (at == null ? [] : peer)).sort(),
     )
-    assert.equal(chain.count('state_getMetadata'), 1)
+    assert.equal(chain.count('Metadata_metadata_at_version'), 1)
     const none = await cli.run(home, ['chain', 'lookup', (await newPeer()).peerId.toString(), ...flags, '--json'])
     assert.deepEqual([none.code, jsonError(none).code], [3, 'PEER_NOT_FOUND'])
   })

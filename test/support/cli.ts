@@ -174,9 +174,9 @@ export class Running {
     }
   }
 
-  /** Waits until stderr has this. */
-  async complains(text: string): Promise<void> {
-    while (!this.stderr.includes(text)) {
+  /** Waits until stderr matches. */
+  async says(text: RegExp): Promise<void> {
+    while (!text.test(this.stderr)) {
       assert.ok(!this.#over, `the process ended without saying ${text}: ${this.stderr}`)
       await Promise.race([once(this.child.stderr as Readable, 'data'), this.ended])
     }

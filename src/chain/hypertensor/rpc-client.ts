@@ -140,7 +140,9 @@ export class RpcClient {
     } catch (error) {
       signal?.throwIfAborted()
       this.#checkOpen()
-      throw this.#noted(isDeadline(error) ? this.#late(method) : error)
+      // an endpoint without a method is none that fails: those who ask do without
+      const isWithout = error instanceof RpcError && error.fault === 'unknown-method'
+      throw isWithout ? error : this.#noted(isDeadline(error) ? this.#late(method) : error)
     } finally {
       deadline.clear()
     }

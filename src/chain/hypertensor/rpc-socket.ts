@@ -142,7 +142,7 @@ export class RpcSocket {
   /** Gives up a subscription. */
   unsubscribe(method: string, subscription: unknown): void {
     if (this.#notices.delete(String(subscription)) && this.#over == null) {
-      this.#webSocket.send(JSON.stringify({ jsonrpc: '2.0', id: this.#nextId++, method, params: [subscription] }))
+      this.call(method, [subscription], NEVER).catch(() => undefined)
     }
     this.#watchSilence()
   }
