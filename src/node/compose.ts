@@ -201,6 +201,12 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
           addresses: () => libp2p.getMultiaddrs(),
+          recordElsewhere: async () => {
+            const neighbours = speakers.list()
+            const neighbour = neighbours[Math.floor(Math.random() * neighbours.length)]
+            const answer = neighbour == null ? undefined : await addresses.ask(neighbour, libp2p.peerId, { hops: 1 })
+            return answer == null ? undefined : openPeerRecord(answer.envelope)
+          },
         })
   const peerStates =
     pubsub == null || settings.network !== 'template'

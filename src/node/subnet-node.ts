@@ -202,7 +202,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** What the owner of this node should know, though nothing is wrong with the node. */
   get notices(): string[] {
     const refusals = this.#parts.bootstrap.refusals.map(({ message }) => message)
-    return [...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : refusals)]
+    return [
+      ...(this.#parts.heartbeats?.notices ?? []),
+      ...this.#parts.otherNetwork.notices,
+      ...(this.connections.length === 0 ? [] : refusals),
+    ]
   }
 
   /** Why no bootstrap lets this node in, where that is why it is connected to nobody. */
