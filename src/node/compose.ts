@@ -1,4 +1,4 @@
-import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
 import { Blame } from '../gossip/blame.ts'
@@ -35,6 +35,7 @@ import { Doorkeeper } from './doorkeeper.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
+import { type LiveRecord, LiveRecords } from './live-records.ts'
 import { Liveness } from './liveness.ts'
 import { isFollowed, namedOverChain, openRegistry } from './open-registry.ts'
 import { OtherNetwork } from './other-network.ts'
@@ -106,6 +107,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces, liveness = new Liveness() } = init
+  const liveRecords = new LiveRecords()
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
   const blame = new Blame()
   const places = new Places({
@@ -126,10 +128,12 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     blame,
     places,
     liveness,
+    liveRecords,
     log,
   })
   places.follow(libp2p)
   liveness.follow(libp2p)
+  liveRecords.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
   const bootstrap = new Bootstrap({
@@ -249,7 +253,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           ? undefined
           : { envelope: heartbeats.ownRecord.envelope, ageMs: 0, intervalMs: heartbeats.counts.intervalMs }
       }
-      return recordFromBook(book, peerId) ?? (await recordFromIdentify(libp2p, peerId))
+      return recordHeardLast(liveRecords.of(peerId), book, peerId)
     },
     sequenceOf: async (envelope, peerId) =>
       openPeerRecord(envelope).then(
@@ -392,20 +396,19 @@ async function rememberAnswer(
   return { multiaddrs: record.multiaddrs, source: 'neighbour', verified: true, seq: record.seq, ageMs, detail }
 }
 
-function recordFromBook(book: AddressBook, peerId: PeerId): KnownRecord | undefined {
+/**
+ * What a connected peer said of itself beats what is stored, whatever the clock says by which it numbers its records; only a beat that came later, with a
+ * higher number, is newer.
+ */
+function recordHeardLast(live: LiveRecord | undefined, book: AddressBook, peerId: PeerId): KnownRecord | undefined {
   const entry = book.get(peerId)
-  return entry?.envelope == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
-    ? undefined
-    : { envelope: entry.envelope, ageMs: book.ageMs(entry), intervalMs: entry.intervalMs }
-}
-
-/** A connected peer that was not heard to beat yet: identify brought its signed record. */
-async function recordFromIdentify(libp2p: Libp2p, peerId: PeerId): Promise<KnownRecord | undefined> {
-  if (libp2p.getConnections(peerId).length === 0) {
-    return undefined
+  const stored: KnownRecord | undefined =
+    entry?.envelope == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
+      ? undefined
+      : { envelope: entry.envelope, ageMs: book.ageMs(entry), intervalMs: entry.intervalMs }
+  if (live == null) {
+    return stored
   }
-  const peer = await libp2p.peerStore.get(peerId).catch(() => undefined)
-  return peer?.peerRecordEnvelope == null
-    ? undefined
-    : { envelope: peer.peerRecordEnvelope, ageMs: 0, intervalMs: HEARTBEAT_INTERVAL_MS.default }
+  const isLater = entry != null && entry.seq > live.seq && (entry.heartbeatAtMs ?? 0) > live.heardAtMs
+  return stored != null && isLater ? stored : { envelope: live.envelope, ageMs: 0, intervalMs: HEARTBEAT_INTERVAL_MS.default }
 }

@@ -22,6 +22,7 @@ import { withoutOldScores } from './gossip-scores.ts'
 import { withGossipTwo } from './gossip-two.ts'
 import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
+import type { LiveRecords } from './live-records.ts'
 import type { Liveness } from './liveness.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from './network.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
@@ -65,6 +66,8 @@ export interface StackInit {
   places?: Places | undefined
   /** Closes connections whose other side is gone. Without it they last until TCP gives up. */
   liveness?: Liveness | undefined
+  /** Takes what connected peers sign of themselves. */
+  liveRecords?: LiveRecords | undefined
   /** Resolves names in addresses. @default Node's own */
   lookup?: LookupFunction | undefined
   /** Resolves `/dnsaddr`. @default Node's own */
@@ -133,7 +136,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       filterMultiaddrForPeer: async (peerId, address) => isWorthNoting(peerId, address),
     },
     services: {
-      identify: behindDoor(identifyForAllKeys()),
+      identify: behindDoor(identifyForAllKeys(init.liveRecords)),
       // one at a time is the default, and a stream that closes still counts
       ping: behindDoor(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS })),
       dht: behindDoor(
@@ -153,7 +156,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       addresses: (components) => own.service(components),
       ...(serves
         ? {
-            identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })),
+            identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),
             pubsub: behindDoor(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),
           }
         : {}),
