@@ -6,9 +6,10 @@ import pRetry from 'p-retry'
 import { raceSignal } from 'race-signal'
 import type { Logger } from '../primitives/log.ts'
 import { type Budget, budgetOf, Patience } from '../primitives/patience.ts'
-import { DialError } from './dial-failure.ts'
+import { DialError, NOT_ADMITTED_HINT } from './dial-failure.ts'
 import { TRUSTED } from './dial-permit.ts'
 import { type Dialler, MAX_DIAL_MS } from './dialler.ts'
+import type { RefusedPeers } from './refused-peers.ts'
 
 /** How long a bootstrap that is connected may take to say which protocols it speaks, by how long the connecting took. */
 const IDENTIFY: Budget = { times: 50, minMs: 2_000, maxMs: 15_000 }
@@ -19,19 +20,19 @@ export interface BootstrapInit {
   libp2p: Libp2p
   dialler: Dialler
   targets: Array<{ peerId: PeerId; multiaddr: Multiaddr }>
-  /** Why the other side does not let this node in. */
+  /** Why this node does not let a peer in; undefined where it does. What it finds is noted in `refused`. */
+  ownRefusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined>
+  /** Why the other side does not let this node in; the same. */
   refusalOf(connection: Connection): Promise<string | undefined>
+  /** Says when a bootstrap that refuses this node, or is refused, may be dialled again. */
+  refused: Pick<RefusedPeers, 'mayDial' | 'untilDial'>
   log: Logger
 }
 
 /** Why a bootstrap does not let this node in, and what to do about it. */
 export interface BootstrapRefusal {
   message: string
-  hint: string | undefined
-}
-
-class RefusedError extends Error {
-  override readonly name = 'RefusedError'
+  hint: string
 }
 
 /** Keeps a connection to every bootstrap peer: each on its own, tried for ever, so that a dead one hinders nothing. */
@@ -137,37 +138,17 @@ export class Bootstrap extends EventTarget {
     settle()
   }
 
-  async #connect({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal, settle: () => void): Promise<void> {
+  async #connect(target: BootstrapInit['targets'][number], signal: AbortSignal, settle: () => void): Promise<void> {
+    const { refused, log } = this.#init
     await pRetry(
       async () => {
-        const identified = new AbortController()
-        let timer: NodeJS.Timeout | undefined
-        const [open] = this.#init.dialler.connectionsTo(peerId)
-        const identify =
-          open == null
-            ? until(
-                this.#init.libp2p,
-                'peer:identify',
-                ({ detail }) => detail.peerId.equals(peerId),
-                AbortSignal.any([signal, identified.signal]),
-              )
-            : undefined
-        try {
-          const connected = open == null ? await this.#dial(multiaddr, signal) : { connection: open, connectMs: 0 }
-          const identifyMs = budgetOf(connected.connectMs, IDENTIFY)
-          this.#alive(identifyMs)
-          timer = setTimeout(() => identified.abort(), identifyMs)
-          // a bootstrap that refuses keeps the connection open for a moment, to tell the reason
-          const refusal = await this.#init.refusalOf(connected.connection)
-          if (refusal != null) {
-            throw new RefusedError(`${peerId.toString()} does not let this peer in: ${refusal}`)
+        for (let isLetIn = false; !isLetIn; ) {
+          if (!refused.mayDial(target.peerId)) {
+            settle()
           }
-          await identify
-        } finally {
-          clearTimeout(timer)
-          identified.abort()
+          await refused.untilDial(target.peerId, signal)
+          isLetIn = await this.#tryOnce(target, signal)
         }
-        this.#refusals.delete(peerId.toString())
       },
       {
         retries: Number.POSITIVE_INFINITY,
@@ -175,35 +156,48 @@ export class Bootstrap extends EventTarget {
         maxTimeout: MAX_RETRY_MS,
         randomize: true,
         signal,
-        onFailedAttempt: async ({ error, attemptNumber }) => {
-          const isTold = this.#refusals.has(peerId.toString())
-          const isRefusal = this.#noteRefusal(peerId, error)
+        onFailedAttempt: ({ error, attemptNumber }) => {
           settle()
-          const isNews = attemptNumber === 1 || (isRefusal && !isTold)
-          this.#init.log[isNews ? 'warn' : 'debug'](`bootstrap not reached (attempt ${attemptNumber}): ${error.message}`)
-          if (error instanceof DialError && error.verdict != null) {
-            // such a peer asks its chain anew only after minutes
-            await delay(MAX_RETRY_MS, undefined, { signal })
-          }
+          log[attemptNumber === 1 ? 'warn' : 'debug'](`bootstrap not reached (attempt ${attemptNumber}): ${error.message}`)
         },
       },
     )
   }
 
-  /** A peer that answers identify lets this node in. It may have dialled this node itself. */
-  readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
-    this.#refusals.delete(detail.peerId.toString())
-  }
-
-  #noteRefusal(peerId: PeerId, error: Error): boolean {
-    const isRefusal = error instanceof RefusedError || (error instanceof DialError && error.verdict != null)
-    if (isRefusal) {
-      const hint = error instanceof DialError ? error.hint : undefined
-      this.#refusals.set(peerId.toString(), { message: `bootstrap ${peerId.toString()}: ${error.message}`, hint })
-    } else {
-      this.#refusals.delete(peerId.toString())
+  /** True once the bootstrap lets this node in, false where one of the two refuses the other. @throws DialError */
+  async #tryOnce({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal): Promise<boolean> {
+    const { dialler, ownRefusalOf, refusalOf } = this.#init
+    // this node would only turn it away
+    if ((await ownRefusalOf(peerId, signal)) != null) {
+      return false
     }
-    return isRefusal
+    const [open] = dialler.connectionsTo(peerId)
+    const enough = new AbortController()
+    const identified = open == null ? this.#identified(peerId, AbortSignal.any([signal, enough.signal])) : undefined
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const { connection, connectMs } = open == null ? await this.#dial(multiaddr, signal) : { connection: open, connectMs: 0 }
+      const identifyMs = budgetOf(connectMs, IDENTIFY)
+      this.#alive(identifyMs)
+      timer = setTimeout(() => enough.abort(), identifyMs)
+      // a bootstrap that refuses keeps the connection open for a moment, to tell the reason
+      const reason = await refusalOf(connection)
+      if (reason != null) {
+        return this.#refusedBy(peerId, `does not let this peer in: ${reason}`)
+      }
+      await identified
+    } catch (error) {
+      if (error instanceof DialError && error.verdict != null) {
+        return this.#refusedBy(peerId, error.message)
+      }
+      this.#refusals.delete(peerId.toString())
+      throw error
+    } finally {
+      clearTimeout(timer)
+      enough.abort()
+    }
+    this.#refusals.delete(peerId.toString())
+    return true
   }
 
   async #dial(multiaddr: Multiaddr, signal: AbortSignal): Promise<{ connection: Connection; connectMs: number }> {
@@ -219,6 +213,20 @@ export class Bootstrap extends EventTarget {
   #alive(nextStepMs: number): void {
     this.#aliveUntilMs = Math.max(this.#aliveUntilMs, performance.now() + nextStepMs)
     this.dispatchEvent(new Event('alive'))
+  }
+
+  #refusedBy(peerId: PeerId, message: string): false {
+    this.#refusals.set(peerId.toString(), { message: `bootstrap ${peerId.toString()}: ${message}`, hint: NOT_ADMITTED_HINT })
+    return false
+  }
+
+  /** A peer that answers identify lets this node in. It may have dialled this node itself. */
+  readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
+    this.#refusals.delete(detail.peerId.toString())
+  }
+
+  async #identified(peerId: PeerId, signal: AbortSignal): Promise<void> {
+    await until(this.#init.libp2p, 'peer:identify', (event) => event.detail.peerId.equals(peerId), signal)
   }
 
   async #disconnected(peerId: PeerId, signal: AbortSignal): Promise<void> {

@@ -40,8 +40,11 @@ import { Liveness } from './liveness.ts'
 import { isFollowed, namedOverChain, openRegistry } from './open-registry.ts'
 import { OtherNetwork } from './other-network.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
+import { OwnRegistration } from './own-registration.ts'
 import { peerList } from './peer-list.ts'
 import { Places } from './places.ts'
+import { RefusalWatch } from './refusal-watch.ts'
+import { type RedialDelays, RefusedPeers } from './refused-peers.ts'
 import { byDistance, Speakers } from './speakers.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -84,6 +87,8 @@ export interface ComposeInit {
   networkInterfaces?: NetworkInterfaces | undefined
   /** @default one that ticks each second */
   liveness?: Liveness | undefined
+  /** How long peers that refuse this node, or are refused, are left alone. */
+  redialDelays?: RedialDelays | undefined
   log: Logger
   /** What its owner holds for it, to be given back when it has stopped. */
   release?: (() => Promise<void>) | undefined
@@ -117,30 +122,26 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
     },
   })
-  const libp2p = await createLibp2p({
-    ...settings,
-    privateKey,
-    listen,
-    agent,
-    networkInterfaces,
-    door,
-    policy,
-    blame,
-    places,
-    liveness,
-    liveRecords,
+  const refused = new RefusedPeers({
     log,
+    delays: init.redialDelays,
+    isBootstrap: (peer) => targets.some(({ peerId }) => peerId.toString() === peer),
   })
+  const stack = { privateKey, listen, agent, networkInterfaces, door, policy, blame, refused, places, liveness, liveRecords, log }
+  const libp2p = await createLibp2p({ ...settings, ...stack })
   places.follow(libp2p)
   liveness.follow(libp2p)
   liveRecords.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
+  const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log })
   const bootstrap = new Bootstrap({
     libp2p,
     dialler,
     targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
+    ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
     refusalOf: async (connection) => node.refusalOf(connection),
+    refused,
     log,
   })
   const speakers = new Speakers()
@@ -234,8 +235,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     otherNetwork,
+    doorkeeper,
+    refused,
+    ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
+    refusalWatch: new RefusalWatch({ libp2p, ask: async (connection) => node.refusalOf(connection) }),
     chainFollower: serves && door == null && isFollowed(settings.chain) ? new ChainFollower({ registry, log }) : undefined,
-    doorkeeper: door == null ? undefined : new Doorkeeper({ libp2p, door, registry, log }),
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
     serves,

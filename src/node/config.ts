@@ -7,10 +7,12 @@ import { parseMultiaddr, parsePeerId, parsePeerMultiaddr } from '../primitives/a
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
+import { withShownUrls } from '../primitives/shown-url.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type Home, reasonOf } from './home.ts'
 import { NETWORKS, type Network } from './network.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
+import { markedChain } from './shown-chain.ts'
 
 /** What a node, and the commands on it, can be told. Times in milliseconds. */
 export interface Settings {
@@ -244,11 +246,11 @@ export function withFlags({ settings, sources }: LoadedSettings, flags: RawSetti
   }
 }
 
-/** Each setting as config.json would say it, null where there is none, and where it came from. */
+/** Each setting as config.json would say it, but for the chain, which is shown without secrets; null where there is none. And where it came from. */
 export function describeSettings({ settings, sources }: LoadedSettings): Record<SettingName, { value: unknown; source: SettingSource }> {
   const entries = (Object.keys(SETTINGS) as SettingName[]).map((name) => [
     name,
-    { value: formatted(name, settings) ?? null, source: sources[name] },
+    { value: shownSetting(name, formatted(name, settings)) ?? null, source: sources[name] },
   ])
   return Object.fromEntries(entries)
 }
@@ -294,7 +296,7 @@ function parse(name: SettingName, raw: unknown, where: string): unknown {
     if (cause instanceof UsageError) {
       throw new UsageError(`${where}: ${cause.message}`, { cause, hint: cause.hint })
     }
-    throw new UsageError(`${where}: ${JSON.stringify(raw)} is not valid; expected ${describeError(cause)}`, { cause })
+    throw new UsageError(`${where}: ${withShownUrls(JSON.stringify(raw))} is not valid; expected ${describeError(cause)}`, { cause })
   }
 }
 
@@ -322,7 +324,7 @@ async function readConfigFile(file: string): Promise<RawSettings> {
   try {
     config = JSON.parse(content)
   } catch (cause) {
-    throw new UsageError(`config ${file} is not JSON: ${describeError(cause)}`, { cause })
+    throw new UsageError(`config ${file} is not JSON: ${withoutExcerpt(describeError(cause))}`, { cause })
   }
   if (config == null || typeof config !== 'object' || Array.isArray(config)) {
     throw new UsageError(`config ${file} is not a JSON object`)
@@ -334,6 +336,20 @@ async function readConfigFile(file: string): Promise<RawSettings> {
     })
   }
   return config as RawSettings
+}
+
+/** V8 quotes what it could not read, which may be a key. */
+function withoutExcerpt(message: string): string {
+  return message.replace(/, (?:\.{3})?".*"(?:\.{3})? is not valid JSON$/s, '')
+}
+
+/** What was written or read of config.json, as it may be shown. */
+export function shownSettings(settings: RawSettings): RawSettings {
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, shownSetting(name as SettingName, value)]))
+}
+
+function shownSetting<T>(name: SettingName, value: T): T | string {
+  return name === 'chain' && typeof value === 'string' ? markedChain(value) : value
 }
 
 /** The environment variable of a setting: `heartbeatInterval` is `SUBNET_HEARTBEAT_INTERVAL`. */

@@ -28,6 +28,7 @@ import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL
 import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
+import type { RefusedPeers } from './refused-peers.ts'
 import { tellingRefusals } from './refused-security.ts'
 import { sendOwnRecord } from './sender-record.ts'
 import { sparing } from './sparing-yamux.ts'
@@ -62,6 +63,8 @@ export interface StackInit {
   policy?: DialPolicy | undefined
   /** Scores peers down for their gossip. */
   blame?: Blame | undefined
+  /** Who refuses this node, or is refused: nobody dials these unasked before their delay has passed. */
+  refused?: RefusedPeers | undefined
   /** Shares out the places for connections. Without it libp2p's own limits apply. */
   places?: Places | undefined
   /** Closes connections whose other side is gone. Without it they last until TCP gives up. */
@@ -98,13 +101,15 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
-  const { door, places, liveness } = init
+  const { door, places, refused, liveness } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
   const { policy = new DialPolicy({ allowPrivate: true }) } = init
-  const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves)
+  const mayDial = (peerId: PeerId): boolean => refused?.mayDial(peerId) !== false && door?.isRefusing(peerId) !== true
+  const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves, Date.now, mayDial)
+  const onRefused = (peerId: PeerId, reason: string): void => refused?.refused(peerId, 'them', reason)
   const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
   const muxer = forCalls(
     sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
@@ -115,7 +120,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, lookup: init.lookup }), notLetIn))],
+    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, lookup: init.lookup, onRefused }), notLetIn))],
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),
@@ -149,7 +154,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
             // walks wait for the first look around, which by default comes after a second
             initialQuerySelfInterval: FIRST_LOOK_AROUND_MS,
           }),
-          { policy, background },
+          { policy, background, mayDial },
         ),
       ),
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),

@@ -31,6 +31,9 @@ const HINTS = {
   unknown: undefined,
 } as const
 
+/** What to do about a peer that does not admit this node. */
+export const NOT_ADMITTED_HINT = HINTS['not admitted']
+
 /** How a dial can fail. */
 export type DialFailureKind = keyof typeof HINTS
 

@@ -86,7 +86,8 @@ export function checkChain(url: string): ChainLocation {
     case 'hypertensor':
       return { driver: 'hypertensor', endpoints: parseEndpoints(rest) }
     default:
-      throw new UsageError(`not a chain that is known here: ${JSON.stringify(url)}`, {
+      // not what it is: it may be an endpoint with a key in it, whose scheme was forgotten
+      throw new UsageError('not a chain that is known here: its URL begins neither with ledger: nor with hypertensor:', {
         hint: 'ledger:/path/file.db names a ledger that nodes share, ledger: alone the one in the home; hypertensor:ws://host:9944 a chain',
       })
   }

@@ -1,8 +1,9 @@
 import { lookup as systemLookup } from 'node:dns'
 import { BlockList, isIPv4, isIPv6, type LookupFunction } from 'node:net'
-import type { MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
+import type { MultiaddrConnection, PeerId, Transport, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { peerIdOf } from '../primitives/address.ts'
 import type { DialBudget } from './dial-budget.ts'
 import { DialFailure, explainDial, SEEN_BYTES, type Seen } from './dial-failure.ts'
 import { type Permit, permitOf } from './dial-permit.ts'
@@ -26,13 +27,15 @@ export interface TcpDialInit {
   background: DialBudget
   /** Resolves names. @default Node's own */
   lookup?: LookupFunction | undefined
+  /** Told of peers whose own word is that they do not admit this node. */
+  onRefused?: ((peerId: PeerId, reason: string) => void) | undefined
 }
 
 /**
  * TCP for all dials of a node. What others named is judged here, after names were resolved; names lead only to addresses of the family
  * that they say; and a dial that fails is a `DialFailure`.
  */
-export function explainingTcp({ policy, background, lookup = systemLookup as LookupFunction }: TcpDialInit): Tcp {
+export function explainingTcp({ policy, background, lookup = systemLookup as LookupFunction, onRefused }: TcpDialInit): Tcp {
   const make = tcp()
   return (components) => {
     const transport = make(components)
@@ -44,7 +47,8 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
       if (refusal != null) {
         throw new DialFailure('not allowed', refusal)
       }
-      const permit = given ?? takenFrom(background)
+      const peerId = peerIdOf(address)
+      const permit = given ?? takenFrom(background, peerId)
       const startedAtMs = performance.now()
       const onConnected = (): void => permit.onConnected?.(performance.now() - startedAtMs)
       const seen: Seen = { connected: false, bytes: new Uint8Array(0), ...offered(options.upgrader) }
@@ -55,19 +59,27 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
         policy.noteResolved(connection, name.resolved)
         return connection
       } catch (cause) {
-        throw name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
+        const failure = name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
+        tellRefusal(failure, peerId, onRefused)
+        throw failure
       }
     }
     return transport
   }
 }
 
-/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
-function takenFrom(background: DialBudget): Permit {
-  if (!background.take()) {
-    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses for now')
+function tellRefusal({ kind, message }: DialFailure, peerId: PeerId | undefined, onRefused: TcpDialInit['onRefused']): void {
+  if (kind === 'not admitted' && peerId != null) {
+    onRefused?.(peerId, message)
   }
-  return { trusted: false, more: () => background.take() }
+}
+
+/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
+function takenFrom(background: DialBudget, peerId: PeerId | undefined): Permit {
+  if (!background.take(peerId)) {
+    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses, or this peer, for now')
+  }
+  return { trusted: false, more: () => background.take(peerId) }
 }
 
 function offered(upgrader: Upgrader): Pick<Seen, 'security' | 'muxers'> {

@@ -5,6 +5,7 @@ import { NoSubnetError } from '../chain/registry.ts'
 import { targetOf } from '../node/aliases.ts'
 import type { Settings } from '../node/config.ts'
 import type { Home } from '../node/home.ts'
+import { shownChain } from '../node/shown-chain.ts'
 import type { KnownPeer, SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
@@ -293,7 +294,7 @@ export class NodeSession implements Session {
   }
 
   async #chainState(options: SessionOptions): Promise<StatusAnswer['chain']> {
-    const { chain: url } = nodeSettings(this.#init.settings, this.#init.home)
+    const url = shownChain(nodeSettings(this.#init.settings, this.#init.home).chain)
     const signal = withDeadline(options.signal, CHAIN_CHECK_MS)
     let failure: string | undefined
     try {

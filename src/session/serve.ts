@@ -50,7 +50,10 @@ const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task'] as const
 /** Runs the node of a home, and lets commands drive it. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
 export async function serve(init: ServeInit): Promise<RunningNode> {
   const { home, settings, log } = init
-  await checkPublishing(settings, init.paysFees === true)
+  await checkPublishing(settings, init.paysFees === true, async () => {
+    await ensureHome(home)
+    return peerIdFromPublicKey((await loadIdentity(home, settings.key)).publicKey)
+  })
   await ensureHome(home)
   const handler =
     settings.handler == null
@@ -79,10 +82,8 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     try {
       // a chain that is none is found out now, not at the first peer that is looked up
       await node.registry.lookup(node.peerId).catch(unlessNoSubnet)
-      const refusal = await node.ownRefusal()
-      if (refusal != null) {
-        log.warn(`others like this node would not let it in: ${refusal}; "subnet chain register" enters it, where the chain lets us`)
-      }
+      // one that others would not let in says so in its log
+      await node.ownRefusal()
       return await Running.open(init, { node, lock, journal })
     } catch (error) {
       await node.stop()
@@ -228,7 +229,7 @@ class Running implements RunningNode {
     this.#control = new ControlServer(this.session, this)
     if (settings.publish) {
       const { registry } = node
-      const publisher = new AddressPublisher({ registry, settings, log, addresses: () => node.multiaddrs })
+      const publisher = new AddressPublisher({ registry, settings, peerId: node.peerId, log, addresses: () => node.multiaddrs })
       node.on('addresses', () => publisher.changed())
       publisher.changed()
       this.#publisher = publisher

@@ -256,14 +256,14 @@ export class StandInChain {
       state_getMetadata: () => state.metadata14,
       state_getRuntimeVersion: () => state.runtimeVersion,
       chain_getBlockHash: ([number]) => (Number(number) <= state.block ? this.pool.hashOf(Number(number)) : null),
-      state_getStorage: ([key, hash]) => (key === EVENTS_KEY ? this.#blockAt(hash)?.events : state.storage.get(String(key))),
+      state_getStorage: ([key, hash]) => (key === EVENTS_KEY ? this.#blockAt(hash)?.events : this.#valueOf(String(key), hash)),
       state_getKeysPaged: ([prefix, count, after]) =>
         [...state.storage.keys()]
           .sort()
           .filter((key) => key.startsWith(String(prefix)) && (after == null || key > String(after)))
           .slice(0, Number(count)),
       state_queryStorageAt: ([keys]) => [
-        { block: state.genesisHash, changes: (keys as string[]).map((key) => [key, state.storage.get(key) ?? null]) },
+        { block: state.genesisHash, changes: (keys as string[]).map((key) => [key, this.#valueOf(key) ?? null]) },
       ],
       state_call: ([name, encoded]) => this.#runtimeCall(String(name), String(encoded)),
       network_proofOfStake: (params) => {
@@ -289,6 +289,11 @@ export class StandInChain {
         name,
       )
     }
+  }
+
+  /** Of accounts as they were at a block, of all else as it is now. */
+  #valueOf(key: string, hash?: unknown): string | undefined {
+    return this.pool.accountAt(key, hash == null ? undefined : this.pool.numberOf(String(hash))) ?? this.state.storage.get(key)
   }
 
   #heads(): Record<string, Method> {
@@ -361,6 +366,7 @@ export class StandInChain {
         const { number = 0, extrinsics = [] } = block ?? {}
         return { block: { header: { number: `0x${number.toString(16)}` }, extrinsics }, justifications: null }
       },
+      author_pendingExtrinsics: () => this.pool.waiting.map(({ hex }) => hex),
       author_submitExtrinsic: ([hex]) => taken(hex),
       author_submitAndWatchExtrinsic: ([hex], socket) => {
         const subscription = `extrinsic-${this.count('author_submitAndWatchExtrinsic')}-${this.connections}`

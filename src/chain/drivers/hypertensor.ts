@@ -46,7 +46,7 @@ export interface HypertensorInit {
   endpoints: readonly string[]
   /** The id on the chain, or below 128000 the friendly one. */
   subnetId: number
-  /** The peer for which is published; without it nothing is. */
+  /** The peer for which is published, this home's or another; without it nothing is. */
   self?: PeerId | undefined
   /** Where the chain's metadata are kept; without it they are fetched each time. */
   cacheFolder?: string | undefined
@@ -192,7 +192,7 @@ export class HypertensorRegistry implements ChainRegistry {
       throw new UsageError(
         `chain ${this.#chain.rpc.endpoint}: addresses are published by the account that owns the node, which has to sign`,
         {
-          hint: '"subnet chain publish --owner-key FILE" signs, in its own process; so does "subnet start --publish --owner-key FILE --yes"',
+          hint: '"subnet chain publish --owner-key FILE" signs, in its own process, on any machine that has the key',
         },
       )
     }
@@ -211,7 +211,7 @@ export class HypertensorRegistry implements ChainRegistry {
   async remove(): Promise<boolean> {
     throw this.#notFromHere(
       'addresses are not removed from here',
-      '"subnet chain publish" puts another in its place; Network.update_peer_info without an address, on the chain, takes it out',
+      '"subnet chain publish" puts another in its place; Network.update_peer_info without an address, on the chain, takes it out, signed by the coldkey',
     )
   }
 

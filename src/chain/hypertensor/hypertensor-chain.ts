@@ -192,7 +192,7 @@ export class HypertensorChain {
       try {
         return read(answer)
       } catch (cause) {
-        throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${describeError(cause)}`, { cause })
+        throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${socket.shown(describeError(cause))}`, { cause })
       }
     }
     const kept = this.#init.genesis?.genesis()

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { LRUCache } from 'lru-cache'
 import { retryWhileBusy } from '../../primitives/database.ts'
@@ -30,10 +31,13 @@ const MAKE_ROOM = `
   WHERE read_at_ms <= (SELECT read_at_ms FROM chain_answers ORDER BY read_at_ms DESC LIMIT 1 OFFSET ${MAX_ANSWERS})
 `
 
+/** Rows of earlier versions, whose key was the URL itself. */
+const FORGET_URLS = "DELETE FROM chain_answers WHERE chain >= 'hypertensor:ws' AND chain < 'hypertensor:wt'"
+
 export interface LastAnswersInit {
   /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`; without one they are kept in memory. */
   open: (() => Promise<DatabaseSync>) | undefined
-  /** The chain's URL. */
+  /** The chain's URL. The database holds only its digest: the URL may have a key in it, and databases are copied. */
   chain: string
   subnetId: number
   log: Logger
@@ -56,6 +60,7 @@ interface KnownGenesis {
  */
 export class LastAnswers {
   readonly #init: LastAnswersInit
+  readonly #chain: string
   readonly #recent = new LRUCache<string, Answer>({
     max: MAX_IN_MEMORY,
     maxSize: MAX_JSON_IN_MEMORY,
@@ -72,6 +77,7 @@ export class LastAnswers {
 
   constructor(init: LastAnswersInit) {
     this.#init = init
+    this.#chain = `sha256:${createHash('sha256').update(init.chain).digest('hex')}`
   }
 
   /** The genesis hash of the chain behind this URL, in this run or the one before. Never fails. */
@@ -141,7 +147,7 @@ export class LastAnswers {
 
   async #readGenesis(): Promise<string | undefined> {
     try {
-      const row = (await this.#open())?.prepare('SELECT hash FROM chain_genesis WHERE chain = ?').get(this.#init.chain)
+      const row = (await this.#open())?.prepare('SELECT hash FROM chain_genesis WHERE chain = ?').get(this.#chain)
       return row == null ? undefined : String(row.hash)
     } catch (error) {
       this.#init.log.debug('which chain it was cannot be read', error)
@@ -151,7 +157,7 @@ export class LastAnswers {
 
   /** What answers are kept under: the chains that were behind a URL one after the other are several. */
   #chainOf(genesis: string | undefined): string {
-    return `${this.#init.chain} of ${genesis ?? 'an unknown chain'}`
+    return `${this.#chain} of ${genesis ?? 'an unknown chain'}`
   }
 
   async #open(): Promise<DatabaseSync | undefined> {
@@ -193,13 +199,14 @@ export class LastAnswers {
     database.exec('BEGIN IMMEDIATE')
     try {
       if (genesis?.isWritten === false) {
-        database.prepare(KEEP_GENESIS).run(this.#init.chain, genesis.hash)
-        database.prepare(MAKE_ROOM_FOR_GENESIS).run(this.#init.chain)
+        database.prepare(KEEP_GENESIS).run(this.#chain, genesis.hash)
+        database.prepare(MAKE_ROOM_FOR_GENESIS).run(this.#chain)
       }
       const statement = database.prepare(UPSERT)
       for (const [question, { json, block, readAtMs }] of answers) {
         statement.run(chain, subnetId, question, json, block, readAtMs)
       }
+      database.exec(FORGET_URLS)
       database.exec(MAKE_ROOM)
       database.exec('COMMIT')
       if (genesis != null) {

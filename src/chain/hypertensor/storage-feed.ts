@@ -22,6 +22,9 @@ const FIRST_NOTICE_MS = 10_000
 export class StorageFeed {
   readonly #init: StorageFeedInit
   readonly #subscriptions = new Set<{ stop(): void }>()
+  /** Those who wait for the first values. */
+  readonly #waiting = new Set<(error: unknown) => void>()
+  readonly #ends = new WeakSet<Promise<unknown>>()
   #keysAtOnce = KEYS_PER_SUBSCRIPTION.most
   /** The endpoint that does not offer this; another may. */
   #without: string | undefined
@@ -90,19 +93,19 @@ export class StorageFeed {
     const asked = new Set(keys)
     const first = Promise.withResolvers<void>()
     first.promise.catch(() => undefined)
-    let onError = first.reject
     const onNotice = (notice: unknown): void => {
       try {
         onValues(readChanges([notice], asked))
         first.resolve()
       } catch (error) {
-        onError(error)
+        first.reject(error)
+        this.#onEnd(error)
       }
     }
     const subscription = await rpc.subscribe({ ...STORAGE, params: [keys] }, onNotice, signal)
     this.#subscriptions.add(subscription)
-    onError = (error) => this.#onBroken(subscription, error, first.reject)
-    void subscription.ended.then(onError)
+    this.#waiting.add(first.reject)
+    this.#watchEnd(subscription.ended)
     const deadline = startDeadline(FIRST_NOTICE_MS, signal)
     try {
       await raceSignal(first.promise, deadline.signal)
@@ -111,14 +114,25 @@ export class StorageFeed {
       subscription.stop()
       throw error
     } finally {
+      this.#waiting.delete(first.reject)
       deadline.clear()
     }
   }
 
-  #onBroken(subscription: { stop(): void }, error: unknown, reject: (error: unknown) => void): void {
-    reject(error)
-    if (this.#subscriptions.delete(subscription)) {
-      subscription.stop()
+  /** Once for a connection: it may last, with many subscriptions one after the other. */
+  #watchEnd(ended: Promise<unknown>): void {
+    if (!this.#ends.has(ended)) {
+      this.#ends.add(ended)
+      void ended.then((error) => this.#onEnd(error))
+    }
+  }
+
+  #onEnd(error: unknown): void {
+    for (const reject of this.#waiting) {
+      reject(error)
+    }
+    if (this.#subscriptions.size > 0) {
+      this.stop()
       this.#init.onBroken()
     }
   }

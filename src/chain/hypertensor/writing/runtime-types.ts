@@ -49,3 +49,15 @@ export function encodeCall({ builder }: RuntimeTypes, pallet: string, call: stri
   const { codec, location } = builder.buildCall(pallet, call)
   return Buffer.concat([Uint8Array.from(location), codec.enc(args)])
 }
+
+/** The runtime for people, by the constant that every one has: `hypertensor-node 1`. */
+export function runtimeName({ metadata, builder }: RuntimeTypes): string {
+  const constant = metadata.pallets.find(({ name }) => name === 'System')?.constants.find(({ name }) => name === 'Version')
+  try {
+    const version = constant == null ? {} : builder.buildDefinition(constant.type).dec(constant.value)
+    const { spec_name, spec_version } = version as { spec_name?: unknown; spec_version?: unknown }
+    return typeof spec_name === 'string' && typeof spec_version === 'number' ? `${spec_name} ${spec_version}` : 'the runtime of the chain'
+  } catch {
+    return 'the runtime of the chain'
+  }
+}

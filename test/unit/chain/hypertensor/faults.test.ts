@@ -261,7 +261,7 @@ describe('a Hypertensor chain that fails', () => {
 
   it('lets only so many calls wait, and says so', async () => {
     const chain = await setup.chain()
-    const registry = setup.registry(chain, { options: { maxInFlight: 4, maxQueued: 8 } })
+    const registry = setup.registry(chain, { options: { maxInFlight: 4, maxQueued: 8, blockMs: 600_000 } })
     await registry.lookup(NODE_1)
     chain.answerAfterMs = 20
     const peers = await Promise.all(Array.from({ length: 30 }, async () => (await newPeer()).peerId))
