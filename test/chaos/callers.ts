@@ -47,6 +47,7 @@ export interface CallersOptions {
 /** Callers who send tasks all the time, each with one command at a time. */
 export class Callers {
   readonly #options: CallersOptions
+  readonly #dice: Dice
   #count = 0
   /** How often a task failed with which code. */
   readonly codes = new Map<string, number>()
@@ -57,6 +58,7 @@ export class Callers {
 
   constructor(options: CallersOptions) {
     this.#options = options
+    this.#dice = new Dice(options.seed)
   }
 
   /** Until the signal. */
@@ -69,21 +71,16 @@ export class Callers {
     ])
   }
 
-  /** Whether this node acts on a task of its neighbour: asked for until it does. */
-  async reaches(from: ChaosNode, to: ChaosNode, withinMs: number): Promise<boolean> {
+  /** One task from this node to each other, again for those that fail. Gives those that it does not reach in time. */
+  async unreached(from: ChaosNode, withinMs: number): Promise<ChaosNode[]> {
     const giveUpAtMs = performance.now() + withinMs
-    const dice = new Dice(this.#options.seed)
-    for (;;) {
-      const task = this.#task(to, dice)
-      const ended = await this.#sendOne(from.home, from, task).ended
-      this.#report(task, parsed(ended.stdout.split('\n')[0]), false, ended)
-      if (ended.code === 0) {
-        return true
-      }
-      if (performance.now() > giveUpAtMs) {
-        return false
-      }
-    }
+    let left = this.#options.nodes.filter((node) => node !== from)
+    do {
+      const tasks = left.map((node) => this.#task(node, this.#dice))
+      const outcomes = await this.#sendBatch(from.home, from, tasks)
+      left = left.filter((_, index) => outcomes.get(tasks[index]?.taskId ?? '') !== true)
+    } while (left.length > 0 && performance.now() < giveUpAtMs)
+    return left
   }
 
   async #loop(kind: 'one' | 'batch', place: Place, row: number): Promise<void> {
@@ -108,27 +105,35 @@ export class Callers {
     if (ended.code !== 0 && command.told == null) {
       this.failedAfterMs.push(performance.now() - startedAtMs)
     }
-    this.#report(task, parsed(ended.stdout.split('\n')[0]), command.told != null, ended)
+    this.#report(task.taskId, parsed(ended.stdout.split('\n')[0]), command.told != null, ended)
   }
 
   async #batch(home: string, node: ChaosNode, dice: Dice): Promise<void> {
     const size = Math.floor(dice.between(BATCH.least, BATCH.most))
-    const tasks = new Map(Array.from({ length: size }, () => this.#task(this.#other(node, dice), dice)).map((task) => [task.taskId, task]))
-    const stdin = [...tasks.values()].map((task) => `${JSON.stringify(task)}\n`).join('')
+    const tasks = Array.from({ length: size }, () => this.#task(this.#other(node, dice), dice))
+    await this.#sendBatch(home, node, tasks, dice)
+  }
+
+  /** Gives which of them were accepted. @param dice whether the command is killed on its way */
+  async #sendBatch(home: string, node: ChaosNode, tasks: Task[], dice?: Dice): Promise<Map<string, boolean>> {
+    const stdin = tasks.map((task) => `${JSON.stringify(task)}\n`).join('')
     const command = this.#launch(home, node, ['send-task', '--batch', '-', '--concurrency', '16'], stdin)
-    const ended = await this.#toEnd(command, dice)
-    const missing = new Set(tasks.values())
+    const ended = dice == null ? await command.ended : await this.#toEnd(command, dice)
+    const missing = new Map(tasks.map((task) => [task.taskId, task]))
+    const accepted = new Map<string, boolean>()
     for (const line of ended.stdout.split('\n').filter((text) => text !== '')) {
       const answer = parsed(line)
-      const task = tasks.get(answer?.taskId ?? '')
-      if (task != null) {
-        this.#report(task, answer, false, ended)
-        missing.delete(task)
+      const taskId = answer?.taskId ?? ''
+      if (answer != null && tasks.some((task) => task.taskId === taskId)) {
+        this.#report(taskId, answer, false, ended)
+        accepted.set(taskId, answer.accepted === true)
+        missing.delete(taskId)
       }
     }
-    for (const task of missing) {
-      this.#report(task, undefined, command.told != null, ended)
+    for (const taskId of missing.keys()) {
+      this.#report(taskId, undefined, command.told != null, ended)
     }
+    return accepted
   }
 
   #task(worker: ChaosNode, dice: Dice): Task {
@@ -165,7 +170,7 @@ export class Callers {
   }
 
   /** @param answer what the command printed of it, if anything */
-  #report({ taskId }: Task, answer: TaskJson | undefined, killed: boolean, { code, stderr }: Ended): void {
+  #report(taskId: string, answer: TaskJson | undefined, killed: boolean, { code, stderr }: Ended): void {
     const { account } = this.#options
     if (answer?.accepted === true) {
       account.reported(taskId, 'accepted', Buffer.from(answer.resultBase64 ?? '', 'base64'))
