@@ -16,8 +16,6 @@ export interface FuzzOptions<T> {
 
 /** The same inputs in every run of the tests; another number tries others. */
 const SEED = Number(process.env['SUBNET_FUZZ_SEED'] ?? 1)
-/** So many times as many inputs as in the tests: a soak has the time. */
-const TIMES = Number(process.env['SUBNET_FUZZ_TIMES'] ?? 1)
 /** Where the number of inputs is added, a line for each property. */
 const COUNT_FILE = process.env['SUBNET_FUZZ_COUNT']
 /** How much more memory may be in use after all of them than before. */
@@ -57,7 +55,7 @@ export async function fuzz<T>(
   const before = bytesInUse()
   try {
     await fc.assert(fc.asyncProperty(inputs, timed), {
-      numRuns: runs * TIMES + examples.length,
+      numRuns: runs + examples.length,
       seed: SEED,
       examples: examples.map((one): [T] => [one]),
     })
