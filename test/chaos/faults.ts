@@ -24,7 +24,7 @@ export interface FaultsOptions {
   nodes: ChaosNode[]
   network: ChaosNetwork | undefined
   clocks: Map<number, Clock>
-  /** The nodes whose home is on a disk of its own. */
+  /** The nodes whose home is a separate disk. */
   disks: Set<number>
   seed: number
   signal: AbortSignal

@@ -56,7 +56,7 @@ export class SubnetProcess {
   }
 }
 
-/** Of a node only the first event is kept: it tells of each task. */
+/** Keeps the first event of a node only: there is one for each task. */
 function readReady(child: ChildProcess, resolve: (event: { peerId: string; multiaddrs: string[] }) => void): () => string {
   if (child.stdout != null) {
     createInterface(child.stdout).once('line', (line) => resolve(JSON.parse(line)))

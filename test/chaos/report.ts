@@ -14,7 +14,7 @@ export interface Findings {
 
 const MOST_COMPLAINTS = 20
 
-/** Prints what a campaign found. Gives whether that is nothing. */
+/** Prints the counts of a campaign. Gives whether all faults and complaints are 0. */
 export function report({ minutes, seed, account, faults, callers, complaints, notRun }: Findings): boolean {
   const { faults: found, examples } = account.close()
   const say = (line: string): unknown => process.stdout.write(`${line}\n`)

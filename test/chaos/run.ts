@@ -18,7 +18,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '2' },
     seed: { type: 'string', default: '1' },
     mutate: { type: 'string' },
-    // what the process outside tells the one inside
+    // set by the process outside
     inside: { type: 'string' },
     'why-alone': { type: 'string' },
   },
@@ -34,7 +34,7 @@ if (values.inside == null) {
   process.exit(isClean ? 0 : 1)
 }
 
-/** Runs this program again, in namespaces of its own where it may. */
+/** Runs this program again, in new namespaces where the kernel allows them. */
 async function outside(): Promise<number> {
   await removeOld()
   const folder = await mkdtemp(join(tmpdir(), `${FOLDER}${process.pid}-`))

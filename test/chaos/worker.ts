@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { digestOf, resultOf } from './account.ts'
 
 const JOURNAL = String(process.env['SUBNET_CHAOS_JOURNAL'])
-/** The task of a journal that is acted on twice on purpose: what the campaign must find. */
+/** This task of each process is written twice on purpose. The campaign must find it. */
 const DOUBLED = process.env['SUBNET_CHAOS_MUTATION'] === 'doubled' ? 5 : undefined
 /** A task whose payload begins with this byte is slow, so that a fault may meet it half-way. */
 const SLOW = 's'.charCodeAt(0)

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 export interface Figures {
   atMs: number
   rss: number
-  /** On the heap and outside of it, after garbage was collected; undefined where it was not. */
+  /** Heap and external memory after a garbage collection; undefined in a second without one. */
   inUse: number | undefined
   descriptors: number
   /** The 99th percentile of the delay of its event loop. */
@@ -35,7 +35,7 @@ export async function readFigures(file: string): Promise<Figures[]> {
     .map((line) => JSON.parse(line))
 }
 
-/** One line for each limit: what was measured, and whether it holds. @param idleDelayMs the delay of an idle process */
+/** Compares the figures with each limit. @param idleDelayMs the delay of an idle process on the same machine */
 export function judge(figures: Figures[], before: Figures, idleDelayMs: number, limits = LIMITS): Array<{ text: string; holds: boolean }> {
   const last = figures.at(-1) ?? before
   const warm = figures.slice(Math.floor(figures.length * WARM_UP))

@@ -1,4 +1,4 @@
-// The task handler of the node of a soak. It writes a line of figures of its own process each second into the file that SUBNET_SOAK_FIGURES names.
+// The task handler of the soaked node. Each second it appends the figures of its process to the file SUBNET_SOAK_FIGURES.
 import { appendFileSync, readdirSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setFlagsFromString } from 'node:v8'
@@ -7,7 +7,7 @@ import type { Figures } from './figures.ts'
 
 const FILE = String(process.env['SUBNET_SOAK_FIGURES'])
 const EVERY_MS = 1_000
-/** Garbage is collected before so many of the lines: only those tell what is in use. */
+/** Garbage is collected before every 15th line. Only these lines have the memory in use. */
 const COLLECT_EVERY = 15
 const NANOSECONDS = 1e6
 
@@ -28,7 +28,7 @@ setInterval(() => {
   const descriptors = readdirSync('/proc/self/fd').length
   const figures: Figures = { atMs: Date.now(), rss, inUse: collected ? heapUsed + external : undefined, descriptors, delayMs, tasks }
   appendFileSync(FILE, `${JSON.stringify(figures)}\n`)
-  // what the collection took is not the node's
+  // the node is not to blame for the time of the collection
   delays.reset()
 }, EVERY_MS).unref()
 

@@ -8,7 +8,7 @@ const BATCH = 400
 const LARGE_EVERY = 40
 const SMALL_BYTES = 64
 const LARGE_BYTES = 300_000
-/** A peer that nobody knows. */
+/** An unknown peer. */
 const NOBODY = '12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb'
 const NOT_FOUND = 3
 const TIMEOUT = '60s'
