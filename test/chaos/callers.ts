@@ -173,7 +173,7 @@ export class Callers {
   #report(taskId: string, answer: TaskJson | undefined, killed: boolean, { code, stderr }: Ended): void {
     const { account } = this.#options
     if (answer?.accepted === true) {
-      account.reported(taskId, 'accepted', Buffer.from(answer.resultBase64 ?? '', 'base64'))
+      account.reported(taskId, 'accepted', { result: Buffer.from(answer.resultBase64 ?? '', 'base64') })
       return
     }
     if (answer?.error == null) {
@@ -193,7 +193,7 @@ export class Callers {
     if (told == null) {
       this.#complain(`${taskId}: whether the peer may have acted is not said: ${error.code}: ${error.message}`)
     }
-    account.reported(taskId, told ?? 'may have acted')
+    account.reported(taskId, told ?? 'may have acted', { why: `${error.code}: ${error.message}` })
   }
 
   #complain(what: string): void {

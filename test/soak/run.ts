@@ -66,7 +66,9 @@ async function soak(): Promise<boolean> {
   const figures = await readFigures(file)
   const judged = before == null ? [] : judge(figures, before, idle.percentile(99) / NANOSECONDS)
   const say = (line: string): unknown => process.stdout.write(`${line}\n`)
-  say(`soak: ${minutes} minutes, seed ${seed}: ${load.visitors} identities, ${load.tasks} tasks in batches, ${load.commands} commands`)
+  say(
+    `soak: ${minutes} minutes, seed ${seed}: ${load.visitors} identities (${load.visitorsFailed} gave up), ${load.tasks} tasks in batches, ${load.commands} commands`,
+  )
   say(`fuzz: ${fuzzed.inputs} inputs, ${fuzzed.failures.length} failures`)
   for (const { text, holds } of judged) {
     say(`${holds ? 'holds' : 'BROKEN'}: ${text}`)
