@@ -17,7 +17,7 @@ const SLOW_EVERY = 8
 const KILLED_EVERY = 12
 const KILLED_WITHIN_MS = 3_000
 /** Codes of errors before anything is sent: no word on whether the peer acted is needed. */
-const BEFORE = new Set(['PEER_NOT_FOUND', 'USAGE', 'NOT_RUNNING', 'ALREADY_RUNNING', 'PROTOCOL_UNSUPPORTED', 'CHAIN_UNAVAILABLE'])
+const BEFORE = new Set(['PEER_NOT_FOUND', 'USAGE', 'ALREADY_RUNNING', 'PROTOCOL_UNSUPPORTED', 'CHAIN_UNAVAILABLE'])
 
 interface Task {
   peer: string

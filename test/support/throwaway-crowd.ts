@@ -26,12 +26,15 @@ export function passesBy(index: number): boolean {
 /** A child process that runs throw-away peers, so that their memory does not count here. */
 export class ThrowawayPeers {
   readonly #child: ChildProcess
+  readonly #ended: Promise<never>
   #lived = 0
   /** Peers that failed. */
   failed = 0
 
   constructor() {
     this.#child = fork(new URL('./throwaway-peers.ts', import.meta.url))
+    this.#ended = once(this.#child, 'close').then(() => Promise.reject(new Error('the process of throw-away peers ended')))
+    this.#ended.catch(() => undefined)
   }
 
   /**
@@ -42,8 +45,7 @@ export class ThrowawayPeers {
   async visit(address: string, kadProtocol: string, count: number, mayFail = 0): Promise<number> {
     const first = this.#lived
     this.#child.send({ address, kadProtocol, first, count } satisfies Crowd)
-    const ended = once(this.#child, 'close').then(() => Promise.reject(new Error('the process of throw-away peers ended')))
-    const [{ lived, failures }] = (await Promise.race([once(this.#child, 'message'), ended])) as [CrowdAnswer]
+    const [{ lived, failures }] = (await Promise.race([once(this.#child, 'message'), this.#ended])) as [CrowdAnswer]
     this.#lived += count
     this.failed += count - lived
     if (lived < count - mayFail) {
