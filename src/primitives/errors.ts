@@ -22,16 +22,21 @@ export type ErrorCode = keyof typeof EXIT_CODES
 export interface SubnetErrorOptions extends ErrorOptions {
   /** One line that says what to do about it. */
   hint?: string | undefined
+  /** What a peer hears in place of a message that tells of this machine. */
+  toPeers?: string | undefined
 }
 
 /** The root of every error this package throws on purpose. `message` is one line that says what was wrong and where. */
 export abstract class SubnetError extends Error {
   abstract readonly code: ErrorCode
   readonly hint: string | undefined
+  /** Undefined where a peer may hear the message itself. */
+  readonly toPeers: string | undefined
 
   constructor(message: string, options: SubnetErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.hint = options.hint
+    this.toPeers = options.toPeers
   }
 }
 
