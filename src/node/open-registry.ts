@@ -27,7 +27,10 @@ export async function openRegistry({ home, settings, privateKey, log }: Registry
   const { subnetId } = settings
   const location = checkChain(settings.chain)
   if (location.driver === 'ledger') {
-    return new LedgerRegistry({ file: location.file === '' ? home.ledgerFile : fullPath(location.file), subnetId, privateKey, log })
+    const file = location.file || home.ledgerFile
+    // SQLite would not say that the working directory is gone
+    fullPath(file)
+    return new LedgerRegistry({ file, subnetId, privateKey, log })
   }
   const { endpoints } = location
   return openHypertensor({ home, endpoints, subnetId, self: peerIdFromPublicKey(privateKey.publicKey), log })

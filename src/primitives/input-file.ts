@@ -1,4 +1,4 @@
-import { constants, createReadStream, openSync } from 'node:fs'
+import { constants, createReadStream, openSync, type Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { addAbortSignal, type Readable } from 'node:stream'
@@ -6,7 +6,7 @@ import { isatty, ReadStream } from 'node:tty'
 import { withDeadline } from './deadline.ts'
 
 export interface ReadOptions {
-  /** How long it may take to come to its end, in milliseconds. @default for ever */
+  /** How long a pipe or a device may take to come to its end, in milliseconds. @default for ever */
   timeoutMs?: number | undefined
   signal?: AbortSignal | undefined
 }
@@ -19,10 +19,10 @@ const STDIN = ['/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']
  * exit. A pipe without a writer is silent until it has one. @throws Error of the system
  */
 export async function openInput(file: string): Promise<Readable> {
-  if (STDIN.includes(file)) {
-    return process.stdin
-  }
-  const kind = await stat(file)
+  return STDIN.includes(file) ? process.stdin : openByKind(file, await stat(file))
+}
+
+function openByKind(file: string, kind: Stats): Readable {
   if (!kind.isFIFO() && !kind.isCharacterDevice()) {
     return createReadStream(file)
   }
@@ -35,9 +35,10 @@ export async function openInput(file: string): Promise<Readable> {
 
 /** What comes of a file of any kind. @throws Error of the system, the reason of the deadline or the signal */
 export async function* inputOf(file: string, { timeoutMs, signal }: ReadOptions): AsyncGenerator<Buffer> {
-  const ending = withDeadline(signal, timeoutMs)
+  const kind = await stat(file)
+  const ending = withDeadline(signal, kind.isFile() ? undefined : timeoutMs)
   try {
-    const stream = await openInput(file)
+    const stream = STDIN.includes(file) ? process.stdin : openByKind(file, kind)
     yield* ending == null ? stream : addAbortSignal(ending, stream)
   } catch (error) {
     ending?.throwIfAborted()
