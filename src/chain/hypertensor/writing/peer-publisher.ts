@@ -47,7 +47,11 @@ export class PeerPublisher {
     const chosen = chooseAddress(multiaddrs, peerId)
     const subnetId = await storage.id(signal)
     const wanted: Wanted = { subnetId, peerId, multiaddr: chosen.multiaddr, account: signer.account, nodeId: options.nodeId }
-    const survey = await surveyOf(chain, wanted, signal)
+    const survey = await surveyOf(chain, wanted, signal).catch(async (error: unknown) => {
+      // in a subnet that is none there is nothing
+      await storage.confirm(signal)
+      throw error
+    })
     if (isThere(survey.place, wanted) && !isToChange(survey, wanted)) {
       return this.#record(chosen.multiaddr, survey.block)
     }

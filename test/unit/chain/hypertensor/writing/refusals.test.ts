@@ -122,6 +122,11 @@ describe('what the chain would refuse for a fee', () => {
     await refused(/is the client peer of node 2 already: no other node can have it/, /leave --node out/, { nodeId: 1 })
   })
 
+  it('is not looked for in a subnet that is none', async () => {
+    registry = setup.registry(chain, { self: NODE_1, subnetId: 128_999 })
+    await refused(/there is no subnet 128999/)
+  })
+
   it('says of a bootnode that the subnet names who can change it', async () => {
     const [[bootnode = '']] = RECORDED.subnetBootnodes as [[string, string]]
     registry = setup.registry(chain, { self: peerIdFromString(bootnode) })
