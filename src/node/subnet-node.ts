@@ -43,6 +43,7 @@ import type { Doorkeeper } from './doorkeeper.ts'
 import { NodeError } from './errors.ts'
 import { guardedHandler } from './guarded-components.ts'
 import { laterRefusal } from './later-refusal.ts'
+import type { Liveness } from './liveness.ts'
 import type { Network } from './network.ts'
 import { networkOf } from './network-of.ts'
 import type { OtherNetwork } from './other-network.ts'
@@ -118,6 +119,7 @@ export interface NodeParts {
   /** Without one the chain is followed by the doorkeeper, or not at all. */
   chainFollower: ChainFollower | undefined
   places: Places
+  liveness: Liveness
   otherNetwork: OtherNetwork
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
@@ -208,7 +210,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** What the owner of this node should know, though nothing is wrong with the node. */
   get notices(): string[] {
-    return [...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
+    const own = this.#parts.heartbeats?.notices ?? []
+    return [...own, ...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
+  }
+
+  /** How far the clock of this machine is off those of its peers; undefined where it is not, or that is not known. */
+  get clockProblem(): string | undefined {
+    return this.#parts.heartbeats?.clockProblem
   }
 
   /** Why no bootstrap lets this node in, where that is why it is connected to nobody. */
@@ -363,7 +371,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     if (!isPeerId(to)) {
       return this.#useGiven(Array.isArray(to) ? to : [to], use, given)
     }
-    const connected = await this.#useOpenConnections(to, use)
+    const connected = await this.#useOpenConnections(to, use, given)
     if (connected != null) {
       return connected.value
     }
@@ -467,6 +475,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await this.#parts.bootstrap.settled(signal)
   }
 
+  /** The same, for so many milliseconds; longer only for a bootstrap that shows that it is there. */
+  async bootstrappedWithin(ms: number, signal?: AbortSignal): Promise<void> {
+    await this.#parts.bootstrap.settledWithin(ms, signal)
+  }
+
   /** Connected peers; with `all` also those that the address book knows. */
   async peers(options: { all?: boolean } = {}): Promise<KnownPeer[]> {
     const { libp2p, book } = this.#parts
@@ -537,9 +550,20 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   /** Undefined when no open connection could be used: the peer then has to be found. */
-  async #useOpenConnections<T>(peerId: PeerId, use: (reached: Reached) => Promise<T>): Promise<{ value: T } | undefined> {
+  async #useOpenConnections<T>(
+    peerId: PeerId,
+    use: (reached: Reached) => Promise<T>,
+    options: ReachOptions,
+  ): Promise<{ value: T } | undefined> {
+    const { dialler, liveness } = this.#parts
     let unsupported: unknown
-    for (const connection of this.#parts.dialler.connectionsTo(peerId)) {
+    for (const connection of liveness.soundFirst(dialler.connectionsTo(peerId))) {
+      if (liveness.inDoubt(connection)) {
+        await liveness.settled(connection, options.signal)
+      }
+      if (connection.status !== 'open') {
+        continue
+      }
       try {
         return { value: await use({ connection, source: 'connected', attempts: skippedAll() }) }
       } catch (error) {
@@ -561,7 +585,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #useGiven<T>(multiaddrs: Multiaddr[], use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T> {
-    const connection = this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options))
+    const open = this.#connectionAt(multiaddrs)
+    if (open != null && this.#parts.liveness.inDoubt(open)) {
+      await this.#parts.liveness.settled(open, options.signal)
+    }
+    const connection = open?.status === 'open' ? open : (this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options)))
     try {
       return await use({ connection, source: 'given', attempts: [] })
     } catch (error) {

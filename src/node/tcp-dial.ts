@@ -54,10 +54,12 @@ export function explainingTcp({
       checkAllowed(policy.refusalOf(address, namedOver), isFull())
       const peerId = peerIdOf(address)
       const permit = given ?? takenFrom(background, peerId)
+      const startedAtMs = performance.now()
+      const onConnected = (): void => permit.onConnected?.(performance.now() - startedAtMs)
       const seen: Seen = { connected: false, bytes: new Uint8Array(0), ...offered(options.upgrader) }
       const name = new Name(lookup, permit, (ip) => policy.refusalOfIp(ip, namedOver))
       try {
-        const named = { ...options, ...name.options(address), upgrader: watching(options.upgrader, seen) }
+        const named = { ...options, ...name.options(address), upgrader: watching(options.upgrader, seen, onConnected) }
         const connection = await dial(address, named as Parameters<Transport['dial']>[1])
         policy.noteResolved(connection, name.resolved)
         return connection
@@ -172,9 +174,10 @@ function isOf(family: 0 | 4 | 6, address: string): boolean {
 }
 
 /** An upgrader that notes the first bytes of the connection, and throws the reason of a failed handshake. */
-function watching(upgrader: Upgrader, seen: Seen): Upgrader {
+function watching(upgrader: Upgrader, seen: Seen, onConnected: () => void): Upgrader {
   const upgradeOutbound = async (connection: MultiaddrConnection, options: Parameters<Upgrader['upgradeOutbound']>[1]) => {
     seen.connected = true
+    onConnected()
     noteFirstBytes(connection, seen, SEEN_BYTES)
     joinFirstBytes(connection)
     try {

@@ -1,0 +1,40 @@
+import type { Settings } from '../node/config.ts'
+import type { StatusProblem } from './session.ts'
+
+/** What a node knows of itself that may be a problem. */
+export interface NodeFacts {
+  settings: Pick<Settings, 'admission' | 'bootstrap'>
+  /** How many there are. */
+  addresses: number
+  connections: number
+  /** Why bootstraps refuse this node, where that is why it is connected to nobody. */
+  bootstrapRefusals: string[]
+  /** What is wrong with the chain. */
+  chain: string[]
+  /** Why others like this node would not let it in. */
+  ownRefusal: string | undefined
+  /** That it turned newcomers away. */
+  full: string | undefined
+  /** How far its clock is off. */
+  clock: string | undefined
+}
+
+/** The problems of a node. Without its chain a node that lets everybody in goes on, and so does one that gossip does not believe. */
+export function statusProblems(facts: NodeFacts): StatusProblem[] {
+  const { settings, bootstrapRefusals, ownRefusal, full, clock } = facts
+  const isAlone = settings.bootstrap.length > 0 && facts.connections === 0 && bootstrapRefusals.length === 0
+  const ofChain = settings.admission === 'registered' ? 'error' : 'warning'
+  return [
+    ...(facts.addresses === 0 ? [error('UNREACHABLE', 'the node has no address that others could dial')] : []),
+    ...bootstrapRefusals.map((message) => error('NOT_ADMITTED', message)),
+    ...(isAlone ? [error('UNREACHABLE', 'the node has bootstraps, and is connected to nobody')] : []),
+    ...facts.chain.map((message) => ({ code: 'CHAIN_UNAVAILABLE', severity: ofChain, message }) as const),
+    ...(ownRefusal == null ? [] : [error('NOT_ADMITTED', `others like this node would not let it in: ${ownRefusal}`)]),
+    ...(full == null ? [] : [error('LIMIT_EXCEEDED', full)]),
+    ...(clock == null ? [] : [{ code: 'CLOCK_OFF', severity: 'warning', message: clock } as const]),
+  ]
+}
+
+function error(code: Exclude<StatusProblem['code'], 'CLOCK_OFF'>, message: string): StatusProblem {
+  return { code, severity: 'error', message }
+}
