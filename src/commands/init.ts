@@ -35,7 +35,7 @@ export default class Init extends BaseCommand {
     const loaded = { settings: this.settings, sources: this.sources }
     const settings = asks ? await this.ask(async () => askSettings(loaded, this.interrupted.signal)) : this.settings
     await checkUse(settings)
-    const { peerId } = describeKey(await loadIdentity(home, settings.key), home.identityFile)
+    const { peerId } = describeKey(await loadIdentity(home, settings.key, { timeoutMs: settings.timeout }), home.identityFile)
     const written = shownSettings(await updateConfigFile(home, settings, INIT_SETTINGS))
     this.log(`${home.configFile}  ${JSON.stringify(written)}`)
     this.logToStderr(`this peer is ${peerId}; "subnet start" runs its node, "subnet config" shows all settings`)

@@ -1,15 +1,17 @@
-import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { NODE_CLASSES, type NodeClass } from '../chain/registry.ts'
 import { HEARTBEAT_BUDGET, HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { parseMultiaddr, parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
+import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
+import { readInputFile } from '../primitives/input-file.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
 import { withShownUrls } from '../primitives/shown-url.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
-import { type Home, reasonOf } from './home.ts'
+import { HOME_HINT, type Home, reasonOf } from './home.ts'
 import { NETWORKS, type Network } from './network.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
 import { markedChain } from './shown-chain.ts'
@@ -68,6 +70,10 @@ export const DEFAULT_LISTEN = '/ip4/0.0.0.0/tcp/38960'
 
 /** In `admissionExempt`: all bootstraps. */
 export const BOOTSTRAPS = 'bootstraps'
+
+/** How long a config may take to come, where nothing else was said: it may be a pipe. */
+const CONFIG_FILE_MS = 60_000
+const MAX_CONFIG_BYTES = 1 << 20
 
 const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
 
@@ -220,7 +226,7 @@ export interface LoadedSettings {
 
 /** The effective settings, and where each came from: flag, then environment, then config.json, then default. @throws UsageError */
 export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> {
-  const config = await readConfigFile(init.home.configFile)
+  const config = await readConfigFile(init.home.configFile, timeoutOf(init))
   const settings: Record<string, unknown> = {}
   const sources: Record<string, SettingSource> = {}
   for (const name of Object.keys(SETTINGS) as SettingName[]) {
@@ -234,6 +240,12 @@ export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> 
     sources[name] = found?.source ?? 'default'
   }
   return { settings: settings as unknown as Settings, sources: sources as Record<SettingName, SettingSource> }
+}
+
+/** What was said of the time before config.json is read. @throws UsageError */
+function timeoutOf({ flags, env }: SettingsInit): number | undefined {
+  const raw = flags.timeout ?? (env['SUBNET_TIMEOUT'] || undefined)
+  return raw == null ? undefined : (parse('timeout', raw, flags.timeout == null ? 'SUBNET_TIMEOUT' : '--timeout') as number)
 }
 
 /** The same settings, but for what these flags say. @throws UsageError */
@@ -257,7 +269,7 @@ export function describeSettings({ settings, sources }: LoadedSettings): Record<
 
 /** Writes these settings to config.json, those that are the default not; what else stands there stays. Gives all that it holds. @throws UsageError */
 export async function updateConfigFile({ configFile }: Home, settings: Settings, names: SettingName[]): Promise<RawSettings> {
-  const config = await readConfigFile(configFile)
+  const config = await readConfigFile(configFile, settings.timeout)
   for (const name of names) {
     config[name] = isDeepStrictEqual(settings[name], SETTINGS[name].fallback) ? undefined : (formatted(name, settings) as string)
   }
@@ -309,16 +321,19 @@ function splitList(name: SettingName, value: string | undefined): string | strin
     : value
 }
 
-async function readConfigFile(file: string): Promise<RawSettings> {
+async function readConfigFile(file: string, timeoutMs = CONFIG_FILE_MS): Promise<RawSettings> {
   let content: string
   try {
-    content = await readFile(file, 'utf8')
+    content = (await readInputFile(file, { timeoutMs, maxBytes: MAX_CONFIG_BYTES })).toString()
   } catch (cause) {
     // a home that is no directory is told of by whoever uses it
     if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
       return {}
     }
-    throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause })
+    if (isDeadline(cause)) {
+      throw new ProtocolError('TIMEOUT', `config ${file} did not come to its end in time`, { cause, hint: 'it is no regular file' })
+    }
+    throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause, hint: HOME_HINT })
   }
   let config: unknown
   try {

@@ -111,6 +111,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves, Date.now, mayDial)
   const onRefused = (peerId: PeerId, reason: string): void => refused?.refused(peerId, 'them', reason)
   const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
+  const isFull = (): boolean => places?.isOutOfDescriptors === true
   const muxer = forCalls(
     sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
   )
@@ -120,7 +121,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, lookup: init.lookup, onRefused }), notLetIn))],
+    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, isFull, lookup: init.lookup, onRefused }), notLetIn))],
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),

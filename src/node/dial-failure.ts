@@ -11,6 +11,7 @@ const HINTS = {
   'not admitted':
     'that network lets in peers that are registered on its chain: "subnet id" shows the peer ID of this node, and "subnet chain lookup <peer ID>" ' +
     'whether it is registered (with --chain and --subnet-id of that network); a new registration may count only after 5 minutes',
+  descriptors: 'a larger "ulimit -n" (systemd: LimitNOFILE=) gives it more',
   'wrong peer': 'the address belongs to another peer: use the peer ID that answered, or look the peer up by its ID alone',
   key: 'the peer runs; what can be read here are ed25519, secp256k1, RSA and ECDSA (P-256, P-384, P-521) keys',
   security: 'the peer runs, but without a security protocol of this node: Noise has to be enabled there, as /noise or /pos-transport/1.0.0',

@@ -6,6 +6,7 @@ import { parseEndpoints } from '../chain/hypertensor/endpoints.ts'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { type IpKind, kindOfIp, type NamedOver } from '../primitives/address-kind.ts'
 import { UsageError } from '../primitives/errors.ts'
+import { fullPath } from '../primitives/full-path.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Settings } from './config.ts'
 import type { Home } from './home.ts'
@@ -26,7 +27,7 @@ export async function openRegistry({ home, settings, privateKey, log }: Registry
   const { subnetId } = settings
   const location = checkChain(settings.chain)
   if (location.driver === 'ledger') {
-    return new LedgerRegistry({ file: location.file || home.ledgerFile, subnetId, privateKey, log })
+    return new LedgerRegistry({ file: location.file === '' ? home.ledgerFile : fullPath(location.file), subnetId, privateKey, log })
   }
   const { endpoints } = location
   return openHypertensor({ home, endpoints, subnetId, self: peerIdFromPublicKey(privateKey.publicKey), log })

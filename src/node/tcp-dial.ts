@@ -25,6 +25,8 @@ export interface TcpDialInit {
   policy: DialPolicy
   /** The budget for dials that libp2p starts by itself. */
   background: DialBudget
+  /** Whether there is room for no more connections. @default there always is */
+  isFull?: (() => boolean) | undefined
   /** Resolves names. @default Node's own */
   lookup?: LookupFunction | undefined
   /** Told of peers whose own word is that they do not admit this node. */
@@ -35,7 +37,13 @@ export interface TcpDialInit {
  * TCP for all dials of a node. What others named is judged here, after names were resolved; names lead only to addresses of the family
  * that they say; and a dial that fails is a `DialFailure`.
  */
-export function explainingTcp({ policy, background, lookup = systemLookup as LookupFunction, onRefused }: TcpDialInit): Tcp {
+export function explainingTcp({
+  policy,
+  background,
+  isFull = () => false,
+  lookup = systemLookup as LookupFunction,
+  onRefused,
+}: TcpDialInit): Tcp {
   const make = tcp()
   return (components) => {
     const transport = make(components)
@@ -43,10 +51,7 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
     transport.dial = async (address, options) => {
       const given = permitOf(options)
       const namedOver = given?.trusted === true ? 'trusted' : policy.wayOf(address)
-      const refusal = policy.refusalOf(address, namedOver)
-      if (refusal != null) {
-        throw new DialFailure('not allowed', refusal)
-      }
+      checkAllowed(policy.refusalOf(address, namedOver), isFull())
       const peerId = peerIdOf(address)
       const permit = given ?? takenFrom(background, peerId)
       const startedAtMs = performance.now()
@@ -65,6 +70,16 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
       }
     }
     return transport
+  }
+}
+
+/** @throws DialFailure */
+function checkAllowed(refusal: string | undefined, isFull: boolean): void {
+  if (refusal != null) {
+    throw new DialFailure('not allowed', refusal)
+  }
+  if (isFull) {
+    throw new DialFailure('descriptors', 'this process may open too few more files for another connection')
   }
 }
 

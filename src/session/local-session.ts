@@ -164,7 +164,7 @@ export class LocalSession implements Session {
 
   async #loadIdentity(): Promise<PrivateKey> {
     const { home, settings } = this.#init
-    this.#identity ??= ensureHome(home).then(async () => loadIdentity(home, settings.key))
+    this.#identity ??= ensureHome(home).then(async () => loadIdentity(home, settings.key, { timeoutMs: settings.timeout }))
     return this.#identity
   }
 

@@ -1,5 +1,6 @@
 import type { Settings } from '../node/config.ts'
 import { checkChain } from '../node/open-registry.ts'
+import { LEFT_OUT, markedUrl, shownUrl } from '../primitives/shown-url.ts'
 
 /** A part of the command that only its reader knows. */
 const ANY_ADDRESS = 'MULTIADDR'
@@ -10,16 +11,15 @@ const ANY_ADDRESS = 'MULTIADDR'
  */
 export function publishCommand({ chain, subnetId }: Pick<Settings, 'chain' | 'subnetId'>, peerId: string, address?: string): string {
   const target = address ?? `${ANY_ADDRESS}/p2p/${peerId}`
-  return `subnet chain publish ${target} --chain ${shownChain(chain)} --subnet-id ${subnetId} --owner-key FILE`
+  return `subnet chain publish ${target} --chain ${endpointsFor(chain)} --subnet-id ${subnetId} --owner-key FILE`
 }
 
-/** What the path, the query or the user of an endpoint's URL may be, is for nobody else to see: such an endpoint is left to the reader. */
-function shownChain(chain: string): string {
+/** An endpoint with a path, a query or a user may hold a secret: its reader fills it in. */
+function endpointsFor(chain: string): string {
   const location = checkChain(chain)
   if (location.driver !== 'hypertensor') {
     return chain
   }
-  const urls = location.endpoints.map((endpoint) => new URL(endpoint))
-  const isPlain = urls.every(({ pathname, search, username, password }) => pathname === '/' && `${search}${username}${password}` === '')
-  return `hypertensor:${isPlain ? urls.map(({ protocol, host }) => `${protocol}//${host}`).join(',') : '<your endpoint>'}`
+  const isPlain = location.endpoints.every((endpoint) => !markedUrl(endpoint).endsWith(LEFT_OUT))
+  return `hypertensor:${isPlain ? location.endpoints.map(shownUrl).join(',') : '<your endpoint>'}`
 }

@@ -63,7 +63,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   const lock = await HomeLock.acquire(home)
   const journal = new Journal()
   try {
-    const privateKey = await loadIdentity(home, settings.key)
+    const privateKey = await loadIdentity(home, settings.key, { timeoutMs: settings.timeout })
     checkOwn(peerIdFromPublicKey(privateKey.publicKey), settings)
     const compose = async (listen: string[]): Promise<SubnetNode> => {
       const node = await composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
@@ -207,7 +207,7 @@ class Running implements RunningNode {
 
   static async open(init: ServeInit, parts: RunningParts): Promise<Running> {
     const running = new Running(init, parts)
-    await running.#control.listen(init.home)
+    await running.#control.listen({ home: init.home, holdsHome: async () => parts.lock.hold(), log: init.log })
     return running
   }
 

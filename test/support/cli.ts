@@ -268,7 +268,8 @@ export async function gone(text: string): Promise<void> {
   await until(async () => (await processesWith(text)).length === 0, `still a process: ${text}`)
 }
 
-async function until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
+/** Polls until it holds. */
+export async function until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
   const giveUpAtMs = Date.now() + HAPPENS_WITHIN_MS
   while (!(await holds())) {
     assert.ok(Date.now() < giveUpAtMs, otherwise)

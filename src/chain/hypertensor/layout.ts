@@ -55,8 +55,8 @@ export class Layout {
   }
 
   /** What else the metadata say: what is written is made by it. */
-  get runtime(): { metadata: UnifiedMetadata; types: MetadataLookup; builder: ReturnType<typeof getDynamicBuilder> } {
-    return { metadata: this.#types.metadata, types: this.#types, builder: this.#builder }
+  get runtime(): { name: string; metadata: UnifiedMetadata; types: MetadataLookup; builder: ReturnType<typeof getDynamicBuilder> } {
+    return { name: this.name, metadata: this.#types.metadata, types: this.#types, builder: this.#builder }
   }
 
   /** A storage map of the pallet, if this chain has it. @throws Error */

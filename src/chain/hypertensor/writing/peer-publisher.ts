@@ -47,8 +47,12 @@ export class PeerPublisher {
     const chosen = chooseAddress(multiaddrs, peerId)
     const subnetId = await storage.id(signal)
     const wanted: Wanted = { subnetId, peerId, multiaddr: chosen.multiaddr, account: signer.account, nodeId: options.nodeId }
-    const survey = await surveyOf(chain, wanted, signal)
-    if (isThere(survey.place, wanted)) {
+    const survey = await surveyOf(chain, wanted, signal).catch(async (error: unknown) => {
+      // in a subnet that is none there is nothing
+      await storage.confirm(signal)
+      throw error
+    })
+    if (isThere(survey.place, wanted) && !isToChange(survey, wanted)) {
       return this.#record(chosen.multiaddr, survey.block)
     }
     checkOwner(survey, wanted)
@@ -198,6 +202,12 @@ export class PeerPublisher {
 
 function isThere({ peerId, multiaddr }: NodePlace, wanted: Wanted): boolean {
   return peerId === wanted.peerId.toString() && multiaddr != null && Buffer.from(multiaddr).equals(wanted.multiaddr.bytes)
+}
+
+/** Whether a transaction that waits names the peer: what the chain has of it may be another soon. */
+function isToChange({ waiting }: Survey, { peerId }: Wanted): boolean {
+  const peer = Buffer.from(peerId.toString())
+  return waiting.some((each) => each.hash != null && Buffer.from(each.call).includes(peer))
 }
 
 function isSamePlace(one: NodePlace, other: NodePlace): boolean {

@@ -5,7 +5,7 @@ import type { LookupEntry } from '@polkadot-api/metadata-builders'
 import { base58btc } from 'multiformats/bases/base58'
 import { UsageError } from '../../../primitives/errors.ts'
 import type { PeerRole } from '../../registry.ts'
-import { argumentsOf, encodeCall, fieldsOf, type RuntimeTypes, runtimeName } from './runtime-types.ts'
+import { argumentsOf, encodeCall, fieldsOf, type RuntimeTypes } from './runtime-types.ts'
 
 const PALLET = 'Network'
 const BATCH = { pallet: 'Utility', call: 'batch_all' }
@@ -74,7 +74,7 @@ export function updateOf(runtime: RuntimeTypes, role: NodePeerRole): { call: str
   const found = names.map((call) => ({ call, args: argumentsOf(runtime, PALLET, call) })).find(({ args }) => args != null)
   if (found?.args == null) {
     throw new UsageError(
-      `${runtimeName(runtime)} has no call ${names.map((name) => `${PALLET}.${name}`).join(' or ')}: the address of a node's ${role} peer cannot be changed there`,
+      `${runtime.name} has no call ${names.map((name) => `${PALLET}.${name}`).join(' or ')}: the address of a node's ${role} peer cannot be changed there`,
       { hint: missingHint(runtime, role) },
     )
   }
@@ -140,9 +140,7 @@ function isBytes(type: LookupEntry): boolean {
 
 function unknownCall(runtime: RuntimeTypes, name: string, args: Record<string, LookupEntry> | undefined): UsageError {
   const found =
-    args == null
-      ? `${runtimeName(runtime)} has no ${name} that is known here`
-      : `the chain's ${name} takes (${fieldsOf(args)}) on ${runtimeName(runtime)}`
+    args == null ? `${runtime.name} has no ${name} that is known here` : `the chain's ${name} takes (${fieldsOf(args)}) on ${runtime.name}`
   return new UsageError(`${found}: it is not called, as it might do something else`, {
     hint: `a newer subnet-cli may know it; else make the change with the chain's own tools`,
   })

@@ -6,7 +6,6 @@ import type { HypertensorChain, Reading } from '../hypertensor-chain.ts'
 import type { Layout } from '../layout.ts'
 import { type AccountState, accountKey, readAccount } from './account-state.ts'
 import { findUses, idIn, keysIn, type NodePlace, nodeKeys, placeKeys, placeOf, valueIn } from './node-place.ts'
-import { runtimeName } from './runtime-types.ts'
 import { nextNonceOf } from './signing-facts.ts'
 import { type WaitingTransaction, waitingOf } from './waiting.ts'
 
@@ -103,7 +102,7 @@ function ownerKeys(layout: Layout, hotkey: string | undefined): string[] {
 }
 
 function ownerOf(reading: Reading, { hotkey }: NodePlace): Owner {
-  const name = runtimeName(reading.layout.runtime)
+  const { name } = reading.layout
   if (hotkey == null) {
     return { coldkey: undefined, unknown: `${name} has no hotkey in a node` }
   }

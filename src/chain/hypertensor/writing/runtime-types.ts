@@ -3,6 +3,8 @@ import type { UnifiedMetadata } from '@polkadot-api/substrate-bindings'
 
 /** What the metadata of a runtime say of all that is written: calls, events, errors, how a transaction is signed. */
 export interface RuntimeTypes {
+  /** The runtime for people, as `hypertensor-node 1`. */
+  name: string
   metadata: UnifiedMetadata
   types: MetadataLookup
   builder: ReturnType<typeof getDynamicBuilder>
@@ -48,16 +50,4 @@ export function argumentsOf({ metadata, types }: RuntimeTypes, pallet: string, c
 export function encodeCall({ builder }: RuntimeTypes, pallet: string, call: string, args: unknown): Uint8Array {
   const { codec, location } = builder.buildCall(pallet, call)
   return Buffer.concat([Uint8Array.from(location), codec.enc(args)])
-}
-
-/** The runtime for people, by the constant that every one has: `hypertensor-node 1`. */
-export function runtimeName({ metadata, builder }: RuntimeTypes): string {
-  const constant = metadata.pallets.find(({ name }) => name === 'System')?.constants.find(({ name }) => name === 'Version')
-  try {
-    const version = constant == null ? {} : builder.buildDefinition(constant.type).dec(constant.value)
-    const { spec_name, spec_version } = version as { spec_name?: unknown; spec_version?: unknown }
-    return typeof spec_name === 'string' && typeof spec_version === 'number' ? `${spec_name} ${spec_version}` : 'the runtime of the chain'
-  } catch {
-    return 'the runtime of the chain'
-  }
 }

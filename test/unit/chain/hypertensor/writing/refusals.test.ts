@@ -122,6 +122,11 @@ describe('what the chain would refuse for a fee', () => {
     await refused(/is the client peer of node 2 already: no other node can have it/, /leave --node out/, { nodeId: 1 })
   })
 
+  it('is not looked for in a subnet that is none', async () => {
+    registry = setup.registry(chain, { self: NODE_1, subnetId: 128_999 })
+    await refused(/there is no subnet 128999/)
+  })
+
   it('says of a bootnode that the subnet names who can change it', async () => {
     const [[bootnode = '']] = RECORDED.subnetBootnodes as [[string, string]]
     registry = setup.registry(chain, { self: peerIdFromString(bootnode) })
@@ -176,6 +181,17 @@ describe('what the chain would refuse for a fee', () => {
         hint: /run the command again once it is in a block/,
       })
       assert.deepEqual([plans.length, chain.pool.waiting.length], [1, 1])
+      await giveUp()
+    })
+
+    it('does not say that the chain has the address already where that puts another in its place', async () => {
+      chain.state.setNode(NODE_1.toString(), FULL)
+      const { hash, giveUp } = await waiting(OTHER)
+      await assert.rejects(publish(), {
+        code: 'USAGE',
+        message: new RegExp(`^another transaction of ${OWNER.account}, ${hash}, waits for its block`),
+      })
+      assert.equal(chain.pool.waiting.length, 1)
       await giveUp()
     })
 

@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { metadata as metadataCodec } from '@polkadot-api/substrate-bindings'
 import type { PublishedRecord, PublishPlan } from '../../../../../src/chain/registry.ts'
 import { HypertensorSetup } from '../../../../support/hypertensor-setup.ts'
-import { type HypertensorState, NODE_1, RECORDED, SUBNET } from '../../../../support/hypertensor-state.ts'
+import { HypertensorState, NODE_1, RECORDED, SUBNET } from '../../../../support/hypertensor-state.ts'
 import { newPeer } from '../../../../support/keys.ts'
 import { OWNER, own } from '../../../../support/owner.ts'
 import type { StandInChain } from '../../../../support/stand-in-chain.ts'
 
 const ADDRESS = multiaddr('/ip4/203.0.113.7/tcp/38960')
-const EARLIER = readFileSync(new URL('../../../../fixtures/hypertensor/earlier/metadata-v14.hex', import.meta.url), 'utf8').trim()
 const BOOTNODE = peerIdFromString(RECORDED.nodes['2']?.bootnode?.peerId ?? '')
 
 describe('publishing for the peers of a node, by the calls that a runtime has', () => {
@@ -85,8 +82,7 @@ describe('publishing for the peers of a node, by the calls that a runtime has', 
   })
 
   it('changes nothing on the earlier runtime, and says of each peer why', async () => {
-    chain.state.metadata = EARLIER
-    chain.state.runtimeVersion = { ...chain.state.runtimeVersion, specVersion: 0 }
+    chain = await setup.chain({ state: new HypertensorState('earlier') })
     for (const [peer, hint] of [
       [NODE_1, /^that runtime keeps no address of a node's main peer; peers find it by the DHT/],
       [BOOTNODE, /^Network\.update_bootnode may do it, with the chain's own tools: in which form it takes the address is not known here/],
@@ -97,7 +93,7 @@ describe('publishing for the peers of a node, by the calls that a runtime has', 
   })
 
   it('tells before it is agreed to that a node’s owner cannot be read, where a runtime does not tell him', async () => {
-    edit(chain.state, ({ pallets }) => {
+    chain.state.changeRuntime(({ pallets }) => {
       const items = pallets.find(({ name }) => name === 'Network')?.storage?.items
       Object.assign(items?.find(({ name }) => name === 'HotkeyOwner') ?? {}, { name: 'Elsewhere' })
     })
@@ -114,19 +110,9 @@ describe('publishing for the peers of a node, by the calls that a runtime has', 
   })
 })
 
-type Metadata = Extract<ReturnType<typeof metadataCodec.dec>['metadata'], { tag: 'v14' | 'v15' }>['value']
-
-/** Another runtime, with the same storage. */
-function edit(state: HypertensorState, change: (metadata: Metadata) => void): void {
-  const decoded = metadataCodec.dec(state.metadata)
-  change(decoded.metadata.value as Metadata)
-  state.metadata = `0x${Buffer.from(metadataCodec.enc(decoded)).toString('hex')}`
-  state.runtimeVersion = { ...state.runtimeVersion, specVersion: state.runtimeVersion.specVersion + 1 }
-}
-
 /** Calls of the pallet get other names. */
 function rename(state: HypertensorState, newName: (name: string) => string): void {
-  edit(state, ({ pallets, lookup }) => {
+  state.changeRuntime(({ pallets, lookup }) => {
     const calls = lookup[pallets.find(({ name }) => name === 'Network')?.calls as number]?.def
     for (const call of calls?.tag === 'variant' ? calls.value : []) {
       call.name = newName(call.name)
