@@ -4,7 +4,7 @@ import type { PrivateKey } from '@libp2p/interface'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { isDeadline } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
-import { type ReadFileOptions, readInputFile } from '../primitives/input-file.ts'
+import { inputOf, type ReadOptions } from '../primitives/input-file.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { isEcdsa } from './ecdsa-key.ts'
 import { type Home, reasonOf } from './home.ts'
@@ -19,19 +19,12 @@ const MAX_KEY_FILE_BYTES = 16 * 1024
 /** How long a key may take to come, where nothing else was said: a key file may be a pipe. */
 const KEY_FILE_MS = 60_000
 
-/** How long a key file may take to come to its end. */
-export type KeyFileOptions = Pick<ReadFileOptions, 'timeoutMs' | 'signal'>
-
 /**
  * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's forms of ed25519 (36 bytes) and rsa (no type).
  * @throws UsageError, ProtocolError TIMEOUT
  */
-export async function readKeyFile(file: string, options: KeyFileOptions = {}): Promise<PrivateKey> {
-  return readKey(bytesOf(file, options), `key file ${file}`)
-}
-
-async function* bytesOf(file: string, { timeoutMs = KEY_FILE_MS, signal }: KeyFileOptions): AsyncGenerator<Uint8Array> {
-  yield await readInputFile(file, { timeoutMs, signal, maxBytes: MAX_KEY_FILE_BYTES })
+export async function readKeyFile(file: string, options: ReadOptions = {}): Promise<PrivateKey> {
+  return readKey(inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? KEY_FILE_MS }), `key file ${file}`)
 }
 
 /** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
@@ -103,7 +96,7 @@ export async function writeKeyFile(file: string, privateKey: PrivateKey, options
 }
 
 /** The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. */
-export async function loadIdentity(home: Home, keyFile?: string, options: KeyFileOptions = {}): Promise<PrivateKey> {
+export async function loadIdentity(home: Home, keyFile?: string, options: ReadOptions = {}): Promise<PrivateKey> {
   if (keyFile != null) {
     return readKeyFile(keyFile, options)
   }

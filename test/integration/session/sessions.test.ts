@@ -39,8 +39,8 @@ async function node(given: RawSettings = {}, folder?: string): Promise<{ home: H
 }
 
 /** A session as a command gets it. */
-async function open(home: Home, settings: Settings): Promise<Session> {
-  const session = await openSession({ home, settings, agent, log, signal: new AbortController().signal })
+async function open(home: Home, settings: Settings, timeoutMs?: number): Promise<Session> {
+  const session = await openSession({ home, settings, agent, log, signal: new AbortController().signal, timeoutMs })
   sessions.push(session)
   return session
 }
@@ -131,7 +131,8 @@ describe('the control socket', function () {
       const directory = join(socketPath(home), '..')
       assert.equal((await stat(directory)).mode & 0o777, 0o700)
       await chmod(directory, 0o777)
-      assert.ok((await open(home, settings)) instanceof LocalSession, 'others could have put their own there')
+      // others could have put their own there
+      await assert.rejects(open(home, settings, 1), { code: 'ALREADY_RUNNING', message: /not of this user alone/ })
       await session.close()
       await served.stop()
     } finally {
