@@ -1,8 +1,7 @@
 import { readFile, rm } from 'node:fs/promises'
-import { DatabaseSync } from 'node:sqlite'
 import { AtomicFile } from '../primitives/atomic-file.ts'
-import { sqliteCode } from '../primitives/database.ts'
-import { describeError, UsageError } from '../primitives/errors.ts'
+import { Database, sqliteCode } from '../primitives/database.ts'
+import { UsageError } from '../primitives/errors.ts'
 import { NodeError } from './errors.ts'
 import { type Home, reasonOf } from './home.ts'
 
@@ -11,26 +10,24 @@ const SQLITE_BUSY = 5
 /** Held by the one node that runs in a home. The kernel releases it with the process, however that ends. */
 export class HomeLock {
   readonly #home: Home
-  readonly #database: DatabaseSync
+  readonly #database: Database
 
-  private constructor(home: Home, database: DatabaseSync) {
+  private constructor(home: Home, database: Database) {
     this.#home = home
     this.#database = database
   }
 
-  /** @throws NodeError ALREADY_RUNNING, naming the pid */
+  /** @throws NodeError ALREADY_RUNNING, naming the pid; DatabaseError for a lock file that cannot be locked */
   static async acquire(home: Home): Promise<HomeLock> {
-    let database: DatabaseSync | undefined
+    const about = { file: home.lockFile, name: 'the lock file', ifDamaged: 'it holds nothing of worth: remove it and start again' }
+    let database: Database | undefined
     try {
-      database = new DatabaseSync(home.lockFile, { timeout: 0 })
+      database = new Database(about, { timeout: 0 })
       database.exec('BEGIN EXCLUSIVE')
     } catch (cause) {
       database?.close()
       if (sqliteCode(cause) !== SQLITE_BUSY) {
-        throw new UsageError(`${home.lockFile} cannot be locked: ${describeError(cause)}`, {
-          cause,
-          hint: 'it holds nothing of worth: remove it and start again',
-        })
+        throw cause
       }
       throw new NodeError('ALREADY_RUNNING', `a node runs in ${home.path} already (${await describePid(home)})`, {
         cause,

@@ -86,3 +86,30 @@ function describe(error: unknown, word: (text: string) => string): string {
   // our own errors were written by hand; they may quote a user's code
   return error instanceof SubnetError ? line : word(line)
 }
+
+/** What the system's usual failures are, whatever file or call they are of. */
+const REASONS: Record<string, string> = {
+  ENOENT: 'no such file or directory',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of its path is not a directory',
+  EEXIST: 'there is a file of this name',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'it would be larger than files may be here',
+  EROFS: 'the file system is read-only',
+  EIO: 'the disk reports an error',
+  ELOOP: 'its links lead in a circle',
+  ENAMETOOLONG: 'its name is too long',
+  EMFILE: 'too many files are open in this process',
+  ENFILE: 'too many files are open on this machine',
+  EBUSY: 'something else uses it',
+  ETXTBSY: 'it is a program that runs',
+}
+
+/** Why a file could not be used: for the usual cases in the system's own words, without its call and path. */
+export function reasonOf(error: unknown): string {
+  const { code } = (error ?? {}) as NodeJS.ErrnoException
+  return code != null && Object.hasOwn(REASONS, code) ? (REASONS[code] as string) : describeError(error)
+}

@@ -103,7 +103,7 @@ export class NodeSession implements Session {
   async status(options: SessionOptions = {}): Promise<StatusAnswer> {
     const { home, settings, agent } = this.#init
     const chain = await this.#chainState(options)
-    const { heartbeats, book, places } = this.#node.stats
+    const { heartbeats, book, bookFailure, places } = this.#node.stats
     const directions = this.#node.connections.map(({ direction }) => direction)
     const multiaddrs = this.#node.multiaddrs.map(String)
     const problems: StatusAnswer['problems'] = []
@@ -121,6 +121,10 @@ export class NodeSession implements Session {
     const refusal = await this.#node.ownRefusal(options.signal)
     if (refusal != null) {
       problems.push({ code: 'NOT_ADMITTED', message: `others like this node would not let it in: ${refusal}` })
+    }
+    if (bookFailure != null) {
+      const { code, message, hint } = bookFailure
+      problems.push({ code, message: `${message} (${hint}); until then what peers tell is forgotten` })
     }
     const full = placesProblem(places)
     if (full != null) {

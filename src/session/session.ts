@@ -142,7 +142,7 @@ export interface BenchAnswer {
 export interface StatusAnswer {
   /** True when there are no problems. */
   healthy: boolean
-  problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED'; message: string }>
+  problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED' | 'USAGE' | 'TIMEOUT'; message: string }>
   /** What its owner should know, though nothing is wrong with the node. */
   notices: string[]
   peerId: string

@@ -239,15 +239,21 @@ add('a key file that is none', ['id', '--key', 'no.key'], /^key file no.key cann
 add('a key that is there already', ['key', 'new', '--key', 'file'], /^there is a file already: file$/, /--force/)
 const noLedger = { code: 10 }
 const ledger = ['--chain', 'ledger:no.db']
-add('a ledger that is not SQLite', ['chain', 'list', ...ledger], /^ledger no.db: file is not a database$/, /ledger:\/path/, {
+add('a ledger that is not SQLite', ['chain', 'list', ...ledger], /^ledger no.db is not an SQLite database$/, /ledger:\/path/, {
   ...noLedger,
   inWords: true,
 })
-add('such a ledger, to resolve', ['resolve', OTHER_PEER_ID, ...ledger], /chain: error \(ledger no.db: file is not a d/, /ledger:/, noLedger)
+add(
+  'such a ledger, to resolve',
+  ['resolve', OTHER_PEER_ID, ...ledger],
+  /chain: error \(ledger no.db is not an SQLite d/,
+  /ledger:/,
+  noLedger,
+)
 add(
   'such a ledger, to start',
   ['start', '--listen', '/ip4/127.0.0.1/tcp/0', ...ledger],
-  /^ledger no.db: file is not a d/,
+  /^ledger no.db is not an SQLite d/,
   /ledger:/,
   noLedger,
 )
@@ -266,7 +272,7 @@ add(
   /--home or SUBNET_HOME/,
 )
 
-add('such a ledger, to register', ['chain', 'register', ...ledger], /^ledger no.db: file is not a database$/, /ledger:\/path/, noLedger)
+add('such a ledger, to register', ['chain', 'register', ...ledger], /^ledger no.db is not an SQLite database$/, /ledger:\/path/, noLedger)
 
 // config.json
 add('a config that is no JSON', ['id'], /^config \S+config\.json is not JSON: /, null, { config: '{"timeout": ' })

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { LRUCache } from 'lru-cache'
-import { retryWhileBusy } from '../../primitives/database.ts'
+import { retryWhileBusy, transaction } from '../../primitives/database.ts'
 import type { Logger } from '../../primitives/log.ts'
 
 /** What a chain said, as JSON, with the block and the Unix time in milliseconds at which it did. */
@@ -133,17 +133,12 @@ export class LastAnswers {
 
   #store(database: DatabaseSync, answers: Array<[string, Answer]>): void {
     const { chain, subnetId } = this.#init
-    database.exec('BEGIN IMMEDIATE')
-    try {
+    transaction(database, () => {
       const statement = database.prepare(UPSERT)
       for (const [question, { json, block, readAtMs }] of answers) {
         statement.run(chain, subnetId, question, json, block, readAtMs)
       }
       database.exec(MAKE_ROOM)
-      database.exec('COMMIT')
-    } catch (error) {
-      database.exec('ROLLBACK')
-      throw error
-    }
+    })
   }
 }
