@@ -15,6 +15,8 @@ export interface Home {
   lockFile: string
   pidFile: string
   ledgerFile: string
+  /** The peer IDs of key files in which a damage would not show. */
+  knownKeysFile: string
   /** Metadata of chains. */
   chainCacheFolder: string
 }
@@ -35,6 +37,7 @@ export function homeAt(name: string): Home {
     lockFile: join(path, 'node.lock'),
     pidFile: join(path, 'node.pid'),
     ledgerFile: join(path, 'ledger.db'),
+    knownKeysFile: join(path, 'known-keys.json'),
     chainCacheFolder: join(path, 'chain'),
   }
 }

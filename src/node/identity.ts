@@ -2,10 +2,13 @@ import { createReadStream } from 'node:fs'
 import { chmod, stat } from 'node:fs/promises'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { isEcdsa } from './ecdsa-key.ts'
 import { type Home, reasonOf } from './home.ts'
+import { checkIntact, showsDamage } from './intact-key.ts'
+import { KnownKeys } from './known-keys.ts'
 
 /** The protobuf header of an Ed25519 key that holds the 32-byte seed only, as py-libp2p writes it: type 1, 32 bytes of data. */
 const SEED_HEADER = Buffer.from([0x08, 0x01, 0x12, 0x20])
@@ -20,7 +23,7 @@ const MAX_KEY_FILE_BYTES = 16 * 1024
  * @throws UsageError
  */
 export async function readKeyFile(file: string): Promise<PrivateKey> {
-  return readKey(bytesOf(file), `key file ${file}`)
+  return (await readParsed(bytesOf(file), `key file ${file}`)).key
 }
 
 async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
@@ -29,6 +32,10 @@ async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
 
 /** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
 export async function readKey(source: AsyncIterable<Uint8Array>, name: string): Promise<PrivateKey> {
+  return (await readParsed(source, name)).key
+}
+
+async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Promise<ParsedKey> {
   try {
     return await parseKey(await readSome(source, MAX_KEY_FILE_BYTES))
   } catch (cause) {
@@ -57,9 +64,15 @@ async function readSome(source: AsyncIterable<Uint8Array>, maxBytes: number): Pr
   return Buffer.concat(chunks)
 }
 
-async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
+interface ParsedKey {
+  key: PrivateKey
+  /** False where the file would be another peer's key after any change of it. */
+  showsDamage: boolean
+}
+
+async function parseKey(bytes: Uint8Array): Promise<ParsedKey> {
   if (bytes.byteLength === SEED_HEADER.byteLength + SEED_BYTES && SEED_HEADER.equals(bytes.subarray(0, SEED_HEADER.byteLength))) {
-    return generateKeyPairFromSeed('Ed25519', bytes.subarray(SEED_HEADER.byteLength))
+    return { key: await generateKeyPairFromSeed('Ed25519', bytes.subarray(SEED_HEADER.byteLength)), showsDamage: false }
   }
   if (isEcdsa(bytes)) {
     throw new Error("an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can")
@@ -73,7 +86,8 @@ async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
   if (key.type !== 'Ed25519' && key.type !== 'secp256k1' && key.type !== 'RSA') {
     throw new Error(`a key of type ${key.type} cannot be a peer's identity`)
   }
-  return key
+  await checkIntact(key, bytes)
+  return { key, showsDamage: showsDamage(key) }
 }
 
 /** Makes an Ed25519 key. */
@@ -92,10 +106,14 @@ export async function writeKeyFile(file: string, privateKey: PrivateKey, options
   }
 }
 
-/** The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. */
+/**
+ * The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. A key in which a damage does
+ * not show is remembered.
+ * @throws UsageError
+ */
 export async function loadIdentity(home: Home, keyFile?: string): Promise<PrivateKey> {
   if (keyFile != null) {
-    return readKeyFile(keyFile)
+    return readKnown(home, keyFile)
   }
   try {
     const { mode } = await stat(home.identityFile)
@@ -104,7 +122,7 @@ export async function loadIdentity(home: Home, keyFile?: string): Promise<Privat
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw error
+      throw cannotUse(home.identityFile, error)
     }
     try {
       const made = await newKey()
@@ -112,9 +130,22 @@ export async function loadIdentity(home: Home, keyFile?: string): Promise<Privat
       return made
     } catch (raced) {
       if ((raced as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw raced
+        throw cannotUse(home.identityFile, raced)
       }
     }
   }
-  return readKeyFile(home.identityFile)
+  return readKnown(home, home.identityFile)
+}
+
+async function readKnown(home: Home, file: string): Promise<PrivateKey> {
+  const { key, showsDamage } = await readParsed(bytesOf(file), `key file ${file}`)
+  await new KnownKeys(home).check(file, peerIdFromPublicKey(key.publicKey).toString(), showsDamage)
+  return key
+}
+
+function cannotUse(file: string, cause: unknown): UsageError {
+  return new UsageError(`key file ${file} cannot be read or written: ${reasonOf(cause)}`, {
+    cause,
+    hint: '--home or --key names another place',
+  })
 }

@@ -104,6 +104,7 @@ const REASONS: Record<string, string> = {
   ENAMETOOLONG: 'its name is too long',
   EMFILE: 'too many files are open in this process',
   ENFILE: 'too many files are open on this machine',
+  ENOMEM: 'no memory is left',
   EBUSY: 'something else uses it',
   ETXTBSY: 'it is a program that runs',
 }
@@ -112,4 +113,28 @@ const REASONS: Record<string, string> = {
 export function reasonOf(error: unknown): string {
   const { code } = (error ?? {}) as NodeJS.ErrnoException
   return code != null && Object.hasOwn(REASONS, code) ? (REASONS[code] as string) : describeError(error)
+}
+
+/** What to do about a failure that is the machine's, wherever in this program it is met. */
+const CURES: Record<string, string> = {
+  ENOSPC: 'make room on that disk',
+  EDQUOT: 'make room on that disk',
+  EFBIG: 'raise the limit of this process (ulimit -f), or take another file system',
+  EROFS: 'name a place that can be written',
+  EIO: 'look after the disk (dmesg)',
+  EMFILE: 'raise the limit of this process (ulimit -n)',
+  ENFILE: 'end programs that keep files open',
+  ENOMEM: 'end programs that take memory',
+  EACCES: 'name a place that this user can read and write',
+  EPERM: 'name a place that this user can read and write',
+}
+
+/** A failure of the machine, in words; undefined for any other error. */
+export function machineFailure(error: unknown): UsageError | undefined {
+  const { code, syscall, path } = (error ?? {}) as NodeJS.ErrnoException
+  if (code == null || syscall == null || !Object.hasOwn(CURES, code)) {
+    return undefined
+  }
+  const what = path == null ? 'a file' : path
+  return new UsageError(`${what} cannot be used (${syscall}): ${reasonOf(error)}`, { cause: error, hint: CURES[code] })
 }
