@@ -38,13 +38,14 @@ export class Database extends DatabaseSync {
 
   override prepare(sql: string): StatementSync {
     const statement = this.#telling(() => super.prepare(sql))
-    const told = (name: 'all' | 'get' | 'run'): void => {
+    const told = (name: 'all' | 'run'): void => {
       const plain = statement[name].bind(statement) as (...parameters: unknown[]) => never
       statement[name] = (...parameters: unknown[]): never => this.#telling(() => plain(...parameters))
     }
     told('all')
-    told('get')
     told('run')
+    // node's own `get` stops at the first row, and says nothing of a commit that fails behind it, as that of an INSERT … RETURNING
+    statement.get = ((...parameters: never[]) => statement.all(...parameters)[0]) as StatementSync['get']
     return statement
   }
 

@@ -260,7 +260,7 @@ export async function gone(text: string): Promise<void> {
   await until(async () => (await processesWith(text)).length === 0, `still a process: ${text}`)
 }
 
-async function until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
+export async function until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
   const giveUpAtMs = Date.now() + HAPPENS_WITHIN_MS
   while (!(await holds())) {
     assert.ok(Date.now() < giveUpAtMs, otherwise)

@@ -140,6 +140,9 @@ describe("SQLite's word for a file", () => {
           }
         })
       assert.throws(insert, full)
+      // one page more, of a statement that gives a row before it is written
+      const returning = database.prepare('INSERT INTO words VALUES (?) RETURNING word')
+      assert.throws(() => returning.get('word '.repeat(1_000)), full)
       assert.equal(database.prepare('SELECT count(*) AS n FROM words').get()?.n, 1)
       database.close()
       await rm(`${file}-wal`, { force: true })
