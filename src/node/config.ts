@@ -3,12 +3,13 @@ import { isDeepStrictEqual } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { NODE_CLASSES, type NodeClass } from '../chain/registry.ts'
 import { HEARTBEAT_BUDGET, HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
-import { parseMultiaddr, parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
+import { parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type Home, reasonOf } from './home.ts'
+import { parseAnnounce, parseListen } from './named-addresses.ts'
 import { NETWORKS, type Network } from './network.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
 
@@ -177,8 +178,8 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   network: oneOf(NETWORKS, 'native'),
   chain: text('ledger:'),
   key: text(undefined),
-  listen: { ...list(parseMultiaddr), format: (addresses) => (addresses.length === 0 ? [DEFAULT_LISTEN] : addresses) },
-  announce: list(parseMultiaddr),
+  listen: { ...list(parseListen), format: (addresses) => (addresses.length === 0 ? [DEFAULT_LISTEN] : addresses) },
+  announce: list(parseAnnounce),
   handler: text(undefined),
   protocol: list(String),
   reflection: flag(true),

@@ -61,8 +61,8 @@ add(
 add(
   'an address on which no transport listens',
   ['start', '--listen', '/ip4/127.0.0.1/udp/0/quic-v1'],
-  /^cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/quic-v1: no transport here listens on such an address$/,
-  /^give another --listen, like \/ip4\/0\.0\.0\.0\/tcp\/38960;/,
+  /^--listen: cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/quic-v1: no transport here is udp$/,
+  /^a node listens on TCP, as on \/ip4\/0\.0\.0\.0\/tcp\/38960;/,
 )
 for (const args of [['id'], ['key', 'import', 'ecdsa.key']]) {
   add(
