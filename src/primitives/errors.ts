@@ -106,6 +106,7 @@ const REASONS: Record<string, string> = {
   ENFILE: 'too many files are open on this machine',
   ENOMEM: 'no memory is left',
   EBUSY: 'something else uses it',
+  EPIPE: 'its reader is gone',
   ETXTBSY: 'it is a program that runs',
 }
 
