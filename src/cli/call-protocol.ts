@@ -1,5 +1,6 @@
 import type { JsonValue } from '@bufbuild/protobuf'
 import { describeError, UsageError } from '../primitives/errors.ts'
+import { toText } from '../primitives/strict-text.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ProtocolKind } from '../protocol/interceptor.ts'
 import type { DescribedAnswer, Session, SessionOptions } from '../session/session.ts'
@@ -46,7 +47,7 @@ export async function readData(data: string, maxMessageBytes: number, options: I
     }
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  return toText(Buffer.concat(chunks), file == null || file === '-' ? 'the data' : `the data ${file}`)
 }
 
 /** The messages of a protocol, as the flags say or else the peer. @throws UsageError, ProtocolError */

@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { create, fromJson, type JsonValue, type MessageInitShape } from '@bufbuild/protobuf'
 import * as wkt from '@bufbuild/protobuf/wkt'
 import protobufjs, { type Enum, type Field, type IParserResult, type NamespaceBase, type ReflectionObject, type Type } from 'protobufjs'
+import { toText } from '../primitives/strict-text.ts'
 
 const { FieldDescriptorProto_Label: Label, FieldDescriptorProto_Type: FieldType } = wkt
 
@@ -39,7 +40,7 @@ type Types = Map<string, wkt.FieldDescriptorProto_Type>
 export async function compileProto(file: string): Promise<wkt.FileDescriptorSet> {
   const path = resolve(file)
   const loaded: Loaded = { own: new Set(), names: new Set(), sources: new Map() }
-  await load(parse(path, basename(path), await readFile(path, 'utf8')), loaded, [])
+  await load(parse(path, basename(path), toText(await readFile(path), `--proto ${file}`)), loaded, [])
   const types: Types = new Map()
   for (const { package: scope, messageType, enumType } of loaded.own) {
     enterOwn(`.${scope}`, { nestedType: messageType, enumType }, types)
@@ -90,9 +91,9 @@ function loadOwn(file: (typeof wkt)['file_google_protobuf_any'], own: Loaded['ow
 async function findImport(wanted: string, from: Source): Promise<{ path: string; text: string }> {
   for (let folder = dirname(from.path); ; folder = dirname(folder)) {
     const path = join(folder, wanted)
-    const text = path === from.path ? undefined : await readFile(path, 'utf8').catch(() => undefined)
-    if (text != null) {
-      return { path, text }
+    const bytes = path === from.path ? undefined : await readFile(path).catch(() => undefined)
+    if (bytes != null) {
+      return { path, text: toText(bytes, `the import ${JSON.stringify(wanted)}`) }
     }
     if (folder === dirname(folder)) {
       throw new Error(`${from.name} imports ${JSON.stringify(wanted)}, which is neither beside it nor in a folder above`)

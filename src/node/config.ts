@@ -7,6 +7,7 @@ import { parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
+import { toText } from '../primitives/strict-text.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { type Home, reasonOf } from './home.ts'
 import { parseAnnounce, parseListen } from './named-addresses.ts'
@@ -309,9 +310,9 @@ function splitList(name: SettingName, value: string | undefined): string | strin
 }
 
 async function readConfigFile(file: string): Promise<RawSettings> {
-  let content: string
+  let content: Buffer
   try {
-    content = await readFile(file, 'utf8')
+    content = await readFile(file)
   } catch (cause) {
     // a home that is no directory is told of by whoever uses it
     if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
@@ -319,9 +320,10 @@ async function readConfigFile(file: string): Promise<RawSettings> {
     }
     throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause })
   }
+  const text = toText(content, `config ${file}`)
   let config: unknown
   try {
-    config = JSON.parse(content)
+    config = JSON.parse(text)
   } catch (cause) {
     throw new UsageError(`config ${file} is not JSON: ${describeError(cause)}`, { cause })
   }
