@@ -132,14 +132,10 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
   }
 }
 
-/** Of many addresses, those that the system names in its refusal; all where it names none. */
+/** Of many addresses, those on which libp2p says that it cannot listen: each is named before its reason. */
 function refusedOf(listen: string[], error: unknown): string[] {
   const text = describeError(error)
-  const refused = listen.filter((address) => {
-    const [host, port] = multiaddr(address).getComponents()
-    // a port of 0 is not named
-    return text.includes(`${host?.value}${port?.value === '0' ? '' : `:${port?.value}`}`)
-  })
+  const refused = listen.filter((address) => text.includes(`${multiaddr(address).toString()}: `))
   return refused.length === 0 ? listen : refused
 }
 
