@@ -9,11 +9,15 @@ if (major < 24 || (major === 24 && minor < 15)) {
   process.exitCode = 2
 } else {
   const { enableCompileCache } = await import('node:module')
+  const { standInForUser, takeSignals, tellLoadFailure } = await import('./process.js')
   const { setV8Flags } = await import('./v8-flags.js')
-  setV8Flags(process.argv[2])
+  const args = process.argv.slice(2)
+  takeSignals(args)
+  standInForUser()
+  setV8Flags(args[0])
   enableCompileCache?.()
   // stacks are shown at these levels only, and reading source maps takes longer than most commands
   process.setSourceMapsEnabled(/\b(debug|trace)\b/.test([process.env.SUBNET_LOG_LEVEL, ...process.argv].join(' ')))
-  const { main } = await import('../bundle/main.js')
-  await main(process.argv.slice(2), import.meta.url)
+  const loaded = await import('../bundle/main.js').catch((error) => tellLoadFailure(error, args))
+  await loaded?.main(args, import.meta.url)
 }

@@ -124,6 +124,8 @@ export interface PublishPlan {
   feePlanck: bigint | undefined
   /** What the unit is called, and how many of the smallest make one: a power of ten. */
   token: { symbol: string; decimals: number } | undefined
+  /** What could not be found out free of charge, in words: whoever was not asked must not agree to it. Undefined where all is known. */
+  unchecked: string | undefined
 }
 
 /** Where a change was included. */
@@ -149,6 +151,8 @@ export interface PublishOptions extends ChainOptions {
 /** What stands on the chain now; with a receipt where that cost a fee. */
 export interface PublishedRecord extends Freshness, Pick<ChainRecord, 'peerId' | 'multiaddrs' | 'verified' | 'seq'> {
   receipt?: PublishReceipt | undefined
+  /** A transaction that waits for its block and does just this: nothing was sent, and nothing stands there yet. */
+  waiting?: { extrinsicHash: string; nonce: number } | undefined
 }
 
 /** The registry of one subnet, where a peer may store its addresses. Made with the key that signs what is published. */

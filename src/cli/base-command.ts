@@ -1,11 +1,12 @@
 import { Command } from '@oclif/core/command'
+import type { Config } from '@oclif/core/config'
 import type { RawSettings, SettingName, SettingSource, Settings } from '../node/config.ts'
 import { loadSettings, withFlags } from '../node/config.ts'
-import { type Home, homeAt } from '../node/home.ts'
+import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { connectToNode } from '../session/control-socket.ts'
+import { holderOf } from '../session/control-socket.ts'
 import { openSession } from '../session/open-session.ts'
 import type { Session } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
@@ -47,8 +48,10 @@ export abstract class BaseCommand extends Command {
   override async init(): Promise<void> {
     await super.init()
     if (this.shell == null) {
-      process.on('SIGINT', this.#onSignal)
-      process.on('SIGTERM', this.#onSignal)
+      for (const signal of this.endedBy) {
+        // until now the process took some of them by itself
+        process.removeAllListeners(signal).on(signal, this.#onSignal)
+      }
     } else {
       this.#follow(this.shell.signal)
     }
@@ -153,9 +156,7 @@ export abstract class BaseCommand extends Command {
 
   /** Where a node runs in this home, it does not follow what was changed in it. */
   protected async tellOfRestart(): Promise<void> {
-    const socket = this.shell == null ? await connectToNode(this.home, this.interrupted.signal) : undefined
-    socket?.destroy()
-    if (this.shell != null || socket != null) {
+    if (this.shell != null || (await holderOf(this.home)) != null) {
       this.logToStderr('the node that runs here goes on as it is until it is started again')
     }
   }
@@ -206,12 +207,16 @@ export abstract class BaseCommand extends Command {
         throw closing
       }
     } finally {
-      process.off('SIGINT', this.#onSignal)
-      process.off('SIGTERM', this.#onSignal)
-      if (this.#signal != null && !this.endsCleanlyBySignal) {
-        process.kill(process.pid, this.#signal)
+      // one that ends cleanly goes on taking them until it is gone
+      if (!this.endsCleanlyBySignal) {
+        this.#leaveSignals()
       }
     }
+  }
+
+  /** The signals that tell the command to end, and that it takes itself. */
+  protected get endedBy(): NodeJS.Signals[] {
+    return ['SIGINT', 'SIGTERM']
   }
 
   /** True for a command whose proper end is a signal: it then exits 0. */
@@ -222,7 +227,7 @@ export abstract class BaseCommand extends Command {
   async #readSettings(flags: Record<string, unknown>, home: string | undefined): Promise<void> {
     const given = camelCased(flags)
     if (this.shell == null) {
-      this.home = homeAt(home ?? (process.env.SUBNET_HOME || this.config.dataDir))
+      this.home = homeAt(home ?? (process.env.SUBNET_HOME || defaultHome(this.config)))
       Object.assign(this, await loadSettings({ flags: given, env: process.env, home: this.home }))
       return
     }
@@ -237,7 +242,8 @@ export abstract class BaseCommand extends Command {
     const { home, settings, sources, logger } = this
     let session = this.shell?.session
     if (session == null) {
-      session = await openSession({ home, settings, agent: this.agent, log: logger, signal: this.interrupted.signal })
+      const { signal } = this.interrupted
+      session = await openSession({ home, settings, agent: this.agent, log: logger, signal, timeoutMs: settings.timeout })
     }
     await checkNodeSettings(session, { home, settings, sources, logger, options: this.callOptions }).catch(async (error) => {
       await (this.shell == null ? session.close() : undefined)
@@ -255,14 +261,36 @@ export abstract class BaseCommand extends Command {
     }
   }
 
+  #leaveSignals(): void {
+    for (const signal of this.endedBy) {
+      process.off(signal, this.#onSignal)
+    }
+    if (this.#signal != null) {
+      process.kill(process.pid, this.#signal)
+    }
+  }
+
+  /** At once, whatever still hangs: by `exit`, so that those who listen for it end what they started. */
+  #exit(): never {
+    if (!this.endsCleanlyBySignal) {
+      process.once('exit', () => this.#leaveSignals())
+    }
+    process.exit(0)
+  }
+
   readonly #onSignal = (signal: NodeJS.Signals): void => {
     this.#signal = signal
     this.interrupted.abort(new Interrupted(signal))
-    setTimeout(() => {
-      process.off(signal, this.#onSignal)
-      process.kill(process.pid, signal)
-    }, LAST_WAY_OUT_MS).unref()
+    setTimeout(() => this.#exit(), LAST_WAY_OUT_MS).unref()
   }
+}
+
+/** @throws UsageError for a user without a home directory; oclif would take a folder of all users */
+function defaultHome({ dataDir, windows }: Config): string {
+  if (userFolder() == null && !windows && !process.env.XDG_DATA_HOME) {
+    throw new UsageError('this user has no home directory, and so no home for a node', { hint: HOME_HINT })
+  }
+  return dataDir
 }
 
 function camelCased(flags: Record<string, unknown>): RawSettings {

@@ -1,5 +1,5 @@
-import { resolve } from 'node:path'
 import { describeError, UsageError } from '../primitives/errors.ts'
+import { fullPath } from '../primitives/full-path.ts'
 import type { Line } from '../primitives/lines.ts'
 import { toText } from '../primitives/strict-text.ts'
 import { fileSizeOf, readInput, textPayload } from './payload.ts'
@@ -80,7 +80,7 @@ function payloadOf({ text, payloadFile, payloadBase64 }: Record<string, string>)
 
 async function sizeOf({ text, payloadFile, payloadBase64 }: Record<string, string>): Promise<number | undefined> {
   if (payloadFile != null) {
-    return fileSizeOf(resolve(payloadFile), 'payload').catch((cause) => Promise.reject(withHint(cause)))
+    return fileSizeOf(fullPath(payloadFile), 'payload').catch((cause) => Promise.reject(withHint(cause)))
   }
   return payloadBase64 == null ? Buffer.byteLength(text ?? '') : Buffer.byteLength(payloadBase64, 'base64')
 }
@@ -88,7 +88,7 @@ async function sizeOf({ text, payloadFile, payloadBase64 }: Record<string, strin
 async function* readPayload(file: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   try {
     // "-" too is the name of a file here: stdin may be the batch
-    yield* readInput(resolve(file), 'payload', { signal })
+    yield* readInput(fullPath(file), 'payload', { signal })
   } catch (cause) {
     throw withHint(cause)
   }

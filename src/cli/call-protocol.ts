@@ -61,7 +61,8 @@ export async function findProtocol(
 ): Promise<KnownProtocol> {
   if (flags.proto != null) {
     const { readProtoFile } = await import('./proto-file.ts')
-    const found = await readProtoFile(flags.proto, { requestType: flags['request-type'], responseType: flags['response-type'] })
+    const { 'request-type': requestType, 'response-type': responseType } = flags
+    const found = await readProtoFile(flags.proto, { requestType, responseType, timeoutMs: options.timeoutMs })
     return flags.stream ? { ...found, kind: 'server-streaming' } : found
   }
   const lone = (['request-type', 'response-type', 'stream'] as const).find((name) => flags[name])

@@ -1,6 +1,7 @@
 import type { SettingName, SettingSource, Settings } from '../node/config.ts'
 import { kebab, variableOf } from '../node/config.ts'
 import type { Home } from '../node/home.ts'
+import { markedChain } from '../node/shown-chain.ts'
 import { UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { nodeSettings } from '../session/node-settings.ts'
@@ -28,7 +29,9 @@ export async function checkNodeSettings(session: Session, { home, settings, sour
     if (String(want) === String(have)) {
       continue
     }
-    const message = `the node that runs in ${home.path} has ${have === undefined || String(have) === '' ? 'none' : have}, not ${String(want) === '' ? 'none' : want}`
+    const [wantShown, haveShown] = [shown(name, want), shown(name, have)]
+    const unseen = wantShown === haveShown ? ' (they differ in what is not shown)' : ''
+    const message = `the node that runs in ${home.path} has ${haveShown}, not ${wantShown}${unseen}`
     if (sources[name] === 'flag') {
       throw new UsageError(`--${kebab(name)}: ${message}`, {
         hint: 'leave the flag out, or stop the node first: "subnet stop"; or take another --home',
@@ -36,4 +39,10 @@ export async function checkNodeSettings(session: Session, { home, settings, sour
     }
     logger.warn(`${variableOf(name)}: ${message}`)
   }
+}
+
+/** The whole values are compared, and only what may be seen of them is shown. */
+function shown(name: keyof NodeSettingsAnswer, value: NodeSettingsAnswer[keyof NodeSettingsAnswer] | undefined): string {
+  const text = String(value ?? '')
+  return text === '' ? 'none' : name === 'chain' ? markedChain(text) : text
 }

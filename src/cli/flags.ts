@@ -28,7 +28,7 @@ export const chainFlags = {
   key: Flags.string({ helpValue: 'FILE', helpGroup: 'NODE', description: 'the identity key [default: identity.key in the home]' }),
 }
 
-const OWNER_KEY = { helpValue: 'FILE', description: "key of the node's owner on the chain, in hex" }
+const OWNER_KEY = { helpValue: 'FILE', description: 'key of the coldkey that owns the node on the chain, in hex' }
 const YES = { char: 'y', description: "pay the chain's fee without being asked" } as const
 
 /** On commands that change a chain where that costs a fee. */

@@ -1,29 +1,36 @@
-import { readFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Home } from '../node/home.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
+import { readInputFile } from '../primitives/input-file.ts'
 import { shellWords } from '../primitives/shell-words.ts'
 
 export const MAX_HISTORY_LINES = 1_000
+const MAX_HISTORY_BYTES = 64 << 20
 /** What follows these may be somebody's data. */
 const CONTENT_FLAGS = ['--text', '--data']
 
 /** The lines typed in a home's shell, over runs: one a line, the newest last, for the user's eyes only (0600). */
 export class History {
-  readonly #file: string
+  /** Undefined of a history that is not kept. */
+  readonly #file: string | undefined
   readonly #lines: string[]
   #writing: Promise<void> = Promise.resolve()
   #unwritten = false
 
-  private constructor(file: string, lines: string[]) {
+  private constructor(file: string | undefined, lines: string[]) {
     this.#file = file
     this.#lines = lines
   }
 
-  /** A history that cannot be read is an empty one. */
+  /** A history that cannot be read is an empty one; a device or a pipe, as a link to /dev/null, keeps none. */
   static async open(home: Home): Promise<History> {
     const file = join(home.path, 'repl_history')
-    const text = await readFile(file, 'utf8').catch(() => '')
+    const there = await stat(file).catch(() => undefined)
+    if (there?.isFile() === false) {
+      return new History(undefined, [])
+    }
+    const text = (await readInputFile(file, { maxBytes: MAX_HISTORY_BYTES }).catch(() => '')).toString()
     const lines = text.split('\n').filter((line) => line !== '')
     return new History(file, lines.slice(-MAX_HISTORY_LINES))
   }
@@ -41,9 +48,10 @@ export class History {
     }
     this.#lines.push(kept)
     this.#lines.splice(0, Math.max(0, this.#lines.length - MAX_HISTORY_LINES))
-    if (!this.#unwritten) {
+    if (!this.#unwritten && this.#file != null) {
       this.#unwritten = true
-      this.#writing = this.#writing.then(async () => this.#write()).catch(() => undefined)
+      const file = this.#file
+      this.#writing = this.#writing.then(async () => this.#write(file)).catch(() => undefined)
     }
   }
 
@@ -52,9 +60,9 @@ export class History {
     await this.#writing
   }
 
-  async #write(): Promise<void> {
+  async #write(path: string): Promise<void> {
     this.#unwritten = false
-    const file = await AtomicFile.open(this.#file, 0o600)
+    const file = await AtomicFile.open(path, 0o600)
     try {
       await file.write(Buffer.from(this.#lines.map((line) => `${line}\n`).join('')))
       await file.commit()

@@ -1,7 +1,8 @@
 import { glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { dirname, join, resolve, sep } from 'node:path'
+import { dirname, join, sep } from 'node:path'
 import { reasonOf } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
+import { fullPath } from '../primitives/full-path.ts'
 
 /** The package that a new project depends on: this one. */
 export interface OwnPackage {
@@ -39,7 +40,7 @@ export function checkName(name: string): void {
 /** Writes a project with a protocol of this name into a folder of this name, all of it or nothing. @throws UsageError */
 export async function newProtocol(name: string, own: OwnPackage): Promise<NewProtocol> {
   checkName(name)
-  const folder = resolve(name)
+  const folder = fullPath(name)
   try {
     await mkdir(folder)
   } catch (cause) {

@@ -1,9 +1,10 @@
-import { createReadStream, fstatSync } from 'node:fs'
+import { fstatSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { reasonOf } from '../node/home.ts'
 import { isDeadline, withDeadline } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
+import { openInput } from '../primitives/input-file.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { shellContext } from './shell-context.ts'
 
@@ -76,7 +77,8 @@ export async function* readInput(file: string, what: string, options: InputOptio
   }
   signal.addEventListener('abort', onAbort)
   try {
-    stream = file === '-' ? process.stdin : createReadStream(file)
+    stream = file === '-' ? process.stdin : await openInput(file)
+    signal.throwIfAborted()
     yield* stream
     signal.throwIfAborted()
   } catch (cause) {

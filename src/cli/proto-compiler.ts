@@ -1,13 +1,18 @@
-import { readFile } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { create, fromJson, type JsonValue, type MessageInitShape } from '@bufbuild/protobuf'
 import * as wkt from '@bufbuild/protobuf/wkt'
 import protobufjs, { type Enum, type Field, type IParserResult, type NamespaceBase, type ReflectionObject, type Type } from 'protobufjs'
+import { fullPath } from '../primitives/full-path.ts'
+import { readInputFile } from '../primitives/input-file.ts'
 import { toText } from '../primitives/strict-text.ts'
 
 const { FieldDescriptorProto_Label: Label, FieldDescriptorProto_Type: FieldType } = wkt
 
 const EDITIONS: Record<string, wkt.Edition> = { 2023: wkt.Edition.EDITION_2023, 2024: wkt.Edition.EDITION_2024 }
+
+/** Of a file that is read. */
+export const MAX_PROTO_BYTES = 64 << 20
 
 /** Protobuf's own files, which need not be there to be imported. */
 const OWN_FILES = new Map(Object.values(wkt).flatMap((one) => ('kind' in one && one.kind === 'file' ? [[one.proto.name, one]] : [])))
@@ -35,12 +40,14 @@ type Types = Map<string, wkt.FieldDescriptorProto_Type>
 /**
  * A .proto file and what it imports, what is imported first. An import is looked for beside the file that has it, then in each folder
  * above: nobody says where the compiler was started. Of options those stay that change what a message is like.
+ * @param timeoutMs how long the file itself may take to come to its end: it may be a pipe. @default for ever
  * @throws Error
  */
-export async function compileProto(file: string): Promise<wkt.FileDescriptorSet> {
-  const path = resolve(file)
+export async function compileProto(file: string, timeoutMs?: number): Promise<wkt.FileDescriptorSet> {
+  const path = fullPath(file)
   const loaded: Loaded = { own: new Set(), names: new Set(), sources: new Map() }
-  await load(parse(path, basename(path), toText(await readFile(path), `--proto ${file}`)), loaded, [])
+  const bytes = await readInputFile(path, { timeoutMs, maxBytes: MAX_PROTO_BYTES })
+  await load(parse(path, basename(path), toText(bytes, `--proto ${file}`)), loaded, [])
   const types: Types = new Map()
   for (const { package: scope, messageType, enumType } of loaded.own) {
     enterOwn(`.${scope}`, { nestedType: messageType, enumType }, types)
@@ -91,7 +98,7 @@ function loadOwn(file: (typeof wkt)['file_google_protobuf_any'], own: Loaded['ow
 async function findImport(wanted: string, from: Source): Promise<{ path: string; text: string }> {
   for (let folder = dirname(from.path); ; folder = dirname(folder)) {
     const path = join(folder, wanted)
-    const bytes = path === from.path ? undefined : await readFile(path).catch(() => undefined)
+    const bytes = path === from.path ? undefined : await readRegular(path).catch(() => undefined)
     if (bytes != null) {
       return { path, text: toText(bytes, `the import ${JSON.stringify(wanted)}`) }
     }
@@ -99,6 +106,10 @@ async function findImport(wanted: string, from: Source): Promise<{ path: string;
       throw new Error(`${from.name} imports ${JSON.stringify(wanted)}, which is neither beside it nor in a folder above`)
     }
   }
+}
+
+async function readRegular(path: string): Promise<Buffer | undefined> {
+  return (await stat(path)).isFile() ? readFile(path) : undefined
 }
 
 function enterOwn(scope: string, { nestedType, enumType }: Pick<wkt.DescriptorProto, 'nestedType' | 'enumType'>, types: Types): void {

@@ -1,17 +1,21 @@
-import { readFile } from 'node:fs/promises'
 import { type DescFile, toBinary } from '@bufbuild/protobuf'
 import { nestedTypes } from '@bufbuild/protobuf/reflect'
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { reasonOf } from '../node/home.ts'
+import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
+import { readInputFile } from '../primitives/input-file.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import type { ProtocolKind } from '../protocol/interceptor.ts'
 import { type DynamicSchemas, readFiles, readSchemas } from './message-schemas.ts'
-import { compileProto } from './proto-compiler.ts'
+import { compileProto, MAX_PROTO_BYTES } from './proto-compiler.ts'
 
 export interface ProtoFileOptions {
   /** Full or last names of the two messages. @default those of the only rpc, or the only pair of …Request and …Response */
   requestType?: string | undefined
   responseType?: string | undefined
+  /** How long the file may take to come to its end: it may be a pipe. @default for ever */
+  timeoutMs?: number | undefined
 }
 
 /** Of messages, in a hint. */
@@ -19,15 +23,26 @@ const MAX_NAMED = 30
 const HINT = '--request-type and --response-type name the two messages'
 
 /** Reads what `--proto` names: a .proto file with what it imports, or a file descriptor set (of protoc or buf). @throws UsageError */
-export async function readProtoFile(file: string, options: ProtoFileOptions): Promise<DynamicSchemas & { kind: ProtocolKind }> {
+export async function readProtoFile(
+  file: string,
+  { timeoutMs, ...options }: ProtoFileOptions,
+): Promise<DynamicSchemas & { kind: ProtocolKind }> {
   try {
-    const bytes = file.endsWith('.proto') ? toBinary(FileDescriptorSetSchema, await compileProto(file)) : await readFile(file)
+    const bytes = file.endsWith('.proto')
+      ? toBinary(FileDescriptorSetSchema, await compileProto(file, timeoutMs))
+      : await readInputFile(file, { timeoutMs, maxBytes: MAX_PROTO_BYTES })
     const files = readFiles(bytes)
     const pair = pairOf(files, file.endsWith('.proto') ? files.at(-1) : undefined, options)
     return { ...readSchemas(bytes, pair.request, pair.response), kind: pair.kind }
   } catch (cause) {
     if (cause instanceof UsageError) {
       throw cause
+    }
+    if (isDeadline(cause)) {
+      throw new ProtocolError('TIMEOUT', `--proto ${file} did not come to its end in time; nothing was sent`, {
+        cause,
+        hint: '--timeout DUR gives it longer',
+      })
     }
     const reason =
       cause instanceof Error && 'code' in cause ? `cannot be read: ${reasonOf(cause)}` : `is not valid: ${describeError(cause)}`

@@ -17,6 +17,7 @@ export function describePlan(plan: PublishPlan): string {
     ...(plan.given == null ? [] : [`${plan.given} is spelled otherwise on this chain`]),
     ...plan.refused.map(({ multiaddr, reason }) => `left out: ${multiaddr}: ${reason}`),
     ...plan.left.map((multiaddr) => `left out: ${multiaddr}: a node has one address on this chain, and the first that it takes is used`),
+    ...(plan.unchecked == null ? [] : [`not known: ${plan.unchecked}`]),
   ]
   // what the chain has is what somebody put there
   return [...rows.map(([name = '', value]) => `${name.padEnd(8)} ${value}`), ...notes].map(printable).join('\n')

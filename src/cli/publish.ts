@@ -1,14 +1,17 @@
+import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import type { PublishedRecord, PublishPlan } from '../chain/registry.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { ChainSigner, PublishedRecord, PublishPlan } from '../chain/registry.ts'
 import type { Settings } from '../node/config.ts'
 import type { Home } from '../node/home.ts'
 import { checkChain, openHypertensor } from '../node/open-registry.ts'
 import { parseOwnerKey, readOwnerKey } from '../node/owner-key.ts'
-import { farthestFirst, parseMultiaddr } from '../primitives/address.ts'
+import { farthestFirst, parseMultiaddr, peerIdOf, withPeerId } from '../primitives/address.ts'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { nothingToPublish, toAnswer } from '../session/chain-calls.ts'
+import { publishCommand } from '../session/publish-command.ts'
 import type { PublishedAnswer, Session } from '../session/session.ts'
 import { describePlan } from './publish-plan.ts'
 
@@ -35,17 +38,25 @@ export interface PublishInit {
   logger: Logger
 }
 
-/** With what a chain that takes a fee gives as a receipt; null where nothing had to be changed. */
+/** With the receipt of a chain that takes fees; its fields are null where nothing was sent. */
 export type PublishAnswer = PublishedAnswer & {
   blockHash?: string | null
   extrinsicHash?: string | null
   event?: string | null
   feePlanck?: string | null
+  /** The transaction that waits for its block and does the same; null where none does. */
+  waiting?: { extrinsicHash: string; nonce: number } | null
+}
+
+/** Whose addresses are published, and which. */
+interface Subject {
+  peerId: PeerId
+  addresses: Multiaddr[]
 }
 
 /**
  * Publishes a peer's addresses. Where an account has to sign, that is done here: its key goes to no other process, the node that runs
- * is only asked for its addresses.
+ * is only asked for its addresses. There the peer may be another than this home's: it is the owner of its node who signs, wherever he is.
  */
 export async function publish(init: PublishInit): Promise<PublishAnswer> {
   const { session, settings, options } = init
@@ -57,27 +68,30 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
     }
     return session.chain.publish(init.multiaddrs, options)
   }
-  checkPayment(init)
-  const { peerId, multiaddrs } = await session.id(options)
-  const addresses = init.multiaddrs.length > 0 ? init.multiaddrs.map(parseMultiaddr) : farthestFirst(multiaddrs.map(parseMultiaddr))
-  if (addresses.length === 0) {
-    throw nothingToPublish()
-  }
-  const signer = await ownerOf(init)
+  const subject = await subjectOf(init)
+  const { peerId, addresses } = subject
+  const signer = await signerOf(
+    init,
+    publishCommand({ chain, subnetId }, peerId.toString(), withPeerId(addresses[0] as Multiaddr, peerId)?.toString()),
+  )
   const { home, logger: log, nodeId } = init
-  const registry = await openHypertensor({ home, endpoints: location.endpoints, subnetId, self: peerIdFromString(peerId), log })
+  const registry = await openHypertensor({ home, endpoints: location.endpoints, subnetId, self: peerId, log })
   const clock = new Clock(options)
   try {
     const approve = async (plan: PublishPlan): Promise<boolean> => {
       init.tell(describePlan(plan))
+      checkUnasked(init, plan)
       // nobody thinks against the clock
-      return init.yes || clock.stopped(async () => init.questions?.confirm('Sign and send this?') ?? false)
+      return init.yes || clock.stopped(async () => init.questions?.confirm(`Sign and send this for ${plan.to.peerId}?`) ?? false)
     }
     const onSent = ({ extrinsicHash, nonce }: { extrinsicHash: string; nonce: number }): void => {
       init.tell(`handed in: transaction ${extrinsicHash}, nonce ${nonce}; waiting for its block`)
     }
     const published = await registry.publish(addresses, { signer, approve, onSent, nodeId, signal: clock.signal })
-    if (published.receipt == null) {
+    if (published.waiting != null) {
+      const { extrinsicHash, nonce } = published.waiting
+      init.tell(`transaction ${extrinsicHash} (nonce ${nonce}) waits for its block and does this already: nothing was sent`)
+    } else if (published.receipt == null) {
       init.tell('the chain has it already: nothing was sent')
     }
     return withReceipt(published)
@@ -87,31 +101,58 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
   }
 }
 
-/** @throws UsageError, before anything is asked of anybody */
-function checkPayment({ yes, questions, settings }: PublishInit): void {
+/** The peer that the addresses name, by default this home's. Without addresses, the node of this home is asked for its own. @throws UsageError, NodeError */
+async function subjectOf({ session, options, multiaddrs }: PublishInit): Promise<Subject> {
+  const given = multiaddrs.map(parseMultiaddr)
+  const named = given.map(peerIdOf)
+  const own = given.length > 0 && named.every((peer) => peer != null) ? undefined : await session.id(options)
+  const peers = [...new Set((named.length > 0 ? named : [undefined]).map((peer) => peer?.toString() ?? own?.peerId ?? ''))]
+  if (peers.length > 1) {
+    throw new UsageError(`these are addresses of ${peers.length} peers: ${peers.join(', ')}`, {
+      hint: "publish for one peer at a time; an address without /p2p is of this home's peer",
+    })
+  }
+  const addresses = given.length > 0 ? given : farthestFirst((own?.multiaddrs ?? []).map(parseMultiaddr))
+  if (addresses.length === 0) {
+    throw nothingToPublish({ paysFees: true })
+  }
+  return { peerId: peerIdFromString(peers[0] ?? ''), addresses }
+}
+
+/** @param elsewhere what does the same on a machine that has the key @throws UsageError, before anything is asked of the chain */
+async function signerOf({ settings, questions, yes, tell, multiaddrs }: PublishInit, elsewhere: string): Promise<ChainSigner> {
+  if (settings.ownerKey == null && questions == null) {
+    throw new UsageError('publishing to this chain needs the key of the account that owns the node, its coldkey', {
+      hint: `run, on a machine that has it: ${elsewhere}; a key is best kept off a server. --owner-key FILE names a file of mode 0600 with it in hex`,
+    })
+  }
   if (!yes && questions == null) {
     throw new UsageError('publishing to this chain costs a fee, and there is no terminal to ask at whether it is to be paid', {
       hint: '--yes pays it unasked; what is sent, and the fee, are told on stderr',
     })
   }
-  if (settings.ownerKey == null && questions == null) {
-    throw new UsageError('publishing to this chain needs the key of the account that owns the node', {
-      hint: '--owner-key FILE names a file of mode 0600 with it in hex; on a terminal it is asked for',
-    })
-  }
-}
-
-async function ownerOf({ settings, questions }: PublishInit): ReturnType<typeof readOwnerKey> {
   if (settings.ownerKey != null || questions == null) {
     return readOwnerKey(settings.ownerKey ?? '')
+  }
+  if (multiaddrs.every((address) => peerIdOf(parseMultiaddr(address)) == null)) {
+    tell(`a key is best kept off a server: the same is done on a machine that has it by ${elsewhere}`)
   }
   const name = 'the owner key'
   const check = async (text: string): Promise<true | string> => parseOwnerKey(text, name).then(() => true as const, describeError)
   return parseOwnerKey(await questions.secret('Key of the account that owns the node (hex, not shown)', check), name)
 }
 
+/** Somebody has to agree to what may be paid in vain. @throws UsageError */
+function checkUnasked({ yes, questions }: PublishInit, { unchecked }: PublishPlan): void {
+  if (unchecked != null && (yes || questions == null)) {
+    throw new UsageError(`--yes does not pay for what cannot be checked: ${unchecked}; nothing was sent`, {
+      hint: 'on a terminal, without --yes, you are asked',
+    })
+  }
+}
+
 function withReceipt(published: PublishedRecord): PublishAnswer {
-  const { receipt } = published
+  const { receipt, waiting } = published
   return {
     ...toAnswer(published),
     blockHash: receipt?.blockHash ?? null,
@@ -119,6 +160,7 @@ function withReceipt(published: PublishedRecord): PublishAnswer {
     event: receipt?.event ?? null,
     // it may be more than a number can hold
     feePlanck: receipt?.feePlanck?.toString() ?? null,
+    waiting: waiting ?? null,
   }
 }
 

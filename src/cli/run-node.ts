@@ -48,8 +48,6 @@ export async function runNode(options: RunNodeInit): Promise<number> {
       return await running.finally(() => interrupted.signal.throwIfAborted())
     }
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
-      // not once: a question kills the process where nobody else listens
-      process.on('SIGHUP', () => interrupted.abort())
       await runRepl(node, options, signal)
       return 0
     }

@@ -1,6 +1,7 @@
 import type { Config } from '@oclif/core/config'
 import * as Errors from '@oclif/core/errors'
 import { UsageError } from '../primitives/errors.ts'
+import { withShownUrls } from '../primitives/shown-url.ts'
 import { closest } from './closest.ts'
 
 /** The fields of oclif's parser errors that are used here. */
@@ -16,7 +17,7 @@ export function toUsageError(error: unknown, config: Config, commandId = ''): un
     return error
   }
   const help = helpOf(config, commandId)
-  return describe(error, help) ?? unknownCommand(error, config) ?? new UsageError(firstLine(error), { hint: help })
+  return describe(error, help) ?? unknownCommand(error, config) ?? new UsageError(withShownUrls(firstLine(error)), { hint: help })
 }
 
 /** Where to read what a command takes. */
@@ -69,7 +70,7 @@ function unknownFlags(error: ParserError, help: string): UsageError {
 }
 
 function unexpected(words: string[], help: string): UsageError {
-  const list = words.map((word) => JSON.stringify(word)).join(', ')
+  const list = withShownUrls(words.map((word) => JSON.stringify(word)).join(', '))
   return new UsageError(`unexpected argument${words.length === 1 ? '' : 's'} ${list}`, { hint: help })
 }
 
@@ -84,7 +85,7 @@ function unknownCommand(error: Error, config: Config): UsageError | undefined {
       hint: `the command comes first, its flags behind it; "${config.bin} --help" lists the commands`,
     })
   }
-  const words = id.split(':')
+  const words = withShownUrls(id).split(':')
   for (let length = words.length - 1; length > 0; length--) {
     const head = words.slice(0, length)
     if (config.findCommand(head.join(':')) != null) {
@@ -101,7 +102,9 @@ function noSuchCommand(words: string, config: Config, topic?: string): UsageErro
   const commands = config.commandIDs.map((command) => command.replaceAll(':', ' '))
   const meant = closest(words, [...commands, ...config.topics.map(({ name }) => name)])
   const list = `"${[config.bin, topic, '--help'].filter((word) => word != null).join(' ')}" lists the commands`
-  return new UsageError(`unknown command ${JSON.stringify(words)}`, { hint: meant == null ? list : `did you mean "${meant}"? ${list}` })
+  return new UsageError(`unknown command ${JSON.stringify(withShownUrls(words))}`, {
+    hint: meant == null ? list : `did you mean "${meant}"? ${list}`,
+  })
 }
 
 /** Words that name no command, with flags that only a command has: without those they ask for help. */

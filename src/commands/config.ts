@@ -5,8 +5,9 @@ import { describeSettings, type SettingName, type SettingSource } from '../node/
 
 export default class Config extends BaseCommand {
   static override summary = 'Show the effective settings, and where each came from.'
-  static override description = 'A flag comes first, then the environment (SUBNET_<FLAG>), then config.json in the home, then the default.'
-  static override examples = ['<%= config.bin %> config', "<%= config.bin %> config --json | jq -r '.settings.chain.value'"]
+  static override description =
+    'A flag comes first, then the environment (SUBNET_<FLAG>), then config.json in the home, then the default. Of a chain, what may be a key is left out.'
+  static override examples = ['<%= config.bin %> config', "<%= config.bin %> config --json | jq '.settings.subnetId.value'"]
   static override flags = nodeFlags
 
   async run(): Promise<{ home: string; settings: Record<SettingName, { value: unknown; source: SettingSource }> }> {

@@ -3,7 +3,7 @@ import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, startFlags } from '../cli/flags.ts'
 import { describeKey } from '../cli/key-file.ts'
-import { type RawSettings, updateConfigFile } from '../node/config.ts'
+import { type RawSettings, shownSettings, updateConfigFile } from '../node/config.ts'
 import { ensureHome } from '../node/home.ts'
 import { loadIdentity } from '../node/identity.ts'
 import { UsageError } from '../primitives/errors.ts'
@@ -35,8 +35,8 @@ export default class Init extends BaseCommand {
     const loaded = { settings: this.settings, sources: this.sources }
     const settings = asks ? await this.ask(async () => askSettings(loaded, this.interrupted.signal)) : this.settings
     await checkUse(settings)
-    const { peerId } = describeKey(await loadIdentity(home, settings.key), home.identityFile)
-    const written = await updateConfigFile(home, settings, INIT_SETTINGS)
+    const { peerId } = describeKey(await loadIdentity(home, settings.key, { timeoutMs: settings.timeout }), home.identityFile)
+    const written = shownSettings(await updateConfigFile(home, settings, INIT_SETTINGS))
     this.log(`${home.configFile}  ${JSON.stringify(written)}`)
     this.logToStderr(`this peer is ${peerId}; "subnet start" runs its node, "subnet config" shows all settings`)
     await this.tellOfRestart()

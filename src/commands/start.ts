@@ -54,6 +54,10 @@ export default class Start extends BaseCommand {
     process.exitCode = code
   }
 
+  protected override get endedBy(): NodeJS.Signals[] {
+    return ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM']
+  }
+
   /** A script that was cut short has not done what it says. */
   protected override get endsCleanlyBySignal(): boolean {
     return !this.#script

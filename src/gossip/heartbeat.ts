@@ -12,6 +12,7 @@ import type { AddressBook, PeerState } from './address-book.ts'
 import type { Blame } from './blame.ts'
 import { Heard, type HeartbeatEvent } from './heard.ts'
 import { affordableIntervalMs, HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
+import { OwnKey } from './own-key.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
 import { ignore, reject, type Verdict, validatorOf } from './verdict.ts'
 
@@ -59,6 +60,8 @@ export interface HeartbeatInit {
   addresses(): Multiaddr[]
   /** How a peer names addresses that it passes on. @default as a stranger */
   namedOver?: (sender: PeerId) => NamedOver
+  /** This node's own record as another one has it; undefined where that has none. Asked before each beat but the first. */
+  recordElsewhere?: () => Promise<SignedRecord | undefined>
   /** Whether this author's beats count; without it all do. */
   admits?: (author: PeerId) => Promise<boolean>
   log: Logger
@@ -107,6 +110,7 @@ export class HeartbeatService {
   #ownRecord: SignedRecord | undefined
   #publishing: Promise<unknown> = Promise.resolve()
   readonly #heard: Heard
+  readonly #ownKey: OwnKey
   readonly #counts: { sent: number; intervalMs: number }
 
   constructor(init: HeartbeatInit) {
@@ -116,6 +120,7 @@ export class HeartbeatService {
     this.#now = init.now ?? Date.now
     this.#rates = new TokenBuckets({ maxKeys: MAX_AUTHORS, now: this.#now })
     this.#heard = new Heard({ ...init, now: this.#now })
+    this.#ownKey = new OwnKey({ log: init.log, now: this.#now })
     this.#counts = { sent: 0, intervalMs: init.intervalMs }
   }
 
@@ -126,6 +131,11 @@ export class HeartbeatService {
 
   get counts(): Readonly<HeartbeatCounts> {
     return { ...this.#counts, ...this.#heard.counts }
+  }
+
+  /** What the owner of this node should know. */
+  get notices(): string[] {
+    return this.#ownKey.notices
   }
 
   async start(): Promise<void> {
@@ -202,9 +212,6 @@ export class HeartbeatService {
     if (message.type !== 'signed') {
       return reject('not signed')
     }
-    if (message.from.equals(this.#self)) {
-      return ignore('our own')
-    }
     if (message.data.byteLength > MAX_HEARTBEAT_BYTES) {
       return reject(`over ${MAX_HEARTBEAT_BYTES} bytes`)
     }
@@ -218,7 +225,14 @@ export class HeartbeatService {
         return reject('without a state')
       }
       const record = await openPeerRecord(beat.signedPeerRecord)
-      return record.peerId.equals(message.from) ? { beat, record, state } : reject('author is not the peer of the record')
+      if (!record.peerId.equals(message.from)) {
+        return reject('author is not the peer of the record')
+      }
+      if (record.peerId.equals(this.#self)) {
+        this.#ownKey.saw(record)
+        return ignore('our own')
+      }
+      return { beat, record, state }
     } catch (error) {
       return reject(describeError(error))
     }
@@ -244,7 +258,21 @@ export class HeartbeatService {
   #schedule(): void {
     clearTimeout(this.#timer)
     if (this.#running) {
-      this.#timer = setTimeout(() => this.#beat(), this.#counts.intervalMs * (1 + JITTER * Math.random()))
+      this.#timer = setTimeout(
+        () => {
+          void this.#lookElsewhere()
+          void this.#beat()
+        },
+        this.#counts.intervalMs * (1 + JITTER * Math.random()),
+      )
+    }
+  }
+
+  /** What others have of this node may be what another node with its key told them. */
+  async #lookElsewhere(): Promise<void> {
+    const record = this.#counts.sent === 0 ? undefined : await this.#init.recordElsewhere?.().catch(() => undefined)
+    if (record?.peerId.equals(this.#self) === true) {
+      this.#ownKey.saw(record)
     }
   }
 
@@ -254,6 +282,7 @@ export class HeartbeatService {
     this.#announced = multiaddrs.join()
     const record = await sealPeerRecord(privateKey, multiaddrs, await book.nextSequence())
     this.#ownRecord = record
+    this.#ownKey.signed(record)
     // most of a beat is its record
     this.#weigh(record.envelope)
     const intervalMs = this.#affordableIntervalMs()

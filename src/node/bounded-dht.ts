@@ -13,6 +13,8 @@ export interface BoundedDhtInit {
   policy: DialPolicy
   /** The budget for queries of the DHT itself: the self-query, refreshes, pings of contacts. */
   background: DialBudget
+  /** False for a peer that refuses this node, or is refused. @default nobody is */
+  mayDial?: ((peer: PeerId) => boolean) | undefined
 }
 
 /** What a walk through the DHT may be told beside the options of libp2p. */
@@ -93,7 +95,7 @@ class Reach {
 
   /**
    * Pings a peer that the DHT wants to add to its routing table, or to keep there. A peer that only a user's walk was told of is not dialled
-   * for that: it is added once it is connected. A contact keeps its place where the budget has no dial left.
+   * for that: it is added once it is connected. A contact keeps its place where the budget has no dial left, but not where either refuses the other.
    */
   async pingContact(peer: PeerId, signal: AbortSignal | undefined, ping: () => Promise<unknown>): Promise<unknown> {
     if (this.#dialler.connectionsTo(peer).length === 0) {
@@ -104,7 +106,7 @@ class Reach {
       }
       const addresses = await this.#addressesOf(peer)
       const affordable = this.#afford(peer, addresses, this.#init.background)
-      if (isContact && affordable.length < Math.min(1, addresses.length)) {
+      if (isContact && affordable.length < Math.min(1, addresses.length) && this.#init.mayDial?.(peer) !== false) {
         return 0
       }
       await this.#dial(peer, affordable, this.#init.background, signal)

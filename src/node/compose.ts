@@ -1,4 +1,4 @@
-import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
 import { Blame } from '../gossip/blame.ts'
@@ -9,7 +9,9 @@ import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
+import { withDeadline } from '../primitives/deadline.ts'
 import type { Logger } from '../primitives/log.ts'
+import { type Budget, budgetOf } from '../primitives/patience.ts'
 import type { Interceptor } from '../protocol/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/limits.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/protocols/address.ts'
@@ -24,6 +26,7 @@ import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
 import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { Aliases } from './aliases.ts'
 import { Bootstrap } from './bootstrap.ts'
+import { ChainFollower } from './chain-follower.ts'
 import { BOOTSTRAPS, type Settings } from './config.ts'
 import { createLibp2p, gossipTopics } from './create-libp2p.ts'
 import { DialPolicy } from './dial-policy.ts'
@@ -33,11 +36,16 @@ import { Doorkeeper } from './doorkeeper.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
 import { walkTo } from './kademlia-walk.ts'
-import { namedOverChain, openRegistry } from './open-registry.ts'
+import { type LiveRecord, LiveRecords } from './live-records.ts'
+import { Liveness } from './liveness.ts'
+import { isFollowed, namedOverChain, openRegistry } from './open-registry.ts'
 import { OtherNetwork } from './other-network.ts'
 import type { NetworkInterfaces } from './own-addresses.ts'
+import { OwnRegistration } from './own-registration.ts'
 import { peerList } from './peer-list.ts'
 import { Places } from './places.ts'
+import { RefusalWatch } from './refusal-watch.ts'
+import { type RedialDelays, RefusedPeers } from './refused-peers.ts'
 import { byDistance, Speakers } from './speakers.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -78,6 +86,10 @@ export interface ComposeInit {
   agent: string
   /** @default those of this machine */
   networkInterfaces?: NetworkInterfaces | undefined
+  /** @default one that ticks each second */
+  liveness?: Liveness | undefined
+  /** How long peers that refuse this node, or are refused, are left alone. */
+  redialDelays?: RedialDelays | undefined
   log: Logger
   /** What its owner holds for it, to be given back when it has stopped. */
   release?: (() => Promise<void>) | undefined
@@ -107,7 +119,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     void done.finally(() => writes.delete(done))
   }
   const door = doorOf(init, registry)
-  const { listen, agent, networkInterfaces } = init
+  const { listen, agent, networkInterfaces, liveness = new Liveness() } = init
+  const liveRecords = new LiveRecords()
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
   const blame = new Blame()
   const places = new Places({
@@ -117,30 +130,52 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
     },
   })
-  const libp2p = await createLibp2p({ ...settings, privateKey, listen, agent, networkInterfaces, door, policy, blame, places, log })
+  const refused = new RefusedPeers({
+    log,
+    delays: init.redialDelays,
+    isBootstrap: (peer) => targets.some(({ peerId }) => peerId.toString() === peer),
+  })
+  const stack = { privateKey, listen, agent, networkInterfaces, door, policy, blame, refused, places, liveness, liveRecords, log }
+  const libp2p = await createLibp2p({ ...settings, ...stack })
   places.follow(libp2p)
+  liveness.follow(libp2p)
+  liveRecords.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
+  const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log })
   const bootstrap = new Bootstrap({
     libp2p,
     dialler,
     targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
+    ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
     refusalOf: async (connection) => node.refusalOf(connection),
+    refused,
     log,
   })
   const speakers = new Speakers()
   const otherNetwork = new OtherNetwork(settings.network, { serves, log })
+  const askMs = (peerId?: PeerId): number => {
+    const rtts = libp2p.getConnections(peerId).map((connection) => liveness.rttMsOf(connection))
+    return budgetOf(Math.max(0, ...rtts), ASK)
+  }
   const network: AskPeer = {
-    neighbours: (target, options) => speakers.closestTo(target, bootstrap, options.signal),
+    neighbours: async function* (target, options) {
+      for await (const neighbour of speakers.closestTo(target, bootstrap, options)) {
+        options.prolong?.(askMs(neighbour))
+        yield neighbour
+      }
+    },
     ask: async (neighbour, target, { signal }) => {
-      const answer = await addresses.ask(neighbour, target, { signal })
+      const answer = await addresses.ask(neighbour, target, { signal, timeoutMs: askMs(neighbour) })
       return answer == null || (await isStranger(target))
         ? undefined
         : rememberAnswer({ book, note, policy }, answer, neighbour, namedOver(neighbour))
     },
     walk: async (target, { signal, mayDial }) => {
       await bootstrap.settled(signal)
-      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, signal, mayDial ?? (() => false))
+      // its own time: that of the tier lasts longer where a bootstrap was slow to connect
+      const inTime = withDeadline(signal, askMs()) as AbortSignal
+      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, inTime, mayDial ?? (() => false))
       return multiaddrs.length === 0
         ? undefined
         : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }
@@ -150,7 +185,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const resolver = new Resolver(
     [
       new GossipTier(bookSource(book, policy)),
-      new NeighboursTier(network, { budgetMs: serves ? ASK_MS : ASK_MS + CONNECT_MS }),
+      new NeighboursTier(network, { budgetMs: serves ? ASK.minMs : ASK.minMs + CONNECT_MS }),
       new ChainTier(chainSource(registry, namedOverChain(settings.chain), { book, note, policy })),
     ],
     {
@@ -179,6 +214,12 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
           addresses: () => libp2p.getMultiaddrs(),
+          recordElsewhere: async () => {
+            const neighbours = speakers.list()
+            const neighbour = neighbours[Math.floor(Math.random() * neighbours.length)]
+            const answer = neighbour == null ? undefined : await addresses.ask(neighbour, libp2p.peerId, { hops: 1 })
+            return answer == null ? undefined : openPeerRecord(answer.envelope)
+          },
         })
   const peerStates =
     pubsub == null || settings.network !== 'template'
@@ -200,8 +241,13 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
     places,
+    liveness,
     otherNetwork,
-    doorkeeper: door == null ? undefined : new Doorkeeper({ libp2p, door, registry, log }),
+    doorkeeper,
+    refused,
+    ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
+    refusalWatch: new RefusalWatch({ libp2p, ask: async (connection) => node.refusalOf(connection) }),
+    chainFollower: serves && door == null && isFollowed(settings.chain) ? new ChainFollower({ registry, log }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
     serves,
@@ -219,7 +265,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           ? undefined
           : { envelope: heartbeats.ownRecord.envelope, ageMs: 0, intervalMs: heartbeats.counts.intervalMs }
       }
-      return recordFromBook(book, peerId) ?? (await recordFromIdentify(libp2p, peerId))
+      return recordHeardLast(liveRecords.of(peerId), book, peerId)
     },
     sequenceOf: async (envelope, peerId) =>
       openPeerRecord(envelope).then(
@@ -261,8 +307,8 @@ function meshOf(pubsub: object | undefined, settings: NodeSettings): string[] {
 }
 
 const MAX_ADDRESSES = 16
-/** How long neighbours may be asked, in milliseconds; a node that was only just started has to connect to one first. */
-const ASK_MS = 3_000
+/** How long a neighbour may be asked, by its round trip; a node that was only just started has to connect to one first. */
+const ASK: Budget = { times: 50, minMs: 3_000, maxMs: 15_000 }
 const CONNECT_MS = 2_000
 
 /** Inside the budget of the tier: then the last answer of the chain is given. */
@@ -362,20 +408,19 @@ async function rememberAnswer(
   return { multiaddrs: record.multiaddrs, source: 'neighbour', verified: true, seq: record.seq, ageMs, detail }
 }
 
-function recordFromBook(book: AddressBook, peerId: PeerId): KnownRecord | undefined {
+/**
+ * What a connected peer said of itself beats what is stored, whatever the clock says by which it numbers its records; only a beat that came later, with a
+ * higher number, is newer.
+ */
+function recordHeardLast(live: LiveRecord | undefined, book: AddressBook, peerId: PeerId): KnownRecord | undefined {
   const entry = book.get(peerId)
-  return entry?.envelope == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
-    ? undefined
-    : { envelope: entry.envelope, ageMs: book.ageMs(entry), intervalMs: entry.intervalMs }
-}
-
-/** A connected peer that was not heard to beat yet: identify brought its signed record. */
-async function recordFromIdentify(libp2p: Libp2p, peerId: PeerId): Promise<KnownRecord | undefined> {
-  if (libp2p.getConnections(peerId).length === 0) {
-    return undefined
+  const stored: KnownRecord | undefined =
+    entry?.envelope == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
+      ? undefined
+      : { envelope: entry.envelope, ageMs: book.ageMs(entry), intervalMs: entry.intervalMs }
+  if (live == null) {
+    return stored
   }
-  const peer = await libp2p.peerStore.get(peerId).catch(() => undefined)
-  return peer?.peerRecordEnvelope == null
-    ? undefined
-    : { envelope: peer.peerRecordEnvelope, ageMs: 0, intervalMs: HEARTBEAT_INTERVAL_MS.default }
+  const isLater = entry != null && entry.seq > live.seq && (entry.heartbeatAtMs ?? 0) > live.heardAtMs
+  return stored != null && isLater ? stored : { envelope: live.envelope, ageMs: 0, intervalMs: HEARTBEAT_INTERVAL_MS.default }
 }

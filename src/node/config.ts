@@ -1,18 +1,22 @@
-import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { NODE_CLASSES, type NodeClass } from '../chain/registry.ts'
 import { HEARTBEAT_BUDGET, HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
+import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
+import { readInputFile } from '../primitives/input-file.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
+import { withShownUrls } from '../primitives/shown-url.ts'
 import { toText } from '../primitives/strict-text.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
-import { type Home, reasonOf } from './home.ts'
+import { HOME_HINT, type Home, reasonOf } from './home.ts'
 import { parseAnnounce, parseListen } from './named-addresses.ts'
 import { NETWORKS, type Network } from './network.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
+import { markedChain } from './shown-chain.ts'
 
 /** What a node, and the commands on it, can be told. Times in milliseconds. */
 export interface Settings {
@@ -68,6 +72,10 @@ export const DEFAULT_LISTEN = '/ip4/0.0.0.0/tcp/38960'
 
 /** In `admissionExempt`: all bootstraps. */
 export const BOOTSTRAPS = 'bootstraps'
+
+/** How long a config may take to come, where nothing else was said: it may be a pipe. */
+const CONFIG_FILE_MS = 60_000
+const MAX_CONFIG_BYTES = 1 << 20
 
 const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
 
@@ -220,7 +228,7 @@ export interface LoadedSettings {
 
 /** The effective settings, and where each came from: flag, then environment, then config.json, then default. @throws UsageError */
 export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> {
-  const config = await readConfigFile(init.home.configFile)
+  const config = await readConfigFile(init.home.configFile, timeoutOf(init))
   const settings: Record<string, unknown> = {}
   const sources: Record<string, SettingSource> = {}
   for (const name of Object.keys(SETTINGS) as SettingName[]) {
@@ -236,6 +244,12 @@ export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> 
   return { settings: settings as unknown as Settings, sources: sources as Record<SettingName, SettingSource> }
 }
 
+/** What was said of the time before config.json is read. @throws UsageError */
+function timeoutOf({ flags, env }: SettingsInit): number | undefined {
+  const raw = flags.timeout ?? (env['SUBNET_TIMEOUT'] || undefined)
+  return raw == null ? undefined : (parse('timeout', raw, flags.timeout == null ? 'SUBNET_TIMEOUT' : '--timeout') as number)
+}
+
 /** The same settings, but for what these flags say. @throws UsageError */
 export function withFlags({ settings, sources }: LoadedSettings, flags: RawSettings): LoadedSettings {
   const given = (Object.keys(SETTINGS) as SettingName[]).filter((name) => flags[name] != null)
@@ -246,18 +260,18 @@ export function withFlags({ settings, sources }: LoadedSettings, flags: RawSetti
   }
 }
 
-/** Each setting as config.json would say it, null where there is none, and where it came from. */
+/** Each setting as config.json would say it, but for the chain, which is shown without secrets; null where there is none. And where it came from. */
 export function describeSettings({ settings, sources }: LoadedSettings): Record<SettingName, { value: unknown; source: SettingSource }> {
   const entries = (Object.keys(SETTINGS) as SettingName[]).map((name) => [
     name,
-    { value: formatted(name, settings) ?? null, source: sources[name] },
+    { value: shownSetting(name, formatted(name, settings)) ?? null, source: sources[name] },
   ])
   return Object.fromEntries(entries)
 }
 
 /** Writes these settings to config.json, those that are the default not; what else stands there stays. Gives all that it holds. @throws UsageError */
 export async function updateConfigFile({ configFile }: Home, settings: Settings, names: SettingName[]): Promise<RawSettings> {
-  const config = await readConfigFile(configFile)
+  const config = await readConfigFile(configFile, settings.timeout)
   for (const name of names) {
     config[name] = isDeepStrictEqual(settings[name], SETTINGS[name].fallback) ? undefined : (formatted(name, settings) as string)
   }
@@ -296,7 +310,7 @@ function parse(name: SettingName, raw: unknown, where: string): unknown {
     if (cause instanceof UsageError) {
       throw new UsageError(`${where}: ${cause.message}`, { cause, hint: cause.hint })
     }
-    throw new UsageError(`${where}: ${JSON.stringify(raw)} is not valid; expected ${describeError(cause)}`, { cause })
+    throw new UsageError(`${where}: ${withShownUrls(JSON.stringify(raw))} is not valid; expected ${describeError(cause)}`, { cause })
   }
 }
 
@@ -309,23 +323,26 @@ function splitList(name: SettingName, value: string | undefined): string | strin
     : value
 }
 
-async function readConfigFile(file: string): Promise<RawSettings> {
+async function readConfigFile(file: string, timeoutMs = CONFIG_FILE_MS): Promise<RawSettings> {
   let content: Buffer
   try {
-    content = await readFile(file)
+    content = await readInputFile(file, { timeoutMs, maxBytes: MAX_CONFIG_BYTES })
   } catch (cause) {
     // a home that is no directory is told of by whoever uses it
     if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
       return {}
     }
-    throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause })
+    if (isDeadline(cause)) {
+      throw new ProtocolError('TIMEOUT', `config ${file} did not come to its end in time`, { cause, hint: 'it is no regular file' })
+    }
+    throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause, hint: HOME_HINT })
   }
   const text = toText(content, `config ${file}`)
   let config: unknown
   try {
     config = JSON.parse(text)
   } catch (cause) {
-    throw new UsageError(`config ${file} is not JSON: ${describeError(cause)}`, { cause })
+    throw new UsageError(`config ${file} is not JSON: ${withoutExcerpt(describeError(cause))}`, { cause })
   }
   if (config == null || typeof config !== 'object' || Array.isArray(config)) {
     throw new UsageError(`config ${file} is not a JSON object`)
@@ -337,6 +354,20 @@ async function readConfigFile(file: string): Promise<RawSettings> {
     })
   }
   return config as RawSettings
+}
+
+/** V8 quotes what it could not read, which may be a key. */
+function withoutExcerpt(message: string): string {
+  return message.replace(/, (?:\.{3})?".*"(?:\.{3})? is not valid JSON$/s, '')
+}
+
+/** What was written or read of config.json, as it may be shown. */
+export function shownSettings(settings: RawSettings): RawSettings {
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, shownSetting(name as SettingName, value)]))
+}
+
+function shownSetting<T>(name: SettingName, value: T): T | string {
+  return name === 'chain' && typeof value === 'string' ? markedChain(value) : value
 }
 
 /** The environment variable of a setting: `heartbeatInterval` is `SUBNET_HEARTBEAT_INTERVAL`. */

@@ -22,10 +22,13 @@ import { withoutOldScores } from './gossip-scores.ts'
 import { withGossipTwo } from './gossip-two.ts'
 import { guarded } from './guarded-components.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from './identify-all-keys.ts'
+import type { LiveRecords } from './live-records.ts'
+import type { Liveness } from './liveness.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from './network.ts'
 import { noiseForAllKeys } from './noise-handshake.ts'
 import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
+import type { RefusedPeers } from './refused-peers.ts'
 import { tellingRefusals } from './refused-security.ts'
 import { sendOwnRecord } from './sender-record.ts'
 import { sparing } from './sparing-yamux.ts'
@@ -60,8 +63,14 @@ export interface StackInit {
   policy?: DialPolicy | undefined
   /** Scores peers down for their gossip. */
   blame?: Blame | undefined
+  /** Who refuses this node, or is refused: nobody dials these unasked before their delay has passed. */
+  refused?: RefusedPeers | undefined
   /** Shares out the places for connections. Without it libp2p's own limits apply. */
   places?: Places | undefined
+  /** Closes connections whose other side is gone. Without it they last until TCP gives up. */
+  liveness?: Liveness | undefined
+  /** Takes what connected peers sign of themselves. */
+  liveRecords?: LiveRecords | undefined
   /** Resolves names in addresses. @default Node's own */
   lookup?: LookupFunction | undefined
   /** Resolves `/dnsaddr`. @default Node's own */
@@ -92,27 +101,31 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
-  const { door, places } = init
+  const { door, places, refused, liveness } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
     door == null ? factory : guarded(factory, (peerId) => door.refusalOf(peerId) == null)
   const { policy = new DialPolicy({ allowPrivate: true }) } = init
-  const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves)
+  const mayDial = (peerId: PeerId): boolean => refused?.mayDial(peerId) !== false && door?.isRefusing(peerId) !== true
+  const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves, Date.now, mayDial)
+  const onRefused = (peerId: PeerId, reason: string): void => refused?.refused(peerId, 'them', reason)
   const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
+  const isFull = (): boolean => places?.isOutOfDescriptors === true
+  const muxer = forCalls(
+    sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
+  )
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey: init.privateKey,
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, lookup: init.lookup }), notLetIn))],
+    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, isFull, lookup: init.lookup, onRefused }), notLetIn))],
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),
-    streamMuxers: [
-      forCalls(sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
-    ],
+    streamMuxers: [liveness?.watching(muxer) ?? muxer],
     ...(init.dns == null ? {} : { dns: init.dns }),
     connectionManager: {
       inboundConnectionThreshold: CONNECTIONS_PER_SECOND,
@@ -120,7 +133,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       // the dialler resolves names of every kind, and counts what they lead to
       resolvers: {},
     },
-    connectionMonitor: { enabled: serves },
+    // `Liveness` notices more, at less cost: libp2p's opens a stream for each ping, and takes a peer that is busy for 5 s for dead
+    connectionMonitor: { enabled: false },
     connectionGater: {
       ...(door == null ? {} : waitAt(door)),
       ...places?.gater,
@@ -128,7 +142,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       filterMultiaddrForPeer: async (peerId, address) => isWorthNoting(peerId, address),
     },
     services: {
-      identify: behindDoor(identifyForAllKeys()),
+      identify: behindDoor(identifyForAllKeys(init.liveRecords)),
       // one at a time is the default, and a stream that closes still counts
       ping: behindDoor(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS })),
       dht: behindDoor(
@@ -141,14 +155,14 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
             // walks wait for the first look around, which by default comes after a second
             initialQuerySelfInterval: FIRST_LOOK_AROUND_MS,
           }),
-          { policy, background },
+          { policy, background, mayDial },
         ),
       ),
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
       ...(serves
         ? {
-            identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS })),
+            identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),
             pubsub: behindDoor(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),
           }
         : {}),

@@ -41,17 +41,20 @@ class Sources {
 
 /**
  * The budget of the node's own dials: 32 addresses at once, then 30 a minute. For peers that the same peer named, 20 and 15. A node that
- * only asks has none.
+ * only asks has none, and a peer that refuses this node, or is refused, has none before its delay has passed.
  */
 export class BackgroundBudget implements DialBudget {
   readonly #serves: boolean
+  readonly #mayDial: (peer: PeerId) => boolean
   readonly #sources = new Sources()
   readonly #all: TokenBuckets
   readonly #shares: TokenBuckets
 
-  constructor(serves: boolean, now?: () => number) {
+  /** @param mayDial false for a peer that is to be left alone for now */
+  constructor(serves: boolean, now?: () => number, mayDial: (peer: PeerId) => boolean = () => true) {
     const clock = now == null ? {} : { now }
     this.#serves = serves
+    this.#mayDial = mayDial
     this.#all = new TokenBuckets({ maxKeys: 1, ...clock })
     this.#shares = new TokenBuckets({ maxKeys: MAX_REMEMBERED, ...clock })
   }
@@ -61,6 +64,9 @@ export class BackgroundBudget implements DialBudget {
   }
 
   take(peer?: PeerId): boolean {
+    if (peer != null && !this.#mayDial(peer)) {
+      return false
+    }
     const sources = this.#sources.of(String(peer))
     const isInShare = sources.length === 0 || sources.some((source) => this.#shares.take(source, BACKGROUND_OF_ONE_SOURCE))
     return this.#serves && isInShare && this.#all.take('', BACKGROUND)

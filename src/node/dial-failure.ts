@@ -11,6 +11,7 @@ const HINTS = {
   'not admitted':
     'that network lets in peers that are registered on its chain: "subnet id" shows the peer ID of this node, and "subnet chain lookup <peer ID>" ' +
     'whether it is registered (with --chain and --subnet-id of that network); a new registration may count only after 5 minutes',
+  descriptors: 'a larger "ulimit -n" (systemd: LimitNOFILE=) gives it more',
   'wrong peer': 'the address belongs to another peer: use the peer ID that answered, or look the peer up by its ID alone',
   key: 'the peer runs; what can be read here are ed25519, secp256k1, RSA and ECDSA (P-256, P-384, P-521) keys',
   security: 'the peer runs, but without a security protocol of this node: Noise has to be enabled there, as /noise or /pos-transport/1.0.0',
@@ -19,6 +20,7 @@ const HINTS = {
   'not libp2p': 'another service listens there: is the port right?',
   closed: 'something answers there and ends the connection: the peer may be full or refuse this one, or it is another service',
   undecided: 'the peer runs and has proven its ID, and asks its chain about this node, which may be slow: try again',
+  slow: 'the peer answers, but not in time: does the path lose packets, or is the peer overloaded? Try again',
   silent: 'something listens there and says nothing: is the port right, or is the peer overloaded?',
   name: 'is the name right? /dns4 stands for its IPv4 addresses, /dns6 for its IPv6 addresses, /dns for both',
   address:
@@ -29,6 +31,9 @@ const HINTS = {
   timeout: undefined,
   unknown: undefined,
 } as const
+
+/** What to do about a peer that does not admit this node. */
+export const NOT_ADMITTED_HINT = HINTS['not admitted']
 
 /** How a dial can fail. */
 export type DialFailureKind = keyof typeof HINTS
@@ -150,7 +155,7 @@ function afterConnect(cause: unknown, { bytes, secured, security, muxers }: Seen
     return afterTemplateHandshake(cause, ended)
   }
   if (ended != null) {
-    return ['silent', `the peer did not go on with its handshake: ${describeError(ended)}`]
+    return ['slow', `the peer did not go on with its handshake: ${describeError(ended)}`]
   }
   return isEnd(cause) ? ['closed', 'the peer ended the connection during the handshake'] : ['handshake', UNREADABLE_HANDSHAKE]
 }

@@ -4,6 +4,8 @@ export interface Permit {
   trusted: boolean
   /** Takes one more dial, for every IP address of a name after the first; false where none is left. */
   more(): boolean
+  /** Told when a socket is connected, and how long that took, in milliseconds: what is at the address answers. */
+  onConnected?(ms: number): void
 }
 
 /** The permit for an address that the user gave. */

@@ -5,6 +5,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { dnsaddrResolver } from 'libp2p'
 import { addressesOf, peerIdOf } from '../primitives/address.ts'
 import { describeError } from '../primitives/errors.ts'
+import { type Budget, budgetOf } from '../primitives/patience.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
 import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
 
@@ -20,8 +21,16 @@ export interface DialComponents {
 const MAX_DNSADDR_DEPTH = 3
 const MAX_DNSADDR_ANSWERS = 16
 
-/** How long one address may take to connect, secure and multiplex, in milliseconds. */
-const ADDRESS_TIMEOUT_MS = 5_000
+/** How long one address may take to connect, in milliseconds: the kernel tries five times. */
+const CONNECT_TIMEOUT_MS = 5_000
+/**
+ * What securing and multiplexing may take, by how long the connecting took: four round trips, each of which a lost packet makes three times as long
+ * or more. A peer whose event loop stands still for 5 s has its time; who answers ends a handshake after 10 s.
+ */
+const HANDSHAKE: Budget = { times: 30, minMs: 6_000, maxMs: 10_000 }
+
+/** The longest that a dial lasts once a socket is connected: half a handshake, and a second try. */
+export const MAX_DIAL_MS = HANDSHAKE.maxMs / 2 + CONNECT_TIMEOUT_MS + HANDSHAKE.maxMs
 
 /**
  * A peer that refused at one address is not waited for at its others for longer, in milliseconds. Another one on the path may have cut that
@@ -31,18 +40,26 @@ const REFUSED_GRACE_MS = 1_000
 const REFUSED_ELSEWHERE = new Error('given up: the peer refused at another address')
 const FASTER = new Error('another address of this peer was faster')
 
+/** How long the two halves of a dial may take. */
+export interface DiallerOptions {
+  connectTimeoutMs?: number
+  handshake?: Budget
+}
+
 /**
  * Dials all addresses of a peer at once; the first that proves to be the peer wins, the others are given up. libp2p's own
  * dial queue tries one after the other, and a dead first address would cost its whole timeout.
  */
 export class Dialler {
   readonly #components: DialComponents
-  readonly #addressTimeoutMs: number
+  readonly #connectTimeoutMs: number
+  readonly #handshake: Budget
   readonly #running = new Queue<Connection, { key: string; signal?: AbortSignal }>()
 
-  constructor(components: DialComponents, { addressTimeoutMs = ADDRESS_TIMEOUT_MS }: { addressTimeoutMs?: number } = {}) {
+  constructor(components: DialComponents, { connectTimeoutMs = CONNECT_TIMEOUT_MS, handshake = HANDSHAKE }: DiallerOptions = {}) {
     this.#components = components
-    this.#addressTimeoutMs = addressTimeoutMs
+    this.#connectTimeoutMs = connectTimeoutMs
+    this.#handshake = handshake
   }
 
   /** Connections that are open now, the newest first. */
@@ -80,7 +97,7 @@ export class Dialler {
     }
     const dials = attempts.map(async (attempt) => {
       const { address, given } = attempt
-      const connection = await this.#dialOne(address, given, signal, permit, depth).catch((failure: DialFailure) => {
+      const connection = await this.#dialTwice(address, given, signal, permit, depth).catch((failure: DialFailure) => {
         if (failure.kind === 'not admitted') {
           grace ??= setTimeout(() => giveUp(attempts, REFUSED_ELSEWHERE), REFUSED_GRACE_MS)
         }
@@ -107,6 +124,61 @@ export class Dialler {
     }
   }
 
+  /**
+   * Where the connecting took long, a handshake that is not done in half its time has company of a second one, and the first that is done wins: on a
+   * path that loses packets the other one has other luck.
+   */
+  async #dialTwice(
+    address: Multiaddr,
+    given: AbortController,
+    signal: AbortSignal | undefined,
+    permit: Permit,
+    depth: number,
+  ): Promise<Connection> {
+    const again = Promise.withResolvers<void>()
+    let timer: NodeJS.Timeout | undefined
+    const onConnected = (ms: number): void => {
+      permit.onConnected?.(ms)
+      const handshakeMs = budgetOf(ms, this.#handshake)
+      if (handshakeMs > this.#handshake.minMs) {
+        timer ??= setTimeout(again.resolve, handshakeMs / 2)
+      }
+    }
+    const watched: Permit = { trusted: permit.trusted, more: () => permit.more(), onConnected }
+    const controllers = [new AbortController(), new AbortController()] as const
+    const giveUp = (reason: unknown, winner?: AbortController): void => {
+      for (const controller of controllers) {
+        if (controller !== winner) {
+          controller.abort(reason)
+        }
+      }
+    }
+    const onGiven = (): void => giveUp(given.signal.reason)
+    given.signal.addEventListener('abort', onGiven)
+    let winner: Connection | undefined
+    const tryWith = async (controller: AbortController): Promise<Connection> => {
+      const connection = await this.#dialOne(address, controller, signal, watched, depth)
+      if (winner != null) {
+        connection.abort(FASTER)
+        return winner
+      }
+      winner = connection
+      giveUp(FASTER, controller)
+      return connection
+    }
+    const first = tryWith(controllers[0])
+    first.then(() => again.reject(FASTER), again.reject)
+    const second = again.promise.then(async () => (permit.more() ? tryWith(controllers[1]) : first))
+    try {
+      return await Promise.any([first, second])
+    } catch (cause) {
+      throw (cause as AggregateError).errors[0]
+    } finally {
+      clearTimeout(timer)
+      given.signal.removeEventListener('abort', onGiven)
+    }
+  }
+
   async #dialOne(
     address: Multiaddr,
     given: AbortController,
@@ -115,10 +187,16 @@ export class Dialler {
     depth: number,
   ): Promise<Connection> {
     const onAbort = (): void => given.abort(signal?.reason)
-    const timer = setTimeout(() => given.abort(new Error(`no answer within ${this.#addressTimeoutMs} ms`)), this.#addressTimeoutMs)
+    const give = (ms: number): NodeJS.Timeout => setTimeout(() => given.abort(new Error(`no answer within ${Math.round(ms)} ms`)), ms)
+    let timer = give(this.#connectTimeoutMs)
+    const onConnected = (ms: number): void => {
+      clearTimeout(timer)
+      timer = give(budgetOf(ms, this.#handshake))
+      permit.onConnected?.(ms)
+    }
     signal?.addEventListener('abort', onAbort)
     try {
-      const connection = await this.#open(address, given.signal, permit, depth)
+      const connection = await this.#open(address, given.signal, { trusted: permit.trusted, more: () => permit.more(), onConnected }, depth)
       const expected = peerIdOf(address)
       // no answer of a library is trusted to be about the peer that was asked for
       if (expected?.equals(connection.remotePeer) === false) {

@@ -20,8 +20,11 @@ export interface DoorInit {
   now?: () => number
 }
 
-/** Whether a peer is let in; if not, why. */
-export type Verdict = { admitted: true } | { admitted: false; reason: string }
+/** Why a peer is not let in. Only the first is the chain's word; the others end by themselves. */
+export type RefusalKind = 'not registered' | 'not asked' | 'not known' | 'busy'
+
+/** Whether a peer is let in; if not, why: in words that go to the peer itself, so that nothing else than these is ever told. */
+export type Verdict = { admitted: true } | { admitted: false; kind: RefusalKind; reason: string }
 
 interface Entry {
   verdict: Verdict
@@ -55,6 +58,8 @@ export class Door {
   readonly #running = new Map<string, Promise<Verdict>>()
   readonly #lanes = { member: new Queue<Verdict>(LANE), stranger: new Queue<Verdict>(LANE) }
   readonly #rates: TokenBuckets
+  /** The chain did not answer the last question. */
+  #isBlind = false
 
   constructor(init: DoorInit) {
     this.#init = init
@@ -83,12 +88,25 @@ export class Door {
 
   /** Why a peer is not let in, by what was last found out; undefined where it is. */
   refusalOf(peerId: PeerId): string | undefined {
-    const peer = peerId.toString()
-    if (this.#exempt.has(peer)) {
-      return undefined
-    }
-    const verdict = this.#entryOf(peer)?.verdict ?? { admitted: false, reason: 'it was not asked of the chain yet' }
+    const verdict = this.verdictOf(peerId)
     return verdict.admitted ? undefined : verdict.reason
+  }
+
+  /** What was last found out. */
+  verdictOf(peerId: PeerId): Verdict {
+    const peer = peerId.toString()
+    return this.#exempt.has(peer) ? { admitted: true } : (this.#entryOf(peer)?.verdict ?? this.#refusal(peer, 'not asked'))
+  }
+
+  /** True where a peer would be refused without a question to the chain. */
+  isRefusing(peerId: PeerId): boolean {
+    const entry = this.#entryOf(peerId.toString())
+    return entry?.verdict.admitted === false && this.#now() < entry.expiresAtMs && !this.#exempt.has(peerId.toString())
+  }
+
+  /** True where the chain itself said yes. */
+  isMember(peerId: PeerId): boolean {
+    return this.#members.has(peerId.toString())
   }
 
   /** The chain is asked again when these peers are checked next: something about them changed. All of them without a list. */
@@ -114,7 +132,7 @@ export class Door {
     if (lane.size >= LANE.maxSize || !this.#rates.take(kind, RATE)) {
       // a member stays what it was; a stranger is not even remembered
       const known = this.#members.get(peerId.toString())
-      return known?.verdict ?? { admitted: false, reason: 'too many peers knock at once: try again in a moment' }
+      return known?.verdict ?? this.#refusal(peerId.toString(), 'busy')
     }
     return lane.add(async () => this.#askChain(peerId))
   }
@@ -129,7 +147,8 @@ export class Door {
       if (found.registered && this.#now() - found.readAtMs >= LAST_YES_MS) {
         throw new Error('the chain is away for over an hour')
       }
-      return found.registered ? this.#admit(peerId, found.readAtMs) : this.#refuse(peerId, this.#notRegistered(peerId), NEGATIVE_TTL_MS)
+      this.#see()
+      return found.registered ? this.#admit(peerId, found.readAtMs) : this.#refuse(peerId, 'not registered', NEGATIVE_TTL_MS)
     } catch (error) {
       return this.#withoutChain(peerId, error)
     }
@@ -140,7 +159,9 @@ export class Door {
     const peer = peerId.toString()
     const expiresAtMs = this.#now() + ERROR_TTL_MS
     const known = this.#members.get(peer)
-    log.debug(`whether ${peer} is registered cannot be said`, error)
+    // the peer hears nothing of this: it is a text from inside
+    log[this.#isBlind ? 'debug' : 'warn'](`whether ${peer} is registered cannot be said, nor of others`, describeError(error))
+    this.#isBlind = true
     if (known?.registeredAtMs != null && this.#now() - known.registeredAtMs < LAST_YES_MS) {
       known.expiresAtMs = expiresAtMs
       return known.verdict
@@ -150,7 +171,14 @@ export class Door {
       this.#strangers.set(peer, { verdict: { admitted: true }, expiresAtMs })
       return { admitted: true }
     }
-    return this.#refuse(peerId, `whether ${peer} is registered cannot be said now: ${describeError(error)}`, ERROR_TTL_MS)
+    return this.#refuse(peerId, 'not known', ERROR_TTL_MS)
+  }
+
+  #see(): void {
+    if (this.#isBlind) {
+      this.#isBlind = false
+      this.#init.log.info('whether peers are registered can be said again')
+    }
   }
 
   #admit(peerId: PeerId, registeredAtMs: number): Verdict {
@@ -160,16 +188,23 @@ export class Door {
     return verdict
   }
 
-  #refuse(peerId: PeerId, reason: string, ttlMs: number): Verdict {
-    const verdict: Verdict = { admitted: false, reason }
-    this.#members.delete(peerId.toString())
-    this.#strangers.set(peerId.toString(), { verdict, expiresAtMs: this.#now() + ttlMs })
+  #refuse(peerId: PeerId, kind: RefusalKind, ttlMs: number): Verdict {
+    const peer = peerId.toString()
+    const verdict = this.#refusal(peer, kind)
+    this.#members.delete(peer)
+    this.#strangers.set(peer, { verdict, expiresAtMs: this.#now() + ttlMs })
     return verdict
   }
 
-  #notRegistered(peerId: PeerId): string {
+  #refusal(peer: string, kind: RefusalKind): Verdict {
     const { minClass, subnetId } = this.#init
     const asWhat = minClass === 'registered' ? '' : ` as ${minClass} or more`
-    return `${peerId.toString()} is not registered in subnet ${subnetId}${asWhat}`
+    const reasons: Record<RefusalKind, string> = {
+      'not registered': `${peer} is not registered in subnet ${subnetId}${asWhat}`,
+      'not asked': `whether ${peer} is registered was not asked of the chain yet: try again in a moment`,
+      'not known': `whether ${peer} is registered cannot be found out now: try again later`,
+      busy: `too many peers ask at once whether they are registered, as ${peer} does: try again in a moment`,
+    }
+    return { admitted: false, kind, reason: reasons[kind] }
   }
 }

@@ -1,8 +1,10 @@
 import { constants } from 'node:fs'
-import { access, chmod, mkdir, readdir, stat } from 'node:fs/promises'
+import { access, chmod, readdir, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { basename, join, parse, resolve } from 'node:path'
+import { basename, join, parse } from 'node:path'
 import { reasonOf, UsageError } from '../primitives/errors.ts'
+import { makeFolder } from '../primitives/folder.ts'
+import { fullPath } from '../primitives/full-path.ts'
 
 export { reasonOf }
 
@@ -21,14 +23,14 @@ export interface Home {
   chainCacheFolder: string
 }
 
-const HINT = '--home or SUBNET_HOME names a directory that you can write'
+export const HOME_HINT = '--home or SUBNET_HOME names a directory that you can write'
 
-/** @throws UsageError for an empty name, which would be the directory that one happens to be in */
+/** @throws UsageError for an empty name, which would be the directory that one happens to be in, and where that is gone */
 export function homeAt(name: string): Home {
   if (name === '') {
-    throw new UsageError('the home has an empty name', { hint: HINT })
+    throw new UsageError('the home has an empty name', { hint: HOME_HINT })
   }
-  const path = resolve(name)
+  const path = fullPath(name)
   return {
     path,
     identityFile: join(path, 'identity.key'),
@@ -45,11 +47,20 @@ export function homeAt(name: string): Home {
 /** Makes the home (0700) if it is not there. @throws UsageError when it cannot be used */
 export async function ensureHome(home: Home): Promise<void> {
   try {
-    await mkdir(home.path, { recursive: true, mode: 0o700 })
+    await makeFolder(home.path, 0o700)
     await closeToOthers(home)
     await access(home.path, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (cause) {
-    throw new UsageError(`the home ${home.path} cannot be used: ${reasonOf(cause)}`, { cause, hint: HINT })
+    throw new UsageError(`the home ${home.path} cannot be used: ${reasonOf(cause)}`, { cause, hint: HOME_HINT })
+  }
+}
+
+/** The user's own folder; undefined where HOME is empty, or there is none and the system does not know the user. */
+export function userFolder(): string | undefined {
+  try {
+    return homedir() || undefined
+  } catch {
+    return undefined
   }
 }
 
@@ -61,8 +72,7 @@ async function closeToOthers({ path, ...files }: Home): Promise<void> {
   }
   const names = await readdir(path)
   const foreign = names.length > 0 && !Object.values(files).some((file) => names.includes(basename(file)))
-  const folder = resolve(path)
-  if (foreign && ((mode & 0o022) !== 0 || folder === parse(folder).root || folder === homedir())) {
+  if (foreign && ((mode & 0o022) !== 0 || path === parse(path).root || path === userFolder())) {
     throw new Error('it holds other things and is open to others; take an empty one, or chmod 700 it first')
   }
   await chmod(path, 0o700)

@@ -14,9 +14,11 @@ import { bytesFields } from '../primitives/wire-fields.ts'
 import { EcdsaKey } from './ecdsa-key.ts'
 import { withMethods } from './guarded-components.ts'
 import { filterIdentify } from './identify-messages.ts'
+import type { LiveRecords } from './live-records.ts'
 
 const PROTOCOL = '/ipfs/id/1.0.0'
-const TIMEOUT_MS = 5_000
+/** For two round trips on a path that loses packets. */
+const TIMEOUT_MS = 15_000
 const MAX_MESSAGE_BYTES = 8 * 1024
 /** Of each peer; the peers that pushed last are remembered. */
 const PUSHES = { burst: 10, refillMs: 1_000 }
@@ -28,12 +30,12 @@ const MAX_MESSAGES = 10
  * Identify that understands peers with ECDSA keys too: `@libp2p/identify` cannot read the key that they tell. The addresses of such a peer
  * count as unsigned: its signed record cannot be read either.
  */
-export function identifyForAllKeys(): (components: IdentifyComponents) => Identify {
-  const make = identify({ runOnConnectionOpen: false })
+export function identifyForAllKeys(records?: Pick<LiveRecords, 'note'>): (components: IdentifyComponents) => Identify {
+  const make = identify({ runOnConnectionOpen: false, timeout: TIMEOUT_MS })
   return (components) => {
     const service = make(components)
     components.events.addEventListener('connection:open', ({ detail: connection }) => {
-      const identified = isEcdsaPeer(connection.remotePeer) ? ask(components, connection) : service.identify(filtered(connection))
+      const identified = isEcdsaPeer(connection.remotePeer) ? ask(components, connection) : service.identify(filtered(connection, records))
       // the service and the log of the stream say why; the connection is of use without
       identified.catch(() => undefined)
     })
@@ -42,7 +44,10 @@ export function identifyForAllKeys(): (components: IdentifyComponents) => Identi
 }
 
 /** The same for what peers tell without being asked: a burst of 10, then one a second. */
-export function identifyPushForAllKeys(init: Parameters<typeof identifyPush>[0]): (components: IdentifyPushComponents) => IdentifyPush {
+export function identifyPushForAllKeys(
+  init: Parameters<typeof identifyPush>[0],
+  records?: Pick<LiveRecords, 'note'>,
+): (components: IdentifyPushComponents) => IdentifyPush {
   const make = identifyPush(init)
   return (components) => {
     const pushes = new TokenBuckets({ maxKeys: MAX_PUSHING_PEERS })
@@ -53,7 +58,9 @@ export function identifyPushForAllKeys(init: Parameters<typeof identifyPush>[0])
           stream.abort(new Error('the peer pushes too often'))
           return
         }
-        await (isEcdsaPeer(connection.remotePeer) ? read(components, connection, stream) : handler(filterIdentify(stream), connection))
+        await (isEcdsaPeer(connection.remotePeer)
+          ? read(components, connection, stream)
+          : handler(noting(stream, connection, records), connection))
       }
     const registrar = withMethods(components.registrar, {
       handle: (handle) => async (protocol, handler, options) => handle(protocol, onPush(handler as StreamHandler), options),
@@ -63,13 +70,17 @@ export function identifyPushForAllKeys(init: Parameters<typeof identifyPush>[0])
 }
 
 /** The same connection: what identify tells of is looked up by it. Its streams of identify are filtered from now on. */
-function filtered(connection: Connection): Connection {
+function filtered(connection: Connection, records: Pick<LiveRecords, 'note'> | undefined): Connection {
   const own = connection.newStream.bind(connection)
   connection.newStream = async (protocols, options) => {
     const stream = await own(protocols, options)
-    return protocols === PROTOCOL ? filterIdentify(stream) : stream
+    return protocols === PROTOCOL ? noting(stream, connection, records) : stream
   }
   return connection
+}
+
+function noting(stream: Stream, { remotePeer }: Connection, records: Pick<LiveRecords, 'note'> | undefined): Stream {
+  return filterIdentify(stream, (envelope) => void records?.note(remotePeer, envelope))
 }
 
 /** The peer ID of a connection holds its key, except for ECDSA. */

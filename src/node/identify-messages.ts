@@ -31,20 +31,27 @@ const MAX_FIELD_BYTES = MAX_NAMED_BYTES + 3
 /**
  * Filters what a peer tells of itself before `@libp2p/identify` reads it: at most 64 addresses of at most 512 bytes each. What a peer ID in an
  * address costs grows with the square of its length. A signed record with a longer address is left out.
+ * @param onRecord told of a signed record that is left in, its signature unchecked
  */
-export function filterIdentify(stream: Stream): Stream {
-  return filterFrames(stream, { what: 'an identify message', maxBytes: MAX_MESSAGE_BYTES, filter: filterMessage })
+export function filterIdentify(stream: Stream, onRecord?: (envelope: Uint8Array) => void): Stream {
+  const filter = (message: Uint8Array): Uint8Array => {
+    const fields = fitFields(message)
+    const record = fields.find(([field]) => field === SIGNED_RECORD)?.[1]
+    if (record instanceof Uint8Array) {
+      onRecord?.(record)
+    }
+    return writeFields(fields)
+  }
+  return filterFrames(stream, { what: 'an identify message', maxBytes: MAX_MESSAGE_BYTES, filter })
 }
 
-function filterMessage(message: Uint8Array): Uint8Array {
+function fitFields(message: Uint8Array): Field[] {
   const counts = new Map<number, number>()
-  return writeFields(
-    knownFields(message, MESSAGE).filter(([field, value]: Field) => {
-      const count = (counts.get(field) ?? 0) + 1
-      counts.set(field, count)
-      return typeof value !== 'number' && isFit(field, value, count)
-    }),
-  )
+  return knownFields(message, MESSAGE).filter(([field, value]: Field) => {
+    const count = (counts.get(field) ?? 0) + 1
+    counts.set(field, count)
+    return typeof value !== 'number' && isFit(field, value, count)
+  })
 }
 
 function isFit(field: number, value: Uint8Array, count: number): boolean {

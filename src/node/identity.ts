@@ -1,10 +1,12 @@
-import { createReadStream } from 'node:fs'
 import { chmod, stat } from 'node:fs/promises'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { AtomicFile } from '../primitives/atomic-file.ts'
+import { isDeadline } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
+import { type ReadFileOptions, readInputFile } from '../primitives/input-file.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import { isEcdsa } from './ecdsa-key.ts'
 import { type Home, reasonOf } from './home.ts'
 import { checkIntact, showsDamage } from './intact-key.ts'
@@ -17,17 +19,22 @@ const SEED_BYTES = 32
 const RSA_TYPE = Buffer.from([0x08, 0x00])
 const DATA_TAG = 0x12
 const MAX_KEY_FILE_BYTES = 16 * 1024
+/** How long a key may take to come, where nothing else was said: a key file may be a pipe. */
+const KEY_FILE_MS = 60_000
+
+/** How long a key file may take to come to its end. */
+export type KeyFileOptions = Pick<ReadFileOptions, 'timeoutMs' | 'signal'>
 
 /**
  * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's forms of ed25519 (36 bytes) and rsa (no type).
- * @throws UsageError
+ * @throws UsageError, ProtocolError TIMEOUT
  */
-export async function readKeyFile(file: string): Promise<PrivateKey> {
-  return (await readParsed(bytesOf(file), `key file ${file}`)).key
+export async function readKeyFile(file: string, options: KeyFileOptions = {}): Promise<PrivateKey> {
+  return (await readParsed(bytesOf(file, options), `key file ${file}`)).key
 }
 
-async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
-  yield* createReadStream(file, { end: MAX_KEY_FILE_BYTES })
+async function* bytesOf(file: string, { timeoutMs = KEY_FILE_MS, signal }: KeyFileOptions): AsyncGenerator<Uint8Array> {
+  yield await readInputFile(file, { timeoutMs, signal, maxBytes: MAX_KEY_FILE_BYTES })
 }
 
 /** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
@@ -41,6 +48,9 @@ async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Prom
   } catch (cause) {
     if (cause instanceof SubnetError) {
       throw cause
+    }
+    if (isDeadline(cause)) {
+      throw new ProtocolError('TIMEOUT', `${name} did not come to its end in time`, { cause, hint: '--timeout DUR gives it longer' })
     }
     // never the bytes: they may be a key in a form that is not known here
     throw new UsageError(`${name} cannot be read: ${reasonOf(cause)}`, {
@@ -109,11 +119,11 @@ export async function writeKeyFile(file: string, privateKey: PrivateKey, options
 /**
  * The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. A key in which a damage does
  * not show is remembered.
- * @throws UsageError
+ * @throws UsageError, ProtocolError TIMEOUT
  */
-export async function loadIdentity(home: Home, keyFile?: string): Promise<PrivateKey> {
+export async function loadIdentity(home: Home, keyFile?: string, options: KeyFileOptions = {}): Promise<PrivateKey> {
   if (keyFile != null) {
-    return readKnown(home, keyFile)
+    return readKnown(home, keyFile, options)
   }
   try {
     const { mode } = await stat(home.identityFile)
@@ -134,11 +144,11 @@ export async function loadIdentity(home: Home, keyFile?: string): Promise<Privat
       }
     }
   }
-  return readKnown(home, home.identityFile)
+  return readKnown(home, home.identityFile, options)
 }
 
-async function readKnown(home: Home, file: string): Promise<PrivateKey> {
-  const { key, showsDamage } = await readParsed(bytesOf(file), `key file ${file}`)
+async function readKnown(home: Home, file: string, options: KeyFileOptions): Promise<PrivateKey> {
+  const { key, showsDamage } = await readParsed(bytesOf(file, options), `key file ${file}`)
   await new KnownKeys(home).check(file, peerIdFromPublicKey(key.publicKey).toString(), showsDamage)
   return key
 }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { textOf, UsageError } from '../primitives/errors.ts'
+import { fullPath } from '../primitives/full-path.ts'
 
 type Exported = (...args: unknown[]) => unknown
 
@@ -13,7 +13,7 @@ type Exported = (...args: unknown[]) => unknown
  * @throws UsageError
  */
 export async function loadModule(spec: string, what: string, hint: string, method?: string): Promise<Exported> {
-  const file = resolve(spec)
+  const file = fullPath(spec)
   const found = await stat(file).catch(() => undefined)
   if (found?.isFile() !== true) {
     throw new UsageError(`no such ${what}: ${JSON.stringify(spec)}`, { hint })

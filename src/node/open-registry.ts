@@ -6,6 +6,7 @@ import { parseEndpoints } from '../chain/hypertensor/endpoints.ts'
 import type { ChainRegistry } from '../chain/registry.ts'
 import { type IpKind, kindOfIp, type NamedOver } from '../primitives/address-kind.ts'
 import { UsageError } from '../primitives/errors.ts'
+import { fullPath } from '../primitives/full-path.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { Settings } from './config.ts'
 import type { Home } from './home.ts'
@@ -26,7 +27,7 @@ export async function openRegistry({ home, settings, privateKey, log }: Registry
   const { subnetId } = settings
   const location = checkChain(settings.chain)
   if (location.driver === 'ledger') {
-    return new LedgerRegistry({ file: location.file || home.ledgerFile, subnetId, privateKey, log })
+    return new LedgerRegistry({ file: location.file === '' ? home.ledgerFile : fullPath(location.file), subnetId, privateKey, log })
   }
   const { endpoints } = location
   return openHypertensor({ home, endpoints, subnetId, self: peerIdFromPublicKey(privateKey.publicKey), log })
@@ -66,6 +67,11 @@ export function namedOverChain(url: string): NamedOver {
       : 'stranger'
 }
 
+/** Whether a chain makes blocks by itself, which a running node follows. A ledger does not. */
+export function isFollowed(url: string): boolean {
+  return checkChain(url).driver === 'hypertensor'
+}
+
 /** Undefined for a name. */
 function kindOfEndpoint(endpoint: string): IpKind | undefined {
   const host = new URL(endpoint).hostname.replace(/^\[(.*)\]$/, '$1')
@@ -81,7 +87,8 @@ export function checkChain(url: string): ChainLocation {
     case 'hypertensor':
       return { driver: 'hypertensor', endpoints: parseEndpoints(rest) }
     default:
-      throw new UsageError(`not a chain that is known here: ${JSON.stringify(url)}`, {
+      // not what it is: it may be an endpoint with a key in it, whose scheme was forgotten
+      throw new UsageError('not a chain that is known here: its URL begins neither with ledger: nor with hypertensor:', {
         hint: 'ledger:/path/file.db names a ledger that nodes share, ledger: alone the one in the home; hypertensor:ws://host:9944 a chain',
       })
   }

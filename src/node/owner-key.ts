@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { ChainSigner } from '../chain/registry.ts'
 import { UsageError } from '../primitives/errors.ts'
@@ -41,7 +42,8 @@ export async function parseOwnerKey(text: string, name: string): Promise<ChainSi
 
 async function readPrivate(file: string): Promise<string> {
   try {
-    const handle = await open(file)
+    // a pipe is refused, not waited for
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
       const stat = await handle.stat()
       if (!stat.isFile()) {

@@ -2,6 +2,7 @@ import type { Connection, ConnectionGater, Libp2p, MultiaddrConnection, PeerId, 
 import { LRUCache } from 'lru-cache'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 import { callsOn } from '../protocol/pipeline.ts'
+import { Descriptors } from './descriptors.ts'
 import { remoteHostOf } from './remote-host.ts'
 
 export interface PlacesInit {
@@ -13,6 +14,8 @@ export interface PlacesInit {
   maxPending?: number
   /** Makes a test for peers that no stranger displaces. The test is used at once, and then dropped. */
   keeps?: () => (peerId: PeerId) => boolean
+  /** @default those of this process */
+  descriptors?: Pick<Descriptors, 'open' | 'limit' | 'areShort'>
   now?: () => number
 }
 
@@ -31,6 +34,8 @@ export interface PlacesState {
   displaced: number
   /** When the node last refused a connection because the node was full. A host that fills the node itself, or its share, does not count. */
   refusedAtMs: number | undefined
+  /** Set while this process may open so few more files that no connection is taken. */
+  descriptors: { open: number; limit: number } | undefined
 }
 
 interface Pending {
@@ -97,8 +102,10 @@ export class Places {
   #refusedAtMs: number | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor({ maxPerIp, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now }: PlacesInit) {
-    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, countLocal: maxPerIp != null, maxOpen, maxPending, keeps, now }
+  constructor(init: PlacesInit) {
+    const { maxPerIp, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now } = init
+    const { descriptors = new Descriptors() } = init
+    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, countLocal: maxPerIp != null, maxOpen, maxPending, keeps, now, descriptors }
     this.#rates = new TokenBuckets({ maxKeys: MAX_RATES, now })
   }
 
@@ -114,8 +121,13 @@ export class Places {
     },
   } satisfies ConnectionGater
 
+  /** Whether no connection is to be opened, as this process may open so few more files. */
+  get isOutOfDescriptors(): boolean {
+    return this.#init.descriptors.areShort
+  }
+
   get state(): PlacesState {
-    const { maxOpen, maxPending, maxPerIp } = this.#init
+    const { maxOpen, maxPending, maxPerIp, descriptors } = this.#init
     const largest = this.#greediest(({ open, pending }) => open + pending)
     return {
       open: this.#open.size,
@@ -127,6 +139,7 @@ export class Places {
       turnedAway: this.#turnedAway,
       displaced: this.#displaced,
       refusedAtMs: this.#refusedAtMs,
+      descriptors: descriptors.areShort ? { open: descriptors.open, limit: descriptors.limit ?? 0 } : undefined,
     }
   }
 
@@ -146,7 +159,8 @@ export class Places {
       return false
     }
     const holder = this.#holderOf(connection)
-    const room = this.#rates.take(holder.name, RATE) && this.#hasOpenRoom(holder) && this.#makePendingRoom(holder)
+    const room =
+      !this.isOutOfDescriptors && this.#rates.take(holder.name, RATE) && this.#hasOpenRoom(holder) && this.#makePendingRoom(holder)
     if (!room) {
       this.#turnedAway++
       this.#forgetIfEmpty(holder)

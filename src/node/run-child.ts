@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { pipeline } from 'node:stream/promises'
+import { UsageError } from '../primitives/errors.ts'
 import { Spool } from '../primitives/spool.ts'
 import { reasonOf } from './home.ts'
 
@@ -33,7 +34,9 @@ export async function runChild(
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
     child.on('error', (cause: NodeJS.ErrnoException) => {
       const reason = cause.code === 'ENOENT' ? 'it is not installed here' : reasonOf(cause)
-      reject(new Error(`the handler's command ${program} cannot be run: ${reason}`, { cause }))
+      reject(
+        new UsageError(`the handler's command ${program} cannot be run: ${reason}`, { cause, toPeers: 'the task handler cannot be run' }),
+      )
     })
     child.on('close', (code, signal) => resolve({ code, signal }))
   })

@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
+import type { FindOptions } from '../resolve/tier.ts'
 import type { Bootstrap } from './bootstrap.ts'
+
+type SearchOptions = Pick<FindOptions, 'signal' | 'prolong'>
 
 /** Sorts peers by their Kademlia distance to a target: the XOR of the hashes of their IDs. */
 export function byDistance(peers: PeerId[], target: PeerId): PeerId[] {
@@ -45,8 +48,9 @@ export class Speakers extends EventTarget {
     return [...this.#peers.values()]
   }
 
-  /** Those there are, then those that come while bootstraps are tried for the first time. */
-  async *closestTo(target: PeerId, bootstrap: Bootstrap, signal: AbortSignal): AsyncGenerator<PeerId> {
+  /** Those there are, then those that come while bootstraps are tried for the first time: one that answers slowly has its time. */
+  async *closestTo(target: PeerId, bootstrap: Bootstrap, { signal, prolong }: SearchOptions): AsyncGenerator<PeerId> {
+    const unwatch = bootstrap.onAlive((ms) => prolong?.(ms))
     const given = new Set<string>()
     const changed = new Changes()
     const listener = (): void => changed.notify()
@@ -66,6 +70,7 @@ export class Speakers extends EventTarget {
         await raceSignal(changed.next(), signal)
       }
     } finally {
+      unwatch()
       this.removeEventListener('change', listener)
       bootstrap.removeEventListener('settled', listener)
     }

@@ -34,6 +34,7 @@ import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
 import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.ts'
 import { type Aliases, refuseSelf } from './aliases.ts'
 import type { Bootstrap } from './bootstrap.ts'
+import type { ChainFollower } from './chain-follower.ts'
 import { type Services, startLibp2p } from './create-libp2p.ts'
 import { DialError } from './dial-failure.ts'
 import type { DialPolicy } from './dial-policy.ts'
@@ -43,10 +44,14 @@ import type { Doorkeeper } from './doorkeeper.ts'
 import { NodeError } from './errors.ts'
 import { guardedHandler } from './guarded-components.ts'
 import { laterRefusal } from './later-refusal.ts'
+import type { Liveness } from './liveness.ts'
 import type { Network } from './network.ts'
 import { networkOf } from './network-of.ts'
 import type { OtherNetwork } from './other-network.ts'
+import type { OwnRegistration } from './own-registration.ts'
 import type { Places, PlacesState } from './places.ts'
+import type { RefusalWatch } from './refusal-watch.ts'
+import type { RefusedPeers } from './refused-peers.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -110,7 +115,14 @@ export interface NodeParts {
   /** Who may come in; without one, everybody. */
   door: Door | undefined
   doorkeeper: Doorkeeper | undefined
+  refused: RefusedPeers
+  refusalWatch: RefusalWatch
+  /** Where there is no door. */
+  ownRegistration: OwnRegistration | undefined
+  /** Without one the chain is followed by the doorkeeper, or not at all. */
+  chainFollower: ChainFollower | undefined
   places: Places
+  liveness: Liveness
   otherNetwork: OtherNetwork
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
@@ -143,6 +155,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   readonly #registered = new Set<string>()
   /** What the other sides of connections told to serve. */
   readonly #served = new WeakMap<Connection, ReadonlySet<string>>()
+  /** The peers whose connection was told of. */
+  readonly #connected = new Set<string>()
   readonly #closing = new AbortController()
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
@@ -200,13 +214,17 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** What the owner of this node should know, though nothing is wrong with the node. */
   get notices(): string[] {
-    const refusals = this.#parts.bootstrap.refusals.map(({ message }) => message)
-    return [...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : refusals)]
+    const own = this.#parts.heartbeats?.notices ?? []
+    return [...own, ...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
   }
 
   /** Why no bootstrap lets this node in, where that is why it is connected to nobody. */
   get bootstrapRefusals(): string[] {
-    return this.connections.length > 0 ? [] : this.#parts.bootstrap.refusals.map(({ message }) => message)
+    return this.connections.length > 0 ? [] : this.#refusals
+  }
+
+  get #refusals(): string[] {
+    return this.#parts.bootstrap.refusals.map(({ message, hint }) => `${message}; ${hint}`)
   }
 
   /** Listens, gossips, registers protocols, connects to bootstraps. May be called twice, but not after `stop`. */
@@ -230,8 +248,15 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration, chainFollower } = this.#parts
     doorkeeper?.start()
+    chainFollower?.start()
+    // one that only asks is told where it asks
+    if (serves) {
+      refusalWatch.start()
+      ownRegistration?.start()
+      void doorkeeper?.ownRefusal()
+    }
     libp2p.addEventListener('peer:connect', this.#onConnect)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
     libp2p.addEventListener('peer:identify', this.#onIdentify)
@@ -249,12 +274,16 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration, chainFollower } =
+      this.#parts
     for (const protocol of this.#protocols.values()) {
       protocol.onStopped(reason)
     }
     await bootstrap.stop()
+    refusalWatch.stop()
+    ownRegistration?.stop()
     await doorkeeper?.stop()
+    await chainFollower?.stop()
     peerStates?.stop()
     await heartbeats?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
@@ -294,6 +323,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   async refusalOf(connection: Connection): Promise<string | undefined> {
     const told = connection.status === 'open' ? await askForRefusal(this, connection) : undefined
+    if (told != null) {
+      this.#parts.refused.refused(connection.remotePeer, 'them', told)
+    }
     return told == null && connection.status !== 'open' ? laterRefusal(this.#parts.dialler, connection, this.#closing.signal) : told
   }
 
@@ -338,7 +370,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     if (!isPeerId(to)) {
       return this.#useGiven(Array.isArray(to) ? to : [to], use, given)
     }
-    const connected = await this.#useOpenConnections(to, use)
+    const connected = await this.#useOpenConnections(to, use, given)
     if (connected != null) {
       return connected.value
     }
@@ -442,6 +474,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await this.#parts.bootstrap.settled(signal)
   }
 
+  /** The same, for so many milliseconds; longer only for a bootstrap that shows that it is there. */
+  async bootstrappedWithin(ms: number, signal?: AbortSignal): Promise<void> {
+    await this.#parts.bootstrap.settledWithin(ms, signal)
+  }
+
   /** Connected peers; with `all` also those that the address book knows. */
   async peers(options: { all?: boolean } = {}): Promise<KnownPeer[]> {
     const { libp2p, book } = this.#parts
@@ -480,8 +517,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** Why this node would not be let in by one like itself; undefined where it would, or nothing is required. */
   async ownRefusal(signal?: AbortSignal): Promise<string | undefined> {
-    const verdict = await this.#parts.door?.check(this.peerId, signal)
-    return verdict?.admitted === false ? verdict.reason : undefined
+    return this.#parts.doorkeeper?.ownRefusal(signal)
   }
 
   #admits(peerId: PeerId): boolean {
@@ -513,9 +549,20 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   /** Undefined when no open connection could be used: the peer then has to be found. */
-  async #useOpenConnections<T>(peerId: PeerId, use: (reached: Reached) => Promise<T>): Promise<{ value: T } | undefined> {
+  async #useOpenConnections<T>(
+    peerId: PeerId,
+    use: (reached: Reached) => Promise<T>,
+    options: ReachOptions,
+  ): Promise<{ value: T } | undefined> {
+    const { dialler, liveness } = this.#parts
     let unsupported: unknown
-    for (const connection of this.#parts.dialler.connectionsTo(peerId)) {
+    for (const connection of liveness.soundFirst(dialler.connectionsTo(peerId))) {
+      if (liveness.inDoubt(connection)) {
+        await liveness.settled(connection, options.signal)
+      }
+      if (connection.status !== 'open') {
+        continue
+      }
       try {
         return { value: await use({ connection, source: 'connected', attempts: skippedAll() }) }
       } catch (error) {
@@ -537,7 +584,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #useGiven<T>(multiaddrs: Multiaddr[], use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T> {
-    const connection = this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options))
+    const open = this.#connectionAt(multiaddrs)
+    if (open != null && this.#parts.liveness.inDoubt(open)) {
+      await this.#parts.liveness.settled(open, options.signal)
+    }
+    const connection = open?.status === 'open' ? open : (this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options)))
     try {
       return await use({ connection, source: 'given', attempts: [] })
     } catch (error) {
@@ -639,23 +690,31 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
   }
 
-  readonly #onConnect = (event: CustomEvent<PeerId>): void => {
-    const connection = this.#parts.dialler.connectionsTo(event.detail)[0]
-    if (connection != null && this.#admits(event.detail)) {
-      const { direction, remoteAddr } = connection
-      this.emit('peer:connect', {
-        peerId: event.detail.toString(),
-        multiaddr: addressesOf(event.detail, [remoteAddr], 1).join(),
-        direction,
-      })
+  /** One that refuses this node is told of again when it lets it in: it answers identify then. */
+  readonly #onConnect = ({ detail: peerId }: CustomEvent<PeerId>): void => {
+    if (!this.#parts.refused.isRefused(peerId, 'them')) {
+      this.#tellOfConnection(peerId)
     }
   }
 
-  readonly #onDisconnect = (event: CustomEvent<PeerId>): void => {
-    this.emit('peer:disconnect', { peerId: event.detail.toString() })
+  #tellOfConnection(peerId: PeerId): void {
+    const connection = this.#parts.dialler.connectionsTo(peerId)[0]
+    if (connection != null && this.#admits(peerId) && !this.#connected.has(peerId.toString())) {
+      const { direction, remoteAddr } = connection
+      this.#connected.add(peerId.toString())
+      this.emit('peer:connect', { peerId: peerId.toString(), multiaddr: addressesOf(peerId, [remoteAddr], 1).join(), direction })
+    }
+  }
+
+  readonly #onDisconnect = ({ detail: peerId }: CustomEvent<PeerId>): void => {
+    if (this.#connected.delete(peerId.toString())) {
+      this.emit('peer:disconnect', { peerId: peerId.toString() })
+    }
   }
 
   readonly #onIdentify = ({ detail: { connection, protocols } }: CustomEvent<IdentifyResult>): void => {
+    this.#parts.refused.admitted(connection.remotePeer, 'them')
+    this.#tellOfConnection(connection.remotePeer)
     this.#served.set(connection, new Set(protocols))
     this.#parts.otherNetwork.meet(connection.remotePeer, protocols)
   }

@@ -1,8 +1,9 @@
 import { lookup as systemLookup } from 'node:dns'
 import { BlockList, isIPv4, isIPv6, type LookupFunction } from 'node:net'
-import type { MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
+import type { MultiaddrConnection, PeerId, Transport, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { peerIdOf } from '../primitives/address.ts'
 import type { DialBudget } from './dial-budget.ts'
 import { DialFailure, explainDial, SEEN_BYTES, type Seen } from './dial-failure.ts'
 import { type Permit, permitOf } from './dial-permit.ts'
@@ -24,15 +25,25 @@ export interface TcpDialInit {
   policy: DialPolicy
   /** The budget for dials that libp2p starts by itself. */
   background: DialBudget
+  /** Whether there is room for no more connections. @default there always is */
+  isFull?: (() => boolean) | undefined
   /** Resolves names. @default Node's own */
   lookup?: LookupFunction | undefined
+  /** Told of peers whose own word is that they do not admit this node. */
+  onRefused?: ((peerId: PeerId, reason: string) => void) | undefined
 }
 
 /**
  * TCP for all dials of a node. What others named is judged here, after names were resolved; names lead only to addresses of the family
  * that they say; and a dial that fails is a `DialFailure`.
  */
-export function explainingTcp({ policy, background, lookup = systemLookup as LookupFunction }: TcpDialInit): Tcp {
+export function explainingTcp({
+  policy,
+  background,
+  isFull = () => false,
+  lookup = systemLookup as LookupFunction,
+  onRefused,
+}: TcpDialInit): Tcp {
   const make = tcp()
   return (components) => {
     const transport = make(components)
@@ -40,32 +51,50 @@ export function explainingTcp({ policy, background, lookup = systemLookup as Loo
     transport.dial = async (address, options) => {
       const given = permitOf(options)
       const namedOver = given?.trusted === true ? 'trusted' : policy.wayOf(address)
-      const refusal = policy.refusalOf(address, namedOver)
-      if (refusal != null) {
-        throw new DialFailure('not allowed', refusal)
-      }
-      const permit = given ?? takenFrom(background)
+      checkAllowed(policy.refusalOf(address, namedOver), isFull())
+      const peerId = peerIdOf(address)
+      const permit = given ?? takenFrom(background, peerId)
+      const startedAtMs = performance.now()
+      const onConnected = (): void => permit.onConnected?.(performance.now() - startedAtMs)
       const seen: Seen = { connected: false, bytes: new Uint8Array(0), ...offered(options.upgrader) }
       const name = new Name(lookup, permit, (ip) => policy.refusalOfIp(ip, namedOver))
       try {
-        const named = { ...options, ...name.options(address), upgrader: watching(options.upgrader, seen) }
+        const named = { ...options, ...name.options(address), upgrader: watching(options.upgrader, seen, onConnected) }
         const connection = await dial(address, named as Parameters<Transport['dial']>[1])
         policy.noteResolved(connection, name.resolved)
         return connection
       } catch (cause) {
-        throw name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
+        const failure = name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
+        tellRefusal(failure, peerId, onRefused)
+        throw failure
       }
     }
     return transport
   }
 }
 
-/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
-function takenFrom(background: DialBudget): Permit {
-  if (!background.take()) {
-    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses for now')
+/** @throws DialFailure */
+function checkAllowed(refusal: string | undefined, isFull: boolean): void {
+  if (refusal != null) {
+    throw new DialFailure('not allowed', refusal)
   }
-  return { trusted: false, more: () => background.take() }
+  if (isFull) {
+    throw new DialFailure('descriptors', 'this process may open too few more files for another connection')
+  }
+}
+
+function tellRefusal({ kind, message }: DialFailure, peerId: PeerId | undefined, onRefused: TcpDialInit['onRefused']): void {
+  if (kind === 'not admitted' && peerId != null) {
+    onRefused?.(peerId, message)
+  }
+}
+
+/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
+function takenFrom(background: DialBudget, peerId: PeerId | undefined): Permit {
+  if (!background.take(peerId)) {
+    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses, or this peer, for now')
+  }
+  return { trusted: false, more: () => background.take(peerId) }
 }
 
 function offered(upgrader: Upgrader): Pick<Seen, 'security' | 'muxers'> {
@@ -145,9 +174,10 @@ function isOf(family: 0 | 4 | 6, address: string): boolean {
 }
 
 /** An upgrader that notes the first bytes of the connection, and throws the reason of a failed handshake. */
-function watching(upgrader: Upgrader, seen: Seen): Upgrader {
+function watching(upgrader: Upgrader, seen: Seen, onConnected: () => void): Upgrader {
   const upgradeOutbound = async (connection: MultiaddrConnection, options: Parameters<Upgrader['upgradeOutbound']>[1]) => {
     seen.connected = true
+    onConnected()
     noteFirstBytes(connection, seen, SEEN_BYTES)
     joinFirstBytes(connection)
     try {

@@ -22,16 +22,21 @@ export type ErrorCode = keyof typeof EXIT_CODES
 export interface SubnetErrorOptions extends ErrorOptions {
   /** One line that says what to do about it. */
   hint?: string | undefined
+  /** What a peer hears in place of a message that tells of this machine. */
+  toPeers?: string | undefined
 }
 
 /** The root of every error this package throws on purpose. `message` is one line that says what was wrong and where. */
 export abstract class SubnetError extends Error {
   abstract readonly code: ErrorCode
   readonly hint: string | undefined
+  /** Undefined where a peer may hear the message itself. */
+  readonly toPeers: string | undefined
 
   constructor(message: string, options: SubnetErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.hint = options.hint
+    this.toPeers = options.toPeers
   }
 }
 
@@ -102,8 +107,8 @@ const REASONS: Record<string, string> = {
   EIO: 'the disk reports an error',
   ELOOP: 'its links lead in a circle',
   ENAMETOOLONG: 'its name is too long',
-  EMFILE: 'too many files are open in this process',
-  ENFILE: 'too many files are open on this machine',
+  EMFILE: 'no more files can be open at a time (ulimit -n)',
+  ENFILE: 'no more files can be open at a time (ulimit -n)',
   ENOMEM: 'no memory is left',
   EBUSY: 'something else uses it',
   EPIPE: 'its reader is gone',

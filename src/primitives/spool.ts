@@ -57,6 +57,7 @@ export class Spool implements AsyncDisposable {
       throw new UsageError(`no temporary file can be written in ${tmpdir()}: ${describeError(cause)}`, {
         cause,
         hint: 'TMPDIR names another folder',
+        toPeers: 'this node has no room for a large payload now',
       })
     }
   }

@@ -16,8 +16,8 @@ const MAX_LINE_BYTES = 1_024
 const MAX_PREFIX_BYTES = 2
 /** Where nothing is written, the header is sent alone after this, in milliseconds. */
 const HEADER_ALONE_MS = 10
-/** How long the other side may take to confirm a protocol, in milliseconds. */
-const CONFIRM_TIMEOUT_MS = 10_000
+/** How long the other side may take to confirm a protocol, in milliseconds. A connection whose other side is gone is closed before. */
+const CONFIRM_TIMEOUT_MS = 15_000
 
 /** What is known of a stream beside what libp2p's interface says. */
 interface Facts {
@@ -107,7 +107,7 @@ interface MuxedStream extends Stream {
 /**
  * Negotiates the protocol of a new outgoing stream without a round trip of its own: the header of multistream-select leaves with the first bytes, and the
  * answer to it is taken out of what comes (https://github.com/multiformats/multistream-select). A peer that does not speak the protocol ends
- * the stream with an UnsupportedProtocolError; so does nobody else. One that says nothing for 10 s ends it with a TIMEOUT.
+ * the stream with an UnsupportedProtocolError; so does nobody else. One that says nothing for 15 s ends it with a TIMEOUT.
  */
 export function negotiateLazily(stream: MuxedStream, protocolId: string): void {
   const facts = factsOf(stream)

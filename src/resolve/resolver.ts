@@ -3,6 +3,7 @@ import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { farthestFirst } from '../primitives/address.ts'
 import { describeError, SubnetError } from '../primitives/errors.ts'
+import { Patience } from '../primitives/patience.ts'
 import { type Attempt, type Outcome, ResolveError } from './errors.ts'
 import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
 
@@ -145,7 +146,7 @@ class Run<T> {
 
   async #ask(tier: Tier): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
     const startedAtMs = performance.now()
-    const budget = AbortSignal.timeout(tier.budgetMs)
+    const budget = new Patience(tier.budgetMs)
     const failures: string[] = []
     let miss = 'not known'
     const note = (outcome: Outcome, detail: string): void => {
@@ -155,9 +156,9 @@ class Run<T> {
       const explain = (detail: string): void => {
         miss = detail
       }
-      const signal = withSignal(this.#options.signal, budget)
+      const signal = withSignal(this.#options.signal, budget.signal)
       const mayDial = (): boolean => this.#takeDials(1, this.#reservedAfter(tier) + KEPT_FOR_ANSWERS) === 1
-      for await (const candidate of tier.find(this.#peerId, { signal, explain, mayDial })) {
+      for await (const candidate of tier.find(this.#peerId, { signal, explain, mayDial, prolong: (ms) => budget.prolong(ms) })) {
         if (this.#isTooOld(candidate)) {
           miss = `known, but ${candidate.ageMs} ms old`
           continue
@@ -175,18 +176,14 @@ class Run<T> {
     } catch (error) {
       this.#options.signal?.throwIfAborted()
       this.#chainFailure = tier.name === 'chain' ? error : this.#chainFailure
-      if (error !== budget.reason) {
+      if (error !== budget.signal.reason) {
         failures.push(describeError(error))
       }
+    } finally {
+      budget.clear()
     }
     this.#options.signal?.throwIfAborted()
-    if (failures.length > 0) {
-      note('error', failures.join('; '))
-    } else if (budget.aborted) {
-      note('timeout', `no answer within ${tier.budgetMs} ms`)
-    } else {
-      note('miss', miss)
-    }
+    note(...nothingFound(failures, budget, miss))
     return undefined
   }
 
@@ -285,6 +282,14 @@ class Run<T> {
       hint: this.#memory.hint?.() ?? '--bootstrap names a peer that may know it, --chain a chain where it may have published',
     })
   }
+}
+
+/** What is noted of a tier that gave no answer which passed. */
+function nothingFound(failures: string[], budget: Patience, miss: string): [Outcome, string] {
+  if (failures.length > 0) {
+    return ['error', failures.join('; ')]
+  }
+  return budget.signal.aborted ? ['timeout', `no answer within ${budget.totalMs} ms`] : ['miss', miss]
 }
 
 function isRefutation(error: unknown): error is Error & Refutation {

@@ -31,6 +31,8 @@ export interface FindOptions {
   explain?: ((detail: string) => void) | undefined
   /** Takes one of the dials of this resolution, for a tier that dials to search; false where none is left for that. @default none is */
   mayDial?: (() => boolean) | undefined
+  /** Gives the tier at least so many milliseconds from now on: what it asks answers, only slowly. @default its budget is what it is */
+  prolong?: ((ms: number) => void) | undefined
   /** Aborts when the tier's budget is spent: what is known then is still given, nothing more is asked or waited for. */
   signal: AbortSignal
 }
@@ -38,7 +40,7 @@ export interface FindOptions {
 /** One way to find a peer's addresses. */
 export interface Tier {
   readonly name: TierName
-  /** How long the tier may ask, in milliseconds. */
+  /** How long the tier may ask, in milliseconds, unless it finds that it needs longer. */
   readonly budgetMs: number
   /** Answers, the best first, as they come; none when the tier does not know the peer. Ends when its signal aborts. */
   find(peerId: PeerId, options: FindOptions): AsyncIterable<Candidate>

@@ -1,15 +1,19 @@
-import type { Multiaddr } from '@multiformats/multiaddr'
-import type { ChainRegistry, PublishedRecord, PublishPlan } from '../chain/registry.ts'
+import type { PeerId } from '@libp2p/interface'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { ChainRegistry, ChainSigner, PublishedRecord, PublishPlan } from '../chain/registry.ts'
 import type { Settings } from '../node/config.ts'
 import { checkChain } from '../node/open-registry.ts'
 import { readOwnerKey } from '../node/owner-key.ts'
-import { farthestFirst, nearness } from '../primitives/address.ts'
-import { UsageError } from '../primitives/errors.ts'
+import { farthestFirst, nearness, withPeerId } from '../primitives/address.ts'
+import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
+import { publishCommand } from './publish-command.ts'
 
 export interface AddressPublisherInit {
   registry: ChainRegistry
-  settings: Pick<Settings, 'chain' | 'ownerKey'>
+  settings: Pick<Settings, 'chain' | 'subnetId' | 'ownerKey'>
+  /** Of this node. */
+  peerId: PeerId
   /** What is to be on the chain now. */
   addresses(): Multiaddr[]
   log: Logger
@@ -22,18 +26,34 @@ const PAUSE_MS = 600_000
 
 /**
  * Whether a node may publish by itself. Where that costs a fee, somebody has to have said so, and the key has to be in a file: nobody
- * is asked in the background. @throws UsageError
+ * is asked in the background.
+ * @param peerId tells whose addresses they are @throws UsageError with the command that does it elsewhere
  */
-export async function checkPublishing(settings: Pick<Settings, 'chain' | 'publish' | 'ownerKey'>, paysFees: boolean): Promise<void> {
+export async function checkPublishing(
+  settings: Pick<Settings, 'chain' | 'subnetId' | 'publish' | 'ownerKey' | 'announce'>,
+  paysFees: boolean,
+  peerId: () => Promise<PeerId>,
+): Promise<void> {
   if (!settings.publish || checkChain(settings.chain).driver !== 'hypertensor') {
     return
   }
   if (settings.ownerKey == null || !paysFees) {
+    const elsewhere = commandFor(
+      settings,
+      settings.announce.map((address) => multiaddr(address)),
+      await peerId(),
+    )
     throw new UsageError('--publish: each change on this chain costs a fee, and is signed by the account that owns the node', {
-      hint: 'give --owner-key FILE and --yes, or leave --publish out and run "subnet chain publish" when an address changed',
+      hint: `leave --publish out and run, on a machine that has the owner's key: ${elsewhere}; or give --owner-key FILE and --yes`,
     })
   }
   await readOwnerKey(settings.ownerKey)
+}
+
+/** What publishes these addresses from elsewhere. */
+function commandFor(settings: Pick<Settings, 'chain' | 'subnetId'>, addresses: Multiaddr[], peerId: PeerId): string {
+  const [first] = farthestFirst(addresses)
+  return publishCommand(settings, peerId.toString(), first == null ? undefined : withPeerId(first, peerId)?.toString())
 }
 
 /**
@@ -102,10 +122,15 @@ export class AddressPublisher {
       return
     }
     try {
-      const { receipt, multiaddrs, block } = await registry.publish(this.#paysFees ? farthestFirst(own) : own, await this.#options())
+      const { receipt, waiting, multiaddrs, block } = await registry.publish(
+        this.#paysFees ? farthestFirst(own) : own,
+        await this.#options(own),
+      )
       this.#nearness = Math.min(...multiaddrs.map(nearness))
       if (receipt != null) {
         log.warn(`published ${multiaddrs.join()} at block ${block}, transaction ${receipt.extrinsicHash}${feeText(receipt)}`)
+      } else if (waiting != null) {
+        log.info(`transaction ${waiting.extrinsicHash} waits for its block and publishes ${multiaddrs.join()}: nothing was sent`)
       }
     } catch (error) {
       // given up before anything was handed in
@@ -119,15 +144,27 @@ export class AddressPublisher {
     return checkChain(this.#init.settings.chain).driver === 'hypertensor'
   }
 
-  async #options(): Promise<Parameters<ChainRegistry['publish']>[1]> {
-    const { settings, log } = this.#init
+  /** Read anew: it is in memory only as long as it takes to sign. @throws UsageError with the command that does it elsewhere */
+  async #signer(own: Multiaddr[]): Promise<ChainSigner> {
+    const { settings, peerId } = this.#init
+    try {
+      return await readOwnerKey(settings.ownerKey ?? '')
+    } catch (cause) {
+      throw new UsageError(`${describeError(cause)}; on a machine that has the key: ${commandFor(settings, own, peerId)}`, { cause })
+    }
+  }
+
+  async #options(own: Multiaddr[]): Promise<Parameters<ChainRegistry['publish']>[1]> {
+    const { log } = this.#init
     const { signal } = this.#stopped
     if (!this.#paysFees) {
       return { signal }
     }
-    // read anew: it is in memory only as long as it takes to sign
-    const signer = await readOwnerKey(settings.ownerKey ?? '')
-    const approve = async ({ to, account }: PublishPlan): Promise<boolean> => {
+    const signer = await this.#signer(own)
+    const approve = async ({ to, account, unchecked }: PublishPlan): Promise<boolean> => {
+      if (unchecked != null) {
+        throw new UsageError(`${unchecked}: nobody is there to agree to that; nothing was sent`)
+      }
       log.info(`publishing ${to.multiaddr}, signed by ${account}`)
       return true
     }

@@ -102,9 +102,10 @@ export class ChainCalls implements ChainSession {
 }
 
 /** No addresses were named, and no node runs that has some. */
-export function nothingToPublish(): NodeError {
+export function nothingToPublish({ paysFees = false } = {}): NodeError {
+  const byItself = paysFees ? '' : ', or let the node do it: subnet start --publish'
   return new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
-    hint: 'name them: subnet chain publish MULTIADDR…, or let the node do it: subnet start --publish',
+    hint: `name them: subnet chain publish MULTIADDR…${byItself}`,
   })
 }
 

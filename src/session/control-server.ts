@@ -15,6 +15,7 @@ import {
 import { NodeError } from '../node/errors.ts'
 import type { Home } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
+import type { Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ProtocolKind } from '../protocol/interceptor.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
@@ -40,6 +41,16 @@ const HTTP2_PREFACE = 'PRI '
 /** How long calls may take to end when the node stops. */
 const DRAIN_MS = 1_000
 const MAX_EVENTS_WAITING = 10_000
+/** How often the node looks whether its socket is still there. */
+const LOOK_EVERY_MS = 1_000
+
+/** What the socket of a home needs of the node that has it. */
+export interface SocketOwner {
+  home: Home
+  /** Whether the home is still there, and this node's. */
+  holdsHome(): Promise<boolean>
+  log: Logger
+}
 
 /** Lets other processes of this user drive the node: the Connect protocol over HTTP/1.1 and HTTP/2 on the home's socket. */
 export class ControlServer {
@@ -47,6 +58,8 @@ export class ControlServer {
   readonly #sockets = new Set<Socket>()
   readonly #closing = new AbortController()
   readonly #idle = new EventTarget()
+  #isInPlace: (() => Promise<boolean>) | undefined
+  #looking: NodeJS.Timeout | undefined
   #calls = 0
 
   constructor(session: Session, events: EventSource) {
@@ -73,13 +86,38 @@ export class ControlServer {
     })
   }
 
-  /** To be called only by whoever holds the home's lock. @throws UsageError */
-  async listen(home: Home): Promise<void> {
-    await listenForCommands(home, this.#server)
+  /** To be called only by whoever holds the home's lock. A socket that is removed or replaced is put back. @throws UsageError */
+  async listen(owner: SocketOwner): Promise<void> {
+    this.#isInPlace = await listenForCommands(owner.home, this.#server)
+    this.#lookAgain(owner)
+  }
+
+  #lookAgain(owner: SocketOwner): void {
+    this.#looking = setTimeout(() => {
+      void this.#putBack(owner).finally(() => (this.#closing.signal.aborted ? undefined : this.#lookAgain(owner)))
+    }, LOOK_EVERY_MS).unref()
+  }
+
+  async #putBack({ home, holdsHome, log }: SocketOwner): Promise<void> {
+    try {
+      if ((await this.#isInPlace?.()) === true || !(await holdsHome()) || this.#closing.signal.aborted) {
+        return
+      }
+      this.#server.close()
+      this.#isInPlace = await listenForCommands(home, this.#server)
+      if (this.#closing.signal.aborted) {
+        this.#server.close()
+        return
+      }
+      log.warn('the control socket had been removed: it is there again')
+    } catch (error) {
+      log.debug('the control socket cannot be put back', error)
+    }
   }
 
   /** Takes no more connections, and ends what streams on and on. */
   refuse(): void {
+    clearTimeout(this.#looking)
     this.#server.close()
     this.#closing.abort(new NodeError('NOT_RUNNING', 'the node stops'))
   }

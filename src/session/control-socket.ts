@@ -1,14 +1,35 @@
 import { createHash } from 'node:crypto'
 import { realpathSync } from 'node:fs'
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
+import { chmod, lstat, rm } from 'node:fs/promises'
 import { connect, type Server, type Socket } from 'node:net'
-import { tmpdir, userInfo } from 'node:os'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { NodeError } from '../node/errors.ts'
 import { type Home, reasonOf } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
+import { makeFolder } from '../primitives/folder.ts'
 
 /** The path of a unix socket is cut off without a word beyond 104 (macOS) or 108 bytes (Linux). */
 const MAX_PATH_BYTES = 100
+/** How long a node that holds its home's lock may take to listen, at most: it may be starting, or putting its socket back. */
+const PATIENCE_MS = 5_000
+const RETRY_MS = 50
+
+/** What a socket that leads to no node says of it. */
+const UNREACHABLE: Record<string, string> = {
+  ENOENT: 'is not there',
+  ENOTDIR: 'is not there',
+  // one that a killed node left behind, or that is another's
+  ECONNREFUSED: 'refuses connections',
+  EAGAIN: 'takes no more connections',
+}
+
+export interface ConnectOptions {
+  signal: AbortSignal
+  /** How long to wait for a node that runs and cannot be reached, in milliseconds; at most 5 s. */
+  timeoutMs?: number | undefined
+}
 
 /** Where a home's control socket is: in the home, or where that would be too long, in a private directory of the user. */
 export function socketPath({ path }: Home): string {
@@ -20,12 +41,15 @@ export function socketPath({ path }: Home): string {
   return join(runtimeDirectory(), `${name}.sock`)
 }
 
-/** Listens on the home's control socket (0600). Only whoever holds the home's lock may: what is there already is left over. */
-export async function listenForCommands(home: Home, server: Server): Promise<void> {
+/**
+ * Listens on the home's control socket (0600). Only whoever holds the home's lock may: what is there already is left over.
+ * Gives what tells whether the socket is still there.
+ */
+export async function listenForCommands(home: Home, server: Server): Promise<() => Promise<boolean>> {
   const path = socketPath(home)
   try {
     if (dirname(path) !== home.path) {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await makeFolder(dirname(path), 0o700)
       await checkPrivate(dirname(path))
     }
     await rm(path, { force: true })
@@ -36,17 +60,60 @@ export async function listenForCommands(home: Home, server: Server): Promise<voi
       })
     })
     await chmod(path, 0o600)
+    const { dev, ino } = await lstat(path)
+    return async () => {
+      const found = await lstat(path).catch(() => undefined)
+      return found?.dev === dev && found.ino === ino
+    }
   } catch (cause) {
     throw new UsageError(`the control socket ${path} cannot be opened: ${reasonOf(cause)}`, { cause })
   }
 }
 
-/** A connection to the node that runs in the home; undefined where none does. @throws UsageError, the signal's reason */
-export async function connectToNode(home: Home, signal: AbortSignal): Promise<Socket | undefined> {
+/**
+ * A connection to the node that runs in the home; undefined where none does.
+ * @throws NodeError ALREADY_RUNNING where one runs and cannot be reached, UsageError, the signal's reason
+ */
+export async function connectToNode(home: Home, { signal, timeoutMs = PATIENCE_MS }: ConnectOptions): Promise<Socket | undefined> {
+  const giveUpAtMs = performance.now() + Math.min(timeoutMs, PATIENCE_MS)
+  for (;;) {
+    const found = await tryConnect(home, signal)
+    if (typeof found !== 'string') {
+      return found
+    }
+    const holder = await holderOf(home)
+    if (holder == null) {
+      return undefined
+    }
+    if (performance.now() > giveUpAtMs) {
+      throw new NodeError(
+        'ALREADY_RUNNING',
+        `a node runs in ${home.path} (${holder}), but its control socket ${socketPath(home)} ${found}`,
+        {
+          hint: 'it may be starting, stopping, or busy: try again; else end its process. The socket is found with the same XDG_RUNTIME_DIR and TMPDIR',
+        },
+      )
+    }
+    await delay(RETRY_MS, undefined, { signal }).catch(() => signal.throwIfAborted())
+  }
+}
+
+/** Who holds the home's lock, in words; undefined where nobody does. */
+export async function holderOf(home: Home): Promise<string | undefined> {
+  if ((await lstat(home.lockFile).catch(() => undefined)) == null) {
+    return undefined
+  }
+  // most commands find a node, or a home without a lock, and need no SQLite for it
+  const { HomeLock } = await import('../node/lock.ts')
+  return HomeLock.holderOf(home)
+}
+
+/** A connection, or what is wrong with the socket. @throws UsageError, the signal's reason */
+async function tryConnect(home: Home, signal: AbortSignal): Promise<Socket | string> {
   signal.throwIfAborted()
   const path = socketPath(home)
   if (dirname(path) !== home.path && !(await isPrivate(dirname(path)))) {
-    return undefined
+    return 'is not there'
   }
   const socket = connect({ path, signal })
   try {
@@ -59,9 +126,10 @@ export async function connectToNode(home: Home, signal: AbortSignal): Promise<So
     return socket
   } catch (cause) {
     signal.throwIfAborted()
-    // nothing there, or a socket that a killed node left behind
-    if (['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
-      return undefined
+    const code = (cause as NodeJS.ErrnoException).code ?? ''
+    const reason = UNREACHABLE[code]
+    if (reason != null) {
+      return reason
     }
     throw new UsageError(`the control socket ${path} cannot be used: ${reasonOf(cause)}`, {
       cause,
@@ -79,7 +147,12 @@ function realOf(path: string): string {
 }
 
 function runtimeDirectory(): string {
-  return join(process.env.XDG_RUNTIME_DIR || tmpdir(), `subnet-${userInfo().uid}`)
+  return join(process.env.XDG_RUNTIME_DIR || tmpdir(), `subnet-${userId()}`)
+}
+
+/** As the kernel knows the user; a user need not stand in /etc/passwd. */
+function userId(): number {
+  return process.getuid?.() ?? -1
 }
 
 async function checkPrivate(directory: string): Promise<void> {
@@ -91,5 +164,5 @@ async function checkPrivate(directory: string): Promise<void> {
 /** Others could put a socket of theirs into a directory that is open to them. */
 async function isPrivate(directory: string): Promise<boolean> {
   const stat = await lstat(directory).catch(() => undefined)
-  return stat?.isDirectory() === true && stat.uid === userInfo().uid && (stat.mode & 0o077) === 0
+  return stat?.isDirectory() === true && stat.uid === userId() && (stat.mode & 0o077) === 0
 }

@@ -10,7 +10,6 @@ import { openHomeDatabase } from '../node/home-database.ts'
 import { loadIdentity } from '../node/identity.ts'
 import type { SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
-import { withDeadline } from '../primitives/deadline.ts'
 import type { Logger } from '../primitives/log.ts'
 import { AliasCalls } from './alias-calls.ts'
 import { ChainCalls } from './chain-calls.ts'
@@ -94,7 +93,7 @@ export class LocalSession implements Session {
 
   async peers(options: SessionOptions & { all?: boolean } = {}): Promise<PeerRow[]> {
     const { node, session } = await this.#start()
-    await node.bootstrapped(withDeadline(options.signal, BOOTSTRAP_WAIT_MS) as AbortSignal)
+    await node.bootstrappedWithin(BOOTSTRAP_WAIT_MS, options.signal)
     return session.peers(options)
   }
 
@@ -165,7 +164,7 @@ export class LocalSession implements Session {
 
   async #loadIdentity(): Promise<PrivateKey> {
     const { home, settings } = this.#init
-    this.#identity ??= ensureHome(home).then(async () => loadIdentity(home, settings.key))
+    this.#identity ??= ensureHome(home).then(async () => loadIdentity(home, settings.key, { timeoutMs: settings.timeout }))
     return this.#identity
   }
 

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Connection } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
+import { NoSubnetError } from '../chain/registry.ts'
 import { targetOf } from '../node/aliases.ts'
 import type { Settings } from '../node/config.ts'
 import type { Home } from '../node/home.ts'
+import { shownChain } from '../node/shown-chain.ts'
 import type { KnownPeer, SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
@@ -115,9 +117,8 @@ export class NodeSession implements Session {
     if (settings.bootstrap.length > 0 && directions.length === 0 && refusals.length === 0) {
       problems.push({ code: 'UNREACHABLE', message: 'the node has bootstraps, and is connected to nobody' })
     }
-    if (chain.error != null) {
-      problems.push({ code: 'CHAIN_UNAVAILABLE', message: chain.error })
-    }
+    const ofChain = [...(chain.error == null ? [] : [chain.error]), ...this.#node.registry.state().problems]
+    problems.push(...ofChain.map((message) => ({ code: 'CHAIN_UNAVAILABLE' as const, message })))
     const refusal = await this.#node.ownRefusal(options.signal)
     if (refusal != null) {
       problems.push({ code: 'NOT_ADMITTED', message: `others like this node would not let it in: ${refusal}` })
@@ -297,14 +298,15 @@ export class NodeSession implements Session {
   }
 
   async #chainState(options: SessionOptions): Promise<StatusAnswer['chain']> {
-    const { chain: url } = nodeSettings(this.#init.settings, this.#init.home)
+    const url = shownChain(nodeSettings(this.#init.settings, this.#init.home).chain)
     const signal = withDeadline(options.signal, CHAIN_CHECK_MS)
     let failure: string | undefined
     try {
       await this.#node.registry.lookup(this.#node.peerId, { signal })
     } catch (error) {
       options.signal?.throwIfAborted()
-      failure = describeError(error)
+      // a subnet that is not there is no failure of the chain: its state tells of it
+      failure = error instanceof NoSubnetError ? undefined : describeError(error)
     }
     // a chain that is away may still answer from what it said last
     const { endpoint, block, lagMs, lastError } = this.#node.registry.state()

@@ -1,6 +1,6 @@
-import { resolve } from 'node:path'
 import type { Settings } from '../node/config.ts'
 import type { Home } from '../node/home.ts'
+import { fullPath } from '../primitives/full-path.ts'
 import type { NodeSettingsAnswer } from './session.ts'
 
 /** The settings that a command may name too, in the one spelling in which two of them can be compared. */
@@ -11,8 +11,8 @@ export function nodeSettings(settings: Settings, home: Home): NodeSettingsAnswer
     bootstrap: [...new Set(bootstrap)].sort(),
     subnetId,
     network,
-    chain: file == null ? chain : `ledger:${resolve(file || home.ledgerFile)}`,
-    key: resolve(key ?? home.identityFile),
+    chain: file == null ? chain : `ledger:${fullPath(file || home.ledgerFile)}`,
+    key: fullPath(key ?? home.identityFile),
     maxFrameBytes,
   }
 }

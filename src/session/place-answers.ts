@@ -5,7 +5,7 @@ import type { StatusAnswer } from './session.ts'
 const REFUSED_WITHIN_MS = 60_000
 
 /** The places of a node, as `status` gives them. */
-export function placesAnswer({ refusedAtMs: _, largest, ...counts }: PlacesState): StatusAnswer['places'] {
+export function placesAnswer({ refusedAtMs: _, descriptors: __, largest, ...counts }: PlacesState): StatusAnswer['places'] {
   const { open, maxOpen, pending, maxPending } = counts
   const full: StatusAnswer['places']['full'] = [
     ...(open >= maxOpen ? (['open'] as const) : []),
@@ -18,7 +18,11 @@ export function placesAnswer({ refusedAtMs: _, largest, ...counts }: PlacesState
  * The problem of a node that lately refused a newcomer because the node was full. A full node without refusals has no problem, as newcomers
  * displace idle connections.
  */
-export function placesProblem({ refusedAtMs, ...state }: PlacesState, nowMs = Date.now()): string | undefined {
+export function placesProblem({ refusedAtMs, descriptors, ...state }: PlacesState, nowMs = Date.now()): string | undefined {
+  if (descriptors != null) {
+    const { open, limit } = descriptors
+    return `peers are refused, as the node has ${open} of ${limit} file descriptors open, and keeps the rest for commands and files: a larger "ulimit -n" (systemd: LimitNOFILE=) gives it more`
+  }
   if (refusedAtMs == null || nowMs - refusedAtMs > REFUSED_WITHIN_MS) {
     return undefined
   }

@@ -30,7 +30,7 @@ import { type Deadline, isDeadline, startDeadline } from '../primitives/deadline
 import { describeError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { CHUNK_BYTES, fromConnectError, toPlain } from './control-codec.ts'
-import { connectToNode, socketPath } from './control-socket.ts'
+import { connectToNode, holderOf, socketPath } from './control-socket.ts'
 import { collectPayload } from './in-time.ts'
 import type {
   AliasAnswer,
@@ -118,7 +118,7 @@ export class RemoteSession implements Session {
   async stop(options: SessionOptions = {}): Promise<{ peerId: string; pid: number }> {
     const work = async (call: { signal: AbortSignal }): Promise<{ peerId: string; pid: number }> => {
       // the node cuts its connections once the home is free
-      const witness = await connectToNode(this.#home, call.signal)
+      const witness = await connectToNode(this.#home, call)
       const answer = await this.#client.stop({}, call)
       if (witness != null) {
         await once(witness.resume(), 'close')
@@ -144,7 +144,7 @@ export class RemoteSession implements Session {
       }
     } catch (error) {
       signal?.throwIfAborted()
-      throw this.#translated(error)
+      throw await this.#translated(error)
     }
   }
 
@@ -171,7 +171,7 @@ export class RemoteSession implements Session {
     } catch (error) {
       guarded.clear()
       options.signal?.throwIfAborted()
-      throw this.#translated(error, guarded.signal, 'the peer may have acted on the request')
+      throw await this.#translated(error, guarded.signal, 'the peer may have acted on the request')
     }
   }
 
@@ -180,7 +180,7 @@ export class RemoteSession implements Session {
       yield* result
     } catch (error) {
       options.signal?.throwIfAborted()
-      throw this.#translated(error, guarded.signal, 'the peer may have acted on the request')
+      throw await this.#translated(error, guarded.signal, 'the peer may have acted on the request')
     } finally {
       guarded.clear()
     }
@@ -195,7 +195,7 @@ export class RemoteSession implements Session {
       left.abort(new Error('nobody waits for the result'))
       guarded.clear()
     }
-    const failure = (error: unknown): unknown => {
+    const failure = async (error: unknown): Promise<unknown> => {
       options.signal?.throwIfAborted()
       return upload.failure ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
     }
@@ -210,7 +210,7 @@ export class RemoteSession implements Session {
       return answer
     } catch (error) {
       done()
-      throw failure(error)
+      throw await failure(error)
     }
   }
 
@@ -326,7 +326,7 @@ export class RemoteSession implements Session {
       yield* work({ signal: guarded.signal })
     } catch (error) {
       options.signal?.throwIfAborted()
-      throw failure() ?? this.#translated(error, guarded.signal, 'the peer may have acted on the request')
+      throw failure() ?? (await this.#translated(error, guarded.signal, 'the peer may have acted on the request'))
     } finally {
       // whoever leaves the answers: the client itself does not end the call then
       left.abort(new Error('nobody waits for the answers'))
@@ -348,14 +348,14 @@ export class RemoteSession implements Session {
       return await work({ signal: guarded.signal })
     } catch (error) {
       options.signal?.throwIfAborted()
-      throw this.#translated(error, guarded.signal, consequence)
+      throw await this.#translated(error, guarded.signal, consequence)
     } finally {
       guarded.clear()
     }
   }
 
   /** What a call of the node threw, or that there is no node any more. */
-  #translated(error: unknown, guard?: AbortSignal, consequence?: string): unknown {
+  async #translated(error: unknown, guard?: AbortSignal, consequence?: string): Promise<unknown> {
     const words = (text: string): string => (consequence == null ? text : `${text}; ${consequence}`)
     if (guard?.aborted === true && isDeadline(guard.reason)) {
       return new ProtocolError('TIMEOUT', words(`the node of ${this.#home.path} did not answer in time`), {
@@ -366,13 +366,22 @@ export class RemoteSession implements Session {
     if (!(error instanceof ConnectError)) {
       return error
     }
-    return (
-      fromConnectError(error) ??
-      new NodeError('NOT_RUNNING', words(`the node of ${this.#home.path} was gone before it had answered (${describeError(error)})`), {
+    const failure = fromConnectError(error)
+    if (failure != null) {
+      return failure
+    }
+    const holder = await holderOf(this.#home)
+    if (holder != null) {
+      const text = `a node runs in ${this.#home.path} (${holder}), but ended the connection before it had answered (${describeError(error)})`
+      return new NodeError('ALREADY_RUNNING', words(text), {
         cause: error,
-        hint: 'run the command again: without a running node it uses one of its own',
+        hint: 'it may be out of file descriptors ("ulimit -n"): try again',
       })
-    )
+    }
+    return new NodeError('NOT_RUNNING', words(`the node of ${this.#home.path} was gone before it had answered (${describeError(error)})`), {
+      cause: error,
+      hint: 'run the command again: without a running node it uses one of its own',
+    })
   }
 }
 
@@ -430,7 +439,7 @@ async function* nothing(): AsyncGenerator<Uint8Array> {
 
 async function* chunksOf(
   parts: AsyncIterator<SendTaskResponse>,
-  { answer, failure, done }: { answer: TaskAnswer; failure: (error: unknown) => unknown; done: () => void },
+  { answer, failure, done }: { answer: TaskAnswer; failure: (error: unknown) => Promise<unknown>; done: () => void },
 ): AsyncGenerator<Uint8Array> {
   let received = 0
   try {
@@ -446,7 +455,7 @@ async function* chunksOf(
       throw new ConnectError(`${received} of ${answer.bytesReceived ?? 'more'} bytes of the result arrived`, Code.DataLoss)
     }
   } catch (error) {
-    throw failure(error)
+    throw await failure(error)
   } finally {
     done()
   }

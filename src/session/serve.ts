@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
+import { NoSubnetError } from '../chain/registry.ts'
 import { composeNode } from '../node/compose.ts'
 import { DEFAULT_LISTEN, type Settings } from '../node/config.ts'
 import { ensureHome, type Home } from '../node/home.ts'
@@ -49,7 +50,10 @@ const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task'] as const
 /** Runs the node of a home, and lets commands drive it. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
 export async function serve(init: ServeInit): Promise<RunningNode> {
   const { home, settings, log } = init
-  await checkPublishing(settings, init.paysFees === true)
+  await checkPublishing(settings, init.paysFees === true, async () => {
+    await ensureHome(home)
+    return peerIdFromPublicKey((await loadIdentity(home, settings.key)).publicKey)
+  })
   await ensureHome(home)
   const handler =
     settings.handler == null
@@ -59,7 +63,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   const lock = await HomeLock.acquire(home)
   const journal = new Journal()
   try {
-    const privateKey = await loadIdentity(home, settings.key)
+    const privateKey = await loadIdentity(home, settings.key, { timeoutMs: settings.timeout })
     checkOwn(peerIdFromPublicKey(privateKey.publicKey), settings)
     const compose = async (listen: string[]): Promise<SubnetNode> => {
       const node = await composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
@@ -77,11 +81,9 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     const node = await startListening(compose, settings.listen, log)
     try {
       // a chain that is none is found out now, not at the first peer that is looked up
-      await node.registry.lookup(node.peerId)
-      const refusal = await node.ownRefusal()
-      if (refusal != null) {
-        log.warn(`others like this node would not let it in: ${refusal}; "subnet chain register" enters it, where the chain lets us`)
-      }
+      await node.registry.lookup(node.peerId).catch(unlessNoSubnet)
+      // one that others would not let in says so in its log
+      await node.ownRefusal()
       return await Running.open(init, { node, lock, journal })
     } catch (error) {
       await node.stop()
@@ -89,6 +91,13 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     }
   } catch (error) {
     await lock.release()
+    throw error
+  }
+}
+
+/** A subnet may appear later: a node waits for it. @throws any other error */
+function unlessNoSubnet(error: unknown): void {
+  if (!(error instanceof NoSubnetError)) {
     throw error
   }
 }
@@ -205,7 +214,7 @@ class Running implements RunningNode {
 
   static async open(init: ServeInit, parts: RunningParts): Promise<Running> {
     const running = new Running(init, parts)
-    await running.#control.listen(init.home)
+    await running.#control.listen({ home: init.home, holdsHome: async () => parts.lock.hold(), log: init.log })
     return running
   }
 
@@ -227,7 +236,7 @@ class Running implements RunningNode {
     this.#control = new ControlServer(this.session, this)
     if (settings.publish) {
       const { registry } = node
-      const publisher = new AddressPublisher({ registry, settings, log, addresses: () => node.multiaddrs })
+      const publisher = new AddressPublisher({ registry, settings, peerId: node.peerId, log, addresses: () => node.multiaddrs })
       node.on('addresses', () => publisher.changed())
       publisher.changed()
       this.#publisher = publisher

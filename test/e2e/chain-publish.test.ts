@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { multiaddr } from '@multiformats/multiaddr'
 import { Cli, jsonError, type Outcome } from '../support/cli.ts'
 import { SUBNET } from '../support/hypertensor-state.ts'
-import { OWNER, OWNER_KEY, own } from '../support/owner.ts'
+import { OWNER, OWNER_KEY, own, setHotkey } from '../support/owner.ts'
 import { Terminal } from '../support/pty.ts'
 import { StandInChain } from '../support/stand-in-chain.ts'
 
@@ -39,8 +39,8 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     await chain.stop()
   })
 
-  function open(args: string[]): Terminal {
-    const terminal = new Terminal(home, args, { columns: 200 })
+  function open(args: string[], inHome = home): Terminal {
+    const terminal = new Terminal(inHome, args, { columns: 200 })
     terminals.push(terminal)
     return terminal
   }
@@ -68,7 +68,8 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     assert.equal(outcome.code, 0, outcome.stdout + outcome.stderr)
     const block = chain.pool.blocks[0]
     const published = `${ADDRESS}/ws/p2p/${peerId}`
-    const { extrinsicHash, ...receipt } = JSON.parse(outcome.stdout)
+    const { extrinsicHash, readAtMs, ...receipt } = JSON.parse(outcome.stdout)
+    assert.equal(typeof readAtMs, 'number')
     assert.match(extrinsicHash, /^0x[0-9a-f]{64}$/)
     assert.deepEqual(
       { ...receipt, stale: false },
@@ -81,6 +82,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
         blockHash: block?.hash,
         event: 'Network.SubnetNodeUpdatePeerInfo',
         feePlanck: String(chain.pool.fee),
+        waiting: null,
       },
     )
     for (const row of [
@@ -115,7 +117,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     assert.match(unasked.hint ?? '', /--yes/)
     const keyless = await refused('--yes')
     assert.match(keyless.message, /needs the key of the account/)
-    assert.match(keyless.hint ?? '', /--owner-key FILE/)
+    assert.match(keyless.hint ?? '', /^run, on a machine that has it: subnet chain publish \/ip4.*--owner-key FILE/)
     assert.equal(chain.connections, connections)
     for (const given of [OWNER_KEY, `0x${OWNER_KEY}`]) {
       const outcome = await cli.run(home, ['chain', 'publish', ADDRESS, '--owner-key', given, '--yes', '--log-level', 'trace'])
@@ -141,14 +143,101 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     )
   })
 
-  it('names the error of the chain where the account does not own the node', async () => {
-    own(chain.state, nodeId, '0x25451A4de12dcCc2D166922fA938E900fCc4ED24')
-    const outcome = await cli.run(home, ['chain', 'publish', ADDRESS, '--owner-key', keyFile, '--yes', '--json'])
-    assert.equal(outcome.code, 2)
+  it('refuses free of charge what the chain would refuse for a fee: each with its own words, and nothing handed in', async () => {
+    const publish = async (): Promise<ReturnType<typeof jsonError>> => {
+      const outcome = await cli.run(home, ['chain', 'publish', ADDRESS, '--owner-key', keyFile, '--yes', '--json'])
+      assert.equal(outcome.code, 2, outcome.stdout + outcome.stderr)
+      assert.ok(!outcome.stderr.includes('fee '), 'nobody is shown a plan')
+      return jsonError(outcome)
+    }
+    const stranger = '0x25451A4de12dcCc2D166922fA938E900fCc4ED24'
+    own(chain.state, nodeId, stranger)
+    const strange = await publish()
+    assert.match(strange.message, new RegExp(`^${OWNER.account} is not the owner of node ${nodeId} .*: its coldkey is ${stranger}`))
+    setHotkey(chain.state, nodeId, OWNER.account)
+    own(chain.state, nodeId, stranger)
+    const hotkey = await publish()
+    assert.match(hotkey.message, new RegExp(`^${OWNER.account} is the hotkey of node ${nodeId} .*: only its coldkey, ${stranger}, may`))
+    own(chain.state, nodeId)
+    chain.pool.setBalance(OWNER.account, { free: 1_000n })
+    assert.match(
+      (await publish()).message,
+      /^the balance of .* does not cover the fee: it can spend 500 planck, and the fee is about \d+ planck/,
+    )
+    chain.pool.setBalance(OWNER.account, { free: 10n ** 18n })
+    const text = Buffer.from(peerId)
+    chain.state.set('PeerIdOverwatchNodeId', [SUBNET, text], 7)
+    assert.match((await publish()).message, /is also the peer of overwatch node 7 .*PeerIdExist/)
+    chain.state.storage.delete(chain.state.key('PeerIdOverwatchNodeId', SUBNET, text))
+    const address = multiaddr(`${ADDRESS}/p2p/${peerId}`).bytes
+    chain.state.set('MultiaddrSubnetNodeId', [SUBNET, address], 2)
+    assert.match((await publish()).message, /is the address of node 2, already: .*MultiaddrExist/)
+    assert.deepEqual(
+      [chain.count('author_submitAndWatchExtrinsic'), chain.count('author_submitExtrinsic'), chain.pool.calls.length],
+      [0, 0, 0],
+    )
+  })
+
+  it('of two at once lets one through; the other ends while that one waits, and one that does the same sends nothing', async () => {
+    chain.makesBlocks = false
+    const launch = (address: string) => cli.launch(home, ['chain', 'publish', address, '--owner-key', keyFile, '--yes', '--json'])
+    const running = [ADDRESS, '/ip4/203.0.113.8/tcp/38960'].map(launch)
+    const loser = await Promise.race(running.map(async ({ ended }) => ended))
+    assert.equal(loser.code, 2, loser.stdout)
+    assert.match(jsonError(loser).message, /another transaction of 0x\w+|is not taken/)
+    const [{ call } = { call: undefined }] = chain.pool.waiting
+    assert.equal(chain.pool.waiting.length, 1)
+    const handedIn = JSON.stringify(call?.value.value['calls'], (_, value: unknown) => (value instanceof Uint8Array ? [...value] : value))
+    const same = [ADDRESS, '/ip4/203.0.113.8/tcp/38960'].find((each) =>
+      handedIn.includes([...multiaddr(`${each}/p2p/${peerId}`).bytes].join(',')),
+    ) as string
+    const again = await cli.run(home, ['chain', 'publish', same, '--owner-key', keyFile, '--yes', '--json'])
+    const { waiting, receipt } = JSON.parse(again.stdout)
+    assert.deepEqual([again.code, waiting.nonce, receipt], [0, 0, undefined], again.stdout)
+    assert.match(
+      again.stderr,
+      new RegExp(`^transaction ${waiting.extrinsicHash} \\(nonce 0\\) waits for its block and does this already: nothing was sent$`, 'm'),
+    )
+    chain.nextBlock()
+    const codes = await Promise.all(running.map(async ({ ended }) => (await ended).code))
+    assert.deepEqual(codes.sort(), [0, 2])
+    assert.equal(chain.pool.calls.length, 1)
+  })
+
+  it('ends with 2 within a block of being overtaken, and not when nobody waits for it any more', async () => {
+    chain.makesBlocks = false
+    const handedIn = chain.handedIn()
+    const running = cli.launch(home, ['chain', 'publish', ADDRESS, '--owner-key', keyFile, '--yes', '--json'])
+    await handedIn
+    chain.pool.overtake(OWNER.account)
+    chain.nextBlock()
+    const outcome = await running.ended
+    assert.equal(outcome.code, 2, outcome.stdout)
     assert.match(
       jsonError(outcome).message,
-      /^the chain refused it in block \d+: Network\.NotKeyOwner \(Not the key owner\); .* its fee was taken$/,
+      /^another transaction of 0x\w+ had nonce 0, .* was overtaken, is in no block, and costs nothing$/,
     )
+  })
+
+  it('publishes for a peer of another home, from where the owner’s key is: the command is printed where it is not', async () => {
+    const node = await cli.start(home)
+    const keyless = await cli.run(home, ['chain', 'publish', '--json'])
+    assert.equal(keyless.code, 2)
+    const command = /: (subnet chain publish .*?) --owner-key FILE;/.exec(jsonError(keyless).hint ?? '')?.[1] ?? ''
+    assert.equal(command, `subnet chain publish ${node.address} --chain hypertensor:${chain.url} --subnet-id ${SUBNET}`)
+    await node.stop()
+    const elsewhere = await cli.home()
+    const args = [...command.split(' ').slice(1), '--owner-key', keyFile]
+    const terminal = open(args, elsewhere)
+    await terminal.shows(new RegExp(`peer +${peerId}`))
+    await terminal.shows(new RegExp(`Sign and send this for ${peerId}\\?`))
+    terminal.type('y\r')
+    assert.equal(await terminal.ended, 0)
+    const { multiaddrs } = await cli.json(home, ['chain', 'lookup', peerId])
+    assert.deepEqual(multiaddrs, [node.address])
+    assert.deepEqual(await readdir(elsewhere).then((names) => names.includes('identity.key')), false)
+    const others = await cli.run(elsewhere, [...args, '/ip4/203.0.113.8/tcp/1', '--yes', '--json'])
+    assert.deepEqual([others.code, /^these are addresses of 2 peers: /.test(jsonError(others).message)], [2, true])
   })
 
   it('says that it may have been included where the endpoint is gone before its block: exit 10', async () => {
@@ -177,7 +266,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
       terminal.type('\b'.repeat(8))
       terminal.type(`${OWNER_KEY}\r`)
       await terminal.shows(/fee +about 0\.00125 TENSOR/)
-      await terminal.shows(/Sign and send this\?/)
+      await terminal.shows(/Sign and send this for 12D3\w+\?/)
       terminal.type(answer)
       assert.equal(await terminal.ended, code)
       knowsNothing('the terminal', terminal.screen.text)
@@ -192,7 +281,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     terminal.type(`chain publish ${ADDRESS}\r`)
     await terminal.shows(/Key of the account that owns the node/)
     terminal.type(`${OWNER_KEY}\r`)
-    await terminal.shows(/Sign and send this\?/)
+    await terminal.shows(/Sign and send this for 12D3\w+\?/)
     terminal.type('y\r')
     await terminal.shows(/published at block/)
     await terminal.prompt()
@@ -251,6 +340,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
       const { message, hint } = jsonError(outcome)
       assert.match(message, /^--publish: each change on this chain costs a fee/)
       assert.match(hint ?? '', /--owner-key FILE and --yes/)
+      assert.match(hint ?? '', new RegExp(`on a machine that has the owner's key: subnet chain publish MULTIADDR/p2p/${peerId} `))
     }
     const missing = await cli.run(home, ['start', '--json', '--publish', '--yes', '--owner-key', '/nowhere'])
     assert.match(jsonError(missing).message, /^owner key \/nowhere cannot be read/)

@@ -89,12 +89,13 @@ describe('a handler that is a program', function () {
     await gone(mark)
   })
 
-  it('that is not installed rejects in clear words', async () => {
+  it('that is not installed rejects in clear words; which program that is stands in the log of its node alone', async () => {
     const node = await cli.start(await cli.home(), ['--handler', 'exec:no-such-program --fast'])
     const outcome = await cli.run(home, ['send-task', node.address, '--text', 'x'])
     assert.equal(outcome.code, 7)
-    assert.match(outcome.stderr, /: the handler's command no-such-program cannot be run: it is not installed here\n$/)
-    await node.stop()
+    assert.match(outcome.stderr, /: the task handler cannot be run\n$/)
+    const { stderr } = await node.stop()
+    assert.match(stderr, /^warn: a task was rejected: the handler's command no-such-program cannot be run: it is not installed here$/m)
   })
 })
 
@@ -148,7 +149,8 @@ describe('other handlers', function () {
     )
     const node = await cli.start(await cli.home(), ['--handler', join(folder, 'handler.mjs')])
     const caller = await cli.run(home, ['send-task', node.address, '--text', `x`, '--json'])
-    assert.equal(caller.code, 8)
+    // the stream, or the whole connection, is what ends first
+    assert.ok(caller.code === 8 || caller.code === 4, caller.stdout)
     assert.match(jsonError(caller).message, /may have acted/)
     const { code, stdout, stderr } = await node.running.ended
     assert.deepEqual({ code, stderr }, { code: 1, stderr: '' })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import { Cli, jsonError } from '../support/cli.ts'
-import { NODE_1, RECORDED, recordedPeers, SUBNET } from '../support/hypertensor-state.ts'
+import { HypertensorState, NODE_1, RECORDED, recordedPeers, SUBNET } from '../support/hypertensor-state.ts'
 import { newPeer } from '../support/keys.ts'
 import { PEER_ID, seedFile } from '../support/seeds.ts'
 import { StandInChain } from '../support/stand-in-chain.ts'
@@ -38,9 +38,42 @@ describe('subnet on a Hypertensor chain', function () {
       listed.map(({ peerId }) => peerId).sort(),
       [...recordedPeers()].flatMap(([peer, at]) => (at == null ? [] : peer)).sort(),
     )
-    assert.equal(chain.count('state_getMetadata'), 1)
+    assert.equal(chain.count('Metadata_metadata_at_version'), 1)
     const none = await cli.run(home, ['chain', 'lookup', (await newPeer()).peerId.toString(), ...flags, '--json'])
     assert.deepEqual([none.code, jsonError(none).code], [3, 'PEER_NOT_FOUND'])
+  })
+
+  it('reads the earlier runtime, and says what it is that a runtime lacks', async () => {
+    const home = await cli.home()
+    const earlier = await StandInChain.start({ state: new HypertensorState('earlier') })
+    const state = new HypertensorState()
+    state.changeRuntime(({ pallets }) => {
+      const maps = pallets.find(({ name }) => name === 'Network')?.storage?.items ?? []
+      maps.splice(0, maps.length, ...maps.filter(({ name }) => name !== 'SubnetNodesData'))
+    })
+    const other = await StandInChain.start({ state })
+    try {
+      const on = ({ url }: StandInChain): string[] => ['--chain', `hypertensor:${url}`, '--subnet-id', String(SUBNET)]
+      const listed = await cli.json<Array<{ peerId: string; role: string }>>(home, ['chain', 'list', '--all', ...on(earlier)])
+      assert.deepEqual(listed.map(({ peerId }) => peerId).sort(), [...recordedPeers('earlier').keys()].sort())
+      assert.equal((await cli.json(home, ['chain', 'show', NODE_1.toString(), ...on(earlier)])).role, 'main')
+      const outcome = await cli.run(home, ['chain', 'list', ...on(other), '--json'])
+      assert.deepEqual([outcome.code, jsonError(outcome).code], [10, 'CHAIN_UNAVAILABLE'])
+      assert.match(jsonError(outcome).message, /hypertensor-node 1 has no Network\.SubnetNodesData, which is needed here$/)
+    } finally {
+      await Promise.all([earlier.stop(), other.stop()])
+    }
+  })
+
+  it('knows a subnet that is not there: exit 2, by its id and by a friendly one', async () => {
+    const home = await cli.home()
+    for (const id of ['128009', '7']) {
+      for (const args of [['list'], ['lookup', NODE_1.toString()], ['show', NODE_1.toString()]]) {
+        const outcome = await cli.run(home, ['chain', ...args, '--chain', flags[1] as string, '--subnet-id', id, '--json'])
+        assert.deepEqual([outcome.code, jsonError(outcome).code], [2, 'USAGE'])
+        assert.match(jsonError(outcome).message, new RegExp(`there is no subnet ${id}$`))
+      }
+    }
   })
 
   it('gives what the chain said last while it is away, and says so', async () => {
@@ -110,7 +143,7 @@ describe('subnet on a Hypertensor chain', function () {
       const outcome = await cli.run(await cli.home(), ['chain', 'list', '--chain', url, '--json'])
       const { code, message, hint } = jsonError(outcome)
       assert.deepEqual([outcome.code, code], [2, 'USAGE'])
-      assert.match(message, /^not an endpoint of a chain: "/)
+      assert.match(message, /^an endpoint of the chain is no URL that begins with ws:/)
       assert.match(hint ?? '', /hypertensor:ws:\/\/host:9944/)
     })
   }

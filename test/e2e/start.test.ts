@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { Cli, type CliEvent, gone, jsonError, present } from '../support/cli.ts'
 
@@ -84,7 +85,7 @@ describe('subnet start', function () {
     assert.equal((await again.stop()).code, 0)
   })
 
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
     it(`ends with 0 by ${signal} while a request is in flight, its program with it`, async () => {
       const mark = `2000${Math.floor(Math.random() * 1e9)}`
       const node = await cli.start(await cli.home(), ['--handler', `exec:sleep ${mark}`])
@@ -99,6 +100,34 @@ describe('subnet start', function () {
       assert.match(jsonError(answer).message, /may have acted/)
     })
   }
+
+  it('ends with 0 by SIGTERM on a machine so loaded that it cannot stop in time, and leaves no program behind', async () => {
+    const mark = `3000${Math.floor(Math.random() * 1e9)}`
+    const home = await cli.home()
+    const burden = join(home, 'burden.mjs')
+    // from the signal on, every turn of the event loop takes long
+    await writeFile(
+      burden,
+      `const busy = () => { const until = Date.now() + 400; while (Date.now() < until); setImmediate(busy) }
+      process.once('SIGTERM', busy)`,
+    )
+    const node = await cli.start(home, ['--handler', `sh:sleep ${mark}; true`], { env: { NODE_OPTIONS: `--import=${burden}` } })
+    const asker = cli.launch(await cli.home(), ['send-task', node.address, '--text', '', '--timeout', '90s'])
+    await present(`sleep ${mark}`)
+    const { code, signal, stderr } = await node.running.signal('SIGTERM')
+    assert.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
+    await gone(`sleep ${mark}`)
+    await asker.ended
+  })
+
+  it('opens no inspector by SIGUSR1', async () => {
+    const home = await cli.home()
+    const node = await cli.start(home)
+    node.running.child.kill('SIGUSR1')
+    await cli.json(home, ['status'])
+    const { code, stderr } = await node.stop()
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  })
 
   it('never reads stdin without a terminal', async () => {
     const stdin = new PassThrough()

@@ -5,18 +5,12 @@ import fc from 'fast-check'
 import { AddressAnswerSchema, AddressQuerySchema, AddressStatus } from '../../src/gen/subnet/address/v1/address_pb.ts'
 import { openPeerRecord } from '../../src/gossip/peer-record.ts'
 import { type AddressDirectory, AddressProtocol } from '../../src/protocol/protocols/address.ts'
-import { AskingHost, outcomeOf, request, type Sent } from '../support/fuzz-hosts.ts'
+import { AskingHost, outcomeOf, request, sentOf } from '../support/fuzz-hosts.ts'
 import { fuzz, mutated } from '../support/fuzzing.ts'
-import { frameOf } from '../support/streams.ts'
 
 const ID = '/subnet/address/1.0.0'
 const MAX_FRAME_BYTES = 8 * 1024
-
-function sentOf(bytes: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Sent> {
-  const framed = fc.oneof({ weight: 9, arbitrary: bytes.map(frameOf) }, { weight: 1, arbitrary: bytes })
-  const end = fc.constantFrom('fin', 'fin', 'fin', 'reset') as fc.Arbitrary<Sent['end']>
-  return fc.record({ bytes: framed, cut: fc.nat({ max: 300 }), end })
-}
+const MAX_CUT = 300
 
 describe('address messages, whatever is in them', function () {
   this.timeout(120_000)
@@ -94,7 +88,7 @@ describe('address messages, whatever is in them', function () {
   it('are answered as queries, or reset', async () => {
     let nowMs = 0
     const protocol = new AddressProtocol(host, directory(), { now: () => nowMs })
-    await fuzz(sentOf(queries()), { runs: 8_000 }, MAX_FRAME_BYTES, async (sent) => {
+    await fuzz(sentOf(queries(), MAX_CUT), { runs: 8_000 }, MAX_FRAME_BYTES, async (sent) => {
       nowMs += 1_000
       checkAnswer(await request(host, ID, asker.peerId, sent))
     })
@@ -104,7 +98,7 @@ describe('address messages, whatever is in them', function () {
   it('are passed on as queries to a neighbour that answers anything, and answered all the same', async () => {
     let nowMs = 0
     new AddressProtocol(host, directory([known.peerId]), { now: () => nowMs })
-    const both = fc.record({ sent: sentOf(queries()), back: sentOf(answers()) })
+    const both = fc.record({ sent: sentOf(queries(), MAX_CUT), back: sentOf(answers(), MAX_CUT) })
     await fuzz(both, { runs: 3_000 }, MAX_FRAME_BYTES, async ({ sent, back }) => {
       nowMs += 1_000
       host.answer = back
@@ -115,7 +109,7 @@ describe('address messages, whatever is in them', function () {
   it('are taken for the signed record of the peer that was asked for, or for none, as answers', async () => {
     const protocol = new AddressProtocol(host, directory())
     let found = 0
-    await fuzz(sentOf(answers()), { runs: 8_000 }, MAX_FRAME_BYTES, async (sent) => {
+    await fuzz(sentOf(answers(), MAX_CUT), { runs: 8_000 }, MAX_FRAME_BYTES, async (sent) => {
       host.answer = sent
       const record = await outcomeOf(protocol.ask(asker.peerId, known.peerId))
       if (record != null) {

@@ -25,14 +25,14 @@ import { ProtocolError } from '../../src/protocol/errors.ts'
 import { isProtocolId } from '../../src/protocol/host.ts'
 import { ReflectionCaller, ReflectionProtocol } from '../../src/protocol/protocols/reflection.ts'
 import { TaskProtocol } from '../../src/protocol/protocols/task.ts'
-import { AskingHost, outcomeOf, request, type Sent } from '../support/fuzz-hosts.ts'
+import { AskingHost, outcomeOf, request, sentOf } from '../support/fuzz-hosts.ts'
 import { fuzz, mutated } from '../support/fuzzing.ts'
 import { MemoryHost } from '../support/memory-network.ts'
 import { PROTO_FOLDERS } from '../support/proto-files.ts'
-import { frameOf } from '../support/streams.ts'
 
 const ID = '/subnet/reflection/1.0.0'
 const MIB = 1 << 20
+const MAX_CUT = 500
 const TYPE_NAME = /^[A-Za-z_][\w.]{0,511}$/
 
 /** What descriptors are made of. */
@@ -46,13 +46,6 @@ const BASES = [
   [1, 'all/v1/all.proto'],
 ] as const
 
-function sentOf(bytes: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Sent> {
-  // sometimes without a frame around it
-  const framed = fc.oneof({ weight: 9, arbitrary: bytes.map(frameOf) }, { weight: 1, arbitrary: bytes })
-  const end = fc.constantFrom('fin', 'fin', 'fin', 'reset') as fc.Arbitrary<Sent['end']>
-  return fc.record({ bytes: framed, cut: fc.nat({ max: 500 }), end })
-}
-
 describe('reflection, whatever it is asked', function () {
   this.timeout(120_000)
 
@@ -64,7 +57,7 @@ describe('reflection, whatever it is asked', function () {
       toBinary(ReflectionRequestSchema, create(ReflectionRequestSchema, { protocolId })),
     )
     const bytes = fc.oneof(fc.constantFrom(...valid), fc.constantFrom(...valid).chain(mutated), fc.uint8Array({ maxLength: 60 }))
-    await fuzz(sentOf(bytes), { runs: 6_000 }, MIB, async (sent) => {
+    await fuzz(sentOf(bytes, MAX_CUT), { runs: 6_000 }, MIB, async (sent) => {
       const answer = await request(host, ID, asker.peerId, sent)
       if (answer != null) {
         fromBinary(ReflectionResponseSchema, answer)
@@ -98,7 +91,7 @@ describe('reflection, whatever is answered', function () {
       assert.ok([one.requestType, one.responseType].every((type) => type == null || TYPE_NAME.test(type)))
       assert.ok([undefined, 'unary', 'server-streaming'].includes(one.kind as string))
     }
-    await fuzz(sentOf(bytes), { runs: 8_000 }, MIB, async (sent) => {
+    await fuzz(sentOf(bytes, MAX_CUT), { runs: 8_000 }, MIB, async (sent) => {
       host.answer = sent
       const listed = await outcomeOf(caller.list(peer.peerId))
       listed?.forEach(check)

@@ -174,6 +174,14 @@ export class Running {
     }
   }
 
+  /** Waits until stderr matches. */
+  async says(text: RegExp): Promise<void> {
+    while (!text.test(this.stderr)) {
+      assert.ok(!this.#over, `the process ended without saying ${text}: ${this.stderr}`)
+      await Promise.race([once(this.child.stderr as Readable, 'data'), this.ended])
+    }
+  }
+
   /** Waits until it has begun to read its stdin, of which there must be more than a pipe holds. */
   async reads(): Promise<void> {
     await Promise.race([once(this.child.stdin as Writable, 'drain'), this.ended])
@@ -260,6 +268,7 @@ export async function gone(text: string): Promise<void> {
   await until(async () => (await processesWith(text)).length === 0, `still a process: ${text}`)
 }
 
+/** Polls until it holds. */
 export async function until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
   const giveUpAtMs = Date.now() + HAPPENS_WITHIN_MS
   while (!(await holds())) {

@@ -1,16 +1,31 @@
 import assert from 'node:assert/strict'
 import type { Connection, PeerId } from '@libp2p/interface'
+import fc, { type Arbitrary } from 'fast-check'
 import * as varint from 'uint8-varint'
 import { ProtocolError } from '../../src/protocol/errors.ts'
 import type { Destination, Reached } from '../../src/protocol/host.ts'
 import { MemoryHost } from './memory-network.ts'
-import { TestStream } from './streams.ts'
+import { frameOf, TestStream } from './streams.ts'
 
 /** What comes from a peer, in how many pieces, and how that ends. */
 export interface Sent {
   bytes: Uint8Array
   cut: number
   end: 'fin' | 'reset'
+}
+
+/** These bytes in a frame, and sometimes without. @param maxCut where the first piece ends at the latest */
+export function sentOf(bytes: Arbitrary<Uint8Array>, maxCut: number): Arbitrary<Sent> {
+  const framed = fc.oneof({ weight: 9, arbitrary: bytes.map(frameOf) }, { weight: 1, arbitrary: bytes })
+  const end = fc.constantFrom('fin', 'fin', 'fin', 'reset') as Arbitrary<Sent['end']>
+  return fc.record({ bytes: framed, cut: fc.nat({ max: maxCut }), end })
+}
+
+/** A stream on which a peer answers with these bytes, whatever it is asked. */
+export function answering(sent: Sent): TestStream {
+  const stream = new TestStream('outbound')
+  deliver(stream, sent)
+  return stream
 }
 
 function deliver(stream: TestStream, { bytes, cut, end }: Sent): void {
@@ -32,11 +47,7 @@ export class AskingHost extends MemoryHost {
   }
 
   override async reach<T>(to: Destination, use: (reached: Reached) => Promise<T>): Promise<T> {
-    const newStream = async (): Promise<TestStream> => {
-      const stream = new TestStream('outbound')
-      deliver(stream, this.answer)
-      return stream
-    }
+    const newStream = async (): Promise<TestStream> => answering(this.answer)
     return use({ connection: { remotePeer: to as PeerId, newStream } as unknown as Connection, source: 'connected', attempts: [] })
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { appendFileSync } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc, { type Arbitrary } from 'fast-check'
 import { bytesInUse, keepsLess } from './streams.ts'
@@ -15,6 +16,8 @@ export interface FuzzOptions<T> {
 
 /** The same inputs in every run of the tests; another number tries others. */
 const SEED = Number(process.env['SUBNET_FUZZ_SEED'] ?? 1)
+/** Where the number of inputs is added, a line for each property. */
+const COUNT_FILE = process.env['SUBNET_FUZZ_COUNT']
 /** How much more memory may be in use after all of them than before. */
 const KEPT_BYTES = 24 << 20
 /** So often everything else has its turn: what a weak reference was followed to is kept until then. */
@@ -58,6 +61,9 @@ export async function fuzz<T>(
     })
   } finally {
     Buffer.allocUnsafeSlow = original
+    if (COUNT_FILE != null) {
+      appendFileSync(COUNT_FILE, `${tried}\n`)
+    }
   }
   await turn()
   await keepsLess(before, KEPT_BYTES)

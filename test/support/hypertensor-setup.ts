@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type HypertensorInit, HypertensorRegistry } from '../../src/chain/drivers/hypertensor.ts'
 import { CHAIN_ANSWERS_SCHEMA } from '../../src/chain/hypertensor/chain-answers-schema.ts'
+import { HypertensorChain } from '../../src/chain/hypertensor/hypertensor-chain.ts'
+import { SubnetStorage } from '../../src/chain/hypertensor/subnet-storage.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 import { SUBNET } from './hypertensor-state.ts'
@@ -24,6 +26,7 @@ export class HypertensorSetup {
   readonly logged: string[] = []
   readonly #chains: StandInChain[] = []
   readonly #registries: HypertensorRegistry[] = []
+  readonly #opened: HypertensorChain[] = []
   #home: string | undefined
 
   async chain(options?: StandInOptions): Promise<StandInChain> {
@@ -44,6 +47,16 @@ export class HypertensorSetup {
     return registry
   }
 
+  /** What a registry reads with, without what it remembers. */
+  storage({ url }: StandInChain): SubnetStorage {
+    const log = createLogger('debug', (line) => this.logged.push(line))
+    const options = { ...QUICK, maxMessageBytes: 16 * 1_024 * 1_024, maxInFlight: 64, maxQueued: 1_024, backoff: { firstMs: 1, maxMs: 1 } }
+    const patient = { silenceMs: 10_000, callTimeoutMs: 20_000, blockMs: 60_000, maxMetadataBytes: 4 * 1_024 * 1_024 }
+    const chain = new HypertensorChain({ endpoints: [url], options: { ...options, ...patient }, cacheFolder: undefined, log })
+    this.#opened.push(chain)
+    return new SubnetStorage(chain, SUBNET, log)
+  }
+
   /** What keeps a registry's memory in a home: the same for all of one test. */
   async kept(): Promise<Pick<HypertensorInit, 'cacheFolder' | 'openDatabase'> & { cacheFolder: string; file: string }> {
     this.#home ??= await mkdtemp(join(tmpdir(), 'subnet-hypertensor-'))
@@ -53,6 +66,9 @@ export class HypertensorSetup {
 
   async clean(): Promise<void> {
     await Promise.all(this.#registries.splice(0).map(async (registry) => registry.close()))
+    for (const chain of this.#opened.splice(0)) {
+      chain.close()
+    }
     await Promise.all(this.#chains.splice(0).map(async (chain) => chain.stop()))
     if (this.#home != null) {
       await rm(this.#home, { recursive: true, force: true })

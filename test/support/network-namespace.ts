@@ -52,6 +52,12 @@ export class NetworkNamespace {
     await run(program, [...entering, 'ip', ...args])
   }
 
+  /** Commands of nft, one a semicolon. */
+  async nft(commands: string): Promise<void> {
+    const [program = '', ...entering] = this.within
+    await run(program, [...entering, 'nft', commands])
+  }
+
   async addAddress(address: string): Promise<void> {
     await this.ip('address', 'add', address, 'dev', 'e0', ...(address.includes(':') ? ['nodad'] : []))
   }
@@ -66,6 +72,17 @@ export class NetworkNamespace {
       await once(this.#holder, 'close')
     }
   }
+}
+
+/** Why packets cannot be dropped in a network namespace with these addresses here; undefined where they can. */
+export async function whyNoFilter(...addresses: string[]): Promise<string | undefined> {
+  return (
+    (await whyNoNamespace(...addresses)) ??
+    (await run('nft', ['--version']).then(
+      () => undefined,
+      () => 'no nft',
+    ))
+  )
 }
 
 /** Why there can be no network namespace with these addresses here; undefined where there can. */

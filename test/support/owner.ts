@@ -10,3 +10,12 @@ export function own(state: HypertensorState, nodeId: number, account = OWNER.acc
   const { hotkey } = state.get('SubnetNodesData', SUBNET, nodeId) as { hotkey: string }
   state.set('HotkeyOwner', [hotkey], account)
 }
+
+/** The second of those keys. */
+export const HOTKEY = AccountKey.parse('8075991ce870b93a8870eca0c0f91913d12f47948ca0fd25b49c6fa7cdbeee8b')
+
+/** Lets a recorded node have this hotkey. */
+export function setHotkey(state: HypertensorState, nodeId: number, hotkey: string): void {
+  const node = state.get('SubnetNodesData', SUBNET, nodeId) as Record<string, unknown>
+  state.set('SubnetNodesData', [SUBNET, nodeId], { ...node, hotkey })
+}

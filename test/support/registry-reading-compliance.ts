@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { type ChainRecord, type ChainRegistry, NODE_CLASSES, type NodeClass } from '../../src/chain/registry.ts'
+import {
+  type ChainRecord,
+  type ChainRegistry,
+  NODE_CLASSES,
+  type NodeClass,
+  NoSubnetError,
+  type PeerRole,
+} from '../../src/chain/registry.ts'
 import { newPeers, type TestPeer } from './keys.ts'
 
 /** A chain that a driver reads, empty at first; what is on it is the test's doing, through the driver or past it. */
@@ -12,7 +19,26 @@ export interface ReadChain {
   remove(peer: TestPeer): Promise<void>
   register(peer: TestPeer, nodeClass: NodeClass): Promise<void>
   unregister(peer: TestPeer): Promise<void>
+  /** Where the chain has nodes of several peers. */
+  roles?: {
+    /** Gives peers to one new node, of class `idle`; of these the bootnode peer has this address, the others none. @returns its id */
+    addNode(peers: { main: TestPeer; bootnode: TestPeer; client: TestPeer }, bootnodeAt: Multiaddr): Promise<number>
+    /** Lets an overwatch node have this peer in the subnet; undefined takes it away. */
+    setOverwatch(peer: TestPeer, nodeId: number | undefined): Promise<void>
+    /** Lets the owner of the subnet name this bootnode. */
+    setBootnode(peer: TestPeer, multiaddr: Multiaddr): Promise<void>
+  }
+  /** Ids of subnets that the chain does not have; on a chain that is one by itself there are none such. */
+  missing?: number[]
   stop(): Promise<void>
+}
+
+interface Described {
+  peer: string
+  role: PeerRole | undefined
+  nodeId: number | undefined
+  nodeClass: NodeClass | undefined
+  multiaddrs: string[]
 }
 
 /** What every chain driver must do when it is read: `describeReading('the ledger', async () => chain)`. */
@@ -111,6 +137,119 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       assert.equal(await isRegistered(peer, 'registered'), false)
     })
 
+    function inShort({ peerId, role, nodeId, nodeClass, multiaddrs }: ChainRecord): Described {
+      return { peer: peerId.toString(), role, nodeId, nodeClass, multiaddrs: multiaddrs.map(String) }
+    }
+
+    it('has a peer that is registered without an address, which differs from a stranger', async () => {
+      await chain.register(peer, 'idle')
+      const { known, multiaddrs, nodeClass } = await reader.lookup(peer.peerId)
+      assert.deepEqual({ known, multiaddrs, nodeClass }, { known: true, multiaddrs: [], nodeClass: 'idle' })
+      assert.deepEqual((await reader.list()).records.map(inShort), [inShort(await reader.lookup(peer.peerId))])
+      const described = await reader.describe(peer.peerId)
+      assert.deepEqual([described.known, described.nodeClass, described.stale], [true, 'idle', false])
+      assert.deepEqual([(await reader.lookup(other.peerId)).known, (await reader.describe(other.peerId)).known], [false, false])
+    })
+
+    it('tells of each peer of a node what it is, with and without an address, and lets each in', async function () {
+      if (chain.roles == null) {
+        this.skip()
+      }
+      const [main, bootnode, client] = (await newPeers(3)) as [TestPeer, TestPeer, TestPeer]
+      const nodeId = await chain.roles.addNode({ main, bootnode, client }, bootnode.at(7))
+      const expected = (
+        [
+          ['main', main],
+          ['bootnode', bootnode],
+          ['client', client],
+        ] as const
+      ).map(
+        ([role, { peerId, at }]): Described => ({
+          peer: peerId.toString(),
+          role,
+          nodeId,
+          nodeClass: 'idle',
+          multiaddrs: role === 'bootnode' ? [at(7).toString()] : [],
+        }),
+      )
+      assert.deepEqual((await reader.list()).records.map(inShort), expected)
+      for (const [index, { peerId }] of [main, bootnode, client].entries()) {
+        assert.deepEqual(inShort(await reader.lookup(peerId)), expected[index])
+        assert.deepEqual(inShort(await reader.describe(peerId)), expected[index])
+        assert.equal((await reader.isRegistered(peerId, 'idle')).registered, true)
+      }
+      const { subnetId, friendlyId, hotkey, coldkey } = await reader.describe(client.peerId)
+      assert.deepEqual([typeof subnetId, typeof friendlyId], ['number', 'number'])
+      assert.match(`${hotkey} ${coldkey}`, /^0x[0-9a-f]{40} 0x[0-9a-f]{40}$/i)
+    })
+
+    it('has overwatch nodes, and lets them in, whatever the class', async function () {
+      if (chain.roles == null) {
+        this.skip()
+      }
+      await chain.roles.setOverwatch(peer, 3)
+      const expected: Described = {
+        peer: peer.peerId.toString(),
+        role: 'overwatch',
+        nodeId: 3,
+        nodeClass: undefined,
+        multiaddrs: [],
+      }
+      assert.deepEqual(inShort(await reader.lookup(peer.peerId)), expected)
+      assert.deepEqual((await reader.list()).records.map(inShort), [expected])
+      assert.match((await reader.describe(peer.peerId)).hotkey ?? '', /^0x/)
+      assert.equal(await isRegistered(peer, 'validator'), true)
+      await chain.roles.setOverwatch(peer, undefined)
+      assert.equal((await reader.lookup(peer.peerId)).known, false)
+      assert.equal(await isRegistered(peer, 'registered'), false)
+    })
+
+    it('takes a peer for what comes first, and an address from where there is one', async function () {
+      if (chain.roles == null) {
+        this.skip()
+      }
+      await chain.roles.setBootnode(peer, peer.at(5))
+      const named: Described = {
+        peer: peer.peerId.toString(),
+        role: 'bootnode',
+        nodeId: undefined,
+        nodeClass: undefined,
+        multiaddrs: [peer.at(5).toString()],
+      }
+      assert.deepEqual(inShort(await reader.lookup(peer.peerId)), named)
+      assert.deepEqual((await reader.bootnodes()).records.map(inShort), [named])
+      assert.equal(await isRegistered(peer, 'validator'), true)
+      await chain.roles.setOverwatch(peer, 4)
+      assert.deepEqual(inShort(await reader.lookup(peer.peerId)), { ...named, role: 'overwatch', nodeId: 4 })
+      await chain.register(peer, 'included')
+      const { role, nodeClass, multiaddrs } = inShort(await reader.lookup(peer.peerId))
+      assert.deepEqual({ role, nodeClass, multiaddrs }, { role: 'main', nodeClass: 'included', multiaddrs: named.multiaddrs })
+      assert.deepEqual((await reader.list()).records.map(inShort), [inShort(await reader.lookup(peer.peerId))])
+      await chain.publish(peer, peer.at(6))
+      assert.deepEqual(await addressesOf(peer), [peer.at(6).toString()])
+    })
+
+    it('says of a subnet that is not there that it is not, whatever is asked', async function () {
+      if (chain.missing == null) {
+        this.skip()
+      }
+      for (const id of chain.missing) {
+        const nowhere = open(other, id)
+        const asked = [
+          nowhere.lookup(peer.peerId),
+          nowhere.list(),
+          nowhere.bootnodes(),
+          nowhere.describe(peer.peerId),
+          nowhere.isRegistered(peer.peerId, 'registered'),
+        ]
+        for (const outcome of await Promise.allSettled(asked)) {
+          assert.ok(outcome.status === 'rejected' && outcome.reason instanceof NoSubnetError)
+          assert.equal(outcome.reason.code, 'USAGE')
+          assert.match(outcome.reason.message, new RegExp(`there is no subnet ${id}$`))
+        }
+      }
+    })
+
     it('answers many at once', async () => {
       await chain.publish(peer, peer.at(1))
       const records = await Promise.all(Array.from({ length: 50 }, async () => reader.lookup(peer.peerId)))
@@ -155,13 +294,16 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
     it('stops with the signal’s reason', async () => {
       const reason = new Error('changed my mind')
       const options = { signal: AbortSignal.abort(reason) }
-      for (const work of [
+      const asked = [
         reader.lookup(peer.peerId, options),
         reader.list(options),
         reader.bootnodes(options),
+        reader.describe(peer.peerId, options),
         reader.isRegistered(peer.peerId, 'registered', options),
-      ]) {
-        await assert.rejects(work, (error) => error === reason)
+      ]
+      for (const outcome of await Promise.allSettled(asked)) {
+        assert.ok(outcome.status === 'rejected')
+        assert.equal(outcome.reason, reason)
       }
     })
 

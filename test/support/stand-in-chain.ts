@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { BLOCK_KEY } from '../../src/chain/hypertensor/runtime.ts'
 import { HypertensorState } from './hypertensor-state.ts'
+import { StandInHeads } from './stand-in-heads.ts'
 import { PoolError, type StandInBlock, StandInPool } from './stand-in-pool.ts'
+import { StandInStorageFeed } from './stand-in-storage-feed.ts'
 
 /** How an endpoint can fail. */
 export type Fault =
@@ -39,13 +41,20 @@ const TOO_LARGE = Buffer.alloc(17 * 1_024 * 1_024, ' ')
 /** `System.Events`. */
 const EVENTS_KEY = '0x26aa394eea5630e07c48ae0c9558cef780d41e5e16056765bc8461851072c9d7'
 
+/** The method, or what it calls in the runtime. */
+function nameOf({ method, params }: Request): string {
+  return method === 'state_call' ? String(params[0]) : method
+}
+
 /** A node of a chain, as far as its JSON-RPC goes: it answers from a recorded state, and fails in whatever way a test asks for. */
 export class StandInChain {
   readonly state: HypertensorState
   readonly pool: StandInPool
+  readonly heads = new StandInHeads()
+  readonly storageFeed: StandInStorageFeed
   /** Makes a block as soon as something is handed in; false: only when a test says so. */
   makesBlocks = true
-  /** How often each method was called. */
+  /** How often each method was called; calls of the runtime under their own names. */
   readonly calls = new Map<string, number>()
   /** Times that a request came while none was being answered: what a client waits for. */
   roundTrips = 0
@@ -68,6 +77,7 @@ export class StandInChain {
   private constructor({ state = new HypertensorState(), strict = false, without = [] }: StandInOptions) {
     this.state = state
     this.pool = new StandInPool(state)
+    this.storageFeed = new StandInStorageFeed(state)
     const methods = { ...this.#recorded(), ...(strict ? {} : { ...this.#heads(), ...this.#writing() }) }
     this.#methods = new Map(Object.entries(methods).filter(([name]) => !without.includes(name)))
   }
@@ -88,6 +98,7 @@ export class StandInChain {
     this.#server = new WebSocketServer({ host: '127.0.0.1', port: this.#port })
     this.#server.on('connection', (socket) => {
       this.connections++
+      socket.setMaxListeners(0)
       socket.on('message', (data) => this.#onRequest(socket, String(data)))
       socket.on('error', () => undefined)
       this.#events.emit('connection')
@@ -115,6 +126,7 @@ export class StandInChain {
     }
     this.#subscribers.clear()
     this.#watched.clear()
+    this.storageFeed.clear()
   }
 
   /** Lets a method answer this from now on. */
@@ -146,6 +158,7 @@ export class StandInChain {
     if (this.state.storage.has(BLOCK_KEY)) {
       this.tellBlockInStorage()
     }
+    this.storageFeed.tell()
     for (const [subscription, socket] of this.#subscribers) {
       this.#tellHead(socket, subscription)
     }
@@ -163,22 +176,24 @@ export class StandInChain {
   }
 
   #header(): unknown {
-    return { number: `0x${this.state.block.toString(16)}`, parentHash: this.state.genesisHash }
+    return this.heads.at(this.state.block)
   }
 
   #onRequest(socket: WebSocket, text: string): void {
     const request: Request = JSON.parse(text)
-    this.calls.set(request.method, this.count(request.method) + 1)
+    const name = nameOf(request)
+    this.calls.set(name, this.count(name) + 1)
     this.roundTrips += this.#answering === 0 ? 1 : 0
     this.#answering++
-    this.#events.emit(request.method)
-    const fault = this.faulty == null || this.faulty.includes(request.method) ? this.fault : undefined
+    this.#events.emit(name)
+    const isIn = (names: string[] | undefined): boolean | undefined => names?.some((each) => each === name || each === request.method)
+    const fault = isIn(this.faulty) !== false ? this.fault : undefined
     setTimeout(
       () => {
         this.#answering--
         this.#answer(socket, request, fault)
       },
-      this.slow?.includes(request.method) === false ? ANSWER_AFTER_MS : this.answerAfterMs,
+      isIn(this.slow) === false ? ANSWER_AFTER_MS : this.answerAfterMs,
     )
   }
 
@@ -238,29 +253,47 @@ export class StandInChain {
   #recorded(): Record<string, Method> {
     const { state } = this
     return {
-      state_getMetadata: () => state.metadata,
+      state_getMetadata: () => state.metadata14,
       state_getRuntimeVersion: () => state.runtimeVersion,
       chain_getBlockHash: ([number]) => (Number(number) <= state.block ? this.pool.hashOf(Number(number)) : null),
-      state_getStorage: ([key, hash]) => (key === EVENTS_KEY ? this.#blockAt(hash)?.events : state.storage.get(String(key))),
+      state_getStorage: ([key, hash]) => (key === EVENTS_KEY ? this.#blockAt(hash)?.events : this.#valueOf(String(key), hash)),
       state_getKeysPaged: ([prefix, count, after]) =>
         [...state.storage.keys()]
           .sort()
           .filter((key) => key.startsWith(String(prefix)) && (after == null || key > String(after)))
           .slice(0, Number(count)),
       state_queryStorageAt: ([keys]) => [
-        { block: state.genesisHash, changes: (keys as string[]).map((key) => [key, state.storage.get(key) ?? null]) },
+        { block: state.genesisHash, changes: (keys as string[]).map((key) => [key, this.#valueOf(key) ?? null]) },
       ],
-      state_call: ([name, encoded]) => {
-        if (name !== 'NetworkRuntimeApi_proof_of_stake') {
-          throw new Error(`no runtime call ${String(name)}`)
+      state_call: ([name, encoded]) => this.#runtimeCall(String(name), String(encoded)),
+      network_proofOfStake: (params) => {
+        const [subnet, peerId, minClass] = params
+        // the earlier runtime takes no least stake
+        if (params.length > (state.runtime === 'v3' ? 4 : 3)) {
+          throw new PoolError(-32_602, 'Invalid params', 'expected no more')
         }
-        const bytes = Buffer.from(String(encoded).slice(2), 'hex')
-        const isStaked = state.proofOfStake(bytes.readUInt32LE(0), bytes.subarray(5, -1).toString(), bytes.at(-1) as number)
-        return isStaked ? '0x01' : '0x00'
+        return state.proofOfStake(Number(subnet), Buffer.from(peerId as number[]).toString(), Number(minClass))
       },
-      network_proofOfStake: ([subnet, peerId, minClass]) =>
-        state.proofOfStake(Number(subnet), Buffer.from(peerId as number[]).toString(), Number(minClass)),
     }
+  }
+
+  /** As a node does: what the runtime cannot decode ends in a trap. @throws PoolError */
+  #runtimeCall(name: string, encoded: string): string {
+    const { state } = this
+    try {
+      return name === 'Metadata_metadata_at_version' ? state.metadataAt(encoded) : state.runtimeCall(name, encoded)
+    } catch (error) {
+      throw new PoolError(
+        4_003,
+        `Client error: Execution failed: Execution aborted due to trap: wasm trap: wasm \`${(error as Error).message}\` instruction executed`,
+        name,
+      )
+    }
+  }
+
+  /** Of accounts as they were at a block, of all else as it is now. */
+  #valueOf(key: string, hash?: unknown): string | undefined {
+    return this.pool.accountAt(key, hash == null ? undefined : this.pool.numberOf(String(hash))) ?? this.state.storage.get(key)
   }
 
   #heads(): Record<string, Method> {
@@ -275,6 +308,8 @@ export class StandInChain {
         return subscription
       },
       chain_unsubscribeNewHeads: ([subscription]) => this.#subscribers.delete(String(subscription)),
+      state_subscribeStorage: ([keys], socket) => this.storageFeed.subscribe(keys as string[], socket),
+      state_unsubscribeStorage: ([subscription]) => this.storageFeed.unsubscribe(String(subscription)),
     }
   }
 
@@ -331,6 +366,7 @@ export class StandInChain {
         const { number = 0, extrinsics = [] } = block ?? {}
         return { block: { header: { number: `0x${number.toString(16)}` }, extrinsics }, justifications: null }
       },
+      author_pendingExtrinsics: () => this.pool.waiting.map(({ hex }) => hex),
       author_submitExtrinsic: ([hex]) => taken(hex),
       author_submitAndWatchExtrinsic: ([hex], socket) => {
         const subscription = `extrinsic-${this.count('author_submitAndWatchExtrinsic')}-${this.connections}`

@@ -3,6 +3,8 @@ import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { getDynamicBuilder, getLookupFn } from '@polkadot-api/metadata-builders'
 import { Blake2256, decAnyMetadata, ethAccount, Keccak256, unifyMetadata } from '@polkadot-api/substrate-bindings'
 import type { HypertensorState } from './hypertensor-state.ts'
+import { type Balance, StandInAccounts } from './stand-in-accounts.ts'
+import { type Call, type Event, Refusal, StandInPallet } from './stand-in-pallet.ts'
 
 /** What a pool says of a transaction that it does not take, as a node does. */
 export class PoolError extends Error {
@@ -14,21 +16,6 @@ export class PoolError extends Error {
     this.code = code
     this.data = data
   }
-}
-
-interface PeerInfo {
-  peer_id: Uint8Array
-  multiaddr: Uint8Array | undefined
-}
-
-interface Call {
-  type: string
-  value: { type: string; value: Record<string, unknown> }
-}
-
-interface Event {
-  type: string
-  value: { type: string; value?: unknown }
 }
 
 interface Transaction {
@@ -66,10 +53,12 @@ export class StandInPool {
   /** Every call that was carried out or refused, newest last. */
   readonly calls: Call[] = []
   readonly #state: HypertensorState
-  readonly #nonces = new Map<string, number>()
+  readonly #pallet: StandInPallet
+  readonly #accounts = new StandInAccounts()
 
   constructor(state: HypertensorState) {
     this.#state = state
+    this.#pallet = new StandInPallet(state)
   }
 
   get fee(): bigint {
@@ -79,11 +68,28 @@ export class StandInPool {
   nonceOf(account: string): number {
     const key = account.toLowerCase()
     const queued = this.waiting.filter((each) => each.account === key).length
-    return (this.#nonces.get(key) ?? 0) + queued
+    return this.#accounts.nonceOf(key) + queued
   }
 
   setNonce(account: string, nonce: number): void {
-    this.#nonces.set(account.toLowerCase(), nonce)
+    this.#accounts.setNonce(account, nonce)
+  }
+
+  setBalance(account: string, balance: Balance): void {
+    this.#accounts.setBalance(account, balance)
+  }
+
+  /** What System.Account has under this key, after a block or now; undefined for other keys. */
+  accountAt(key: string, block?: number): string | undefined {
+    return this.#accounts.valueAt(key, block)
+  }
+
+  /** Another transaction of the account takes the turn of those that wait: they never get into a block. */
+  overtake(account: string): void {
+    const key = account.toLowerCase()
+    this.waiting.splice(0, this.waiting.length, ...this.waiting.filter((each) => each.account !== key))
+    this.#accounts.keep(this.#state.block + 1, [key])
+    this.#accounts.spend(key, FEE)
   }
 
   /** Of the block that has this number, made or not. */
@@ -109,10 +115,14 @@ export class StandInPool {
   /** Puts all that waits into a block of the state's number. */
   makeBlock(): StandInBlock {
     const included = this.waiting.splice(0)
+    this.#accounts.keep(
+      this.#state.block,
+      included.map(({ account }) => account),
+    )
     const success = (index: number): Uint8Array => this.#encode(index, succeeded())
     const records = [success(0)]
     for (const [at, { account, call }] of included.entries()) {
-      this.#nonces.set(account, (this.#nonces.get(account) ?? 0) + 1)
+      this.#accounts.spend(account, FEE)
       this.calls.push(call)
       const { events, error } = this.#dispatch(call, account)
       records.push(
@@ -160,6 +170,16 @@ export class StandInPool {
     const payload = Buffer.concat([call, extra, this.#signedBeside(birth)])
     if (signerOf(payload, signature) !== account) {
       throw invalid('Transaction has a bad signature')
+    }
+    if (this.waiting.some((each) => each.account === account && each.nonce === nonce)) {
+      throw new PoolError(
+        1_014,
+        'Priority is too low: (1 vs 1)',
+        'The transaction has too low priority to replace another one already in the pool.',
+      )
+    }
+    if (!this.#accounts.canPay(account, FEE)) {
+      throw invalid('Inability to pay some fees (e.g. account balance too low)')
     }
     const expected = this.nonceOf(account)
     if (nonce !== expected) {
@@ -211,7 +231,7 @@ export class StandInPool {
     const who = ethAccount.dec(Uint8Array.from(Buffer.from(account.slice(2), 'hex')))
     const paid = { type: 'TransactionPayment', value: { type: 'TransactionFeePaid', value: { who, actual_fee: FEE, tip: 0n } } }
     try {
-      return { events: [...this.#carryOut(call, account), paid] }
+      return { events: [...this.#pallet.carryOut(call, account), paid] }
     } catch (error) {
       if (!(error instanceof Refusal)) {
         throw error
@@ -223,63 +243,6 @@ export class StandInPool {
       return { events: [paid], error: error.message }
     }
   }
-
-  /** @throws Refusal */
-  #carryOut(call: Call, account: string): Event[] {
-    const { type, value } = call.value
-    if (call.type === 'Utility' && type === 'batch_all') {
-      const events = (value['calls'] as Call[]).flatMap((each) => [
-        ...this.#carryOut(each, account),
-        { type: 'Utility', value: { type: 'ItemCompleted' } },
-      ])
-      return [...events, { type: 'Utility', value: { type: 'BatchCompleted' } }]
-    }
-    if (call.type !== 'Network' || type !== 'update_peer_info') {
-      throw new Error(`the stand-in cannot carry out ${call.type}.${type}`)
-    }
-    return [this.#updatePeerInfo(value, account)]
-  }
-
-  /** The chain's rules, in its order. @throws Refusal */
-  #updatePeerInfo({ subnet_id, subnet_node_id, new_peer_info }: Record<string, unknown>, account: string): Event {
-    const state = this.#state
-    const info = new_peer_info as PeerInfo
-    const node = state.get('SubnetNodesData', subnet_id, subnet_node_id) as { hotkey: string; peer_info: PeerInfo } | undefined
-    if (node == null) {
-      throw new Refusal('InvalidSubnetNodeId')
-    }
-    const owners = [node.hotkey, state.get('HotkeyOwner', node.hotkey)]
-    if (!owners.some((owner) => String(owner).toLowerCase() === account)) {
-      throw new Refusal('NotKeyOwner')
-    }
-    if (
-      ['PeerIdSubnetNodeId', 'BootnodePeerIdSubnetNodeId', 'ClientPeerIdSubnetNodeId'].some((map) =>
-        isTaken(state.get(map, subnet_id, info.peer_id)),
-      )
-    ) {
-      throw new Refusal('PeerIdExist')
-    }
-    if (info.multiaddr != null && isTaken(state.get('MultiaddrSubnetNodeId', subnet_id, info.multiaddr))) {
-      throw new Refusal('MultiaddrExist')
-    }
-    state.storage.delete(state.key('PeerIdSubnetNodeId', subnet_id, node.peer_info.peer_id))
-    if (node.peer_info.multiaddr != null) {
-      state.storage.delete(state.key('MultiaddrSubnetNodeId', subnet_id, node.peer_info.multiaddr))
-    }
-    state.set('PeerIdSubnetNodeId', [subnet_id, info.peer_id], subnet_node_id)
-    if (info.multiaddr != null) {
-      state.set('MultiaddrSubnetNodeId', [subnet_id, info.multiaddr], subnet_node_id)
-    }
-    state.set('SubnetNodesData', [subnet_id, subnet_node_id], { ...node, peer_info: info })
-    return { type: 'Network', value: { type: 'SubnetNodeUpdatePeerInfo', value: { subnet_id, subnet_node_id, peer_info: info } } }
-  }
-}
-
-/** The chain does not carry a call out: the name of its error. */
-class Refusal extends Error {}
-
-function isTaken(id: unknown): boolean {
-  return typeof id === 'number' && id > 0
 }
 
 /** The account whose key made this signature; what is longer than 256 bytes is hashed twice. */

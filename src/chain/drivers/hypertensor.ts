@@ -6,9 +6,9 @@ import { raceSignal } from 'race-signal'
 import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
+import { blocks } from '../hypertensor/block-watch.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
-import { proofOfStake } from '../hypertensor/proof-of-stake.ts'
 import { type AtBlock, type StoredPeer, SubnetStorage } from '../hypertensor/subnet-storage.ts'
 import { SubnetWatch } from '../hypertensor/subnet-watch.ts'
 import {
@@ -23,6 +23,7 @@ import {
   type Freshness,
   NODE_CLASSES,
   type NodeClass,
+  NoSubnetError,
   type PeerRole,
   type PublishedRecord,
   type PublishOptions,
@@ -45,7 +46,7 @@ export interface HypertensorInit {
   endpoints: readonly string[]
   /** The id on the chain, or below 128000 the friendly one. */
   subnetId: number
-  /** The peer for which is published; without it nothing is. */
+  /** The peer for which is published, this home's or another; without it nothing is. */
   self?: PeerId | undefined
   /** Where the chain's metadata are kept; without it they are fetched each time. */
   cacheFolder?: string | undefined
@@ -92,17 +93,16 @@ export class HypertensorRegistry implements ChainRegistry {
   /** Why the last question had no answer of the chain; a single call may go well all the same. */
   #failure: string | undefined
   readonly #self: PeerId | undefined
-  readonly #proofOfStake: ReturnType<typeof proofOfStake>
 
   constructor(init: HypertensorInit) {
     const { endpoints, subnetId, cacheFolder, log } = init
     this.#options = { ...defaults(endpoints.length), ...init.options }
     this.#log = log
     this.#self = init.self
-    this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, log })
-    this.#storage = new SubnetStorage(this.#chain, subnetId, log)
-    this.#proofOfStake = proofOfStake(this.#chain.rpc)
     this.#answers = new LastAnswers({ open: init.openDatabase, chain: `hypertensor:${endpoints.join(',')}`, subnetId, log })
+    this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, genesis: this.#answers, log })
+    this.#storage = new SubnetStorage(this.#chain, subnetId, log)
+    this.#chain.onOtherChain = () => this.#storage.forget()
   }
 
   async lookup(peerId: PeerId, options: ChainOptions = {}): Promise<ChainRecord> {
@@ -142,7 +142,7 @@ export class HypertensorRegistry implements ChainRegistry {
       },
     )
     const { peer, subnetId, friendlyId, hotkey, coldkey } = JSON.parse(answer.json) as KeptDescription
-    const record = peer == null ? { ...NOTHING, peerId } : ofKept(peer)
+    const record = peer == null ? { ...NOTHING, peerId } : { ...NOTHING, ...ofKept(peer), known: true }
     return { ...record, ...freshnessOf(answer), subnetId, friendlyId, hotkey, coldkey }
   }
 
@@ -152,26 +152,23 @@ export class HypertensorRegistry implements ChainRegistry {
       options,
       async () => answerOf(await this.#answers.get(question)),
       async (within) => {
-        const subnet = await this.#storage.id(within)
-        const [registered, block] = await Promise.all([
-          this.#proofOfStake(subnet, peerId, NODE_CLASSES.indexOf(minClass), within),
-          this.#chain.block(within),
-        ])
+        const { value: registered, block } = await this.#storage.hasStake(peerId, NODE_CLASSES.indexOf(minClass), within)
         return this.#put(question, registered, block)
       },
     )
     return { peerId, registered: json === 'true', block, stale, readAtMs }
   }
 
-  async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<ChainChange> {
+  async *watch({ signal, only }: { signal: AbortSignal; only?: 'blocks' | undefined }): AsyncGenerator<ChainChange> {
     const over = AbortSignal.any([signal, this.#closed.signal])
-    const { blockMs: pollMs } = this.#options
-    yield* new SubnetWatch({ chain: this.#chain, storage: this.#storage, pollMs, log: this.#log }).changes(over)
+    const init = { chain: this.#chain, storage: this.#storage, log: this.#log }
+    yield* only === 'blocks' ? blocks(init, over) : new SubnetWatch(init).changes(over)
   }
 
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
-    return { endpoint, block: this.#chain.newestBlock, lagMs, lastError: this.#failure ?? lastError, problems: [] }
+    const { block, problems } = this.#chain.health
+    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, problems }
   }
 
   async register(): Promise<Registration> {
@@ -195,7 +192,7 @@ export class HypertensorRegistry implements ChainRegistry {
       throw new UsageError(
         `chain ${this.#chain.rpc.endpoint}: addresses are published by the account that owns the node, which has to sign`,
         {
-          hint: '"subnet chain publish --owner-key FILE" signs, in its own process; so does "subnet start --publish --owner-key FILE --yes"',
+          hint: '"subnet chain publish --owner-key FILE" signs, in its own process, on any machine that has the key',
         },
       )
     }
@@ -214,7 +211,7 @@ export class HypertensorRegistry implements ChainRegistry {
   async remove(): Promise<boolean> {
     throw this.#notFromHere(
       'addresses are not removed from here',
-      '"subnet chain publish" puts another in its place; Network.update_peer_info without an address, on the chain, takes it out',
+      '"subnet chain publish" puts another in its place; Network.update_peer_info without an address, on the chain, takes it out, signed by the coldkey',
     )
   }
 
@@ -237,8 +234,8 @@ export class HypertensorRegistry implements ChainRegistry {
     return toListing(answer)
   }
 
-  #keep(question: string, { value, block }: AtBlock<StoredPeer[]>): Answer {
-    return this.#put(question, value.map(toKept), block)
+  #keep(question: string, { value, block }: AtBlock<StoredPeer[]>): Answer & { peers: StoredPeer[] } {
+    return { ...this.#put(question, value.map(toKept), block), peers: value }
   }
 
   #put(question: string, value: unknown, block: number): Answer {
@@ -248,33 +245,49 @@ export class HypertensorRegistry implements ChainRegistry {
   }
 
   /** What the chain says; while it is away, what it said last. @throws ChainError, UsageError; the signal's reason */
-  async #asked(
+  async #asked<Fresh extends Answer>(
     { signal, patienceMs }: ChainOptions,
     last: () => Promise<(() => Answer) | undefined>,
-    ask: (within: AbortSignal) => Promise<Answer>,
-  ): Promise<Answer & { stale: boolean }> {
+    ask: (within: AbortSignal) => Promise<Fresh>,
+  ): Promise<(Answer | Fresh) & { stale: boolean }> {
     signal?.throwIfAborted()
-    const kept = await last()
+    const [genesis, kept] = await Promise.all([this.#answers.genesis(), last()])
     const { answerTimeoutMs } = this.#options
     const deadline = startDeadline(signal == null ? answerTimeoutMs : undefined, signal)
     // goes on when patience is at its end: a late answer is the next one's last
-    const asking = ask(deadline.signal).finally(() => deadline.clear())
+    const asking = this.#askedOne(ask, deadline.signal).finally(() => deadline.clear())
     const patience = kept == null ? undefined : this.#patience(patienceMs)
     try {
       const answer = await raceSignal(asking, patience?.signal)
       this.#failure = undefined
+      this.#chain.health.foundSubnet(this.#storage.subnetId)
       return { ...answer, stale: false }
     } catch (error) {
       signal?.throwIfAborted()
+      if (error instanceof NoSubnetError) {
+        this.#chain.health.missedSubnet(this.#storage.subnetId)
+      }
       const failure = isDeadline(error) ? this.#late(error) : error
       this.#failure = failure instanceof ChainError ? failure.message : this.#failure
-      if (kept == null || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
+      const isOther = this.#chain.genesis != null && this.#chain.genesis !== genesis
+      if (kept == null || isOther || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
         throw failure
       }
       this.#log.debug('the chain is away: it is taken for what it said last', failure)
       return { ...kept(), stale: true }
     } finally {
       patience?.clear()
+    }
+  }
+
+  /** An answer of one chain: where another came behind the endpoint while it was asked, it is asked again. */
+  async #askedOne(ask: (within: AbortSignal) => Promise<Answer>, within: AbortSignal): Promise<Answer> {
+    for (;;) {
+      const { genesis } = this.#chain
+      const answer = await ask(within)
+      if (genesis == null || genesis === this.#chain.genesis) {
+        return answer
+      }
     }
   }
 
@@ -325,7 +338,7 @@ const NOTHING = {
 interface KeptPeer {
   peerId: string
   multiaddrs: string[]
-  role?: PeerRole | undefined
+  role: PeerRole
   nodeId?: number | undefined
   nodeClass?: NodeClass | undefined
 }
@@ -342,26 +355,19 @@ function toKept({ peerId, multiaddrs, role, nodeId, nodeClass }: StoredPeer): Ke
   return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), role, nodeId, nodeClass }
 }
 
-function ofKept({ peerId, multiaddrs, role, nodeId, nodeClass }: KeptPeer): Omit<ChainRecord, keyof Freshness> {
-  return {
-    peerId: peerIdFromString(peerId),
-    known: true,
-    multiaddrs: multiaddrs.map((address) => multiaddr(address)),
-    verified: false,
-    seq: 0n,
-    role,
-    nodeId,
-    nodeClass,
-  }
+function ofKept({ peerId, multiaddrs, role, nodeId, nodeClass }: KeptPeer): StoredPeer {
+  return { peerId: peerIdFromString(peerId), multiaddrs: multiaddrs.map((address) => multiaddr(address)), role, nodeId, nodeClass }
 }
 
 function freshnessOf({ block, readAtMs, stale }: Answer & { stale: boolean }): Freshness {
   return { block, readAtMs, stale }
 }
 
-function toListing(answer: Answer & { stale: boolean }): ChainListing {
+/** Of what was read just now, or of what is kept of it. */
+function toListing(answer: Answer & { stale: boolean; peers?: StoredPeer[] }): ChainListing {
   const freshness = freshnessOf(answer)
-  return { ...freshness, records: (JSON.parse(answer.json) as KeptPeer[]).map((peer) => ({ ...ofKept(peer), ...freshness })) }
+  const peers = answer.peers ?? (JSON.parse(answer.json) as KeptPeer[]).map(ofKept)
+  return { ...freshness, records: peers.map((peer) => ({ ...peer, known: true, verified: false, seq: 0n, ...freshness })) }
 }
 
 function answerOf(answer: Answer | undefined): (() => Answer) | undefined {

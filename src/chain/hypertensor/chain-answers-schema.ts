@@ -9,5 +9,6 @@ export const CHAIN_ANSWERS_SCHEMA = `
     read_at_ms INTEGER NOT NULL,
     PRIMARY KEY (chain, subnet_id, question)
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS chain_genesis (chain TEXT PRIMARY KEY, hash TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS chain_answers_read ON chain_answers (read_at_ms);
 `

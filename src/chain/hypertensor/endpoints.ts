@@ -1,4 +1,5 @@
 import { UsageError } from '../../primitives/errors.ts'
+import { LEFT_OUT, shownUrl } from '../../primitives/shown-url.ts'
 
 const MAX_ENDPOINTS = 8
 const HINT = '--chain hypertensor:ws://host:9944; further endpoints, separated by commas, are asked when the first cannot be'
@@ -14,14 +15,19 @@ export function parseEndpoints(text: string): string[] {
 
 function parseEndpoint(text: string): string {
   const url = /^wss?:\/\/[^\s#]+$/i.test(text) && URL.canParse(text) ? new URL(text) : undefined
+  if (text.includes(LEFT_OUT)) {
+    throw new UsageError(`an endpoint of the chain has "${LEFT_OUT}" in it: that is how it is shown, not what it is`, {
+      hint: 'the URL itself stands in config.json of the home, or in SUBNET_CHAIN',
+    })
+  }
   if (url == null) {
-    throw new UsageError(`not an endpoint of a chain: ${JSON.stringify(text)}`, { hint: HINT })
+    // not what it is: a misspelled URL may hold a key too
+    throw new UsageError('an endpoint of the chain is no URL that begins with ws:// or wss://, without spaces and #', { hint: HINT })
   }
   return url.href
 }
 
-/** An endpoint as it may be shown: without a name, a password or a key that its URL may hold. */
+/** An endpoint as it is shown, everywhere: scheme, host and port. Its path, its query and its user may hold a key. */
 export function nameOf(endpoint: string): string {
-  const { protocol, host, pathname } = new URL(endpoint)
-  return `${protocol}//${host}${pathname === '/' ? '' : pathname}`
+  return shownUrl(endpoint)
 }

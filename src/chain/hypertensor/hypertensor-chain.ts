@@ -2,13 +2,16 @@ import { raceSignal } from 'race-signal'
 import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { ChainError } from '../registry.ts'
+import { blockIntervalOf } from './block-interval.ts'
+import { ChainHealth } from './chain-health.ts'
 import { nameOf } from './endpoints.ts'
+import { Heads } from './heads.ts'
 import type { Layout } from './layout.ts'
 import { MetadataCache } from './metadata-cache.ts'
 import { RpcClient, type RpcOptions } from './rpc-client.ts'
 import { RpcError } from './rpc-error.ts'
 import type { RpcSocket } from './rpc-socket.ts'
-import { BLOCK_KEY, readBlockHash, readBlockValue, readHeader, readRuntimeVersion } from './runtime.ts'
+import { BLOCK_KEY, givesAnyMetadata, readBlockHash, readBlockValue, readHeader, readRuntimeVersion } from './runtime.ts'
 import { readHex, readStorageValue, StorageReader, type StorageValue } from './storage-reader.ts'
 
 export interface ChainOptions extends RpcOptions {
@@ -22,7 +25,16 @@ export interface ChainInit {
   options: ChainOptions
   /** Where metadata are kept; without one they are fetched each time. */
   cacheFolder: string | undefined
+  /** Keeps the genesis hash for the next run. */
+  genesis?: GenesisMemory | undefined
   log: Logger
+}
+
+/** Knows which chain it was, in this run or one before. */
+export interface GenesisMemory {
+  /** Never fails. */
+  genesis(): Promise<string | undefined>
+  sawGenesis(hash: string): void
 }
 
 /** What was read of the storage at once. */
@@ -34,6 +46,19 @@ export interface Reading {
 }
 
 const MAX_LAYOUT_CHANGES = 3
+/** The runtime's call for metadata, and the version that tells of the runtime's calls too, as a u32. */
+const METADATA_CALL = ['Metadata_metadata_at_version', '0x0f000000']
+
+interface RuntimeVersion {
+  digest: string
+  /** Whether the runtime gives its metadata in a version that is asked for. */
+  givesAny: boolean
+}
+
+/** @throws Error */
+function readVersion(answer: unknown): RuntimeVersion {
+  return { digest: readRuntimeVersion(answer), givesAny: givesAnyMetadata(answer) }
+}
 
 /** The codecs take longer to load than most commands do. */
 async function loadLayoutClass(): Promise<typeof Layout> {
@@ -50,15 +75,19 @@ interface LoadedLayout {
 /** A Hypertensor chain: the connection, and how its storage is laid out. What is read and what is written goes through one of these. */
 export class HypertensorChain {
   readonly rpc: RpcClient
+  readonly health: ChainHealth
+  readonly heads: Heads
+  /** Called when the endpoint in use is of another chain than before: what was known of the subnet is void. */
+  onOtherChain: (() => void) | undefined
   readonly #init: ChainInit
   readonly #cache: MetadataCache
   readonly #reader: StorageReader
   #genesis: { hash: string; endpoint: string } | undefined
   #version: string | undefined
   #versionAtMs = 0
+  #givesAnyMetadata = false
   #checking: Promise<void> | undefined
   #layout: LoadedLayout | undefined
-  #block: number | undefined
   #blockAtMs = 0
   #tellsBlock: 'storage' | 'header' | 'no' = 'storage'
 
@@ -68,11 +97,13 @@ export class HypertensorChain {
     this.#cache = new MetadataCache(init.cacheFolder)
     this.rpc = new RpcClient({ endpoints, options, log, greet: async (socket, signal) => this.#greet(socket, signal) })
     this.#reader = new StorageReader(this.rpc)
+    this.health = new ChainHealth({ endpoint: () => this.rpc.endpoint, log })
+    this.heads = new Heads({ rpc: this.rpc, health: this.health, pollMs: options.blockMs, log })
   }
 
-  /** The newest block that was seen. */
-  get newestBlock(): number | undefined {
-    return this.#block
+  /** The genesis hash of the chain that is read; undefined before the first connection. */
+  get genesis(): string | undefined {
+    return this.#genesis?.hash
   }
 
   /**
@@ -137,16 +168,7 @@ export class HypertensorChain {
     } catch {
       signal.throwIfAborted()
     }
-    return this.#block ?? 0
-  }
-
-  /** A header that a subscription gave. */
-  sawHeader(header: unknown): number | undefined {
-    try {
-      return this.#sawBlock(readHeader(header))
-    } catch {
-      return undefined
-    }
+    return this.health.block ?? 0
   }
 
   /** @throws LayoutError for what fails because the chain is laid out otherwise */
@@ -170,21 +192,17 @@ export class HypertensorChain {
       try {
         return read(answer)
       } catch (cause) {
-        throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${describeError(cause)}`, { cause })
+        throw new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${socket.shown(describeError(cause))}`, { cause })
       }
     }
+    const kept = this.#init.genesis?.genesis()
     const [hash, version, stored, header] = await Promise.all([
       ask('chain_getBlockHash', [0], readBlockHash),
-      ask('state_getRuntimeVersion', [], readRuntimeVersion),
+      ask('state_getRuntimeVersion', [], readVersion),
       ask('state_getStorage', [BLOCK_KEY], (answer) => readBlockValue(readStorageValue(answer) ?? '')).catch(() => undefined),
       ask('chain_getHeader', [], readHeader).catch(() => undefined),
     ])
-    const { endpoint } = socket
-    if (this.#genesis != null && this.#genesis.hash !== hash && this.#genesis.endpoint !== endpoint) {
-      throw new Error(`it is of another chain than ${nameOf(this.#genesis.endpoint)}`)
-    }
-    this.#genesis ??= { hash, endpoint }
-    this.#genesis.hash = hash
+    this.#sawGenesis(hash, socket.endpoint, await kept)
     this.#sawVersion(version)
     this.#tellsBlock = stored != null ? 'storage' : header != null ? 'header' : 'no'
     const block = stored ?? header
@@ -193,14 +211,33 @@ export class HypertensorChain {
     }
   }
 
-  #sawVersion(version: string): void {
+  /** @throws Error for an endpoint of another chain than the one before */
+  #sawGenesis(hash: string, endpoint: string, kept: string | undefined): void {
+    const kind = `endpoint ${endpoint}`
+    if (this.#genesis != null && this.#genesis.hash !== hash && this.#genesis.endpoint !== endpoint) {
+      const problem = `it is of another chain than ${nameOf(this.#genesis.endpoint)}`
+      this.health.begin(kind, () => `${problem}, and is not used`, nameOf(endpoint))
+      throw new Error(problem)
+    }
+    this.health.end(kind)
+    const before = this.#genesis?.hash ?? kept
+    this.#genesis = { hash, endpoint: this.#genesis?.endpoint ?? endpoint }
+    this.#init.genesis?.sawGenesis(hash)
+    if (before != null && before !== hash) {
+      this.health.becameOther(hash, before, nameOf(endpoint))
+      this.onOtherChain?.()
+    }
+  }
+
+  #sawVersion({ digest, givesAny }: RuntimeVersion): void {
     // so that the same runtime of two chains is two
-    this.#version = `${this.#genesis?.hash.slice(2, 34)}-${version}`
+    this.#version = `${this.#genesis?.hash.slice(2, 34)}-${digest}`
+    this.#givesAnyMetadata = givesAny
     this.#versionAtMs = performance.now()
   }
 
   #sawBlock(block: number): number {
-    this.#block = Math.max(block, this.#block ?? 0)
+    this.health.saw(block)
     this.#blockAtMs = performance.now()
     return block
   }
@@ -212,7 +249,7 @@ export class HypertensorChain {
   #blockOf(values: Map<string, StorageValue>): number {
     const value = values.get(BLOCK_KEY)
     if (value == null) {
-      return this.#block ?? 0
+      return this.health.block ?? 0
     }
     try {
       return this.#sawBlock(readBlockValue(value))
@@ -235,36 +272,41 @@ export class HypertensorChain {
   async #askVersion(): Promise<void> {
     await new Promise(setImmediate)
     this.#checking = undefined
-    this.#sawVersion(await this.rpc.call('state_getRuntimeVersion', [], { read: readRuntimeVersion }))
+    this.#sawVersion(await this.rpc.call('state_getRuntimeVersion', [], { read: readVersion }))
   }
 
   #load(version: string, anew: boolean): void {
     const source = { isEndpoint: anew }
     const entry: LoadedLayout = { version, source, loading: this.#loadLayout(version, source) }
     this.#layout = entry
-    entry.loading.catch(() => {
-      // the next who asks tries again
-      if (this.#layout === entry) {
-        this.#layout = undefined
-      }
-    })
+    entry.loading.then(
+      ({ runtime }) => this.health.blocksTake(blockIntervalOf(runtime)),
+      () => {
+        // the next who asks tries again
+        if (this.#layout === entry) {
+          this.#layout = undefined
+        }
+      },
+    )
   }
 
   async #loadLayout(version: string, source: LoadedLayout['source']): Promise<Layout> {
-    const { log, options } = this.#init
+    const { log } = this.#init
     try {
       const kept = source.isEndpoint ? undefined : await this.#cache.get(version)
       if (kept != null) {
         const LayoutOf = await loadLayoutClass()
-        return new LayoutOf(kept, version)
+        const layout = new LayoutOf(kept, version)
+        if (layout.knowsCalls || !this.#givesAnyMetadata) {
+          return layout
+        }
       }
     } catch (error) {
       log.debug('the metadata of the chain that were kept are not used', error)
     }
     source.isEndpoint = true
-    const read = (answer: unknown): Uint8Array => Buffer.from(readHex(answer, options.maxMetadataBytes).slice(2), 'hex')
-    const [metadata] = await Promise.all([this.rpc.call('state_getMetadata', [], { read }), this.#checkVersion()])
-    const layout = await this.#readMetadata(metadata, version)
+    const [{ method, metadata }] = await Promise.all([this.#fetchMetadata(), this.#checkVersion()])
+    const layout = await this.#readMetadata(method, metadata, version)
     // of a runtime that went meanwhile they may be the next one's: whoever reads finds that out, and nothing is kept
     if (this.#version === version) {
       await this.#cache.put(version, metadata).catch((error) => log.debug('the metadata of the chain were not kept', error))
@@ -272,13 +314,34 @@ export class HypertensorChain {
     return layout
   }
 
+  /** Of version 15, or else of that which every node gives. @throws ChainError */
+  async #fetchMetadata(): Promise<{ method: string; metadata: Uint8Array }> {
+    const { maxMetadataBytes } = this.#init.options
+    const read = (answer: unknown): Uint8Array => Buffer.from(readHex(answer, maxMetadataBytes).slice(2), 'hex')
+    if (this.#givesAnyMetadata) {
+      const method = 'state_call'
+      const answer = await this.rpc.call(method, METADATA_CALL, { read }).catch((error: unknown) => {
+        if (error instanceof RpcError && error.fault === 'unknown-method') {
+          return undefined
+        }
+        throw error
+      })
+      // a single byte says that there are none of this version
+      if (answer != null && answer.byteLength > 1) {
+        return { method, metadata: answer }
+      }
+    }
+    const method = 'state_getMetadata'
+    return { method, metadata: await this.rpc.call(method, [], { read }) }
+  }
+
   /** @throws ChainError */
-  async #readMetadata(metadata: Uint8Array, version: string): Promise<Layout> {
+  async #readMetadata(method: string, metadata: Uint8Array, version: string): Promise<Layout> {
     const LayoutOf = await loadLayoutClass()
     try {
       return new LayoutOf(metadata, version)
     } catch (cause) {
-      throw new ChainError(`chain ${this.rpc.endpoint}: state_getMetadata: ${describeError(cause)}`, { cause })
+      throw new ChainError(`chain ${this.rpc.endpoint}: ${method}: ${describeError(cause)}`, { cause })
     }
   }
 }

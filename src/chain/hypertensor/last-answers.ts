@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { LRUCache } from 'lru-cache'
 import { retryWhileBusy, transaction } from '../../primitives/database.ts'
@@ -15,6 +16,7 @@ const MAX_ANSWERS = 10_000
 const MAX_JSON_LENGTH = 4 * 1_024 * 1_024
 const MAX_IN_MEMORY = 2_000
 const MAX_JSON_IN_MEMORY = 16 * 1_024 * 1_024
+const MAX_CHAINS = 100
 /** The same answer is not written again for so long. */
 const WRITE_EVERY_MS = 30_000
 
@@ -29,21 +31,36 @@ const MAKE_ROOM = `
   WHERE read_at_ms <= (SELECT read_at_ms FROM chain_answers ORDER BY read_at_ms DESC LIMIT 1 OFFSET ${MAX_ANSWERS})
 `
 
+/** Rows of earlier versions, whose key was the URL itself. */
+const FORGET_URLS = "DELETE FROM chain_answers WHERE chain >= 'hypertensor:ws' AND chain < 'hypertensor:wt'"
+
 export interface LastAnswersInit {
   /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`; without one they are kept in memory. */
   open: (() => Promise<DatabaseSync>) | undefined
-  /** The chain's URL. */
+  /** The chain's URL. The database holds only its digest: the URL may have a key in it, and databases are copied. */
   chain: string
   subnetId: number
   log: Logger
 }
 
+const KEEP_GENESIS = 'INSERT INTO chain_genesis (chain, hash) VALUES (?, ?) ON CONFLICT DO UPDATE SET hash = excluded.hash'
+/** Of how many URLs a home knows which chain it was. */
+const MAKE_ROOM_FOR_GENESIS = `
+  DELETE FROM chain_genesis WHERE chain NOT IN (SELECT chain FROM chain_genesis ORDER BY chain = ? DESC LIMIT ${MAX_CHAINS})
+`
+
+interface KnownGenesis {
+  hash: string
+  isWritten: boolean
+}
+
 /**
- * The last answers of a chain, for when it is away. A help, not a need: a database that cannot be read or written is told of, and
- * what is in memory is used.
+ * The last answers of a chain, for when it is away, and its genesis hash: those of another chain behind the same URL are none of this one's.
+ * A help, not a need: a database that cannot be read or written is told of, and what is in memory is used.
  */
 export class LastAnswers {
   readonly #init: LastAnswersInit
+  readonly #chain: string
   readonly #recent = new LRUCache<string, Answer>({
     max: MAX_IN_MEMORY,
     maxSize: MAX_JSON_IN_MEMORY,
@@ -54,9 +71,35 @@ export class LastAnswers {
   #database: Promise<DatabaseSync | undefined> | undefined
   #writing: Promise<void> | undefined
   #closed = false
+  /** Of the chain that was connected to last in this run. */
+  #genesis: KnownGenesis | undefined
+  #keptGenesis: Promise<string | undefined> | undefined
 
   constructor(init: LastAnswersInit) {
     this.#init = init
+    this.#chain = `sha256:${createHash('sha256').update(init.chain).digest('hex')}`
+  }
+
+  /** The genesis hash of the chain behind this URL, in this run or the one before. Never fails. */
+  async genesis(): Promise<string | undefined> {
+    this.#keptGenesis ??= this.#readGenesis()
+    return this.#genesis?.hash ?? this.#keptGenesis
+  }
+
+  /** The chain has this genesis hash: from now on its answers are given and kept. */
+  sawGenesis(hash: string): void {
+    if (this.#closed || this.#genesis?.hash === hash) {
+      return
+    }
+    if (this.#genesis != null) {
+      this.#recent.clear()
+      this.#writtenAtMs.clear()
+      this.#unwritten.clear()
+    }
+    this.#genesis = { hash, isWritten: this.#init.open == null }
+    if (this.#init.open != null) {
+      this.#writing ??= this.#write()
+    }
   }
 
   async get(question: string): Promise<Answer | undefined> {
@@ -65,10 +108,10 @@ export class LastAnswers {
       return recent
     }
     try {
-      const { chain, subnetId } = this.#init
+      const chain = this.#chainOf(await this.genesis())
       const row = (await this.#open())
         ?.prepare('SELECT json, block, read_at_ms FROM chain_answers WHERE chain = ? AND subnet_id = ? AND question = ?')
-        .get(chain, subnetId, question)
+        .get(chain, this.#init.subnetId, question)
       return row == null ? undefined : { json: String(row.json), block: Number(row.block), readAtMs: Number(row.read_at_ms) }
     } catch (error) {
       this.#init.log.debug('the last answers of the chain cannot be read', error)
@@ -102,6 +145,21 @@ export class LastAnswers {
     }
   }
 
+  async #readGenesis(): Promise<string | undefined> {
+    try {
+      const row = (await this.#open())?.prepare('SELECT hash FROM chain_genesis WHERE chain = ?').get(this.#chain)
+      return row == null ? undefined : String(row.hash)
+    } catch (error) {
+      this.#init.log.debug('which chain it was cannot be read', error)
+      return undefined
+    }
+  }
+
+  /** What answers are kept under: the chains that were behind a URL one after the other are several. */
+  #chainOf(genesis: string | undefined): string {
+    return `${this.#chain} of ${genesis ?? 'an unknown chain'}`
+  }
+
   async #open(): Promise<DatabaseSync | undefined> {
     if (this.#closed && this.#database == null) {
       return undefined
@@ -114,31 +172,44 @@ export class LastAnswers {
   }
 
   async #write(): Promise<void> {
+    let genesis: KnownGenesis | undefined
     try {
       const database = await this.#open()
       // all that is answered at the same moment is one transaction
       await new Promise(setImmediate)
+      genesis = this.#genesis
       const answers = [...this.#unwritten]
       this.#unwritten.clear()
       if (database != null) {
-        await retryWhileBusy(() => this.#store(database, answers))
+        // which chain it was must be known before it is written anew
+        await this.#keptGenesis
+        await retryWhileBusy(() => this.#store(database, genesis, answers))
       }
     } catch (error) {
       this.#init.log.debug('what the chain said was not kept', error)
     } finally {
-      this.#writing = this.#unwritten.size > 0 ? this.#write() : undefined
+      this.#writing = this.#unwritten.size > 0 || this.#genesis !== genesis ? this.#write() : undefined
     }
     await this.#writing
   }
 
-  #store(database: DatabaseSync, answers: Array<[string, Answer]>): void {
-    const { chain, subnetId } = this.#init
+  #store(database: DatabaseSync, genesis: KnownGenesis | undefined, answers: Array<[string, Answer]>): void {
+    const { subnetId } = this.#init
+    const chain = this.#chainOf(genesis?.hash)
     transaction(database, () => {
+      if (genesis?.isWritten === false) {
+        database.prepare(KEEP_GENESIS).run(this.#chain, genesis.hash)
+        database.prepare(MAKE_ROOM_FOR_GENESIS).run(this.#chain)
+      }
       const statement = database.prepare(UPSERT)
       for (const [question, { json, block, readAtMs }] of answers) {
         statement.run(chain, subnetId, question, json, block, readAtMs)
       }
+      database.exec(FORGET_URLS)
       database.exec(MAKE_ROOM)
     })
+    if (genesis != null) {
+      genesis.isWritten = true
+    }
   }
 }

@@ -1,13 +1,17 @@
-import { getDynamicBuilder, getLookupFn, type MetadataLookup } from '@polkadot-api/metadata-builders'
+import { getDynamicBuilder, getLookupFn, type LookupEntry, type MetadataLookup } from '@polkadot-api/metadata-builders'
 import { decAnyMetadata, type UnifiedMetadata, unifyMetadata } from '@polkadot-api/substrate-bindings'
 import { describeError } from '../../primitives/errors.ts'
 import { leastSizeOf } from './least-size.ts'
+import { RuntimeCall } from './runtime-call.ts'
 
 const PALLET = 'Network'
+const UNNAMED = 'the runtime of the chain'
 
 /** One storage map of the pallet: its keys and values, as the chain's own metadata describe them. */
 export interface StorageMap {
   readonly name: string
+  /** What a value is. */
+  readonly type: LookupEntry
   /** The key of these arguments, as hex; of the first ones only, what all keys of those begin with. @throws Error where the map has other arguments */
   key(...args: unknown[]): string
   /** @throws Error */
@@ -16,31 +20,43 @@ export interface StorageMap {
   decode(hex: string): unknown
 }
 
-/** How the chain's storage is laid out: by its metadata, never by what is written here. */
+/** From this version on, metadata describe the runtime's calls. */
+const VERSION_WITH_CALLS = 15
+
+/** The storage and the runtime calls of a chain, as its own metadata describe them. Nothing of a layout is written down here. */
 export class Layout {
   /** Of the runtime and the chain that the metadata are of. */
   readonly version: string
+  /** The runtime for people, as `hypertensor-node 1`. */
+  readonly name: string
   readonly #builder: ReturnType<typeof getDynamicBuilder>
   readonly #types: MetadataLookup
   readonly #storage: Map<string, number>
   readonly #maps = new Map<string, StorageMap>()
+  readonly #calls = new Map<string, RuntimeCall>()
 
   /** @throws Error for what are no metadata, or have no such pallet */
   constructor(metadata: Uint8Array, version: string) {
     this.version = version
     const unified = unifyMetadata(decAnyMetadata(metadata))
-    const items = unified.pallets.find(({ name }) => name === PALLET)?.storage?.items
-    if (items == null) {
-      throw new Error(`the chain has no pallet ${PALLET} with storage`)
-    }
     this.#types = getLookupFn(unified)
     this.#builder = getDynamicBuilder(this.#types)
+    this.name = nameOf(unified, this.#builder)
+    const items = unified.pallets.find(({ name }) => name === PALLET)?.storage?.items
+    if (items == null) {
+      throw new Error(`${this.name} has no pallet ${PALLET} with storage`)
+    }
     this.#storage = new Map(items.map(({ name, type }) => [name, type.tag === 'plain' ? type.value : type.value.value]))
   }
 
+  /** Whether the metadata describe the runtime's calls. */
+  get knowsCalls(): boolean {
+    return this.#types.metadata.version >= VERSION_WITH_CALLS
+  }
+
   /** What else the metadata say: what is written is made by it. */
-  get runtime(): { metadata: UnifiedMetadata; types: MetadataLookup; builder: ReturnType<typeof getDynamicBuilder> } {
-    return { metadata: this.#types.metadata, types: this.#types, builder: this.#builder }
+  get runtime(): { name: string; metadata: UnifiedMetadata; types: MetadataLookup; builder: ReturnType<typeof getDynamicBuilder> } {
+    return { name: this.name, metadata: this.#types.metadata, types: this.#types, builder: this.#builder }
   }
 
   /** A storage map of the pallet, if this chain has it. @throws Error */
@@ -54,18 +70,46 @@ export class Layout {
     return known
   }
 
-  #build(name: string, type: number): StorageMap {
-    leastSizeOf(this.#types(type))
-    const { keys, value } = this.#builder.buildStorage(PALLET, name)
+  /** A storage map of the pallet. @throws Error that names it and the runtime, where this chain has no such map */
+  needed(name: string): StorageMap {
+    const map = this.map(name)
+    if (map == null) {
+      throw new Error(`${this.name} has no ${PALLET}.${name}, which is needed here`)
+    }
+    return map
+  }
+
+  /** A call of the runtime. @throws Error that names it and the runtime, where this runtime has no such call */
+  call(api: string, method: string): RuntimeCall {
+    const name = `${api}_${method}`
+    const known = this.#calls.get(name) ?? new RuntimeCall({ api, method, runtime: this.name, types: this.#types, builder: this.#builder })
+    this.#calls.set(name, known)
+    return known
+  }
+
+  /** @throws Error */
+  #codecsOf(name: string): ReturnType<Layout['runtime']['builder']['buildStorage']> {
+    try {
+      return this.#builder.buildStorage(PALLET, name)
+    } catch (cause) {
+      throw new Error(`the metadata of ${this.name} contradict themselves in ${PALLET}.${name}`, { cause })
+    }
+  }
+
+  #build(name: string, typeId: number): StorageMap {
+    const type = this.#types(typeId)
+    leastSizeOf(type)
+    const { keys, value } = this.#codecsOf(name)
     const inMap = <T>(what: string, work: () => T): T => {
       try {
         return work()
       } catch (cause) {
-        throw new Error(`${what} of ${PALLET}.${name} is not of the chain's layout: ${describeError(cause)}`, { cause })
+        throw new Error(`${what} of ${PALLET}.${name} is not as ${this.name} has it: ${describeError(cause)}`, { cause })
       }
     }
     return {
       name,
+      type,
       key: (...args) => inMap('a key', () => keys.enc(...args)),
       argumentsOf: (key) => inMap('a key', () => keys.dec(key)),
       decode: (hex) =>
@@ -78,5 +122,17 @@ export class Layout {
           return decoded
         }),
     }
+  }
+}
+
+/** Reads the name of the runtime from its constant `System.Version`. */
+function nameOf({ pallets }: UnifiedMetadata, builder: ReturnType<typeof getDynamicBuilder>): string {
+  try {
+    const constant = pallets.find(({ name }) => name === 'System')?.constants.find(({ name }) => name === 'Version')
+    const version = builder.buildDefinition(constant?.type as number).dec(constant?.value as string)
+    const { spec_name, spec_version } = version as { spec_name?: unknown; spec_version?: unknown }
+    return typeof spec_name === 'string' && typeof spec_version === 'number' ? `${spec_name} ${spec_version}` : UNNAMED
+  } catch {
+    return UNNAMED
   }
 }

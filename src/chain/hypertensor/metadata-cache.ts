@@ -1,6 +1,7 @@
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AtomicFile } from '../../primitives/atomic-file.ts'
+import { makeFolder } from '../../primitives/folder.ts'
 
 const SUFFIX = '.metadata'
 /** The versions of a chain's runtime that are kept, of all chains together. */
@@ -32,7 +33,7 @@ export class MetadataCache {
     if (this.#folder == null) {
       return
     }
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await makeFolder(this.#folder, 0o700)
     const file = await AtomicFile.open(join(this.#folder, version + SUFFIX), 0o600)
     try {
       await file.write(metadata)

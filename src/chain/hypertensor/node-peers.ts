@@ -1,96 +1,143 @@
 import type { PeerId } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { addressesOf, peerIdOf } from '../../primitives/address.ts'
+import { addressesOf, parsePeerId, peerIdOf } from '../../primitives/address.ts'
+import { describeError } from '../../primitives/errors.ts'
+import { NODE_CLASSES, type NodeClass, type PeerRole } from '../registry.ts'
+import { fieldAt, type NodeFields, type Path } from './node-fields.ts'
 
-/** As the chain has it: a binary multiaddr has at most this many bytes. */
+/** As the chain has it: a multiaddr has at most this many bytes. */
 const MAX_ADDRESS_BYTES = 1_024
 const MAX_PEER_ID_BYTES = 128
 const MAX_ADDRESSES = 16
-/** A node has three peers, a subnet 32 bootnodes. */
-const MAX_PEERS = 256
-const MAX_DEPTH = 8
+/** A subnet has 32 bootnodes. */
+const MAX_BOOTNODES = 256
+const SLASH = 0x2f
 
-/** A peer that a value of the chain speaks of. */
-export interface NamedPeer {
+/** A peer of the subnet, with addresses or without. */
+export interface StoredPeer {
   peerId: PeerId
-  /** Those of the addresses beside it that are its own: each ends in its `/p2p`. */
   multiaddrs: Multiaddr[]
-  /** What stood there and is no address of this peer, in words. */
-  refused: string[]
+  role: PeerRole
+  /** Undefined for a bootnode that the subnet's owner names. */
+  nodeId: number | undefined
+  nodeClass: NodeClass | undefined
 }
 
-/**
- * The peers in a decoded value, in its order. Layouts of the chain differ in their fields' names and in what is optional: a peer is
- * a structure that holds the text of a peer ID and, beside it, bytes that are a multiaddr. On the outermost level, where a node has
- * texts of its owner's choice, only fields that are named so count.
- */
-export function peersIn(value: unknown): NamedPeer[] {
-  const found: NamedPeer[] = []
-  visit(value, 0, found)
-  return found
-}
+/** Receives a sentence about bytes that should be a peer ID or an address, and are not. */
+export type Complain = (message: string) => void
 
-function visit(value: unknown, depth: number, found: NamedPeer[]): void {
-  if (value == null || typeof value !== 'object' || value instanceof Uint8Array || depth > MAX_DEPTH || found.length >= MAX_PEERS) {
-    return
+/** The peers of a node, the main one first; one whose ID is empty is none. */
+export function nodePeers(fields: NodeFields, node: unknown, nodeId: number, complain: Complain): StoredPeer[] {
+  const nodeClass = readClass(fields, node)
+  const peers = fields.peers.flatMap(({ role, peerId: path, addresses }) => {
+    const id = bytesAt(node, path)
+    const peerId = id.byteLength === 0 ? undefined : readPeerId(id)
+    if (peerId == null) {
+      if (id.byteLength > 0) {
+        complain(`node ${nodeId} of the chain has a ${role} peer whose ID is none`)
+      }
+      return []
+    }
+    const multiaddrs = ownAddresses(
+      peerId,
+      addresses.map((each) => bytesAt(node, each)),
+      complain,
+    )
+    return [{ peerId, multiaddrs, role, nodeId, nodeClass }]
+  })
+  for (const path of fields.addresses) {
+    assign(bytesAt(node, path), peers, path, complain)
   }
-  const fields = depth === 0 && !Array.isArray(value) ? named(value) : Object.values(value)
-  const bytes = fields.filter((field) => field instanceof Uint8Array)
-  const peerId = bytes.map(readPeerId).find((peer) => peer != null)
-  if (peerId != null) {
-    found.push({ peerId, ...addressesBeside(peerId, bytes) })
-  }
-  for (const field of Object.values(value)) {
-    visit(field, depth + 1, found)
-  }
+  return peers
 }
 
-/** Those fields whose names say that they are a peer ID or an address. */
-function named(value: object): unknown[] {
-  return Object.entries(value)
-    .filter(([name]) => /peerid|addr/.test(name.replaceAll('_', '').toLowerCase()))
-    .map(([, field]) => field)
+/** The bootnodes of a subnet. Each is a peer ID with an address, or an address that ends in a peer ID. */
+export function subnetBootnodes(bootnodes: unknown, complain: Complain): StoredPeer[] {
+  return (bootnodes as unknown[]).slice(0, MAX_BOOTNODES).flatMap((bootnode) => {
+    const [id, address] = bootnode instanceof Uint8Array ? [undefined, bootnode] : (bootnode as [Uint8Array, Uint8Array])
+    const peerId = id == null ? ownerOf(address) : readPeerId(id)
+    if (peerId == null) {
+      complain('the chain has a bootnode of the subnet without the ID of a peer')
+      return []
+    }
+    const multiaddrs = ownAddresses(peerId, [address], complain)
+    return [{ peerId, multiaddrs, role: 'bootnode' as const, nodeId: undefined, nodeClass: undefined }]
+  })
 }
 
-function readPeerId(bytes: Uint8Array): PeerId | undefined {
+/** Reads the text of a peer ID; undefined for other bytes. */
+export function readPeerId(bytes: Uint8Array): PeerId | undefined {
   if (bytes.byteLength > MAX_PEER_ID_BYTES) {
     return undefined
   }
   try {
-    const text = Buffer.from(bytes).toString('latin1')
-    const peerId = peerIdFromString(text)
-    return peerId.type === 'url' ? undefined : peerId
+    return parsePeerId(Buffer.from(bytes).toString('latin1'))
   } catch {
     return undefined
   }
 }
 
-function addressesBeside(peerId: PeerId, bytes: Uint8Array[]): Pick<NamedPeer, 'multiaddrs' | 'refused'> {
-  const refused: string[] = []
-  const own: Multiaddr[] = []
-  for (const each of bytes) {
-    if (each.byteLength === 0 || readPeerId(each) != null) {
-      continue
-    }
-    try {
-      own.push(readAddress(peerId, each))
-    } catch (error) {
-      refused.push(error instanceof Error ? error.message : String(error))
-    }
+function readClass({ nodeClass }: NodeFields, node: unknown): NodeClass | undefined {
+  const variant = nodeClass == null ? undefined : (fieldAt(node, nodeClass) as { type?: unknown } | undefined)
+  const name = String(variant?.type).toLowerCase()
+  return NODE_CLASSES.find((each) => each === name)
+}
+
+function bytesAt(node: unknown, path: Path): Uint8Array {
+  const bytes = fieldAt(node, path)
+  return bytes instanceof Uint8Array ? bytes : new Uint8Array()
+}
+
+/** Gives an address to that one of the node's peers that it names. */
+function assign(bytes: Uint8Array, peers: StoredPeer[], path: Path, complain: Complain): void {
+  if (bytes.byteLength === 0) {
+    return
   }
-  return { multiaddrs: addressesOf(peerId, own, MAX_ADDRESSES), refused }
+  const owner = ownerOf(bytes)
+  const peer = owner == null ? undefined : peers.find(({ peerId }) => peerId.equals(owner))
+  if (peer == null) {
+    complain(
+      `the chain has as ${path.join('.')} of a node what is no address of its peers${owner == null ? '' : `, but of ${owner.toString()}`}`,
+    )
+    return
+  }
+  peer.multiaddrs = addressesOf(peer.peerId, [...peer.multiaddrs, ...ownAddresses(peer.peerId, [bytes], complain)], MAX_ADDRESSES)
+}
+
+function ownAddresses(peerId: PeerId, candidates: Uint8Array[], complain: Complain): Multiaddr[] {
+  const own = candidates.flatMap((bytes) => {
+    try {
+      return bytes.byteLength === 0 ? [] : [readAddressOf(peerId, bytes)]
+    } catch (error) {
+      complain(`the chain has for ${peerId.toString()} what is no address of it: ${describeError(error)}`)
+      return []
+    }
+  })
+  return addressesOf(peerId, own, MAX_ADDRESSES)
 }
 
 /** @throws Error */
-function readAddress(peerId: PeerId, bytes: Uint8Array): Multiaddr {
-  if (bytes.byteLength > MAX_ADDRESS_BYTES) {
-    throw new Error(`an address of ${bytes.byteLength} bytes`)
-  }
-  const address = multiaddr(bytes)
+function readAddressOf(peerId: PeerId, bytes: Uint8Array): Multiaddr {
+  const address = readAddress(bytes)
   const owner = peerIdOf(address)
   if (owner?.equals(peerId) !== true) {
     throw new Error(`an address that ${owner == null ? 'names no peer' : `is of ${owner.toString()}`}`)
   }
   return address
+}
+
+function ownerOf(bytes: Uint8Array): PeerId | undefined {
+  try {
+    return peerIdOf(readAddress(bytes))
+  } catch {
+    return undefined
+  }
+}
+
+/** A multiaddr, binary or as its text: no binary one begins with a slash. @throws Error */
+function readAddress(bytes: Uint8Array): Multiaddr {
+  if (bytes.byteLength > MAX_ADDRESS_BYTES) {
+    throw new Error(`an address of ${bytes.byteLength} bytes`)
+  }
+  return multiaddr(bytes[0] === SLASH ? Buffer.from(bytes).toString('utf8') : bytes)
 }

@@ -1,37 +1,64 @@
 import type { PeerId } from '@libp2p/interface'
-import type { RpcClient } from './rpc-client.ts'
+import { ChainError } from '../registry.ts'
+import type { HypertensorChain } from './hypertensor-chain.ts'
+import type { Layout } from './layout.ts'
 import { RpcError } from './rpc-error.ts'
+import { readHex } from './storage-reader.ts'
 
-const RUNTIME_CALL = 'NetworkRuntimeApi_proof_of_stake'
+const API = 'NetworkRuntimeApi'
+const METHOD = 'proof_of_stake'
+const RPC_METHOD = 'network_proofOfStake'
+const MAX_ANSWER_BYTES = 64
 
-/** Asks the chain whether a peer of a subnet has stake, with at least this class: by its own RPC method, or where that is not there through the runtime. */
-export function proofOfStake(
-  rpc: RpcClient,
-): (subnetId: number, peerId: PeerId, minClass: number, signal: AbortSignal) => Promise<boolean> {
-  let hasMethod = true
-  return async (subnetId, peerId, minClass, signal) => {
-    const text = Buffer.from(peerId.toString())
-    if (hasMethod) {
-      try {
-        return await rpc.call('network_proofOfStake', [subnetId, [...text], minClass, null], { signal, read: readBoolean })
-      } catch (error) {
-        if (!(error instanceof RpcError && error.fault === 'unknown-method')) {
-          throw error
-        }
-        hasMethod = false
-      }
+/** What is asked, by which layout: whether this peer of the subnet has stake, with at least this class. */
+interface Question {
+  layout: Layout
+  subnetId: number
+  peerId: PeerId
+  minClass: number
+}
+
+/**
+ * Asks the runtime, with the arguments that its metadata name. Where they do not, or the endpoint passes no calls on to the runtime,
+ * asks the RPC method of the node.
+ * @throws ChainError; the signal's reason
+ */
+export async function proofOfStake(chain: HypertensorChain, question: Question, signal: AbortSignal): Promise<boolean> {
+  const { layout } = question
+  if (!layout.knowsCalls) {
+    return askNode(chain, question, signal)
+  }
+  const call = chain.inLayout(layout, () => layout.call(API, METHOD))
+  const { subnetId: subnet_id, peerId, minClass: min_class } = question
+  const args = chain.inLayout(layout, () => call.encode({ subnet_id, peer_id: Buffer.from(peerId.toString()), min_class }))
+  const read = (answer: unknown): boolean => readBoolean(call.decode(readHex(answer, MAX_ANSWER_BYTES)))
+  try {
+    return await chain.rpc.call('state_call', [call.name, args], { signal, read })
+  } catch (error) {
+    if (!isUnknownMethod(error)) {
+      throw error
     }
-    const call = `0x${encodeArguments(subnetId, text, minClass).toString('hex')}`
-    return rpc.call('state_call', [RUNTIME_CALL, call], { signal, read: readEncodedBoolean })
+    return askNode(chain, question, signal)
   }
 }
 
-/** As SCALE has it: u32, bytes behind their length, u8. */
-function encodeArguments(subnetId: number, text: Uint8Array, minClass: number): Buffer {
-  const head = Buffer.alloc(4)
-  head.writeUInt32LE(subnetId)
-  const length = text.byteLength < 64 ? [text.byteLength << 2] : [((text.byteLength << 2) | 1) & 0xff, text.byteLength >> 6]
-  return Buffer.concat([head, Buffer.from(length), text, Buffer.from([minClass])])
+/** The least stake is left out: not every runtime takes one. @throws ChainError; the signal's reason */
+async function askNode({ rpc }: HypertensorChain, { subnetId, peerId, minClass }: Question, signal: AbortSignal): Promise<boolean> {
+  try {
+    return await rpc.call(RPC_METHOD, [subnetId, [...Buffer.from(peerId.toString())], minClass], { signal, read: readBoolean })
+  } catch (error) {
+    if (!isUnknownMethod(error)) {
+      throw error
+    }
+    throw new ChainError(`chain ${rpc.endpoint}: it has neither ${RPC_METHOD} nor state_call with metadata of version 15`, {
+      cause: error,
+      hint: 'whether a peer is registered cannot be asked here: --chain with another endpoint of the chain',
+    })
+  }
+}
+
+function isUnknownMethod(error: unknown): boolean {
+  return error instanceof RpcError && error.fault === 'unknown-method'
 }
 
 /** @throws Error */
@@ -40,12 +67,4 @@ function readBoolean(answer: unknown): boolean {
     throw new Error('neither true nor false')
   }
   return answer
-}
-
-/** @throws Error */
-function readEncodedBoolean(answer: unknown): boolean {
-  if (answer !== '0x00' && answer !== '0x01') {
-    throw new Error('neither true nor false')
-  }
-  return answer === '0x01'
 }

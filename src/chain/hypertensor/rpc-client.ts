@@ -3,6 +3,7 @@ import { raceSignal } from 'race-signal'
 import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
+import { withoutSecretsOf } from '../../primitives/shown-url.ts'
 import { nameOf } from './endpoints.ts'
 import { RpcError } from './rpc-error.ts'
 import { RpcSocket, type SocketOptions } from './rpc-socket.ts'
@@ -140,7 +141,9 @@ export class RpcClient {
     } catch (error) {
       signal?.throwIfAborted()
       this.#checkOpen()
-      throw this.#noted(isDeadline(error) ? this.#late(method) : error)
+      // an endpoint without a method is none that fails: those who ask do without
+      const isWithout = error instanceof RpcError && error.fault === 'unknown-method'
+      throw isWithout ? error : this.#noted(isDeadline(error) ? this.#late(method) : error)
     } finally {
       deadline.clear()
     }
@@ -278,7 +281,7 @@ export class RpcClient {
           ? cause
           : new RpcError(
               'connection',
-              `chain ${nameOf(state.endpoint)}: ${isDeadline(cause) ? 'no answer in time' : describeError(cause)}`,
+              `chain ${nameOf(state.endpoint)}: ${isDeadline(cause) ? 'no answer in time' : withoutSecretsOf(state.endpoint, describeError(cause))}`,
               {
                 cause,
               },
@@ -352,5 +355,5 @@ function readWith<T>(read: (answer: unknown) => T, answer: unknown, socket: RpcS
 }
 
 function unreadable(socket: RpcSocket, method: string, what: string, cause: unknown): RpcError {
-  return new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${what}`, { cause })
+  return new RpcError('unreadable', `chain ${nameOf(socket.endpoint)}: ${method}: ${socket.shown(what)}`, { cause })
 }

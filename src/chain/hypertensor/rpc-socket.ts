@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { describeError } from '../../primitives/errors.ts'
+import { withoutSecretsOf } from '../../primitives/shown-url.ts'
 import { nameOf } from './endpoints.ts'
 import { RpcError } from './rpc-error.ts'
 
@@ -72,7 +73,7 @@ export class RpcSocket {
       this.#tcp = socket
     })
     this.#webSocket.on('message', (data) => this.#onMessage(String(data)))
-    this.#webSocket.on('error', (cause) => this.end(describeError(cause), cause))
+    this.#webSocket.on('error', (cause) => this.end(this.shown(describeError(cause)), cause))
     this.#webSocket.on('close', (code) => this.end(`the connection was closed (${code})`))
   }
 
@@ -98,6 +99,11 @@ export class RpcSocket {
     } finally {
       signal.removeEventListener('abort', onAbort)
     }
+  }
+
+  /** What the endpoint or a library said, without the secrets of the endpoint's URL: either may repeat it. */
+  shown(text: string): string {
+    return withoutSecretsOf(this.endpoint, text)
   }
 
   /** True when nothing can be asked any more. */
@@ -142,7 +148,7 @@ export class RpcSocket {
   /** Gives up a subscription. */
   unsubscribe(method: string, subscription: unknown): void {
     if (this.#notices.delete(String(subscription)) && this.#over == null) {
-      this.#webSocket.send(JSON.stringify({ jsonrpc: '2.0', id: this.#nextId++, method, params: [subscription] }))
+      this.call(method, [subscription], NEVER).catch(() => undefined)
     }
     this.#watchSilence()
   }
@@ -198,10 +204,10 @@ export class RpcSocket {
     const what = `chain ${nameOf(this.endpoint)}: ${method}`
     if (error != null) {
       const detail = typeof error.data === 'string' ? `: ${error.data}` : ''
-      const text = `${String(error.message ?? 'an error without a message')}${detail}`.slice(0, MAX_ERROR_LENGTH)
+      const text = this.shown(`${String(error.message ?? 'an error without a message')}${detail}`).slice(0, MAX_ERROR_LENGTH)
       const fault = error.code === UNKNOWN_METHOD ? 'unknown-method' : 'refused'
       const rpcCode = typeof error.code === 'number' ? error.code : undefined
-      reject(new RpcError(fault, `${what}: ${printable(text)} (${printable(String(error.code).slice(0, 20))})`, { rpcCode }))
+      reject(new RpcError(fault, `${what}: ${printable(text)} (${printable(this.shown(String(error.code)).slice(0, 20))})`, { rpcCode }))
       return
     }
     if (result === undefined) {

@@ -22,6 +22,18 @@ export function readRuntimeVersion(answer: unknown): string {
   return createHash('sha256').update(json).digest('hex').slice(0, 32)
 }
 
+/** How the runtime's list of interfaces names that for its metadata; from its second version on it gives metadata of a version that is asked for. */
+const METADATA_INTERFACE = '0x37e397fc7c91f5e4'
+const GIVES_ANY_VERSION = 2
+
+/** Whether a runtime gives its metadata in a version that is asked for. */
+export function givesAnyMetadata(answer: unknown): boolean {
+  const { apis } = answer as { apis?: unknown }
+  return (
+    Array.isArray(apis) && apis.some((api) => Array.isArray(api) && api[0] === METADATA_INTERFACE && Number(api[1]) >= GIVES_ANY_VERSION)
+  )
+}
+
 /** @throws Error */
 export function readBlockHash(answer: unknown): string {
   const hash = readHex(answer, 32)
@@ -51,4 +63,14 @@ export function readBlockValue(value: string): number {
     throw new Error('no block number')
   }
   return bytes.readUIntLE(0, Math.min(bytes.length, 6))
+}
+
+/** `Timestamp.Now`, the time of the newest block, lies here where a chain has that pallet: a u64, in milliseconds. */
+export const TIME_KEY = '0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb'
+
+/** A Unix time in milliseconds; undefined for none, as before the first block. */
+export function readTime(value: string | null): number | undefined {
+  const bytes = Buffer.from((value ?? '0x').slice(2), 'hex')
+  const time = bytes.length === 8 ? Number(bytes.readBigUInt64LE()) : 0
+  return time > 0 && Number.isSafeInteger(time) ? time : undefined
 }

@@ -68,7 +68,7 @@ export class StorageReader {
 
   async #queryAt(keys: string[]): Promise<Map<string, StorageValue>> {
     try {
-      return await this.#caller.call('state_queryStorageAt', [keys], { read: (answer) => readChanges(answer, keys) })
+      return await this.#caller.call('state_queryStorageAt', [keys], { read: (answer) => readChanges(answer, new Set(keys)) })
     } catch (error) {
       if (error instanceof RpcError && error.fault === 'unknown-method') {
         this.#canQuery = false
@@ -79,9 +79,8 @@ export class StorageReader {
   }
 }
 
-/** @throws Error */
-function readChanges(answer: unknown, keys: string[]): Map<string, StorageValue> {
-  const asked = new Set(keys)
+/** The values in a list of changes, of the keys that were asked for. @throws Error */
+export function readChanges(answer: unknown, asked: ReadonlySet<string>): Map<string, StorageValue> {
   const values = new Map<string, StorageValue>()
   if (!Array.isArray(answer)) {
     throw new Error('no list of changes')

@@ -1,142 +1,134 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
+import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
-import { type ChainChange, ChainError } from '../registry.ts'
+import { type ChainChange, NoSubnetError } from '../registry.ts'
+import { Bell } from './bell.ts'
+import { blockOf, type HeadSource } from './heads.ts'
 import type { HypertensorChain } from './hypertensor-chain.ts'
 import { RpcError } from './rpc-error.ts'
-import type { Snapshot, SubnetStorage } from './subnet-storage.ts'
+import type { SubnetStorage } from './subnet-storage.ts'
+import { WatchedRows } from './watched-rows.ts'
 
 export interface SubnetWatchInit {
   chain: HypertensorChain
   storage: SubnetStorage
-  /** How often to look where the endpoint does not tell of new blocks, in milliseconds. */
-  pollMs: number
+  /** How often all is compared though the endpoint tells of changes, in milliseconds. @default 10 minutes */
+  compareMs?: number | undefined
   log: Logger
 }
 
-const HEADS = { subscribe: 'chain_subscribeNewHeads', unsubscribe: 'chain_unsubscribeNewHeads' }
-/** Where it tells: how many blocks may be missed until one looks all the same. */
-const LOOKS_ANYWAY_AFTER = 5
+const COMPARE_MS = 600_000
+/** Where the endpoint does not tell of changes: after how many blocks all is read. */
+const READS_ALL_AFTER = 10
+/** A chain whose blocks do not follow each other by their hashes so often hashes in another way. */
+const MAX_BREAKS = 3
 const RETRY_MS = 1_000
 
-/** Follows a subnet block by block: what is stored of it is compared with what was. Blocks that come while nobody takes are one. */
+/** Follows a subnet: what is stored of it is told by the endpoint, or looked at block by block. What changes while nobody takes is told together. */
 export class SubnetWatch {
   readonly #init: SubnetWatchInit
-  #news = Promise.withResolvers<void>()
-  #subscription: { stop(): void } | undefined
-  #canSubscribe = true
+  readonly #bell = new Bell()
+  readonly #rows: WatchedRows
+  #last: unknown
+  #heads = 0
+  #breaks = 0
+  #wasThere = true
+  #hashOf: ((header: unknown) => string | undefined) | undefined
 
   constructor(init: SubnetWatchInit) {
+    const { chain, storage } = init
     this.#init = init
+    this.#rows = new WatchedRows({ chain, storage, onNews: () => this.#bell.ring() })
   }
 
   /** The first change is the block from which it is watched. Ends when the signal aborts. */
   async *changes(signal: AbortSignal): AsyncGenerator<ChainChange> {
-    let before: Snapshot | undefined
+    const { chain, compareMs } = this.#init
+    const stop = chain.heads.follow((header, how) => this.#onHead(header, how))
+    const compare = setInterval(() => this.#rows.doubt(), compareMs ?? COMPARE_MS).unref()
     try {
+      this.#hashOf = (await import('./header-hash.ts')).headerHash
+      let told: number | undefined
       while (!signal.aborted) {
-        const now = await this.#look(before != null, signal)
-        const change = now == null ? undefined : this.#compare(before, now)
-        before = now ?? before
-        if (change != null) {
-          yield change
+        if (await this.#update(signal)) {
+          const block = chain.health.block ?? 0
+          const peers = this.#takeChanged()
+          if (told == null || block !== told || peers?.length !== 0) {
+            yield { block, peers: told == null ? [] : peers }
+            told = block
+          }
         }
+        await this.#bell.heard(signal)
       }
     } finally {
-      this.#subscription?.stop()
+      stop()
+      clearInterval(compare)
+      this.#rows.clear()
     }
   }
 
-  /** The subnet at the next block; undefined while the chain is away. */
-  async #look(wait: boolean, signal: AbortSignal): Promise<Snapshot | undefined> {
+  /** Undefined where that is not known, and where the subnet came or went: that is of concern to all. */
+  #takeChanged(): PeerId[] | undefined {
+    const peers = this.#rows.takeChanged()
+    const isThere = this.#init.chain.health.hasSubnet
+    const wasThere = this.#wasThere
+    this.#wasThere = isThere
+    return isThere === wasThere ? peers : undefined
+  }
+
+  /** False while the chain is away. */
+  async #update(signal: AbortSignal): Promise<boolean> {
+    const { chain, storage, log } = this.#init
     try {
-      await this.#subscribe(signal)
-      if (wait) {
-        await this.#nextBlock(signal)
-      }
-      return await this.#init.storage.snapshot(signal)
+      await this.#rows.update(signal)
+      chain.health.foundSubnet(storage.subnetId)
+      chain.health.end('watch', 'registrations that end are noticed at once again')
+      return true
     } catch (error) {
       if (signal.aborted) {
-        return undefined
+        return false
       }
-      if (!(error instanceof ChainError)) {
-        throw error
+      if (error instanceof NoSubnetError) {
+        storage.forget()
+        chain.health.missedSubnet(storage.subnetId)
+        this.#rows.clear()
+        return true
       }
-      this.#init.log.debug('the chain is not watched now', error)
-      this.#news.resolve()
-      await delay(RETRY_MS, undefined, { signal }).catch(() => undefined)
-      return undefined
+      if (!(error instanceof RpcError)) {
+        chain.health.begin('watch', () => `registrations that end are noticed late: ${describeError(error)}`)
+      }
+      log.debug('the chain is not watched now', error)
+      await delay(RETRY_MS, undefined, { signal, ref: false }).catch(() => undefined)
+      this.#bell.ring()
+      return false
     }
   }
 
-  async #subscribe(signal: AbortSignal): Promise<void> {
-    if (this.#subscription != null || !this.#canSubscribe) {
-      return
+  #onHead(header: unknown, how: HeadSource): void {
+    const last = this.#last
+    this.#last = header
+    if (!this.#rows.isTold) {
+      this.#heads++
     }
-    const { chain } = this.#init
-    const onHeader = (header: unknown): void => {
-      if (chain.sawHeader(header) != null) {
-        this.#news.resolve()
-      }
+    if (this.#rows.isTold ? !this.#follows(last, header, how) : this.#heads % READS_ALL_AFTER === 0) {
+      this.#rows.doubt()
     }
-    try {
-      const subscription = await chain.rpc.subscribe(HEADS, onHeader, signal)
-      this.#subscription = subscription
-      // what came while there was none is not told of
-      this.#news.resolve()
-      void subscription.ended.then(() => {
-        this.#subscription = undefined
-        this.#news.resolve()
-      })
-    } catch (error) {
-      if (!(error instanceof RpcError && error.fault === 'unknown-method')) {
-        throw error
-      }
-      this.#canSubscribe = false
-    }
+    this.#bell.ring()
   }
 
-  async #nextBlock(signal: AbortSignal): Promise<void> {
-    const { pollMs } = this.#init
-    const enough = new AbortController()
-    const poll = delay(this.#subscription == null ? pollMs : LOOKS_ANYWAY_AFTER * pollMs, undefined, {
-      signal: AbortSignal.any([signal, enough.signal]),
-    }).catch(() => undefined)
-    await Promise.race([this.#news.promise, poll])
-    enough.abort()
-    this.#news = Promise.withResolvers()
-  }
-
-  #compare(before: Snapshot | undefined, now: Snapshot): ChainChange | undefined {
-    if (before == null) {
-      return { block: now.block, peers: [] }
+  /** False where a block was missed or taken back: what that changed is not told of. */
+  #follows(last: unknown, next: unknown, how: HeadSource): boolean {
+    const [was, is] = [blockOf(last), blockOf(next)]
+    if (how === 'missed' || was == null || is == null) {
+      return how !== 'missed'
     }
-    const peers = before.layout === now.layout ? this.#changed(before, now) : undefined
-    return peers?.length === 0 && now.block <= before.block ? undefined : { block: now.block, peers }
-  }
-
-  /** Peers whose rows are not what they were; undefined where a row cannot be read. */
-  #changed(before: Snapshot, now: Snapshot): PeerId[] | undefined {
-    const { storage } = this.#init
-    const peers = new Map<string, PeerId>()
-    for (const key of new Set([...before.rows.keys(), ...now.rows.keys()])) {
-      const [was, is] = [before.rows.get(key), now.rows.get(key)]
-      if (was?.value === is?.value) {
-        continue
-      }
-      for (const [snapshot, row] of [
-        [before, was],
-        [now, is],
-      ] as const) {
-        const named = row == null ? [] : storage.peersOfRow(snapshot, row)
-        if (named == null) {
-          return undefined
-        }
-        for (const { peerId } of named) {
-          peers.set(peerId.toString(), peerId)
-        }
-      }
+    const hash = this.#breaks < MAX_BREAKS ? this.#hashOf?.(last) : undefined
+    if (how === 'asked' || hash == null) {
+      return is >= was && (how === 'asked' || is <= was + 1)
     }
-    return [...peers.values()]
+    const follows = (next as { parentHash?: unknown }).parentHash === hash || this.#hashOf?.(next) === hash
+    this.#breaks = follows ? 0 : this.#breaks + 1
+    return follows
   }
 }

@@ -7,14 +7,15 @@ import type { PublishAnswer } from '../../cli/publish.ts'
 export default class ChainPublish extends BaseCommand {
   static override summary = "Put this peer's multiaddrs on the chain, in place of what is there."
   static override description =
-    "Without MULTIADDR those of the running node. One that does not end in /p2p gets the peer ID of this home. A Hypertensor chain takes one, signed by the node's owner, for a fee."
+    'Without MULTIADDR those of the running node. One that does not end in /p2p gets the peer ID of this home. A Hypertensor chain takes one, signed by the coldkey that owns the node, for a fee, and from any machine: /p2p then says whose it is.'
   static override examples = [
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960',
     '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
     '<%= config.bin %> chain publish --chain hypertensor:ws://127.0.0.1:9944 --yes',
+    '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --owner-key owner.key',
   ]
   static override args = {
-    multiaddr: Args.string({ multiple: true, description: 'where this peer can be dialled; several may follow' }),
+    multiaddr: Args.string({ multiple: true, description: 'where the peer can be dialled; several may follow' }),
   }
   static override flags = {
     ...chainFlags,
@@ -44,7 +45,9 @@ export default class ChainPublish extends BaseCommand {
       logger: this.logger,
     })
     this.log(record.multiaddrs.join('\n'))
-    this.logToStderr(`published at block ${record.block}`)
+    if (record.waiting == null) {
+      this.logToStderr(`published at block ${record.block}`)
+    }
     return record
   }
 }

@@ -25,7 +25,7 @@ export default class KeyExport extends BaseCommand {
     if (this.settings.key == null) {
       await ensureHome(home)
     }
-    const privateKey = await loadIdentity(home, this.settings.key)
+    const privateKey = await loadIdentity(home, this.settings.key, this.callOptions)
     const exported = await putKey(privateKey, args.file, { home, force: flags.force, confirm })
     this.log(`${exported.peerId}  ${exported.type}  ${exported.file}`)
     return exported

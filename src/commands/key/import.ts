@@ -23,7 +23,8 @@ export default class KeyImport extends BaseCommand {
   async run(): Promise<KeyAnswer> {
     const { args, flags } = await this.parse(KeyImport)
     const { home, confirm } = this
-    const privateKey = args.file === '-' ? await readKey(readInput('-', 'key', this.callOptions), 'the key') : await readKeyFile(args.file)
+    const privateKey =
+      args.file === '-' ? await readKey(readInput('-', 'key', this.callOptions), 'the key') : await readKeyFile(args.file, this.callOptions)
     const imported = await putKey(privateKey, this.settings.key ?? home.identityFile, { home, force: flags.force, confirm })
     this.log(`${imported.peerId}  ${imported.type}  ${imported.file}`)
     if (imported.file === home.identityFile) {

@@ -14,7 +14,10 @@ export default class KeyShow extends BaseCommand {
     if (this.settings.key == null) {
       await ensureHome(this.home)
     }
-    const shown = describeKey(await loadIdentity(this.home, this.settings.key), this.settings.key ?? this.home.identityFile)
+    const shown = describeKey(
+      await loadIdentity(this.home, this.settings.key, this.callOptions),
+      this.settings.key ?? this.home.identityFile,
+    )
     this.log(`${shown.peerId}  ${shown.type}  ${shown.file}`)
     return shown
   }

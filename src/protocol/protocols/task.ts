@@ -1,6 +1,8 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type TaskRequest, TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../gen/task_protocol_pb.ts'
-import { textOf, UsageError } from '../../primitives/errors.ts'
+import { SubnetError, textOf, UsageError } from '../../primitives/errors.ts'
+import type { Logger } from '../../primitives/log.ts'
+import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import type { BegunCall, CallOptions } from '../call.ts'
 import { LimitError } from '../errors.ts'
 import type { Destination, ProtocolHost } from '../host.ts'
@@ -61,6 +63,8 @@ const MAX_TASK_ID_BYTES = 256
 const MAX_ERROR_CHARACTERS = 4_096
 /** Of one UTF-16 code unit. */
 const MAX_UTF8_BYTES = 3
+/** Warnings about faults of this machine: ten at once, then one every ten seconds. */
+const FAULTS_TOLD = { burst: 10, refillMs: 10_000 }
 /** Room for the other fields of an answer beside the result. */
 const RESPONSE_OVERHEAD_BYTES = 64
 
@@ -87,6 +91,8 @@ export class TaskProtocol extends ProtocolBase<
   readonly #maxResultBytes: number
   readonly #onTask: ((event: TaskEvent) => void) | undefined
   readonly #intercepted: boolean
+  readonly #log: Logger
+  readonly #tellings = new TokenBuckets({ maxKeys: 1 })
   /** Those whose task was told of, where interceptors may still refuse it. */
   readonly #told = new WeakSet<RequestContext>()
 
@@ -102,6 +108,7 @@ export class TaskProtocol extends ProtocolBase<
     })
     this.#maxResultBytes = (typeof run === 'function' ? host.limits.maxFrameBytes : host.limits.maxStreamedBytes) - RESPONSE_OVERHEAD_BYTES
     this.#run = run
+    this.#log = host.log
     this.#intercepted = host.interceptors.length > 0
     this.#onTask = options.onTask
   }
@@ -158,8 +165,17 @@ export class TaskProtocol extends ProtocolBase<
 
   #rejection(error: unknown): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> {
     // of the handler, every word: its author needs them
-    const reason = (textOf(error) || 'the task handler failed').slice(0, this.#maxErrorCharacters)
+    const reason = (this.#ofThisMachine(error) ?? (textOf(error) || 'the task handler failed')).slice(0, this.#maxErrorCharacters)
     return { message: { accepted: false, error: reason }, body: new Uint8Array(0) }
+  }
+
+  /** What the caller hears of a fault of this machine, whose own words go to the log. Undefined for any other. */
+  #ofThisMachine(error: unknown): string | undefined {
+    const toPeers = error instanceof SubnetError ? error.toPeers : undefined
+    if (toPeers != null && this.#tellings.take('', FAULTS_TOLD)) {
+      this.#log.warn('a task was rejected', error)
+    }
+    return toPeers
   }
 
   get #maxErrorCharacters(): number {

@@ -6,7 +6,7 @@ import type { Candidate, FindOptions, Tier } from '../tier.ts'
 /** What the tier needs of the network. Candidates it is given are checked: signed records are verified. */
 export interface AskPeer {
   /** Connected peers that can be asked, the closest to `target` first; more may come while connections are being made. */
-  neighbours(target: PeerId, options: { signal: AbortSignal }): AsyncIterable<PeerId>
+  neighbours(target: PeerId, options: Pick<FindOptions, 'signal' | 'prolong'>): AsyncIterable<PeerId>
   /** Asks one of them. Undefined when it does not know. */
   ask(neighbour: PeerId, target: PeerId, options: { signal: AbortSignal }): Promise<Candidate | undefined>
   /** Walks the Kademlia table; the answer is unsigned. Undefined when the walk ends without one. It takes each dial from `mayDial`. */
@@ -27,10 +27,10 @@ export class NeighboursTier implements Tier {
     this.budgetMs = options.budgetMs ?? 3_000
   }
 
-  async *find(peerId: PeerId, { signal, explain, mayDial }: FindOptions): AsyncGenerator<Candidate> {
+  async *find(peerId: PeerId, { signal, explain, mayDial, prolong }: FindOptions): AsyncGenerator<Candidate> {
     const enough = new AbortController()
     const answers = new Answers()
-    void this.#askAll(peerId, { signal: AbortSignal.any([signal, enough.signal]), mayDial }, answers)
+    void this.#askAll(peerId, { signal: AbortSignal.any([signal, enough.signal]), mayDial, prolong }, answers)
     try {
       yield* answers.bestFirst(signal)
     } finally {
@@ -46,11 +46,11 @@ export class NeighboursTier implements Tier {
   }
 
   /** Never rejects: what goes wrong is among the answers. */
-  async #askAll(peerId: PeerId, options: Pick<FindOptions, 'signal' | 'mayDial'>, answers: Answers): Promise<void> {
-    const { signal } = options
+  async #askAll(peerId: PeerId, options: Omit<FindOptions, 'explain'>, answers: Answers): Promise<void> {
+    const { signal, prolong } = options
     const asked = [answers.add(async () => this.#network.walk(peerId, options), signal, { optional: true })]
     try {
-      for await (const neighbour of this.#network.neighbours(peerId, { signal })) {
+      for await (const neighbour of this.#network.neighbours(peerId, { signal, prolong })) {
         if (asked.push(answers.add(async () => this.#network.ask(neighbour, peerId, { signal }), signal)) > MAX_NEIGHBOURS) {
           break
         }

@@ -54,7 +54,7 @@ describe('a dial that fails', () => {
   let peerId: string
 
   before(async () => {
-    dialler = new Dialler((await stacks.ours()).services.dial, { addressTimeoutMs: 500 })
+    dialler = new Dialler((await stacks.ours()).services.dial, { connectTimeoutMs: 500, handshake: { times: 0, minMs: 500, maxMs: 500 } })
     peerId = (await newPeer()).peerId.toString()
   })
 
@@ -148,7 +148,7 @@ describe('a dial that fails', () => {
       'a peer that stops',
       () => createServer((socket) => socket.write(HEADER)),
       /did not go on with its handshake: no answer within 500 ms$/,
-      /says nothing/,
+      /answers, but not in time/,
     ],
     [
       'a peer that hangs up',

@@ -240,15 +240,18 @@ describe('a peer that is secured as the template is', () => {
       await assert.rejects(node.resolve(peerId), (error: ProtocolError) => isRefusal(error) && /nobody could be asked/.test(error.message))
     })
 
-    it('is tried again seldom, where it is a bootstrap, and told of', async () => {
+    it('is tried again less and less often, where it is a bootstrap, and told of', async () => {
       const dead = await HangsUp.listen()
       const peer = await echoing(await lab.idle(), { refuses })
       const node = await lab.node({ settings: { bootstrap: [peer.address, dead.address] } })
       await dead.tried(3)
-      assert.equal(peer.handshakes(), 1, 'one, while another bootstrap was tried three times')
-      assert.equal(node.bootstrapRefusals.length, 1)
-      assert.match(node.bootstrapRefusals[0] ?? '', /^bootstrap 12D3Koo.* did not admit this node/)
       dead.close()
+      assert.ok(peer.handshakes() <= 3, `${peer.handshakes()} handshakes, while another bootstrap was tried three times`)
+      assert.equal(node.bootstrapRefusals.length, 1)
+      assert.match(
+        node.bootstrapRefusals[0] ?? '',
+        /^bootstrap 12D3Koo.* did not admit this node.*; that network lets in peers that are registered/,
+      )
     })
 
     it('is let go where it dials us', async () => {

@@ -4,10 +4,12 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { HypertensorRegistry } from '../../../src/chain/drivers/hypertensor.ts'
+import type { PublishPlan } from '../../../src/chain/registry.ts'
+import type { UsageError } from '../../../src/primitives/errors.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import { AddressPublisher, checkPublishing } from '../../../src/session/address-publisher.ts'
 import { HypertensorSetup } from '../../support/hypertensor-setup.ts'
-import { NODE_1 } from '../../support/hypertensor-state.ts'
+import { NODE_1, SUBNET } from '../../support/hypertensor-state.ts'
 import { OWNER_KEY, own } from '../../support/owner.ts'
 import type { StandInChain } from '../../support/stand-in-chain.ts'
 import { TempFolders } from '../../support/temp.ts'
@@ -42,13 +44,20 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
   })
 
   function publisherOf(pauseMs?: number): AddressPublisher {
-    const settings = { chain: `hypertensor:${chain.url}`, ownerKey }
+    const settings = { chain: `hypertensor:${chain.url}`, subnetId: SUBNET, ownerKey }
     const log = createLogger('info', (line) => {
       logged.push(line)
       news.emit('line')
     })
     const own = (): typeof addresses => addresses
-    const publisher = new AddressPublisher({ registry, settings, log, addresses: own as () => NonNullable<typeof PUBLIC>[], pauseMs })
+    const publisher = new AddressPublisher({
+      registry,
+      settings,
+      peerId: NODE_1,
+      log,
+      addresses: own as () => NonNullable<typeof PUBLIC>[],
+      pauseMs,
+    })
     publishers.push(publisher)
     return publisher
   }
@@ -92,35 +101,69 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
   it('tells of a failure, goes on, and is stopped in the middle of it', async () => {
     own(chain.state, 1, '0x25451A4de12dcCc2D166922fA938E900fCc4ED24')
     publisherOf().changed()
-    await untilLogged(/error: addresses not published: the chain refused it .*NotKeyOwner/)
+    await untilLogged(/error: addresses not published: 0x\w+ is not the owner of node 1 .* nothing was sent/)
     own(chain.state, 1)
     await chmod(ownerKey, 0o644)
     publisherOf().changed()
-    await untilLogged(/error: addresses not published: owner key .* can be read by others/)
+    await untilLogged(
+      /error: addresses not published: owner key .* can be read by others.*; on a machine that has the key: subnet chain publish \/ip4\/1\.2\.3\.4\/tcp\/1\/p2p\/12D3\w+ --chain hypertensor:ws:\S+ --subnet-id 128001 --owner-key FILE/,
+    )
     await chmod(ownerKey, 0o600)
     chain.makesBlocks = false
     const stopped = publisherOf()
     stopped.changed()
-    await untilLogged(/handed in/, 2)
+    await untilLogged(/handed in/)
     await stopped.stop()
     await stopped.stop()
     stopped.changed()
     assert.match(logged.at(-1) ?? '', /the node stops: transaction 0x[0-9a-f]{64} may have been included/)
   })
 
-  it('needs a key and a yes only where it publishes, and where that costs a fee', async () => {
-    const settings = { chain: `hypertensor:${chain.url}`, publish: true, ownerKey }
-    await checkPublishing(settings, true)
-    await checkPublishing({ ...settings, publish: false, ownerKey: undefined }, false)
-    await checkPublishing({ ...settings, chain: 'ledger:', ownerKey: undefined }, false)
-    for (const [changed, paysFees] of [
-      [settings, false],
-      [{ ...settings, ownerKey: undefined }, true],
+  it('does not pay for what cannot be checked, nor for what waits already', async () => {
+    chain.makesBlocks = false
+    const first = publisherOf()
+    first.changed()
+    await untilLogged(/handed in/)
+    publisherOf().changed()
+    await untilLogged(/transaction 0x[0-9a-f]{64} waits for its block and publishes \/ip4\/1\.2\.3\.4.*: nothing was sent/)
+    chain.nextBlock()
+    await untilLogged(/published/)
+    addresses = [OTHER]
+    const publish = registry.publish.bind(registry)
+    registry.publish = async (multiaddrs, options) => {
+      const approve = async (plan: PublishPlan): Promise<boolean> =>
+        options?.approve?.({ ...plan, unchecked: 'the owner is not known' }) ?? false
+      return publish(multiaddrs, { ...options, approve })
+    }
+    publisherOf().changed()
+    await untilLogged(/error: addresses not published: the owner is not known: nobody is there to agree/)
+    assert.equal(chain.pool.blocks.length, 1)
+  })
+
+  it('needs a key and a yes only where it publishes, and where that costs a fee; else it says what to run where the key is', async () => {
+    const settings = { chain: `hypertensor:${chain.url}`, subnetId: SUBNET, publish: true, ownerKey, announce: [] }
+    const peerId = async (): Promise<typeof NODE_1> => NODE_1
+    await checkPublishing(settings, true, peerId)
+    await checkPublishing({ ...settings, publish: false, ownerKey: undefined }, false, peerId)
+    await checkPublishing({ ...settings, chain: 'ledger:', ownerKey: undefined }, false, peerId)
+    const command = (address: string, endpoint = chain.url): string =>
+      `subnet chain publish ${address}/p2p/${NODE_1.toString()} --chain hypertensor:${endpoint} --subnet-id ${SUBNET} --owner-key FILE`
+    for (const [changed, paysFees, elsewhere] of [
+      [settings, false, command('MULTIADDR')],
+      [{ ...settings, ownerKey: undefined }, true, command('MULTIADDR')],
+      [{ ...settings, ownerKey: undefined, announce: ['/ip4/10.0.0.7/tcp/1', '/ip4/1.2.3.4/tcp/1'] }, true, command('/ip4/1.2.3.4/tcp/1')],
+      [
+        { ...settings, ownerKey: undefined, chain: 'hypertensor:wss://user:pw@host/secret?k=1' },
+        true,
+        command('MULTIADDR', '<your endpoint>'),
+      ],
     ] as const) {
-      await assert.rejects(checkPublishing(changed, paysFees), {
-        code: 'USAGE',
-        message: /costs a fee/,
-        hint: /--owner-key FILE and --yes/,
+      await assert.rejects(checkPublishing({ ...changed, announce: [...changed.announce] }, paysFees, peerId), (error: UsageError) => {
+        assert.match(error.message, /costs a fee/)
+        assert.ok(error.hint?.includes(elsewhere), error.hint)
+        assert.match(error.hint ?? '', /--owner-key FILE and --yes/)
+        assert.ok(!error.hint?.includes('secret') && !error.hint?.includes('pw'))
+        return error.code === 'USAGE'
       })
     }
   })

@@ -15,6 +15,7 @@ const PLAN: PublishPlan = {
   nonce: 7,
   call: 'Network.update_peer_info',
   feePlanck: 1_250_000_000_000_000n,
+  unchecked: undefined,
   token: { symbol: 'TENSOR', decimals: 18 },
 }
 

@@ -66,7 +66,7 @@ describe('the door of a node', () => {
     assert.deepEqual(await here.check(member.peerId), { admitted: true })
     assert.equal(here.refusalOf(member.peerId), undefined)
     const reason = `${stranger.peerId.toString()} is not registered in subnet 7 as validator or more`
-    assert.deepEqual(await here.check(stranger.peerId), { admitted: false, reason })
+    assert.deepEqual(await here.check(stranger.peerId), { admitted: false, kind: 'not registered', reason })
     assert.equal(here.refusalOf(stranger.peerId), reason)
   })
 
@@ -113,10 +113,9 @@ describe('the door of a node', () => {
       const here = door()
       await here.check(member.peerId)
       registry.away = true
-      assert.match(
-        (await here.check(stranger.peerId)).admitted ? '' : (here.refusalOf(stranger.peerId) ?? ''),
-        /cannot be said now: no chain/,
-      )
+      assert.equal((await here.check(stranger.peerId)).admitted, false)
+      const reason = `whether ${stranger.peerId.toString()} is registered cannot be found out now: try again later`
+      assert.equal(here.refusalOf(stranger.peerId), reason)
       nowMs += HOUR_MS - MINUTE_MS
       assert.equal((await here.check(member.peerId)).admitted, true)
       nowMs += 2 * MINUTE_MS
@@ -130,6 +129,22 @@ describe('the door of a node', () => {
       assert.equal((await here.check(stranger.peerId)).admitted, false)
       assert.equal((await here.check(member.peerId)).admitted, true)
       assert.equal(here.refusalOf(member.peerId), undefined)
+    })
+
+    it('tells its own log what is wrong with the chain, once, and the strangers nothing of it', async () => {
+      const lines: string[] = []
+      const here = door({ log: createLogger('info', (line) => lines.push(line.trimEnd())) })
+      registry.away = true
+      for (const { peerId } of await newPeers(3)) {
+        await here.check(peerId)
+        assert.doesNotMatch(here.refusalOf(peerId) ?? '', /no chain/)
+      }
+      registry.away = false
+      nowMs += 6_000
+      await here.check(stranger.peerId)
+      assert.equal(lines.length, 2)
+      assert.match(lines[0] ?? '', /^warn: whether \S+ is registered cannot be said, nor of others: no chain$/)
+      assert.equal(lines[1], 'info: whether peers are registered can be said again')
     })
 
     it('asks again soon, not each time', async () => {

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout, setImmediate as turn } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { SubnetError } from '../../../src/primitives/errors.ts'
 import { ResolveError } from '../../../src/resolve/errors.ts'
 import { type Judge, type Resolution, type ResolveOptions, Resolver, type ResolverMemory } from '../../../src/resolve/resolver.ts'
-import type { Candidate, Tier, TierName } from '../../../src/resolve/tier.ts'
+import type { Candidate, FindOptions, Tier, TierName } from '../../../src/resolve/tier.ts'
 import { type AskPeer, NeighboursTier } from '../../../src/resolve/tiers/neighbours.ts'
 import { newPeer, newPeers } from '../../support/keys.ts'
 import { candidate, portsOf } from './candidates.ts'
 
-type Find = (peerId: PeerId, signal: AbortSignal) => AsyncIterable<Candidate>
+type Find = (peerId: PeerId, signal: AbortSignal, prolong: NonNullable<FindOptions['prolong']>) => AsyncIterable<Candidate>
 
 /** A tier that does what it is told, and counts. */
 class FakeTier implements Tier {
@@ -30,10 +30,10 @@ class FakeTier implements Tier {
     return this.signals.length
   }
 
-  async *find(peerId: PeerId, { signal }: { signal: AbortSignal }): AsyncGenerator<Candidate> {
+  async *find(peerId: PeerId, { signal, prolong = () => undefined }: FindOptions): AsyncGenerator<Candidate> {
     this.signals.push(signal)
     try {
-      yield* this.#find(peerId, signal)
+      yield* this.#find(peerId, signal, prolong)
     } finally {
       this.ended++
     }
@@ -173,6 +173,22 @@ describe('the resolver', () => {
       assert.deepEqual(outcomes(found), ['gossip miss', 'neighbour timeout', 'chain hit'])
       assert.equal(found.attempts[1]?.detail, 'no answer within 20 ms')
       assert.equal(slow.ended, 1)
+    })
+
+    it('a tier for longer that finds that what it asks is only slow', async () => {
+      reachable.add(3)
+      const slow = new FakeTier(
+        'neighbour',
+        async function* (_peerId, signal, prolong) {
+          prolong(60_000)
+          // longer than its budget
+          await setTimeout(20)
+          assert.equal(signal.aborted, false)
+          yield at('neighbour', [3])
+        },
+        10,
+      )
+      assert.deepEqual(outcomes(await resolve([slow, answering('chain')])), ['neighbour hit', 'chain skipped'])
     })
 
     it('the next tier when one gives up with the reason its time was up', async () => {

@@ -22,13 +22,13 @@ describe('a node that publishes by itself where that costs a fee', () => {
   let published: string[]
   let own: Multiaddr[]
   let publisher: AddressPublisher
-  let settings: { chain: string; ownerKey: string }
+  let settings: { chain: string; subnetId: number; ownerKey: string }
 
   beforeEach(async () => {
     published = []
     const ownerKey = join(await folders.make(), 'owner.key')
     await writeFile(ownerKey, OWNER_KEY, { mode: 0o600 })
-    settings = { chain: 'hypertensor:ws://127.0.0.1:9', ownerKey }
+    settings = { chain: 'hypertensor:ws://127.0.0.1:9', subnetId: 1, ownerKey }
   })
 
   afterEach(async () => {
@@ -47,7 +47,7 @@ describe('a node that publishes by itself where that costs a fee', () => {
       },
     }
     const log = createLogger('silent', () => undefined)
-    publisher = new AddressPublisher({ registry: chain as ChainRegistry, settings, log, addresses: () => own, pauseMs })
+    publisher = new AddressPublisher({ registry: chain as ChainRegistry, settings, peerId, log, addresses: () => own, pauseMs })
   }
 
   function changeTo(...addresses: Multiaddr[]): void {

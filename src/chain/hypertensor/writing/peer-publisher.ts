@@ -2,20 +2,22 @@ import type { PeerId } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { describeError, UsageError } from '../../../primitives/errors.ts'
 import { ChainError, type ChainSigner, type PublishedRecord, type PublishOptions, type PublishPlan } from '../../registry.ts'
-import type { HypertensorChain, Reading } from '../hypertensor-chain.ts'
+import type { HypertensorChain } from '../hypertensor-chain.ts'
 import type { Layout } from '../layout.ts'
 import { readStorageValue } from '../storage-reader.ts'
 import type { SubnetStorage } from '../subnet-storage.ts'
+import { accountKey, readAccount } from './account-state.ts'
+import type { Inclusion } from './block-search.ts'
 import { type ChosenAddress, chooseAddress } from './chain-address.ts'
 import { type DispatchOutcome, eventsKey, readOutcome } from './dispatch-outcome.ts'
 import { type Extrinsic, signExtrinsic, unsignedExtrinsic } from './extrinsic.ts'
-import { type HandInOptions, handIn, type Inclusion, UnknownOutcome } from './hand-in.ts'
+import { type HandInOptions, handIn, UnknownOutcome } from './hand-in.ts'
+import type { NodePlace } from './node-place.ts'
 import { type ChainCall, peerUpdateCall } from './peer-update.ts'
+import { checkBalance, checkOwner, checkUses, findSame, uncheckedOwner } from './publish-checks.ts'
+import { type Survey, surveyOf, type Wanted } from './publish-survey.ts'
 import { extensionBytes, type SigningContext } from './signed-extensions.ts'
-import { feeOf, nonceOf, signingContext, tokenOf } from './signing-facts.ts'
-
-const NODE_MAPS = ['SubnetNodesData', 'RegisteredSubnetNodesData']
-const PEER_MAP = 'PeerIdSubnetNodeId'
+import { feeOf, optional, signingContext, tokenOf } from './signing-facts.ts'
 
 export interface PeerPublisherInit {
   chain: HypertensorChain
@@ -24,18 +26,9 @@ export interface PeerPublisherInit {
   options: Pick<HandInOptions, 'inclusionMs' | 'pollMs'>
 }
 
-/** A node as the chain has it. */
-interface FoundNode {
-  subnetId: number
-  nodeId: number
-  peerId: string
-  multiaddr: Uint8Array | undefined
-  block: number
-}
-
 /** A call that is ready to be signed, and what it is signed for. */
 interface Prepared {
-  layout: Layout
+  survey: Survey
   call: ChainCall
   context: SigningContext
 }
@@ -50,22 +43,47 @@ export class PeerPublisher {
 
   /** @throws UsageError, ChainError, UnknownOutcome; the signal's reason */
   async publish(multiaddrs: Multiaddr[], signer: ChainSigner, options: PublishOptions, signal: AbortSignal): Promise<PublishedRecord> {
-    const chosen = chooseAddress(multiaddrs, this.#init.self)
-    const node = await this.#find(options.nodeId, signal)
-    if (node.peerId === this.#init.self.toString() && isSame(node.multiaddr, chosen.multiaddr)) {
-      return this.#record(chosen.multiaddr, node.block)
+    const { chain, storage, self: peerId, options: times } = this.#init
+    const chosen = chooseAddress(multiaddrs, peerId)
+    const subnetId = await storage.id(signal)
+    const wanted: Wanted = { subnetId, peerId, multiaddr: chosen.multiaddr, account: signer.account, nodeId: options.nodeId }
+    const survey = await surveyOf(chain, wanted, signal).catch(async (error: unknown) => {
+      // in a subnet that is none there is nothing
+      await storage.confirm(signal)
+      throw error
+    })
+    if (isThere(survey.place, wanted)) {
+      return this.#record(chosen.multiaddr, survey.block)
     }
-    const prepared = await this.#prepare(node, chosen, signer, signal)
-    const plan = await this.#plan(node, chosen, prepared, signer, signal)
+    checkOwner(survey, wanted)
+    checkUses(survey, wanted)
+    const call = this.#callFor(survey, wanted)
+    const same = findSame(survey, wanted, call)
+    if (same != null) {
+      return { ...this.#record(chosen.multiaddr, survey.block), waiting: { extrinsicHash: same.hash, nonce: same.nonce } }
+    }
+    const prepared = await this.#prepare(survey, call, signal)
+    const plan = await this.#plan(wanted, chosen, prepared, signal)
+    checkBalance(survey, wanted, plan.feePlanck)
     if ((await options.approve?.(plan)) !== true) {
       throw new UsageError('nothing was published: it was not agreed to')
     }
-    const extrinsic = await this.#sign(prepared, signer, signal)
-    const { chain, options: times } = this.#init
-    const afterBlock = Math.max(prepared.context.birth.block, (await chain.block(signal)) - 1)
-    const onSent = (): void => options.onSent?.({ extrinsicHash: extrinsic.hash, nonce: prepared.context.nonce })
-    const inclusion = await handIn(chain.rpc, extrinsic, { ...times, afterBlock, onSent }, signal)
-    const { event, feePlanck } = await this.#outcome(prepared.layout, inclusion, extrinsic, signal)
+    const extrinsic = await this.#sign(wanted, prepared, plan, signer, signal)
+    const { nonce } = prepared.context
+    const inclusion = await handIn(
+      chain.rpc,
+      extrinsic,
+      {
+        ...times,
+        afterBlock: Math.max(prepared.context.birth.block, (await chain.block(signal)) - 1),
+        onSent: () => options.onSent?.({ extrinsicHash: extrinsic.hash, nonce }),
+        account: signer.account,
+        nonce,
+        nonceAt: async (blockHash, within) => this.#nonceAt(survey.layout, signer.account, blockHash, within),
+      },
+      signal,
+    )
+    const { event, feePlanck } = await this.#outcome(survey.layout, inclusion, extrinsic, signal)
     const receipt = { blockHash: inclusion.blockHash, extrinsicHash: extrinsic.hash, event, feePlanck }
     return { ...this.#record(chosen.multiaddr, inclusion.block), receipt }
   }
@@ -74,96 +92,81 @@ export class PeerPublisher {
     return { peerId: this.#init.self, multiaddrs: [address], verified: false, seq: 0n, block, stale: false, readAtMs: Date.now() }
   }
 
-  /** The node of this peer, or the one that is named. @throws UsageError, ChainError */
-  async #find(named: number | undefined, signal: AbortSignal): Promise<FoundNode> {
-    const { chain, storage, self } = this.#init
-    const subnetId = await storage.id(signal)
-    const text = Buffer.from(self.toString())
-    const first = await chain.read((layout) => keysOf(layout, PEER_MAP, subnetId, text), signal)
-    const own = decodedIn(first, PEER_MAP, subnetId, text)
-    const ownId = typeof own === 'number' && own > 0 ? own : undefined
-    const nodeId = named ?? ownId
-    if (nodeId == null) {
-      throw new UsageError(`${self.toString()} is the peer of no node of subnet ${subnetId} on this chain`, {
-        hint: 'a node is registered on the chain, with its peer ID; --node N gives the node N this peer instead of the one that it has',
-      })
-    }
-    if (named != null && ownId != null && ownId !== named) {
-      throw new UsageError(`${self.toString()} is the peer of node ${ownId} already: no other node can have it`, {
-        hint: 'leave --node out to publish for that node',
-      })
-    }
-    const reading = await chain.read((layout) => NODE_MAPS.flatMap((map) => keysOf(layout, map, subnetId, nodeId)), signal)
-    const value = NODE_MAPS.map((map) => decodedIn(reading, map, subnetId, nodeId)).find((found) => found != null)
-    if (value == null) {
-      throw new UsageError(`there is no node ${nodeId} in subnet ${subnetId}`, { hint: '--node takes the id of a node on the chain' })
-    }
-    return { subnetId, nodeId, block: reading.block, ...peerInfoOf(value) }
+  #callFor({ layout, place }: Survey, { peerId, multiaddr, subnetId }: Wanted): ChainCall {
+    const { nodeId, role } = place
+    const samePeer = place.peerId === peerId.toString()
+    return inRuntime(this.#init.chain, () => peerUpdateCall(layout.runtime, { subnetId, nodeId, role, peerId, multiaddr, samePeer }))
   }
 
-  async #prepare(node: FoundNode, chosen: ChosenAddress, signer: ChainSigner, signal: AbortSignal): Promise<Prepared> {
-    const { chain, self } = this.#init
-    const layout = await chain.layout(signal)
-    const samePeer = node.peerId === self.toString()
-    const { subnetId, nodeId } = node
-    const call = inRuntime(chain, () =>
-      peerUpdateCall(layout.runtime, { subnetId, nodeId, peerId: self, multiaddr: chosen.multiaddr, samePeer }),
-    )
-    const nonce = await nonceOf(chain.rpc, layout.runtime, signer.account, signal)
-    const context = await signingContext(chain, layout, nonce, signal)
+  async #prepare(survey: Survey, call: ChainCall, signal: AbortSignal): Promise<Prepared> {
+    const { chain } = this.#init
+    const context = await signingContext(chain, survey.layout, survey.nonce, signal)
     // what cannot be signed is found out before anything is asked
-    inRuntime(chain, () => extensionBytes(layout.runtime, context))
-    return { layout, call, context }
+    inRuntime(chain, () => extensionBytes(survey.layout.runtime, context))
+    return { survey, call, context }
   }
 
-  async #plan(
-    node: FoundNode,
-    chosen: ChosenAddress,
-    prepared: Prepared,
-    { account }: ChainSigner,
-    signal: AbortSignal,
-  ): Promise<PublishPlan> {
-    const { chain, self } = this.#init
-    const { layout, call, context } = prepared
-    const example = unsignedExtrinsic(call.bytes, extensionBytes(layout.runtime, context), account)
-    const [feePlanck, token] = await Promise.all([feeOf(chain.rpc, example, signal), tokenOf(chain.rpc, signal)])
+  async #plan(wanted: Wanted, chosen: ChosenAddress, { survey, call, context }: Prepared, signal: AbortSignal): Promise<PublishPlan> {
+    const { rpc } = this.#init.chain
+    const { place, layout } = survey
+    const example = unsignedExtrinsic(call.bytes, extensionBytes(layout.runtime, context), wanted.account)
+    const [feePlanck, token] = await Promise.all([feeOf(rpc, example, signal), tokenOf(rpc, signal)])
     return {
-      endpoint: chain.rpc.endpoint,
-      subnetId: node.subnetId,
-      nodeId: node.nodeId,
-      from: { peerId: node.peerId, multiaddr: node.multiaddr == null ? undefined : textOf(node.multiaddr) },
-      to: { peerId: self.toString(), multiaddr: chosen.multiaddr.toString() },
+      endpoint: rpc.endpoint,
+      subnetId: wanted.subnetId,
+      nodeId: place.nodeId,
+      from: { peerId: place.peerId, multiaddr: place.multiaddr == null ? undefined : textOf(place.multiaddr) },
+      to: { peerId: wanted.peerId.toString(), multiaddr: chosen.multiaddr.toString() },
       given: chosen.given?.toString(),
       refused: chosen.refused.map(({ multiaddr, reason }) => ({ multiaddr: multiaddr.toString(), reason })),
       left: chosen.left.map(String),
-      account,
+      account: wanted.account,
       nonce: context.nonce,
       call: call.name,
       feePlanck,
       token,
+      unchecked: uncheckedOwner(survey, wanted),
     }
   }
 
-  /** What was agreed to, and nothing else: on the runtime and in the turn that were shown. @throws UsageError, ChainError */
-  async #sign({ layout, call, context }: Prepared, signer: ChainSigner, signal: AbortSignal): Promise<Extrinsic> {
+  /** What was agreed to, and nothing else: all that was read before is read again. @throws UsageError, ChainError */
+  async #sign(wanted: Wanted, prepared: Prepared, plan: PublishPlan, signer: ChainSigner, signal: AbortSignal): Promise<Extrinsic> {
     const { chain } = this.#init
-    const [isCurrent, nonce] = await Promise.all([
-      chain.isCurrent(layout, signal),
-      nonceOf(chain.rpc, layout.runtime, signer.account, signal),
+    const { survey, call, context } = prepared
+    const [isCurrent, now] = await Promise.all([
+      chain.isCurrent(survey.layout, signal),
+      surveyOf(chain, wanted, signal, survey.place).catch((error: unknown) => error),
     ])
     if (!isCurrent) {
       throw new UsageError("the chain's runtime changed in the meantime: nothing was sent", { hint: 'run the command again' })
     }
-    if (nonce !== context.nonce) {
-      throw new UsageError(
-        `another transaction of ${signer.account} came in the meantime (nonce ${nonce}, not ${context.nonce}): nothing was sent`,
-        {
-          hint: 'run the command again',
-        },
-      )
+    if (now instanceof Error) {
+      throw now
     }
-    const fresh = await signingContext(chain, layout, nonce, signal)
-    return signExtrinsic(call.bytes, extensionBytes(layout.runtime, fresh), signer)
+    this.#checkAgain(wanted, survey, now as Survey, plan)
+    const fresh = await signingContext(chain, survey.layout, context.nonce, signal)
+    return signExtrinsic(call.bytes, extensionBytes(survey.layout.runtime, fresh), signer)
+  }
+
+  /** @throws UsageError for whatever is no longer as it was when it was agreed to */
+  #checkAgain(wanted: Wanted, before: Survey, now: Survey, { feePlanck }: PublishPlan): void {
+    const hint = 'run the command again'
+    if (now.nonce !== before.nonce || now.waiting.length > 0) {
+      const turn = `nonce ${now.nonce}, not ${before.nonce}`
+      throw new UsageError(`another transaction of ${wanted.account} came in the meantime (${turn}): nothing was sent`, { hint })
+    }
+    if (!isSamePlace(now.place, before.place)) {
+      throw new UsageError(`node ${before.place.nodeId} changed on the chain in the meantime: nothing was sent`, { hint })
+    }
+    checkOwner(now, wanted)
+    checkUses(now, wanted)
+    checkBalance(now, wanted, feePlanck)
+  }
+
+  /** The account's next nonce after a block; undefined where the endpoint does not tell. @throws ChainError for a lost connection; the signal's reason */
+  async #nonceAt({ runtime }: Layout, account: string, blockHash: string, signal: AbortSignal): Promise<number | undefined> {
+    const read = (answer: unknown): number => readAccount(runtime, readStorageValue(answer)).nonce
+    return optional(this.#init.chain.rpc.call('state_getStorage', [accountKey(runtime, account), blockHash], { signal, read }))
   }
 
   /** @throws UsageError when the chain refused it; UnknownOutcome when that cannot be read */
@@ -189,7 +192,7 @@ export class PeerPublisher {
       throw new UsageError(
         `the chain refused it in block ${block}: ${outcome.failure}; transaction ${hash} changed nothing, its fee was taken`,
         {
-          hint: "the account has to be the hotkey or the coldkey of the node, and the address nobody else's in the subnet",
+          hint: 'what was read before it was sent is no longer so, or the chain has a rule that is not known here',
         },
       )
     }
@@ -197,34 +200,13 @@ export class PeerPublisher {
   }
 }
 
-function keysOf(layout: Layout, map: string, ...args: unknown[]): string[] {
-  const found = layout.map(map)
-  return found == null ? [] : [found.key(...args)]
+function isThere({ peerId, multiaddr }: NodePlace, wanted: Wanted): boolean {
+  return peerId === wanted.peerId.toString() && multiaddr != null && Buffer.from(multiaddr).equals(wanted.multiaddr.bytes)
 }
 
-function decodedIn({ layout, values }: Reading, map: string, ...args: unknown[]): unknown {
-  const value = keysOf(layout, map, ...args).map((key) => values.get(key))[0]
-  try {
-    return value == null ? undefined : layout.map(map)?.decode(value)
-  } catch (cause) {
-    throw new ChainError(describeError(cause), { cause })
-  }
-}
-
-/** @throws UsageError for a node of another layout than is written here */
-function peerInfoOf(node: unknown): Pick<FoundNode, 'peerId' | 'multiaddr'> {
-  const info = (node as { peer_info?: unknown } | null)?.peer_info
-  const { peer_id, multiaddr } = (info ?? {}) as { peer_id?: unknown; multiaddr?: unknown }
-  if (!(peer_id instanceof Uint8Array) || !(multiaddr == null || multiaddr instanceof Uint8Array)) {
-    throw new UsageError('the nodes of this chain are laid out otherwise than is known here: nothing is changed in them', {
-      hint: "a newer subnet-cli may know it; else make the change with the chain's own tools",
-    })
-  }
-  return { peerId: Buffer.from(peer_id).toString('latin1'), multiaddr: multiaddr ?? undefined }
-}
-
-function isSame(bytes: Uint8Array | undefined, address: Multiaddr): boolean {
-  return bytes != null && Buffer.from(bytes).equals(address.bytes)
+function isSamePlace(one: NodePlace, other: NodePlace): boolean {
+  const [a, b] = [one, other].map(({ multiaddr, ...rest }) => JSON.stringify([rest, Buffer.from(multiaddr ?? []).toString('hex')]))
+  return a === b
 }
 
 function textOf(bytes: Uint8Array): string {

@@ -4,17 +4,28 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { LookupEntry } from '@polkadot-api/metadata-builders'
 import { base58btc } from 'multiformats/bases/base58'
 import { UsageError } from '../../../primitives/errors.ts'
+import type { PeerRole } from '../../registry.ts'
 import { argumentsOf, encodeCall, fieldsOf, type RuntimeTypes } from './runtime-types.ts'
 
 const PALLET = 'Network'
-const UPDATE = 'update_peer_info'
 const BATCH = { pallet: 'Utility', call: 'batch_all' }
 /** The multihash of an Ed25519 key: identity, 36 bytes, of a public key of that type, 32 bytes. */
 const ED25519_MULTIHASH = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]
 
+/** A peer that a node has, and whose address the node's owner may change. */
+export type NodePeerRole = Exclude<PeerRole, 'overwatch'>
+
+/** The calls that give a node such a peer: the first that the runtime has is made. They take the same arguments. */
+const UPDATES: Record<NodePeerRole, readonly string[]> = {
+  main: ['update_peer_info', 'update_node_peer_info'],
+  bootnode: ['update_bootnode_peer_info', 'update_node_bootnode_peer_info'],
+  client: ['update_client_peer_info', 'update_node_client_peer_info'],
+}
+
 export interface PeerUpdate {
   subnetId: number
   nodeId: number
+  role: NodePeerRole
   peerId: PeerId
   multiaddr: Multiaddr
   /** The chain takes no update under the peer ID that the node has: it goes away from it and comes back, in one transaction. */
@@ -26,26 +37,69 @@ export interface ChainCall {
   bytes: Uint8Array
   /** For people. */
   name: string
+  /** Whether another call does the same: it may go away to another peer ID that is nobody's. */
+  isSame(other: Uint8Array): boolean
 }
 
-/** The call that gives a node its peer and address. @throws UsageError where the chain's call is not the one that is known here */
+/** The call that gives a node its peer and address. @throws UsageError for a runtime without the call, or with other arguments */
 export function peerUpdateCall(runtime: RuntimeTypes, update: PeerUpdate): ChainCall {
-  checkUpdate(runtime)
-  const to = (peerId: string, multiaddr: Multiaddr | undefined): Record<string, unknown> => ({
+  const { call, isOptional } = updateOf(runtime, update.role)
+  const to = (info: { peer_id: Uint8Array; multiaddr: Uint8Array | undefined } | undefined): Record<string, unknown> => ({
     subnet_id: update.subnetId,
     subnet_node_id: update.nodeId,
-    new_peer_info: { peer_id: Buffer.from(peerId), multiaddr: multiaddr?.bytes },
+    new_peer_info: info,
   })
-  const back = to(update.peerId.toString(), update.multiaddr)
+  const back = to({ peer_id: Buffer.from(update.peerId.toString()), multiaddr: update.multiaddr.bytes })
   if (!update.samePeer) {
-    return { bytes: encodeCall(runtime, PALLET, UPDATE, back), name: `${PALLET}.${UPDATE}` }
+    const bytes = encodeCall(runtime, PALLET, call, back)
+    return { bytes, name: `${PALLET}.${call}`, isSame: (other) => Buffer.from(bytes).equals(other) }
   }
   checkBatch(runtime)
-  const calls = [to(nobody(), undefined), back].map((value) => ({ type: PALLET, value: { type: UPDATE, value } }))
+  // every node has a main peer; the others may be none for a moment
+  const away = isOptional && update.role !== 'main' ? undefined : Buffer.from(nobody())
+  const calls = [to(away == null ? undefined : { peer_id: away, multiaddr: undefined }), back]
+  const bytes = encodeCall(runtime, BATCH.pallet, BATCH.call, {
+    calls: calls.map((value) => ({ type: PALLET, value: { type: call, value } })),
+  })
   return {
-    bytes: encodeCall(runtime, BATCH.pallet, BATCH.call, { calls }),
-    name: `${BATCH.pallet}.${BATCH.call} of two ${PALLET}.${UPDATE}, away and back: the chain takes none under the same peer ID`,
+    bytes,
+    name: `${BATCH.pallet}.${BATCH.call} of two ${PALLET}.${call}, away and back: the chain takes none under the same peer ID`,
+    isSame: (other) => isSameBut(bytes, other, away),
   }
+}
+
+/** The runtime's call for a peer of this role. @throws UsageError for a runtime without the call, or with other arguments */
+export function updateOf(runtime: RuntimeTypes, role: NodePeerRole): { call: string; isOptional: boolean } {
+  const names = UPDATES[role]
+  const found = names.map((call) => ({ call, args: argumentsOf(runtime, PALLET, call) })).find(({ args }) => args != null)
+  if (found?.args == null) {
+    throw new UsageError(
+      `${runtime.name} has no call ${names.map((name) => `${PALLET}.${name}`).join(' or ')}: the address of a node's ${role} peer cannot be changed there`,
+      { hint: missingHint(runtime, role) },
+    )
+  }
+  const info = found.args['new_peer_info']
+  const isOptional = info?.type === 'option'
+  const inner = isOptional ? info.value : info
+  const fits =
+    hasFields(found.args, { subnet_id: isU32, subnet_node_id: isU32, new_peer_info: () => true }) &&
+    inner?.type === 'struct' &&
+    hasFields(inner.value, { peer_id: isBytes, multiaddr: (type) => type.type === 'option' && isBytes(type.value) })
+  if (!fits) {
+    throw unknownCall(runtime, `${PALLET}.${found.call}`, found.args)
+  }
+  return { call: found.call, isOptional }
+}
+
+/** What can be done instead: nothing that the runtime has no place for. */
+function missingHint(runtime: RuntimeTypes, role: NodePeerRole): string {
+  const elsewhere = 'peers find it by the DHT, gossip and bootstraps, which need no chain'
+  if (argumentsOf(runtime, PALLET, 'update_bootnode') == null) {
+    return elsewhere
+  }
+  return role === 'bootnode'
+    ? `${PALLET}.update_bootnode may do it, with the chain's own tools: in which form it takes the address is not known here; ${elsewhere}`
+    : `that runtime keeps no address of a node's ${role} peer; ${elsewhere}`
 }
 
 /** A peer ID that is nobody's, and that nobody can have taken before. */
@@ -53,19 +107,12 @@ function nobody(): string {
   return base58btc.baseEncode(Uint8Array.from([...ED25519_MULTIHASH, ...randomBytes(32)]))
 }
 
-/** Field by field: one that has another name or type would be left out, or become something else. @throws UsageError */
-function checkUpdate(runtime: RuntimeTypes): void {
-  const args = argumentsOf(runtime, PALLET, UPDATE)
-  const info = args?.['new_peer_info']
-  const inner = info?.type === 'option' ? info.value : info
-  const fits =
-    args != null &&
-    hasFields(args, { subnet_id: isU32, subnet_node_id: isU32, new_peer_info: () => true }) &&
-    inner?.type === 'struct' &&
-    hasFields(inner.value, { peer_id: isBytes, multiaddr: (type) => type.type === 'option' && isBytes(type.value) })
-  if (!fits) {
-    throw unknownCall(`${PALLET}.${UPDATE}`, args)
-  }
+/** Compares all bytes except the range of `any`. */
+function isSameBut(own: Uint8Array, other: Uint8Array, any: Uint8Array | undefined): boolean {
+  const [a, b] = [Buffer.from(own), Buffer.from(other)]
+  const start = any == null ? a.byteLength : a.indexOf(any)
+  const end = any == null ? a.byteLength : start + any.byteLength
+  return a.byteLength === b.byteLength && a.subarray(0, start).equals(b.subarray(0, start)) && a.subarray(end).equals(b.subarray(end))
 }
 
 /** @throws UsageError */
@@ -73,10 +120,11 @@ function checkBatch(runtime: RuntimeTypes): void {
   const args = argumentsOf(runtime, BATCH.pallet, BATCH.call)
   const isCalls = (type: LookupEntry): boolean => type.type === 'sequence' && type.value.id === runtime.types.call
   if (args == null || !hasFields(args, { calls: isCalls })) {
-    throw unknownCall(`${BATCH.pallet}.${BATCH.call}`, args)
+    throw unknownCall(runtime, `${BATCH.pallet}.${BATCH.call}`, args)
   }
 }
 
+/** Field by field: one that has another name or type would be left out, or become something else. */
 function hasFields(fields: Record<string, LookupEntry>, wanted: Record<string, (type: LookupEntry) => boolean>): boolean {
   const names = Object.keys(wanted)
   return Object.keys(fields).length === names.length && names.every((name) => fields[name] != null && wanted[name]?.(fields[name]) === true)
@@ -90,8 +138,9 @@ function isBytes(type: LookupEntry): boolean {
   return type.type === 'sequence' && type.value.type === 'primitive' && type.value.value === 'u8'
 }
 
-function unknownCall(name: string, args: Record<string, LookupEntry> | undefined): UsageError {
-  const found = args == null ? `the chain has no ${name} that is known here` : `the chain's ${name} takes (${fieldsOf(args)})`
+function unknownCall(runtime: RuntimeTypes, name: string, args: Record<string, LookupEntry> | undefined): UsageError {
+  const found =
+    args == null ? `${runtime.name} has no ${name} that is known here` : `the chain's ${name} takes (${fieldsOf(args)}) on ${runtime.name}`
   return new UsageError(`${found}: it is not called, as it might do something else`, {
     hint: `a newer subnet-cli may know it; else make the change with the chain's own tools`,
   })

@@ -3,6 +3,8 @@ import type { UnifiedMetadata } from '@polkadot-api/substrate-bindings'
 
 /** What the metadata of a runtime say of all that is written: calls, events, errors, how a transaction is signed. */
 export interface RuntimeTypes {
+  /** The runtime for people, as `hypertensor-node 1`. */
+  name: string
   metadata: UnifiedMetadata
   types: MetadataLookup
   builder: ReturnType<typeof getDynamicBuilder>

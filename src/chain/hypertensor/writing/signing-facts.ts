@@ -5,9 +5,9 @@ import type { Layout } from '../layout.ts'
 import type { RpcClient } from '../rpc-client.ts'
 import { RpcError } from '../rpc-error.ts'
 import { readBlockHash, readHeader, readRuntimeVersion } from '../runtime.ts'
-import { readHex, readStorageValue } from '../storage-reader.ts'
+import { readHex } from '../storage-reader.ts'
+import { readNonce } from './account-state.ts'
 import type { Extrinsic } from './extrinsic.ts'
-import type { RuntimeTypes } from './runtime-types.ts'
 import { ERA_BLOCKS, type SigningContext } from './signed-extensions.ts'
 
 // What has to be asked of an endpoint before something is signed, each by the method for it, or else by what every node has.
@@ -18,18 +18,9 @@ const MAX_TOKEN_DECIMALS = 36
 const MAX_FEE_BYTES = 64
 const HASH_HEX = 66
 
-/** The number of the account's next transaction, those that wait in the pool included. @throws RpcError; the signal's reason */
-export async function nonceOf(rpc: RpcClient, { builder }: RuntimeTypes, account: string, signal: Signal): Promise<number> {
-  const asked = await optional(rpc.call('system_accountNextIndex', [account], { signal, read: readNonce }))
-  if (asked != null) {
-    return asked
-  }
-  const { keys, value } = builder.buildStorage('System', 'Account')
-  const read = (answer: unknown): number => {
-    const stored = readStorageValue(answer)
-    return stored == null ? 0 : readNonce((value.dec(stored) as { nonce?: unknown }).nonce)
-  }
-  return rpc.call('state_getStorage', [keys.enc(account)], { signal, read })
+/** The number of the account's next transaction, those that wait in the pool included; undefined where the endpoint does not tell. @throws RpcError; the signal's reason */
+export async function nextNonceOf(rpc: RpcClient, account: string, signal: Signal): Promise<number | undefined> {
+  return optional(rpc.call('system_accountNextIndex', [account], { signal, read: readNonce }))
 }
 
 /** What a transaction is signed for now. @throws RpcError, UsageError where the runtime is no longer that of the layout; the signal's reason */
@@ -92,7 +83,7 @@ export async function tokenOf(rpc: RpcClient, signal: Signal): Promise<{ symbol:
 }
 
 /** Undefined where the endpoint has no such method, or refuses it. @throws RpcError for all else */
-async function optional<T>(asking: Promise<T>): Promise<T | undefined> {
+export async function optional<T>(asking: Promise<T>): Promise<T | undefined> {
   try {
     return await asking
   } catch (error) {
@@ -101,14 +92,6 @@ async function optional<T>(asking: Promise<T>): Promise<T | undefined> {
     }
     throw error
   }
-}
-
-/** @throws Error */
-function readNonce(answer: unknown): number {
-  if (!Number.isSafeInteger(answer) || Number(answer) < 0) {
-    throw new Error('no number of a transaction')
-  }
-  return Number(answer)
 }
 
 /** @throws Error */

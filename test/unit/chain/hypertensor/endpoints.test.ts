@@ -18,8 +18,21 @@ describe('the endpoints of a chain', () => {
     assert.throws(() => parseEndpoints(many), { message: '9 endpoints are over the limit of 8' })
   })
 
+  it('are not repeated where they are refused: a misspelled URL may hold a key too', () => {
+    for (const text of ['htps://node.example.org/secret-key', 'wss//user:secret-key@node', 'wss://node.example.org/…/secret-key']) {
+      assert.throws(
+        () => parseEndpoints(text),
+        ({ message, hint }: Error & { hint: string }) => !/secret-key|node/.test(message) && !/secret-key/.test(hint),
+      )
+    }
+  })
+
+  it('are refused as they are shown, with what to do', () => {
+    assert.throws(() => parseEndpoints('wss://node.example.org/…'), { message: /how it is shown/, hint: /config\.json/ })
+  })
+
   it('are named without what is secret in them', () => {
-    assert.equal(nameOf('wss://user:secret@node.example.org/rpc?key=secret'), 'wss://node.example.org/rpc')
+    assert.equal(nameOf('wss://user:secret@node.example.org/rpc?key=secret'), 'wss://node.example.org')
     assert.equal(nameOf('ws://127.0.0.1:9944/'), 'ws://127.0.0.1:9944')
   })
 })

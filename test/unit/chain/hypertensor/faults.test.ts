@@ -5,12 +5,13 @@ import { NODE_1, RECORDED } from '../../../support/hypertensor-state.ts'
 import { newPeer } from '../../../support/keys.ts'
 import type { Fault, StandInChain } from '../../../support/stand-in-chain.ts'
 
+const PROOF_OF_STAKE = 'NetworkRuntimeApi_proof_of_stake'
 const ADDRESS = RECORDED.nodes['1']?.multiaddr
 const FAULTS: Record<Fault, RegExp> = {
   silent: /silent|in time|no answer/,
   garbage: /no JSON-RPC/,
   'wrong ids': /no answer within/,
-  'wrong types': /state_queryStorageAt: no list of changes|network_proofOfStake: neither true nor false|no hex/,
+  'wrong types': /state_queryStorageAt: no list of changes|state_call: no hex|no hex/,
   error: /Client error: {2}\[31mthe state is not there \(-32000\)/,
   'rate limit': /Too many requests \(429\)/,
   drop: /the connection was closed/,
@@ -213,7 +214,7 @@ describe('a Hypertensor chain that fails', () => {
     await registry.lookup(NODE_1)
     chain.answerAfterMs = 50
     const answers = Promise.all([registry.list(), registry.lookup(NODE_1), registry.isRegistered(NODE_1, 'idle')])
-    await chain.called('network_proofOfStake')
+    await chain.called(PROOF_OF_STAKE)
     chain.drop()
     const [list, record, registration] = await answers
     assert.deepEqual([list.stale, record.stale, registration.stale], [false, false, false])
@@ -260,7 +261,7 @@ describe('a Hypertensor chain that fails', () => {
 
   it('lets only so many calls wait, and says so', async () => {
     const chain = await setup.chain()
-    const registry = setup.registry(chain, { options: { maxInFlight: 4, maxQueued: 8 } })
+    const registry = setup.registry(chain, { options: { maxInFlight: 4, maxQueued: 8, blockMs: 600_000 } })
     await registry.lookup(NODE_1)
     chain.answerAfterMs = 20
     const peers = await Promise.all(Array.from({ length: 30 }, async () => (await newPeer()).peerId))
@@ -269,7 +270,7 @@ describe('a Hypertensor chain that fails', () => {
     assert.equal(refused.length, 30 - 4 - 8)
     for (const { code, message } of refused) {
       assert.equal(code, 'CHAIN_UNAVAILABLE')
-      assert.equal(message, `chain ${chain.url}: network_proofOfStake: 8 calls wait already`)
+      assert.equal(message, `chain ${chain.url}: state_call: 8 calls wait already`)
     }
     assert.equal((await registry.isRegistered(NODE_1, 'registered')).registered, true)
   })
@@ -279,7 +280,7 @@ describe('a Hypertensor chain that fails', () => {
     const registry = setup.registry(chain, await setup.kept())
     await registry.lookup(NODE_1)
     chain.fault = 'silent'
-    const called = chain.called('network_proofOfStake')
+    const called = chain.called(PROOF_OF_STAKE)
     const calls = [registry.lookup(NODE_1), registry.list(), registry.isRegistered(NODE_1, 'idle')]
     const over = Promise.allSettled(calls)
     await called

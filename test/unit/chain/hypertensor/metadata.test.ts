@@ -2,11 +2,14 @@ import assert from 'node:assert/strict'
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { metadata as metadataCodec } from '@polkadot-api/substrate-bindings'
 import { HypertensorSetup } from '../../../support/hypertensor-setup.ts'
-import { NODE_1, RECORDED_METADATA, recordedPeers } from '../../../support/hypertensor-state.ts'
+import { NODE_1, recordedPeers } from '../../../support/hypertensor-state.ts'
 import { newPeer } from '../../../support/keys.ts'
+import { edited, RUNTIMES } from '../../../support/runtimes.ts'
 import type { StandInChain } from '../../../support/stand-in-chain.ts'
+
+const METADATA = 'Metadata_metadata_at_version'
+const { metadata: RECORDED_METADATA } = RUNTIMES.v3
 
 describe('the metadata of a Hypertensor chain', () => {
   const setup = new HypertensorSetup()
@@ -22,28 +25,23 @@ describe('the metadata of a Hypertensor chain', () => {
 
   it('are fetched once, and kept whole in the home for who starts later', async () => {
     await setup.registry(chain, kept).lookup(NODE_1)
-    assert.equal(chain.count('state_getMetadata'), 1)
+    assert.equal(chain.count(METADATA), 1)
     const [name = '', ...others] = await readdir(kept.cacheFolder)
     assert.deepEqual(others, [])
     const bytes = await readFile(join(kept.cacheFolder, name))
-    assert.equal(`0x${bytes.toString('hex')}`, RECORDED_METADATA)
+    assert.ok(`0x${bytes.toString('hex')}`.endsWith(RUNTIMES.v3.metadata.slice(2)))
     assert.deepEqual([(await stat(kept.cacheFolder)).mode & 0o777, (await stat(join(kept.cacheFolder, name))).mode & 0o777], [0o700, 0o600])
     chain.resetCounts()
     const later = setup.registry(chain, kept)
     assert.equal((await later.lookup(NODE_1))?.multiaddrs.length, 1)
     assert.equal((await later.list()).records.length, 5)
-    assert.equal(chain.count('state_getMetadata'), 0)
+    assert.equal(chain.count(METADATA), 0)
   })
 
   it('are fetched once for all who ask at the same time', async () => {
     const registry = setup.registry(chain)
     await Promise.all([registry.lookup(NODE_1), registry.list(), registry.bootnodes(), registry.lookup((await newPeer()).peerId)])
-    assert.deepEqual([chain.count('state_getMetadata'), chain.connections], [1, 1])
-  })
-
-  it('are not needed to ask for a registration', async () => {
-    await setup.registry(chain).isRegistered(NODE_1, 'validator')
-    assert.equal(chain.count('state_getMetadata'), 0)
+    assert.deepEqual([chain.count(METADATA), chain.connections], [1, 1])
   })
 
   it('are those of another chain for another genesis, be the runtime the same', async () => {
@@ -51,7 +49,7 @@ describe('the metadata of a Hypertensor chain', () => {
     const other = await setup.chain()
     other.state.genesisHash = `0x${'77'.repeat(32)}`
     await setup.registry(other, kept).lookup(NODE_1)
-    assert.equal(other.count('state_getMetadata'), 1)
+    assert.equal(other.count(METADATA), 1)
     assert.equal((await readdir(kept.cacheFolder)).length, 2)
   })
 
@@ -70,7 +68,7 @@ describe('the metadata of a Hypertensor chain', () => {
       await spoil(join(kept.cacheFolder, name))
       chain.resetCounts()
       assert.equal((await setup.registry(chain, kept).lookup(NODE_1))?.multiaddrs.length, 1)
-      assert.equal(chain.count('state_getMetadata'), 1)
+      assert.equal(chain.count(METADATA), 1)
     }
   })
 
@@ -82,7 +80,7 @@ describe('the metadata of a Hypertensor chain', () => {
     await writeFile(join(kept.cacheFolder, name), Buffer.from(other.state.metadata.slice(2), 'hex'))
     chain.resetCounts()
     assert.equal((await setup.registry(chain, kept).lookup(NODE_1))?.multiaddrs.length, 1)
-    assert.equal(chain.count('state_getMetadata'), 1)
+    assert.equal(chain.count(METADATA), 1)
   })
 
   it('are used though the home cannot keep them', async () => {
@@ -103,20 +101,20 @@ describe('the metadata of a Hypertensor chain', () => {
         const record = await registry.lookup(peerIdFromString(peer))
         assert.deepEqual(record?.multiaddrs.map(String), address == null ? [] : [address], peer)
       }
-      assert.equal(chain.count('state_getMetadata'), 2)
+      assert.equal(chain.count(METADATA), 2)
       assert.equal(chain.connections, 1)
     })
   }
 
   it('change in the middle, and cannot be had: what was said last is not lost', async () => {
     const registry = setup.registry(chain, { ...kept, options: { blockMs: 0 } })
-    const record = await registry.lookup(NODE_1)
+    const [record, registration] = [await registry.lookup(NODE_1), await registry.isRegistered(NODE_1, 'validator')]
     chain.state.upgrade()
     chain.fault = 'error'
-    chain.faulty = ['state_getMetadata']
+    chain.faulty = [METADATA]
     assert.deepEqual(await registry.lookup(NODE_1), { ...record, stale: true })
-    assert.match(registry.state().lastError ?? '', /state_getMetadata: Client error/)
-    assert.equal((await registry.isRegistered(NODE_1, 'validator')).stale, false)
+    assert.match(registry.state().lastError ?? '', /state_call: Client error/)
+    assert.deepEqual(await registry.isRegistered(NODE_1, 'validator'), { ...registration, stale: true })
     chain.fault = undefined
     assert.equal((await registry.lookup(NODE_1))?.stale, false)
   })
@@ -124,19 +122,19 @@ describe('the metadata of a Hypertensor chain', () => {
   describe('of an endpoint that means no good', () => {
     for (const [what, metadata, says] of [
       ['no metadata', `0x${Buffer.from('nonsense').toString('hex')}`, /chain ws:/],
-      ['no hex', '0xzz', /state_getMetadata: no hex$/],
-      ['too many', `0x${'00'.repeat(5 * 1_024 * 1_024)}`, /state_getMetadata: more than 4194304 bytes$/],
-      ['of a chain without the pallet', edited(({ pallets }) => void pallets.splice(0)), /no pallet Network/],
-      ['with a list of nothing', edited(listOfNothing), /a list of what takes no bytes/],
+      ['no hex', '0xzz', /state_call: no hex$/],
+      ['too many', `0x${'00'.repeat(5 * 1_024 * 1_024)}`, /state_call: more than 4194304 bytes$/],
+      ['of a chain without the pallet', edited(RECORDED_METADATA, ({ pallets }) => void pallets.splice(0)), /no pallet Network/],
+      ['with a list of nothing', edited(RECORDED_METADATA, listOfNothing), /a list of what takes no bytes/],
     ] as const) {
       it(`${what}: an error that says so, soon`, async () => {
-        chain.state.metadata = metadata
+        chain.answer('state_call', () => metadata)
         await assert.rejects(setup.registry(chain, kept).lookup(NODE_1), (error: Error & { code: string }) => {
           assert.equal(error.code, 'CHAIN_UNAVAILABLE')
           assert.match(error.message, says)
           return true
         })
-        chain.state.metadata = RECORDED_METADATA
+        chain.answer('state_call', () => RECORDED_METADATA)
         assert.equal((await setup.registry(chain, kept).lookup(NODE_1))?.multiaddrs.length, 1, 'what was kept does no harm')
       })
     }
@@ -148,7 +146,7 @@ describe('the metadata of a Hypertensor chain', () => {
         const registry = setup.registry(chain)
         await assert.rejects(registry.lookup(NODE_1), {
           code: 'CHAIN_UNAVAILABLE',
-          message: /value of Network.SubnetNodesData is not of the/,
+          message: /value of Network.SubnetNodesData is not as hypertensor-node 1 has it/,
         })
         assert.equal((await registry.list()).records.length, 4)
       }
@@ -178,17 +176,8 @@ describe('the metadata of a Hypertensor chain', () => {
   })
 })
 
-type Decoded = Extract<ReturnType<typeof metadataCodec.dec>['metadata'], { tag: 'v14' }>['value']
-
-/** The recorded metadata, changed. */
-function edited(change: (metadata: Decoded) => void): string {
-  const decoded = metadataCodec.dec(RECORDED_METADATA)
-  change(decoded.metadata.value as Decoded)
-  return `0x${Buffer.from(metadataCodec.enc(decoded)).toString('hex')}`
-}
-
 /** A node becomes a list of what takes no bytes: five of its bytes would say a billion. */
-function listOfNothing({ lookup }: Decoded): void {
+function listOfNothing({ lookup }: Parameters<Parameters<typeof edited>[1]>[0]): void {
   const nothing = lookup.findIndex(({ def }) => def.tag === 'tuple' && def.value.length === 0)
   const node = lookup.find(({ path }) => path.at(-1) === 'SubnetNode')
   assert.ok(node != null && nothing >= 0)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { peersIn } from '../../../../../src/chain/hypertensor/node-peers.ts'
+import { subnetBootnodes } from '../../../../../src/chain/hypertensor/node-peers.ts'
 import { chooseAddress, toChainAddress } from '../../../../../src/chain/hypertensor/writing/chain-address.ts'
 
 const PEER = '12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb'
@@ -45,7 +45,7 @@ describe('the address of a peer for a Hypertensor chain', () => {
       for (const address of [given, `${given}/p2p/${PEER}`]) {
         const found = toChainAddress(multiaddr(address), SELF)
         assert.equal(found.toString(), `${expected}/p2p/${PEER}`)
-        const [read] = peersIn({ peer_info: { peer_id: Buffer.from(PEER), multiaddr: found.bytes } })
+        const [read] = subnetBootnodes([[Buffer.from(PEER), found.bytes]], assert.fail)
         assert.deepEqual(read?.multiaddrs.map(String), [found.toString()], 'and is read from there as it was written')
       }
     })

@@ -25,6 +25,7 @@ const UPDATE = {
   nodeId: 1,
   peerId: PEER,
   multiaddr: multiaddr(`/dns4/a.example.com/tcp/443/wss/p2p/${PEER.toString()}`),
+  role: 'main' as const,
   samePeer: false,
 }
 

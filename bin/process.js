@@ -1,0 +1,49 @@
+import { homedir, userInfo } from 'node:os'
+
+/**
+ * How the process takes signals until its command has loaded. By SIGUSR1 Node would open an inspector. A node that is told to end before there is one
+ * ends as one that ran; a script that was not run does not.
+ * @param {string[]} args
+ */
+export function takeSignals(args) {
+  process.on('SIGUSR1', () => undefined)
+  if (args[0] === 'start' && !args.some((arg) => arg.startsWith('--script'))) {
+    for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM']) {
+      process.on(signal, () => process.exit(0))
+    }
+  }
+}
+
+/**
+ * oclif asks for the user's home directory and shell as it loads, and throws for a user whom the system does not know (`docker run --user`). Empty
+ * names are none, for oclif and for programs that this process runs.
+ */
+export function standInForUser() {
+  if (throws(homedir)) {
+    process.env.HOME = ''
+  }
+  if (process.env.SHELL == null && throws(userInfo)) {
+    process.env.SHELL = ''
+  }
+}
+
+/** Says that the command line itself could not be loaded: a part of it is missing, or the system refused a file. */
+export function tellLoadFailure(error, args) {
+  const message = `subnet cannot be loaded: ${String(error?.message ?? error).replaceAll(/\s+/g, ' ')}`
+  const hint = 'install it again; in a clone, "npm ci" builds it'
+  process.exitCode = 1
+  if (args.includes('--json')) {
+    process.stdout.write(`${JSON.stringify({ error: { code: 'INTERNAL', exit: 1, message, hint } })}\n`)
+  } else {
+    process.stderr.write(`error: ${message}\nhint: ${hint}\n`)
+  }
+}
+
+function throws(work) {
+  try {
+    work()
+    return false
+  } catch {
+    return true
+  }
+}

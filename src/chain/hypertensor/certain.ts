@@ -1,0 +1,44 @@
+import { NoSubnetError } from '../registry.ts'
+import { type HypertensorChain, LayoutError } from './hypertensor-chain.ts'
+import type { Layout } from './layout.ts'
+
+/** An answer, and the block it is of. */
+export interface AtBlock<T> {
+  value: T
+  block: number
+}
+
+/** What was found, and what makes it doubtful: an empty or an odd answer may come of a layout that is no more. */
+export interface Finding<T> extends AtBlock<T> {
+  layout: Layout
+  doubt?: 'nothing' | 'odd' | undefined
+}
+
+const MAX_ATTEMPTS = 3
+
+/** Looks again where the layout turns out to be another by now. @throws ChainError, NoSubnetError; the signal's reason */
+export async function certain<T>(chain: HypertensorChain, signal: AbortSignal, look: () => Promise<Finding<T>>): Promise<AtBlock<T>> {
+  for (let attempt = 1; ; attempt++) {
+    const found = await look().catch((error: unknown) => error)
+    const doubtful = found instanceof Error ? await doubtOf(chain, found, signal) : (found as Finding<T>)
+    const { layout, doubt } = doubtful
+    if (doubt == null || attempt >= MAX_ATTEMPTS || (await chain.isCurrent(layout, signal, doubt === 'odd'))) {
+      if (found instanceof Error) {
+        throw found
+      }
+      const { value, block } = found as Finding<T>
+      return { value, block }
+    }
+  }
+}
+
+/** @throws the error itself where another layout would not change it */
+async function doubtOf(chain: HypertensorChain, error: Error, signal: AbortSignal): Promise<Pick<Finding<unknown>, 'layout' | 'doubt'>> {
+  if (error instanceof LayoutError) {
+    return { layout: error.layout, doubt: 'odd' }
+  }
+  if (error instanceof NoSubnetError) {
+    return { layout: await chain.layout(signal), doubt: 'nothing' }
+  }
+  throw error
+}

@@ -1,0 +1,190 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from '../../primitives/log.ts'
+import { ChainError } from '../registry.ts'
+import { Bell } from './bell.ts'
+import type { ChainHealth } from './chain-health.ts'
+import type { RpcClient } from './rpc-client.ts'
+import { RpcError } from './rpc-error.ts'
+import { BLOCK_KEY, readBlockValue, readHeader, readTime, TIME_KEY } from './runtime.ts'
+import { readStorageValue } from './storage-reader.ts'
+
+export interface HeadsInit {
+  rpc: RpcClient
+  health: ChainHealth
+  /** How often to look where the endpoint does not tell of new blocks, in milliseconds. */
+  pollMs: number
+  log: Logger
+}
+
+/** The endpoint told of a head, or was asked for the newest one; or it did not tell of it, though it should have. */
+export type HeadSource = 'told' | 'asked' | 'missed'
+
+/** Given a header; undefined where the endpoint has none: then it is time to look. */
+export type OnHead = (header: unknown, how: HeadSource) => void
+
+const HEADS = { subscribe: 'chain_subscribeNewHeads', unsubscribe: 'chain_unsubscribeNewHeads' }
+/** Where the endpoint tells of heads: after so many blocks without one it is asked all the same. */
+const LOOKS_ANYWAY_AFTER = 5
+const RETRY_MS = 1_000
+
+/** The heads of a chain, for all who follow them over one subscription. While nobody follows there is none. */
+export class Heads {
+  readonly #init: HeadsInit
+  readonly #followers = new Set<OnHead>()
+  readonly #bell = new Bell()
+  #subscription: { stop(): void } | undefined
+  /** The endpoint that has no such subscription; another may have. */
+  #without: string | undefined
+  #tellsHeader = true
+  #newestTold = 0
+  #following: AbortController | undefined
+
+  constructor(init: HeadsInit) {
+    this.#init = init
+  }
+
+  /** From now on, until what is returned is called. */
+  follow(onHead: OnHead): () => void {
+    const follower: OnHead = (header, how) => onHead(header, how)
+    this.#followers.add(follower)
+    if (this.#following == null) {
+      this.#following = new AbortController()
+      this.#init.health.follow(true)
+      void this.#run(this.#following.signal)
+    }
+    return () => {
+      this.#followers.delete(follower)
+      if (this.#followers.size === 0) {
+        this.#following?.abort()
+        this.#following = undefined
+        this.#subscription?.stop()
+        this.#subscription = undefined
+        this.#init.health.follow(false)
+      }
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { health, log } = this.#init
+    while (!signal.aborted) {
+      try {
+        await this.#next(signal)
+      } catch (error) {
+        if (!signal.aborted) {
+          health.lost()
+          log[error instanceof ChainError ? 'debug' : 'error']('the chain is not followed now', error)
+          await delay(RETRY_MS, undefined, { signal, ref: false }).catch(() => undefined)
+        }
+      }
+      health.judge()
+    }
+  }
+
+  async #next(signal: AbortSignal): Promise<void> {
+    const { pollMs, health } = this.#init
+    await this.#subscribe(signal)
+    if (health.block != null && !health.isMoving) {
+      await this.#readTime(signal)
+    }
+    const waitMs = this.#subscription == null ? pollMs : LOOKS_ANYWAY_AFTER * pollMs
+    if ((await this.#bell.heard(signal, waitMs)) || signal.aborted) {
+      return
+    }
+    const header = await this.#ask(signal)
+    const isMissed = this.#subscription != null && (blockOf(header) ?? 0) > this.#newestTold
+    if (isMissed) {
+      this.#subscription?.stop()
+      this.#subscription = undefined
+    }
+    this.#tell(header, isMissed ? 'missed' : 'asked')
+  }
+
+  async #subscribe(signal: AbortSignal): Promise<void> {
+    const { rpc, health } = this.#init
+    if (this.#subscription != null || this.#without === rpc.endpoint) {
+      return
+    }
+    const onHeader = (header: unknown): void => {
+      const block = blockOf(header)
+      if (!signal.aborted && block != null) {
+        this.#newestTold = block
+        health.saw(block)
+        this.#bell.ring()
+        this.#tell(header, 'told')
+      }
+    }
+    try {
+      this.#newestTold = 0
+      const subscription = await rpc.subscribe(HEADS, onHeader, signal)
+      if (signal.aborted) {
+        subscription.stop()
+        return
+      }
+      this.#subscription = subscription
+      void subscription.ended.then(() => {
+        if (this.#subscription === subscription) {
+          this.#subscription = undefined
+          health.lost()
+          this.#bell.ring()
+        }
+      })
+    } catch (error) {
+      if (!(error instanceof RpcError && error.fault === 'unknown-method')) {
+        throw error
+      }
+      this.#without = rpc.endpoint
+    }
+  }
+
+  #tell(header: unknown, how: HeadSource): void {
+    for (const follower of this.#followers) {
+      follower(header, how)
+    }
+  }
+
+  /** The newest header, or without such a method the newest block alone. @throws ChainError; the signal's reason */
+  async #ask(signal: AbortSignal): Promise<unknown> {
+    const { rpc, health } = this.#init
+    if (this.#tellsHeader) {
+      try {
+        const header = await rpc.call('chain_getHeader', [], { signal, read: checkHeader })
+        health.saw(blockOf(header) as number)
+        return header
+      } catch (error) {
+        if (!(error instanceof RpcError && error.fault === 'unknown-method')) {
+          throw error
+        }
+        this.#tellsHeader = false
+      }
+    }
+    const value = await rpc.call('state_getStorage', [BLOCK_KEY], { signal, read: readStorageValue })
+    if (value != null) {
+      health.saw(readBlockValue(value))
+    }
+    return undefined
+  }
+
+  /** The time in the newest block, where the chain has one. @throws ChainError; the signal's reason */
+  async #readTime(signal: AbortSignal): Promise<void> {
+    const read = (answer: unknown): number | undefined => readTime(readStorageValue(answer))
+    const timeMs = await this.#init.rpc.call('state_getStorage', [TIME_KEY], { signal, read })
+    if (timeMs != null) {
+      this.#init.health.sawTime(timeMs)
+    }
+  }
+}
+
+/** The number in a header; undefined for what is none. */
+export function blockOf(header: unknown): number | undefined {
+  try {
+    return readHeader(header)
+  } catch {
+    return undefined
+  }
+}
+
+/** @throws Error for what is no header */
+function checkHeader(answer: unknown): unknown {
+  readHeader(answer)
+  return answer
+}

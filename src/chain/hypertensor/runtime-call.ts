@@ -1,0 +1,83 @@
+import type { getDynamicBuilder, LookupEntry, MetadataLookup } from '@polkadot-api/metadata-builders'
+import { leastSizeOf } from './least-size.ts'
+
+/** An argument, as it is given here: a number, or bytes. */
+export type CallArgument = number | Uint8Array
+
+export interface RuntimeCallInit {
+  api: string
+  method: string
+  /** The runtime for people. */
+  runtime: string
+  types: MetadataLookup
+  builder: ReturnType<typeof getDynamicBuilder>
+}
+
+/** A call of a chain's runtime. Its arguments, with their order and types, come from the chain's metadata. */
+export class RuntimeCall {
+  /** As `state_call` takes it. */
+  readonly name: string
+  readonly #runtime: string
+  readonly #inputs: Array<{ name: string; type: LookupEntry }>
+  readonly #codec: ReturnType<ReturnType<typeof getDynamicBuilder>['buildRuntimeCall']>
+
+  /** @throws Error that names call and runtime, where this runtime has no such call, or the metadata tell of none */
+  constructor({ api, method, runtime, types, builder }: RuntimeCallInit) {
+    this.name = `${api}_${method}`
+    this.#runtime = runtime
+    const found = types.metadata.apis.find(({ name }) => name === api)?.methods.find(({ name }) => name === method)
+    if (found == null) {
+      throw new Error(`${runtime} has no runtime call ${api}.${method}, which is needed here`)
+    }
+    this.#inputs = found.inputs.map(({ name, type }) => ({ name, type: types(type) }))
+    for (const type of [...this.#inputs.map((input) => input.type), types(found.output)]) {
+      leastSizeOf(type)
+    }
+    this.#codec = builder.buildRuntimeCall(api, method)
+  }
+
+  /**
+   * Encodes the arguments as hex. An optional argument that is not given is none.
+   * @throws Error where the runtime lacks an argument, has another type for it, or needs one that is not given
+   */
+  encode(args: Record<string, CallArgument>): string {
+    const unknown = Object.keys(args).find((name) => !this.#inputs.some((input) => input.name === name))
+    if (unknown != null) {
+      throw new Error(`${this.#runtime}: ${this.name} takes no ${unknown}`)
+    }
+    const values = this.#inputs.map(({ name, type }) => {
+      const value = args[name]
+      if (value == null ? type.type !== 'option' : !fits(value, type)) {
+        throw new Error(
+          `${this.#runtime}: ${this.name} takes ${value == null ? `${name} too` : `another kind of ${name}`}: it is not asked`,
+        )
+      }
+      return value
+    })
+    return hexOf(this.#codec.args.enc(values))
+  }
+
+  /** @throws Error for bytes that are not exactly one answer */
+  decode(hex: string): unknown {
+    const answer: unknown = this.#codec.value.dec(hex)
+    if (hexOf(this.#codec.value.enc(answer)) !== hex.toLowerCase()) {
+      throw new Error(`no answer of ${this.name}`)
+    }
+    return answer
+  }
+}
+
+function fits(value: CallArgument, type: LookupEntry): boolean {
+  if (type.type === 'option') {
+    return fits(value, type.value)
+  }
+  if (value instanceof Uint8Array) {
+    return type.type === 'sequence' && type.value.type === 'primitive' && type.value.value === 'u8'
+  }
+  const bits = type.type === 'primitive' ? Number(/^u(8|16|32)$/.exec(type.value)?.[1]) : Number.NaN
+  return value >= 0 && value < 2 ** bits
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return `0x${Buffer.from(bytes).toString('hex')}`
+}

@@ -1,0 +1,129 @@
+import type { LookupEntry } from '@polkadot-api/metadata-builders'
+import { LRUCache } from 'lru-cache'
+import { describeError } from '../../primitives/errors.ts'
+import type { Logger } from '../../primitives/log.ts'
+import type { Layout, StorageMap } from './layout.ts'
+import { isBytes, type NodeFields, nodeFieldsOf } from './node-fields.ts'
+import { nodePeers, readPeerId, type StoredPeer, subnetBootnodes } from './node-peers.ts'
+
+/** Id → node: those of an active subnet, and those that wait for theirs or for their turn. */
+export const NODE_MAPS = ['SubnetNodesData', 'RegisteredSubnetNodesData'] as const
+/** Peer ID → overwatch node; not every runtime has them. */
+export const OVERWATCH_MAP = 'PeerIdOverwatchNodeId'
+/** The bootnodes that the subnet's owner names. A runtime has one of these maps, or both. */
+const BOOTNODE_MAPS = ['SubnetBootnodes', 'SubnetBootnodesV2']
+const MAX_REMEMBERED = 10_000
+
+/** What the chain has under a key. */
+export interface Row {
+  key: string
+  map: string
+  value: string
+}
+
+/** The maps of the subnet's own bootnodes that this chain has. @throws Error where it has none */
+export function bootnodeMaps(layout: Layout): string[] {
+  const found = BOOTNODE_MAPS.filter((name) => layout.map(name) != null)
+  return found.length === 0 ? [layout.needed(BOOTNODE_MAPS[0] as string).name] : found
+}
+
+/** Reads the peers in the rows of a subnet, and tells once of each that is none. */
+export class SubnetRows {
+  readonly #log: Logger
+  readonly #fields = new WeakMap<StorageMap, NodeFields>()
+  readonly #complained = new LRUCache<string, true>({ max: MAX_REMEMBERED })
+  /** How many were read. */
+  read = 0
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  /** @throws Error for a row that is not of the layout, and for a layout that is not known here */
+  peersOf(layout: Layout, { key, map: name, value }: Row): StoredPeer[] {
+    const map = layout.needed(name)
+    const complain = (message: string): void => this.#complain(message)
+    this.read++
+    if (name === OVERWATCH_MAP) {
+      return overwatchPeers(map, key, value)
+    }
+    if (BOOTNODE_MAPS.includes(name)) {
+      checkBootnodes(layout, map)
+      return subnetBootnodes(map.decode(value), complain)
+    }
+    const [, nodeId] = map.argumentsOf(key)
+    if (typeof nodeId !== 'number') {
+      throw notKnown(layout, map, 'a key does not tell the id of the node')
+    }
+    return nodePeers(this.fieldsOf(layout, name), map.decode(value), nodeId, complain)
+  }
+
+  /** The same; undefined for a row that is not of the layout. @throws Error for a layout that is not known here */
+  tryPeersOf(layout: Layout, row: Row): StoredPeer[] | undefined {
+    try {
+      return this.peersOf(layout, row)
+    } catch (error) {
+      this.checkLayouts(layout)
+      this.#complain(`a record of the chain cannot be read: ${describeError(error)}`)
+      return undefined
+    }
+  }
+
+  /** Where a node has its peers. @throws Error where that is not known here */
+  fieldsOf(layout: Layout, name: string): NodeFields {
+    const map = layout.needed(name)
+    try {
+      const fields = this.#fields.get(map) ?? nodeFieldsOf(map.type)
+      this.#fields.set(map, fields)
+      return fields
+    } catch (error) {
+      throw notKnown(layout, map, describeError(error))
+    }
+  }
+
+  /** @throws Error for a layout that is not known here, even if the subnet has no rows */
+  checkLayouts(layout: Layout): void {
+    for (const name of NODE_MAPS) {
+      this.fieldsOf(layout, name)
+    }
+    for (const name of bootnodeMaps(layout)) {
+      checkBootnodes(layout, layout.needed(name))
+    }
+  }
+
+  /** Once each. */
+  #complain(message: string): void {
+    if (!this.#complained.has(message)) {
+      this.#complained.set(message, true)
+      this.#log.warn(message)
+    }
+  }
+}
+
+/** The peer is in the key, its node in the value. */
+function overwatchPeers(map: StorageMap, key: string, value: string): StoredPeer[] {
+  const id = map.argumentsOf(key)[1]
+  const peerId = id instanceof Uint8Array ? readPeerId(id) : undefined
+  const nodeId = map.decode(value)
+  return peerId == null || typeof nodeId !== 'number' || nodeId === 0
+    ? []
+    : [{ peerId, multiaddrs: [], role: 'overwatch', nodeId, nodeClass: undefined }]
+}
+
+/** @throws Error */
+function checkBootnodes(layout: Layout, map: StorageMap): void {
+  if (map.type.type !== 'sequence' || !(isBytes(map.type.value) || isPair(map.type.value))) {
+    throw notKnown(layout, map, 'they are neither addresses nor peer IDs with addresses')
+  }
+}
+
+function isPair(type: LookupEntry): boolean {
+  if (type.type === 'array') {
+    return type.len === 2 && isBytes(type.value)
+  }
+  return type.type === 'tuple' && type.value.length === 2 && type.value.every(isBytes)
+}
+
+function notKnown(layout: Layout, { name }: StorageMap, why: string): Error {
+  return new Error(`${layout.name} lays Network.${name} out otherwise than is known here: ${why}`)
+}

@@ -1,0 +1,49 @@
+import type { StorageValue } from '../storage-reader.ts'
+import type { RuntimeTypes } from './runtime-types.ts'
+
+/** An account as of one block. */
+export interface AccountState {
+  /** The nonce after the transactions that are in blocks; those that wait do not count. */
+  nonce: number
+  /** The most that a fee can take, in the smallest unit; undefined for a runtime whose balances have other fields. */
+  spendable: bigint | undefined
+}
+
+/** Where System.Account has an account. @throws Error for a chain without such */
+export function accountKey({ builder }: RuntimeTypes, account: string): string {
+  return builder.buildStorage('System', 'Account').keys.enc(account)
+}
+
+/** @param stored the value of System.Account; null for an account without one @throws Error for bytes of another layout */
+export function readAccount(runtime: RuntimeTypes, stored: StorageValue): AccountState {
+  if (stored == null) {
+    return { nonce: 0, spendable: 0n }
+  }
+  const { nonce, data } = runtime.builder.buildStorage('System', 'Account').value.dec(stored) as { nonce?: unknown; data?: unknown }
+  return { nonce: readNonce(nonce), spendable: spendableOf(runtime, data) }
+}
+
+/** @throws Error */
+export function readNonce(value: unknown): number {
+  if (!Number.isSafeInteger(value) || Number(value) < 0) {
+    throw new Error('no number of a transaction')
+  }
+  return Number(value)
+}
+
+/** The runtime's rule for fees: the existential deposit stays, and so does the frozen part beyond the reserved one. */
+function spendableOf(runtime: RuntimeTypes, data: unknown): bigint | undefined {
+  const { free, reserved, frozen } = (data ?? {}) as Record<string, unknown>
+  if (typeof free !== 'bigint' || typeof reserved !== 'bigint' || typeof frozen !== 'bigint') {
+    return undefined
+  }
+  const spendable = [free - (frozen - reserved), free - existentialDeposit(runtime), free].sort((a, b) => (a < b ? -1 : 1))[0] as bigint
+  return spendable > 0n ? spendable : 0n
+}
+
+function existentialDeposit({ metadata, builder }: RuntimeTypes): bigint {
+  const balances = metadata.pallets.find(({ name }) => name === 'Balances')
+  const constant = balances?.constants.find(({ name }) => name === 'ExistentialDeposit')
+  const value: unknown = constant == null ? 0n : builder.buildDefinition(constant.type).dec(constant.value)
+  return typeof value === 'bigint' ? value : 0n
+}

@@ -1,0 +1,112 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { UsageError } from '../../../primitives/errors.ts'
+import type { RpcClient } from '../rpc-client.ts'
+import { RpcError } from '../rpc-error.ts'
+import { readBlockHash, readHeader } from '../runtime.ts'
+import type { Extrinsic } from './extrinsic.ts'
+
+/** Where a transaction was included. */
+export interface Inclusion {
+  block: number
+  blockHash: string
+  /** Its place in the block. */
+  index: number
+}
+
+export interface BlockSearchOptions {
+  /** The newest block before it was handed in. */
+  afterBlock: number
+  /** How often to look for a new block, in milliseconds. */
+  pollMs: number
+  /** The account that signed, and which of its transactions this is. */
+  account: string
+  nonce: number
+  /** The account's next nonce after a block; undefined where the endpoint does not tell. @throws RpcError; the signal's reason */
+  nonceAt(blockHash: string, signal: AbortSignal): Promise<number | undefined>
+}
+
+const MAX_EXTRINSICS = 10_000
+
+/** Looks for a transaction in the blocks as they come. */
+export class BlockSearch {
+  readonly #rpc: RpcClient
+  readonly #extrinsic: Extrinsic
+  readonly #options: BlockSearchOptions
+
+  constructor(rpc: RpcClient, extrinsic: Extrinsic, options: BlockSearchOptions) {
+    this.#rpc = rpc
+    this.#extrinsic = extrinsic
+    this.#options = options
+  }
+
+  /**
+   * Its block. A block is looked into only once the account's nonce says that it has had its turn.
+   * @throws UsageError when another transaction had it, RpcError where blocks cannot be read; the signal's reason
+   */
+  async run(signal: AbortSignal): Promise<Inclusion> {
+    let next = this.#options.afterBlock + 1
+    for (;;) {
+      try {
+        const head = await this.#rpc.call('chain_getHeader', [], { signal, read: readHeader })
+        for (; next <= head; next++) {
+          const found = await this.#lookAt(next, signal)
+          if (found != null) {
+            return found
+          }
+        }
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!(error instanceof RpcError) || error.fault !== 'connection') {
+          throw error
+        }
+      }
+      await delay(this.#options.pollMs, undefined, { signal }).catch(() => signal.throwIfAborted())
+    }
+  }
+
+  /** Its place in a block, if it is there. @throws RpcError; the signal's reason */
+  async find(blockHash: string, signal: AbortSignal): Promise<Inclusion | undefined> {
+    const { block, extrinsics } = await this.#rpc.call('chain_getBlock', [blockHash], { signal, read: readBlock })
+    const index = extrinsics.indexOf(this.#extrinsic.hex)
+    return index < 0 ? undefined : { block, blockHash, index }
+  }
+
+  /** @throws UsageError when it was overtaken */
+  async #lookAt(block: number, signal: AbortSignal): Promise<Inclusion | undefined> {
+    const { nonce, nonceAt, afterBlock, account } = this.#options
+    const hash = await this.#hashOf(block, signal)
+    const next = await nonceAt(hash, signal)
+    if (next != null && next <= nonce) {
+      return undefined
+    }
+    const found = await this.find(hash, signal)
+    if (found != null || next == null) {
+      return found
+    }
+    // blocks before may have been replaced since
+    for (let earlier = afterBlock + 1; earlier < block; earlier++) {
+      const there = await this.find(await this.#hashOf(earlier, signal), signal)
+      if (there != null) {
+        return there
+      }
+    }
+    throw new UsageError(
+      `another transaction of ${account} had nonce ${nonce}, at the latest in block ${block}: transaction ${this.#extrinsic.hash} was overtaken, is in no block, and costs nothing`,
+      { hint: 'see with "subnet chain lookup" what the chain has now; then run the command again' },
+    )
+  }
+
+  async #hashOf(block: number, signal: AbortSignal): Promise<string> {
+    return this.#rpc.call('chain_getBlockHash', [block], { signal, read: readBlockHash })
+  }
+}
+
+/** @throws Error */
+function readBlock(answer: unknown): { block: number; extrinsics: string[] } {
+  const block = (answer as { block?: { header?: unknown; extrinsics?: unknown } } | null)?.block
+  const extrinsics = block?.extrinsics
+  if (!Array.isArray(extrinsics) || extrinsics.length > MAX_EXTRINSICS || extrinsics.some((each) => typeof each !== 'string')) {
+    throw new Error('no block')
+  }
+  return { block: readHeader(block?.header), extrinsics: extrinsics.map((each: string) => each.toLowerCase()) }
+}

@@ -1,0 +1,79 @@
+import { UsageError } from '../../../primitives/errors.ts'
+import type { ChainCall } from './peer-update.ts'
+import type { Survey, Wanted } from './publish-survey.ts'
+import type { WaitingTransaction } from './waiting.ts'
+
+// Refusals that would cost a fee if the chain made them. Each check throws a UsageError before anything is sent.
+
+/** Only the coldkey of a node may change the node; the hotkey may not. */
+export function checkOwner({ owner, place }: Survey, { account, subnetId }: Wanted): void {
+  const { coldkey, unknown } = owner
+  const node = `node ${place.nodeId} of subnet ${subnetId}`
+  if (unknown != null || isSameAccount(coldkey, account)) {
+    return
+  }
+  if (coldkey == null) {
+    throw new UsageError(`the chain knows no owner of ${node}, and lets nobody change it: nothing was sent`)
+  }
+  const what = isSameAccount(place.hotkey, account)
+    ? `${account} is the hotkey of ${node}, which may not change the node: only its coldkey, ${coldkey}, may`
+    : `${account} is not the owner of ${node}: its coldkey is ${coldkey}, and only that may change the node`
+  throw new UsageError(`${what}; nothing was sent`, { hint: `--owner-key FILE names the file with the key of ${coldkey}` })
+}
+
+/** Undefined where it is known who may change the node. */
+export function uncheckedOwner({ owner, place }: Survey, { account }: Wanted): string | undefined {
+  return owner.unknown == null
+    ? undefined
+    : `whether ${account} may change node ${place.nodeId} cannot be read (${owner.unknown}): if it may not, the chain refuses, and the fee is lost`
+}
+
+/** A peer ID and an address have one use in a subnet. */
+export function checkUses({ others, addressNode, place }: Survey, { peerId, multiaddr, subnetId }: Wanted): void {
+  if (others.length > 0) {
+    throw new UsageError(
+      `${peerId.toString()} is also ${others.join(' and ')} in subnet ${subnetId}: the chain would refuse it (PeerIdExist); nothing was sent`,
+      { hint: 'its other use has to end first' },
+    )
+  }
+  if (addressNode != null) {
+    const whose = addressNode === place.nodeId ? `another peer of the same node, ${addressNode}` : `node ${addressNode}`
+    throw new UsageError(
+      `${multiaddr.toString()} is the address of ${whose}, already: the chain would refuse it (MultiaddrExist); nothing was sent`,
+      { hint: 'publish another address, or change the one of that node first' },
+    )
+  }
+}
+
+/** The transaction that waits and does exactly this; undefined where none waits. @throws UsageError where another does */
+export function findSame({ waiting }: Survey, { account }: Wanted, call: ChainCall): WaitingTransaction | undefined {
+  const last = waiting.at(-1)
+  if (last == null) {
+    return undefined
+  }
+  if (last.hash != null && call.isSame(last.call)) {
+    return last
+  }
+  const one = waiting.find(({ hash }) => hash != null)
+  const which = one?.hash == null ? '' : `, ${one.hash},`
+  const nonces = waiting.map(({ nonce }) => nonce).join(', ')
+  throw new UsageError(`another transaction of ${account}${which} waits for its block (nonce ${nonces}): nothing was sent`, {
+    hint: 'run the command again once it is in a block; one that stays is replaced by a transaction with its nonce and a higher tip, which other tools can make',
+  })
+}
+
+/** The account has to be able to pay the fee. */
+export function checkBalance({ account: { spendable } }: Survey, { account }: Wanted, feePlanck: bigint | undefined): void {
+  const needed = feePlanck ?? 1n
+  if (spendable == null || spendable >= needed) {
+    return
+  }
+  const fee = feePlanck == null ? '' : `, and the fee is about ${feePlanck} planck`
+  throw new UsageError(`the balance of ${account} does not cover the fee: it can spend ${spendable} planck${fee}; nothing was sent`, {
+    hint: `it needs ${needed - spendable} planck more; what is frozen, and the existential deposit, cannot be spent`,
+  })
+}
+
+function isSameAccount(one: string | undefined, other: string): boolean {
+  return one?.toLowerCase() === other.toLowerCase()
+}

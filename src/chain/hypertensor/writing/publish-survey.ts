@@ -1,0 +1,123 @@
+import type { PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { describeError } from '../../../primitives/errors.ts'
+import { ChainError } from '../../registry.ts'
+import type { HypertensorChain, Reading } from '../hypertensor-chain.ts'
+import type { Layout } from '../layout.ts'
+import { type AccountState, accountKey, readAccount } from './account-state.ts'
+import { findUses, idIn, keysIn, type NodePlace, nodeKeys, placeKeys, placeOf, valueIn } from './node-place.ts'
+import { nextNonceOf } from './signing-facts.ts'
+import { type WaitingTransaction, waitingOf } from './waiting.ts'
+
+const ADDRESS_MAP = 'MultiaddrSubnetNodeId'
+const OWNER_MAP = 'HotkeyOwner'
+
+/** What somebody wants to have on the chain. */
+export interface Wanted {
+  subnetId: number
+  peerId: PeerId
+  multiaddr: Multiaddr
+  /** The account that signs. */
+  account: string
+  /** The node that gets this peer; undefined for the node that has it. */
+  nodeId: number | undefined
+}
+
+/** Who may change a node: `coldkey` is undefined where the chain knows of nobody, `unknown` says why that cannot be read at all. */
+export interface Owner {
+  coldkey: string | undefined
+  unknown: string | undefined
+}
+
+/** All that decides whether the chain would carry a change out, read before anything is signed. */
+export interface Survey {
+  layout: Layout
+  block: number
+  place: NodePlace
+  owner: Owner
+  account: AccountState
+  /** The nonce of the account's next transaction. */
+  nonce: number
+  /** Transactions of the account that are in no block yet. Where the pool cannot be read, only their nonces. */
+  waiting: Array<WaitingTransaction | { nonce: number; hash?: undefined }>
+  /** What else the chain has the peer ID for, in words. */
+  others: string[]
+  /** The node that has the address. */
+  addressNode: number | undefined
+}
+
+/**
+ * Asks the chain, in one round trip where the place is known, in three where it is not: for the peer's node, for the node, for its owner.
+ * @throws UsageError where the peer has no place; ChainError; the signal's reason
+ */
+export async function surveyOf(chain: HypertensorChain, wanted: Wanted, signal: AbortSignal, known?: NodePlace): Promise<Survey> {
+  const { subnetId, peerId, multiaddr, account } = wanted
+  const { runtime } = await chain.layout(signal)
+  const named = known?.nodeId ?? wanted.nodeId
+  const [first, next, waiting] = await Promise.all([
+    chain.read(
+      (layout) => [
+        ...placeKeys(layout, subnetId, peerId),
+        ...keysIn(layout, ADDRESS_MAP, subnetId, multiaddr.bytes),
+        accountKey(layout.runtime, account),
+        ...(named == null ? [] : nodeKeys(layout, subnetId, named)),
+        ...ownerKeys(layout, known?.hotkey),
+      ],
+      signal,
+    ),
+    nextNonceOf(chain.rpc, account, signal),
+    waitingOf(chain.rpc, runtime, account, signal),
+  ])
+  const uses = findUses(first, subnetId, peerId, wanted.nodeId)
+  const read = async (before: Reading, keysOf: (layout: Layout) => string[]): Promise<Reading> =>
+    keysOf(before.layout).every((key) => before.values.has(key)) ? before : chain.read(keysOf, signal)
+  const nodes = await read(first, (layout) => nodeKeys(layout, subnetId, uses.nodeId))
+  const place = placeOf(nodes, subnetId, uses)
+  const owners = await read(nodes, (layout) => ownerKeys(layout, place.hotkey))
+  const { layout, block } = owners
+  const state = accountIn(chain, first, account)
+  return {
+    layout,
+    block,
+    place,
+    owner: ownerOf(owners, place),
+    account: state,
+    nonce: Math.max(state.nonce, next ?? state.nonce + (waiting ?? []).length),
+    waiting: stillWaiting(state.nonce, next, waiting),
+    others: uses.others,
+    addressNode: idIn(first, ADDRESS_MAP, subnetId, multiaddr.bytes),
+  }
+}
+
+/** Those that no block has; where the pool cannot be read, the nonces that the endpoint counts. */
+function stillWaiting(nonce: number, next: number | undefined, waiting: WaitingTransaction[] | undefined): Survey['waiting'] {
+  return (
+    waiting?.filter((each) => each.nonce >= nonce) ??
+    Array.from({ length: Math.max(0, (next ?? nonce) - nonce) }, (_, at) => ({ nonce: nonce + at }))
+  )
+}
+
+function ownerKeys(layout: Layout, hotkey: string | undefined): string[] {
+  return hotkey == null ? [] : keysIn(layout, OWNER_MAP, hotkey)
+}
+
+function ownerOf(reading: Reading, { hotkey }: NodePlace): Owner {
+  const { name } = reading.layout
+  if (hotkey == null) {
+    return { coldkey: undefined, unknown: `${name} has no hotkey in a node` }
+  }
+  if (reading.layout.map(OWNER_MAP) == null) {
+    return { coldkey: undefined, unknown: `${name} has no Network.${OWNER_MAP}` }
+  }
+  const coldkey = valueIn(reading, OWNER_MAP, hotkey)
+  return { coldkey: typeof coldkey === 'string' ? coldkey : undefined, unknown: undefined }
+}
+
+/** @throws ChainError */
+function accountIn(chain: HypertensorChain, { layout, values }: Reading, account: string): AccountState {
+  try {
+    return readAccount(layout.runtime, values.get(accountKey(layout.runtime, account)) ?? null)
+  } catch (cause) {
+    throw new ChainError(`chain ${chain.rpc.endpoint}: System.Account: ${describeError(cause)}`, { cause })
+  }
+}

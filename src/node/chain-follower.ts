@@ -1,0 +1,42 @@
+import type { ChainRegistry } from '../chain/registry.ts'
+import type { Logger } from '../primitives/log.ts'
+
+export interface ChainFollowerInit {
+  registry: Pick<ChainRegistry, 'watch'>
+  log: Logger
+}
+
+/** Follows the blocks of the chain while a node runs, for a header each: so the registry knows when the chain stands still. */
+export class ChainFollower {
+  readonly #init: ChainFollowerInit
+  readonly #stopped = new AbortController()
+  #following: Promise<void> | undefined
+
+  constructor(init: ChainFollowerInit) {
+    this.#init = init
+  }
+
+  /** May be called twice. */
+  start(): void {
+    this.#following ??= this.#follow()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort(new Error('the node stops'))
+    await this.#following
+  }
+
+  async #follow(): Promise<void> {
+    const { registry, log } = this.#init
+    const { signal } = this.#stopped
+    try {
+      for await (const _ of registry.watch({ signal, only: 'blocks' })) {
+        // the registry keeps what it sees
+      }
+    } catch (error) {
+      if (!signal.aborted) {
+        log.error('the chain is not followed any more', error)
+      }
+    }
+  }
+}

@@ -1,0 +1,29 @@
+import { mkdir, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/**
+ * Makes a folder, and those above it, unless it is there. Node's own recursive `mkdir` never ends where a folder takes no others (`/proc/x`).
+ * @param mode of each folder that is made @throws Error of the system
+ */
+export async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, mode)
+  } catch (error) {
+    if (await isFolder(path)) {
+      return
+    }
+    const above = dirname(path)
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw error
+    }
+    if (await isFolder(above)) {
+      throw new Error(`no folder can be made in ${above}`, { cause: error })
+    }
+    await makeFolder(above, mode)
+    await makeFolder(path, mode)
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true
+}

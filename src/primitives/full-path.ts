@@ -1,0 +1,14 @@
+import { resolve } from 'node:path'
+import { UsageError } from './errors.ts'
+
+/** The absolute path of a file that is named from the working directory. @throws UsageError where that directory was deleted */
+export function fullPath(name: string): string {
+  try {
+    return resolve(name)
+  } catch (cause) {
+    throw new UsageError(`${name} cannot be found: the working directory is gone`, {
+      cause,
+      hint: 'change to a directory that is there, or name it by an absolute path',
+    })
+  }
+}

@@ -1,0 +1,53 @@
+/** Stands for what was left out of a URL. */
+export const LEFT_OUT = '…'
+
+const URLS = /\b(wss?|https?):\/\/[^\s"<>]+/gi
+/** Shorter parts of a URL, as `v1`, are no secrets, and occur in other words. */
+const LEAST_SECRET_LENGTH = 4
+
+/** Scheme, host and port of a URL. Its path, its query and its user may hold a key, and are never shown. */
+export function shownUrl(url: string): string {
+  const { protocol, host } = new URL(url)
+  return `${protocol}//${host}`
+}
+
+/** The same of any text that begins as a URL does; `…` marks what was left out. */
+export function markedUrl(url: string): string {
+  if (!URL.canParse(url)) {
+    return `${url.slice(0, url.indexOf('//') + 2)}${LEFT_OUT}`
+  }
+  const { pathname, search, hash, username, password } = new URL(url)
+  const isWhole = [pathname === '/' ? '' : pathname, search, hash, username, password].every((part) => part === '')
+  return isWhole ? url : `${shownUrl(url)}/${LEFT_OUT}`
+}
+
+/** A text whose URLs are shown so. */
+export function withShownUrls(text: string): string {
+  return text.replace(URLS, markedUrl)
+}
+
+/** A text of another program without what this URL holds beside scheme, host and port, in any spelling that is usual. */
+export function withoutSecretsOf(url: string, text: string): string {
+  return secretsOf(url).reduce((shown, secret) => shown.replaceAll(secret, LEFT_OUT), withShownUrls(text))
+}
+
+/** The longest first: a short one may be a part of it. */
+function secretsOf(url: string): string[] {
+  const { pathname, search, username, password, searchParams } = new URL(url)
+  const user = [username, password].map(decoded).join(':')
+  const parts = [
+    ...[pathname, ...pathname.split('/')],
+    ...[search.slice(1), ...[...searchParams].map(([name, value]) => (value === '' ? name : value))],
+    ...[username, password, user, Buffer.from(user).toString('base64')],
+  ]
+  const spelled = parts.flatMap((part) => [part, decoded(part), encodeURIComponent(decoded(part))])
+  return [...new Set(spelled)].filter(({ length }) => length >= LEAST_SECRET_LENGTH).sort((a, b) => b.length - a.length)
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}

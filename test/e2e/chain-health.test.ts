@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { TIME_KEY } from '../../src/chain/hypertensor/runtime.ts'
+import { Cli } from '../support/cli.ts'
+import { SUBNET } from '../support/hypertensor-state.ts'
+import { PEER_ID, seedFile } from '../support/seeds.ts'
+import { StandInChain } from '../support/stand-in-chain.ts'
+
+interface Health {
+  healthy: boolean
+  problems: Array<{ code: string; message: string }>
+  chain: { reachable: boolean; error: string | null; block: number }
+}
+
+describe('status, of a chain that answers and is not well', function () {
+  this.timeout(60_000)
+  const cli = new Cli()
+  let chain: StandInChain
+  let home: string
+
+  beforeEach(async () => {
+    chain = await StandInChain.start()
+    home = await cli.home()
+    await seedFile(join(home, 'identity.key'), PEER_ID)
+  })
+
+  afterEach(async () => {
+    await cli.clean()
+    await chain.stop()
+  })
+
+  function flags(admission: string, subnet: number): string[] {
+    return ['--chain', `hypertensor:${chain.url}`, '--subnet-id', String(subnet), '--admission', admission]
+  }
+
+  async function health(): Promise<Health> {
+    return JSON.parse((await cli.run(home, ['status', '--json'])).stdout)
+  }
+
+  for (const [admission, subnet, appears] of [
+    ['open', 128_009, () => chain.state.addSubnet(128_009, 9)],
+    ['registered', 77, () => chain.state.set('FriendlyUidSubnetId', [77], SUBNET)],
+  ] as const) {
+    it(`it stands still (--admission ${admission}): a problem with its age, until the next block`, async () => {
+      const time = Buffer.alloc(8)
+      time.writeBigUInt64LE(BigInt(Date.now() - 3 * 86_400_000))
+      chain.state.storage.set(TIME_KEY, `0x${time.toString('hex')}`)
+      const { running } = await cli.start(home, flags(admission, SUBNET))
+      await running.says(/warn: chain ws:\S+ it stands still at block 5/)
+      const { healthy, problems, chain: state } = await health()
+      const message = `chain ${chain.url}: it stands still at block 5: no new one for 3 d, and one takes 6 s`
+      assert.deepEqual([healthy, problems], [false, [{ code: 'CHAIN_UNAVAILABLE', message }]])
+      assert.deepEqual([state.reachable, state.error], [true, null])
+      const text = await cli.run(home, ['status'])
+      assert.match(text.stdout, /^problem +chain ws:\S+ it stands still at block 5: no new one for 3 d, and one takes 6 s$/m)
+      chain.newHead()
+      await running.says(/warn: chain ws:\S+ new blocks come again, the newest is 6/)
+      assert.deepEqual(await health().then((now) => [now.healthy, now.problems, now.chain.block]), [true, [], 6])
+    })
+
+    it(`it does not have the subnet (--admission ${admission}): the node waits for it`, async () => {
+      const { running } = await cli.start(home, flags(admission, subnet))
+      await running.says(new RegExp(`warn: chain ws:\\S+ subnet ${subnet} does not exist on this chain \\(yet\\)`))
+      const { healthy, problems, chain: state } = await health()
+      const message = `chain ${chain.url}: subnet ${subnet} does not exist on this chain (yet)`
+      assert.deepEqual([healthy, problems[0]], [false, { code: 'CHAIN_UNAVAILABLE', message }])
+      assert.deepEqual([state.reachable, state.error], [true, null])
+      appears()
+      chain.newHead()
+      await running.says(new RegExp(`warn: chain ws:\\S+ subnet ${subnet} is there now`))
+      assert.deepEqual(await health().then((now) => [now.healthy, now.problems]), [true, []])
+    })
+  }
+})

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { LedgerRegistry } from '../../src/chain/drivers/ledger.ts'
+import { History } from '../../src/cli/history.ts'
+import { ADDRESS_BOOK_SCHEMA, AddressBook, upgradeAddressBook } from '../../src/gossip/address-book.ts'
+import { loadSettings } from '../../src/node/config.ts'
+import { homeAt } from '../../src/node/home.ts'
+import { loadIdentity } from '../../src/node/identity.ts'
+import { HomeLock } from '../../src/node/lock.ts'
+import { openDatabase, sqliteCode } from '../../src/primitives/database.ts'
+import { SubnetError } from '../../src/primitives/errors.ts'
+import { createLogger } from '../../src/primitives/log.ts'
+import { fuzz, mutated } from '../support/fuzzing.ts'
+import { addresses, newPeer, type TestPeer } from '../support/keys.ts'
+import { TempFolders } from '../support/temp.ts'
+import { signedEntry } from '../unit/gossip/temporary-book.ts'
+
+const MIB = 1 << 20
+const RUNS = 150
+const log = createLogger('error', () => undefined)
+
+describe('a file of a home that was damaged while nobody ran', function () {
+  this.timeout(120_000)
+  const folders = new TempFolders()
+  let whole: string
+  let path: string
+  let peer: TestPeer
+
+  before(async () => {
+    ;[whole, path] = await Promise.all([folders.make(), folders.make()])
+    peer = await newPeer()
+    const home = homeAt(whole)
+    await loadIdentity(home)
+    await writeFile(home.configFile, JSON.stringify({ listen: ['/ip4/127.0.0.1/tcp/1'], heartbeatInterval: '5s', subnetId: 3 }))
+    await writeFile(join(whole, 'repl_history'), 'peers\nsend-task bob --text x\n')
+    await (await HomeLock.acquire(home)).release()
+    const database = await openDatabase({ file: home.databaseFile }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+    await new AddressBook(database).put(await signedEntry(peer, 1))
+    database.close()
+    const ledger = ledgerIn(whole)
+    await ledger.publish(addresses(peer, 2))
+    await ledger.close()
+  })
+
+  after(async () => folders.clean())
+
+  function ledgerIn(folder: string): LedgerRegistry {
+    return new LedgerRegistry({ file: join(folder, 'ledger.db'), subnetId: 1, privateKey: peer.privateKey, log })
+  }
+
+  /** Opens the file of this name after some of its bytes were changed: that works, or says what is wrong. */
+  function damage(name: string, open: () => Promise<void>): void {
+    it(`is healed, read as it is, or refused in words: ${name}`, async () => {
+      const bytes = await readFile(join(whole, name))
+      await fuzz(mutated(bytes), { runs: RUNS }, MIB, async (damaged) => {
+        await rm(path, { recursive: true, force: true })
+        await mkdir(path, { mode: 0o700 })
+        await cp(whole, path, { recursive: true, filter: (from) => !from.endsWith('-wal') && !from.endsWith('-shm') })
+        await writeFile(join(path, name), damaged)
+        await open().catch(checkWords)
+      })
+    })
+  }
+
+  damage('identity.key', async () => {
+    await loadIdentity(homeAt(path))
+  })
+
+  damage('config.json', async () => {
+    await loadSettings({ flags: {}, env: {}, home: homeAt(path) })
+  })
+
+  damage('repl_history', async () => {
+    const history = await History.open(homeAt(path))
+    history.add('status')
+    await history.written()
+    assert.equal(history.lines[0], 'status')
+  })
+
+  damage('node.lock', async () => {
+    await (await HomeLock.acquire(homeAt(path))).release()
+  })
+
+  damage('node.db', async () => {
+    const database = await openDatabase({ file: homeAt(path).databaseFile }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+    try {
+      const book = new AddressBook(database)
+      book.list()
+      await book.put(await signedEntry(peer, 2))
+    } finally {
+      database.close()
+    }
+  })
+
+  damage('ledger.db', async () => {
+    const ledger = ledgerIn(path)
+    try {
+      await ledger.list()
+      await ledger.publish(addresses(peer, 1))
+    } finally {
+      await ledger.close()
+    }
+  })
+
+  it('leaves nothing beside the files of the home', async () => {
+    const known = /^(identity\.key|config\.json|repl_history|(node|ledger)\.(db|lock|pid)(-wal|-shm|-journal)?)$/
+    assert.deepEqual(
+      (await readdir(path)).filter((name) => !known.test(name)),
+      [],
+    )
+  })
+})
+
+/** Words for a user, or SQLite's own, which whoever opened the database makes words of. */
+function checkWords(error: unknown): void {
+  const known = error instanceof SubnetError || sqliteCode(error) != null
+  assert.ok(known, error instanceof Error ? error.stack : String(error))
+  if (error instanceof SubnetError) {
+    assert.notEqual(error.code, 'INTERNAL')
+    assert.doesNotMatch(error.message, /\n|node_modules|this is a bug/)
+  }
+}
