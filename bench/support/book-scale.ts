@@ -40,7 +40,7 @@ export async function measureBook(path: string, entries: number): Promise<BookFi
   await timeEach(chosen, resolve)
   const resolved = await timeEach(chosen, resolve)
 
-  const database = await openDatabase(homeAt(path).databaseFile, ADDRESS_BOOK_SCHEMA)
+  const database = await openDatabase({ file: homeAt(path).databaseFile }, ADDRESS_BOOK_SCHEMA)
   try {
     const book = new AddressBook(database, { capacity: entries + ROOM_FOR_NEWCOMERS })
     const [warmUps, newcomers] = [await makeEntries(), await makeEntries()]

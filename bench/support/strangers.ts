@@ -19,7 +19,7 @@ interface Stranger {
 export async function enterInBook(path: string, peers: Stranger[]): Promise<void> {
   const home = homeAt(path)
   await ensureHome(home)
-  const database = await openDatabase(home.databaseFile, ADDRESS_BOOK_SCHEMA)
+  const database = await openDatabase({ file: home.databaseFile }, ADDRESS_BOOK_SCHEMA)
   const book = new AddressBook(database)
   for (const { privateKey, multiaddrs } of peers) {
     const now = Date.now()

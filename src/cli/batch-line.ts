@@ -1,6 +1,7 @@
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { fullPath } from '../primitives/full-path.ts'
 import type { Line } from '../primitives/lines.ts'
+import { toText } from '../primitives/strict-text.ts'
 import { fileSizeOf, readInput, textPayload } from './payload.ts'
 
 /** A line of a batch that is one. */
@@ -25,19 +26,18 @@ const FILE_HINT = 'a "payloadFile" is looked for from the folder in which the co
 const BLANKS = [...Buffer.from(' \t\r')]
 /** A multiple of four. */
 const BASE64_CHUNK = 1 << 18
-/** Fails at bytes that are no UTF-8, and drops a byte order mark. */
-const utf8 = new TextDecoder('utf-8', { fatal: true })
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 
 export function isBlank({ bytes }: Line): boolean {
-  return bytes?.every((byte) => BLANKS.includes(byte)) === true
+  return bytes != null && (bytes.every((byte) => BLANKS.includes(byte)) || BYTE_ORDER_MARK.equals(bytes))
 }
 
 /** The JSON object of a line that is not blank. @throws UsageError */
-export function readLine({ bytes }: Line, maxBytes: number): LineFields {
+export function readLine({ bytes, number }: Line, maxBytes: number): LineFields {
   if (bytes == null) {
     throw new UsageError(`longer than ${maxBytes} bytes`, { hint: 'payloadFile names a file instead; --max-frame-bytes raises the limit' })
   }
-  const fields = parse(decode(bytes))
+  const fields = parse(toText(bytes, 'the line', number))
   if (fields == null || typeof fields !== 'object' || Array.isArray(fields)) {
     throw new UsageError('not a JSON object', { hint: HINT })
   }
@@ -101,14 +101,6 @@ function withHint(cause: unknown): unknown {
 async function* decodeBase64(text: string): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < text.length; at += BASE64_CHUNK) {
     yield Buffer.from(text.slice(at, at + BASE64_CHUNK), 'base64')
-  }
-}
-
-function decode(bytes: Uint8Array): string {
-  try {
-    return utf8.decode(bytes)
-  } catch (cause) {
-    throw new UsageError('not UTF-8', { cause })
   }
 }
 

@@ -1,9 +1,10 @@
 import type { JsonValue } from '@bufbuild/protobuf'
 import { describeError, UsageError } from '../primitives/errors.ts'
+import { toText } from '../primitives/strict-text.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ProtocolKind } from '../protocol/interceptor.ts'
 import type { DescribedAnswer, Session, SessionOptions } from '../session/session.ts'
-import { decodeResponse, encodeRequest } from './message-json.ts'
+import { decodeResponse, encodeRequest, hidesExtensions } from './message-json.ts'
 import { type DynamicSchemas, readSchemas } from './message-schemas.ts'
 import { type InputOptions, readInput, textPayload } from './payload.ts'
 
@@ -13,6 +14,8 @@ export interface CallWords {
   /** Protobuf JSON. */
   data: string
   emitDefaults: boolean
+  /** Told of an answer so large that it is shown without its extensions. */
+  onHidden?: () => void
 }
 
 /** What is known of a protocol's messages without asking the peer. */
@@ -46,7 +49,7 @@ export async function readData(data: string, maxMessageBytes: number, options: I
     }
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  return toText(Buffer.concat(chunks), file == null || file === '-' ? 'the data' : `the data ${file}`)
 }
 
 /** The messages of a protocol, as the flags say or else the peer. @throws UsageError, ProtocolError */
@@ -87,12 +90,15 @@ export function toKnown({ peerId, protocol, fileDescriptorSet }: DescribedAnswer
 /** Sends the data, gives the answers as protobuf JSON as they come. @throws UsageError, ProtocolError, what a session throws */
 export async function* callProtocol(
   session: Session,
-  { peer, protocolId, data, emitDefaults }: CallWords,
+  { peer, protocolId, data, emitDefaults, onHidden }: CallWords,
   known: KnownProtocol,
   options: SessionOptions,
 ): AsyncGenerator<JsonValue> {
   const request = encodeRequest(data, known)
   for await (const answer of session.protocols.call(peer, { protocolId, kind: known.kind, request: once(request) }, options)) {
+    if (hidesExtensions(answer, known)) {
+      onHidden?.()
+    }
     yield decodeResponse(answer, known, { emitDefaults })
   }
 }

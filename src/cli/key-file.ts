@@ -2,6 +2,7 @@ import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { ensureHome, type Home, reasonOf } from '../node/home.ts'
 import { writeKeyFile } from '../node/identity.ts'
+import { KnownKeys } from '../node/known-keys.ts'
 import { UsageError } from '../primitives/errors.ts'
 
 /** What a command tells of a key file: never the key. */
@@ -44,6 +45,7 @@ export async function putKey(privateKey: PrivateKey, file: string, { home, force
     }
     await write(true).catch((error) => Promise.reject(cannotWrite(file, error)))
   })
+  await new KnownKeys(home).forget(file)
   return describeKey(privateKey, file)
 }
 

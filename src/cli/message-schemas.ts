@@ -9,6 +9,8 @@ export interface DynamicSchemas {
   response: DescMessage
   /** What else is described with them: for `google.protobuf.Any`. */
   registry: Registry
+  /** Whether it describes fields that are added to messages from outside. */
+  hasExtensions: boolean
   /** Those that were described, but for protobuf's own. */
   files: DescFile[]
 }
@@ -38,6 +40,7 @@ export function readSchemas(fileDescriptorSet: Uint8Array, requestType: string, 
     request: message(requestType),
     response: message(responseType),
     registry,
+    hasExtensions: [...registry].some(({ kind }) => kind === 'extension'),
     files: files.filter(({ proto }) => !proto.name.startsWith('google/protobuf/')),
   }
 }
@@ -54,6 +57,7 @@ export function readFiles(fileDescriptorSet: Uint8Array): DescFile[] {
     check(FULL_NAME, file.proto.package || 'none')
     file.messages.forEach(checkNames)
     file.enums.forEach(checkNames)
+    file.extensions.forEach(checkNames)
   }
   return files
 }
@@ -75,12 +79,13 @@ interface Named {
   members?: readonly Named[]
   nestedMessages?: readonly Named[]
   nestedEnums?: readonly Named[]
+  nestedExtensions?: readonly Named[]
   values?: readonly Named[]
 }
 
-function checkNames({ name, members = [], nestedMessages = [], nestedEnums = [], values = [] }: Named): void {
+function checkNames({ name, members = [], nestedMessages = [], nestedEnums = [], nestedExtensions = [], values = [] }: Named): void {
   check(NAME, name)
-  for (const inner of [...members, ...nestedMessages, ...nestedEnums, ...values]) {
+  for (const inner of [...members, ...nestedMessages, ...nestedEnums, ...nestedExtensions, ...values]) {
     checkNames(inner)
   }
 }

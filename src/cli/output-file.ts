@@ -1,7 +1,13 @@
-import { open, realpath, stat } from 'node:fs/promises'
-import { reasonOf } from '../node/home.ts'
+import { constants, openSync, type Stats } from 'node:fs'
+import { type FileHandle, open, readlink, realpath, stat } from 'node:fs/promises'
+import { Socket } from 'node:net'
+import { dirname, resolve } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { AtomicFile } from '../primitives/atomic-file.ts'
-import { UsageError } from '../primitives/errors.ts'
+import { withDeadline } from '../primitives/deadline.ts'
+import { reasonOf, UsageError } from '../primitives/errors.ts'
+import type { InputOptions } from './payload.ts'
 
 /** Where a result goes: it is there whole, or not at all. */
 export interface OutputFile {
@@ -11,56 +17,129 @@ export interface OutputFile {
   discard(): Promise<void>
 }
 
-/** Opens a file for a result before there is one, so that a path that cannot be written costs no work. @throws UsageError */
-export async function openOutput(path: string): Promise<OutputFile> {
-  const there = await stat(path).catch(() => undefined)
-  if (there == null) {
-    return openRegular(path, path)
+const MAX_LINKS = 40
+const ASK_PIPE_EVERY_MS = 50
+
+/**
+ * Opens a file for a result before there is one, so that a path that cannot be written costs no work. A file that is there keeps its mode, its owner
+ * where that may be, and the link that names it; its other names keep what they had. @param options end the wait for the reader of a pipe
+ * @throws UsageError; the signal's reason
+ */
+export async function openOutput(path: string, options: InputOptions): Promise<OutputFile> {
+  const signal = withDeadline(options.signal, options.timeoutMs) ?? options.signal
+  try {
+    const there = await stat(path).catch((error) => (isMissing(error) ? undefined : Promise.reject(error)))
+    if (there == null) {
+      return fileOutput(path, await AtomicFile.open(await linkedFrom(path)))
+    }
+    if (there.isFile()) {
+      return fileOutput(path, await openInPlaceOf(await realpath(path), there))
+    }
+    // a pipe or a device is written to, not replaced
+    return there.isFIFO() ? pipeOutput(path, await openPipe(path, signal), signal) : deviceOutput(path, await open(path, 'w'))
+  } catch (cause) {
+    signal.throwIfAborted()
+    throw cannotWrite(path, cause)
   }
-  // a device or a pipe is written to, not replaced; so is what a link names, not the link
-  return there.isFile() ? openRegular(path, await realpath(path), there.mode & 0o777) : openSpecial(path)
 }
 
-async function openRegular(path: string, target: string, mode?: number): Promise<OutputFile> {
-  const file = await AtomicFile.open(target, mode).catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
+/** @param file what `path` leads to */
+async function openInPlaceOf(file: string, there: Stats): Promise<AtomicFile> {
+  // whoever may write the folder could replace a file that may not be written
+  await (await open(file, constants.O_WRONLY)).close()
+  return AtomicFile.openInPlaceOf(file, there)
+}
+
+/** Where a link leads to that leads to nothing yet. */
+async function linkedFrom(path: string): Promise<string> {
+  let file = path
+  for (let links = 0; links < MAX_LINKS; links++) {
+    const target = await readlink(file).catch(() => undefined)
+    if (target == null) {
+      return file
+    }
+    file = resolve(dirname(file), target)
+  }
+  return file
+}
+
+function fileOutput(path: string, file: AtomicFile): OutputFile {
   return {
-    finish: async (chunks) => {
-      let failure: unknown
-      const result = async function* (): AsyncGenerator<Uint8Array> {
-        try {
-          yield* chunks
-        } catch (error) {
-          failure = error
-          throw error
-        }
-      }
-      try {
-        await file.writeAll(result())
+    finish: async (chunks) =>
+      writing(path, chunks, async (result) => {
+        await file.writeAll(result)
         await file.commit()
-      } catch (cause) {
-        throw failure ?? cannotWrite(path, reasonOf(cause), cause)
-      }
-    },
+      }),
     discard: async () => file.discard(),
   }
 }
 
-async function openSpecial(path: string): Promise<OutputFile> {
-  const handle = await open(path, 'w').catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
-  return {
-    finish: async (chunks) => {
-      for await (const bytes of chunks) {
-        await handle.writeFile(bytes).catch((cause) => Promise.reject(cannotWrite(path, reasonOf(cause), cause)))
+/** A pipe without a reader is waited for here, not in the system: a process with a thread that waits there cannot even end. */
+async function openPipe(path: string, signal: AbortSignal): Promise<Socket> {
+  for (;;) {
+    signal.throwIfAborted()
+    try {
+      return new Socket({ fd: openSync(path, constants.O_WRONLY | constants.O_NONBLOCK), readable: false, writable: true })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENXIO') {
+        throw error
       }
-      await handle.close()
-    },
+    }
+    await delay(ASK_PIPE_EVERY_MS, undefined, { signal })
+  }
+}
+
+function pipeOutput(path: string, socket: Socket, signal: AbortSignal): OutputFile {
+  return {
+    finish: async (chunks) => writing(path, chunks, async (result) => pipeline(result, socket, { signal }), signal),
+    discard: async () => void socket.destroy(),
+  }
+}
+
+function deviceOutput(path: string, handle: FileHandle): OutputFile {
+  return {
+    finish: async (chunks) =>
+      writing(path, chunks, async (result) => {
+        for await (const bytes of result) {
+          await handle.writeFile(bytes)
+        }
+        await handle.close()
+      }),
     discard: async () => handle.close(),
   }
 }
 
-function cannotWrite(path: string, reason: string, cause?: unknown): UsageError {
-  return new UsageError(`the output ${path} cannot be written: ${reason}`, {
+/** @throws UsageError for what the file does; what `chunks` throws; the signal's reason */
+async function writing(
+  path: string,
+  chunks: AsyncIterable<Uint8Array>,
+  write: (result: AsyncGenerator<Uint8Array>) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  let failure: unknown
+  const result = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* chunks
+    } catch (error) {
+      failure = error
+      throw error
+    }
+  }
+  try {
+    await write(result())
+  } catch (cause) {
+    signal?.throwIfAborted()
+    throw failure ?? cannotWrite(path, cause)
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT'
+}
+
+function cannotWrite(path: string, cause: unknown): UsageError {
+  return new UsageError(`the output ${path} cannot be written: ${reasonOf(cause)}`, {
     cause,
-    hint: '--output names a file in a folder that you can write',
+    hint: '--output names a file that you can write, in a folder that you can write',
   })
 }

@@ -5,6 +5,7 @@ import * as wkt from '@bufbuild/protobuf/wkt'
 import protobufjs, { type Enum, type Field, type IParserResult, type NamespaceBase, type ReflectionObject, type Type } from 'protobufjs'
 import { fullPath } from '../primitives/full-path.ts'
 import { readInputFile } from '../primitives/input-file.ts'
+import { toText } from '../primitives/strict-text.ts'
 
 const { FieldDescriptorProto_Label: Label, FieldDescriptorProto_Type: FieldType } = wkt
 
@@ -46,7 +47,7 @@ export async function compileProto(file: string, timeoutMs?: number): Promise<wk
   const path = fullPath(file)
   const loaded: Loaded = { own: new Set(), names: new Set(), sources: new Map() }
   const bytes = await readInputFile(path, { timeoutMs, maxBytes: MAX_PROTO_BYTES })
-  await load(parse(path, basename(path), bytes.toString()), loaded, [])
+  await load(parse(path, basename(path), toText(bytes, `--proto ${file}`)), loaded, [])
   const types: Types = new Map()
   for (const { package: scope, messageType, enumType } of loaded.own) {
     enterOwn(`.${scope}`, { nestedType: messageType, enumType }, types)
@@ -97,9 +98,9 @@ function loadOwn(file: (typeof wkt)['file_google_protobuf_any'], own: Loaded['ow
 async function findImport(wanted: string, from: Source): Promise<{ path: string; text: string }> {
   for (let folder = dirname(from.path); ; folder = dirname(folder)) {
     const path = join(folder, wanted)
-    const text = path === from.path ? undefined : await readRegular(path).catch(() => undefined)
-    if (text != null) {
-      return { path, text }
+    const bytes = path === from.path ? undefined : await readRegular(path).catch(() => undefined)
+    if (bytes != null) {
+      return { path, text: toText(bytes, `the import ${JSON.stringify(wanted)}`) }
     }
     if (folder === dirname(folder)) {
       throw new Error(`${from.name} imports ${JSON.stringify(wanted)}, which is neither beside it nor in a folder above`)
@@ -107,8 +108,8 @@ async function findImport(wanted: string, from: Source): Promise<{ path: string;
   }
 }
 
-async function readRegular(path: string): Promise<string | undefined> {
-  return (await stat(path)).isFile() ? readFile(path, 'utf8') : undefined
+async function readRegular(path: string): Promise<Buffer | undefined> {
+  return (await stat(path)).isFile() ? readFile(path) : undefined
 }
 
 function enterOwn(scope: string, { nestedType, enumType }: Pick<wkt.DescriptorProto, 'nestedType' | 'enumType'>, types: Types): void {

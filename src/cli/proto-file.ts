@@ -62,6 +62,11 @@ interface Pair {
 /** @param entry the file that was named; undefined where a set of them was */
 function pairOf(files: DescFile[], entry: DescFile | undefined, { requestType, responseType }: ProtoFileOptions): Pair {
   const own = files.filter(({ proto }) => !proto.name.startsWith('google/protobuf/'))
+  if (own.every((file) => messageNames(file).length === 0)) {
+    throw new UsageError('--proto describes no messages', {
+      hint: 'it is a .proto file with a message for the request and one for the response',
+    })
+  }
   if (requestType != null || responseType != null) {
     if (requestType == null || responseType == null) {
       throw new UsageError('--request-type and --response-type go together')

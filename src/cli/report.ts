@@ -1,7 +1,7 @@
 import { chalkStderr } from 'chalk'
 import { reasonOf } from '../node/home.ts'
 import { isDeadline } from '../primitives/deadline.ts'
-import { describeError, type ErrorCode, EXIT_CODES, SubnetError, textOf, UsageError } from '../primitives/errors.ts'
+import { describeError, type ErrorCode, EXIT_CODES, machineFailure, SubnetError, textOf, UsageError } from '../primitives/errors.ts'
 import { ChainLookupError, type ChainMiss } from '../session/chain-lookup-error.ts'
 import { printable } from './render.ts'
 
@@ -33,6 +33,10 @@ export function reportOf(error: unknown): ErrorReport {
   }
   if (isDeadline(error)) {
     return report('TIMEOUT', 'the command did not end in time', '--timeout DUR gives it longer')
+  }
+  const failure = machineFailure(error)
+  if (failure != null) {
+    return report(failure.code, failure.message, failure.hint)
   }
   return report('INTERNAL', `this is a bug: ${textOf(error)}`, 'run it again with --log-level debug for the stack')
 }

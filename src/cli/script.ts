@@ -3,6 +3,7 @@ import { NodeError } from '../node/errors.ts'
 import { reasonOf } from '../node/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { splitLines } from '../primitives/lines.ts'
+import { toText } from '../primitives/strict-text.ts'
 import type { LineRunner } from './line-runner.ts'
 import { readInput } from './payload.ts'
 import { printError } from './report.ts'
@@ -18,8 +19,8 @@ export interface ScriptOptions {
 interface ScriptLine {
   /** From 1 on. */
   number: number
-  /** Undefined of one that is too long. */
-  text: string | undefined
+  /** Or what keeps it from being run. */
+  text: string | UsageError
 }
 
 const MAX_LINE_BYTES = 1 << 20
@@ -44,8 +45,8 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
   const failures: number[] = []
   let last = ''
   for await (const { number, text } of linesOf(file, signal)) {
-    const code = text == null ? tooLong(number, json) : await runner.run(text, { signal })
-    last = text ?? ''
+    const code = typeof text === 'string' ? await runner.run(text, { signal }) : refused(text, json)
+    last = typeof text === 'string' ? text : ''
     if (signal.aborted || !goesOn(code, number)) {
       break
     }
@@ -71,8 +72,8 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
 async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<ScriptLine> {
   try {
     for await (const { number, bytes } of splitLines(readInput(file, 'script', { signal }), MAX_LINE_BYTES)) {
-      const text = bytes == null ? undefined : Buffer.from(bytes).toString()
-      if (signal.aborted || ENDS.includes(text?.trim() ?? '')) {
+      const text = readLine(number, bytes)
+      if (signal.aborted || (typeof text === 'string' && ENDS.includes(text.trim()))) {
         return
       }
       yield { number, text }
@@ -84,7 +85,18 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<Scrip
   }
 }
 
-function tooLong(number: number, json: boolean): number {
-  printError(new UsageError(`line ${number} of the script is longer than ${MAX_LINE_BYTES} bytes`), json)
+function readLine(number: number, bytes: Uint8Array | undefined): ScriptLine['text'] {
+  if (bytes == null) {
+    return new UsageError(`line ${number} of the script is longer than ${MAX_LINE_BYTES} bytes`)
+  }
+  try {
+    return toText(bytes, 'the script', number)
+  } catch (error) {
+    return error as UsageError
+  }
+}
+
+function refused(error: UsageError, json: boolean): number {
+  printError(error, json)
   return Number(process.exitCode)
 }

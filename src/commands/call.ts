@@ -25,7 +25,8 @@ export default class Call extends BaseCommand {
     const { peer, protocolId } = await this.protocolArguments(args)
     const { callProtocol, findProtocol, readData } = await import('../cli/call-protocol.ts')
     const data = await readData(flags.data, this.settings.maxFrameBytes, this.callOptions)
-    const words = { peer, protocolId, data, emitDefaults: flags['emit-defaults'] }
+    const onHidden = (): void => this.tell('an answer of over 1 MiB is shown without the extensions that it may have')
+    const words = { peer, protocolId, data, emitDefaults: flags['emit-defaults'], onHidden }
     const protoFlags = {
       proto: flags.proto,
       'request-type': flags['request-type'],

@@ -57,7 +57,7 @@ export default class SendTask extends BaseCommand {
     const over = new AbortController()
     const payload = payloadOf(flags, { signal: AbortSignal.any([this.callOptions.signal, over.signal]) })
     const peer = await this.peerArgument(args.peer)
-    const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output)
+    const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output, this.callOptions)
     try {
       const task = { taskId: flags['task-id'] ?? randomUUID(), payload, size: await payloadSizeOf(flags) }
       const answer = await (await this.session()).sendTask(peer, task, this.callOptions)

@@ -3,7 +3,8 @@ import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { moreTrusted, NAMED_OVER, type NamedOver } from '../primitives/address-kind.ts'
-import { retryWhileBusy } from '../primitives/database.ts'
+import { retryWhileBusy, transaction } from '../primitives/database.ts'
+import { DatabaseError } from '../primitives/database-error.ts'
 import { HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 
 /** How an address came to the book first. */
@@ -44,9 +45,16 @@ export interface BookOptions {
   /** How long an entry is kept after it was last heard, in milliseconds. @default 24 hours */
   ttlMs?: number
   now?: () => number
+  /** Told when writes begin to fail. */
+  onWriteFailure?: (error: DatabaseError) => void
 }
 
-const DEFAULTS = { capacity: 10_000, ttlMs: 24 * 60 * 60 * 1_000, now: Date.now } satisfies Required<BookOptions>
+const DEFAULTS = {
+  capacity: 10_000,
+  ttlMs: 24 * 60 * 60 * 1_000,
+  now: Date.now,
+  onWriteFailure: () => undefined,
+} satisfies Required<BookOptions>
 /** An entry is stale after this many intervals without a word of its peer. */
 const STALE_AFTER_INTERVALS = 3
 const MAKE_ROOM_EVERY_MS = 1_000
@@ -113,6 +121,8 @@ export class AddressBook {
   readonly #options: Required<BookOptions>
   #room = 0
   #madeRoomAtMs = Number.NEGATIVE_INFINITY
+  #sequence = 0
+  #writeFailure: DatabaseError | undefined
 
   /** @param database has `ADDRESS_BOOK_SCHEMA` and is up to date; its owner closes it */
   constructor(database: DatabaseSync, options: BookOptions = {}) {
@@ -170,12 +180,12 @@ export class AddressBook {
 
   /** Stores what was heard of a peer, unless the book has a newer record of it, or is full of living peers. */
   async put(entry: BookEntry): Promise<PutResult> {
-    return retryWhileBusy(() => transaction(this.#database, () => this.#put(entry)))
+    return this.#write(() => transaction(this.#database, () => this.#put(entry)))
   }
 
   /** Notes that no address of the peer's record `seq` could be dialled. A newer record clears that. */
   async markBad(peerId: PeerId, seq: bigint): Promise<void> {
-    await retryWhileBusy(() =>
+    await this.#write(() =>
       this.#database.prepare('UPDATE address_book SET bad = 1 WHERE peer_id = ? AND seq <= ?').run(peerId.toString(), seq),
     )
   }
@@ -183,7 +193,7 @@ export class AddressBook {
   /** Notes that a connection to one of the entry's addresses succeeded. @param address the one: an entry of this address alone is verified */
   async markGood(peerId: PeerId, address?: Multiaddr): Promise<void> {
     const id = peerId.toString()
-    await retryWhileBusy(() => {
+    await this.#write(() => {
       this.#database.prepare('UPDATE address_book SET bad = 0, state = ? WHERE peer_id = ? AND bad = 1').run('online', id)
       this.#database
         .prepare('UPDATE address_book SET verified = 1 WHERE peer_id = ? AND verified = 0 AND multiaddrs = ?')
@@ -191,17 +201,55 @@ export class AddressBook {
     })
   }
 
-  /** A sequence number for one's own next record: above every earlier one, over restarts too. */
+  /** A sequence number for one's own next record: above every earlier one, over restarts too. A book that cannot be written gives one as well. */
   async nextSequence(): Promise<bigint> {
-    return retryWhileBusy(() => {
-      const row = this.#database
-        .prepare(
-          `INSERT INTO own_sequence (id, seq) VALUES (1, :now)
+    const now = this.#options.now()
+    try {
+      const row = await this.#write(() =>
+        this.#database
+          .prepare(
+            `INSERT INTO own_sequence (id, seq) VALUES (1, :now)
            ON CONFLICT (id) DO UPDATE SET seq = max(seq + 1, :now) RETURNING seq`,
-        )
-        .get({ now: this.#options.now() })
-      return BigInt(Number(row?.seq))
-    })
+          )
+          .get({ now }),
+      )
+      this.#sequence = Math.max(Number(row?.seq), this.#sequence + 1)
+      this.#writeFailure = undefined
+    } catch (error) {
+      if (!(error instanceof DatabaseError)) {
+        throw error
+      }
+      this.#sequence = Math.max(this.#storedSequence() + 1, this.#sequence + 1, now)
+    }
+    return BigInt(this.#sequence)
+  }
+
+  /** Why the last write failed; undefined while the book can be written. A node finds out with each heartbeat of its own. */
+  get writeFailure(): DatabaseError | undefined {
+    return this.#writeFailure
+  }
+
+  async #write<T>(work: () => T): Promise<T> {
+    try {
+      return await retryWhileBusy(work)
+    } catch (error) {
+      if (error instanceof DatabaseError) {
+        const isNews = this.#writeFailure == null
+        this.#writeFailure = error
+        if (isNews) {
+          this.#options.onWriteFailure(error)
+        }
+      }
+      throw error
+    }
+  }
+
+  #storedSequence(): number {
+    try {
+      return Number(this.#database.prepare('SELECT seq FROM own_sequence').get()?.seq ?? 0)
+    } catch {
+      return 0
+    }
   }
 
   #put(heard: BookEntry): PutResult {
@@ -339,20 +387,5 @@ function toEntry(row: Record<string, SQLOutputValue>): BookEntry {
     namedOver: NAMED_OVER.find((way) => way === row.named_over) ?? 'stranger',
     // earlier versions of this program leave the mark of what was told when they store a record
     verified: envelope != null || row.verified == null ? undefined : row.verified === 1,
-  }
-}
-
-function transaction<T>(database: DatabaseSync, work: () => T): T {
-  database.exec('BEGIN IMMEDIATE')
-  try {
-    const result = work()
-    database.exec('COMMIT')
-    return result
-  } catch (error) {
-    // some failures (a full disk) end the transaction by themselves
-    if (database.isTransaction) {
-      database.exec('ROLLBACK')
-    }
-    throw error
   }
 }

@@ -1,3 +1,4 @@
+import { DatabaseError } from '../primitives/database-error.ts'
 import type { Logger } from '../primitives/log.ts'
 import type { AddressBook, BookEntry, PeerState, PutResult } from './address-book.ts'
 
@@ -28,9 +29,16 @@ export class Heard {
     this.#init = init
   }
 
-  async enter(told: Omit<BookEntry, 'origin' | 'seenAtMs' | 'heartbeatAtMs' | 'bad'>): Promise<PutResult> {
+  /** Of a book that cannot be written this is no fault of the peer: its word is `unwritten`, and goes on to others. */
+  async enter(told: Omit<BookEntry, 'origin' | 'seenAtMs' | 'heartbeatAtMs' | 'bad'>): Promise<PutResult | 'unwritten'> {
     const now = this.#init.now()
-    const result = await this.#init.book.put({ ...told, origin: 'gossip', seenAtMs: now, heartbeatAtMs: now, bad: false })
+    const entry: BookEntry = { ...told, origin: 'gossip', seenAtMs: now, heartbeatAtMs: now, bad: false }
+    const result = await this.#init.book.put(entry).catch((error) => {
+      if (error instanceof DatabaseError) {
+        return 'unwritten' as const
+      }
+      throw error
+    })
     if (result !== 'old') {
       this.counts.received++
       this.counts.lastReceivedAtMs = now

@@ -8,6 +8,7 @@ import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
+import { DatabaseError } from '../primitives/database-error.ts'
 import { withDeadline } from '../primitives/deadline.ts'
 import type { Logger } from '../primitives/log.ts'
 import { type Budget, budgetOf } from '../primitives/patience.ts'
@@ -101,12 +102,19 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
   const registry = await openRegistry(init)
   const database = await openHomeDatabase(home)
-  const book = new AddressBook(database)
+  const book = new AddressBook(database, {
+    onWriteFailure: (error) => log.warn('the address book is not written until this is mended: what peers tell is forgotten', error),
+  })
   const aliases = new Aliases(database)
   const writes = new Set<Promise<unknown>>()
   // a help, not a need: nobody waits for a book that is locked, and one that cannot be written is only told of
   const note: Note = (write) => {
-    const done = write().catch((error) => log.warn('the address book was not written', error))
+    const done = write().catch((error) =>
+      // the book tells of its file itself
+      error instanceof DatabaseError
+        ? log.debug('the address book was not written', error)
+        : log.warn('the address book was not written', error),
+    )
     writes.add(done)
     void done.finally(() => writes.delete(done))
   }

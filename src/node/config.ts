@@ -2,16 +2,18 @@ import { isDeepStrictEqual } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { NODE_CLASSES, type NodeClass } from '../chain/registry.ts'
 import { HEARTBEAT_BUDGET, HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
-import { parseMultiaddr, parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
+import { parsePeerId, parsePeerMultiaddr } from '../primitives/address.ts'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { isDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import { readInputFile } from '../primitives/input-file.ts'
 import { LOG_LEVELS, type LogLevel } from '../primitives/log.ts'
 import { withShownUrls } from '../primitives/shown-url.ts'
+import { toText } from '../primitives/strict-text.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { DEFAULT_LIMITS } from '../protocol/limits.ts'
 import { HOME_HINT, type Home, reasonOf } from './home.ts'
+import { parseAnnounce, parseListen } from './named-addresses.ts'
 import { NETWORKS, type Network } from './network.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
 import { markedChain } from './shown-chain.ts'
@@ -185,8 +187,8 @@ const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   network: oneOf(NETWORKS, 'native'),
   chain: text('ledger:'),
   key: text(undefined),
-  listen: { ...list(parseMultiaddr), format: (addresses) => (addresses.length === 0 ? [DEFAULT_LISTEN] : addresses) },
-  announce: list(parseMultiaddr),
+  listen: { ...list(parseListen), format: (addresses) => (addresses.length === 0 ? [DEFAULT_LISTEN] : addresses) },
+  announce: list(parseAnnounce),
   handler: text(undefined),
   protocol: list(String),
   reflection: flag(true),
@@ -322,9 +324,9 @@ function splitList(name: SettingName, value: string | undefined): string | strin
 }
 
 async function readConfigFile(file: string, timeoutMs = CONFIG_FILE_MS): Promise<RawSettings> {
-  let content: string
+  let content: Buffer
   try {
-    content = (await readInputFile(file, { timeoutMs, maxBytes: MAX_CONFIG_BYTES })).toString()
+    content = await readInputFile(file, { timeoutMs, maxBytes: MAX_CONFIG_BYTES })
   } catch (cause) {
     // a home that is no directory is told of by whoever uses it
     if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
@@ -335,9 +337,10 @@ async function readConfigFile(file: string, timeoutMs = CONFIG_FILE_MS): Promise
     }
     throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause, hint: HOME_HINT })
   }
+  const text = toText(content, `config ${file}`)
   let config: unknown
   try {
-    config = JSON.parse(content)
+    config = JSON.parse(text)
   } catch (cause) {
     throw new UsageError(`config ${file} is not JSON: ${withoutExcerpt(describeError(cause))}`, { cause })
   }

@@ -2,9 +2,11 @@ import { constants } from 'node:fs'
 import { access, chmod, readdir, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, join, parse } from 'node:path'
-import { describeError, UsageError } from '../primitives/errors.ts'
+import { reasonOf, UsageError } from '../primitives/errors.ts'
 import { makeFolder } from '../primitives/folder.ts'
 import { fullPath } from '../primitives/full-path.ts'
+
+export { reasonOf }
 
 /** The directory of one node, and what lies in it. */
 export interface Home {
@@ -15,6 +17,8 @@ export interface Home {
   lockFile: string
   pidFile: string
   ledgerFile: string
+  /** The peer IDs of key files in which a damage would not show. */
+  knownKeysFile: string
   /** Metadata of chains. */
   chainCacheFolder: string
 }
@@ -35,6 +39,7 @@ export function homeAt(name: string): Home {
     lockFile: join(path, 'node.lock'),
     pidFile: join(path, 'node.pid'),
     ledgerFile: join(path, 'ledger.db'),
+    knownKeysFile: join(path, 'known-keys.json'),
     chainCacheFolder: join(path, 'chain'),
   }
 }
@@ -71,32 +76,4 @@ async function closeToOthers({ path, ...files }: Home): Promise<void> {
     throw new Error('it holds other things and is open to others; take an empty one, or chmod 700 it first')
   }
   await chmod(path, 0o700)
-}
-
-/** Why a file could not be used: for the usual cases in the system's own words, without its call and path. */
-export function reasonOf(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException | null)?.code) {
-    case 'ENOENT':
-      return 'no such file or directory'
-    case 'EISDIR':
-      return 'it is a directory'
-    case 'ENOTDIR':
-      return 'a part of its path is not a directory'
-    case 'EEXIST':
-      return 'there is a file of this name'
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied'
-    case 'ENOSPC':
-      return 'the disk is full'
-    case 'EFBIG':
-      return 'it would be larger than files may be here'
-    case 'EMFILE':
-    case 'ENFILE':
-      return 'no more files can be open at a time (ulimit -n)'
-    case 'EROFS':
-      return 'the file system is read-only'
-    default:
-      return describeError(error)
-  }
 }

@@ -1,6 +1,7 @@
 import { chmod, stat } from 'node:fs/promises'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { isDeadline } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
@@ -8,6 +9,8 @@ import { inputOf, type ReadOptions } from '../primitives/input-file.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { isEcdsa } from './ecdsa-key.ts'
 import { type Home, reasonOf } from './home.ts'
+import { checkIntact, showsDamage } from './intact-key.ts'
+import { KnownKeys } from './known-keys.ts'
 
 /** The protobuf header of an Ed25519 key that holds the 32-byte seed only, as py-libp2p writes it: type 1, 32 bytes of data. */
 const SEED_HEADER = Buffer.from([0x08, 0x01, 0x12, 0x20])
@@ -24,11 +27,19 @@ const KEY_FILE_MS = 60_000
  * @throws UsageError, ProtocolError TIMEOUT
  */
 export async function readKeyFile(file: string, options: ReadOptions = {}): Promise<PrivateKey> {
-  return readKey(inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? KEY_FILE_MS }), `key file ${file}`)
+  return (await readParsed(bytesOf(file, options), `key file ${file}`)).key
+}
+
+function bytesOf(file: string, options: ReadOptions): AsyncIterable<Uint8Array> {
+  return inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? KEY_FILE_MS })
 }
 
 /** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
 export async function readKey(source: AsyncIterable<Uint8Array>, name: string): Promise<PrivateKey> {
+  return (await readParsed(source, name)).key
+}
+
+async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Promise<ParsedKey> {
   try {
     return await parseKey(await readSome(source, MAX_KEY_FILE_BYTES))
   } catch (cause) {
@@ -60,9 +71,15 @@ async function readSome(source: AsyncIterable<Uint8Array>, maxBytes: number): Pr
   return Buffer.concat(chunks)
 }
 
-async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
+interface ParsedKey {
+  key: PrivateKey
+  /** False where the file would be another peer's key after any change of it. */
+  showsDamage: boolean
+}
+
+async function parseKey(bytes: Uint8Array): Promise<ParsedKey> {
   if (bytes.byteLength === SEED_HEADER.byteLength + SEED_BYTES && SEED_HEADER.equals(bytes.subarray(0, SEED_HEADER.byteLength))) {
-    return generateKeyPairFromSeed('Ed25519', bytes.subarray(SEED_HEADER.byteLength))
+    return { key: await generateKeyPairFromSeed('Ed25519', bytes.subarray(SEED_HEADER.byteLength)), showsDamage: false }
   }
   if (isEcdsa(bytes)) {
     throw new Error("an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can")
@@ -76,7 +93,8 @@ async function parseKey(bytes: Uint8Array): Promise<PrivateKey> {
   if (key.type !== 'Ed25519' && key.type !== 'secp256k1' && key.type !== 'RSA') {
     throw new Error(`a key of type ${key.type} cannot be a peer's identity`)
   }
-  return key
+  await checkIntact(key, bytes)
+  return { key, showsDamage: showsDamage(key) }
 }
 
 /** Makes an Ed25519 key. */
@@ -95,10 +113,14 @@ export async function writeKeyFile(file: string, privateKey: PrivateKey, options
   }
 }
 
-/** The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. */
+/**
+ * The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. A key in which a damage does
+ * not show is remembered.
+ * @throws UsageError, ProtocolError TIMEOUT
+ */
 export async function loadIdentity(home: Home, keyFile?: string, options: ReadOptions = {}): Promise<PrivateKey> {
   if (keyFile != null) {
-    return readKeyFile(keyFile, options)
+    return readKnown(home, keyFile, options)
   }
   try {
     const { mode } = await stat(home.identityFile)
@@ -107,7 +129,7 @@ export async function loadIdentity(home: Home, keyFile?: string, options: ReadOp
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw error
+      throw cannotUse(home.identityFile, error)
     }
     try {
       const made = await newKey()
@@ -115,9 +137,22 @@ export async function loadIdentity(home: Home, keyFile?: string, options: ReadOp
       return made
     } catch (raced) {
       if ((raced as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw raced
+        throw cannotUse(home.identityFile, raced)
       }
     }
   }
-  return readKeyFile(home.identityFile, options)
+  return readKnown(home, home.identityFile, options)
+}
+
+async function readKnown(home: Home, file: string, options: ReadOptions): Promise<PrivateKey> {
+  const { key, showsDamage } = await readParsed(bytesOf(file, options), `key file ${file}`)
+  await new KnownKeys(home).check(file, peerIdFromPublicKey(key.publicKey).toString(), showsDamage)
+  return key
+}
+
+function cannotUse(file: string, cause: unknown): UsageError {
+  return new UsageError(`key file ${file} cannot be read or written: ${reasonOf(cause)}`, {
+    cause,
+    hint: '--home or --key names another place',
+  })
 }

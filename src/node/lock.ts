@@ -1,8 +1,8 @@
 import { rm, stat } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { AtomicFile } from '../primitives/atomic-file.ts'
-import { sqliteCode } from '../primitives/database.ts'
-import { describeError, UsageError } from '../primitives/errors.ts'
+import { Database, sqliteCode } from '../primitives/database.ts'
+import { UsageError } from '../primitives/errors.ts'
 import { readInputFile } from '../primitives/input-file.ts'
 import { NodeError } from './errors.ts'
 import { type Home, reasonOf } from './home.ts'
@@ -26,7 +26,7 @@ export class HomeLock {
     this.#fileId = ids.file
   }
 
-  /** @throws NodeError ALREADY_RUNNING, naming the pid */
+  /** @throws NodeError ALREADY_RUNNING, naming the pid; DatabaseError for a lock file that cannot be locked */
   static async acquire(home: Home): Promise<HomeLock> {
     const database = await take(home)
     // information for people; the lock is what counts: in containers every pid is 1
@@ -74,20 +74,18 @@ export class HomeLock {
   }
 }
 
-/** @throws NodeError ALREADY_RUNNING, UsageError */
+/** @throws NodeError ALREADY_RUNNING, DatabaseError */
 async function take(home: Home): Promise<DatabaseSync> {
+  const about = { file: home.lockFile, name: 'the lock file', ifDamaged: 'it holds nothing of worth: remove it and start again' }
   let database: DatabaseSync | undefined
   try {
-    database = new DatabaseSync(home.lockFile, { timeout: LOOKING_MS })
+    database = new Database(about, { timeout: LOOKING_MS })
     database.exec('BEGIN EXCLUSIVE')
     return database
   } catch (cause) {
     database?.close()
     if (sqliteCode(cause) !== SQLITE_BUSY) {
-      throw new UsageError(`${home.lockFile} cannot be locked: ${describeError(cause)}`, {
-        cause,
-        hint: 'it holds nothing of worth: remove it and start again',
-      })
+      throw cause
     }
     throw new NodeError('ALREADY_RUNNING', `a node runs in ${home.path} already (${await describePid(home)})`, {
       cause,

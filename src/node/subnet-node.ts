@@ -9,6 +9,7 @@ import type { HeartbeatEvent } from '../gossip/heard.ts'
 import type { HeartbeatCounts, HeartbeatService } from '../gossip/heartbeat.ts'
 import type { PeerStateService } from '../gossip/peer-state.ts'
 import { addressesOf } from '../primitives/address.ts'
+import type { DatabaseError } from '../primitives/database-error.ts'
 import { raceTime, withDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
@@ -91,6 +92,8 @@ export interface KnownPeer {
 export interface NodeStats {
   heartbeats: HeartbeatCounts
   book: { peers: number; capacity: number }
+  /** Why the address book cannot be written; undefined while it can. */
+  bookFailure: DatabaseError | undefined
   places: PlacesState
 }
 
@@ -204,6 +207,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return {
       heartbeats: { ...beats, received: beats.received + received, lastReceivedAtMs: latest(beats.lastReceivedAtMs, lastReceivedAtMs) },
       book: { peers: book.size, capacity: book.capacity },
+      bookFailure: book.writeFailure,
       places: places.state,
     }
   }

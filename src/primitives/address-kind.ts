@@ -53,6 +53,11 @@ export function kindOfIp(text: string): IpKind {
   return NEVER.has(range) ? 'never' : range === 'loopback' ? 'loopback' : range === 'unicast' ? 'public' : 'private'
 }
 
+/** What an IP address is for, in the words of ipaddr.js; of an IPv4 address inside of IPv6, what that one is for. @throws Error for what is no IP address */
+export function rangeOfIp(text: string): string {
+  return ipaddr.process(withoutZone(text)).range()
+}
+
 /** True for IPv6 addresses that hold an IPv4 address in a way that no longer means anything, or something else in each network. */
 function hidesIpv4(ip: ipaddr.IPv4 | ipaddr.IPv6): boolean {
   const text = ip.toString()

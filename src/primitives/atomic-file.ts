@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, type Stats } from 'node:fs'
 import { link, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
 /** Of what comes, before it is held up. */
 const MAX_UNWRITTEN_BYTES = 1024 * 1024
+/** Of a file's name in that of its temporary file: a name has at most 255 bytes. */
+const MAX_NAME_CHARACTERS = 50
 
 /**
  * A file that appears under its name whole or not at all: written beside it, synced, then renamed over it.
@@ -22,9 +24,20 @@ export class AtomicFile {
     this.#handle = handle
   }
 
+  /** @param mode of the file, less what the process's umask takes away */
   static async open(path: string, mode = 0o666): Promise<AtomicFile> {
-    const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
+    const name = basename(path).slice(0, MAX_NAME_CHARACTERS)
+    const temporary = join(dirname(path), `.${name}.${randomBytes(6).toString('hex')}.tmp`)
     return new AtomicFile(path, temporary, await open(temporary, 'wx', mode))
+  }
+
+  /** The same in place of a file that is there: it gets that one's mode, and its owner where this user may give it away. */
+  static async openInPlaceOf(path: string, { mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): Promise<AtomicFile> {
+    const file = await AtomicFile.open(path, mode & 0o700)
+    // not every file system has modes and owners: without them it is the file of this user alone
+    await file.#handle.chown(uid, gid).catch(() => undefined)
+    await file.#handle.chmod(mode & 0o7777).catch(() => undefined)
+    return file
   }
 
   async write(bytes: Uint8Array): Promise<void> {

@@ -1,12 +1,13 @@
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
+import { type DatabaseFile, refuseReadOnly, toDatabaseError } from './database-error.ts'
 
 const BUSY_TIMEOUT_MS = 50
 const RETRY_FOR_MS = 5_000
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 
-/** The primary SQLite result code of an error of node:sqlite; undefined for any other error. */
+/** The primary SQLite result code of an error of node:sqlite, or of a DatabaseError; undefined for any other error. */
 export function sqliteCode(error: unknown): number | undefined {
   const code = (error as { errcode?: unknown } | null)?.errcode
   return typeof code === 'number' ? code & 0xff : undefined
@@ -15,6 +16,46 @@ export function sqliteCode(error: unknown): number | undefined {
 function isBusy(error: unknown): boolean {
   const code = sqliteCode(error)
   return code === SQLITE_BUSY || code === SQLITE_LOCKED
+}
+
+/** A database whose every error names the file, the fault and the cure. The fault of a file is a DatabaseError; a fault in SQL stays what it is. */
+export class Database extends DatabaseSync {
+  readonly #about: DatabaseFile
+
+  /** @param location where SQLite finds `about.file`, where that is not its path. @throws DatabaseError */
+  constructor(about: DatabaseFile, options: { readOnly?: boolean; timeout: number }, location: string | URL = about.file) {
+    try {
+      super(location, options)
+    } catch (error) {
+      throw toDatabaseError(error, about)
+    }
+    this.#about = about
+  }
+
+  override exec(sql: string): void {
+    this.#telling(() => super.exec(sql))
+  }
+
+  override prepare(sql: string): StatementSync {
+    const statement = this.#telling(() => super.prepare(sql))
+    const told = (name: 'all' | 'run'): void => {
+      const plain = statement[name].bind(statement) as (...parameters: unknown[]) => never
+      statement[name] = (...parameters: unknown[]): never => this.#telling(() => plain(...parameters))
+    }
+    told('all')
+    told('run')
+    // node's own `get` stops at the first row, and says nothing of a commit that fails behind it, as that of an INSERT … RETURNING
+    statement.get = ((...parameters: never[]) => statement.all(...parameters)[0]) as StatementSync['get']
+    return statement
+  }
+
+  #telling<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw toDatabaseError(error, this.#about)
+    }
+  }
 }
 
 /**
@@ -37,17 +78,50 @@ export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Pr
   }
 }
 
+/** Runs `work` as one transaction: all of it is written, or nothing. */
+export function transaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const result = work()
+    database.exec('COMMIT')
+    return result
+  } catch (error) {
+    // some failures (a full disk) end the transaction by themselves
+    if (database.isTransaction) {
+      database.exec('ROLLBACK')
+    }
+    throw error
+  }
+}
+
 /**
  * Opens (and creates) a database that many processes share, in WAL mode, and brings it to `schema` (idempotent SQL). `check` may
  * look at it before anything is asked of it, and throw.
+ * @throws DatabaseError; what `check` throws
  */
-export async function openDatabase(file: string, schema: string, check?: (database: DatabaseSync) => void): Promise<DatabaseSync> {
+export async function openDatabase(about: DatabaseFile, schema: string, check?: (database: DatabaseSync) => void): Promise<Database> {
   return retryWhileBusy(() => {
-    const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
+    refuseReadOnly(about)
+    const database = new Database(about, { timeout: BUSY_TIMEOUT_MS })
     try {
       database.exec('PRAGMA trusted_schema = OFF; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;')
       database.exec(schema)
       check?.(database)
+      return database
+    } catch (error) {
+      database.close()
+      throw error
+    }
+  })
+}
+
+/** Opens a database that may only be read, and leaves its file and its folder as they are. @throws DatabaseError */
+export async function openToRead(about: DatabaseFile, location?: URL): Promise<Database> {
+  return retryWhileBusy(() => {
+    const database = new Database(about, { readOnly: true, timeout: BUSY_TIMEOUT_MS }, location)
+    try {
+      // SQLite looks at the file no earlier than at the first question
+      database.exec('PRAGMA trusted_schema = OFF; SELECT count(*) FROM sqlite_schema;')
       return database
     } catch (error) {
       database.close()

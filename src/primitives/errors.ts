@@ -91,3 +91,56 @@ function describe(error: unknown, word: (text: string) => string): string {
   // our own errors were written by hand; they may quote a user's code
   return error instanceof SubnetError ? line : word(line)
 }
+
+/** What the system's usual failures are, whatever file or call they are of. */
+const REASONS: Record<string, string> = {
+  ENOENT: 'no such file or directory',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of its path is not a directory',
+  EEXIST: 'there is a file of this name',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'it would be larger than files may be here',
+  EROFS: 'the file system is read-only',
+  EIO: 'the disk reports an error',
+  ELOOP: 'its links lead in a circle',
+  ENAMETOOLONG: 'its name is too long',
+  EMFILE: 'no more files can be open at a time (ulimit -n)',
+  ENFILE: 'no more files can be open at a time (ulimit -n)',
+  ENOMEM: 'no memory is left',
+  EBUSY: 'something else uses it',
+  EPIPE: 'its reader is gone',
+  ETXTBSY: 'it is a program that runs',
+}
+
+/** Why a file could not be used: for the usual cases in the system's own words, without its call and path. */
+export function reasonOf(error: unknown): string {
+  const { code } = (error ?? {}) as NodeJS.ErrnoException
+  return code != null && Object.hasOwn(REASONS, code) ? (REASONS[code] as string) : describeError(error)
+}
+
+/** What to do about a failure that is the machine's, wherever in this program it is met. */
+const CURES: Record<string, string> = {
+  ENOSPC: 'make room on that disk',
+  EDQUOT: 'make room on that disk',
+  EFBIG: 'raise the limit of this process (ulimit -f), or take another file system',
+  EROFS: 'name a place that can be written',
+  EIO: 'look after the disk (dmesg)',
+  EMFILE: 'raise the limit of this process (ulimit -n)',
+  ENFILE: 'end programs that keep files open',
+  ENOMEM: 'end programs that take memory',
+  EACCES: 'name a place that this user can read and write',
+  EPERM: 'name a place that this user can read and write',
+}
+
+/** A failure of the machine, in words; undefined for any other error. */
+export function machineFailure(error: unknown): UsageError | undefined {
+  const { code, syscall, path } = (error ?? {}) as NodeJS.ErrnoException
+  if (code == null || syscall == null || !Object.hasOwn(CURES, code)) {
+    return undefined
+  }
+  const what = path == null ? 'a file' : path
+  return new UsageError(`${what} cannot be used (${syscall}): ${reasonOf(error)}`, { cause: error, hint: CURES[code] })
+}

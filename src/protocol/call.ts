@@ -53,7 +53,7 @@ const WHOLE_BYTES = 16 * 1024
 
 /** Said of a call that broke after its request had left. */
 export const ACTED = 'the peer may have acted on the request'
-const NOT_ACTED = 'the peer has not acted on it'
+export const NOT_ACTED = 'the peer has not acted on it'
 
 /** What is known about a call while it runs. */
 export class Call {

@@ -2,7 +2,7 @@ import type { DescField, DescMessage, Message, MessageInitShape } from '@bufbuil
 import { Code, ConnectError } from '@connectrpc/connect'
 import { AttemptSchema, ChainMissSchema, type Failure, FailureSchema } from '../gen/subnet/control/v1/control_pb.ts'
 import { isDeadline } from '../primitives/deadline.ts'
-import { describeError, type ErrorCode, EXIT_CODES, SubnetError, textOf, UsageError } from '../primitives/errors.ts'
+import { describeError, type ErrorCode, EXIT_CODES, machineFailure, SubnetError, textOf, UsageError } from '../primitives/errors.ts'
 import { type Attempt, ResolveError, type ResolveErrorCode } from '../resolve/errors.ts'
 import { ChainLookupError, type ChainMiss } from './chain-lookup-error.ts'
 
@@ -56,6 +56,10 @@ export function checkTimeout(timeoutMs: number | undefined): number | undefined 
 
 /** What was thrown, in a message. */
 export function toFailure(error: unknown): MessageInitShape<typeof FailureSchema> & { code: ErrorCode; message: string } {
+  const failure = machineFailure(error)
+  if (failure != null) {
+    return toFailure(failure)
+  }
   const known = error instanceof SubnetError
   const code = known ? error.code : isDeadline(error) ? 'TIMEOUT' : 'INTERNAL'
   const attempts = known && 'attempts' in error ? (error.attempts as Attempt[]) : undefined

@@ -106,7 +106,7 @@ export class NodeSession implements Session {
   async status(options: SessionOptions = {}): Promise<StatusAnswer> {
     const { home, settings, agent } = this.#init
     const chain = await this.#chainState(options)
-    const { heartbeats, book, places } = this.#node.stats
+    const { heartbeats, book, bookFailure, places } = this.#node.stats
     const directions = this.#node.connections.map(({ direction }) => direction)
     const multiaddrs = this.#node.multiaddrs.map(String)
     const problems = statusProblems({
@@ -118,6 +118,7 @@ export class NodeSession implements Session {
       ownRefusal: await this.#node.ownRefusal(options.signal),
       full: placesProblem(places),
       clock: this.#node.clockProblem,
+      book: bookFailure,
     })
     return {
       healthy: problems.every(({ severity }) => severity !== 'error'),

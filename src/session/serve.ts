@@ -123,10 +123,13 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
   } catch (cause) {
     await node.stop()
     if (named || !isAddressInUse(cause)) {
-      throw new UsageError(`cannot listen on ${named ? listen.join(', ') : DEFAULT_LISTEN}: ${reasonNotToListen(cause)}`, {
-        cause,
-        hint: `give another --listen, like ${DEFAULT_LISTEN}; a port of 0 takes a free one`,
-      })
+      throw new UsageError(
+        `cannot listen on ${(named ? refusedOf(listen, cause) : [DEFAULT_LISTEN]).join(', ')}: ${reasonNotToListen(cause)}`,
+        {
+          cause,
+          hint: `give another --listen, like ${DEFAULT_LISTEN}; a port of 0 takes a free one`,
+        },
+      )
     }
     log.warn(`${DEFAULT_LISTEN} is taken: listening on a free port`)
     const other = await compose([ANY_PORT])
@@ -138,12 +141,16 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
   }
 }
 
+/** Of many addresses, those on which libp2p says that it cannot listen: each is named before its reason. */
+function refusedOf(listen: string[], error: unknown): string[] {
+  const text = describeError(error)
+  const refused = listen.filter((address) => text.includes(`${multiaddr(address).toString()}: `))
+  return refused.length === 0 ? listen : refused
+}
+
 /** libp2p puts the stacks of what failed into one message. */
 function reasonNotToListen(error: unknown): string {
   const text = describeError(error)
-  if (text.includes('UnsupportedListenAddressError')) {
-    return 'no transport here listens on such an address'
-  }
   const [code] = /\bE[A-Z]{4,}\b/.exec(text) ?? []
   const reasons: Record<string, string> = {
     EADDRINUSE: 'the port is taken',

@@ -138,7 +138,7 @@ export interface BenchAnswer {
   rejection: string | null
 }
 
-type ProblemCode = 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED'
+type ProblemCode = 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED' | 'USAGE' | 'TIMEOUT'
 
 /** What is wrong with a node: an `error` makes calls fail, and gives `status` its exit code; a `warning` does not. */
 export type StatusProblem =

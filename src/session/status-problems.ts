@@ -3,7 +3,7 @@ import type { StatusProblem } from './session.ts'
 
 /** What a node knows of itself that may be a problem. */
 export interface NodeFacts {
-  settings: Pick<Settings, 'admission' | 'bootstrap'>
+  settings: Pick<Settings, 'bootstrap'>
   /** How many there are. */
   addresses: number
   connections: number
@@ -17,19 +17,21 @@ export interface NodeFacts {
   full: string | undefined
   /** How far its clock is off. */
   clock: string | undefined
+  /** Why its address book cannot be written. */
+  book: { code: 'USAGE' | 'TIMEOUT'; message: string; hint: string | undefined } | undefined
 }
 
-/** The problems of a node. Without its chain a node that lets everybody in goes on, and so does one that gossip does not believe. */
+/** The problems of a node. One that gossip does not believe goes on. */
 export function statusProblems(facts: NodeFacts): StatusProblem[] {
-  const { settings, bootstrapRefusals, ownRefusal, full, clock } = facts
+  const { settings, bootstrapRefusals, ownRefusal, full, clock, book } = facts
   const isAlone = settings.bootstrap.length > 0 && facts.connections === 0 && bootstrapRefusals.length === 0
-  const ofChain = settings.admission === 'registered' ? 'error' : 'warning'
   return [
     ...(facts.addresses === 0 ? [error('UNREACHABLE', 'the node has no address that others could dial')] : []),
     ...bootstrapRefusals.map((message) => error('NOT_ADMITTED', message)),
     ...(isAlone ? [error('UNREACHABLE', 'the node has bootstraps, and is connected to nobody')] : []),
-    ...facts.chain.map((message) => ({ code: 'CHAIN_UNAVAILABLE', severity: ofChain, message }) as const),
+    ...facts.chain.map((message) => error('CHAIN_UNAVAILABLE', message)),
     ...(ownRefusal == null ? [] : [error('NOT_ADMITTED', `others like this node would not let it in: ${ownRefusal}`)]),
+    ...(book == null ? [] : [error(book.code, `${book.message} (${book.hint}); until then what peers tell is forgotten`)]),
     ...(full == null ? [] : [error('LIMIT_EXCEEDED', full)]),
     ...(clock == null ? [] : [{ code: 'CLOCK_OFF', severity: 'warning', message: clock } as const]),
   ]

@@ -61,8 +61,8 @@ add(
 add(
   'an address on which no transport listens',
   ['start', '--listen', '/ip4/127.0.0.1/udp/0/quic-v1'],
-  /^cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/quic-v1: no transport here listens on such an address$/,
-  /^give another --listen, like \/ip4\/0\.0\.0\.0\/tcp\/38960;/,
+  /^--listen: cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/quic-v1: no transport here is udp$/,
+  /^a node listens on TCP, as on \/ip4\/0\.0\.0\.0\/tcp\/38960;/,
 )
 for (const args of [['id'], ['key', 'import', 'ecdsa.key']]) {
   add(
@@ -244,15 +244,21 @@ add('a key file that is none', ['id', '--key', 'no.key'], /^key file no.key cann
 add('a key that is there already', ['key', 'new', '--key', 'file'], /^there is a file already: file$/, /--force/)
 const noLedger = { code: 10 }
 const ledger = ['--chain', 'ledger:no.db']
-add('a ledger that is not SQLite', ['chain', 'list', ...ledger], /^ledger no.db: file is not a database$/, /ledger:\/path/, {
+add('a ledger that is not SQLite', ['chain', 'list', ...ledger], /^ledger no.db is not an SQLite database$/, /ledger:\/path/, {
   ...noLedger,
   inWords: true,
 })
-add('such a ledger, to resolve', ['resolve', OTHER_PEER_ID, ...ledger], /chain: error \(ledger no.db: file is not a d/, /ledger:/, noLedger)
+add(
+  'such a ledger, to resolve',
+  ['resolve', OTHER_PEER_ID, ...ledger],
+  /chain: error \(ledger no.db is not an SQLite d/,
+  /ledger:/,
+  noLedger,
+)
 add(
   'such a ledger, to start',
   ['start', '--listen', '/ip4/127.0.0.1/tcp/0', ...ledger],
-  /^ledger no.db: file is not a d/,
+  /^ledger no.db is not an SQLite d/,
   /ledger:/,
   noLedger,
 )
@@ -271,7 +277,7 @@ add(
   /--home or SUBNET_HOME/,
 )
 
-add('such a ledger, to register', ['chain', 'register', ...ledger], /^ledger no.db: file is not a database$/, /ledger:\/path/, noLedger)
+add('such a ledger, to register', ['chain', 'register', ...ledger], /^ledger no.db is not an SQLite database$/, /ledger:\/path/, noLedger)
 
 // config.json
 add('a config that is no JSON', ['id'], /^config \S+config\.json is not JSON: /, null, { config: '{"timeout": ' })

@@ -35,7 +35,7 @@ describe('a file of a home that was damaged while nobody ran', function () {
     await writeFile(home.configFile, JSON.stringify({ listen: ['/ip4/127.0.0.1/tcp/1'], heartbeatInterval: '5s', subnetId: 3 }))
     await writeFile(join(whole, 'repl_history'), 'peers\nsend-task bob --text x\n')
     await (await HomeLock.acquire(home)).release()
-    const database = await openDatabase(home.databaseFile, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+    const database = await openDatabase({ file: home.databaseFile }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
     await new AddressBook(database).put(await signedEntry(peer, 1))
     database.close()
     const ledger = ledgerIn(whole)
@@ -83,7 +83,7 @@ describe('a file of a home that was damaged while nobody ran', function () {
   })
 
   damage('node.db', async () => {
-    const database = await openDatabase(homeAt(path).databaseFile, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+    const database = await openDatabase({ file: homeAt(path).databaseFile }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
     try {
       const book = new AddressBook(database)
       book.list()

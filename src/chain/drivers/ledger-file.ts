@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { raceSignal } from 'race-signal'
-import { openDatabase, retryWhileBusy, sqliteCode } from '../../primitives/database.ts'
+import { openDatabase, openToRead, retryWhileBusy, sqliteCode } from '../../primitives/database.ts'
+import { DatabaseError, type DatabaseFile } from '../../primitives/database-error.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { Turns } from '../../primitives/turns.ts'
 import { ChainError, type ChainState } from '../registry.ts'
@@ -27,7 +29,8 @@ export interface LedgerSnapshot {
 export const MAX_ENVELOPE_BYTES = 32 * 1_024
 /** Of each table, in one snapshot. */
 const MAX_WATCHED = 10_000
-const SQLITE_READONLY = 8
+const SQLITE_CANTOPEN = 14
+const NAMED_BY_CHAIN = '--chain names the ledger: ledger:/path/file.db; the first who publishes or registers makes it'
 
 const schemaOf = (table: LedgerTable): string => `
   CREATE TABLE IF NOT EXISTS ${table} (
@@ -47,6 +50,9 @@ const schemaOf = (table: LedgerTable): string => `
 function checkSchema(database: DatabaseSync): LedgerTable[] {
   const plain = (sql: unknown): string => String(sql).replace(/\s+/g, ' ').replace('IF NOT EXISTS ', '').replace(/;? *$/, '').trim()
   const objects = database.prepare('SELECT type, lower(name) AS name, sql FROM sqlite_schema').all()
+  if (objects.length === 0) {
+    return []
+  }
   const tables = (['ledger', 'registration'] as const).filter((table) => table === 'ledger' || objects.some(({ name }) => name === table))
   const isPlain = (table: LedgerTable): boolean => objects.some(({ name, sql }) => name === table && plain(sql) === plain(schemaOf(table)))
   if (objects.some(({ type }) => type === 'view' || type === 'trigger') || !tables.every(isPlain)) {
@@ -70,11 +76,24 @@ const replaceIn = (table: LedgerTable): string => `
   RETURNING revision
 `
 
-/** The SQLite file of a ledger: what is in it, whoever wrote it. Every call names the file in what it throws: a ChainError. */
+/** An open ledger. */
+interface Connection {
+  database: DatabaseSync
+  writable: boolean
+  /** What the files were like when SQLite was told that they do not change; undefined where SQLite looks itself. */
+  stamp: string | undefined
+}
+
+/**
+ * The SQLite file of a ledger: what is in it, whoever wrote it. Every call names the file in what it throws: a ChainError. A file that may only be
+ * read is read.
+ */
 export class LedgerFile {
   readonly #file: string
   readonly #turns = new Turns()
-  #database: Promise<DatabaseSync> | undefined
+  readonly #about: DatabaseFile
+  #connection: Promise<Connection> | undefined
+  #connections = 0
   /** The schema that was checked, and the tables it has. */
   #checked: { schemaVersion: SQLOutputValue | undefined; tables: LedgerTable[] } | undefined
   #writes = 0
@@ -84,6 +103,12 @@ export class LedgerFile {
 
   constructor(file: string) {
     this.#file = file
+    this.#about = {
+      file,
+      name: 'ledger',
+      ifDamaged: '--chain names the ledger: ledger:/path/file.db; a damaged one is moved away, and every peer publishes again',
+      elsewhere: '--chain ledger:/path/file.db names another',
+    }
   }
 
   get state(): ChainState {
@@ -120,10 +145,14 @@ export class LedgerFile {
 
   /** What stands in a peer's row now, of whatever size. The file is made if there is none. */
   async envelope(table: LedgerTable, subnetId: number, peerId: string, signal: AbortSignal | undefined): Promise<SQLOutputValue> {
-    return this.#query(signal, (database, tables) => {
-      const sql = `SELECT envelope FROM ${table} WHERE subnet_id = ? AND peer_id = ?`
-      return (tables.includes(table) ? database.prepare(sql).get(subnetId, peerId)?.envelope : null) ?? null
-    })
+    return this.#query(
+      signal,
+      (database, tables) => {
+        const sql = `SELECT envelope FROM ${table} WHERE subnet_id = ? AND peer_id = ?`
+        return (tables.includes(table) ? database.prepare(sql).get(subnetId, peerId)?.envelope : null) ?? null
+      },
+      true,
+    )
   }
 
   /** Writes a row over what was read before, `before`; gives its revision, or undefined where something else stands there by now. */
@@ -132,11 +161,15 @@ export class LedgerFile {
     row: { subnetId: number; peerId: string; seq: bigint; envelope: Uint8Array; before: SQLOutputValue },
     signal: AbortSignal | undefined,
   ): Promise<number | undefined> {
-    const revision = await this.#query(signal, (database) => {
-      database.exec(schemaOf('registration'))
-      this.#check(database)
-      return database.prepare(replaceIn(table)).get(row)?.revision
-    })
+    const revision = await this.#query(
+      signal,
+      (database) => {
+        database.exec(schemaOf('registration'))
+        this.#check(database)
+        return database.prepare(replaceIn(table)).get(row)?.revision
+      },
+      true,
+    )
     if (revision == null) {
       return undefined
     }
@@ -150,7 +183,7 @@ export class LedgerFile {
     const none = { version: 'none', block: 0, peers: new Map<string, string>() }
     const snapshot = await this.#read<LedgerSnapshot>(none, signal, (database, tables) => {
       // a connection's own writes do not count in its data_version
-      const version = `${String(database.prepare('PRAGMA data_version').get()?.data_version)} ${this.#writes}`
+      const version = `${this.#connections} ${String(database.prepare('PRAGMA data_version').get()?.data_version)} ${this.#writes}`
       return version === before?.version ? before : { version, ...contentsOf(database, tables, subnetId) }
     })
     this.#saw(snapshot.block)
@@ -158,10 +191,7 @@ export class LedgerFile {
   }
 
   async close(): Promise<void> {
-    const database = await this.#database?.catch(() => undefined)
-    this.#database = undefined
-    this.#checked = undefined
-    database?.close()
+    await this.#disconnect()
   }
 
   #saw(revision: number): void {
@@ -172,30 +202,35 @@ export class LedgerFile {
 
   /** A ledger that nobody wrote to is empty: reading makes no file. */
   async #read<T>(empty: T, signal: AbortSignal | undefined, work: (database: DatabaseSync, tables: LedgerTable[]) => T): Promise<T> {
-    if (this.#database == null && !existsSync(this.#file) && existsSync(dirname(this.#file))) {
+    if (this.#connection == null && isMissing(this.#file) && !isMissing(dirname(this.#file))) {
       signal?.throwIfAborted()
       this.#heard()
       return empty
     }
-    return this.#query(signal, work)
+    return this.#query(signal, work, false)
   }
 
   /** @throws ChainError; the signal's reason */
-  async #query<T>(signal: AbortSignal | undefined, work: (database: DatabaseSync, tables: LedgerTable[]) => T): Promise<T> {
+  async #query<T>(
+    signal: AbortSignal | undefined,
+    work: (database: DatabaseSync, tables: LedgerTable[]) => T,
+    writes: boolean,
+  ): Promise<T> {
     try {
       await this.turn()
-      const database = await raceSignal(this.#connect(), signal)
+      const { database } = await raceSignal(this.#connect(writes), signal)
       const found = await retryWhileBusy(() => work(database, this.#check(database)), signal)
       this.#heard()
       return found
     } catch (cause) {
       signal?.throwIfAborted()
-      const hint =
-        sqliteCode(cause) === SQLITE_READONLY
-          ? 'the file and its folder must be writable'
-          : '--chain names the ledger: ledger:/path/file.db; the first who publishes or registers makes it'
-      this.#lastError = `ledger ${this.#file}: ${describeError(cause)}`
-      throw new ChainError(this.#lastError, { cause, hint })
+      const isOfFile = cause instanceof DatabaseError
+      if (isOfFile && cause.code !== 'TIMEOUT') {
+        // the file, its folder or the disk may be mended by when it is asked again
+        await this.#disconnect()
+      }
+      this.#lastError = isOfFile ? cause.message : `ledger ${this.#file}: ${describeError(cause)}`
+      throw new ChainError(this.#lastError, { cause, hint: isOfFile ? cause.hint : NAMED_BY_CHAIN })
     }
   }
 
@@ -204,17 +239,61 @@ export class LedgerFile {
     this.#lastError = undefined
   }
 
-  async #connect(): Promise<DatabaseSync> {
-    this.#database ??= openDatabase(this.#file, schemaOf('ledger'), checkSchema)
-    const opening = this.#database
+  async #connect(writes: boolean): Promise<Connection> {
+    const open = await this.#connection?.catch(() => undefined)
+    if (open != null && ((writes && !open.writable) || (open.stamp != null && open.stamp !== stampOf(this.#file)))) {
+      await this.#disconnect()
+    }
+    this.#connection ??= this.#open(writes)
+    const opening = this.#connection
     try {
       return await opening
     } catch (error) {
       // the next who asks tries again
-      if (this.#database === opening) {
-        this.#database = undefined
+      if (this.#connection === opening) {
+        this.#connection = undefined
       }
       throw error
+    }
+  }
+
+  async #disconnect(): Promise<void> {
+    const connection = this.#connection
+    this.#connection = undefined
+    this.#checked = undefined
+    const database = (await connection?.catch(() => undefined))?.database
+    if (database?.isOpen === true) {
+      database.close()
+    }
+  }
+
+  /** To write; where that cannot be and nobody wants to, to read. @throws DatabaseError, Error */
+  async #open(writes: boolean): Promise<Connection> {
+    this.#connections++
+    try {
+      return { database: await openDatabase(this.#about, schemaOf('ledger'), checkSchema), writable: true, stamp: undefined }
+    } catch (error) {
+      if (writes || !(error instanceof DatabaseError) || error.code === 'TIMEOUT') {
+        throw error
+      }
+      return this.#openToRead(error)
+    }
+  }
+
+  /**
+   * A database in WAL mode wants files beside it. Where nobody has it open they are not there, and not made: the file is then read as one that does
+   * not change.
+   */
+  async #openToRead(cause: DatabaseError): Promise<Connection> {
+    const isOpenElsewhere = sizeOf(`${this.#file}-wal`) > 0 || !isMissing(`${this.#file}-shm`)
+    const stamp = isOpenElsewhere ? undefined : stampOf(this.#file)
+    const location = pathToFileURL(this.#file)
+    location.searchParams.set('immutable', '1')
+    try {
+      return { database: await openToRead(this.#about, isOpenElsewhere ? undefined : location), writable: false, stamp }
+    } catch (error) {
+      // why a file cannot be opened was found out already; what is wrong with one that only may not be written was not
+      throw sqliteCode(cause) === SQLITE_CANTOPEN ? cause : error
     }
   }
 
@@ -246,4 +325,23 @@ function contentsOf(database: DatabaseSync, tables: LedgerTable[], subnetId: num
     }
   }
   return { block, peers }
+}
+
+/** True only where there is nothing of this name; what cannot be looked at may be there. */
+function isMissing(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) == null
+  } catch {
+    return false
+  }
+}
+
+/** Another one whenever somebody wrote, or begins to. */
+function stampOf(file: string): string {
+  const { ino, mtimeNs, size } = statSync(file, { bigint: true, throwIfNoEntry: false }) ?? {}
+  return `${ino} ${mtimeNs} ${size} ${sizeOf(`${file}-wal`)}`
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { LRUCache } from 'lru-cache'
-import { retryWhileBusy } from '../../primitives/database.ts'
+import { retryWhileBusy, transaction } from '../../primitives/database.ts'
 import type { Logger } from '../../primitives/log.ts'
 
 /** What a chain said, as JSON, with the block and the Unix time in milliseconds at which it did. */
@@ -201,8 +201,7 @@ export class LastAnswers {
   #store(database: DatabaseSync, genesis: KnownGenesis | undefined, answers: Array<[string, Answer]>): boolean {
     const { subnetId } = this.#init
     const chain = this.#chainOf(genesis?.hash)
-    database.exec('BEGIN IMMEDIATE')
-    try {
+    const forgotten = transaction(database, () => {
       if (genesis?.isWritten === false) {
         database.prepare(KEEP_GENESIS).run(this.#chain, genesis.hash)
         database.prepare(MAKE_ROOM_FOR_GENESIS).run(this.#chain)
@@ -213,14 +212,11 @@ export class LastAnswers {
       }
       const { changes } = database.prepare(FORGET_URLS).run()
       database.exec(MAKE_ROOM)
-      database.exec('COMMIT')
-      if (genesis != null) {
-        genesis.isWritten = true
-      }
       return Number(changes) > 0
-    } catch (error) {
-      database.exec('ROLLBACK')
-      throw error
+    })
+    if (genesis != null) {
+      genesis.isWritten = true
     }
+    return forgotten
   }
 }

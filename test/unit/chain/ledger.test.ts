@@ -11,6 +11,7 @@ import { type ChainChange, type ChainError, NODE_CLASSES } from '../../../src/ch
 import { LedgerRecordSchema, LedgerRegistrationSchema } from '../../../src/gen/subnet/ledger/v1/ledger_pb.ts'
 import { sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
+import { asAnyUser } from '../../support/any-user.ts'
 import { addresses, newPeers, type TestPeer } from '../../support/keys.ts'
 import { describeRegistry } from '../../support/registry-compliance.ts'
 import { describeReading } from '../../support/registry-reading-compliance.ts'
@@ -50,6 +51,16 @@ describeReading('the ledger', async () => {
     },
   }
 })
+
+/** A ledger that an ordinary user can read, and in what its files differ. */
+const READ_ONLY = [true, false].flatMap((wal) =>
+  [true, false].flatMap((running) =>
+    [0o755, 0o777].map((folderMode) => {
+      const folder = folderMode === 0o755 ? 'as its folder' : 'unlike its folder'
+      return { wal, running, folderMode, title: `${folder}, ${wal ? 'with' : 'without'} a log, its writer ${running ? 'running' : 'gone'}` }
+    }),
+  ),
+)
 
 interface Forgery {
   signer?: TestPeer
@@ -492,7 +503,7 @@ describe('the ledger', () => {
           assert.equal(await isIn(peer), false)
           assert.deepEqual(await addressesOf(peer), addresses(peer, 1).map(String))
           await assert.rejects(reader.register('idle'), { code: 'CHAIN_UNAVAILABLE', hint: /must be writable/ })
-          assert.match(reader.state().lastError ?? '', /readonly/)
+          assert.match(reader.state().lastError ?? '', /cannot be written: permission denied/)
         })
       })
 
@@ -604,7 +615,7 @@ describe('the ledger', () => {
       const registry = open(peer, path)
       const error = (thrown: ChainError) => {
         assert.equal(thrown.code, 'CHAIN_UNAVAILABLE')
-        assert.ok(thrown.message.startsWith(`ledger ${path}: `), thrown.message)
+        assert.ok(thrown.message.startsWith(`ledger ${path}`), thrown.message)
         assert.match(thrown.hint ?? '', /--chain/)
         return true
       }
@@ -617,18 +628,83 @@ describe('the ledger', () => {
       await assert.rejects(registry.unregister(), error)
       const { endpoint, block, lagMs, lastError = '' } = registry.state()
       assert.deepEqual({ endpoint, block, lagMs }, { endpoint: path, block: undefined, lagMs: undefined })
-      assert.ok(lastError.startsWith(`ledger ${path}: `))
+      assert.ok(lastError.startsWith(`ledger ${path}`))
       return registry
     }
+  })
 
-    it('read-only: it is read, and publishing says what is wrong', async () => {
+  describe('that may only be read', () => {
+    for (const { title, wal, running, folderMode } of READ_ONLY) {
+      it(`${title}, is read, and publishing says what is wrong`, async () => {
+        await own.publish(addresses(peer, 1))
+        const writer = raw()
+        writer.exec('SELECT count(*) FROM ledger')
+        await own.close()
+        writer.exec(`PRAGMA journal_mode = ${wal ? 'WAL' : 'DELETE'}`)
+        if (!running) {
+          opened.pop()
+          writer.close()
+        }
+        await readOnly(folderMode)
+        const files = await readdir(folder)
+        await asAnyUser(async () => {
+          assert.deepEqual(await addressesOf(peer), addresses(peer, 1).map(String))
+          assert.equal((await reader.list()).records.length, 1)
+          await assert.rejects(reader.publish(addresses(other, 1)), { code: 'CHAIN_UNAVAILABLE', hint: /must be writable/ })
+          assert.deepEqual(await addressesOf(peer), addresses(peer, 1).map(String))
+          assert.equal(reader.state().lastError, undefined)
+        })
+        // a file of the reader's own would keep the writer from writing
+        assert.deepEqual(await readdir(folder), files)
+      })
+    }
+
+    it('is read again when its writer writes, though the log was not there at first', async () => {
       await own.publish(addresses(peer, 1))
-      await Promise.all([own.close(), chmod(file, 0o444), chmod(folder, 0o777)])
+      await own.close()
+      await readOnly(0o755)
+      const stop = new AbortController()
+      const watching = reader.watch({ signal: stop.signal })[Symbol.asyncIterator]()
+      await asAnyUser(async () => assert.deepEqual(await addressesOf(peer), addresses(peer, 1).map(String)))
+      await own.publish(addresses(peer, 1, 2_000))
       await asAnyUser(async () => {
-        assert.deepEqual(await addressesOf(peer), addresses(peer, 1).map(String))
-        await assert.rejects(reader.publish(addresses(other, 1)), { code: 'CHAIN_UNAVAILABLE', hint: /must be writable/ })
+        assert.deepEqual(await addressesOf(peer), addresses(peer, 1, 2_000).map(String))
+        const { value } = await watching.next()
+        assert.deepEqual((value as ChainChange).peers?.map(String), [peer.peerId.toString()])
+      })
+      await own.close()
+      await asAnyUser(async () => assert.deepEqual(await addressesOf(peer), addresses(peer, 1, 2_000).map(String)))
+      stop.abort()
+    })
+
+    it('and then be written too, is written without a new start', async () => {
+      await own.publish(addresses(peer, 1))
+      await own.close()
+      await readOnly(0o777)
+      const writer = open(other)
+      await asAnyUser(async () => {
+        await assert.rejects(writer.publish(addresses(other, 1)), { code: 'CHAIN_UNAVAILABLE', hint: /must be writable/ })
+      })
+      await chmod(file, 0o666)
+      await asAnyUser(async () => {
+        assert.equal((await writer.publish(addresses(other, 1))).multiaddrs.length, 1)
       })
     })
+
+    it('by another user, is no chain, and is not taken for an empty one', async () => {
+      await own.publish(addresses(peer, 1))
+      await own.close()
+      await chmod(folder, 0o700)
+      await asAnyUser(async () => {
+        await assert.rejects(reader.lookup(peer.peerId), { code: 'CHAIN_UNAVAILABLE', message: /permission denied/ })
+      })
+    })
+
+    /** Every file of the ledger may only be read. */
+    async function readOnly(folderMode: number): Promise<void> {
+      const files = await readdir(folder)
+      await Promise.all([...files.map(async (name) => chmod(join(folder, name), 0o444)), chmod(folder, folderMode)])
+    }
   })
 
   describe('that another holds', () => {
@@ -679,18 +755,3 @@ describe('the ledger', () => {
     })
   })
 })
-
-/** Runs work with the rights of an ordinary user: root may write what is read-only. */
-async function asAnyUser(work: () => Promise<void>): Promise<void> {
-  const isRoot = process.geteuid?.() === 0
-  if (isRoot) {
-    process.seteuid?.(65_534)
-  }
-  try {
-    await work()
-  } finally {
-    if (isRoot) {
-      process.seteuid?.(0)
-    }
-  }
-}

@@ -192,7 +192,7 @@ describe('a batch of tasks', () => {
     'is not JSON': ['{"peer"', /^line 2 of stdin: not JSON: /],
     'is an array': ['[]', /^line 2 of stdin: not a JSON object$/],
     'is null': ['null', /^line 2 of stdin: not a JSON object$/],
-    'is not UTF-8': [Buffer.from([0x22, 0xff, 0x22]), /^line 2 of stdin: not UTF-8$/],
+    'is not UTF-8': [Buffer.from([0x22, 0xff, 0x22]), /^line 2 of stdin: the line is not UTF-8: byte 0xff at line 2, column 2$/],
     'has a key that is not known': [
       '{"peer":"p","taskId":"t","text":"x","txt":1}',
       /^line 2 of stdin: unknown key "txt"$/,

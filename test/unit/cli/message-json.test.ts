@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict'
 import { globSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { create, type DescMessage, fromBinary, fromJson, type JsonValue, toBinary } from '@bufbuild/protobuf'
 import { type Any, AnySchema, anyPack, TimestampSchema } from '@bufbuild/protobuf/wkt'
 import { callProtocol, toKnown } from '../../../src/cli/call-protocol.ts'
-import { decodeResponse, encodeRequest, exampleOf } from '../../../src/cli/message-json.ts'
+import { decodeResponse, encodeRequest, exampleOf, MAX_BYTES_WITH_EXTENSIONS } from '../../../src/cli/message-json.ts'
 import type { DynamicSchemas } from '../../../src/cli/message-schemas.ts'
 import { readProtoFile } from '../../../src/cli/proto-file.ts'
 import { protoText } from '../../../src/cli/proto-text.ts'
 import { type SubnetError, UsageError } from '../../../src/primitives/errors.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
+import type { Session } from '../../../src/session/session.ts'
 import { describe as described, field, file, message, Type } from '../../support/descriptors.ts'
 import { PROTO_FOLDERS } from '../../support/proto-files.ts'
+import { TempFolders } from '../../support/temp.ts'
 
 const INT32 = 'a whole number from -2147483648 to 2147483647'
 const UINT32 = 'a whole number from 0 to 4294967295'
@@ -39,6 +42,65 @@ function fault(text: string, known = schemas): UsageError {
   }
   return assert.fail(`it was taken: ${text}`)
 }
+
+describe('messages with extensions', () => {
+  const PROTO = `syntax = "proto2"; package ext;
+    message CallRequest { optional string own = 1; extensions 100 to 300; }
+    message CallResponse { optional CallRequest inner = 1; extensions 100 to 300; }
+    message Extra { optional int32 n = 1; }
+    extend CallRequest { optional int32 number = 100; repeated Extra extras = 101; optional int64 long = 102; }
+    message Holder { extend CallResponse { optional Extra extra = 200; } }`
+  const folders = new TempFolders()
+  let known: DynamicSchemas
+
+  before(async () => {
+    const file = join(await folders.make(), 'ext.proto')
+    await writeFile(file, PROTO)
+    known = await readProtoFile(file, { requestType: 'CallRequest', responseType: 'CallResponse' })
+  })
+
+  after(async () => folders.clean())
+
+  const shown = (bytes: Uint8Array): JsonValue => decodeResponse(bytes, known, { emitDefaults: false })
+
+  it('are sent and shown with them, at every level', () => {
+    const request = encodeRequest('{"own":"a","[ext.number]":7,"[ext.extras]":[{"n":1},{"n":2}]}', known)
+    const inner = Buffer.concat([Buffer.from([0x0a, request.byteLength]), request])
+    const extra = Buffer.from([0xc2, 0x0c, 2, 0x08, 9])
+    assert.deepEqual(shown(Buffer.concat([inner, extra])), {
+      inner: { own: 'a', '[ext.number]': 7, '[ext.extras]': [{ n: 1 }, { n: 2 }] },
+      '[ext.Holder.extra]': { n: 9 },
+    })
+  })
+
+  it('are told what is wrong in an extension, and where', () => {
+    assert.equal(fault('{"[ext.number]":"x"}', known).message, `--data: [ext.number]: expected int32 (${INT32}), got "x"`)
+    assert.equal(
+      fault('{"[ext.extras]":[{"n":1},{"n":"x"}]}', known).message,
+      `--data: [ext.extras][1].n: expected int32 (${INT32}), got "x"`,
+    )
+    assert.match(fault('{"[ext.long]":9007199254740993}', known).message, /^--data: \[ext\.long\]: 9007199254740993 is over 2\^53/)
+    assert.match(fault('{"[ext.none]":1}', known).message, /^--data: \[ext\.none\]: ext\.CallRequest has no such field$/)
+  })
+
+  it('of a very large answer are left out, which is told', async () => {
+    const padding = Buffer.concat(Array.from({ length: MAX_BYTES_WITH_EXTENSIONS / 4 + 1 }, () => Buffer.from([0xf8, 0x07, 0x80, 0x01])))
+    const extra = Buffer.from([0xc2, 0x0c, 2, 0x08, 9])
+    const session = {
+      protocols: {
+        call: async function* () {
+          yield Buffer.concat([extra, padding])
+          yield extra
+        },
+      },
+    } as unknown as Session
+    let told = 0
+    const words = { peer: 'p', protocolId: '/x', data: '{}', emitDefaults: false, onHidden: () => void told++ }
+    const answers = await Array.fromAsync(callProtocol(session, words, { ...known, kind: 'unary' }, {}))
+    assert.deepEqual(answers, [{}, { '[ext.Holder.extra]': { n: 9 } }])
+    assert.equal(told, 1)
+  })
+})
 
 describe('a request in JSON', () => {
   before(async () => {
@@ -134,8 +196,8 @@ describe('a request in JSON', () => {
     ['{"inner":5}', 'inner: expected an object (all.v1.Inner), got 5'],
     ['{"inner":[{}]}', 'inner: expected an object (all.v1.Inner), got a list'],
     ['{"bo":"true"}', 'bo: expected bool, got "true"'],
-    ['{"fl":1e39}', 'fl: expected float, got 1e+39'],
-    ['{"db":1e400}', 'db: expected double, got Infinity'],
+    ['{"fl":1e39}', 'fl: expected float, got 1e39'],
+    ['{"db":1e400}', 'db: expected double, got 1e400'],
     ['{"st":"\\ud800"}', 'st: expected string, got "\\ud800"'],
     [`{"st":${JSON.stringify(Array(5).fill('x'.repeat(40)))}}`, 'st: expected string, got a list'],
     [`{"i32":"${'9'.repeat(100)}"}`, `i32: expected int32 (${INT32}), got "${'9'.repeat(59)}…`],
@@ -183,6 +245,30 @@ describe('a request in JSON', () => {
     ],
     ['{"longs":[1,9007199254740993]}', 'longs[1]: 9007199254740993 is over 2^53, and a number that large is rounded in JSON'],
     ['{"longMap":{"a":9007199254740993}}', 'longMap["a"]: 9007199254740993 is over 2^53, and a number that large is rounded in JSON'],
+    // numbers are shown as they were typed
+    ['{"i32":12345678901234567890}', `i32: expected int32 (${INT32}), got 12345678901234567890`],
+    ['{"u64":-18446744073709551617}', `u64: expected uint64 (${UINT64}), got -18446744073709551617`],
+    ['{"inner":{"y":1e10}}', `inner.y: expected int32 (${INT32}), got 1e10`],
+    ['{"map":{"a":1.50}}', `map["a"]: expected int32 (${INT32}), got 1.50`],
+    // days that their month does not have, and times that are none
+    ['{"at":"2026-02-30T12:00:00Z"}', 'at: there is no such time: "2026-02-30T12:00:00Z"'],
+    ['{"at":"2025-02-29T12:00:00.5+01:00"}', 'at: there is no such time: "2025-02-29T12:00:00.5+01:00"'],
+    ['{"at":"2100-02-29T00:00:00Z"}', 'at: there is no such time: "2100-02-29T00:00:00Z"'],
+    ['{"at":"2026-04-31T24:00:00Z"}', 'at: there is no such time: "2026-04-31T24:00:00Z"'],
+    ['{"at":"2026-04-30T24:00:00Z"}', 'at: there is no such time: "2026-04-30T24:00:00Z"'],
+    ['{"self":{"at":"2026-11-31T00:00:00Z"}}', 'self.at: there is no such time: "2026-11-31T00:00:00Z"'],
+    [
+      '{"any":{"@type":"type.googleapis.com/google.protobuf.Timestamp","value":"2026-02-30T00:00:00Z"}}',
+      'any.value: there is no such time: "2026-02-30T00:00:00Z"',
+    ],
+    [
+      '{"any":{"@type":"type.googleapis.com/all.v1.AllRequest","at":"2026-02-30T00:00:00Z"}}',
+      'any.at: there is no such time: "2026-02-30T00:00:00Z"',
+    ],
+    [
+      '{"any":{"@type":"x/all.v1.AllRequest","i64":9007199254740993}}',
+      'any.i64: 9007199254740993 is over 2^53, and a number that large is rounded in JSON',
+    ],
     // what no field alone is wrong with
     ['{"st":"a","st":"b"}', 'cannot decode message all.v1.AllRequest from JSON: duplicate object key "st"'],
     ['{"snakeCase":"a","snake_case":"b"}', 'cannot decode field all.v1.AllRequest.snake_case from JSON: set multiple times'],

@@ -117,12 +117,22 @@ describe('what --proto names', function () {
     ['has a number twice', `${HEAD} message DoRequest { string a = 1; string b = 1; }`, /duplicate id 1/],
     ['has a name twice', `${HEAD} message DoRequest { string a = 1; string a = 2; }`, /duplicate name 'a'/],
     ['ends too early', `${HEAD} message DoRequest {`, /is not valid: /],
-    ['is empty', '', /has 0 pairs/],
+    ['is empty', '', /^--proto describes no messages$/],
+    ['has no messages', `${HEAD} enum Color { RED = 0; }`, /^--proto describes no messages$/],
   ] as Array<[string, string, RegExp]>) {
     it(`is refused where it ${what}`, async () => {
       await assert.rejects(read({ 'do.proto': text }), { name: 'UsageError', message })
     })
   }
+
+  it('has a hint that says what is missing where it is empty, whatever else was said', async () => {
+    await writeFile(join(folder, 'empty.proto'), '')
+    for (const options of [{}, { requestType: 'DoRequest', responseType: 'DoResponse' }]) {
+      await assert.rejects(readProtoFile(join(folder, 'empty.proto'), options), {
+        hint: 'it is a .proto file with a message for the request and one for the response',
+      })
+    }
+  })
 
   it('is refused where it cannot be read, or is nothing of that kind', async () => {
     await assert.rejects(readProtoFile(join(folder, 'none.proto'), {}), {

@@ -1,15 +1,49 @@
 import assert from 'node:assert/strict'
 import { describeAttempts, describeEvent } from '../../../src/cli/events.ts'
 import { peerTable } from '../../../src/cli/peer-table.ts'
-import { cut, printable, shortPeerId, table } from '../../../src/cli/render.ts'
+import { cut, printable, printableLines, shortPeerId, table } from '../../../src/cli/render.ts'
 import { humanMs } from '../../../src/primitives/human-ms.ts'
 import type { PeerRow } from '../../../src/session/session.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 
 describe('text for a terminal', () => {
   it('keeps what a peer says from moving the cursor, colouring, or starting a line', () => {
-    assert.equal(printable('\u001b[31mred\u001b[0m\u0007 a\r\nb\tc\u0085d\u202eevil\u2028e'), 'red  a b c d evil e')
+    assert.equal(printable('\u001b[31mred\u001b[0m\u0007 a\r\nb\tc\u0085d\u202eevil\u2028e'), 'red  a b c d\\u202eevil e')
     assert.equal(printable('Grüße 漢字 🙂'), 'Grüße 漢字 🙂')
+  })
+
+  it('shows as its code what nobody would see: of no width, or turning the direction of a text', () => {
+    const unseen = [
+      '\u200b',
+      '\u200d',
+      '\u200e',
+      '\u200f',
+      '\u061c',
+      '\u2060',
+      '\ufeff',
+      '\u00ad',
+      '\u202a',
+      '\u2066',
+      '\u2069',
+      '\ufe0f',
+      '\u3164',
+      '\ufff9',
+    ]
+    for (const character of unseen) {
+      const code = `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+      assert.equal(printable(`pay${character}pal`), `pay${code}pal`)
+      assert.equal(printableLines(`"a\t${character}"\nb`), `"a\t${code}"\nb`)
+      assert.equal(JSON.parse(printable(JSON.stringify(character))), character)
+    }
+    assert.equal(printable('a\u{e0041}b'), 'a\\udb40\\udc41b')
+    assert.equal(
+      table([
+        [`a\u200b`, 'b'],
+        ['longer than it', 'c'],
+      ]),
+      `a\\u200b         b\nlonger than it  c`,
+    )
+    assert.equal(printable('e\u0301 \u0600 नि'), 'e\u0301 \u0600 नि')
   })
 
   it('shortens peer IDs and times', () => {

@@ -462,7 +462,7 @@ describe('an address book of an earlier version', () => {
       .run(peer.peerId.toString(), START_MS)
     old.close()
     for (const known of ['stranger', 'loopback']) {
-      const database = await openDatabase(file, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+      const database = await openDatabase({ file }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
       const book = new AddressBook(database, { now: () => START_MS })
       assert.equal(book.get(peer.peerId)?.namedOver, known)
       assert.equal(book.get(peer.peerId)?.verified, undefined, 'earlier versions kept nothing else')

@@ -5,7 +5,7 @@ import { newPeer, newPeers } from '../../support/keys.ts'
 import { signedEntry } from './temporary-book.ts'
 
 const [file = '', count = ''] = process.argv.slice(2)
-const book = new AddressBook(await openDatabase(file, ADDRESS_BOOK_SCHEMA, upgradeAddressBook))
+const book = new AddressBook(await openDatabase({ file }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook))
 const own = await newPeer()
 process.stdout.write(`${own.peerId.toString()}\n`)
 for (let written = 0; written < Number(count); written++) {

@@ -31,7 +31,7 @@ export class TemporaryBook {
   }
 
   async connect(): Promise<DatabaseSync> {
-    const database = await openDatabase(this.file, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+    const database = await openDatabase({ file: this.file }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
     this.#open.push(database)
     return database
   }

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
-import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import * as varint from 'uint8-varint'
+import { putKey } from '../../../src/cli/key-file.ts'
 import { homeAt } from '../../../src/node/home.ts'
-import { loadIdentity, newKey, readKeyFile, writeKeyFile } from '../../../src/node/identity.ts'
+import { loadIdentity, newKey, readKey, readKeyFile, writeKeyFile } from '../../../src/node/identity.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { OTHER_PEER_ID, PEER_ID, seedFile } from '../../support/seeds.ts'
 import { TempFolders } from '../../support/temp.ts'
@@ -142,6 +143,118 @@ describe('identity keys', function () {
     await seedFile(join(folder, 'other.key'))
     assert.equal(peerIdOf(await loadIdentity(homeAt(folder), join(folder, 'other.key'))), PEER_ID)
     await assert.rejects(loadIdentity(homeAt(folder), join(folder, 'none.key')), /none\.key cannot be read: no such file or directory$/)
-    assert.deepEqual(await readdir(folder), ['other.key'])
+    assert.deepEqual((await readdir(folder)).sort(), ['known-keys.json', 'other.key'])
+  })
+
+  describe('with one byte changed', () => {
+    const CHANGES = [0x01, 0x80]
+    const ANY_CHANGE = Array.from({ length: 255 }, (_, index) => index + 1)
+    /** These say of which form a key is. */
+    const TYPE_BYTES = 4
+    /** An RSA key has numbers of many bytes, of which some stand for all. */
+    const HEAD_BYTES = 20
+    const LONG = { bytes: 200, step: 7 }
+
+    function* damaged(bytes: Uint8Array): Generator<Uint8Array> {
+      const places = [...bytes.keys()].filter((index) => bytes.byteLength < LONG.bytes || index < HEAD_BYTES || index % LONG.step === 0)
+      for (const index of places) {
+        for (const change of index < TYPE_BYTES ? ANY_CHANGE : CHANGES) {
+          const copy = Uint8Array.from(bytes)
+          copy[index] = (copy[index] as number) ^ change
+          yield copy
+        }
+      }
+    }
+
+    async function refusesAll(bytes: Uint8Array, load: () => Promise<PrivateKey>, peerId: string): Promise<void> {
+      await writeFile(join(folder, 'identity.key'), bytes)
+      assert.equal(peerIdOf(await load()), peerId)
+      for (const fault of damaged(bytes)) {
+        await writeFile(join(folder, 'identity.key'), fault)
+        const taken = await load().then(peerIdOf, (error) => {
+          assert.ok(error instanceof UsageError, String(error))
+          return undefined
+        })
+        assert.equal(taken, undefined, `${Buffer.from(fault).toString('hex')} was taken`)
+      }
+    }
+
+    async function forms(): Promise<Record<string, { bytes: Uint8Array; key: PrivateKey }>> {
+      const [ed25519, secp256k1] = [await generateKeyPair('Ed25519'), await generateKeyPair('secp256k1')]
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1_024 })
+      const der = privateKey.export({ format: 'der', type: 'pkcs1' })
+      const data = Buffer.concat([Buffer.from([0x12]), varint.encode(der.byteLength), der])
+      const rsa = await readKey([Buffer.concat([Buffer.from([0x08, 0x00]), data])] as never, 'the key')
+      return {
+        'ed25519, 68 bytes': { bytes: privateKeyToProtobuf(ed25519), key: ed25519 },
+        'ed25519, 100 bytes': { bytes: Buffer.concat([Buffer.from([8, 1, 0x12, 0x60]), ed25519.raw, ed25519.publicKey.raw]), key: ed25519 },
+        'ed25519, 36 bytes': { bytes: Buffer.concat([Buffer.from([8, 1, 0x12, 0x20]), ed25519.raw.subarray(0, 32)]), key: ed25519 },
+        secp256k1: { bytes: privateKeyToProtobuf(secp256k1), key: secp256k1 },
+        'rsa, with a type': { bytes: privateKeyToProtobuf(rsa), key: rsa },
+        'rsa, without a type': { bytes: data, key: rsa },
+      }
+    }
+
+    for (const form of [
+      'ed25519, 68 bytes',
+      'ed25519, 100 bytes',
+      'ed25519, 36 bytes',
+      'secp256k1',
+      'rsa, with a type',
+      'rsa, without a type',
+    ]) {
+      it(`are refused, whichever byte it is: ${form}`, async () => {
+        const found = (await forms())[form]
+        assert.ok(found != null)
+        await refusesAll(found.bytes, async () => loadIdentity(homeAt(folder)), peerIdOf(found.key))
+      })
+    }
+  })
+
+  describe('without a public half', () => {
+    it('that are of another peer are refused by the home that knew the file, until it is told so', async () => {
+      const home = homeAt(folder)
+      await seedFile(home.identityFile)
+      assert.equal(peerIdOf(await loadIdentity(home)), PEER_ID)
+      assert.equal(peerIdOf(await loadIdentity(home)), PEER_ID)
+      await seedFile(home.identityFile, OTHER_PEER_ID)
+      const refused = { code: 'USAGE', message: new RegExp(`${OTHER_PEER_ID}, and was that of ${PEER_ID}`), hint: /key import .*--force/ }
+      await assert.rejects(loadIdentity(home), refused)
+      await rm(home.knownKeysFile)
+      assert.equal(peerIdOf(await loadIdentity(home)), OTHER_PEER_ID)
+      await seedFile(home.identityFile)
+      await assert.rejects(loadIdentity(home), { code: 'USAGE' })
+      const chosen = await readKeyFile(home.identityFile)
+      await putKey(chosen, home.identityFile, { home, force: true, confirm: undefined })
+      assert.equal(peerIdOf(await loadIdentity(home)), PEER_ID)
+    })
+
+    it('are remembered by their path, and not where they come through a pipe', async () => {
+      const home = homeAt(folder)
+      const [first, second] = [join(folder, 'a.key'), join(folder, 'b.key')]
+      await seedFile(first)
+      await seedFile(second, OTHER_PEER_ID)
+      assert.equal(peerIdOf(await loadIdentity(home, first)), PEER_ID)
+      assert.equal(peerIdOf(await loadIdentity(home, second)), OTHER_PEER_ID)
+      const opened = await open(first)
+      try {
+        assert.equal(peerIdOf(await loadIdentity(home, `/dev/fd/${opened.fd}`)), PEER_ID)
+      } finally {
+        await opened.close()
+      }
+      await seedFile(first, OTHER_PEER_ID)
+      await assert.rejects(loadIdentity(home, first), { code: 'USAGE' })
+    })
+
+    it('need no memory: one that cannot be read or written is done without', async () => {
+      const home = homeAt(folder)
+      await seedFile(home.identityFile)
+      await mkdir(home.knownKeysFile)
+      assert.equal(peerIdOf(await loadIdentity(home)), PEER_ID)
+      await rm(home.knownKeysFile, { recursive: true })
+      await writeFile(home.knownKeysFile, 'nonsense')
+      assert.equal(peerIdOf(await loadIdentity(home)), PEER_ID)
+      assert.deepEqual(JSON.parse(await readFile(home.knownKeysFile, 'utf8')), { [home.identityFile]: PEER_ID })
+    })
   })
 })

@@ -74,13 +74,12 @@ describe('the lock of a home', () => {
   })
 
   it('that is no lock file is named, with what to do', async () => {
-    const says = (error: unknown): boolean =>
-      error instanceof UsageError && error.message.startsWith(`${home.lockFile} cannot be locked: `) && error.hint != null
+    const says = (problem: string, hint: RegExp): object => ({ code: 'USAGE', message: `the lock file ${home.lockFile} ${problem}`, hint })
     await writeFile(home.lockFile, 'not a database, but long enough to be one'.repeat(50))
-    await assert.rejects(HomeLock.acquire(home), says)
+    await assert.rejects(HomeLock.acquire(home), says('is not an SQLite database', /remove it/))
     home = homeAt(await folders.make())
     await mkdir(home.lockFile)
-    await assert.rejects(HomeLock.acquire(home), says)
+    await assert.rejects(HomeLock.acquire(home), says('cannot be opened: it is a directory', /readable and writable/))
   })
 
   it('is free again when the pid cannot be written', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type NodeFacts, statusProblems } from '../../../src/session/status-problems.ts'
 
 const WELL: NodeFacts = {
-  settings: { admission: 'open', bootstrap: ['a bootstrap'] },
+  settings: { bootstrap: ['a bootstrap'] },
   addresses: 1,
   connections: 1,
   bootstrapRefusals: [],
@@ -10,6 +10,7 @@ const WELL: NodeFacts = {
   ownRefusal: undefined,
   full: undefined,
   clock: undefined,
+  book: undefined,
 }
 
 describe('the problems of a node', () => {
@@ -18,12 +19,8 @@ describe('the problems of a node', () => {
     ['no address', { addresses: 0 }, ['UNREACHABLE error']],
     ['no connection though it has bootstraps', { connections: 0 }, ['UNREACHABLE error']],
     ['no connection, as bootstraps refuse it', { connections: 0, bootstrapRefusals: ['no'] }, ['NOT_ADMITTED error']],
-    ['a chain that is away, where everybody is let in', { chain: ['away'] }, ['CHAIN_UNAVAILABLE warning']],
-    [
-      'a chain that is away, where only registered peers are let in',
-      { chain: ['away'], settings: { ...WELL.settings, admission: 'registered' } },
-      ['CHAIN_UNAVAILABLE error'],
-    ],
+    ['a chain that is away', { chain: ['away'] }, ['CHAIN_UNAVAILABLE error']],
+    ['a book that cannot be written', { book: { code: 'USAGE', message: 'the disk is full', hint: 'make room' } }, ['USAGE error']],
     ['a registration that is missing', { ownRefusal: 'not registered' }, ['NOT_ADMITTED error']],
     ['newcomers that were turned away', { full: 'full' }, ['LIMIT_EXCEEDED error']],
     ['a clock that is off', { clock: 'off' }, ['CLOCK_OFF warning']],

@@ -1,0 +1,191 @@
+import { accessSync, closeSync, constants, existsSync, openSync, statfsSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { reasonOf, SubnetError } from './errors.ts'
+
+/** A database and what to call it. */
+export interface DatabaseFile {
+  file: string
+  /** What messages call it. @default the database */
+  name?: string
+  /** The hint for a file that is damaged, or that is no database: what is lost where it is moved away. @default move it away */
+  ifDamaged?: string
+  /** How a user names another file. */
+  elsewhere?: string
+}
+
+/** A database file that cannot be opened, read or written: busy (TIMEOUT), or whatever else the file or the disk has (USAGE). */
+export class DatabaseError extends SubnetError {
+  override readonly name = 'DatabaseError'
+  readonly code: 'USAGE' | 'TIMEOUT'
+  /** SQLite's extended result code. */
+  readonly errcode: number
+
+  constructor(code: 'USAGE' | 'TIMEOUT', errcode: number, message: string, options: { cause: unknown; hint: string }) {
+    super(message, options)
+    this.code = code
+    this.errcode = errcode
+  }
+}
+
+interface Finding {
+  code?: 'TIMEOUT'
+  problem: string
+  hint: string
+}
+
+/** SQLite's primary result codes that tell of a file, a disk or another process, never of a fault in this program's SQL. */
+const FINDINGS = new Map<number, (about: DatabaseFile, errcode: number) => Finding>([
+  [3, notOpened], // PERM
+  [5, busy], // BUSY
+  [6, busy], // LOCKED
+  [8, readOnly], // READONLY
+  [10, ioError], // IOERR
+  [11, damaged], // CORRUPT
+  [13, full], // FULL
+  [14, notOpened], // CANTOPEN
+  [15, busy], // PROTOCOL: too many processes began to read at the same moment
+  [22, tooLarge], // NOLFS
+  [26, noDatabase], // NOTADB
+])
+
+const SQLITE_READONLY = 8
+const READONLY_DBMOVED = SQLITE_READONLY | (4 << 8)
+const IOERR_SHMSIZE = 10 | (19 << 8)
+const MOVE_AWAY = 'move it away'
+const DATA_IS_WHOLE = 'the file is whole'
+
+/** The words for what SQLite says of a file; an error that says nothing of one, and a DatabaseError, is given back as it is. */
+export function toDatabaseError(error: unknown, about: DatabaseFile): unknown {
+  const errcode = (error as { errcode?: unknown } | null)?.errcode
+  if (typeof errcode !== 'number' || error instanceof DatabaseError) {
+    return error
+  }
+  const found = FINDINGS.get(errcode & 0xff)?.(about, errcode)
+  return found == null
+    ? error
+    : new DatabaseError(found.code ?? 'USAGE', errcode, `${about.name ?? 'the database'} ${about.file} ${found.problem}`, {
+        cause: error,
+        hint: found.hint,
+      })
+}
+
+/**
+ * SQLite opens a file that it may not write all the same, and makes files of this user beside it, which keep others from writing.
+ * @throws DatabaseError
+ */
+export function refuseReadOnly(about: DatabaseFile): void {
+  if (mayOnlyBeRead(about.file)) {
+    throw toDatabaseError(Object.assign(new Error('attempt to write a readonly database'), { errcode: SQLITE_READONLY }), about)
+  }
+}
+
+function mayOnlyBeRead(file: string): boolean {
+  const canOpen = (flags: 'r' | 'r+'): boolean => failureOf(() => closeSync(openSync(file, flags))) == null
+  return isFile(file) && !canOpen('r+') && canOpen('r')
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
+
+function busy({ file }: DatabaseFile): Finding {
+  return {
+    code: 'TIMEOUT',
+    problem: 'is locked by another program',
+    hint: `${DATA_IS_WHOLE}: try again when that program is done; "fuser ${file}" names it`,
+  }
+}
+
+function full({ file }: DatabaseFile): Finding {
+  return { problem: 'cannot be written: the disk is full', hint: `${DATA_IS_WHOLE}: make room on the disk of ${dirname(file)}` }
+}
+
+function readOnly(about: DatabaseFile, errcode: number): Finding {
+  if (errcode === READONLY_DBMOVED) {
+    return { problem: 'was moved or removed while it was in use', hint: 'end the programs that use it, and start them again' }
+  }
+  const { file } = about
+  const reason = reasonOfFile(file, 'r+') ?? reasonOfFolder(dirname(file)) ?? 'the file or its folder may only be read'
+  return {
+    problem: `cannot be written: ${reason}`,
+    hint: or(`${DATA_IS_WHOLE}: the file and its folder ${dirname(file)} must be writable`, about),
+  }
+}
+
+function notOpened(about: DatabaseFile): Finding {
+  const { file } = about
+  const reason = reasonOfFile(file, 'r') ?? reasonOfFolder(dirname(file)) ?? 'the system refuses it, or a file that belongs to it'
+  return {
+    problem: `cannot be opened: ${reason}`,
+    hint: or(`the file and its folder ${dirname(file)} must be there, readable and writable`, about),
+  }
+}
+
+/** SQLite calls a disk without room for its shared memory an I/O error. */
+function ioError(about: DatabaseFile, errcode: number): Finding {
+  if (errcode === IOERR_SHMSIZE || hasNoRoom(dirname(about.file))) {
+    return full(about)
+  }
+  return {
+    problem: `cannot be read or written: the disk reports an error (SQLite's ${errcode})`,
+    hint: 'the file may be whole: look after the disk first (dmesg), then start again',
+  }
+}
+
+function tooLarge(about: DatabaseFile): Finding {
+  return {
+    problem: 'is larger than files may be here',
+    hint: or(`${DATA_IS_WHOLE}: keep it on another file system than ${dirname(about.file)}`, about),
+  }
+}
+
+function damaged({ ifDamaged = MOVE_AWAY }: DatabaseFile): Finding {
+  return { problem: 'is damaged', hint: ifDamaged }
+}
+
+function noDatabase({ ifDamaged = MOVE_AWAY }: DatabaseFile): Finding {
+  return { problem: 'is not an SQLite database', hint: ifDamaged }
+}
+
+function or(hint: string, { elsewhere }: DatabaseFile): string {
+  return elsewhere == null ? hint : `${hint}; ${elsewhere}`
+}
+
+function reasonOfFile(file: string, flags: 'r' | 'r+'): string | undefined {
+  return failureOf(() => {
+    // a file that is not there may be one that cannot be made
+    const isFolder = statSync(file, { throwIfNoEntry: false })?.isDirectory()
+    if (isFolder === true) {
+      throw Object.assign(new Error(), { code: 'EISDIR' })
+    }
+    if (isFolder === false || !existsSync(dirname(file))) {
+      closeSync(openSync(file, flags))
+    }
+  })
+}
+
+function reasonOfFolder(folder: string): string | undefined {
+  const reason = failureOf(() => accessSync(folder, constants.W_OK | constants.X_OK))
+  return reason == null ? undefined : `its folder ${folder}: ${reason}`
+}
+
+function failureOf(attempt: () => void): string | undefined {
+  try {
+    attempt()
+    return undefined
+  } catch (error) {
+    return reasonOf(error)
+  }
+}
+
+function hasNoRoom(folder: string): boolean {
+  try {
+    return statfsSync(folder).bavail === 0
+  } catch {
+    return false
+  }
+}
