@@ -36,8 +36,8 @@ export function describeChainPeer(found: ChainPeerAnswer): string {
     ...(multiaddrs.length === 0 ? ['none on the chain'] : multiaddrs).map((address): [string, string] => ['address', address]),
     ...(hotkey == null ? [] : [['hotkey', hotkey] as [string, string]]),
     ...(coldkey == null ? [] : [['coldkey', coldkey] as [string, string]]),
-    ['admission', `${admitted ? 'let in' : 'not let in'} where class ${minClass} is required`],
-    ['read', staleNotice(found) ?? `at block ${found.block}`],
+    ['admission', `${admitted ? 'let in' : 'not let in'} where the class "${minClass}" is required`],
+    ['read', staleNotice(found) ?? (found.block === 0 ? 'now' : `at block ${found.block}`)],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n')

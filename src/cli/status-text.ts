@@ -12,7 +12,7 @@ export function describeStatus(status: StatusAnswer): string {
   const last = heartbeats.lastReceivedAtMs == null ? '' : `, the last ${humanMs(Date.now() - heartbeats.lastReceivedAtMs)} ago`
   const rows: Array<[string, string]> = [
     ['state', status.healthy ? chalk.green('healthy') : chalk.red('not healthy')],
-    ...status.problems.map(({ message }): [string, string] => ['problem', message]),
+    ...status.problems.map(({ severity, message }): [string, string] => [severity === 'error' ? 'problem' : 'warning', message]),
     ...status.notices.map((notice): [string, string] => ['notice', notice]),
     ['peer', status.peerId],
     ...status.multiaddrs.map((address): [string, string] => ['address', address.replace(/\/p2p\/[^/]+$/, '')]),

@@ -13,6 +13,7 @@ import type { Blame } from './blame.ts'
 import { Heard, type HeartbeatEvent } from './heard.ts'
 import { affordableIntervalMs, HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 import { OwnKey } from './own-key.ts'
+import { PeerClocks } from './peer-clocks.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
 import { ignore, reject, type Verdict, validatorOf } from './verdict.ts'
 
@@ -111,6 +112,7 @@ export class HeartbeatService {
   #publishing: Promise<unknown> = Promise.resolve()
   readonly #heard: Heard
   readonly #ownKey: OwnKey
+  readonly #clocks: PeerClocks
   readonly #counts: { sent: number; intervalMs: number }
 
   constructor(init: HeartbeatInit) {
@@ -121,6 +123,7 @@ export class HeartbeatService {
     this.#rates = new TokenBuckets({ maxKeys: MAX_AUTHORS, now: this.#now })
     this.#heard = new Heard({ ...init, now: this.#now })
     this.#ownKey = new OwnKey({ log: init.log, now: this.#now })
+    this.#clocks = new PeerClocks({ log: init.log, now: this.#now })
     this.#counts = { sent: 0, intervalMs: init.intervalMs }
   }
 
@@ -131,6 +134,11 @@ export class HeartbeatService {
 
   get counts(): Readonly<HeartbeatCounts> {
     return { ...this.#counts, ...this.#heard.counts }
+  }
+
+  /** How far the clock of this machine is off, and against whose; undefined where it is not, or too few peers are heard. */
+  get clockProblem(): string | undefined {
+    return this.#clocks.problem
   }
 
   /** What the owner of this node should know. */
@@ -188,6 +196,7 @@ export class HeartbeatService {
     if (beat.intervalMs < HEARTBEAT_INTERVAL_MS.min || beat.intervalMs > HEARTBEAT_INTERVAL_MS.max) {
       return ignore('interval out of range')
     }
+    this.#clocks.note(record.peerId.toString(), Number(beat.sentAtMs), beat.intervalMs)
     if (ageMs < -MAX_CLOCK_SKEW_MS) {
       return ignore('sent in the future')
     }

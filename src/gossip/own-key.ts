@@ -2,7 +2,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Logger } from '../primitives/log.ts'
 import type { SignedRecord } from './peer-record.ts'
 
-/** Another node is no longer told of when nothing was heard of it for so long, in milliseconds. */
+/** The notice ends after this time without a new record, in milliseconds. */
 const TOLD_FOR_MS = 300_000
 /** Of one's own records, and of one's own addresses. */
 const MAX_REMEMBERED = 1_000
@@ -10,8 +10,8 @@ const MAX_REMEMBERED = 1_000
 type Told = Pick<SignedRecord, 'seq' | 'multiaddrs'>
 
 /**
- * Notices that another live node has this node's key: records are signed with it that this node did not sign. A command with a node of its own signs none.
- * One such record may be left from before; a second, newer one is not.
+ * Notices another live node with this node's key. The sign: records with this key that this node did not sign. A command with a node of its own signs no
+ * record. The first such record may be old; a second and newer one proves a live node.
  */
 export class OwnKey {
   readonly #log: Logger

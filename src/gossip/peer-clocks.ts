@@ -2,13 +2,13 @@ import { LRUCache } from 'lru-cache'
 import { humanMs } from '../primitives/human-ms.ts'
 import type { Logger } from '../primitives/log.ts'
 
-/** Said of a clock that is this far off: half of what peers put up with. */
+/** An offset above this is a problem, in milliseconds. Peers accept 60 s. */
 const MAX_OFFSET_MS = 30_000
-/** So many peers have to say so: with fewer, one could raise the warning alone. */
+/** The least number of peers. With fewer, one peer could raise the warning alone. */
 const MIN_PEERS = 3
 const MAX_PEERS = 1_000
 const INTERVALS = 3
-/** How long a word counts at least, in milliseconds. */
+/** The shortest lifetime of a measurement, in milliseconds. */
 const MIN_LIFETIME_MS = 600_000
 
 interface Word {
@@ -17,7 +17,7 @@ interface Word {
   lifetimeMs: number
 }
 
-/** Compares this node's clock with those of its peers: with the median of what their last heartbeats say of when they were sent. */
+/** Compares this node's clock with the clocks of its peers: the median of the send times in their last heartbeats. */
 export class PeerClocks {
   readonly #init: { log: Logger; now: () => number }
   readonly #words = new LRUCache<string, Word>({ max: MAX_PEERS })
@@ -27,7 +27,7 @@ export class PeerClocks {
     this.#init = init
   }
 
-  /** Takes the time in a signed beat, also in one that is too far off to be believed. One that is no newer than the last is a replay. */
+  /** Takes the send time of a signed beat, whether the beat is accepted or not. A beat that is no newer than the last one is a replay. */
   note(author: string, sentAtMs: number, intervalMs: number): void {
     const heardAtMs = this.#init.now()
     const last = this.#words.get(author)
@@ -38,13 +38,13 @@ export class PeerClocks {
     this.#tell()
   }
 
-  /** What is wrong with this node's clock, with its offset; undefined where nothing is, or too few peers are heard. */
+  /** The problem of this node's clock, with its offset. Undefined where the clock is right, or fewer than 3 peers are heard. */
   get problem(): string | undefined {
     const offsets = [...this.#words.values()]
       .filter((word) => this.#counts(word))
       .map(({ heardAtMs, sentAtMs }) => heardAtMs - sentAtMs)
       .sort((a, b) => a - b)
-    // of an even number the one that is nearer to 0: half of them is no majority
+    // an even number has two middles: the smaller offset counts, as half of the peers is no majority
     const [low = 0, high = 0] = [offsets[(offsets.length - 1) >> 1], offsets[offsets.length >> 1]]
     const offsetMs = Math.abs(low) < Math.abs(high) ? low : high
     if (offsets.length < MIN_PEERS || Math.abs(offsetMs) <= MAX_OFFSET_MS) {

@@ -5,7 +5,7 @@ import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { AtomicFile } from '../primitives/atomic-file.ts'
 import { isDeadline } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
-import { type ReadFileOptions, readInputFile } from '../primitives/input-file.ts'
+import { inputOf, type ReadOptions } from '../primitives/input-file.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { isEcdsa } from './ecdsa-key.ts'
 import { type Home, reasonOf } from './home.ts'
@@ -22,19 +22,16 @@ const MAX_KEY_FILE_BYTES = 16 * 1024
 /** How long a key may take to come, where nothing else was said: a key file may be a pipe. */
 const KEY_FILE_MS = 60_000
 
-/** How long a key file may take to come to its end. */
-export type KeyFileOptions = Pick<ReadFileOptions, 'timeoutMs' | 'signal'>
-
 /**
  * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's forms of ed25519 (36 bytes) and rsa (no type).
  * @throws UsageError, ProtocolError TIMEOUT
  */
-export async function readKeyFile(file: string, options: KeyFileOptions = {}): Promise<PrivateKey> {
+export async function readKeyFile(file: string, options: ReadOptions = {}): Promise<PrivateKey> {
   return (await readParsed(bytesOf(file, options), `key file ${file}`)).key
 }
 
-async function* bytesOf(file: string, { timeoutMs = KEY_FILE_MS, signal }: KeyFileOptions): AsyncGenerator<Uint8Array> {
-  yield await readInputFile(file, { timeoutMs, signal, maxBytes: MAX_KEY_FILE_BYTES })
+function bytesOf(file: string, options: ReadOptions): AsyncIterable<Uint8Array> {
+  return inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? KEY_FILE_MS })
 }
 
 /** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
@@ -121,7 +118,7 @@ export async function writeKeyFile(file: string, privateKey: PrivateKey, options
  * not show is remembered.
  * @throws UsageError, ProtocolError TIMEOUT
  */
-export async function loadIdentity(home: Home, keyFile?: string, options: KeyFileOptions = {}): Promise<PrivateKey> {
+export async function loadIdentity(home: Home, keyFile?: string, options: ReadOptions = {}): Promise<PrivateKey> {
   if (keyFile != null) {
     return readKnown(home, keyFile, options)
   }
@@ -147,7 +144,7 @@ export async function loadIdentity(home: Home, keyFile?: string, options: KeyFil
   return readKnown(home, home.identityFile, options)
 }
 
-async function readKnown(home: Home, file: string, options: KeyFileOptions): Promise<PrivateKey> {
+async function readKnown(home: Home, file: string, options: ReadOptions): Promise<PrivateKey> {
   const { key, showsDamage } = await readParsed(bytesOf(file, options), `key file ${file}`)
   await new KnownKeys(home).check(file, peerIdFromPublicKey(key.publicKey).toString(), showsDamage)
   return key

@@ -5,11 +5,11 @@ import { ProtocolError } from '../protocol/errors.ts'
 
 type Yamux = ReturnType<typeof yamux>
 
-/** A connection on which nothing came for so many ticks is pinged, */
+/** Ticks without a byte until the node pings. */
 const PING_AFTER_TICKS = 3
-/** after one more it is in doubt, */
+/** Ticks without a byte until the connection is in doubt. */
 const DOUBT_AFTER_TICKS = PING_AFTER_TICKS + 1
-/** and after so many it is closed. A peer that stood still for 5 s has answered by then: it was pinged 3 s after its last byte at the latest. */
+/** Ticks without a byte until the connection is closed. A peer whose event loop stands still for 5 s answers the ping before. */
 const DEAD_AFTER_TICKS = 12
 
 export interface LivenessInit {

@@ -218,6 +218,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return [...own, ...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
   }
 
+  /** How far the clock of this machine is off those of its peers; undefined where it is not, or that is not known. */
+  get clockProblem(): string | undefined {
+    return this.#parts.heartbeats?.clockProblem
+  }
+
   /** Why no bootstrap lets this node in, where that is why it is connected to nobody. */
   get bootstrapRefusals(): string[] {
     return this.connections.length > 0 ? [] : this.#refusals

@@ -1,5 +1,6 @@
-/** A time for people: `0.8 ms`, `12 s`, `3 min`, `5 h`, `4 d`. */
-export function humanMs(ms: number): string {
+/** A time for people: `0.8 ms`, `12 s`, `3 min`, `5 h`, `4 d`. One that is negative, because a clock was set back, is 0. */
+export function humanMs(given: number): string {
+  const ms = Math.max(0, given)
   if (ms < 1_000) {
     return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
   }

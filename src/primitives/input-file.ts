@@ -5,12 +5,10 @@ import { addAbortSignal, type Readable } from 'node:stream'
 import { isatty, ReadStream } from 'node:tty'
 import { withDeadline } from './deadline.ts'
 
-export interface ReadFileOptions {
+export interface ReadOptions {
   /** How long it may take to come to its end, in milliseconds. @default for ever */
   timeoutMs?: number | undefined
   signal?: AbortSignal | undefined
-  /** More is an error. */
-  maxBytes: number
 }
 
 /** What is behind it may be a socket, and that cannot be opened by a name. */
@@ -35,23 +33,28 @@ export async function openInput(file: string): Promise<Readable> {
   return isatty(fd) ? new ReadStream(fd) : createReadStream('', { fd })
 }
 
-/** A file of any kind, whole. @throws Error of the system, Error for one that is too large, the reason of the deadline or the signal */
-export async function readInputFile(file: string, { timeoutMs, maxBytes, ...options }: ReadFileOptions): Promise<Buffer> {
-  const signal = withDeadline(options.signal, timeoutMs)
-  const chunks: Buffer[] = []
-  let length = 0
+/** What comes of a file of any kind. @throws Error of the system, the reason of the deadline or the signal */
+export async function* inputOf(file: string, { timeoutMs, signal }: ReadOptions): AsyncGenerator<Buffer> {
+  const ending = withDeadline(signal, timeoutMs)
   try {
     const stream = await openInput(file)
-    for await (const chunk of signal == null ? stream : addAbortSignal(signal, stream)) {
-      length += (chunk as Buffer).byteLength
-      if (length > maxBytes) {
-        throw new Error(`it has more than ${maxBytes} bytes`)
-      }
-      chunks.push(chunk as Buffer)
-    }
+    yield* ending == null ? stream : addAbortSignal(ending, stream)
   } catch (error) {
-    signal?.throwIfAborted()
+    ending?.throwIfAborted()
     throw error
+  }
+}
+
+/** A file of any kind, whole. @throws what `inputOf` throws, Error for one that is too large */
+export async function readInputFile(file: string, { maxBytes, ...options }: ReadOptions & { maxBytes: number }): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of inputOf(file, options)) {
+    length += chunk.byteLength
+    if (length > maxBytes) {
+      throw new Error(`it has more than ${maxBytes} bytes`)
+    }
+    chunks.push(chunk)
   }
   return Buffer.concat(chunks)
 }

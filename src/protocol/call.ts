@@ -1,4 +1,5 @@
 import { isDeadline } from '../primitives/deadline.ts'
+import { SubnetError } from '../primitives/errors.ts'
 import type { CallEnd } from './call-end.ts'
 import { NotTakenError, type OutgoingMessage } from './call-stream.ts'
 import { type CallPhase, ProtocolError } from './errors.ts'
@@ -52,7 +53,7 @@ const WHOLE_BYTES = 16 * 1024
 
 /** Said of a call that broke after its request had left. */
 export const ACTED = 'the peer may have acted on the request'
-const NOT_ACTED = 'the peer has not acted on it'
+export const NOT_ACTED = 'the peer has not acted on it'
 
 /** What is known about a call while it runs. */
 export class Call {
@@ -103,9 +104,7 @@ export class Call {
 
   fail(cause: unknown, end: CallEnd): unknown {
     if (end.over) {
-      return isDeadline(end.reason)
-        ? this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR gives it longer')
-        : end.reason
+      return this.#ended(end.reason, cause)
     }
     if (cause instanceof ProtocolError) {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
@@ -143,6 +142,15 @@ export class Call {
   get #requestBytes(): number {
     const { request } = this
     return request instanceof Uint8Array || request.open == null ? request.length : request.open.head.byteLength + this.#sourceBytes
+  }
+
+  /** What a caller that gives up throws is its own. */
+  #ended(reason: Error | undefined, cause: unknown): unknown {
+    if (isDeadline(reason)) {
+      return this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR gives it longer')
+    }
+    const stopped = reason instanceof SubnetError && reason.code === 'NOT_RUNNING'
+    return stopped ? this.#error('NOT_RUNNING', reason.message, reason) : reason
   }
 
   #error(code: ProtocolError['code'], message: string, cause: unknown, hint?: string): ProtocolError {

@@ -13,6 +13,7 @@ export type ProtocolErrorCode =
   | 'LIMIT_EXCEEDED'
   | 'TASK_REJECTED'
   | 'NOT_ADMITTED'
+  | 'NOT_RUNNING'
 
 /** What a ProtocolError takes beside its code and message. */
 export interface ProtocolErrorOptions extends SubnetErrorOptions {

@@ -62,17 +62,18 @@ export class ChainCalls implements ChainSession {
     const within = chainOptions(options)
     const chain = await registry()
     const { minClass } = settings
-    const [found, { registered }] = await Promise.all([chain.describe(peerId, within), chain.isRegistered(peerId, minClass, within)])
+    const [found, registration] = await Promise.all([chain.describe(peerId, within), chain.isRegistered(peerId, minClass, within)])
     if (!found.known) {
       throw missing(found, found.subnetId)
     }
     return {
       ...toChainAnswer(found),
+      ...freshnessOf(olderOf(found, registration)),
       subnetId: found.subnetId,
       friendlyId: found.friendlyId ?? null,
       hotkey: found.hotkey ?? null,
       coldkey: found.coldkey ?? null,
-      admission: { minClass, admitted: registered },
+      admission: { minClass, admitted: registration.registered },
     }
   }
 
@@ -128,6 +129,11 @@ function placeOf({ role, nodeId, nodeClass }: ChainRecord): Pick<ChainAnswer, 'r
 
 function freshnessOf({ block, stale, readAtMs }: Freshness): FreshnessAnswer {
   return { block, stale, readAtMs }
+}
+
+/** Of two answers that are shown as one, that which tells how old they are: the chain may have been away for one of them alone. */
+function olderOf(one: Freshness, other: Freshness): Freshness {
+  return other.stale && !(one.stale && one.readAtMs <= other.readAtMs) ? other : one
 }
 
 /** A peer without an address: one that is registered all the same is told apart from a stranger. */

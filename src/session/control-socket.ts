@@ -100,7 +100,7 @@ export async function connectToNode(home: Home, { signal, timeoutMs = PATIENCE_M
 
 /** Who holds the home's lock, in words; undefined where nobody does. */
 export async function holderOf(home: Home): Promise<string | undefined> {
-  if ((await lstat(home.lockFile).catch(() => undefined)) == null) {
+  if (!(await isThere(home.lockFile))) {
     return undefined
   }
   // most commands find a node, or a home without a lock, and need no SQLite for it
@@ -113,7 +113,7 @@ async function tryConnect(home: Home, signal: AbortSignal): Promise<Socket | str
   signal.throwIfAborted()
   const path = socketPath(home)
   if (dirname(path) !== home.path && !(await isPrivate(dirname(path)))) {
-    return 'is not there'
+    return (await isThere(path)) ? 'is in a directory that is not of this user alone' : 'is not there'
   }
   const socket = connect({ path, signal })
   try {
@@ -136,6 +136,10 @@ async function tryConnect(home: Home, signal: AbortSignal): Promise<Socket | str
       hint: 'a node that runs in this home is driven by the user who started it',
     })
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) != null
 }
 
 function realOf(path: string): string {

@@ -38,6 +38,7 @@ import type {
   TaskAnswer,
   TaskInput,
 } from './session.ts'
+import { statusProblems } from './status-problems.ts'
 import { TaskCalls } from './task-calls.ts'
 
 export interface NodeSessionInit {
@@ -108,31 +109,19 @@ export class NodeSession implements Session {
     const { heartbeats, book, bookFailure, places } = this.#node.stats
     const directions = this.#node.connections.map(({ direction }) => direction)
     const multiaddrs = this.#node.multiaddrs.map(String)
-    const problems: StatusAnswer['problems'] = []
-    if (multiaddrs.length === 0) {
-      problems.push({ code: 'UNREACHABLE', message: 'the node has no address that others could dial' })
-    }
-    const refusals = this.#node.bootstrapRefusals
-    problems.push(...refusals.map((message) => ({ code: 'NOT_ADMITTED' as const, message })))
-    if (settings.bootstrap.length > 0 && directions.length === 0 && refusals.length === 0) {
-      problems.push({ code: 'UNREACHABLE', message: 'the node has bootstraps, and is connected to nobody' })
-    }
-    const ofChain = [...(chain.error == null ? [] : [chain.error]), ...this.#node.registry.state().problems]
-    problems.push(...ofChain.map((message) => ({ code: 'CHAIN_UNAVAILABLE' as const, message })))
-    const refusal = await this.#node.ownRefusal(options.signal)
-    if (refusal != null) {
-      problems.push({ code: 'NOT_ADMITTED', message: `others like this node would not let it in: ${refusal}` })
-    }
-    if (bookFailure != null) {
-      const { code, message, hint } = bookFailure
-      problems.push({ code, message: `${message} (${hint}); until then what peers tell is forgotten` })
-    }
-    const full = placesProblem(places)
-    if (full != null) {
-      problems.push({ code: 'LIMIT_EXCEEDED', message: full })
-    }
+    const problems = statusProblems({
+      settings,
+      addresses: multiaddrs.length,
+      connections: directions.length,
+      bootstrapRefusals: this.#node.bootstrapRefusals,
+      chain: [...(chain.error == null ? [] : [chain.error]), ...this.#node.registry.state().problems],
+      ownRefusal: await this.#node.ownRefusal(options.signal),
+      full: placesProblem(places),
+      clock: this.#node.clockProblem,
+      book: bookFailure,
+    })
     return {
-      healthy: problems.length === 0,
+      healthy: problems.every(({ severity }) => severity !== 'error'),
       problems,
       notices: this.#node.notices,
       peerId: this.#node.peerId.toString(),

@@ -7,7 +7,9 @@ import type {
   SendTasksResponse_ItemSchema,
   SendTasksResponseSchema,
 } from '../gen/subnet/control/v1/control_pb.ts'
-import { UsageError } from '../primitives/errors.ts'
+import { NodeError } from '../node/errors.ts'
+import { describeError, UsageError } from '../primitives/errors.ts'
+import { ACTED, NOT_ACTED } from '../protocol/call.ts'
 import { bodyOf } from '../protocol/streamed-codec.ts'
 import { CHUNK_BYTES, checkTimeout, toFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
@@ -27,9 +29,11 @@ export async function* serveTasks(
   requests: AsyncIterable<SendTasksRequest>,
   signal: AbortSignal,
 ): AsyncGenerator<MessageInitShape<typeof SendTasksResponseSchema>> {
-  signal.throwIfAborted()
+  if (signal.aborted) {
+    throw stopped(signal, NOT_ACTED)
+  }
   const tasks = new Tasks(session, signal)
-  const onAbort = (): void => tasks.responses.end(signal.reason)
+  const onAbort = (): void => tasks.responses.end(stopped(signal, ACTED))
   signal.addEventListener('abort', onAbort)
   void tasks.read(requests)
   try {
@@ -40,6 +44,11 @@ export async function* serveTasks(
     signal.removeEventListener('abort', onAbort)
     tasks.leave()
   }
+}
+
+/** What each task that waits at the client is told. */
+function stopped({ reason }: AbortSignal, acted: string): NodeError {
+  return new NodeError('NOT_RUNNING', `${describeError(reason)}; ${acted}`)
 }
 
 class Tasks {

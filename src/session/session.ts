@@ -138,11 +138,18 @@ export interface BenchAnswer {
   rejection: string | null
 }
 
+type ProblemCode = 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED' | 'USAGE' | 'TIMEOUT'
+
+/** What is wrong with a node: an `error` makes calls fail, and gives `status` its exit code; a `warning` does not. */
+export type StatusProblem =
+  | { code: ProblemCode; severity: 'error'; message: string }
+  | { code: ProblemCode | 'CLOCK_OFF'; severity: 'warning'; message: string }
+
 /** What a running node knows of itself. */
 export interface StatusAnswer {
-  /** True when there are no problems. */
+  /** True when no problem is an error. */
   healthy: boolean
-  problems: Array<{ code: 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED' | 'USAGE' | 'TIMEOUT'; message: string }>
+  problems: StatusProblem[]
   /** What its owner should know, though nothing is wrong with the node. */
   notices: string[]
   peerId: string

@@ -33,7 +33,7 @@ describe('the account of a chaos campaign', () => {
       const account = new Account()
       account.sent('a', 3, PAYLOAD)
       for (const one of told) {
-        account.reported('a', one, resultOf('a', DIGEST))
+        account.reported('a', one, { result: resultOf('a', DIGEST) })
       }
       for (const [worker, digest] of acted) {
         account.acted('a', worker, digest)
@@ -48,7 +48,7 @@ describe('the account of a chaos campaign', () => {
     const account = new Account()
     account.sent('a', 3, PAYLOAD)
     account.acted('a', 3, DIGEST)
-    account.reported('a', 'accepted', resultOf('b', DIGEST))
+    account.reported('a', 'accepted', { result: resultOf('b', DIGEST) })
     account.acted('b', 3, DIGEST)
     assert.deepEqual(account.close().faults, { ...NOTHING, wrong: 2 })
   })

@@ -19,6 +19,8 @@ interface Task {
   worker: number
   digest: string
   told: Told[]
+  /** The error of it, in words. */
+  why: string
   resultIsRight: boolean
   acted: Array<{ worker: number; digest: string }>
 }
@@ -35,17 +37,18 @@ export class Account {
   }
 
   sent(taskId: string, worker: number, payload: Uint8Array): void {
-    this.#tasks.set(taskId, { worker, digest: digestOf(payload), told: [], resultIsRight: true, acted: [] })
+    this.#tasks.set(taskId, { worker, digest: digestOf(payload), told: [], why: '', resultIsRight: true, acted: [] })
   }
 
-  /** @param result of an accepted task */
-  reported(taskId: string, told: Told, result?: Uint8Array): void {
+  /** @param result of an accepted task @param why the error of one that failed */
+  reported(taskId: string, told: Told, { result, why = '' }: { result?: Uint8Array; why?: string } = {}): void {
     const task = this.#tasks.get(taskId)
     if (task == null) {
       this.#strangers.push(taskId)
       return
     }
     task.told.push(told)
+    task.why = why
     if (told === 'accepted' && (result == null || !Buffer.from(result).equals(resultOf(taskId, task.digest)))) {
       task.resultIsRight = false
     }
@@ -72,7 +75,7 @@ export class Account {
       for (const fault of faultsOf(task)) {
         faults[fault]++
         examples.push(
-          `${fault}: ${taskId}: told ${task.told.join(', ') || 'nothing'}; acted on by ${whoActed(task)}, sent to ${task.worker}`,
+          `${fault}: ${taskId}: told ${task.told.join(', ') || 'nothing'}; acted on by ${whoActed(task)}, sent to ${task.worker}; ${task.why}`,
         )
       }
     }

@@ -17,7 +17,7 @@ const SLOW_EVERY = 8
 const KILLED_EVERY = 12
 const KILLED_WITHIN_MS = 3_000
 /** Codes of errors before anything is sent: no word on whether the peer acted is needed. */
-const BEFORE = new Set(['PEER_NOT_FOUND', 'USAGE', 'NOT_RUNNING', 'ALREADY_RUNNING', 'PROTOCOL_UNSUPPORTED', 'CHAIN_UNAVAILABLE'])
+const BEFORE = new Set(['PEER_NOT_FOUND', 'USAGE', 'ALREADY_RUNNING', 'PROTOCOL_UNSUPPORTED', 'CHAIN_UNAVAILABLE'])
 
 interface Task {
   peer: string
@@ -173,7 +173,7 @@ export class Callers {
   #report(taskId: string, answer: TaskJson | undefined, killed: boolean, { code, stderr }: Ended): void {
     const { account } = this.#options
     if (answer?.accepted === true) {
-      account.reported(taskId, 'accepted', Buffer.from(answer.resultBase64 ?? '', 'base64'))
+      account.reported(taskId, 'accepted', { result: Buffer.from(answer.resultBase64 ?? '', 'base64') })
       return
     }
     if (answer?.error == null) {
@@ -193,7 +193,7 @@ export class Callers {
     if (told == null) {
       this.#complain(`${taskId}: whether the peer may have acted is not said: ${error.code}: ${error.message}`)
     }
-    account.reported(taskId, told ?? 'may have acted')
+    account.reported(taskId, told ?? 'may have acted', { why: `${error.code}: ${error.message}` })
   }
 
   #complain(what: string): void {

@@ -47,7 +47,7 @@ describe('commands beside a running node', function () {
     const outcome = await cli.run(lonely, ['status', '--json'])
     assert.equal(outcome.code, 4)
     assert.deepEqual(onlyJson(outcome)['problems'], [
-      { code: 'UNREACHABLE', message: 'the node has bootstraps, and is connected to nobody' },
+      { code: 'UNREACHABLE', severity: 'error', message: 'the node has bootstraps, and is connected to nobody' },
     ])
   })
 

@@ -8,7 +8,7 @@ import { StandInChain } from '../support/stand-in-chain.ts'
 
 interface Health {
   healthy: boolean
-  problems: Array<{ code: string; message: string }>
+  problems: Array<{ code: string; severity: string; message: string }>
   chain: { reachable: boolean; error: string | null; block: number }
 }
 
@@ -41,6 +41,8 @@ describe('status, of a chain that answers and is not well', function () {
     ['open', 128_009, () => chain.state.addSubnet(128_009, 9)],
     ['registered', 77, () => chain.state.set('FriendlyUidSubnetId', [77], SUBNET)],
   ] as const) {
+    const severity = 'error'
+
     it(`it stands still (--admission ${admission}): a problem with its age, until the next block`, async () => {
       const time = Buffer.alloc(8)
       time.writeBigUInt64LE(BigInt(Date.now() - 3 * 86_400_000))
@@ -49,9 +51,10 @@ describe('status, of a chain that answers and is not well', function () {
       await running.says(/warn: chain ws:\S+ it stands still at block 5/)
       const { healthy, problems, chain: state } = await health()
       const message = `chain ${chain.url}: it stands still at block 5: no new one for 3 d, and one takes 6 s`
-      assert.deepEqual([healthy, problems], [false, [{ code: 'CHAIN_UNAVAILABLE', message }]])
+      assert.deepEqual([healthy, problems], [false, [{ code: 'CHAIN_UNAVAILABLE', severity, message }]])
       assert.deepEqual([state.reachable, state.error], [true, null])
       const text = await cli.run(home, ['status'])
+      assert.equal(text.code, 10)
       assert.match(text.stdout, /^problem +chain ws:\S+ it stands still at block 5: no new one for 3 d, and one takes 6 s$/m)
       chain.newHead()
       await running.says(/warn: chain ws:\S+ new blocks come again, the newest is 6/)
@@ -63,7 +66,7 @@ describe('status, of a chain that answers and is not well', function () {
       await running.says(new RegExp(`warn: chain ws:\\S+ subnet ${subnet} does not exist on this chain \\(yet\\)`))
       const { healthy, problems, chain: state } = await health()
       const message = `chain ${chain.url}: subnet ${subnet} does not exist on this chain (yet)`
-      assert.deepEqual([healthy, problems[0]], [false, { code: 'CHAIN_UNAVAILABLE', message }])
+      assert.deepEqual([healthy, problems[0]], [false, { code: 'CHAIN_UNAVAILABLE', severity, message }])
       assert.deepEqual([state.reachable, state.error], [true, null])
       appears()
       chain.newHead()

@@ -6,7 +6,7 @@ import { CHAIN_ANSWERS_SCHEMA } from '../../src/chain/hypertensor/chain-answers-
 import { HypertensorChain } from '../../src/chain/hypertensor/hypertensor-chain.ts'
 import { SubnetStorage } from '../../src/chain/hypertensor/subnet-storage.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
-import { createLogger } from '../../src/primitives/log.ts'
+import { createLogger, type Logger } from '../../src/primitives/log.ts'
 import { SUBNET } from './hypertensor-state.ts'
 import { StandInChain, type StandInOptions } from './stand-in-chain.ts'
 
@@ -48,13 +48,18 @@ export class HypertensorSetup {
   }
 
   /** What a registry reads with, without what it remembers. */
-  storage({ url }: StandInChain): SubnetStorage {
+  storage(chain: StandInChain): SubnetStorage {
+    return this.reading(chain).storage
+  }
+
+  /** The same, with the connection and the log. */
+  reading({ url }: StandInChain): { chain: HypertensorChain; storage: SubnetStorage; log: Logger } {
     const log = createLogger('debug', (line) => this.logged.push(line))
     const options = { ...QUICK, maxMessageBytes: 16 * 1_024 * 1_024, maxInFlight: 64, maxQueued: 1_024, backoff: { firstMs: 1, maxMs: 1 } }
     const patient = { silenceMs: 10_000, callTimeoutMs: 20_000, blockMs: 60_000, maxMetadataBytes: 4 * 1_024 * 1_024 }
     const chain = new HypertensorChain({ endpoints: [url], options: { ...options, ...patient }, cacheFolder: undefined, log })
     this.#opened.push(chain)
-    return new SubnetStorage(chain, SUBNET, log)
+    return { chain, storage: new SubnetStorage(chain, SUBNET, log), log }
   }
 
   /** What keeps a registry's memory in a home: the same for all of one test. */

@@ -111,8 +111,7 @@ export class HypertensorRegistry implements ChainRegistry {
       options,
       async () => {
         const [own, list] = await Promise.all([this.#answers.get(question), this.#answers.get(LIST)])
-        const listIsNewer = list != null && (own == null || list.readAtMs > own.readAtMs)
-        return listIsNewer ? () => ofList(list, peerId) : answerOf(own)
+        return list != null && newerOf(own, list) === list ? () => ofList(list, peerId) : answerOf(own)
       },
       async (within) => {
         const found = await this.#storage.lookup(peerId, within)
@@ -123,11 +122,25 @@ export class HypertensorRegistry implements ChainRegistry {
   }
 
   async list(options: ChainOptions = {}): Promise<ChainListing> {
-    return this.#peers(LIST, options, async (within) => this.#storage.list(within))
+    const answer = await this.#asked(
+      options,
+      async () => answerOf(newerOf(await this.#answers.get(LIST), await this.#answers.get(PART))),
+      async (within) => {
+        const { value, block } = await this.#storage.list(within)
+        return this.#keep(value.unread === 0 ? LIST : PART, { value: value.peers, block })
+      },
+    )
+    return toListing(answer)
   }
 
   async bootnodes(options: ChainOptions = {}): Promise<ChainListing> {
-    return this.#peers('the bootnodes', options, async (within) => this.#storage.bootnodes(within))
+    const question = 'the bootnodes'
+    const answer = await this.#asked(
+      options,
+      async () => answerOf(await this.#answers.get(question)),
+      async (within) => this.#keep(question, await this.#storage.bootnodes(within)),
+    )
+    return toListing(answer)
   }
 
   async describe(peerId: PeerId, options: ChainOptions = {}): Promise<ChainDescription> {
@@ -221,19 +234,6 @@ export class HypertensorRegistry implements ChainRegistry {
     await this.#answers.close()
   }
 
-  async #peers(
-    question: string,
-    options: ChainOptions,
-    ask: (within: AbortSignal) => Promise<AtBlock<StoredPeer[]>>,
-  ): Promise<ChainListing> {
-    const answer = await this.#asked(
-      options,
-      async () => answerOf(await this.#answers.get(question)),
-      async (within) => this.#keep(question, await ask(within)),
-    )
-    return toListing(answer)
-  }
-
   #keep(question: string, { value, block }: AtBlock<StoredPeer[]>): Answer & { peers: StoredPeer[] } {
     return { ...this.#put(question, value.map(toKept), block), peers: value }
   }
@@ -322,6 +322,8 @@ export class HypertensorRegistry implements ChainRegistry {
 }
 
 const LIST = 'the list'
+/** A list without the records that could not be read: who is not in it may be a peer all the same. */
+const PART = 'a part of the list'
 
 /** A peer of whom the chain has nothing. */
 const NOTHING = {
@@ -372,6 +374,10 @@ function toListing(answer: Answer & { stale: boolean; peers?: StoredPeer[] }): C
 
 function answerOf(answer: Answer | undefined): (() => Answer) | undefined {
   return answer == null ? undefined : () => answer
+}
+
+function newerOf(one: Answer | undefined, other: Answer | undefined): Answer | undefined {
+  return one == null || (other != null && other.readAtMs > one.readAtMs) ? other : one
 }
 
 /** What a list says of one peer. */

@@ -62,12 +62,16 @@ export class ChainHealth {
 
   /** A block that the chain is at, wherever that was read. */
   saw(block: number): void {
+    const wasLost = this.#lostAtMs != null
     this.#lostAtMs = undefined
     const newest = this.#newest
     const isLower = newest != null && block < newest.block - MAX_REORGANISATION
     if (newest == null || isLower || block > newest.block) {
       this.#newest = { block, atMs: this.#now() }
       this.#isMoving ||= newest != null
+    } else if (wasLost) {
+      // the time without a connection is no age of the head
+      this.#newest = { block: newest.block, atMs: this.#now() }
     }
     this.#highest = Math.max(this.#highest, block)
     const highest = this.#highest

@@ -33,6 +33,8 @@ const MAKE_ROOM = `
 
 /** Rows of earlier versions, whose key was the URL itself. */
 const FORGET_URLS = "DELETE FROM chain_answers WHERE chain >= 'hypertensor:ws' AND chain < 'hypertensor:wt'"
+/** What is deleted stays in the file until its pages are written anew. */
+const WRITE_ANEW = 'VACUUM; PRAGMA wal_checkpoint(TRUNCATE)'
 
 export interface LastAnswersInit {
   /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`; without one they are kept in memory. */
@@ -183,7 +185,9 @@ export class LastAnswers {
       if (database != null) {
         // which chain it was must be known before it is written anew
         await this.#keptGenesis
-        await retryWhileBusy(() => this.#store(database, genesis, answers))
+        if (await retryWhileBusy(() => this.#store(database, genesis, answers))) {
+          await retryWhileBusy(() => database.exec(WRITE_ANEW))
+        }
       }
     } catch (error) {
       this.#init.log.debug('what the chain said was not kept', error)
@@ -193,10 +197,11 @@ export class LastAnswers {
     await this.#writing
   }
 
-  #store(database: DatabaseSync, genesis: KnownGenesis | undefined, answers: Array<[string, Answer]>): void {
+  /** True where there were URLs of earlier versions, which are deleted now. */
+  #store(database: DatabaseSync, genesis: KnownGenesis | undefined, answers: Array<[string, Answer]>): boolean {
     const { subnetId } = this.#init
     const chain = this.#chainOf(genesis?.hash)
-    transaction(database, () => {
+    const forgotten = transaction(database, () => {
       if (genesis?.isWritten === false) {
         database.prepare(KEEP_GENESIS).run(this.#chain, genesis.hash)
         database.prepare(MAKE_ROOM_FOR_GENESIS).run(this.#chain)
@@ -205,11 +210,13 @@ export class LastAnswers {
       for (const [question, { json, block, readAtMs }] of answers) {
         statement.run(chain, subnetId, question, json, block, readAtMs)
       }
-      database.exec(FORGET_URLS)
+      const { changes } = database.prepare(FORGET_URLS).run()
       database.exec(MAKE_ROOM)
+      return Number(changes) > 0
     })
     if (genesis != null) {
       genesis.isWritten = true
     }
+    return forgotten
   }
 }

@@ -32,6 +32,12 @@ export interface StoredDescription {
   coldkey: string | undefined
 }
 
+/** The peers of a subnet; `unread` records were not of the layout, so that a peer who is not there may be one all the same. */
+export interface StoredPeers {
+  peers: StoredPeer[]
+  unread: number
+}
+
 /** All that the chain has of a subnet's peers, as it is stored. */
 export interface Snapshot {
   layout: Layout
@@ -105,8 +111,8 @@ export class SubnetStorage {
         return PEER_MAPS.some((name) => layout.map(name) == null)
       })
       if (lacksMaps) {
-        const { value, block } = await this.list(signal)
-        return { value: value.find((peer) => peer.peerId.equals(peerId)), block, layout }
+        const { value: listed, block } = await this.list(signal)
+        return { value: this.#findIn(listed, peerId), block, layout }
       }
       return this.#find(peerId, await this.id(signal), signal)
     })
@@ -116,7 +122,7 @@ export class SubnetStorage {
    * All peers of the subnet, each once: main peers before those of bootnodes, clients, overwatch nodes, and then the subnet's own
    * bootnodes. @throws ChainError, NoSubnetError; the signal's reason
    */
-  async list(signal: AbortSignal): Promise<AtBlock<StoredPeer[]>> {
+  async list(signal: AbortSignal): Promise<AtBlock<StoredPeers>> {
     return certain(this.#chain, signal, async () => {
       const { layout, block, rows } = await this.snapshot(signal)
       const decoded = this.#chain.inLayout(layout, () => [...rows.values()].map((row) => this.#rows.tryPeersOf(layout, row)))
@@ -125,7 +131,7 @@ export class SubnetStorage {
         throw new ChainError(`chain ${this.#chain.rpc.endpoint}: none of the ${odd} nodes of the subnet can be read`)
       }
       return {
-        value: merged(decoded.flatMap((peers) => peers ?? [])),
+        value: { peers: merged(decoded.flatMap((peers) => peers ?? [])), unread: odd },
         layout,
         block,
         doubt: odd > 0 ? 'odd' : rows.size === 0 ? 'nothing' : undefined,
@@ -217,6 +223,16 @@ export class SubnetStorage {
     // a node that the chain finds by a peer, and that does not name it
     const odd = named.some((peers) => peers.every((peer) => !peer.peerId.equals(peerId)))
     return { value, layout, block, doubt: odd ? 'odd' : value == null ? 'nothing' : undefined }
+  }
+
+  /** @throws ChainError where the peer may be in what was not read */
+  #findIn({ peers, unread }: StoredPeers, peerId: PeerId): StoredPeer | undefined {
+    const found = peers.find((peer) => peer.peerId.equals(peerId))
+    if (found == null && unread > 0) {
+      const what = `${unread} of the nodes of the subnet cannot be read, and none of the others has the peer ${peerId.toString()}`
+      throw new ChainError(`chain ${this.#chain.rpc.endpoint}: ${what}`)
+    }
+    return found
   }
 
   async #hotkeyOf(subnet: number, peer: StoredPeer | undefined, signal: AbortSignal): Promise<string | undefined> {

@@ -15,6 +15,8 @@ export interface SubnetWatchInit {
   storage: SubnetStorage
   /** How often all is compared though the endpoint tells of changes, in milliseconds. @default 10 minutes */
   compareMs?: number | undefined
+  /** Until all is read again after it failed, in milliseconds: doubled each time, as it may be much. @default 1 s, up to a minute */
+  retry?: { firstMs: number; maxMs: number } | undefined
   log: Logger
 }
 
@@ -23,7 +25,7 @@ const COMPARE_MS = 600_000
 const READS_ALL_AFTER = 10
 /** A chain whose blocks do not follow each other by their hashes so often hashes in another way. */
 const MAX_BREAKS = 3
-const RETRY_MS = 1_000
+const RETRY = { firstMs: 1_000, maxMs: 60_000 }
 
 /** Follows a subnet: what is stored of it is told by the endpoint, or looked at block by block. What changes while nobody takes is told together. */
 export class SubnetWatch {
@@ -33,6 +35,7 @@ export class SubnetWatch {
   #last: unknown
   #heads = 0
   #breaks = 0
+  #failures = 0
   #wasThere = true
   #hashOf: ((header: unknown) => string | undefined) | undefined
 
@@ -82,6 +85,7 @@ export class SubnetWatch {
     const { chain, storage, log } = this.#init
     try {
       await this.#rows.update(signal)
+      this.#failures = 0
       chain.health.foundSubnet(storage.subnetId)
       chain.health.end('watch', 'registrations that end are noticed at once again')
       return true
@@ -99,10 +103,17 @@ export class SubnetWatch {
         chain.health.begin('watch', () => `registrations that end are noticed late: ${describeError(error)}`)
       }
       log.debug('the chain is not watched now', error)
-      await delay(RETRY_MS, undefined, { signal, ref: false }).catch(() => undefined)
+      await delay(this.#retryMs(error), undefined, { signal, ref: false }).catch(() => undefined)
       this.#bell.ring()
       return false
     }
+  }
+
+  /** A lost connection is made again with delays of its own. */
+  #retryMs(error: unknown): number {
+    const { firstMs, maxMs } = this.#init.retry ?? RETRY
+    const isLost = error instanceof RpcError && error.fault === 'connection'
+    return isLost ? firstMs : Math.min(firstMs * 2 ** this.#failures++, maxMs)
   }
 
   #onHead(header: unknown, how: HeadSource): void {

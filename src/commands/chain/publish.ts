@@ -11,7 +11,6 @@ export default class ChainPublish extends BaseCommand {
   static override examples = [
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960',
     '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
-    '<%= config.bin %> chain publish --chain hypertensor:ws://127.0.0.1:9944 --yes',
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --owner-key owner.key',
   ]
   static override args = {

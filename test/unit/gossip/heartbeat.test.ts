@@ -250,6 +250,17 @@ describe('the heartbeat service', () => {
       assert.deepEqual(book.get(author.peerId)?.multiaddrs.map(String), [author.at(2).toString()])
     })
 
+    it('says that its own clock is off where those of three authors say so, though their beats are not believed', async () => {
+      const heartbeats = service()
+      for (const peer of [author, other, await newPeer()]) {
+        assert.equal(heartbeats.clockProblem, undefined)
+        const verdict = await heartbeats.receive(await beatOf(peer, { content: { sentAtMs: BigInt(START_MS + 120_000) } }))
+        assert.equal(verdict.result, 'ignore')
+      }
+      assert.match(heartbeats.clockProblem ?? '', /is 2 min behind those of 3 peers/)
+      assert.equal(logged.filter((line) => /warn: the clock of this machine/.test(line)).length, 1)
+    })
+
     it('holds a peer that said OFFLINE for gone', async () => {
       const heartbeats = service()
       await heartbeats.receive(await beatOf(author))

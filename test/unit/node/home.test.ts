@@ -33,6 +33,10 @@ describe('the home of a node', () => {
     assert.equal(await modeOf(path), '700')
   })
 
+  it('is refused at once where no folder can be made', async () => {
+    await refused('/proc/subnet/a/b', /no folder can be made in \/proc$/)
+  })
+
   it('has the same place wherever one goes later', () => {
     assert.ok(isAbsolute(homeAt('here').path))
     assert.equal(homeAt('here').identityFile, join(process.cwd(), 'here', 'identity.key'))

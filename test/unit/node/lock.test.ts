@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { NodeError } from '../../../src/node/errors.ts'
 import { type Home, homeAt } from '../../../src/node/home.ts'
 import { HomeLock } from '../../../src/node/lock.ts'
@@ -28,6 +28,35 @@ describe('the lock of a home', () => {
     await lock.release()
     assert.ok(!(await readdir(home.path)).includes('node.pid'))
     await (await HomeLock.acquire(home)).release()
+  })
+
+  it('tells who holds it, and takes nothing from one who takes it meanwhile', async () => {
+    assert.equal(await HomeLock.holderOf(home), undefined)
+    const lock = await HomeLock.acquire(home)
+    assert.equal(await HomeLock.holderOf(home), `pid ${process.pid}`)
+    await writeFile(home.pidFile, '')
+    assert.equal(await HomeLock.holderOf(home), 'pid unknown')
+    await lock.release()
+    assert.equal(await HomeLock.holderOf(home), undefined)
+  })
+
+  it('is taken again where its file was removed, but not from another, nor in another home', async () => {
+    const lock = await HomeLock.acquire(home)
+    assert.equal(await lock.hold(), true)
+    await rm(home.lockFile)
+    assert.equal(await lock.hold(), true)
+    await assert.rejects(HomeLock.acquire(home), { code: 'ALREADY_RUNNING' })
+
+    await rm(home.lockFile)
+    const other = await HomeLock.acquire(home)
+    assert.equal(await lock.hold(), false)
+    await other.release()
+    await rename(home.path, `${home.path}-moved`)
+    await mkdir(home.path)
+    assert.equal(await lock.hold(), false)
+    assert.deepEqual(await readdir(home.path), [])
+    await lock.release()
+    await rm(`${home.path}-moved`, { recursive: true })
   })
 
   it('goes to one of many who want it at once', async () => {

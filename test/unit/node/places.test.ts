@@ -4,6 +4,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection, Libp2p, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
+import { Descriptors } from '../../../src/node/descriptors.ts'
 import { Places, type PlacesInit } from '../../../src/node/places.ts'
 
 /** What a connection is before its handshake, and after it. */
@@ -102,6 +103,22 @@ describe('places', () => {
     assert.deepEqual(places.state.largest, { ip: '192.0.2.1', open: 0, pending: 4 })
     assert.equal(places.state.turnedAway, 6)
     assert.equal(places.state.refusedAtMs, undefined)
+  })
+
+  it('go to no newcomer while all file descriptors but the reserved ones are taken', () => {
+    let open = 59
+    make({ descriptors: new Descriptors({ limit: 80, count: () => open }) })
+    const first = arrive('192.0.2.1')
+    assert.equal(first.admitted, true)
+    assert.deepEqual([places.isOutOfDescriptors, places.state.descriptors], [false, undefined])
+    open = 61
+    assert.equal(arrive('192.0.2.2').admitted, false)
+    assert.deepEqual([places.isOutOfDescriptors, places.state.descriptors], [true, { open: 61, limit: 80 }])
+    assert.equal(first.connection.status, 'open')
+    open = 60
+    assert.equal(arrive('192.0.2.2').admitted, true)
+    make({ descriptors: new Descriptors({ limit: 1_048_576, count: () => assert.fail('nobody counts so many') }) })
+    assert.equal(arrive('192.0.2.1').admitted, true)
   })
 
   it('are counted by /64, and by IPv4 address where that is written as IPv6', () => {

@@ -32,6 +32,7 @@ export class BlockSearch {
   readonly #rpc: RpcClient
   readonly #extrinsic: Extrinsic
   readonly #options: BlockSearchOptions
+  readonly #waiting: Array<{ polls: number; resolve(): void }> = []
 
   constructor(rpc: RpcClient, extrinsic: Extrinsic, options: BlockSearchOptions) {
     this.#rpc = rpc
@@ -49,11 +50,12 @@ export class BlockSearch {
       try {
         const head = await this.#rpc.call('chain_getHeader', [], { signal, read: readHeader })
         for (; next <= head; next++) {
-          const found = await this.#lookAt(next, signal)
+          const found = await this.#lookAt(next, await this.#hashOf(next, signal), signal)
           if (found != null) {
             return found
           }
         }
+        this.#polled()
       } catch (error) {
         signal.throwIfAborted()
         if (!(error instanceof RpcError) || error.fault !== 'connection') {
@@ -64,28 +66,46 @@ export class BlockSearch {
     }
   }
 
-  /** Its place in a block, if it is there. @throws RpcError; the signal's reason */
-  async find(blockHash: string, signal: AbortSignal): Promise<Inclusion | undefined> {
-    const { block, extrinsics } = await this.#rpc.call('chain_getBlock', [blockHash], { signal, read: readBlock })
-    const index = extrinsics.indexOf(this.#extrinsic.hex)
-    return index < 0 ? undefined : { block, blockHash, index }
+  /** Its place in a block that it is said to be in; undefined where it has not had its turn there. @throws UsageError, RpcError; the signal's reason */
+  async lookInto(blockHash: string, signal: AbortSignal): Promise<Inclusion | undefined> {
+    const found = await this.#find(blockHash, signal)
+    if (found != null) {
+      return found
+    }
+    const block = await this.#rpc.call('chain_getHeader', [blockHash], { signal, read: readHeader })
+    return this.#lookAt(block, blockHash, signal)
+  }
+
+  /** Resolves after so many more polls that found nothing. */
+  async polls(count: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.push({ polls: count, resolve })
+    return promise
+  }
+
+  #polled(): void {
+    for (const each of this.#waiting) {
+      each.polls--
+      if (each.polls <= 0) {
+        each.resolve()
+      }
+    }
   }
 
   /** @throws UsageError when it was overtaken */
-  async #lookAt(block: number, signal: AbortSignal): Promise<Inclusion | undefined> {
+  async #lookAt(block: number, hash: string, signal: AbortSignal): Promise<Inclusion | undefined> {
     const { nonce, nonceAt, afterBlock, account } = this.#options
-    const hash = await this.#hashOf(block, signal)
     const next = await nonceAt(hash, signal)
     if (next != null && next <= nonce) {
       return undefined
     }
-    const found = await this.find(hash, signal)
+    const found = await this.#find(hash, signal)
     if (found != null || next == null) {
       return found
     }
     // blocks before may have been replaced since
     for (let earlier = afterBlock + 1; earlier < block; earlier++) {
-      const there = await this.find(await this.#hashOf(earlier, signal), signal)
+      const there = await this.#find(await this.#hashOf(earlier, signal), signal)
       if (there != null) {
         return there
       }
@@ -94,6 +114,12 @@ export class BlockSearch {
       `another transaction of ${account} had nonce ${nonce}, at the latest in block ${block}: transaction ${this.#extrinsic.hash} was overtaken, is in no block, and costs nothing`,
       { hint: 'see with "subnet chain lookup" what the chain has now; then run the command again' },
     )
+  }
+
+  async #find(blockHash: string, signal: AbortSignal): Promise<Inclusion | undefined> {
+    const { block, extrinsics } = await this.#rpc.call('chain_getBlock', [blockHash], { signal, read: readBlock })
+    const index = extrinsics.indexOf(this.#extrinsic.hex)
+    return index < 0 ? undefined : { block, blockHash, index }
   }
 
   async #hashOf(block: number, signal: AbortSignal): Promise<string> {

@@ -1,5 +1,5 @@
 import { raceSignal } from 'race-signal'
-import { raceTime, startDeadline } from '../../../primitives/deadline.ts'
+import { startDeadline } from '../../../primitives/deadline.ts'
 import { describeError, UsageError } from '../../../primitives/errors.ts'
 import { ChainError } from '../../registry.ts'
 import type { RpcClient } from '../rpc-client.ts'
@@ -20,7 +20,7 @@ const WATCH = { subscribe: 'author_submitAndWatchExtrinsic', unsubscribe: 'autho
 const POOL_ERRORS = { first: 1_010, last: 1_019 }
 /** It has it already: from before the answer was lost. */
 const ALREADY_THERE = 1_013
-/** What a pool says of a transaction that it gives up is not the last word: so many polls, some three blocks, are looked for one. */
+/** What a pool says of a transaction that it gives up is not the last word: it is looked for with so many polls more, for some three blocks. */
 const SETTLING_POLLS = 9
 
 /** It was handed in, and it is not known what became of it. */
@@ -95,10 +95,25 @@ class Attempt {
     if (end == null) {
       return searching
     }
-    const block = typeof end === 'string' ? await this.#search.find(end, signal).catch(() => undefined) : undefined
-    // a pool gives the same word for a transaction whose turn another had
+    if (typeof end === 'string') {
+      // a pool says the same of a transaction whose turn another had
+      const found = await this.#search.lookInto(end, signal).catch(lastWord)
+      if (found != null) {
+        return found
+      }
+    }
     const doubt = typeof end === 'string' ? new Error(`it is not in block ${end}, in which the endpoint says it is`) : end
-    return block ?? raceTime(searching, signal, this.#options.pollMs * SETTLING_POLLS, () => doubt)
+    const settled = this.#search.polls(SETTLING_POLLS).then(() => Promise.reject(doubt))
+    settled.catch(() => undefined)
+    return Promise.race([searching.catch(lastWord), settled]).then((found) => found ?? Promise.reject(doubt))
+
+    /** That it was overtaken is certain; what cannot be read is not. */
+    function lastWord(error: unknown): undefined {
+      signal.throwIfAborted()
+      if (error instanceof UsageError) {
+        throw error
+      }
+    }
   }
 
   /** Hands it in, with a word on it later where the endpoint gives one. @throws UsageError, RpcError */

@@ -52,7 +52,7 @@ export class PeerPublisher {
       await storage.confirm(signal)
       throw error
     })
-    if (isThere(survey.place, wanted)) {
+    if (isThere(survey.place, wanted) && !isToChange(survey, wanted)) {
       return this.#record(chosen.multiaddr, survey.block)
     }
     checkOwner(survey, wanted)
@@ -202,6 +202,12 @@ export class PeerPublisher {
 
 function isThere({ peerId, multiaddr }: NodePlace, wanted: Wanted): boolean {
   return peerId === wanted.peerId.toString() && multiaddr != null && Buffer.from(multiaddr).equals(wanted.multiaddr.bytes)
+}
+
+/** Whether a transaction that waits names the peer: what the chain has of it may be another soon. */
+function isToChange({ waiting }: Survey, { peerId }: Wanted): boolean {
+  const peer = Buffer.from(peerId.toString())
+  return waiting.some((each) => each.hash != null && Buffer.from(each.call).includes(peer))
 }
 
 function isSamePlace(one: NodePlace, other: NodePlace): boolean {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { HypertensorRegistry } from '../../../../src/chain/drivers/hypertensor.ts'
 import { HypertensorSetup } from '../../../support/hypertensor-setup.ts'
-import { NODE_1, RECORDED } from '../../../support/hypertensor-state.ts'
+import { NODE_1, RECORDED, SUBNET } from '../../../support/hypertensor-state.ts'
 import { newPeer } from '../../../support/keys.ts'
 import type { Fault, StandInChain } from '../../../support/stand-in-chain.ts'
 
@@ -133,6 +133,39 @@ describe('a Hypertensor chain that fails', () => {
     await registry.list()
     await chain.stop()
     assert.equal((await registry.lookup(peerId))?.multiaddrs.toString(), at(2).toString())
+  })
+
+  describe('where a record of a node cannot be read', () => {
+    let chain: StandInChain
+
+    beforeEach(async () => {
+      chain = await setup.chain()
+      const key = chain.state.key('SubnetNodesData', SUBNET, 1)
+      chain.state.storage.set(key, chain.state.storage.get(key)?.slice(0, 40) ?? '')
+    })
+
+    it('does not take its peer for a stranger because a list lacks it', async () => {
+      const registry = setup.registry(chain)
+      assert.equal((await registry.list()).records.length, 4)
+      await assert.rejects(registry.lookup(NODE_1), { code: 'CHAIN_UNAVAILABLE', message: /a value of Network.SubnetNodesData is not as/ })
+      await chain.stop()
+      await assert.rejects(registry.lookup(NODE_1), { code: 'CHAIN_UNAVAILABLE' })
+      const { records, stale } = await registry.list()
+      assert.deepEqual([records.length, stale], [4, true])
+    })
+
+    it('says so where peers are looked for in the list alone', async () => {
+      chain.state.changeRuntime(({ pallets }) => {
+        const items = pallets.find(({ name }) => name === 'Network')?.storage?.items ?? []
+        items.splice(
+          items.findIndex(({ name }) => name === 'ClientPeerIdSubnetNodeId'),
+          1,
+        )
+      })
+      const registry = setup.registry(chain)
+      await assert.rejects(registry.lookup(NODE_1), { code: 'CHAIN_UNAVAILABLE', message: /1 of the nodes of the subnet cannot be read/ })
+      assert.equal((await registry.list()).records.length, 4)
+    })
   })
 
   it('says of an endpoint where nobody listens what is wrong, at once, and what to do', async () => {

@@ -35,8 +35,8 @@ describe('a Hypertensor subnet of 5,000 nodes', () => {
     chain.resetCounts()
     const read = storage.rowsRead
     const { value } = await storage.list(SIGNAL)
-    assert.equal(value.length, NODES)
-    assert.equal(value.filter(({ multiaddrs }) => multiaddrs.length === 1).length, NODES / 2)
+    assert.equal(value.peers.length, NODES)
+    assert.equal(value.peers.filter(({ multiaddrs }) => multiaddrs.length === 1).length, NODES / 2)
     assert.equal(storage.rowsRead - read, NODES)
     assert.deepEqual(Object.fromEntries(chain.calls), {
       // full pages, the empty one after them, and one for each of the two maps without keys

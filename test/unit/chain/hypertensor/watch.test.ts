@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mock } from 'node:test'
 import type { HypertensorRegistry } from '../../../../src/chain/drivers/hypertensor.ts'
 import { SubnetStorage } from '../../../../src/chain/hypertensor/subnet-storage.ts'
+import { SubnetWatch } from '../../../../src/chain/hypertensor/subnet-watch.ts'
 import type { ChainChange } from '../../../../src/chain/registry.ts'
 import { HypertensorSetup } from '../../../support/hypertensor-setup.ts'
 import { HypertensorState, NODE_1, RECORDED, SUBNET } from '../../../support/hypertensor-state.ts'
@@ -203,6 +204,28 @@ describe('a Hypertensor chain, watched', () => {
       assert.ok(chain.count('state_getKeysPaged') <= 2 * 10, String(chain.count('state_getKeysPaged')))
       assert.ok(chain.count('state_queryStorageAt') <= 2 * 10 + 10, String(chain.count('state_queryStorageAt')))
     })
+  })
+
+  it('reads a subnet that is too large less and less often', async () => {
+    const chain = await setup.chain()
+    const nodes = chain.state.key('SubnetNodesData', SUBNET)
+    const { promise: fifth, resolve } = Promise.withResolvers<void>()
+    const attempts: number[] = []
+    chain.answer('state_getKeysPaged', ([prefix, count, after]) => {
+      if (prefix === nodes && after == null && attempts.push(performance.now()) === 5) {
+        resolve()
+      }
+      const first = after == null ? 0 : Number.parseInt(String(after).slice(-8), 16) + 1
+      return Array.from({ length: Number(count) }, (_, at) => `${prefix}${(first + at).toString(16).padStart(8, '0')}`)
+    })
+    changes = new SubnetWatch({ ...setup.reading(chain), retry: { firstMs: 20, maxMs: 60_000 } }).changes(stop.signal)
+    const told = changes.next()
+    await fifth
+    const [first = 0, last = 0] = [attempts.at(0), attempts.at(-1)]
+    // a timer may be early by less than a millisecond
+    assert.ok(last - first >= 20 + 40 + 80 + 160 - 4, String(attempts))
+    stop.abort()
+    assert.equal((await told).done, true)
   })
 
   it('goes on when the chain was away, and tells what changed meanwhile', async () => {

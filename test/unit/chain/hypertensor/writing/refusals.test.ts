@@ -184,6 +184,17 @@ describe('what the chain would refuse for a fee', () => {
       await giveUp()
     })
 
+    it('does not say that the chain has the address already where that puts another in its place', async () => {
+      chain.state.setNode(NODE_1.toString(), FULL)
+      const { hash, giveUp } = await waiting(OTHER)
+      await assert.rejects(publish(), {
+        code: 'USAGE',
+        message: new RegExp(`^another transaction of ${OWNER.account}, ${hash}, waits for its block`),
+      })
+      assert.equal(chain.pool.waiting.length, 1)
+      await giveUp()
+    })
+
     it('knows of it by the nonce where the pool cannot be read', async () => {
       const { giveUp } = await waiting(ADDRESS)
       chain.answer('author_pendingExtrinsics', () => {
