@@ -65,7 +65,7 @@ async function readSome(source: AsyncIterable<Uint8Array>, maxBytes: number): Pr
     chunks.push(bytes)
     length += bytes.byteLength
     if (length > maxBytes) {
-      throw new Error(`more than ${maxBytes} bytes are no key`)
+      throw new Error(`it has more than ${maxBytes} bytes`)
     }
   }
   return Buffer.concat(chunks)

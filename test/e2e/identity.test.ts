@@ -100,7 +100,7 @@ describe('the identity of a home', function () {
     const refused = await cli.run(home, ['key', 'import', '-', '--json'], { stdin: 'no key, but a secret' })
     assert.equal(jsonError(refused).message, 'the key cannot be read: not a libp2p private key')
     const endless = await cli.run(home, ['key', 'import', '/dev/zero', '--json'])
-    assert.match(jsonError(endless).message, /more than 16384 bytes are no key$/)
+    assert.match(jsonError(endless).message, /it has more than 16384 bytes$/)
   })
 
   it('never goes to stdout', async () => {
