@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { PrivateKey } from '@libp2p/interface'
 import { LedgerRegistry } from '../../src/chain/drivers/ledger.ts'
 import { History } from '../../src/cli/history.ts'
 import { ADDRESS_BOOK_SCHEMA, AddressBook, upgradeAddressBook } from '../../src/gossip/address-book.ts'
@@ -26,12 +27,13 @@ describe('a file of a home that was damaged while nobody ran', function () {
   let whole: string
   let path: string
   let peer: TestPeer
+  let identity: PrivateKey
 
   before(async () => {
     ;[whole, path] = await Promise.all([folders.make(), folders.make()])
     peer = await newPeer()
     const home = homeAt(whole)
-    await loadIdentity(home)
+    identity = await loadIdentity(home)
     await writeFile(home.configFile, JSON.stringify({ listen: ['/ip4/127.0.0.1/tcp/1'], heartbeatInterval: '5s', subnetId: 3 }))
     await writeFile(join(whole, 'repl_history'), 'peers\nsend-task bob --text x\n')
     await (await HomeLock.acquire(home)).release()
@@ -64,7 +66,8 @@ describe('a file of a home that was damaged while nobody ran', function () {
   }
 
   damage('identity.key', async () => {
-    await loadIdentity(homeAt(path))
+    const { publicKey } = await loadIdentity(homeAt(path))
+    assert.ok(publicKey.equals(identity.publicKey), 'the key of another peer')
   })
 
   damage('config.json', async () => {
