@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
-import { join } from 'node:path'
 import { Cli, type RunningNode } from '../support/cli.ts'
 import { NetworkNamespace, whyNoNamespace } from '../support/network-namespace.ts'
 
@@ -85,21 +83,5 @@ describe('an address that a stranger named, over connections between public addr
     const { code, answer } = await call(await peerAt([`/ip4/${PEER}/tcp/4002`], `/ip4/${FAR}/tcp/4002`))
     assert.equal(code, 4)
     assert.match(JSON.stringify(answer), /10\.9\.0\.2 is a private address in no network of this machine/)
-  })
-
-  inNamespace('is never dialled where it is a Unix socket: a signed record is no exception', async () => {
-    const path = join(await cli.folder(), 'bait.sock')
-    let dialled = 0
-    const bait = createServer((socket) => {
-      dialled++
-      socket.destroy()
-    }).listen(path)
-    try {
-      const { code } = await call(await peerAt([`/ip4/${PEER}/tcp/4002`], `/unix/${encodeURIComponent(path)}`), ['--allow-private'])
-      assert.equal(code, 4)
-      assert.equal(dialled, 0)
-    } finally {
-      bait.close()
-    }
   })
 })

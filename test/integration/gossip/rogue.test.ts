@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
@@ -19,12 +22,13 @@ interface Lie {
   about?: PeerId
   subnetId?: number
   tooLong?: boolean
+  at?: string
 }
 
 /** A beat with a record that `signer` signed: a true one unless it is told to lie. */
 async function beatBy(signer: PrivateKey, lie: Lie = {}): Promise<Uint8Array> {
   const peerId = lie.about ?? peerIdFromPublicKey(signer.publicKey)
-  const record = new PeerRecord({ peerId, multiaddrs: [multiaddr(EVIL)], seqNumber: BigInt(Date.now()) * 1_000n })
+  const record = new PeerRecord({ peerId, multiaddrs: [multiaddr(lie.at ?? EVIL)], seqNumber: BigInt(Date.now()) * 1_000n })
   const signedPeerRecord = (await RecordEnvelope.seal(record, signer)).marshal()
   const content = { subnetId: lie.subnetId ?? SUBNET, state: PeerState.ONLINE, sentAtMs: BigInt(Date.now()), intervalMs: 60_000 }
   const beat = create(HeartbeatSchema, { signedPeerRecord, ...content })
@@ -103,6 +107,29 @@ describe('an honest node among rogue peers', function () {
       entered.push(rogue.peerId)
     })
   }
+
+  it('never dials a Unix socket that a peer signed for, though private addresses are allowed', async () => {
+    const path = join(await lab.folder(), 'bait.sock')
+    let dialled = 0
+    const bait = createServer((socket) => {
+      dialled++
+      socket.destroy()
+    }).listen(path)
+    try {
+      await once(bait, 'listening')
+      const caller = await lab.node({ settings: { bootstrap: [addressOf(honest)], allowPrivate: true } })
+      const rogue = await joinAsRogue()
+      const heard = event(caller, 'heartbeat', ({ peerId }) => peerId === rogue.peerId.toString())
+      await rogue.publish(await beatBy(rogue.privateKey, { at: `/unix/${encodeURIComponent(path)}` }))
+      await heard
+      await rogue.stop()
+      await assert.rejects(caller.tasks.sendTask(rogue.peerId, 'a task', Buffer.from('payload')), { code: 'UNREACHABLE' })
+      assert.equal(dialled, 0)
+      entered.push(rogue.peerId)
+    } finally {
+      bait.close()
+    }
+  })
 
   it('drops a liar from those it exchanges beats with', async () => {
     const rogue = await joinAsRogue()
