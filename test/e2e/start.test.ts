@@ -96,7 +96,8 @@ describe('subnet start', function () {
       assert.deepEqual({ code, killedBy, stderr }, { code: 0, killedBy: null, stderr: '' })
       await gone(`sleep ${mark}`)
       const answer = await asker.ended
-      assert.equal(answer.code, 8)
+      // 4 where the connection ended before the asker had read that the protocol was confirmed
+      assert.ok(answer.code === 8 || answer.code === 4, answer.stdout)
       assert.match(jsonError(answer).message, /may have acted/)
     })
   }
