@@ -1,9 +1,9 @@
-import type { yamux } from '@chainsafe/libp2p-yamux'
-import type { Connection, Libp2p, Stream } from '@libp2p/interface'
+import type { Connection, Libp2p, Stream, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import { ProtocolError } from '../protocol/errors.ts'
 
-type Yamux = ReturnType<typeof yamux>
+/** Yamux, by what is used of it here: its own types would have to be installed by who uses this package's. */
+type PingingMuxers = () => StreamMuxerFactory<StreamMuxer & { ping(): Promise<number>; getRTT(): number }>
 
 /** Ticks without a byte until the node pings. */
 const PING_AFTER_TICKS = 3
@@ -45,7 +45,7 @@ export class Liveness {
   }
 
   /** Notes what comes on the connections of a muxer. */
-  watching(inner: Yamux): Yamux {
+  watching(inner: PingingMuxers): PingingMuxers {
     return () => {
       const factory = inner()
       return {
