@@ -48,7 +48,9 @@ describe('a template node whose chain does not know us', function () {
     const dead = await HangsUp.listen()
     await lab.node({ settings: { network: 'template', kadProtocol: undefined, bootstrap: [peer.address, dead.address] } })
     await dead.tried(3)
-    assert.equal((await peer.do('counts'))['came'], 1, 'one connection, while another bootstrap was tried three times')
+    // the delays grow from 1 s, those of a bootstrap that is away from half a second
+    const came = Number((await peer.do('counts'))['came'])
+    assert.ok(came <= 4, `${came} connections, while another bootstrap was tried three times`)
     dead.close()
   })
 
