@@ -48,10 +48,10 @@ describe('a template node whose chain does not know us', function () {
     const dead = await HangsUp.listen()
     await lab.node({ settings: { network: 'template', kadProtocol: undefined, bootstrap: [peer.address, dead.address] } })
     await dead.tried(3)
+    dead.close()
     // the delays grow from 1 s, those of a bootstrap that is away from half a second
     const came = Number((await peer.do('counts'))['came'])
     assert.ok(came <= 4, `${came} connections, while another bootstrap was tried three times`)
-    dead.close()
   })
 
   it('refuses to dial us, and we do not mind', async () => {
