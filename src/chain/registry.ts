@@ -85,6 +85,9 @@ export interface ChainChange {
   peers: PeerId[] | undefined
 }
 
+/** How long a caller with little time waits for the chain before it takes the last answer, in milliseconds. */
+export const CHAIN_PATIENCE_MS = 3_500
+
 /** Every call takes these. */
 export interface ChainOptions {
   signal?: AbortSignal | undefined

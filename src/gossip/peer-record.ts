@@ -65,11 +65,16 @@ async function certify(bytes: Uint8Array): Promise<{ record: PeerRecord; signer:
   }
 }
 
-/** Before it is read: what a peer ID in an address costs grows with the square of its length. @throws Error */
-function refuseLong(payload: Uint8Array): void {
-  if (knownFields(payload, RECORD).some(([, value]) => typeof value !== 'number' && value.byteLength > MAX_FIELD_BYTES)) {
+/**
+ * Looks at a record before it is read: what a peer ID in an address costs grows with the square of its length.
+ * @returns how many fields it has @throws Error for an address of more than 512 bytes, and for malformed bytes
+ */
+export function refuseLong(payload: Uint8Array): number {
+  const fields = knownFields(payload, RECORD)
+  if (fields.some(([, value]) => typeof value !== 'number' && value.byteLength > MAX_FIELD_BYTES)) {
     throw new Error(`an address of more than ${MAX_NAMED_BYTES} bytes`)
   }
+  return fields.length
 }
 
 function fitting(multiaddrs: Multiaddr[]): Multiaddr[] {

@@ -1,5 +1,5 @@
 import type { PeerId, PrivateKey } from '@libp2p/interface'
-import type { ChainRegistry } from '../chain/registry.ts'
+import { CHAIN_PATIENCE_MS, type ChainRegistry, type Freshness } from '../chain/registry.ts'
 import { AddressBook, type BookEntry } from '../gossip/address-book.ts'
 import { Blame } from '../gossip/blame.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
@@ -311,9 +311,6 @@ const MAX_ADDRESSES = 16
 const ASK: Budget = { times: 50, minMs: 3_000, maxMs: 15_000 }
 const CONNECT_MS = 2_000
 
-/** Inside the budget of the tier: then the last answer of the chain is given. */
-const CHAIN_PATIENCE_MS = 3_500
-
 /** Runs a write to the address book in the background. */
 type Note = (write: () => Promise<unknown>) => void
 
@@ -368,9 +365,8 @@ function chainSource(registry: ChainRegistry, namedOver: NamedOver, { book, note
   return {
     addressesOf: async (peerId, { signal, explain }) => {
       const record = await registry.lookup(peerId, { signal, patienceMs: CHAIN_PATIENCE_MS })
-      const when = record.stale ? `, read at block ${record.block}: the chain is away` : ''
       if (record.multiaddrs.length === 0) {
-        explain(`${record.known ? 'registered, no address on the chain' : 'not known'}${when}`)
+        explain(`${record.known ? 'registered, no address on the chain' : 'not known'}${record.stale ? `, ${whenRead(record)}` : ''}`)
         return undefined
       }
       policy.note(record.multiaddrs, namedOver)
@@ -386,11 +382,16 @@ function chainSource(registry: ChainRegistry, namedOver: NamedOver, { book, note
         } as const
         note(async () => book.put({ ...record, ...rest, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
       }
-      const { multiaddrs, verified, seq, block, stale, readAtMs } = record
+      const { multiaddrs, verified, seq, stale, readAtMs } = record
       const ageMs = stale ? Math.max(0, Date.now() - readAtMs) : undefined
-      return { multiaddrs, source: 'chain', verified, seq, ageMs, detail: `read at block ${block}${stale ? ': the chain is away' : ''}` }
+      return { multiaddrs, source: 'chain', verified, seq, ageMs, detail: whenRead(record) }
     },
   }
+}
+
+/** For the trace. An endpoint that does not tell its block gives 0. */
+function whenRead({ block, stale }: Freshness): string {
+  return `read ${block === 0 ? 'from the chain' : `at block ${block}`}${stale ? ': the chain is away' : ''}`
 }
 
 /** A neighbour's answer, its signature checked, becomes an entry of the book and a candidate. */

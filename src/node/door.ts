@@ -2,7 +2,7 @@ import type { PeerId } from '@libp2p/interface'
 import { Queue } from '@libp2p/utils'
 import { LRUCache } from 'lru-cache'
 import { raceSignal } from 'race-signal'
-import type { ChainRegistry, NodeClass } from '../chain/registry.ts'
+import { CHAIN_PATIENCE_MS, type ChainRegistry, type NodeClass } from '../chain/registry.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
@@ -41,8 +41,6 @@ const ERROR_TTL_MS = 5_000
 /** While the chain is away, a yes is good for this long. */
 const LAST_YES_MS = 3_600_000
 const CHECK_TIMEOUT_MS = 5_000
-/** Then the chain's last answer is taken. */
-const CHAIN_PATIENCE_MS = 3_500
 const MAX_REMEMBERED = 10_000
 /** Questions to the chain: a burst, then 20 a second. Members and strangers have their own, so that no flood keeps a member out. */
 const RATE = { burst: 64, refillMs: 50 }

@@ -1,7 +1,7 @@
 import { WireType } from '@bufbuild/protobuf/wire'
 import type { Stream } from '@libp2p/interface'
+import { refuseLong } from '../gossip/peer-record.ts'
 import { readNamed } from '../primitives/address.ts'
-import { MAX_NAMED_BYTES } from '../primitives/address-kind.ts'
 import { bytesFields, type Field, type FieldTypes, knownFields, writeFields } from '../primitives/wire-fields.ts'
 import { filterFrames } from './message-filter.ts'
 
@@ -22,11 +22,9 @@ const SIGNED_RECORD = 8
 const MESSAGE: FieldTypes = Object.fromEntries(
   [KEY, LISTEN_ADDRESS, PROTOCOL, OBSERVED_ADDRESS, 5, 6, SIGNED_RECORD].map((field) => [field, WireType.LengthDelimited]),
 )
-/** The payload of an Envelope (libp2p RFC 0002), and the addresses in a PeerRecord (RFC 0003), each in a message of its own. */
+/** The payload of an Envelope (libp2p RFC 0002): a PeerRecord, which has a peer and a sequence number beside its addresses. */
 const PAYLOAD = 3
-const RECORD: FieldTypes = { 1: WireType.LengthDelimited, 2: WireType.Varint, 3: WireType.LengthDelimited }
-/** An address, with its tag and its length. */
-const MAX_FIELD_BYTES = MAX_NAMED_BYTES + 3
+const MAX_RECORD_FIELDS = MAX_ADDRESSES + 2
 
 /**
  * Filters what a peer tells of itself before `@libp2p/identify` reads it: at most 64 addresses of at most 512 bytes each. What a peer ID in an
@@ -75,10 +73,7 @@ function isFit(field: number, value: Uint8Array, count: number): boolean {
 function isShort(envelope: Uint8Array): boolean {
   try {
     const payload = bytesFields(envelope).findLast(([field]) => field === PAYLOAD)?.[1]
-    const fields = payload == null ? [] : knownFields(payload, RECORD)
-    return (
-      fields.length <= MAX_ADDRESSES + 2 && fields.every(([, value]) => typeof value === 'number' || value.byteLength <= MAX_FIELD_BYTES)
-    )
+    return payload == null || refuseLong(payload) <= MAX_RECORD_FIELDS
   } catch {
     return false
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { StreamMessageEvent } from '@libp2p/interface'
 import { defaultLogger } from '@libp2p/logger'
 import { AbstractStream, type SendResult } from '@libp2p/utils'
 import * as varint from 'uint8-varint'
@@ -142,4 +143,17 @@ export async function keepsLess(before: number, bytes: number, what = 'too much 
     kept = bytesInUse() - before
   }
   assert.ok(kept < bytes, `${what}: ${kept} bytes`)
+}
+
+/** What a stream is to those who read it: an emitter of messages that can be reset. */
+export class Emitter extends EventTarget {
+  aborted: Error | undefined
+
+  abort(error: Error): void {
+    this.aborted = error
+  }
+
+  receives(bytes: Uint8Array): void {
+    this.dispatchEvent(new StreamMessageEvent(bytes))
+  }
 }

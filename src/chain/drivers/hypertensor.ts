@@ -12,6 +12,7 @@ import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
 import { type AtBlock, type StoredPeer, SubnetStorage } from '../hypertensor/subnet-storage.ts'
 import { SubnetWatch } from '../hypertensor/subnet-watch.ts'
 import {
+  CHAIN_PATIENCE_MS,
   type ChainChange,
   type ChainDescription,
   ChainError,
@@ -74,7 +75,7 @@ function defaults(endpoints: number): HypertensorOptions {
     maxMetadataBytes: 4 * MIB,
     blockMs: 6_000,
     answerTimeoutMs: 20_000,
-    patienceMs: 3_500,
+    patienceMs: CHAIN_PATIENCE_MS,
     inclusionMs: 48_000,
   }
 }

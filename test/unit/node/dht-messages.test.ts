@@ -1,22 +1,10 @@
 import assert from 'node:assert/strict'
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { type Stream, StreamMessageEvent } from '@libp2p/interface'
+import type { Stream } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { filterMessages } from '../../../src/node/dht-messages.ts'
 import { newPeer } from '../../support/keys.ts'
-
-/** What a stream is to those who read it: an emitter of messages that can be reset. */
-class Emitter extends EventTarget {
-  aborted: Error | undefined
-
-  abort(error: Error): void {
-    this.aborted = error
-  }
-
-  receives(bytes: Uint8Array): void {
-    this.dispatchEvent(new StreamMessageEvent(bytes))
-  }
-}
+import { Emitter } from '../../support/streams.ts'
 
 interface Answer {
   /** Of the fields beside peers, as text. */

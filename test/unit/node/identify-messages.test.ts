@@ -1,20 +1,12 @@
 import assert from 'node:assert/strict'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { type Stream, StreamMessageEvent } from '@libp2p/interface'
+import type { Stream, StreamMessageEvent } from '@libp2p/interface'
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
 import { multiaddr } from '@multiformats/multiaddr'
 import { filterIdentify } from '../../../src/node/identify-messages.ts'
 import { bytesFields } from '../../../src/primitives/wire-fields.ts'
 import { newPeer, type TestPeer } from '../../support/keys.ts'
-
-/** What a stream is to those who read it: an emitter of messages that can be reset. */
-class Emitter extends EventTarget {
-  aborted: Error | undefined
-
-  abort(error: Error): void {
-    this.aborted = error
-  }
-}
+import { Emitter } from '../../support/streams.ts'
 
 type Fields = Array<[field: number, value: Uint8Array]>
 
@@ -35,7 +27,7 @@ function pass(bytes: Uint8Array): { fields: Fields | undefined; aborted: Error |
     const whole = (event as StreamMessageEvent).data.subarray()
     fields = bytesFields(whole.subarray(whole.findIndex((byte) => byte < 0x80) + 1))
   })
-  emitter.dispatchEvent(new StreamMessageEvent(bytes))
+  emitter.receives(bytes)
   return { fields, aborted: emitter.aborted }
 }
 
