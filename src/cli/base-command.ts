@@ -168,7 +168,7 @@ export abstract class BaseCommand extends Command {
     }
   }
 
-  /** The same under --json too: for what the answer is worth. */
+  /** A line on stderr under --json too, as the age of an answer. */
   protected tell(text: string | undefined): void {
     if (text != null) {
       process.stderr.write(`${printable(text)}\n`)

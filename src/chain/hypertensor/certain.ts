@@ -8,7 +8,7 @@ export interface AtBlock<T> {
   block: number
 }
 
-/** What was found, and what makes it doubtful: an empty or an odd answer may come of a layout that is no more. */
+/** An answer, and why it is doubtful: an empty or an odd answer may come from an outdated layout. */
 export interface Finding<T> extends AtBlock<T> {
   layout: Layout
   doubt?: 'nothing' | 'odd' | undefined
@@ -16,7 +16,7 @@ export interface Finding<T> extends AtBlock<T> {
 
 const MAX_ATTEMPTS = 3
 
-/** Looks again where the layout turns out to be another by now. @throws ChainError, NoSubnetError; the signal's reason */
+/** Reads again if the runtime, and so the layout, has changed. @throws ChainError, NoSubnetError; the signal's reason */
 export async function certain<T>(chain: HypertensorChain, signal: AbortSignal, look: () => Promise<Finding<T>>): Promise<AtBlock<T>> {
   for (let attempt = 1; ; attempt++) {
     const found = await look().catch((error: unknown) => error)

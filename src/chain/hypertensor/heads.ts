@@ -16,7 +16,7 @@ export interface HeadsInit {
   log: Logger
 }
 
-/** The endpoint told of a head, or was asked for the newest one; or it did not tell of it, though it should have. */
+/** How a head came: the endpoint told it, or was asked for it, or was asked because it had failed to tell it. */
 export type HeadSource = 'told' | 'asked' | 'missed'
 
 /** Given a header; undefined where the endpoint has none: then it is time to look. */
@@ -43,7 +43,7 @@ export class Heads {
     this.#init = init
   }
 
-  /** From now on, until what is returned is called. */
+  /** Calls `onHead` for each head, until the returned function is called. */
   follow(onHead: OnHead): () => void {
     const follower: OnHead = (header, how) => onHead(header, how)
     this.#followers.add(follower)

@@ -16,7 +16,7 @@ import { readHex, readStorageValue, StorageReader, type StorageValue } from './s
 
 export interface ChainOptions extends RpcOptions {
   maxMetadataBytes: number
-  /** A block, in milliseconds: so long the runtime's version is taken for what it was. */
+  /** The time of a block, in milliseconds. The runtime's version is read again after this time. */
   blockMs: number
 }
 
@@ -72,12 +72,12 @@ interface LoadedLayout {
   source: { isEndpoint: boolean }
 }
 
-/** A Hypertensor chain: the connection, and how its storage is laid out. What is read and what is written goes through one of these. */
+/** A Hypertensor chain: the connection, and how its storage is laid out. All reads and writes go through one of these. */
 export class HypertensorChain {
   readonly rpc: RpcClient
   readonly health: ChainHealth
   readonly heads: Heads
-  /** Called when the endpoint in use is of another chain than before: what was known of the subnet is void. */
+  /** Called when the endpoint in use serves another chain than before. What was known of the subnet is no longer valid. */
   onOtherChain: (() => void) | undefined
   readonly #init: ChainInit
   readonly #cache: MetadataCache

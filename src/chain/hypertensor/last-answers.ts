@@ -11,7 +11,7 @@ export interface Answer {
   readAtMs: number
 }
 
-/** Of all chains and subnets of a home together; those that are oldest go. */
+/** Answers that a home keeps, for all chains and subnets. The oldest are deleted first. */
 const MAX_ANSWERS = 10_000
 const MAX_JSON_LENGTH = 4 * 1_024 * 1_024
 const MAX_IN_MEMORY = 2_000
@@ -46,7 +46,7 @@ export interface LastAnswersInit {
 }
 
 const KEEP_GENESIS = 'INSERT INTO chain_genesis (chain, hash) VALUES (?, ?) ON CONFLICT DO UPDATE SET hash = excluded.hash'
-/** Of how many URLs a home knows which chain it was. */
+/** Chain URLs for which a home keeps the genesis hash. */
 const MAKE_ROOM_FOR_GENESIS = `
   DELETE FROM chain_genesis WHERE chain NOT IN (SELECT chain FROM chain_genesis ORDER BY chain = ? DESC LIMIT ${MAX_CHAINS})
 `
@@ -57,8 +57,8 @@ interface KnownGenesis {
 }
 
 /**
- * The last answers of a chain, for when it is away, and its genesis hash: those of another chain behind the same URL are none of this one's.
- * A help, not a need: a database that cannot be read or written is told of, and what is in memory is used.
+ * Keeps the last answers of a chain for the time when it is away, and its genesis hash. Answers of another chain behind the same URL are not given.
+ * If the database cannot be read or written, that is logged, and the answers in memory are used.
  */
 export class LastAnswers {
   readonly #init: LastAnswersInit
@@ -73,7 +73,7 @@ export class LastAnswers {
   #database: Promise<DatabaseSync | undefined> | undefined
   #writing: Promise<void> | undefined
   #closed = false
-  /** Of the chain that was connected to last in this run. */
+  /** The genesis hash of the chain that was connected last in this run. */
   #genesis: KnownGenesis | undefined
   #keptGenesis: Promise<string | undefined> | undefined
 
@@ -136,7 +136,7 @@ export class LastAnswers {
     }
   }
 
-  /** Writes what is to be written. May be called twice. */
+  /** Waits for writes that have begun, and closes the database. May be called twice. */
   async close(): Promise<void> {
     this.#closed = true
     await this.#writing

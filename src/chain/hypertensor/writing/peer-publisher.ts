@@ -26,7 +26,7 @@ export interface PeerPublisherInit {
   options: Pick<HandInOptions, 'inclusionMs' | 'pollMs'>
 }
 
-/** A call that is ready to be signed, and what it is signed for. */
+/** A call that can be signed, with its nonce and era. */
 interface Prepared {
   survey: Survey
   call: ChainCall
@@ -129,7 +129,7 @@ export class PeerPublisher {
     }
   }
 
-  /** What was agreed to, and nothing else: all that was read before is read again. @throws UsageError, ChainError */
+  /** Signs the agreed change, after everything was read again. @throws UsageError, ChainError */
   async #sign(wanted: Wanted, prepared: Prepared, plan: PublishPlan, signer: ChainSigner, signal: AbortSignal): Promise<Extrinsic> {
     const { chain } = this.#init
     const { survey, call, context } = prepared
@@ -204,7 +204,7 @@ function isThere({ peerId, multiaddr }: NodePlace, wanted: Wanted): boolean {
   return peerId === wanted.peerId.toString() && multiaddr != null && Buffer.from(multiaddr).equals(wanted.multiaddr.bytes)
 }
 
-/** Whether a transaction that waits names the peer: what the chain has of it may be another soon. */
+/** Whether a waiting transaction names the peer. It may change the address that the chain has now. */
 function isToChange({ waiting }: Survey, { peerId }: Wanted): boolean {
   const peer = Buffer.from(peerId.toString())
   return waiting.some((each) => each.hash != null && Buffer.from(each.call).includes(peer))
