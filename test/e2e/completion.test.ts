@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Cli, type RunningNode } from '../support/cli.ts'
+import { notRun } from '../support/not-run.ts'
 
 describe('the completion of a shell', function () {
   this.timeout(60_000)
@@ -74,7 +75,9 @@ describe('the completion of a shell', function () {
       const script = join(folder, `subnet.${shell}`)
       await writeFile(script, (await cli.run(home, ['completion', shell])).stdout)
       const checked = promisify(execFile)(shell, ['-n', script])
-      await checked.catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? this.skip() : Promise.reject(error)))
+      await checked.catch((error: NodeJS.ErrnoException) =>
+        error.code === 'ENOENT' ? notRun(this, `there is no ${shell} here`) : Promise.reject(error),
+      )
     })
   }
 })
