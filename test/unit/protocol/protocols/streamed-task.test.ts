@@ -3,19 +3,19 @@ import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { UsageError } from '../../../../src/primitives/errors.ts'
 import { createLogger } from '../../../../src/primitives/log.ts'
-import type { CallOptions, CallReport } from '../../../../src/protocol/call.ts'
-import { ProtocolError } from '../../../../src/protocol/errors.ts'
-import type { Interceptor } from '../../../../src/protocol/interceptor.ts'
-import type { ProtocolLimits } from '../../../../src/protocol/limits.ts'
+import { ProtocolError } from '../../../../src/protocol/api/errors.ts'
+import type { Interceptor } from '../../../../src/protocol/api/interceptor.ts'
+import type { ProtocolLimits } from '../../../../src/protocol/api/limits.ts'
 import {
   type StreamedTaskResponse,
   type StreamingTaskHandler,
   type TaskEvent,
   type TaskHandler,
   TaskProtocol,
-} from '../../../../src/protocol/protocols/task.ts'
-import type { RequestContext } from '../../../../src/protocol/responder.ts'
-import type { Body } from '../../../../src/protocol/streamed-codec.ts'
+} from '../../../../src/protocol/builtin/task.ts'
+import type { CallOptions, CallReport } from '../../../../src/protocol/call/call.ts'
+import type { Body } from '../../../../src/protocol/message/streamed-codec.ts'
+import type { RequestContext } from '../../../../src/protocol/serve/responder.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { Pipe, Source } from '../../../support/messages.ts'
 import { eventually } from '../../../support/protocol-host.ts'
