@@ -76,14 +76,14 @@ describe('a task that is streamed', function () {
   async function begun(
     run: StreamingTaskHandler,
     options: CallOptions = {},
-    source = new Source(100 * MIB),
+    source = new Source(32 * MIB),
   ): Promise<{ response: StreamedTaskResponse; source: Source; reports: CallReport[]; serving: TaskProtocol; caller: MemoryHost }> {
     const { worker, tasks, serving, caller } = await pair(run)
     const reports: CallReport[] = []
     const response = await tasks.streamTask(
       worker.peerId,
       'a task',
-      { size: 100 * MIB, chunks: source },
+      { size: 32 * MIB, chunks: source },
       { ...options, onReport: (report) => reports.push(report) },
     )
     return { response, source, reports, serving, caller }
@@ -122,11 +122,11 @@ describe('a task that is streamed', function () {
     const { given } = source
     assert.ok(given < 4 * MIB, `${given} bytes were asked for`)
     assert.equal(reports.length, 0)
-    assert.equal(await lengthOf(response.result.chunks), 100 * MIB)
-    assert.equal(source.given, 100 * MIB)
+    assert.equal(await lengthOf(response.result.chunks), 32 * MIB)
+    assert.equal(source.given, 32 * MIB)
     assert.equal(reports.length, 1)
     assert.equal(reports[0]?.error, undefined)
-    assert.ok((reports[0]?.bytesReceived ?? 0) > 100 * MIB)
+    assert.ok((reports[0]?.bytesReceived ?? 0) > 32 * MIB)
   })
 
   it('may be answered by a handler that takes nothing of its payload, or a part of it: the rest is not sent', async () => {
