@@ -62,6 +62,7 @@ const MAKE_ROOM_EVERY_MS = 1_000
 /** A newcomer is let in uncounted while there was room for it; others who write into this book may be as many at a time. */
 const COUNT_AGAIN_AFTER = 100
 
+/** The tables of version 1. They stay as they are: what is added later is a migration of the home's database. */
 export const ADDRESS_BOOK_SCHEMA = `
   CREATE TABLE IF NOT EXISTS address_book (
     peer_id TEXT PRIMARY KEY,
@@ -85,18 +86,11 @@ export const ADDRESS_BOOK_SCHEMA = `
 const COLUMNS =
   'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over, verified'
 
-/** Columns that earlier versions did not have. */
+/** Columns that books before 0.1.0 did not have. */
 const ADDED = { named_over: 'TEXT', verified: 'INTEGER' }
 
-/** Brings a book of an earlier version, or a new one, to what `AddressBook` needs. Processes that do so at the same time wait for each other. */
-export function upgradeAddressBook(database: DatabaseSync): void {
-  const isUpToDate = (): boolean => database.prepare('SELECT 1 FROM sqlite_schema WHERE name = ?').get('address_book_beating') != null
-  if (!isUpToDate()) {
-    transaction(database, () => (isUpToDate() ? undefined : upgrade(database)))
-  }
-}
-
-function upgrade(database: DatabaseSync): void {
+/** Brings a book of 0.1.0, or an earlier one, to the first version that has a number. */
+export function completeAddressBook(database: DatabaseSync): void {
   const columns = new Set(
     database
       .prepare('PRAGMA table_info(address_book)')
@@ -108,7 +102,7 @@ function upgrade(database: DatabaseSync): void {
   }
   database.exec(`
     DROP INDEX IF EXISTS address_book_heard;
-    CREATE INDEX address_book_beating ON address_book (heartbeat_at_ms, interval_ms, state, verified);
+    CREATE INDEX IF NOT EXISTS address_book_beating ON address_book (heartbeat_at_ms, interval_ms, state, verified);
   `)
 }
 
@@ -124,7 +118,7 @@ export class AddressBook {
   #sequence = 0
   #writeFailure: DatabaseError | undefined
 
-  /** @param database has `ADDRESS_BOOK_SCHEMA` and is up to date; its owner closes it */
+  /** @param database is a home's, at its last version; its owner closes it */
   constructor(database: DatabaseSync, options: BookOptions = {}) {
     this.#database = database
     this.#options = { ...DEFAULTS, ...options }
