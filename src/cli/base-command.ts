@@ -3,7 +3,7 @@ import type { Config } from '@oclif/core/config'
 import type { RawSettings, SettingName, SettingSource, Settings } from '../node/home/config.ts'
 import { loadSettings, withFlags } from '../node/home/config.ts'
 import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home/home.ts'
-import { SubnetError, UsageError } from '../primitives/errors.ts'
+import { SUCCESS, SubnetError, UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { holderOf } from '../session/control/control-socket.ts'
@@ -275,7 +275,7 @@ export abstract class BaseCommand extends Command {
     if (!this.endsCleanlyBySignal) {
       process.once('exit', () => this.#leaveSignals())
     }
-    process.exit(0)
+    process.exit(SUCCESS)
   }
 
   readonly #onSignal = (signal: NodeJS.Signals): void => {

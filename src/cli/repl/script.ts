@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises'
 import { NodeError } from '../../node/home/errors.ts'
 import { reasonOf } from '../../node/home/home.ts'
-import { UsageError } from '../../primitives/errors.ts'
+import { SUCCESS, UsageError } from '../../primitives/errors.ts'
 import { splitLines } from '../../primitives/lines.ts'
 import { toText } from '../../primitives/strict-text.ts'
 import { readInput } from '../payload.ts'
@@ -54,10 +54,10 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
   if (signal.aborted && !STOP.test(last)) {
     throw new NodeError('NOT_RUNNING', 'the node was stopped before the script had come to its end')
   }
-  return failures[0] ?? 0
+  return failures[0] ?? SUCCESS
 
   function goesOn(code: number, number: number): boolean {
-    if (code === 0) {
+    if (code === SUCCESS) {
       return true
     }
     failures.push(code)

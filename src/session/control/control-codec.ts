@@ -12,18 +12,30 @@ export const CHUNK_BYTES = 256 * 1024
 /** The longest that a timer of Node can wait: a longer one goes off at once. */
 export const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
-const CODES: Partial<Record<ErrorCode, Code>> = {
+/** Connect's code for each of ours: for clients that know no `Failure`. */
+const CODES = {
+  INTERNAL: Code.Internal,
   USAGE: Code.InvalidArgument,
   PEER_NOT_FOUND: Code.NotFound,
   UNREACHABLE: Code.Unavailable,
   PROTOCOL_UNSUPPORTED: Code.Unimplemented,
   TIMEOUT: Code.DeadlineExceeded,
+  TASK_REJECTED: Code.Internal,
   REMOTE_FAILED: Code.Aborted,
   LIMIT_EXCEEDED: Code.ResourceExhausted,
   CHAIN_UNAVAILABLE: Code.Unavailable,
+  ALREADY_RUNNING: Code.Internal,
   NOT_ADMITTED: Code.PermissionDenied,
   NOT_RUNNING: Code.FailedPrecondition,
-}
+} satisfies Record<ErrorCode, Code>
+
+/** The codes of a resolution that failed. */
+const RESOLVE_CODES = {
+  PEER_NOT_FOUND: true,
+  UNREACHABLE: true,
+  NOT_ADMITTED: true,
+  CHAIN_UNAVAILABLE: true,
+} satisfies Record<ResolveErrorCode, true>
 
 /** An error of the node, as the one that reads it needs it. */
 class RemoteError extends SubnetError {
@@ -43,7 +55,7 @@ export function toConnectError(error: unknown): ConnectError {
   }
   const failure = toFailure(error)
   const details = [{ desc: FailureSchema, value: failure }]
-  return new ConnectError(failure.message, CODES[failure.code] ?? Code.Internal, undefined, details, error)
+  return new ConnectError(failure.message, CODES[failure.code], undefined, details, error)
 }
 
 /** @throws UsageError */
@@ -87,11 +99,19 @@ export function fromFailure({ code, message, hint, attempts, resolution, chainMi
   if (chainMiss != null) {
     return new ChainLookupError(message, toPlain<ChainMiss>(ChainMissSchema, chainMiss), hint)
   }
-  if (resolution) {
+  if (resolution && isResolveCode(code)) {
     const plain = attempts.map((attempt) => toPlain<Attempt>(AttemptSchema, attempt))
-    return new ResolveError(code as ResolveErrorCode, message, plain, { hint })
+    return new ResolveError(code, message, plain, { hint })
   }
-  return new RemoteError(Object.hasOwn(EXIT_CODES, code) ? (code as ErrorCode) : 'INTERNAL', message, hint)
+  return new RemoteError(isErrorCode(code) ? code : 'INTERNAL', message, hint)
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(EXIT_CODES, code)
+}
+
+function isResolveCode(code: string): code is ResolveErrorCode {
+  return Object.hasOwn(RESOLVE_CODES, code)
 }
 
 /** A message as a plain object; a field that is absent is null. @param schema the message's */

@@ -17,8 +17,8 @@ import type { Home } from '../../node/home/home.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { ProtocolError } from '../../protocol/api/errors.ts'
-import type { ProtocolKind } from '../../protocol/api/interceptor.ts'
 import { TIER_NAMES, type TierName } from '../../resolve/tier.ts'
+import { kindOf } from '../protocol-calls.ts'
 import type { NodeEvent, Session, SessionOptions } from '../session.ts'
 import { CHUNK_BYTES, checkTimeout } from './control-codec.ts'
 import { answerRequests } from './control-requests.ts'
@@ -263,7 +263,7 @@ async function* call(
   context: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof CallResponseSchema>> {
   const { head, chunks } = await headOf(requests, 'Call')
-  const kind = head.kind as ProtocolKind
+  const kind = kindOf(head.kind)
   for await (const answer of protocols.call(head.peer, { protocolId: head.protocolId, kind, request: chunks }, optionsOf(head, context))) {
     let sent = 0
     for (const chunk of chunksOf(answer)) {
