@@ -1,6 +1,7 @@
 import { UsageError } from '../primitives/errors.ts'
+import type { BenchAnswer, BenchMeasurement } from '../session/answers.ts'
 import { MAX_BENCH_PLAN } from '../session/bench-plan.ts'
-import type { BenchAnswer, BenchMeasurement, BenchPlan } from '../session/session.ts'
+import type { BenchPlan } from '../session/session.ts'
 import { parseCountFlag, parseDurationFlag } from './text/duration.ts'
 import { type ProgressState, showProgress } from './text/progress.ts'
 import { cut, printable, shortPeerId, table } from './text/render.ts'

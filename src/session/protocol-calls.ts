@@ -5,8 +5,9 @@ import { checkProtocolId, type Destination, peerOf, withoutPipelined } from '../
 import type { ProtocolKind } from '../protocol/api/interceptor.ts'
 import { type ProtocolDescription, ReflectionCaller } from '../protocol/builtin/reflection.ts'
 import { Caller } from '../protocol/call/caller.ts'
-import { collectPayload } from './in-time.ts'
-import type { CallInput, DescribedAnswer, ProtocolAnswer, ProtocolSession, ProtocolsAnswer, SessionOptions } from './session.ts'
+import type { DescribedAnswer, ProtocolAnswer, ProtocolsAnswer } from './answers.ts'
+import { collectPayload } from './collect-payload.ts'
+import type { CallInput, ProtocolSession, SessionOptions } from './session.ts'
 
 export interface ProtocolCallsInit {
   node: SubnetNode

@@ -4,9 +4,10 @@ import type { CallReport } from '../protocol/call/call.ts'
 import { type Body, bodyOf, collectBody } from '../protocol/message/streamed-codec.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource } from '../resolve/tier.ts'
-import { collectPayload, tooManyBytes } from './in-time.ts'
-import { round, rounded } from './rounded.ts'
-import type { SessionOptions, TaskAnswer, TaskInput } from './session.ts'
+import type { TaskAnswer } from './answers.ts'
+import { collectPayload, tooManyBytes } from './collect-payload.ts'
+import { roundAttempts, roundMs } from './round-ms.ts'
+import type { SessionOptions, TaskInput } from './session.ts'
 
 /** Payloads and results up to this are read whole at once. */
 const SMALL_BYTES = 256 * 1024
@@ -93,7 +94,7 @@ export class TaskCalls {
       error: accepted ? null : { code: 'TASK_REJECTED', message: error },
       bytesSent: sent(),
       bytesReceived: result.size,
-      attempts: rounded(attempts as Attempt[]),
+      attempts: roundAttempts(attempts as Attempt[]),
       timings,
       result: small == null ? counted(result.chunks, (more) => (bytes.received += more)) : bodyOf(small).chunks,
     }
@@ -117,5 +118,5 @@ function present(reached: Reached | undefined): Reached {
 
 function roundedTimings({ timings }: CallReport): TaskAnswer['timings'] {
   const { resolveMs, dialMs, requestMs, totalMs } = timings
-  return { resolveMs: round(resolveMs), dialMs: round(dialMs), requestMs: round(requestMs), totalMs: round(totalMs) }
+  return { resolveMs: roundMs(resolveMs), dialMs: roundMs(dialMs), requestMs: roundMs(requestMs), totalMs: roundMs(totalMs) }
 }

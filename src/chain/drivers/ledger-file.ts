@@ -7,7 +7,7 @@ import { raceSignal } from 'race-signal'
 import { migrate, openToRead, openUnmigrated, retryWhileBusy, sqliteCode } from '../../primitives/database.ts'
 import { DatabaseError, type DatabaseFile, DatabaseVersionError } from '../../primitives/database-error.ts'
 import { describeError } from '../../primitives/errors.ts'
-import { Turns } from '../../primitives/turns.ts'
+import { YieldingQueue } from '../../primitives/yielding-queue.ts'
 import { ChainError, type ChainState } from '../registry.ts'
 import { checkLedger, LEDGER_MIGRATIONS, type LedgerTable } from './ledger-schema.ts'
 
@@ -59,7 +59,7 @@ interface Connection {
  */
 export class LedgerFile {
   readonly #file: string
-  readonly #turns = new Turns()
+  readonly #turns = new YieldingQueue()
   readonly #about: DatabaseFile
   #connection: Promise<Connection> | undefined
   #connections = 0

@@ -1,4 +1,4 @@
-import type { TaskAnswer } from '../../session/session.ts'
+import type { TaskAnswer } from '../../session/answers.ts'
 
 /** A task's answer as `--json` prints it: the result itself, read to its end, or the file that it went to. */
 export async function toTaskJson(answer: TaskAnswer, output?: string, result = answer.result): Promise<object> {

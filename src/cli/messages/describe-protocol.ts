@@ -1,4 +1,4 @@
-import type { DescribedAnswer } from '../../session/session.ts'
+import type { DescribedAnswer } from '../../session/answers.ts'
 import { toKnown } from './call-protocol.ts'
 import { exampleOf } from './message-json.ts'
 import { protoText } from './proto-text.ts'

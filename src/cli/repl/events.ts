@@ -1,5 +1,6 @@
 import { humanMs } from '../../primitives/human-ms.ts'
-import type { NodeEvent, ResolveAnswer } from '../../session/session.ts'
+import type { ResolveAnswer } from '../../session/answers.ts'
+import type { NodeEvent } from '../../session/session.ts'
 import { printable, shortPeerId } from '../text/render.ts'
 
 /** One event of a running node, as a line for people. */

@@ -1,4 +1,4 @@
-import type { ProtocolAnswer } from '../../session/session.ts'
+import type { ProtocolAnswer } from '../../session/answers.ts'
 import { PROTOCOL_KINDS } from '../messages/protocol-kinds.ts'
 import { table } from './render.ts'
 

@@ -1,6 +1,6 @@
 import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
-import type { StatusAnswer } from '../../session/session.ts'
+import type { StatusAnswer } from '../../session/answers.ts'
 import { printable } from './render.ts'
 
 /** The part of the places from which on their holder is named. */

@@ -12,7 +12,8 @@ import { describeError, UsageError } from '../../primitives/errors.ts'
 import { ACTED, NOT_ACTED } from '../../protocol/call/call.ts'
 import { bodyOf } from '../../protocol/message/streamed-codec.ts'
 import type { Session } from '../session.ts'
-import { CHUNK_BYTES, checkTimeout, toFailure } from './control-codec.ts'
+import { CHUNK_BYTES, chunksOf } from './chunks.ts'
+import { checkTimeout, toFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
 import { toAnswer, toEnd } from './task-answers.ts'
 
@@ -115,9 +116,9 @@ class Tasks {
         return
       }
       this.#push(first)
-      for await (const chunk of answer.result) {
-        for (let at = 0; at < chunk.byteLength; at += CHUNK_BYTES) {
-          this.#push({ id, chunk: chunk.subarray(at, at + CHUNK_BYTES) })
+      for await (const bytes of answer.result) {
+        for (const chunk of chunksOf(bytes)) {
+          this.#push({ id, chunk })
         }
         await this.responses.room(MAX_WAITING_BYTES)
       }

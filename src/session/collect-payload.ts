@@ -1,28 +1,7 @@
 import { raceSignal } from 'race-signal'
-import { isDeadline, startDeadline } from '../primitives/deadline.ts'
-import { type CallPhase, hintFor, ProtocolError } from '../protocol/api/errors.ts'
+import { hintFor, ProtocolError } from '../protocol/api/errors.ts'
 import type { SessionOptions } from './session.ts'
-
-/** Puts a deadline on a step; when the time is up, `late` says so. @throws ProtocolError TIMEOUT */
-export async function inTime<T>(
-  phase: CallPhase,
-  options: SessionOptions,
-  late: string,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const deadline = startDeadline(options.timeoutMs, options.signal)
-  const { signal } = deadline
-  try {
-    return await work(signal)
-  } catch (cause) {
-    if (options.signal?.aborted !== true && signal.aborted && isDeadline(signal.reason)) {
-      throw new ProtocolError('TIMEOUT', late, { cause, phase, hint: '--timeout DUR gives it longer' })
-    }
-    throw cause
-  } finally {
-    deadline.clear()
-  }
-}
+import { withStepDeadline } from './step-deadline.ts'
 
 /** The whole payload, in memory. @throws as `takePayload` */
 export async function collectPayload(payload: AsyncIterable<Uint8Array>, maxBytes: number, options: SessionOptions): Promise<Uint8Array> {
@@ -40,7 +19,7 @@ export async function takePayload(
 ): Promise<void> {
   let bytes = 0
   const late = 'the payload did not come to its end in time; nothing was sent'
-  await inTime('send', options, late, async (signal) => {
+  await withStepDeadline('send', options, late, async (signal) => {
     const iterator = payload[Symbol.asyncIterator]()
     try {
       for (;;) {
