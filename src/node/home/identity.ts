@@ -3,7 +3,7 @@ import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, priva
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { AtomicFile } from '../../primitives/atomic-file.ts'
-import { isDeadline } from '../../primitives/deadline.ts'
+import { DEFAULT_TIMEOUT_MS, isDeadline } from '../../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../../primitives/errors.ts'
 import { inputOf, type ReadOptions } from '../../primitives/input-file.ts'
 import { ProtocolError } from '../../protocol/api/errors.ts'
@@ -20,7 +20,6 @@ const RSA_TYPE = Buffer.from([0x08, 0x00])
 const DATA_TAG = 0x12
 const MAX_KEY_FILE_BYTES = 16 * 1024
 /** How long a key may take to come, where nothing else was said: a key file may be a pipe. */
-const KEY_FILE_MS = 60_000
 
 /**
  * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's forms of ed25519 (36 bytes) and rsa (no type).
@@ -31,7 +30,7 @@ export async function readKeyFile(file: string, options: ReadOptions = {}): Prom
 }
 
 function bytesOf(file: string, options: ReadOptions): AsyncIterable<Uint8Array> {
-  return inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? KEY_FILE_MS })
+  return inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS })
 }
 
 /** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
