@@ -214,6 +214,10 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
           addresses: () => libp2p.getMultiaddrs(),
+          otherClock: () => {
+            const { clockOffsetMs: offsetMs, endpoint } = registry.state()
+            return offsetMs == null ? undefined : { offsetMs, name: `the blocks of chain ${endpoint}` }
+          },
           recordElsewhere: async () => {
             const neighbours = speakers.list()
             const neighbour = neighbours[Math.floor(Math.random() * neighbours.length)]

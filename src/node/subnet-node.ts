@@ -218,7 +218,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return [...own, ...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
   }
 
-  /** How far the clock of this machine is off those of its peers; undefined where it is not, or that is not known. */
+  /** How far the clock of this machine is off those of its peers, or of the chain; undefined where it is not, or that is not known. */
   get clockProblem(): string | undefined {
     return this.#parts.heartbeats?.clockProblem
   }
