@@ -35,6 +35,7 @@ import { Door } from './door.ts'
 import { Doorkeeper } from './doorkeeper.ts'
 import type { Home } from './home.ts'
 import { openHomeDatabase } from './home-database.ts'
+import { askForRecord } from './identify-all-keys.ts'
 import { walkTo } from './kademlia-walk.ts'
 import { type LiveRecord, LiveRecords } from './live-records.ts'
 import { Liveness } from './liveness.ts'
@@ -46,6 +47,7 @@ import { peerList } from './peer-list.ts'
 import { Places } from './places.ts'
 import { RefusalWatch } from './refusal-watch.ts'
 import { type RedialDelays, RefusedPeers } from './refused-peers.ts'
+import { SharedKeys } from './shared-keys.ts'
 import { byDistance, Speakers } from './speakers.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -120,7 +122,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces, liveness = new Liveness() } = init
-  const liveRecords = new LiveRecords()
+  const sharedKeys = new SharedKeys({ log, ask: askForRecord })
+  const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
   const blame = new Blame()
   const places = new Places({
@@ -140,6 +143,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   places.follow(libp2p)
   liveness.follow(libp2p)
   liveRecords.follow(libp2p)
+  sharedKeys.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
   const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log })
@@ -247,6 +251,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     otherNetwork,
+    sharedKeys,
     doorkeeper,
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,

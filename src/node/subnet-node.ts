@@ -52,6 +52,7 @@ import type { OwnRegistration } from './own-registration.ts'
 import type { Places, PlacesState } from './places.ts'
 import type { RefusalWatch } from './refusal-watch.ts'
 import type { RefusedPeers } from './refused-peers.ts'
+import type { SharedKeys } from './shared-keys.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -124,6 +125,7 @@ export interface NodeParts {
   places: Places
   liveness: Liveness
   otherNetwork: OtherNetwork
+  sharedKeys: SharedKeys
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
@@ -215,7 +217,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** What the owner of this node should know, though nothing is wrong with the node. */
   get notices(): string[] {
     const own = this.#parts.heartbeats?.notices ?? []
-    return [...own, ...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
+    const { otherNetwork, sharedKeys } = this.#parts
+    return [...own, ...sharedKeys.notices, ...otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
   }
 
   /** How far the clock of this machine is off those of its peers, or of the chain; undefined where it is not, or that is not known. */
