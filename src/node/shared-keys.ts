@@ -35,9 +35,9 @@ const MAX_PEERS = 1_000
 const LINES = { burst: 10, refillMs: 60_000 }
 
 /**
- * Notices two live nodes with one key, where both are connected to this node. The sign: the signed records on two connections of a peer have different addresses, and,
- * asked in turn, each connection goes on giving its own. One node gives the same addresses on all its connections. A connection to a node that is gone gives
- * none, nor does a command that only asks. Two nodes with the same addresses, as in two private networks, are not noticed.
+ * Notices two live nodes with one key, where both are connected to this node. The sign: the signed records on two connections of a peer have different
+ * addresses, and, asked in turn, each connection goes on giving its own. One node gives the same addresses on all its connections. A connection to a node
+ * that is gone gives none, nor does a command that only asks. Two nodes with the same addresses, as in two private networks, are not noticed.
  */
 export class SharedKeys {
   readonly #init: SharedKeysInit
