@@ -2,7 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, peerArg, protocolArg } from '../cli/flags.ts'
 import { PROTOCOL_KINDS } from '../cli/messages/protocol-kinds.ts'
-import { printableLines } from '../cli/text/render.ts'
+import { printableLines } from '../primitives/printable.ts'
 
 export default class Call extends BaseCommand {
   static override summary = 'Call a protocol of a peer: JSON in, JSON out, as "protocol describe" shows it.'

@@ -7,8 +7,8 @@ import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { openOutput } from '../cli/output-file.ts'
 import { payloadOf, payloadSizeOf } from '../cli/payload.ts'
 import { parseCountFlag } from '../cli/text/duration.ts'
-import { printableLines } from '../cli/text/render.ts'
 import { EXIT_CODES } from '../primitives/errors.ts'
+import { printableLines } from '../primitives/printable.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 
 const DEFAULT_CONCURRENCY = 16

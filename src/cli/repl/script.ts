@@ -6,6 +6,7 @@ import { splitLines } from '../../primitives/lines.ts'
 import { toText } from '../../primitives/strict-text.ts'
 import { readInput } from '../payload.ts'
 import { printError } from '../text/report.ts'
+import { endsShell } from './end-words.ts'
 import type { LineRunner } from './line-runner.ts'
 
 export interface ScriptOptions {
@@ -24,7 +25,6 @@ interface ScriptLine {
 }
 
 const MAX_LINE_BYTES = 1 << 20
-const ENDS = ['exit', 'quit']
 /** The line that stops the node itself. */
 const STOP = /^\s*(subnet\s+)?stop\b/
 
@@ -73,7 +73,7 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<Scrip
   try {
     for await (const { number, bytes } of splitLines(readInput(file, 'script', { signal }), MAX_LINE_BYTES)) {
       const text = readLine(number, bytes)
-      if (signal.aborted || (typeof text === 'string' && ENDS.includes(text.trim()))) {
+      if (signal.aborted || (typeof text === 'string' && endsShell(text))) {
         return
       }
       yield { number, text }
