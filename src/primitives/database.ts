@@ -1,9 +1,11 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
+import { backoffMs } from './backoff.ts'
 import { type DatabaseFile, DatabaseVersionError, refuseReadOnly, toDatabaseError } from './database-error.ts'
 
 const BUSY_TIMEOUT_MS = 50
 const RETRY_FOR_MS = 5_000
+const RETRY = { firstMs: 5, maxMs: 200 }
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 
@@ -65,7 +67,7 @@ export class Database extends DatabaseSync {
  */
 export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Promise<T> {
   const giveUpAtMs = performance.now() + RETRY_FOR_MS
-  for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 200)) {
+  for (let tries = 0; ; tries++) {
     signal?.throwIfAborted()
     try {
       return work()
@@ -74,7 +76,7 @@ export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Pr
         throw error
       }
     }
-    await delay(waitMs * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined)
+    await delay(backoffMs(tries, RETRY) * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined)
   }
 }
 

@@ -1,42 +1,13 @@
-import { raceSignal } from 'race-signal'
+import { collectBytes } from '../primitives/collect-bytes.ts'
 import { hintFor, ProtocolError } from '../protocol/api/errors.ts'
 import type { SessionOptions } from './session.ts'
 import { withStepDeadline } from './step-deadline.ts'
 
-/** The whole payload, in memory. @throws as `takePayload` */
-export async function collectPayload(payload: AsyncIterable<Uint8Array>, maxBytes: number, options: SessionOptions): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  await takePayload(payload, maxBytes, options, async (bytes) => void chunks.push(bytes))
-  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks)
-}
+const LATE = 'the payload did not come to its end in time; nothing was sent'
 
-/** Reads a payload to its end, before anything is sent. @throws ProtocolError LIMIT_EXCEEDED, TIMEOUT; what the payload or `take` throws */
-export async function takePayload(
-  payload: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-  options: SessionOptions,
-  take: (bytes: Uint8Array) => Promise<void>,
-): Promise<void> {
-  let bytes = 0
-  const late = 'the payload did not come to its end in time; nothing was sent'
-  await withStepDeadline('send', options, late, async (signal) => {
-    const iterator = payload[Symbol.asyncIterator]()
-    try {
-      for (;;) {
-        const { done, value } = await raceSignal(iterator.next(), signal)
-        if (done === true) {
-          return
-        }
-        bytes += value.byteLength
-        if (bytes > maxBytes) {
-          throw tooManyBytes(maxBytes)
-        }
-        await take(value)
-      }
-    } finally {
-      void iterator.return?.()?.catch(() => undefined)
-    }
-  })
+/** The whole payload, in memory, before anything is sent. @throws ProtocolError LIMIT_EXCEEDED, TIMEOUT; what the payload throws */
+export async function collectPayload(payload: AsyncIterable<Uint8Array>, maxBytes: number, options: SessionOptions): Promise<Uint8Array> {
+  return withStepDeadline('send', options, LATE, async (signal) => collectBytes(payload, { maxBytes, tooMany: tooManyBytes, signal }))
 }
 
 export function tooManyBytes(maxBytes: number): ProtocolError {

@@ -1,5 +1,5 @@
 import { CHAIN_ANSWERS_SCHEMA } from '../../chain/hypertensor/chain-answers-schema.ts'
-import { ADDRESS_BOOK_SCHEMA, completeAddressBook } from '../../gossip/address-book.ts'
+import { ADDRESS_BOOK_SCHEMA, completeAddressBook } from '../../gossip/book-rows.ts'
 import { type Database, type Migration, openDatabase } from '../../primitives/database.ts'
 import { describeError, SubnetError, UsageError } from '../../primitives/errors.ts'
 import { ALIAS_SCHEMA } from './aliases.ts'

@@ -3,6 +3,7 @@ import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, priva
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { AtomicFile } from '../../primitives/atomic-file.ts'
+import { collectBytes } from '../../primitives/collect-bytes.ts'
 import { DEFAULT_TIMEOUT_MS, isDeadline } from '../../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../../primitives/errors.ts'
 import { inputOf, type ReadOptions } from '../../primitives/input-file.ts'
@@ -40,7 +41,7 @@ export async function readKey(source: AsyncIterable<Uint8Array>, name: string): 
 
 async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Promise<ParsedKey> {
   try {
-    return await parseKey(await readSome(source, MAX_KEY_FILE_BYTES))
+    return await parseKey(await collectBytes(source, { maxBytes: MAX_KEY_FILE_BYTES }))
   } catch (cause) {
     if (cause instanceof SubnetError) {
       throw cause
@@ -54,20 +55,6 @@ async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Prom
       hint: 'a key file is a libp2p private key in protobuf form; "subnet key new --key FILE" makes one',
     })
   }
-}
-
-/** @throws Error when it is longer than `maxBytes` */
-async function readSome(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const bytes of source) {
-    chunks.push(bytes)
-    length += bytes.byteLength
-    if (length > maxBytes) {
-      throw new Error(`it has more than ${maxBytes} bytes`)
-    }
-  }
-  return Buffer.concat(chunks)
 }
 
 interface ParsedKey {

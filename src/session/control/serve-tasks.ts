@@ -8,6 +8,7 @@ import type {
   SendTasksResponseSchema,
 } from '../../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../../node/home/errors.ts'
+import { collectBytes } from '../../primitives/collect-bytes.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import { ACTED, NOT_ACTED } from '../../protocol/call/call.ts'
 import { bodyOf } from '../../protocol/message/streamed-codec.ts'
@@ -112,7 +113,7 @@ class Tasks {
       const answer = await this.#session.sendTask(head.peer, task, { signal, timeoutMs })
       const first = { id, answer: toAnswer(answer) }
       if (answer.bytesReceived != null && answer.bytesReceived <= CHUNK_BYTES) {
-        this.#push({ ...first, chunk: Buffer.concat(await Array.fromAsync(answer.result)), end: toEnd(answer) })
+        this.#push({ ...first, chunk: await collectBytes(answer.result), end: toEnd(answer) })
         return
       }
       this.#push(first)
