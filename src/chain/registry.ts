@@ -181,7 +181,7 @@ export interface ChainRegistry {
   watch(options: { signal: AbortSignal; only?: 'blocks' | undefined }): AsyncIterable<ChainChange>
   /** What is known of the chain now; asks nothing. */
   state(): ChainState
-  /** Stores addresses of one's own, replacing earlier ones. @throws ChainError, UsageError for what the chain does not take */
+  /** Stores addresses of one's own, replacing earlier ones; writes nothing where they are there. @throws ChainError, UsageError for what the chain does not take */
   publish(multiaddrs: Multiaddr[], options?: PublishOptions): Promise<PublishedRecord>
   /** Takes one's own addresses out; false when there were none. @throws ChainError */
   remove(options?: ChainOptions): Promise<boolean>
