@@ -39,6 +39,8 @@ export interface BootstrapRefusal {
 export class Bootstrap extends EventTarget {
   readonly #init: BootstrapInit
   #stopped = new AbortController()
+  /** Ends attempts, and the delays between them, so that all begin anew. */
+  #round = new AbortController()
   #running: Array<Promise<void>> = []
   #pending = 0
   #aliveUntilMs = 0
@@ -106,6 +108,12 @@ export class Bootstrap extends EventTarget {
     this.#running = this.#init.targets.map(async (target) => this.#keep(target, this.#stopped.signal))
   }
 
+  /** The network of this machine changed: a bootstrap that could not be reached is tried at once. One that refuses this node is left in peace as before. */
+  retryNow(): void {
+    this.#round.abort(new Error('the network changed'))
+    this.#round = new AbortController()
+  }
+
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the node stops'))
     this.#init.libp2p.removeEventListener('peer:identify', this.#onIdentify)
@@ -123,14 +131,15 @@ export class Bootstrap extends EventTarget {
       }
     }
     while (!signal.aborted) {
+      const round = this.#round.signal
       try {
-        await this.#connect(target, signal, settle)
+        await this.#connect(target, AbortSignal.any([signal, round]), settle)
         settle()
         await this.#disconnected(target.peerId, signal)
         // a peer that takes connections only to drop them is not hammered
         await delay(FIRST_RETRY_MS * (1 + Math.random()), undefined, { signal })
       } catch (error) {
-        if (!signal.aborted) {
+        if (!signal.aborted && !round.aborted) {
           this.#init.log.warn(`bootstrap ${target.multiaddr.toString()}`, error)
         }
       }
