@@ -30,6 +30,7 @@ import { announceFilter, type NetworkInterfaces, OwnAddresses } from './own-addr
 import type { Places } from './places.ts'
 import type { RefusedPeers } from './refused-peers.ts'
 import { tellingRefusals } from './refused-security.ts'
+import { withReopenedStreams } from './reopened-streams.ts'
 import { sendOwnRecord } from './sender-record.ts'
 import { sparing } from './sparing-yamux.ts'
 import { explainingTcp } from './tcp-dial.ts'
@@ -163,7 +164,9 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ...(serves
         ? {
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),
-            pubsub: behindDoor(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),
+            pubsub: behindDoor(
+              withReopenedStreams(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),
+            ),
           }
         : {}),
     },
