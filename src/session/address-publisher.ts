@@ -63,7 +63,7 @@ function commandFor(settings: Pick<Settings, 'chain' | 'subnetId'>, addresses: M
   return publishCommand(settings, peerId.toString(), first == null ? undefined : withPeerId(first, peerId)?.toString())
 }
 
-/** The node has other addresses by now than those that were about to be paid for. */
+/** The addresses of the node changed while the chain was asked: nothing is paid for the old ones. */
 class Superseded extends Error {}
 
 /**
@@ -171,7 +171,7 @@ export class AddressPublisher {
     return this.#pace.order(isNamed ? own : own.filter((address) => !isLoopback(address)))
   }
 
-  /** Two lists with one key are the same to the chain: one that takes fees has a place for one address. */
+  /** Equal for two lists of which the chain would store the same: one that takes fees stores one address. */
   #keyOf(own: Multiaddr[]): string {
     return this.#pace == null ? own.join() : String(own[0])
   }

@@ -32,34 +32,42 @@ function at(host: string): string {
 describe('a node whose network comes late, changes and goes', function () {
   this.timeout(120_000)
   const cli = new Cli()
-  let network: NetworkNamespace
-  let beyond: NetworkNamespace | undefined
+  /** Both take their time: at once. */
+  let moving: Promise<void>
+  let paying: Promise<void>
 
   before(function () {
     if (refusal != null) {
       notRun(this, `no network namespace here: ${refusal}`)
     }
+    moving = inNetworks(move)
+    paying = inNetworks(pay)
+    for (const outcome of [moving, paying]) {
+      outcome.catch(() => undefined)
+    }
   })
 
-  beforeEach(async () => {
-    network = await NetworkNamespace.open()
-    beyond = undefined
-  })
+  after(async () => cli.clean())
 
-  afterEach(async () => {
-    await cli.clean()
-    await beyond?.close()
-    await network.close()
-  })
+  /** In a network without an address, and one beyond it, with the address of `HUB`. */
+  async function inNetworks(run: (network: NetworkNamespace, beyond: NetworkNamespace) => Promise<void>): Promise<void> {
+    const network = await NetworkNamespace.open()
+    const beyond = await network.neighbour()
+    try {
+      await beyond.addAddress(`${HUB}/24`)
+      await run(network, beyond)
+    } finally {
+      await beyond.close()
+      await network.close()
+    }
+  }
 
-  async function status(node: RunningNode): Promise<StatusAnswer> {
+  async function status(node: RunningNode, network: NetworkNamespace): Promise<StatusAnswer> {
     const { stdout } = await cli.run(String(node.ready['home']), ['status', '--json'], { within: network.within })
     return JSON.parse(stdout) as StatusAnswer
   }
 
-  it('is found in beats and on the ledger where it is now, though its connections broke with the old address', async () => {
-    beyond = await network.neighbour()
-    await beyond.addAddress(`${HUB}/24`)
+  async function move(network: NetworkNamespace, beyond: NetworkNamespace): Promise<void> {
     const ledger = join(await cli.folder(), 'ledger.db')
     const chain = ['--chain', `ledger:${ledger}`]
     const hub = await cli.start(await cli.home(), [...chain, ...LISTEN], { within: beyond.within })
@@ -97,15 +105,13 @@ describe('a node whose network comes late, changes and goes', function () {
       await network.removeAddress('10.0.0.2/24')
       await network.addAddress('10.0.0.3/24')
       await isAt(at('10.0.0.3'))
-      assert.deepEqual((await status(node)).problems, [])
+      assert.deepEqual((await status(node, network)).problems, [])
     } finally {
       await registry.close()
     }
-  })
+  }
 
-  it('starts without its chain, says so, and pays for the address that it gets, and for the next, though the connection to the chain broke', async () => {
-    beyond = await network.neighbour()
-    await beyond.addAddress(`${HUB}/24`)
+  async function pay(network: NetworkNamespace, beyond: NetworkNamespace): Promise<void> {
     const home = await cli.home()
     const ownerKey = join(home, 'owner.key')
     await writeFile(ownerKey, OWNER_KEY, { mode: 0o600 })
@@ -129,7 +135,7 @@ describe('a node whose network comes late, changes and goes', function () {
         ],
         { within: network.within },
       )
-      const { problems } = await status(node)
+      const { problems } = await status(node, network)
       assert.deepEqual(
         problems.map(({ code, severity }) => `${code} ${severity}`),
         ['CHAIN_UNAVAILABLE error', 'UNREACHABLE error'],
@@ -140,10 +146,15 @@ describe('a node whose network comes late, changes and goes', function () {
       await network.removeAddress('10.0.0.2/24')
       await network.addAddress('10.0.0.3/24')
       await node.running.says(/published \/ip4\/10\.0\.0\.3\/.* at block/)
-      assert.ok(!(await status(node)).problems.some(({ message }) => /publish/.test(message)))
+      assert.ok(!(await status(node, network)).problems.some(({ message }) => /publish/.test(message)))
     } finally {
       chain.kill()
       await once(chain, 'close')
     }
-  })
+  }
+
+  it('is found in beats and on the ledger where it is now, though its connections broke with the old address', async () => moving)
+
+  it('starts without its chain, says so, and pays for the address that it gets, and for the next, though the connection to the chain broke', async () =>
+    paying)
 })
