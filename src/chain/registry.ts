@@ -76,6 +76,11 @@ export interface ChainState {
   lastError: string | undefined
   /** What is wrong with the chain though it answers, each in one line; empty where nothing is. */
   problems: string[]
+  /**
+   * How far the clock of this machine is ahead of the times of new blocks, in milliseconds; negative where it is behind. Undefined where no new
+   * blocks were heard, and on a chain whose blocks have no time.
+   */
+  clockOffsetMs: number | undefined
 }
 
 /** Something about the subnet changed on the chain. */

@@ -13,7 +13,7 @@ import type { DatabaseError } from '../primitives/database-error.ts'
 import { raceTime, withDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { ProtocolError } from '../protocol/api/errors.ts'
 import {
   type Destination,
   type ProtocolHandler,
@@ -23,35 +23,36 @@ import {
   type Reached,
   type ReachOptions,
   readDestination,
-} from '../protocol/host.ts'
-import type { Interceptor } from '../protocol/interceptor.ts'
-import type { ByteBudget, ProtocolLimits } from '../protocol/limits.ts'
-import { ADMISSION_PROTOCOL_ID, askForRefusal } from '../protocol/protocols/admission.ts'
-import { DAG_SYNC_PROTOCOL_ID } from '../protocol/protocols/dag-sync.ts'
-import type { TaskEvent, TaskProtocol } from '../protocol/protocols/task.ts'
+} from '../protocol/api/host.ts'
+import type { Interceptor } from '../protocol/api/interceptor.ts'
+import type { ByteBudget, ProtocolLimits } from '../protocol/api/limits.ts'
+import { ADMISSION_PROTOCOL_ID, askForRefusal } from '../protocol/builtin/admission.ts'
+import { DAG_SYNC_PROTOCOL_ID } from '../protocol/builtin/dag-sync.ts'
+import type { TaskEvent, TaskProtocol } from '../protocol/builtin/task.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { Judge, ResolveOptions, Resolver } from '../resolve/resolver.ts'
 import { type AddressSource, type Candidate, TIER_NAMES } from '../resolve/tier.ts'
-import { type Aliases, refuseSelf } from './aliases.ts'
-import type { Bootstrap } from './bootstrap.ts'
+import { guardedHandler } from './adapters/guarded-components.ts'
+import type { Door } from './admission/door.ts'
+import type { Doorkeeper } from './admission/doorkeeper.ts'
+import type { OwnRegistration } from './admission/own-registration.ts'
+import type { RefusalWatch } from './admission/refusal-watch.ts'
+import type { RefusedPeers } from './admission/refused-peers.ts'
 import type { ChainFollower } from './chain-follower.ts'
-import { type Services, startLibp2p } from './create-libp2p.ts'
-import { DialError } from './dial-failure.ts'
-import type { DialPolicy } from './dial-policy.ts'
-import type { Dialler } from './dialler.ts'
-import type { Door } from './door.ts'
-import type { Doorkeeper } from './doorkeeper.ts'
-import { NodeError } from './errors.ts'
-import { guardedHandler } from './guarded-components.ts'
-import { laterRefusal } from './later-refusal.ts'
-import type { Liveness } from './liveness.ts'
-import type { Network } from './network.ts'
-import { networkOf } from './network-of.ts'
-import type { OtherNetwork } from './other-network.ts'
-import type { OwnRegistration } from './own-registration.ts'
-import type { Places, PlacesState } from './places.ts'
-import type { RefusalWatch } from './refusal-watch.ts'
-import type { RefusedPeers } from './refused-peers.ts'
+import type { Bootstrap } from './dial/bootstrap.ts'
+import { DialError } from './dial/dial-failure.ts'
+import type { DialPolicy } from './dial/dial-policy.ts'
+import type { Dialler } from './dial/dialler.ts'
+import { laterRefusal } from './dial/later-refusal.ts'
+import { type Aliases, refuseSelf } from './home/aliases.ts'
+import { NodeError } from './home/errors.ts'
+import type { Network } from './network/network.ts'
+import { networkOf } from './network/network-of.ts'
+import type { OtherNetwork } from './network/other-network.ts'
+import { type Services, startLibp2p } from './stack/create-libp2p.ts'
+import type { Liveness } from './stack/liveness.ts'
+import type { Places, PlacesState } from './stack/places.ts'
+import type { SharedKeys } from './stack/shared-keys.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -124,6 +125,7 @@ export interface NodeParts {
   places: Places
   liveness: Liveness
   otherNetwork: OtherNetwork
+  sharedKeys: SharedKeys
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
@@ -215,10 +217,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** What the owner of this node should know, though nothing is wrong with the node. */
   get notices(): string[] {
     const own = this.#parts.heartbeats?.notices ?? []
-    return [...own, ...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
+    const { otherNetwork, sharedKeys } = this.#parts
+    return [...own, ...sharedKeys.notices, ...otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
   }
 
-  /** How far the clock of this machine is off those of its peers; undefined where it is not, or that is not known. */
+  /** How far the clock of this machine is off those of its peers, or of the chain; undefined where it is not, or that is not known. */
   get clockProblem(): string | undefined {
     return this.#parts.heartbeats?.clockProblem
   }

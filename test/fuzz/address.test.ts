@@ -4,7 +4,7 @@ import type { PeerId } from '@libp2p/interface'
 import fc from 'fast-check'
 import { AddressAnswerSchema, AddressQuerySchema, AddressStatus } from '../../src/gen/subnet/address/v1/address_pb.ts'
 import { openPeerRecord } from '../../src/gossip/peer-record.ts'
-import { type AddressDirectory, AddressProtocol } from '../../src/protocol/protocols/address.ts'
+import { type AddressDirectory, AddressProtocol } from '../../src/protocol/builtin/address.ts'
 import { AskingHost, outcomeOf, request, sentOf } from '../support/fuzz-hosts.ts'
 import { fuzz, mutated } from '../support/fuzzing.ts'
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import * as varint from 'uint8-varint'
-import { ProtocolError, type ProtocolErrorCode } from '../../src/protocol/errors.ts'
-import { FramedStream } from '../../src/protocol/framing.ts'
-import { ByteBudget } from '../../src/protocol/limits.ts'
+import { ProtocolError, type ProtocolErrorCode } from '../../src/protocol/api/errors.ts'
+import { ByteBudget } from '../../src/protocol/api/limits.ts'
+import { FramedStream } from '../../src/protocol/carrier/plain/framing.ts'
 import { fuzz, mutated } from '../support/fuzzing.ts'
 import { frameOf, prefixOf, TestStream } from '../support/streams.ts'
 

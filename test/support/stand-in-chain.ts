@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { BLOCK_KEY } from '../../src/chain/hypertensor/runtime.ts'
+import { BLOCK_KEY, TIME_KEY } from '../../src/chain/hypertensor/runtime.ts'
 import { HypertensorState } from './hypertensor-state.ts'
 import { StandInHeads } from './stand-in-heads.ts'
 import { PoolError, type StandInBlock, StandInPool } from './stand-in-pool.ts'
@@ -56,6 +56,8 @@ export class StandInChain {
   readonly storageFeed: StandInStorageFeed
   /** Makes a block as soon as something is handed in; false: only when a test says so. */
   makesBlocks = true
+  /** New blocks have the time of this machine, and so many milliseconds; undefined: no time. */
+  blockTimesAheadMs: number | undefined
   /** How often each method was called; calls of the runtime under their own names. */
   readonly calls = new Map<string, number>()
   /** Times that a request came while none was being answered: what a client waits for. */
@@ -159,6 +161,9 @@ export class StandInChain {
   /** The next block, told to those who subscribed. */
   newHead(): void {
     this.state.block++
+    if (this.blockTimesAheadMs != null) {
+      this.tellTime(Date.now() + this.blockTimesAheadMs)
+    }
     if (this.state.storage.has(BLOCK_KEY)) {
       this.tellBlockInStorage()
     }
@@ -177,6 +182,13 @@ export class StandInChain {
     const bytes = Buffer.alloc(4)
     bytes.writeUInt32LE(this.state.block)
     this.state.storage.set(BLOCK_KEY, `0x${bytes.toString('hex')}`)
+  }
+
+  /** The time of the newest block, a Unix time in milliseconds. */
+  tellTime(unixMs: number): void {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigUInt64LE(BigInt(unixMs))
+    this.state.storage.set(TIME_KEY, `0x${bytes.toString('hex')}`)
   }
 
   #header(): unknown {

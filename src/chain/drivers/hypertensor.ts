@@ -182,8 +182,8 @@ export class HypertensorRegistry implements ChainRegistry {
 
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
-    const { block, problems } = this.#chain.health
-    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, problems }
+    const { block, problems, clockOffsetMs } = this.#chain.health
+    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, problems, clockOffsetMs }
   }
 
   async register(): Promise<Registration> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { mock } from 'node:test'
 import { multiaddr } from '@multiformats/multiaddr'
-import { Bootstrap, type BootstrapInit } from '../../../src/node/bootstrap.ts'
+import { Bootstrap, type BootstrapInit } from '../../../src/node/dial/bootstrap.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import { newPeer } from '../../support/keys.ts'
 
