@@ -23,6 +23,7 @@ import type {
   PingAnswer,
   ResolveAnswer,
   StatusAnswer,
+  StatusProblem,
   TaskAnswer,
 } from './answers.ts'
 import { bench } from './bench.ts'
@@ -42,6 +43,8 @@ export interface NodeSessionInit {
   home: Home
   settings: Settings
   agent: string
+  /** Why the chain does not have the addresses of a node that publishes them. */
+  publishProblem?: (() => StatusProblem | undefined) | undefined
   /** Begins to stop the node. */
   stop(): void
 }
@@ -110,6 +113,7 @@ export class NodeSession implements Session {
       connections: directions.length,
       bootstrapRefusals: this.#node.bootstrapRefusals,
       chain: [...(chain.error == null ? [] : [chain.error]), ...this.#node.registry.state().problems],
+      publishing: this.#init.publishProblem?.(),
       ownRefusal: await this.#node.ownRefusal(options.signal),
       full: placesProblem(places),
       clock: this.#node.clockProblem,
