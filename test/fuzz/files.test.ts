@@ -12,8 +12,9 @@ import { HomeLock } from '../../src/node/lock.ts'
 import { openDatabase, sqliteCode } from '../../src/primitives/database.ts'
 import { SubnetError } from '../../src/primitives/errors.ts'
 import { createLogger } from '../../src/primitives/log.ts'
-import { fuzz, mutated } from '../support/fuzzing.ts'
+import { fuzz } from '../support/fuzzing.ts'
 import { addresses, newPeer, type TestPeer } from '../support/keys.ts'
+import { mutated } from '../support/mutations.ts'
 import { TempFolders } from '../support/temp.ts'
 import { signedEntry } from '../unit/gossip/temporary-book.ts'
 
@@ -22,7 +23,7 @@ const RUNS = 150
 const log = createLogger('error', () => undefined)
 
 describe('a file of a home that was damaged while nobody ran', function () {
-  this.timeout(120_000)
+  this.timeout(0)
   const folders = new TempFolders()
   let whole: string
   let path: string
@@ -55,7 +56,7 @@ describe('a file of a home that was damaged while nobody ran', function () {
   function damage(name: string, open: () => Promise<void>): void {
     it(`is healed, read as it is, or refused in words: ${name}`, async () => {
       const bytes = await readFile(join(whole, name))
-      await fuzz(mutated(bytes), { runs: RUNS }, MIB, async (damaged) => {
+      await fuzz(mutated(bytes), { runs: RUNS, target: `files: ${name}` }, MIB, async (damaged) => {
         await rm(path, { recursive: true, force: true })
         await mkdir(path, { mode: 0o700 })
         await cp(whole, path, { recursive: true, filter: (from) => !from.endsWith('-wal') && !from.endsWith('-shm') })
