@@ -32,15 +32,7 @@ const values: fc.Arbitrary<Json> = fc.oneof(
     [],
     {},
   ),
-  fc.constantFrom<Json>(
-    '/ip4/10.0.0.1/tcp/1',
-    '/ip4/0.0.0.0/tcp/0',
-    '/p2p/x',
-    '/dns4/a',
-    '/'.repeat(3_000),
-    '0'.repeat(129),
-    'x'.repeat(70_000),
-  ),
+  fc.constantFrom<Json>('/ip4/10.0.0.1/tcp/1', '/ip4/0.0.0.0/tcp/0', '/p2p/x', '/dns4/a', '/'.repeat(3_000), '0'.repeat(129)),
   fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<Json>,
 )
 const keys = fc.constantFrom('x', '', '__proto__', 'constructor', 'version', 'parent_ids', 'metadata', 'multiaddr', 'state', 'signature')

@@ -1,5 +1,7 @@
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import fc, { type Arbitrary } from 'fast-check'
+import * as varint from 'uint8-varint'
+import { frameOf } from './streams.ts'
 
 /** Bytes at which a decoder may turn: ends of varints, tags, wire types that are not used any more. */
 const BYTES = [0, 1, 3, 4, 6, 7, 0x0b, 0x7f, 0x80, 0xff]
@@ -7,7 +9,7 @@ const BYTES = [0, 1, 3, 4, 6, 7, 0x0b, 0x7f, 0x80, 0xff]
 const NUMBERS = [
   ...[0n, 1n, 127n, 128n, 300n, 16_383n, 16_384n, 2n ** 16n, 2n ** 20n, 2n ** 24n + 1n, 2n ** 28n, 2n ** 31n - 1n, 2n ** 31n],
   ...[2n ** 32n - 1n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 1n],
-]
+].map((number) => new BinaryWriter().uint64(number).finish())
 /** The most bytes that one change takes out, or puts in. */
 const MOST_BYTES = 41
 const DEPTH = 120
@@ -93,7 +95,7 @@ function swap(bytes: Uint8Array, at: number, value: number): Uint8Array {
 }
 
 function numberOf(value: number): Uint8Array {
-  return new BinaryWriter().uint64(NUMBERS[value % NUMBERS.length] ?? 0n).finish()
+  return NUMBERS[value % NUMBERS.length] ?? new Uint8Array()
 }
 
 interface Field {
@@ -122,7 +124,7 @@ function fieldsOf(bytes: Uint8Array): { fields: Field[]; rest: Uint8Array } {
 }
 
 function tagOf({ number, type }: Pick<Field, 'number' | 'type'>): Uint8Array {
-  return new BinaryWriter().uint64((BigInt(number) << 3n) | BigInt(type)).finish()
+  return varint.encode(number * 8 + type)
 }
 
 function bytesOf(fields: Field[], rest: Uint8Array): Uint8Array {
@@ -171,7 +173,7 @@ function inField(bytes: Uint8Array, at: number, value: number): Uint8Array {
     }
     const kinds = [...IN_BYTES, ...IN_FIELDS]
     const inner = apply(content, { kind: value % kinds.length, at: at >> 3, value: value >> 4 }, kinds)
-    return [{ ...field, value: new BinaryWriter().bytes(inner).finish() }]
+    return [{ ...field, value: frameOf(inner) }]
   })
 }
 
@@ -179,8 +181,7 @@ function inField(bytes: Uint8Array, at: number, value: number): Uint8Array {
 function lie(bytes: Uint8Array, at: number, value: number): Uint8Array {
   return withField(bytes, at, (field) => {
     const content = contentOf(field) ?? field.value
-    const length =
-      value % 2 === 0 ? numberOf(value >> 1) : new BinaryWriter().uint32(Math.max(0, content.byteLength + (value % 7) - 3)).finish()
+    const length = value % 2 === 0 ? numberOf(value >> 1) : varint.encode(Math.max(0, content.byteLength + (value % 7) - 3))
     return [{ ...field, type: WireType.LengthDelimited, value: Buffer.concat([length, content]) }]
   })
 }
@@ -192,7 +193,7 @@ function nest(bytes: Uint8Array, at: number, value: number): Uint8Array {
     for (let depth = value % DEPTH; depth > 0; depth--) {
       inner =
         value % 2 === 0
-          ? Buffer.concat([tagOf({ ...field, type: WireType.LengthDelimited }), new BinaryWriter().bytes(inner).finish()])
+          ? Buffer.concat([tagOf({ ...field, type: WireType.LengthDelimited }), frameOf(inner)])
           : Buffer.concat([tagOf({ ...field, type: WireType.StartGroup }), inner, tagOf({ ...field, type: WireType.EndGroup })])
     }
     return fieldsOf(inner).fields
