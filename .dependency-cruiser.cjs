@@ -12,6 +12,30 @@ const allowed = {
   commands: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session', 'cli'],
 }
 
+// The rooms of a layer, and the rooms that each may import. Files outside of a room stand above all rooms, except where a room names '.'.
+const rooms = {
+  protocol: {
+    api: [],
+    message: ['api'],
+    'carrier/negotiate': ['api'],
+    'carrier/plain': ['api', 'message', 'carrier/negotiate'],
+    'carrier/kept': ['api', 'message', 'carrier/negotiate'],
+    carrier: ['api', 'message'],
+    call: ['api', 'message', 'carrier'],
+    serve: ['api', 'message', 'carrier'],
+    builtin: ['api', 'message', 'call', 'serve', '.'],
+  },
+  node: {
+    network: [],
+    home: ['network'],
+    handlers: ['home'],
+    admission: [],
+    dial: ['network', 'admission'],
+    adapters: ['home', 'network', 'dial'],
+    stack: ['network', 'admission', 'dial', 'adapters'],
+  },
+}
+
 module.exports = {
   forbidden: [
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
@@ -28,6 +52,17 @@ module.exports = {
       from: { path: `^src/${layer}/` },
       to: { path: '^src/', pathNot: `^src/(${[layer, ...allowed[layer]].join('|')})/` },
     })),
+    ...Object.entries(rooms).flatMap(([layer, of]) =>
+      Object.entries(of).map(([room, below]) => ({
+        name: `${layer}/${room}-imports-only-rooms-below`,
+        severity: 'error',
+        from: { path: `^src/${layer}/${room}/` },
+        to: {
+          path: `^src/${layer}/`,
+          pathNot: `^src/${layer}/(${[room, ...below].map((one) => (one === '.' ? '[^/]+$' : `${one}/`)).join('|')})`,
+        },
+      })),
+    ),
     {
       name: 'only-compose-joins-siblings',
       severity: 'error',

@@ -6,7 +6,7 @@ import { LedgerRegistry } from '../../src/chain/drivers/ledger.ts'
 import { ADDRESS_BOOK_SCHEMA, AddressBook } from '../../src/gossip/address-book.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../../src/gossip/heartbeat-interval.ts'
 import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
-import { ensureHome, homeAt } from '../../src/node/home.ts'
+import { ensureHome, homeAt } from '../../src/node/home/home.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 

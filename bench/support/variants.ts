@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } fro
 import type { MessageStream } from '@libp2p/interface'
 import { type ICryptoInterface, noise } from '@libp2p/noise'
 import { defaultCrypto } from '@libp2p/noise/crypto'
-import { sparing } from '../../src/node/sparing-yamux.ts'
+import { sparing } from '../../src/node/adapters/sparing-yamux.ts'
 import { type BareStack, type Encrypter, SUBNET_STACK } from './bare-libp2p.ts'
 
 /** A way to set the stack up, or to use it. */

@@ -1,22 +1,22 @@
 import { Command } from '@oclif/core/command'
 import type { Config } from '@oclif/core/config'
-import type { RawSettings, SettingName, SettingSource, Settings } from '../node/config.ts'
-import { loadSettings, withFlags } from '../node/config.ts'
-import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home.ts'
+import type { RawSettings, SettingName, SettingSource, Settings } from '../node/home/config.ts'
+import { loadSettings, withFlags } from '../node/home/config.ts'
+import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home/home.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { holderOf } from '../session/control-socket.ts'
+import { ProtocolError } from '../protocol/api/errors.ts'
+import { holderOf } from '../session/control/control-socket.ts'
 import { openSession } from '../session/open-session.ts'
 import type { Session } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
 import { choosePeer } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
 import type { PublishQuestions } from './publish.ts'
-import { printable } from './render.ts'
-import { Interrupted, printError } from './report.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
-import { helpOf, toUsageError } from './usage.ts'
+import { printable } from './text/render.ts'
+import { Interrupted, printError } from './text/report.ts'
+import { helpOf, toUsageError } from './text/usage.ts'
 
 const DEFAULT_TIMEOUT_MS = 60_000
 /** A command that was told to end is gone after this, whatever still hangs. */
@@ -111,7 +111,7 @@ export abstract class BaseCommand extends Command {
   /** Asks yes or no; undefined where nobody is there to answer. */
   protected get confirm(): ((question: string) => Promise<boolean>) | undefined {
     return this.canAsk
-      ? async (text) => this.ask(async () => (await import('./prompt.ts')).confirm(text, this.interrupted.signal))
+      ? async (text) => this.ask(async () => (await import('./text/prompt.ts')).confirm(text, this.interrupted.signal))
       : undefined
   }
 
@@ -121,7 +121,7 @@ export abstract class BaseCommand extends Command {
     const { signal } = this.interrupted
     return confirm == null
       ? undefined
-      : { confirm, secret: async (text, check) => this.ask(async () => (await import('./prompt.ts')).secret(text, { check, signal })) }
+      : { confirm, secret: async (text, check) => this.ask(async () => (await import('./text/prompt.ts')).secret(text, { check, signal })) }
   }
 
   /** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */

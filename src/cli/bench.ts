@@ -1,9 +1,9 @@
 import { UsageError } from '../primitives/errors.ts'
 import { MAX_BENCH_PLAN } from '../session/bench-plan.ts'
 import type { BenchAnswer, BenchMeasurement, BenchPlan } from '../session/session.ts'
-import { parseCountFlag, parseDurationFlag } from './duration.ts'
-import { type ProgressState, showProgress } from './progress.ts'
-import { cut, printable, shortPeerId, table } from './render.ts'
+import { parseCountFlag, parseDurationFlag } from './text/duration.ts'
+import { type ProgressState, showProgress } from './text/progress.ts'
+import { cut, printable, shortPeerId, table } from './text/render.ts'
 
 export const DEFAULT_BENCH_PLAN: BenchPlan = { durationMs: 10_000, count: 10_000, concurrency: 16, sizeBytes: 1 << 20 }
 

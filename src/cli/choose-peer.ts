@@ -1,6 +1,6 @@
 import { UsageError } from '../primitives/errors.ts'
 import type { PeerRow } from '../session/session.ts'
-import { peerTable } from './peer-table.ts'
+import { peerTable } from './text/peer-table.ts'
 
 export interface Asker {
   /** Where to read what the command takes. */
@@ -27,7 +27,7 @@ export async function choosePeer({ help, ask, signal, peers }: Asker): Promise<s
     })
   }
   const [, ...lines] = peerTable(known, process.stderr.columns - MARK_COLUMNS).split('\n')
-  const { choose } = await import('./prompt.ts')
+  const { choose } = await import('./text/prompt.ts')
   return ask(async () =>
     choose(
       'Which peer?',

@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
 
-// Texts only: what they mean, where else they may come from and their defaults is in node/config.ts, in one place.
+// Texts only: what they mean, where else they may come from and their defaults is in node/home/config.ts, in one place.
 
 /** Where a command takes a `<peer>`: without one it asks. */
 export const peerArg = Args.string({

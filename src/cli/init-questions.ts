@@ -1,8 +1,8 @@
-import { describeSettings, type LoadedSettings, type SettingName, type Settings, withFlags } from '../node/config.ts'
+import { loadHandler } from '../node/handlers/task-handlers.ts'
+import { describeSettings, type LoadedSettings, type SettingName, type Settings, withFlags } from '../node/home/config.ts'
 import { checkChain } from '../node/open-registry.ts'
-import { loadHandler } from '../node/task-handlers.ts'
 import { describeError } from '../primitives/errors.ts'
-import { input } from './prompt.ts'
+import { input } from './text/prompt.ts'
 
 const NOTHING = 'none'
 

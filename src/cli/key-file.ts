@@ -1,8 +1,8 @@
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
-import { ensureHome, type Home, reasonOf } from '../node/home.ts'
-import { writeKeyFile } from '../node/identity.ts'
-import { KnownKeys } from '../node/known-keys.ts'
+import { ensureHome, type Home, reasonOf } from '../node/home/home.ts'
+import { writeKeyFile } from '../node/home/identity.ts'
+import { KnownKeys } from '../node/home/known-keys.ts'
 import { UsageError } from '../primitives/errors.ts'
 
 /** What a command tells of a key file: never the key. */

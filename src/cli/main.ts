@@ -2,14 +2,14 @@ import { fileURLToPath } from 'node:url'
 import { Config } from '@oclif/core/config'
 import { run } from '@oclif/core/run'
 import chalk, { chalkStderr } from 'chalk'
-import { printError, stdoutError } from './report.ts'
-import { topicWithoutCommand, toUsageError } from './usage.ts'
+import { printError, stdoutError } from './text/report.ts'
+import { topicWithoutCommand, toUsageError } from './text/usage.ts'
 
 /** The longest that a timer of Node can wait. */
 const FOREVER_MS = 2 ** 31 - 1
 
 /** For oclif, which takes it from here. */
-export { default as Help } from './help.ts'
+export { default as Help } from './text/help.ts'
 
 /** Runs one command line. @param root the URL of a file in a folder of this package */
 export async function main(argv: string[], root: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
-import { reasonOf } from '../node/home.ts'
+import { reasonOf } from '../node/home/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { fullPath } from '../primitives/full-path.ts'
 

@@ -1,11 +1,11 @@
 import { fstatSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { reasonOf } from '../node/home.ts'
+import { reasonOf } from '../node/home/home.ts'
 import { isDeadline, withDeadline } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { openInput } from '../primitives/input-file.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { ProtocolError } from '../protocol/api/errors.ts'
 import { shellContext } from './shell-context.ts'
 
 export interface InputOptions {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { SettingName, SettingSource, Settings } from '../node/config.ts'
-import type { Home } from '../node/home.ts'
+import type { SettingName, SettingSource, Settings } from '../node/home/config.ts'
+import type { Home } from '../node/home/home.ts'
 import type { Session } from '../session/session.ts'
 
 /** What a command finds that runs as a line of a shell (the REPL, a script), not as a process of its own. */

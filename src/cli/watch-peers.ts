@@ -1,7 +1,7 @@
 import { clearScreenDown, moveCursor } from 'node:readline'
 import type { NodeEvent, PeerRow } from '../session/session.ts'
-import { peerTable } from './peer-table.ts'
-import { cut, widthOf } from './render.ts'
+import { peerTable } from './text/peer-table.ts'
+import { cut, widthOf } from './text/render.ts'
 
 export interface WatchOptions {
   json: boolean

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, peerArg, protocolArg } from '../cli/flags.ts'
-import { printableLines } from '../cli/render.ts'
+import { printableLines } from '../cli/text/render.ts'
 
 export default class Call extends BaseCommand {
   static override summary = 'Call a protocol of a peer: JSON in, JSON out, as "protocol describe" shows it.'
@@ -23,7 +23,7 @@ export default class Call extends BaseCommand {
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Call)
     const { peer, protocolId } = await this.protocolArguments(args)
-    const { callProtocol, findProtocol, readData } = await import('../cli/call-protocol.ts')
+    const { callProtocol, findProtocol, readData } = await import('../cli/messages/call-protocol.ts')
     const data = await readData(flags.data, this.settings.maxFrameBytes, this.callOptions)
     const onHidden = (): void => this.tell('an answer of over 1 MiB is shown without the extensions that it may have')
     const words = { peer, protocolId, data, emitDefaults: flags['emit-defaults'], onHidden }

@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../cli/base-command.ts'
-import { completeLine } from '../cli/completer.ts'
-import { peerNames, protocolNames } from '../cli/peer-names.ts'
+import { completeLine } from '../cli/repl/completer.ts'
+import { peerNames, protocolNames } from '../cli/repl/peer-names.ts'
 
 export default class Complete extends BaseCommand {
   static override hidden = true

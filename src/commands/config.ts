@@ -1,7 +1,7 @@
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
-import { table } from '../cli/render.ts'
-import { describeSettings, type SettingName, type SettingSource } from '../node/config.ts'
+import { table } from '../cli/text/render.ts'
+import { describeSettings, type SettingName, type SettingSource } from '../node/home/config.ts'
 
 export default class Config extends BaseCommand {
   static override summary = 'Show the effective settings, and where each came from.'

@@ -3,9 +3,9 @@ import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, startFlags } from '../cli/flags.ts'
 import { describeKey } from '../cli/key-file.ts'
-import { type RawSettings, shownSettings, updateConfigFile } from '../node/config.ts'
-import { ensureHome } from '../node/home.ts'
-import { loadIdentity } from '../node/identity.ts'
+import { type RawSettings, shownSettings, updateConfigFile } from '../node/home/config.ts'
+import { ensureHome } from '../node/home/home.ts'
+import { loadIdentity } from '../node/home/identity.ts'
 import { UsageError } from '../primitives/errors.ts'
 
 export default class Init extends BaseCommand {

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
-import { peerTable } from '../cli/peer-table.ts'
+import { peerTable } from '../cli/text/peer-table.ts'
 import { watchPeers } from '../cli/watch-peers.ts'
 import type { PeerRow } from '../session/session.ts'
 

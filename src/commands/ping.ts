@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
-import { parseCountFlag } from '../cli/duration.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
+import { parseCountFlag } from '../cli/text/duration.ts'
 import { humanMs } from '../primitives/human-ms.ts'
 import type { PingAnswer } from '../session/session.ts'
 

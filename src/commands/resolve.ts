@@ -1,8 +1,8 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
-import { parseDurationFlag } from '../cli/duration.ts'
-import { describeAttempts } from '../cli/events.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
+import { describeAttempts } from '../cli/repl/events.ts'
+import { parseDurationFlag } from '../cli/text/duration.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
 import type { ResolveAnswer } from '../session/session.ts'
 

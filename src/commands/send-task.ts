@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
-import { sendBatch } from '../cli/batch.ts'
-import { parseCountFlag } from '../cli/duration.ts'
+import { sendBatch } from '../cli/batch/batch.ts'
+import { toTaskJson } from '../cli/batch/task-json.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { openOutput } from '../cli/output-file.ts'
 import { payloadOf, payloadSizeOf } from '../cli/payload.ts'
-import { printableLines } from '../cli/render.ts'
-import { toTaskJson } from '../cli/task-json.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { parseCountFlag } from '../cli/text/duration.ts'
+import { printableLines } from '../cli/text/render.ts'
+import { ProtocolError } from '../protocol/api/errors.ts'
 
 const DEFAULT_CONCURRENCY = 16
 const MAX_CONCURRENCY = 1_024

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, servingFlags, startFlags } from '../cli/flags.ts'
-import { NodeError } from '../node/errors.ts'
+import { NodeError } from '../node/home/errors.ts'
 
 export default class Start extends BaseCommand {
   static override summary = 'Run the node of this home until it is stopped; on a terminal, with a shell.'
@@ -39,7 +39,7 @@ export default class Start extends BaseCommand {
       throw new NodeError('ALREADY_RUNNING', `a node runs in ${this.home.path} already (pid ${process.pid}): the one of this shell`)
     }
     this.#script = flags.script != null
-    const { runNode } = await import('../cli/run-node.ts')
+    const { runNode } = await import('../cli/repl/run-node.ts')
     const { home, settings, sources, logger: log, agent, config } = this
     const code = await runNode({
       init: { home, settings, agent, log, paysFees: flags.yes },

@@ -1,5 +1,5 @@
 import { BaseCommand } from '../cli/base-command.ts'
-import { describeStatus } from '../cli/status-text.ts'
+import { describeStatus } from '../cli/text/status-text.ts'
 import { EXIT_CODES } from '../primitives/errors.ts'
 import type { StatusAnswer } from '../session/session.ts'
 

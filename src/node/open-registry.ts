@@ -8,9 +8,9 @@ import { type IpKind, kindOfIp, type NamedOver } from '../primitives/address-kin
 import { UsageError } from '../primitives/errors.ts'
 import { fullPath } from '../primitives/full-path.ts'
 import type { Logger } from '../primitives/log.ts'
-import type { Settings } from './config.ts'
-import type { Home } from './home.ts'
-import { openHomeDatabase } from './home-database.ts'
+import type { Settings } from './home/config.ts'
+import type { Home } from './home/home.ts'
+import { openHomeDatabase } from './home/home-database.ts'
 
 export interface RegistryInit {
   home: Home

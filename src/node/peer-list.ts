@@ -1,5 +1,5 @@
-import type { Interceptor } from '../protocol/interceptor.ts'
-import { DAG_SYNC_PROTOCOL_ID } from '../protocol/protocols/dag-sync.ts'
+import type { Interceptor } from '../protocol/api/interceptor.ts'
+import { DAG_SYNC_PROTOCOL_ID } from '../protocol/builtin/dag-sync.ts'
 
 /**
  * Refuses the requests of peers that are not wanted, of every protocol of a node but DAG sync: those that are denied, and where somebody is

@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events'
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import type { FindOptions } from '../resolve/tier.ts'
-import type { Bootstrap } from './bootstrap.ts'
+import type { Bootstrap } from './dial/bootstrap.ts'
 
 type SearchOptions = Pick<FindOptions, 'signal' | 'prolong'>
 

@@ -1,9 +1,9 @@
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
-import { protobufCodec } from './codec.ts'
-import type { ProtocolHost } from './host.ts'
-import type { ProtocolKind } from './interceptor.ts'
+import type { ProtocolHost } from './api/host.ts'
+import type { ProtocolKind } from './api/interceptor.ts'
+import { protobufCodec } from './message/codec.ts'
 import { ProtocolBase, type ProtocolInit } from './protocol-base.ts'
-import type { RequestContext } from './responder.ts'
+import type { RequestContext } from './serve/responder.ts'
 
 /** A protocol whose messages are protobuf: their schemas, as protoc-gen-es makes them. */
 export interface ProtobufProtocolInit<Req extends DescMessage, Res extends DescMessage>

@@ -1,11 +1,11 @@
 import { UsageError } from '../primitives/errors.ts'
-import type { BegunCall, CallOptions, StreamCallOptions } from './call.ts'
-import { Caller } from './caller.ts'
-import type { Codec } from './codec.ts'
-import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost } from './host.ts'
-import type { Interceptor, ProtocolKind } from './interceptor.ts'
-import type { ProtocolLimits } from './limits.ts'
-import { type RequestContext, Responder } from './responder.ts'
+import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost } from './api/host.ts'
+import type { Interceptor, ProtocolKind } from './api/interceptor.ts'
+import type { ProtocolLimits } from './api/limits.ts'
+import type { BegunCall, CallOptions, StreamCallOptions } from './call/call.ts'
+import { Caller } from './call/caller.ts'
+import type { Codec } from './message/codec.ts'
+import { type RequestContext, Responder } from './serve/responder.ts'
 
 /** What makes one protocol differ from another. */
 export interface ProtocolInit<RequestInit, ResponseInit, Request, Response> {

@@ -1,5 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
-import { type Aliases, refuseSelf, targetOf } from '../node/aliases.ts'
+import { type Aliases, refuseSelf, targetOf } from '../node/home/aliases.ts'
 import type { AliasAnswer, AliasSession } from './session.ts'
 
 /** The aliases of a home, in this process. */

@@ -1,6 +1,6 @@
 import { UsageError } from '../primitives/errors.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { DEFAULT_LIMITS } from '../protocol/limits.ts'
+import { ProtocolError } from '../protocol/api/errors.ts'
+import { DEFAULT_LIMITS } from '../protocol/api/limits.ts'
 import type { BenchPlan } from './session.ts'
 
 /** The most of each. What a payload may have is up to the node's limit of a message. */

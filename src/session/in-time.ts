@@ -1,6 +1,6 @@
 import { raceSignal } from 'race-signal'
 import { isDeadline, startDeadline } from '../primitives/deadline.ts'
-import { type CallPhase, hintFor, ProtocolError } from '../protocol/errors.ts'
+import { type CallPhase, hintFor, ProtocolError } from '../protocol/api/errors.ts'
 import type { SessionOptions } from './session.ts'
 
 /** Puts a deadline on a step; when the time is up, `late` says so. @throws ProtocolError TIMEOUT */

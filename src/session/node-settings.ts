@@ -1,5 +1,5 @@
-import type { Settings } from '../node/config.ts'
-import type { Home } from '../node/home.ts'
+import type { Settings } from '../node/home/config.ts'
+import type { Home } from '../node/home/home.ts'
 import { fullPath } from '../primitives/full-path.ts'
 import type { NodeSettingsAnswer } from './session.ts'
 

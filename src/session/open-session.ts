@@ -1,4 +1,4 @@
-import { connectToNode } from './control-socket.ts'
+import { connectToNode } from './control/control-socket.ts'
 import type { LocalSessionInit } from './local-session.ts'
 import type { Session } from './session.ts'
 
@@ -15,6 +15,6 @@ export async function openSession(init: OpenSessionInit): Promise<Session> {
     const { LocalSession } = await import('./local-session.ts')
     return new LocalSession(init)
   }
-  const { RemoteSession } = await import('./remote-session.ts')
+  const { RemoteSession } = await import('./control/remote-session.ts')
   return new RemoteSession(socket, init.home)
 }

@@ -1,4 +1,4 @@
-import type { PlacesState } from '../node/places.ts'
+import type { PlacesState } from '../node/stack/places.ts'
 import type { StatusAnswer } from './session.ts'
 
 /** How long a refused newcomer counts as a problem. */

@@ -1,9 +1,9 @@
 import type { SubnetNode } from '../node/subnet-node.ts'
 import { UsageError } from '../primitives/errors.ts'
-import { Caller } from '../protocol/caller.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { checkProtocolId, type Destination, peerOf, withoutPipelined } from '../protocol/host.ts'
-import { type ProtocolDescription, ReflectionCaller } from '../protocol/protocols/reflection.ts'
+import { ProtocolError } from '../protocol/api/errors.ts'
+import { checkProtocolId, type Destination, peerOf, withoutPipelined } from '../protocol/api/host.ts'
+import { type ProtocolDescription, ReflectionCaller } from '../protocol/builtin/reflection.ts'
+import { Caller } from '../protocol/call/caller.ts'
 import { collectPayload } from './in-time.ts'
 import type { CallInput, DescribedAnswer, ProtocolAnswer, ProtocolSession, ProtocolsAnswer, SessionOptions } from './session.ts'
 

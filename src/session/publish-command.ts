@@ -1,4 +1,4 @@
-import type { Settings } from '../node/config.ts'
+import type { Settings } from '../node/home/config.ts'
 import { checkChain } from '../node/open-registry.ts'
 import { LEFT_OUT, markedUrl, shownUrl } from '../primitives/shown-url.ts'
 

@@ -1,6 +1,6 @@
 import type { NodeClass, PeerRole } from '../chain/registry.ts'
-import type { Network } from '../node/network.ts'
-import type { ProtocolKind } from '../protocol/interceptor.ts'
+import type { Network } from '../node/network/network.ts'
+import type { ProtocolKind } from '../protocol/api/interceptor.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource, TierName } from '../resolve/tier.ts'
 

@@ -1,4 +1,4 @@
-import type { Settings } from '../node/config.ts'
+import type { Settings } from '../node/home/config.ts'
 import type { StatusProblem } from './session.ts'
 
 /** What a node knows of itself that may be a problem. */

@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process'
 import { lstat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { History } from '../../src/cli/history.ts'
-import { homeAt } from '../../src/node/home.ts'
+import { History } from '../../src/cli/repl/history.ts'
+import { homeAt } from '../../src/node/home/home.ts'
 import { Cli, jsonError, type RunningNode } from '../support/cli.ts'
 
 describe('files that are pipes or devices, and paths that can never be', function () {

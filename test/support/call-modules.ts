@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toBinary } from '@bufbuild/protobuf'
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
-import { compileProto } from '../../src/cli/proto-compiler.ts'
+import { compileProto } from '../../src/cli/messages/proto-compiler.ts'
 import { linkedProject } from './linked-project.ts'
 
 export const GREET = '/test/greet/1.0.0'

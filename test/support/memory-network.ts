@@ -6,10 +6,17 @@ import { streamPair } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
 import { createLogger } from '../../src/primitives/log.ts'
-import { ProtocolError } from '../../src/protocol/errors.ts'
-import { type Destination, isPipelinedId, type ProtocolHandler, type ProtocolHost, plainId, type Reached } from '../../src/protocol/host.ts'
-import type { Interceptor } from '../../src/protocol/interceptor.ts'
-import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
+import { ProtocolError } from '../../src/protocol/api/errors.ts'
+import {
+  type Destination,
+  isPipelinedId,
+  type ProtocolHandler,
+  type ProtocolHost,
+  plainId,
+  type Reached,
+} from '../../src/protocol/api/host.ts'
+import type { Interceptor } from '../../src/protocol/api/interceptor.ts'
+import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/api/limits.ts'
 
 /** A node that exists only in memory: it reaches those it was linked to, over streams without a network. */
 export class MemoryHost implements ProtocolHost {

@@ -1,5 +1,5 @@
-import type { IncomingMessage } from '../../src/protocol/call-stream.ts'
-import { beginIncoming } from '../../src/protocol/incoming.ts'
+import type { IncomingMessage } from '../../src/protocol/api/call-stream.ts'
+import { beginIncoming } from '../../src/protocol/message/incoming.ts'
 
 /** A message that comes in these chunks, none of them before it is asked for. */
 export async function incomingOf(chunks: Uint8Array[], acquire = async (_bytes: number) => () => undefined): Promise<IncomingMessage> {

@@ -7,7 +7,7 @@ import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import { base58btc } from 'multiformats/bases/base58'
-import { createLibp2p, type Services, type StackInit } from '../../src/node/create-libp2p.ts'
+import { createLibp2p, type Services, type StackInit } from '../../src/node/stack/create-libp2p.ts'
 import { newPeer } from './keys.ts'
 
 /** The curves of ECDSA peers, as Node names them. */

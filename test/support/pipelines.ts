@@ -1,8 +1,8 @@
 import { streamPair } from '@libp2p/utils'
-import { ByteBudget } from '../../src/protocol/limits.ts'
-import { Pipeline, type PipelineInit } from '../../src/protocol/pipeline.ts'
-import type { CallBounds, PipelinedCall } from '../../src/protocol/pipelined-call.ts'
-import { encodeFrames, type Frame, type FrameInit, FrameReader } from '../../src/protocol/pipelined-frame.ts'
+import { ByteBudget } from '../../src/protocol/api/limits.ts'
+import { Pipeline, type PipelineInit } from '../../src/protocol/carrier/kept/pipeline.ts'
+import type { CallBounds, PipelinedCall } from '../../src/protocol/carrier/kept/pipelined-call.ts'
+import { encodeFrames, type Frame, type FrameInit, FrameReader } from '../../src/protocol/carrier/kept/pipelined-frame.ts'
 import { TestStream } from './streams.ts'
 
 const MIB = 1024 * 1024

@@ -1,10 +1,8 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
-import { createLibp2p } from '../../src/node/create-libp2p.ts'
+import { createLibp2p } from '../../src/node/stack/create-libp2p.ts'
 import { createLogger } from '../../src/primitives/log.ts'
-import type { CallOptions, StreamCallOptions } from '../../src/protocol/call.ts'
-import type { Codec } from '../../src/protocol/codec.ts'
 import {
   type Destination,
   isPipelinedId,
@@ -13,11 +11,13 @@ import {
   pipelinedId,
   type Reached,
   readDestination,
-} from '../../src/protocol/host.ts'
-import type { Interceptor } from '../../src/protocol/interceptor.ts'
-import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/limits.ts'
+} from '../../src/protocol/api/host.ts'
+import type { Interceptor } from '../../src/protocol/api/interceptor.ts'
+import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/api/limits.ts'
+import type { CallOptions, StreamCallOptions } from '../../src/protocol/call/call.ts'
+import type { Codec } from '../../src/protocol/message/codec.ts'
 import { ProtocolBase } from '../../src/protocol/protocol-base.ts'
-import type { RequestContext, Responder } from '../../src/protocol/responder.ts'
+import type { RequestContext, Responder } from '../../src/protocol/serve/responder.ts'
 
 /** Streams that libp2p opens for itself. */
 const OWN_PROTOCOLS = /^\/(ipfs|meshsub|floodsub|subnet\/\d+\/kad)\//

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { FrameInit } from '../../src/protocol/pipelined-frame.ts'
+import type { FrameInit } from '../../src/protocol/carrier/kept/pipelined-frame.ts'
 
 /** Bytes in hex; long ones in parts, of which some come many times. */
 type Hex = string | Array<string | { repeat: string; times: number }>

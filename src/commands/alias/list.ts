@@ -1,5 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.ts'
-import { table } from '../../cli/render.ts'
+import { table } from '../../cli/text/render.ts'
 import type { AliasAnswer } from '../../session/session.ts'
 
 export default class AliasList extends BaseCommand {

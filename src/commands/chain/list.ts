@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../../cli/base-command.ts'
-import { chainTable, describeListing } from '../../cli/chain-table.ts'
 import { chainFlags } from '../../cli/flags.ts'
+import { chainTable, describeListing } from '../../cli/text/chain-table.ts'
 import { staleNotice } from '../../session/chain-words.ts'
 import type { ChainAnswer } from '../../session/session.ts'
 

@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
-import { describeChainPeer } from '../../cli/chain-table.ts'
 import { chainFlags } from '../../cli/flags.ts'
+import { describeChainPeer } from '../../cli/text/chain-table.ts'
 import type { ChainPeerAnswer } from '../../session/session.ts'
 
 export default class ChainShow extends BaseCommand {

@@ -2,8 +2,8 @@ import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags, forceFlag } from '../../cli/flags.ts'
 import { type KeyAnswer, putKey } from '../../cli/key-file.ts'
-import { ensureHome } from '../../node/home.ts'
-import { loadIdentity } from '../../node/identity.ts'
+import { ensureHome } from '../../node/home/home.ts'
+import { loadIdentity } from '../../node/home/identity.ts'
 import { UsageError } from '../../primitives/errors.ts'
 
 export default class KeyExport extends BaseCommand {

@@ -4,7 +4,7 @@ import { BaseCommand } from '../../cli/base-command.ts'
 import { forceFlag } from '../../cli/flags.ts'
 import { type KeyAnswer, putKey } from '../../cli/key-file.ts'
 import { readInput } from '../../cli/payload.ts'
-import { readKey, readKeyFile } from '../../node/identity.ts'
+import { readKey, readKeyFile } from '../../node/home/identity.ts'
 
 export default class KeyImport extends BaseCommand {
   static override summary = 'Take a key over from a file of another libp2p program.'

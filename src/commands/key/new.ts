@@ -2,7 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { forceFlag } from '../../cli/flags.ts'
 import { type KeyAnswer, putKey } from '../../cli/key-file.ts'
-import { newKey } from '../../node/identity.ts'
+import { newKey } from '../../node/home/identity.ts'
 
 export default class KeyNew extends BaseCommand {
   static override summary = 'Make an Ed25519 identity key (0600).'

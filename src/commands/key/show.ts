@@ -1,8 +1,8 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags } from '../../cli/flags.ts'
 import { describeKey, type KeyAnswer } from '../../cli/key-file.ts'
-import { ensureHome } from '../../node/home.ts'
-import { loadIdentity } from '../../node/identity.ts'
+import { ensureHome } from '../../node/home/home.ts'
+import { loadIdentity } from '../../node/home/identity.ts'
 
 export default class KeyShow extends BaseCommand {
   static override summary = 'Show which identity a key file holds: peer ID, type, file. Never the key.'

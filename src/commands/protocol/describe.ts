@@ -1,6 +1,6 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { nodeFlags, peerArg, protocolArg } from '../../cli/flags.ts'
-import { printableLines } from '../../cli/render.ts'
+import { printableLines } from '../../cli/text/render.ts'
 
 export default class ProtocolDescribe extends BaseCommand {
   static override summary = "Show the messages of a peer's protocol: as .proto text, and as JSON to fill in."
@@ -15,7 +15,7 @@ export default class ProtocolDescribe extends BaseCommand {
     const { args } = await this.parse(ProtocolDescribe)
     const { peer, protocolId } = await this.protocolArguments(args)
     const described = await (await this.session()).protocols.describe(peer, protocolId, this.callOptions)
-    const { describeProtocol } = await import('../../cli/describe-protocol.ts')
+    const { describeProtocol } = await import('../../cli/messages/describe-protocol.ts')
     const { text, ...answer } = describeProtocol(described)
     this.log(printableLines(text))
     return answer

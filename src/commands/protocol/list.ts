@@ -1,6 +1,6 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { nodeFlags, peerArg } from '../../cli/flags.ts'
-import { protocolTable } from '../../cli/protocol-table.ts'
+import { protocolTable } from '../../cli/text/protocol-table.ts'
 import type { ProtocolAnswer } from '../../session/session.ts'
 
 export default class ProtocolList extends BaseCommand {

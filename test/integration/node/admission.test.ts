@@ -6,7 +6,7 @@ import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
 import type { CreateNodeOptions, SubnetNode } from '../../../src/index.ts'
-import { askForRefusal } from '../../../src/protocol/protocols/admission.ts'
+import { askForRefusal } from '../../../src/protocol/builtin/admission.ts'
 import { addressOf, event, heartbeats, Lab } from '../../support/nodes.ts'
 import { eventually, TestHost } from '../../support/protocol-host.ts'
 

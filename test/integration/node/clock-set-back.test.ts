@@ -3,9 +3,9 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { AddressBook } from '../../../src/gossip/address-book.ts'
 import { sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import type { SubnetNode } from '../../../src/index.ts'
-import { homeAt } from '../../../src/node/home.ts'
-import { openHomeDatabase } from '../../../src/node/home-database.ts'
-import { loadIdentity } from '../../../src/node/identity.ts'
+import { homeAt } from '../../../src/node/home/home.ts'
+import { openHomeDatabase } from '../../../src/node/home/home-database.ts'
+import { loadIdentity } from '../../../src/node/home/identity.ts'
 import { addressOf, event, Lab } from '../../support/nodes.ts'
 
 const echo = ({ payload }: { payload: Uint8Array }): Uint8Array => payload

@@ -8,7 +8,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { heartbeatTopic } from '../../../src/gossip/heartbeat.ts'
-import { createLibp2p, type Services } from '../../../src/node/create-libp2p.ts'
+import { createLibp2p, type Services } from '../../../src/node/stack/create-libp2p.ts'
 import { eventually } from '../../support/protocol-host.ts'
 
 type Stack = Libp2p<Services>

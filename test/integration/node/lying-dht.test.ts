@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomInt, randomUUID } from 'node:crypto'
 import type { SubnetNode } from '../../../src/index.ts'
-import { kadProtocolOf, type Network } from '../../../src/node/network.ts'
+import { kadProtocolOf, type Network } from '../../../src/node/network/network.ts'
 import { newPeer } from '../../support/keys.ts'
 import { lyingPeer, type NamedPeer, nobodyAt, SocketLog } from '../../support/lying-dht.ts'
 import { Lab } from '../../support/nodes.ts'

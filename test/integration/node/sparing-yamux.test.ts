@@ -5,7 +5,7 @@ import type { Libp2p, Stream, StreamMuxerFactory } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
-import { sparing } from '../../../src/node/sparing-yamux.ts'
+import { sparing } from '../../../src/node/adapters/sparing-yamux.ts'
 import { someBytes } from '../../support/streams.ts'
 
 const PROTOCOL = '/test/window/1.0.0'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
-import { FramedStream } from '../../../src/protocol/framing.ts'
-import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/limits.ts'
+import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
 import { eventually, type TestHost, TextProtocol, TextStreamProtocol } from '../../support/protocol-host.ts'
 import { failure, freshId, twoHosts, verdict } from '../../support/two-hosts.ts'
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { closest } from '../../../src/cli/closest.ts'
+import { closest } from '../../../src/cli/text/closest.ts'
 
 describe('what was probably meant', () => {
   const words = ['start', 'status', 'send-task', 'chain', 'chain list', 'chain lookup', '--text', '--timeout', '--no-color']

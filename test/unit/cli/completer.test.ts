@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Config } from '@oclif/core'
-import { completeWords } from '../../../src/cli/completer.ts'
+import { completeWords } from '../../../src/cli/repl/completer.ts'
 import { TempFolders } from '../../support/temp.ts'
 
 describe('completion', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { History, MAX_HISTORY_LINES, withoutContent } from '../../../src/cli/history.ts'
-import { type Home, homeAt } from '../../../src/node/home.ts'
+import { History, MAX_HISTORY_LINES, withoutContent } from '../../../src/cli/repl/history.ts'
+import { type Home, homeAt } from '../../../src/node/home/home.ts'
 import { TempFolders } from '../../support/temp.ts'
 
 describe('the history of a shell', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { FileDescriptorSetSchema, file_google_protobuf_timestamp } from '@bufbuild/protobuf/wkt'
-import { describeProtocol } from '../../../src/cli/describe-protocol.ts'
-import { readFiles, readSchemas } from '../../../src/cli/message-schemas.ts'
+import { describeProtocol } from '../../../src/cli/messages/describe-protocol.ts'
+import { readFiles, readSchemas } from '../../../src/cli/messages/message-schemas.ts'
 import { field, file, message, Type } from '../../support/descriptors.ts'
 
 const NASTY = ['', '1a', 'a b', 'a-b', 'a\nb', 'größe', '\u001b[31m', 'a;', 'a"', '\u202ea', 'x'.repeat(257)]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { WriteStream } from 'node:tty'
-import { describeProgress, drawProgress, type ProgressState, rate } from '../../../src/cli/progress.ts'
+import { describeProgress, drawProgress, type ProgressState, rate } from '../../../src/cli/text/progress.ts'
 
 const STATE: ProgressState = { done: 4_100, failed: 3, inFlight: 64, elapsedMs: 5_000, share: 0.41 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { PublishPlan } from '../../../src/chain/registry.ts'
-import { amountOf, describePlan } from '../../../src/cli/publish-plan.ts'
+import { amountOf, describePlan } from '../../../src/cli/text/publish-plan.ts'
 
 const PLAN: PublishPlan = {
   endpoint: 'ws://127.0.0.1:9944',

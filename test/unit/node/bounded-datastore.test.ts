@@ -6,7 +6,7 @@ import { peerIdFromMultihash } from '@libp2p/peer-id'
 import { Key } from 'interface-datastore'
 import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
-import { BoundedDatastore } from '../../../src/node/bounded-datastore.ts'
+import { BoundedDatastore } from '../../../src/node/adapters/bounded-datastore.ts'
 
 const NO_BYTES = new Uint8Array()
 /** Good protobuf, as a stored peer has to be. */

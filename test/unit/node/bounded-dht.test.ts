@@ -4,9 +4,9 @@ import { type Connection, type PeerId, type Stream, type StreamHandler, StreamMe
 import type { KadDHT, KadDHTComponents } from '@libp2p/kad-dht'
 import { defaultLogger } from '@libp2p/logger'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { boundedDht } from '../../../src/node/bounded-dht.ts'
-import { type DialBudget, UNBOUNDED } from '../../../src/node/dial-budget.ts'
-import { DialPolicy } from '../../../src/node/dial-policy.ts'
+import { boundedDht } from '../../../src/node/adapters/bounded-dht.ts'
+import { type DialBudget, UNBOUNDED } from '../../../src/node/dial/dial-budget.ts'
+import { DialPolicy } from '../../../src/node/dial/dial-policy.ts'
 import { newPeer } from '../../support/keys.ts'
 
 /** An answer, or a request, that names a peer at these addresses. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { Stream } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { filterMessages } from '../../../src/node/dht-messages.ts'
+import { filterMessages } from '../../../src/node/adapters/dht-messages.ts'
 import { newPeer } from '../../support/keys.ts'
 import { Emitter } from '../../support/streams.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { PeerId } from '@libp2p/interface'
-import { BackgroundBudget, WalkBudget } from '../../../src/node/dial-budget.ts'
+import { BackgroundBudget, WalkBudget } from '../../../src/node/dial/dial-budget.ts'
 import { newPeer } from '../../support/keys.ts'
 
 /** How many of many tries succeed. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { DialError, explainDial, type Seen } from '../../../src/node/dial-failure.ts'
+import { DialError, explainDial, type Seen } from '../../../src/node/dial/dial-failure.ts'
 
 const HEADER = '\x13/multistream/1.0.0\n'
 const SECURITY = ['/noise', '/pos-transport/1.0.0']

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { NetworkInterfaceInfo } from 'node:os'
 import type { Connection } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { DialPolicy, type DialPolicyInit } from '../../../src/node/dial-policy.ts'
+import { DialPolicy, type DialPolicyInit } from '../../../src/node/dial/dial-policy.ts'
 import { NAMED_OVER, type NamedOver } from '../../../src/primitives/address-kind.ts'
 
 const PEER = '12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb'

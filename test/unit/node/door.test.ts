@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { PeerId } from '@libp2p/interface'
 import type { Registration } from '../../../src/chain/registry.ts'
-import { Door, type DoorInit } from '../../../src/node/door.ts'
+import { Door, type DoorInit } from '../../../src/node/admission/door.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import { newPeers, type TestPeer } from '../../support/keys.ts'
 

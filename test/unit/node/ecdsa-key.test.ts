@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash, createPrivateKey, sign } from 'node:crypto'
 import { base58btc } from 'multiformats/bases/base58'
-import { EcdsaKey, isEcdsa, UnreadableKeyError } from '../../../src/node/ecdsa-key.ts'
+import { EcdsaKey, isEcdsa, UnreadableKeyError } from '../../../src/node/home/ecdsa-key.ts'
 import { CURVES, EcdsaIdentity } from '../../support/other-stacks.ts'
 
 // of the test vectors for peer IDs of libp2p: the curve is P-256

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { chmod, mkdir, stat, writeFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
-import { ensureHome, homeAt, reasonOf } from '../../../src/node/home.ts'
+import { ensureHome, homeAt, reasonOf } from '../../../src/node/home/home.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { TempFolders } from '../../support/temp.ts'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mock } from 'node:test'
 import type { yamux } from '@chainsafe/libp2p-yamux'
 import type { Connection, Libp2p } from '@libp2p/interface'
-import { Liveness } from '../../../src/node/liveness.ts'
+import { Liveness } from '../../../src/node/stack/liveness.ts'
 
 type Yamux = ReturnType<typeof yamux>
 type Follow = Parameters<Liveness['follow']>[0]

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { NodeError } from '../../../src/node/errors.ts'
-import { type Home, homeAt } from '../../../src/node/home.ts'
-import { HomeLock } from '../../../src/node/lock.ts'
+import { NodeError } from '../../../src/node/home/errors.ts'
+import { type Home, homeAt } from '../../../src/node/home/home.ts'
+import { HomeLock } from '../../../src/node/home/lock.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { TempFolders } from '../../support/temp.ts'
 

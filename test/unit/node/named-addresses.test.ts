@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { loadSettings } from '../../../src/node/config.ts'
-import { homeAt } from '../../../src/node/home.ts'
-import { parseAnnounce, parseListen } from '../../../src/node/named-addresses.ts'
+import { loadSettings } from '../../../src/node/home/config.ts'
+import { homeAt } from '../../../src/node/home/home.ts'
+import { parseAnnounce, parseListen } from '../../../src/node/home/named-addresses.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 
 const BOTH: Array<[address: string, reason: RegExp]> = [

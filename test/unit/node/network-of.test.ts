@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { kadProtocolOf } from '../../../src/node/network.ts'
-import { networkOf, speaksTemplate } from '../../../src/node/network-of.ts'
-import { OtherNetwork } from '../../../src/node/other-network.ts'
+import { kadProtocolOf } from '../../../src/node/network/network.ts'
+import { networkOf, speaksTemplate } from '../../../src/node/network/network-of.ts'
+import { OtherNetwork } from '../../../src/node/network/other-network.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 
 const IDENTIFY = ['/ipfs/id/1.0.0', '/ipfs/ping/1.0.0']

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { OwnRegistration } from '../../../src/node/own-registration.ts'
+import { OwnRegistration } from '../../../src/node/admission/own-registration.ts'
 import { newPeer } from '../../support/keys.ts'
 import { eventually } from '../../support/protocol-host.ts'
 

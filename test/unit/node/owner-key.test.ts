@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { checkOwnerKeyName, readOwnerKey } from '../../../src/node/owner-key.ts'
+import { checkOwnerKeyName, readOwnerKey } from '../../../src/node/home/owner-key.ts'
 import { OWNER, OWNER_KEY } from '../../support/owner.ts'
 import { TempFolders } from '../../support/temp.ts'
 

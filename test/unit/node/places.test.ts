@@ -4,8 +4,8 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection, Libp2p, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { Descriptors } from '../../../src/node/descriptors.ts'
-import { Places, type PlacesInit } from '../../../src/node/places.ts'
+import { Descriptors } from '../../../src/node/stack/descriptors.ts'
+import { Places, type PlacesInit } from '../../../src/node/stack/places.ts'
 
 /** What a connection is before its handshake, and after it. */
 class FakeConnection extends EventTarget {

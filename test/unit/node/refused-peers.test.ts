@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { PeerId } from '@libp2p/interface'
-import { BackgroundBudget } from '../../../src/node/dial-budget.ts'
-import { RefusedPeers, type RefusedPeersInit } from '../../../src/node/refused-peers.ts'
+import { RefusedPeers, type RefusedPeersInit } from '../../../src/node/admission/refused-peers.ts'
+import { BackgroundBudget } from '../../../src/node/dial/dial-budget.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import { newPeers } from '../../support/keys.ts'
 

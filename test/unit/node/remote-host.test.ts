@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { multiaddr } from '@multiformats/multiaddr'
-import { remoteHostOf } from '../../../src/node/remote-host.ts'
+import { remoteHostOf } from '../../../src/node/stack/remote-host.ts'
 
 const RELAY = '/ip4/192.0.2.7/tcp/1/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb/p2p-circuit'
 const HOSTS: Array<[address: string, name: string, local: boolean]> = [

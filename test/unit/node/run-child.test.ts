@@ -5,8 +5,8 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ChildOptions, runChild } from '../../../src/node/run-child.ts'
-import { bodyOf } from '../../../src/protocol/streamed-codec.ts'
+import { type ChildOptions, runChild } from '../../../src/node/handlers/run-child.ts'
+import { bodyOf } from '../../../src/protocol/message/streamed-codec.ts'
 import { gone, present } from '../../support/cli.ts'
 import { Source } from '../../support/messages.ts'
 import { eventually } from '../../support/protocol-host.ts'
@@ -156,7 +156,7 @@ describe('a program that is run for a task', function () {
   it('does not outlive a node that ends in a hurry', async () => {
     const mark = endless()
     const script = `
-      import { runChild } from '${new URL('../../../src/node/run-child.ts', import.meta.url)}'
+      import { runChild } from '${new URL('../../../src/node/handlers/run-child.ts', import.meta.url)}'
       const options = { env: {}, signal: new AbortController().signal, timeoutMs: 60_000, maxOutputBytes: 1 }
       void runChild(['sleep', process.env.MARK], (async function* () {})(), options)
       process.stdin.once('data', () => process.exit(0))`

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { markedChain, shownChain } from '../../../src/node/shown-chain.ts'
+import { markedChain, shownChain } from '../../../src/node/home/shown-chain.ts'
 
 const rows: Array<[url: string, shown: string, marked: string]> = [
   ['ledger:', 'ledger:', 'ledger:'],

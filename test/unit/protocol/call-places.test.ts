@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type CallOutcome, type CallPlace, CallPlaces } from '../../../src/protocol/call-places.ts'
+import { type CallOutcome, type CallPlace, CallPlaces } from '../../../src/protocol/carrier/call-places.ts'
 
 const NEVER = new AbortController().signal
 

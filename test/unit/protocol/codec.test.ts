@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { FileDescriptorSetSchema, ListValueSchema, StructSchema } from '@bufbuild/protobuf/wkt'
 import { TaskRequestSchema } from '../../../src/gen/task_protocol_pb.ts'
-import { protobufCodec } from '../../../src/protocol/codec.ts'
+import { protobufCodec } from '../../../src/protocol/message/codec.ts'
 import { bytesInUse, keepsLess } from '../../support/streams.ts'
 
 const MIB = 1 << 20

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ByteBudget, DEFAULT_LIMITS, limitsOf, PeerShare } from '../../../src/protocol/limits.ts'
+import { ByteBudget, DEFAULT_LIMITS, limitsOf, PeerShare } from '../../../src/protocol/api/limits.ts'
 import { seeded } from '../../support/streams.ts'
 
 /** Asks for bytes and notes the name when they are granted. */

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { streamPair } from '@libp2p/utils'
 import { UsageError } from '../../../src/primitives/errors.ts'
-import type { IncomingMessage, OpenMessage } from '../../../src/protocol/call-stream.ts'
-import { LimitError, ProtocolError } from '../../../src/protocol/errors.ts'
-import { FramedStream } from '../../../src/protocol/framing.ts'
-import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/limits.ts'
-import { asTheyCome, prefixOf } from '../../../src/protocol/open-message.ts'
-import type { PipelinedCall } from '../../../src/protocol/pipelined-call.ts'
-import { type FrameInit, Reset } from '../../../src/protocol/pipelined-frame.ts'
+import type { IncomingMessage, OpenMessage } from '../../../src/protocol/api/call-stream.ts'
+import { LimitError, ProtocolError } from '../../../src/protocol/api/errors.ts'
+import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
+import type { PipelinedCall } from '../../../src/protocol/carrier/kept/pipelined-call.ts'
+import { type FrameInit, Reset } from '../../../src/protocol/carrier/kept/pipelined-frame.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { asTheyCome, prefixOf } from '../../../src/protocol/message/open-message.ts'
 import { Pipe, Source } from '../../support/messages.ts'
 import { answeringEnd, bothEnds, boundsOf, CAPACITY, callingEnd, type HeldEnd, type TestBounds } from '../../support/pipelines.ts'
 import { eventually } from '../../support/protocol-host.ts'
@@ -225,7 +225,7 @@ describe('a message whose length nobody knows, on a stream of many', function ()
   it('that is wanted whole may be silent, and slow, only where its reader says so', async () => {
     for (const [limits, patient, says] of [
       [{ stallTimeoutMs: 50 }, false, /silent for 50 ms after 10 bytes of a message/],
-      [{ stallTimeoutMs: 100, minBytesPerSecond: 2 ** 40 }, false, /less than 1099511627776 bytes/],
+      [{ stallTimeoutMs: 1_000, minBytesPerSecond: 2 ** 40 }, false, /less than 1099511627776 bytes/],
       [{ stallTimeoutMs: 1, minBytesPerSecond: 2 ** 40, consumerTimeoutMs: 300 }, true, /silent for 300 ms after \d+ bytes of a message/],
     ] as const) {
       const { caller, answerer } = await begun(boundsOf(limits))
@@ -233,7 +233,7 @@ describe('a message whose length nobody knows, on a stream of many', function ()
       pipe.give('a')
       const sending = assert.rejects(caller.writeMessage(openOf(pipe)))
       const reading = failure((await answerer).read({ patient }))
-      const trickle = limits.stallTimeoutMs === 100 ? setInterval(() => pipe.give('b'), 40) : undefined
+      const trickle = limits.stallTimeoutMs === 1_000 ? setInterval(() => pipe.give('b'), 40) : undefined
       assert.match((await reading).message, says)
       clearInterval(trickle)
       caller.abort(new Error('done'))

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
-import { NotTakenError } from '../../../src/protocol/call-stream.ts'
-import { LimitError, ProtocolError } from '../../../src/protocol/errors.ts'
-import { noteReset } from '../../../src/protocol/negotiation.ts'
-import { Pipeline } from '../../../src/protocol/pipeline.ts'
-import type { PipelinedCall } from '../../../src/protocol/pipelined-call.ts'
-import { type FrameInit, Reset } from '../../../src/protocol/pipelined-frame.ts'
+import { NotTakenError } from '../../../src/protocol/api/call-stream.ts'
+import { LimitError, ProtocolError } from '../../../src/protocol/api/errors.ts'
+import { Pipeline } from '../../../src/protocol/carrier/kept/pipeline.ts'
+import type { PipelinedCall } from '../../../src/protocol/carrier/kept/pipelined-call.ts'
+import { type FrameInit, Reset } from '../../../src/protocol/carrier/kept/pipelined-frame.ts'
+import { noteReset } from '../../../src/protocol/carrier/negotiate/negotiation.ts'
 import {
   answeringEnd,
   ask,

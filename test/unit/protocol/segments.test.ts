@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { UsageError } from '../../../src/primitives/errors.ts'
-import { segmentsOf } from '../../../src/protocol/segments.ts'
+import { segmentsOf } from '../../../src/protocol/message/segments.ts'
 import { Source } from '../../support/messages.ts'
 import { cut, seeded, someBytes } from '../../support/streams.ts'
 

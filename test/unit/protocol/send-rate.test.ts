@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { SendRate } from '../../../src/protocol/send-rate.ts'
+import { SendRate } from '../../../src/protocol/carrier/kept/send-rate.ts'
 import { bytesInUse, keepsLess } from '../../support/streams.ts'
 
 const KIB = 1024

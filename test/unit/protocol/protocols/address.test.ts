@@ -11,11 +11,11 @@ import {
   AddressStatus,
 } from '../../../../src/gen/subnet/address/v1/address_pb.ts'
 import { openPeerRecord } from '../../../../src/gossip/peer-record.ts'
-import type { CallOptions } from '../../../../src/protocol/call.ts'
-import { ProtocolError } from '../../../../src/protocol/errors.ts'
+import { ProtocolError } from '../../../../src/protocol/api/errors.ts'
+import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../../../../src/protocol/builtin/address.ts'
+import type { CallOptions } from '../../../../src/protocol/call/call.ts'
 import { ProtobufProtocol } from '../../../../src/protocol/protobuf-protocol.ts'
-import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../../../../src/protocol/protocols/address.ts'
-import type { RequestContext } from '../../../../src/protocol/responder.ts'
+import type { RequestContext } from '../../../../src/protocol/serve/responder.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { prefixOf } from '../../../support/streams.ts'
 

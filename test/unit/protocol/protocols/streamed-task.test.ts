@@ -3,19 +3,19 @@ import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { UsageError } from '../../../../src/primitives/errors.ts'
 import { createLogger } from '../../../../src/primitives/log.ts'
-import type { CallOptions, CallReport } from '../../../../src/protocol/call.ts'
-import { ProtocolError } from '../../../../src/protocol/errors.ts'
-import type { Interceptor } from '../../../../src/protocol/interceptor.ts'
-import type { ProtocolLimits } from '../../../../src/protocol/limits.ts'
+import { ProtocolError } from '../../../../src/protocol/api/errors.ts'
+import type { Interceptor } from '../../../../src/protocol/api/interceptor.ts'
+import type { ProtocolLimits } from '../../../../src/protocol/api/limits.ts'
 import {
   type StreamedTaskResponse,
   type StreamingTaskHandler,
   type TaskEvent,
   type TaskHandler,
   TaskProtocol,
-} from '../../../../src/protocol/protocols/task.ts'
-import type { RequestContext } from '../../../../src/protocol/responder.ts'
-import type { Body } from '../../../../src/protocol/streamed-codec.ts'
+} from '../../../../src/protocol/builtin/task.ts'
+import type { CallOptions, CallReport } from '../../../../src/protocol/call/call.ts'
+import type { Body } from '../../../../src/protocol/message/streamed-codec.ts'
+import type { RequestContext } from '../../../../src/protocol/serve/responder.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { Pipe, Source } from '../../../support/messages.ts'
 import { eventually } from '../../../support/protocol-host.ts'
@@ -76,14 +76,14 @@ describe('a task that is streamed', function () {
   async function begun(
     run: StreamingTaskHandler,
     options: CallOptions = {},
-    source = new Source(100 * MIB),
+    source = new Source(32 * MIB),
   ): Promise<{ response: StreamedTaskResponse; source: Source; reports: CallReport[]; serving: TaskProtocol; caller: MemoryHost }> {
     const { worker, tasks, serving, caller } = await pair(run)
     const reports: CallReport[] = []
     const response = await tasks.streamTask(
       worker.peerId,
       'a task',
-      { size: 100 * MIB, chunks: source },
+      { size: 32 * MIB, chunks: source },
       { ...options, onReport: (report) => reports.push(report) },
     )
     return { response, source, reports, serving, caller }
@@ -122,11 +122,11 @@ describe('a task that is streamed', function () {
     const { given } = source
     assert.ok(given < 4 * MIB, `${given} bytes were asked for`)
     assert.equal(reports.length, 0)
-    assert.equal(await lengthOf(response.result.chunks), 100 * MIB)
-    assert.equal(source.given, 100 * MIB)
+    assert.equal(await lengthOf(response.result.chunks), 32 * MIB)
+    assert.equal(source.given, 32 * MIB)
     assert.equal(reports.length, 1)
     assert.equal(reports[0]?.error, undefined)
-    assert.ok((reports[0]?.bytesReceived ?? 0) > 100 * MIB)
+    assert.ok((reports[0]?.bytesReceived ?? 0) > 32 * MIB)
   })
 
   it('may be answered by a handler that takes nothing of its payload, or a part of it: the rest is not sent', async () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../../../src/gen/task_protocol_pb.ts'
 import { UsageError } from '../../../../src/primitives/errors.ts'
-import type { Destination } from '../../../../src/protocol/host.ts'
-import type { ProtocolLimits } from '../../../../src/protocol/limits.ts'
+import type { Destination } from '../../../../src/protocol/api/host.ts'
+import type { ProtocolLimits } from '../../../../src/protocol/api/limits.ts'
+import { type StreamingTaskHandler, type TaskEvent, type TaskHandler, TaskProtocol } from '../../../../src/protocol/builtin/task.ts'
 import { ProtobufProtocol } from '../../../../src/protocol/protobuf-protocol.ts'
-import { type StreamingTaskHandler, type TaskEvent, type TaskHandler, TaskProtocol } from '../../../../src/protocol/protocols/task.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { someBytes } from '../../../support/streams.ts'
 

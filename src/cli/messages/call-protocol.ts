@@ -1,0 +1,108 @@
+import type { JsonValue } from '@bufbuild/protobuf'
+import { describeError, UsageError } from '../../primitives/errors.ts'
+import { toText } from '../../primitives/strict-text.ts'
+import { ProtocolError } from '../../protocol/api/errors.ts'
+import type { ProtocolKind } from '../../protocol/api/interceptor.ts'
+import type { DescribedAnswer, Session, SessionOptions } from '../../session/session.ts'
+import { type InputOptions, readInput, textPayload } from '../payload.ts'
+import { decodeResponse, encodeRequest, hidesExtensions } from './message-json.ts'
+import { type DynamicSchemas, readSchemas } from './message-schemas.ts'
+
+export interface CallWords {
+  peer: string
+  protocolId: string
+  /** Protobuf JSON. */
+  data: string
+  emitDefaults: boolean
+  /** Told of an answer so large that it is shown without its extensions. */
+  onHidden?: () => void
+}
+
+/** What is known of a protocol's messages without asking the peer. */
+export interface ProtoFlags {
+  proto: string | undefined
+  'request-type': string | undefined
+  'response-type': string | undefined
+  stream: boolean
+}
+
+export type KnownProtocol = DynamicSchemas & { kind: ProtocolKind }
+
+/** Base64 and names make JSON longer than the message. */
+const JSON_PER_MESSAGE = 4
+
+/** What `--data` says: JSON, `@FILE`, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED */
+export async function readData(data: string, maxMessageBytes: number, options: InputOptions): Promise<string> {
+  const file = data === '-' ? '-' : data.startsWith('@') ? data.slice(1) : undefined
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of file == null ? textPayload(data) : readInput(file, 'data', options)) {
+    bytes += chunk.byteLength
+    if (bytes > JSON_PER_MESSAGE * maxMessageBytes) {
+      throw new ProtocolError(
+        'LIMIT_EXCEEDED',
+        `the data is longer than ${JSON_PER_MESSAGE} times the ${maxMessageBytes} bytes of a message`,
+        {
+          hint: '--max-frame-bytes raises the limit',
+        },
+      )
+    }
+    chunks.push(chunk)
+  }
+  return toText(Buffer.concat(chunks), file == null || file === '-' ? 'the data' : `the data ${file}`)
+}
+
+/** The messages of a protocol, as the flags say or else the peer. @throws UsageError, ProtocolError */
+export async function findProtocol(
+  session: Session,
+  { peer, protocolId }: CallWords,
+  flags: ProtoFlags,
+  options: SessionOptions,
+): Promise<KnownProtocol> {
+  if (flags.proto != null) {
+    const { readProtoFile } = await import('./proto-file.ts')
+    const { 'request-type': requestType, 'response-type': responseType } = flags
+    const found = await readProtoFile(flags.proto, { requestType, responseType, timeoutMs: options.timeoutMs })
+    return flags.stream ? { ...found, kind: 'server-streaming' } : found
+  }
+  const lone = (['request-type', 'response-type', 'stream'] as const).find((name) => flags[name])
+  if (lone != null) {
+    throw new UsageError(`--${lone} needs --proto`, { hint: 'without it the peer is asked what its messages look like' })
+  }
+  return toKnown(await session.protocols.describe(peer, protocolId, options))
+}
+
+/** @throws ProtocolError for a description that does not do */
+export function toKnown({ peerId, protocol, fileDescriptorSet }: DescribedAnswer): KnownProtocol {
+  const { id, kind, requestType, responseType } = protocol
+  if (fileDescriptorSet == null || kind == null || requestType == null || responseType == null) {
+    throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peerId} does not tell what the messages of ${id} look like`, {
+      hint: 'they are no protobuf, or too large to tell; for protobuf --proto FILE says it',
+    })
+  }
+  try {
+    return { ...readSchemas(fileDescriptorSet, requestType, responseType), kind }
+  } catch (cause) {
+    throw new ProtocolError('REMOTE_FAILED', `${peerId} tells nonsense of the messages of ${id}: ${describeError(cause)}`, { cause })
+  }
+}
+
+/** Sends the data, gives the answers as protobuf JSON as they come. @throws UsageError, ProtocolError, what a session throws */
+export async function* callProtocol(
+  session: Session,
+  { peer, protocolId, data, emitDefaults, onHidden }: CallWords,
+  known: KnownProtocol,
+  options: SessionOptions,
+): AsyncGenerator<JsonValue> {
+  const request = encodeRequest(data, known)
+  for await (const answer of session.protocols.call(peer, { protocolId, kind: known.kind, request: once(request) }, options)) {
+    if (hidesExtensions(answer, known)) {
+      onHidden?.()
+    }
+    yield decodeResponse(answer, known, { emitDefaults })
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}

@@ -1,0 +1,28 @@
+import type { DescribedAnswer } from '../../session/session.ts'
+import { toKnown } from './call-protocol.ts'
+import { exampleOf } from './message-json.ts'
+import { protoText } from './proto-text.ts'
+
+/** What "protocol describe" answers; `text` is a .proto file, whose comments say the rest. @throws ProtocolError */
+export function describeProtocol(described: DescribedAnswer) {
+  const { peerId, protocol } = described
+  const { request, files, kind } = toKnown(described)
+  const example = exampleOf(request)
+  const [only] = files.length === 1 ? files : []
+  const proto = only == null ? files.map((file) => `// ${file.proto.name}\n${protoText(file)}`).join('\n') : protoText(only)
+  const head = `// ${protocol.id}: ${kind === 'unary' ? 'one answer' : 'any number of answers'}`
+  const messages = `// ${protocol.requestType} -> ${protocol.responseType}`
+  const call = `// subnet call ${peerId} ${protocol.id} --data ${shellQuoted(JSON.stringify(example))}`
+  return {
+    text: [head, messages, proto, call].join('\n'),
+    peerId,
+    ...protocol,
+    example,
+    proto,
+    fileDescriptorSetBase64: Buffer.from(described.fileDescriptorSet ?? []).toString('base64'),
+  }
+}
+
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`
+}

@@ -1,0 +1,100 @@
+import { type DescField, type DescMessage, fromBinary, fromJsonString, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf'
+import { isWrapperDesc } from '@bufbuild/protobuf/wkt'
+import { describeError, UsageError } from '../../primitives/errors.ts'
+import { ProtocolError } from '../../protocol/api/errors.ts'
+import { ChangeFinder } from './changed-values.ts'
+import { FaultFinder } from './message-fault.ts'
+import type { DynamicSchemas } from './message-schemas.ts'
+import { scalarOf } from './scalar-json.ts'
+import { parseTyped, type TypedJson } from './typed-json.ts'
+
+/** Of an answer that is shown with its extensions, in bytes: each unknown field, of two bytes or more, takes some 170 in memory. */
+export const MAX_BYTES_WITH_EXTENSIONS = 1 << 20
+/** Of an example: messages within messages, and fields in all. */
+const MAX_DEPTH = 6
+const MAX_EXAMPLE_FIELDS = 500
+
+/** Encodes protobuf JSON. What is sent is what was typed. @throws UsageError that names the field by its path, and what is expected there */
+export function encodeRequest(text: string, { request, registry }: DynamicSchemas): Uint8Array {
+  const hint = `it is a ${request.typeName} in protobuf JSON`
+  let typed: TypedJson
+  try {
+    typed = parseTyped(text)
+  } catch (cause) {
+    throw new UsageError(`--data is not JSON: ${describeError(cause)}`, { cause, hint })
+  }
+  let bytes: Uint8Array
+  try {
+    bytes = toBinary(request, fromJsonString(request, text, { registry }))
+  } catch (cause) {
+    const problem = describeError(cause)
+    // there every field would fail alone, and looking for the first would fail too
+    const tooDeep = cause instanceof RangeError || problem.includes('maximum recursion depth')
+    const finder = new FaultFinder(registry, typed)
+    const fault = tooDeep ? { problem: 'it is nested too deeply' } : (finder.inMessage(request, typed.json, '') ?? { problem })
+    throw new UsageError(`--data: ${fault.problem}`, { cause, hint: fault.hint ?? hint })
+  }
+  const change = new ChangeFinder(registry, typed).inMessage(request, typed.json, '')
+  if (change != null) {
+    throw new UsageError(`--data: ${change.problem}`, { hint: change.hint ?? hint })
+  }
+  return bytes
+}
+
+/**
+ * An answer as protobuf JSON. Fields that nobody described are not shown. @throws ProtocolError REMOTE_FAILED for bytes that are no such message
+ */
+export function decodeResponse(bytes: Uint8Array, known: DynamicSchemas, options: { emitDefaults: boolean }): JsonValue {
+  const { response, registry } = known
+  try {
+    // an extension comes among the fields that are unknown to its message: to keep many of them costs much more memory than their bytes
+    const readUnknownFields = known.hasExtensions && !hidesExtensions(bytes, known)
+    return toJson(response, fromBinary(response, bytes, { readUnknownFields }), { registry, alwaysEmitImplicit: options.emitDefaults })
+  } catch (cause) {
+    throw new ProtocolError('REMOTE_FAILED', `the answer is no ${response.typeName}: ${describeError(cause)}`, { cause })
+  }
+}
+
+/** True for an answer so large that it is shown without its extensions, where there may be any. */
+export function hidesExtensions(bytes: Uint8Array, { hasExtensions }: DynamicSchemas): boolean {
+  return hasExtensions && bytes.byteLength > MAX_BYTES_WITH_EXTENSIONS
+}
+
+/** The JSON of a message with every field in it, of which one of a oneof, to be filled in; a message in itself is left empty. */
+export function exampleOf(message: DescMessage): JsonValue {
+  let left = MAX_EXAMPLE_FIELDS
+  const fieldValue = (field: DescField, above: DescMessage[]): JsonValue => {
+    const one =
+      field.message != null
+        ? inMessage(field.message, above)
+        : field.enum != null
+          ? (field.enum.values[0]?.name ?? 0)
+          : scalarOf(field.scalar)
+    return field.fieldKind === 'list' ? [one] : field.fieldKind === 'map' ? { [String(scalarOf(field.mapKey))]: one } : one
+  }
+  const inMessage = (message: DescMessage, above: DescMessage[]): JsonValue => {
+    if (Object.hasOwn(OWN_JSON, message.typeName)) {
+      return OWN_JSON[message.typeName] as JsonValue
+    }
+    if (isWrapperDesc(message)) {
+      return scalarOf(message.fields[0]?.scalar)
+    }
+    if (above.includes(message) || above.length > MAX_DEPTH) {
+      return {}
+    }
+    const shown = message.fields.filter((field) => field.oneof == null || field.oneof.fields[0] === field)
+    return Object.fromEntries(shown.flatMap((field) => (left-- > 0 ? [[field.jsonName, fieldValue(field, [...above, message])]] : [])))
+  }
+  return inMessage(message, [])
+}
+
+/** Messages of protobuf's own whose JSON is not an object of their fields. */
+const OWN_JSON: Record<string, JsonValue> = {
+  'google.protobuf.Any': {},
+  'google.protobuf.Duration': '0s',
+  'google.protobuf.FieldMask': '',
+  'google.protobuf.ListValue': [],
+  'google.protobuf.Struct': {},
+  'google.protobuf.Timestamp': '1970-01-01T00:00:00Z',
+  'google.protobuf.Value': null,
+}

@@ -1,0 +1,154 @@
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Command } from '@oclif/core/command'
+import type { Config } from '@oclif/core/config'
+import { LOG_LEVELS } from '../../primitives/log.ts'
+
+export interface CompletionSources {
+  config: Config
+  /** Peer IDs and aliases. */
+  peers(): Promise<string[]>
+  /** Ids of the protocols of a peer. */
+  protocols(peer: string): Promise<string[]>
+  /** Words that stand where a command does, and are none. */
+  builtins?: string[]
+}
+
+const FILE_FLAGS = ['payload', 'output', 'batch', 'key', 'script', 'home', 'protocol', 'proto']
+const FILE_ARGS = ['file']
+
+export interface Completions {
+  /** What the last word may become; each a whole word, without quotes and backslashes. */
+  words: string[]
+  /** The last word, as it was typed. */
+  last: string
+}
+
+/** What a line may go on with, of which this is typed so far. In the middle of a quote that is nothing. */
+export async function completeLine(typed: string, sources: CompletionSources): Promise<Completions> {
+  const raw = typed.match(/(?:\\.|[^\s\\])+/g) ?? []
+  const last = /(?:^|[^\\])\s$/.test(typed) ? '' : (raw.pop() ?? '')
+  const words = [...raw, last].map((word) => word.replace(/\\(.)/g, '$1'))
+  if (words[0] === sources.config.bin && words.length > 1) {
+    words.shift()
+  }
+  return { words: await completeWords(words, sources), last }
+}
+
+/** What the last of the words typed so far, empty or begun, may become; each a whole word. A folder ends in a slash. */
+export async function completeWords(words: string[], sources: CompletionSources): Promise<string[]> {
+  const last = words.at(-1) ?? ''
+  const candidates = await candidatesOf(words.slice(0, -1), last, sources)
+  return [...new Set(candidates)].filter((candidate) => candidate.startsWith(last)).sort()
+}
+
+async function candidatesOf(before: string[], last: string, sources: CompletionSources): Promise<string[]> {
+  const { config } = sources
+  if (before[0] === 'help') {
+    return nextWords(before.slice(1), config)
+  }
+  const command = commandOf(before, config)
+  if (command == null) {
+    return [...nextWords(before, config), ...(before.length === 0 ? ['help', ...(sources.builtins ?? [])] : [])]
+  }
+  const rest = before.slice(command.id.split(':').length)
+  const [, name, begun] = /^--([^=]+)=(.*)$/.exec(last) ?? []
+  if (name != null) {
+    return (await valuesOf(command, name, begun ?? '')).map((value) => `--${name}=${value}`)
+  }
+  const { open, positionals, used } = read(rest, command)
+  if (open != null) {
+    return valuesOf(command, open, last)
+  }
+  if (last.startsWith('-')) {
+    return flagsOf(command, used)
+  }
+  return argumentsOf(command, positionals, last, sources)
+}
+
+/** The command that the words begin with. */
+function commandOf(words: string[], config: Config): Command.Loadable | undefined {
+  for (let length = Math.min(2, words.length); length > 0; length--) {
+    const command = config.findCommand(words.slice(0, length).join(':'))
+    if (command != null) {
+      return command
+    }
+  }
+  return undefined
+}
+
+/** Of commands with more than one word: the one that may follow. */
+function nextWords(before: string[], config: Config): string[] {
+  const prefix = before.map((word) => `${word}:`).join('')
+  return config.commands
+    .filter(({ id, hidden }) => !hidden && id.startsWith(prefix))
+    .map(({ id }) => id.slice(prefix.length).split(':')[0] as string)
+}
+
+interface Typed {
+  /** The flag whose value comes next. */
+  open: string | undefined
+  positionals: string[]
+  used: string[]
+}
+
+function read(words: string[], command: Command.Loadable): Typed {
+  let open: string | undefined
+  const positionals: string[] = []
+  const used: string[] = []
+  for (const word of words) {
+    const [, name, value] = /^--([^=]+)(=.*)?$/.exec(word) ?? []
+    if (open != null) {
+      open = undefined
+    } else if (name == null) {
+      positionals.push(word)
+    } else {
+      used.push(name)
+      open = value == null && command.flags[name]?.type === 'option' ? name : undefined
+    }
+  }
+  return { open, positionals, used }
+}
+
+function flagsOf(command: Command.Loadable, used: string[]): string[] {
+  const again = (flag: object): boolean => 'multiple' in flag && flag.multiple === true
+  return Object.values(command.flags)
+    .filter((flag) => flag.hidden !== true && (again(flag) || !used.includes(flag.name)))
+    .map(({ name }) => `--${name}`)
+    .concat('--help')
+}
+
+async function valuesOf(command: Command.Loadable, name: string, begun: string): Promise<string[]> {
+  const flag = command.flags[name]
+  const options = name === 'log-level' ? LOG_LEVELS : flag != null && 'options' in flag ? flag.options : undefined
+  return options == null && FILE_FLAGS.includes(name) ? files(begun) : [...(options ?? [])]
+}
+
+async function argumentsOf(command: Command.Loadable, before: string[], begun: string, sources: CompletionSources): Promise<string[]> {
+  const args = Object.values(command.args)
+  const index = before.length
+  const arg = args[Math.min(index, args.length - 1)]
+  if (arg == null || index >= args.length) {
+    return []
+  }
+  if (arg.name === 'peer' || command.id === 'alias:remove') {
+    return sources.peers()
+  }
+  if (arg.name === 'protocol') {
+    return sources.protocols(before[0] ?? '')
+  }
+  return FILE_ARGS.includes(arg.name) ? files(begun) : [...(arg.options ?? [])]
+}
+
+/** What lies in the folder of a name that was begun. */
+async function files(begun: string): Promise<string[]> {
+  const folder = begun.endsWith('/') ? begun : dirname(begun)
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
+  const hidden = basename(begun).startsWith('.')
+  return entries
+    .filter(({ name }) => hidden || !name.startsWith('.'))
+    .map((entry) => {
+      const path = begun.includes('/') ? join(folder, entry.name) : entry.name
+      return entry.isDirectory() ? `${begun.startsWith('./') ? './' : ''}${path}/` : `${begun.startsWith('./') ? './' : ''}${path}`
+    })
+}

@@ -1,0 +1,102 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Home } from '../../node/home/home.ts'
+import { AtomicFile } from '../../primitives/atomic-file.ts'
+import { readInputFile } from '../../primitives/input-file.ts'
+import { shellWords } from '../../primitives/shell-words.ts'
+
+export const MAX_HISTORY_LINES = 1_000
+const MAX_HISTORY_BYTES = 64 << 20
+/** What follows these may be somebody's data. */
+const CONTENT_FLAGS = ['--text', '--data']
+
+/** The lines typed in a home's shell, over runs: one a line, the newest last, for the user's eyes only (0600). */
+export class History {
+  /** Undefined of a history that is not kept. */
+  readonly #file: string | undefined
+  readonly #lines: string[]
+  #writing: Promise<void> = Promise.resolve()
+  #unwritten = false
+
+  private constructor(file: string | undefined, lines: string[]) {
+    this.#file = file
+    this.#lines = lines
+  }
+
+  /** A history that cannot be read is an empty one; a device or a pipe, as a link to /dev/null, keeps none. */
+  static async open(home: Home): Promise<History> {
+    const file = join(home.path, 'repl_history')
+    const there = await stat(file).catch(() => undefined)
+    if (there?.isFile() === false) {
+      return new History(undefined, [])
+    }
+    const text = (await readInputFile(file, { maxBytes: MAX_HISTORY_BYTES }).catch(() => '')).toString()
+    const lines = text.split('\n').filter((line) => line !== '')
+    return new History(file, lines.slice(-MAX_HISTORY_LINES))
+  }
+
+  /** The newest first, as readline wants them. */
+  get lines(): string[] {
+    return this.#lines.toReversed()
+  }
+
+  /** Keeps a line, but not the content that it would send; not one that begins with a blank. */
+  add(line: string): void {
+    const kept = withoutContent(line)
+    if (kept === '' || /^\s/.test(line) || kept === this.#lines.at(-1)) {
+      return
+    }
+    this.#lines.push(kept)
+    this.#lines.splice(0, Math.max(0, this.#lines.length - MAX_HISTORY_LINES))
+    if (!this.#unwritten && this.#file != null) {
+      this.#unwritten = true
+      const file = this.#file
+      this.#writing = this.#writing.then(async () => this.#write(file)).catch(() => undefined)
+    }
+  }
+
+  /** Resolves when every line is in the file, if it can be written at all. */
+  async written(): Promise<void> {
+    await this.#writing
+  }
+
+  async #write(path: string): Promise<void> {
+    this.#unwritten = false
+    const file = await AtomicFile.open(path, 0o600)
+    try {
+      await file.write(Buffer.from(this.#lines.map((line) => `${line}\n`).join('')))
+      await file.commit()
+    } finally {
+      await file.discard()
+    }
+  }
+}
+
+/** The line without the values of `--text` and `--data`; empty for one that is no command line. */
+export function withoutContent(line: string): string {
+  let words: ReturnType<typeof shellWords>
+  try {
+    words = shellWords(line)
+  } catch {
+    return ''
+  }
+  let kept = ''
+  let at = 0
+  const drop = (from: number, to: number): void => {
+    kept += line.slice(at, from)
+    at = to
+  }
+  words.forEach((word, index) => {
+    const flag = CONTENT_FLAGS.find((name) => word.text === name || word.text.startsWith(`${name}=`))
+    if (flag == null) {
+      return
+    }
+    if (word.text !== flag) {
+      drop(word.start, word.end)
+      kept += `${flag}=`
+    } else if (words[index + 1] != null) {
+      drop((words[index + 1] as { start: number }).start, (words[index + 1] as { end: number }).end)
+    }
+  })
+  return (kept + line.slice(at)).trim()
+}

@@ -1,0 +1,84 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Config } from '@oclif/core/config'
+import { normalizeArgv } from '@oclif/core/help'
+import { run } from '@oclif/core/run'
+import { SubnetError } from '../../primitives/errors.ts'
+import { shellWords } from '../../primitives/shell-words.ts'
+import { type ShellContext, shellContext } from '../shell-context.ts'
+import { Interrupted, printError } from '../text/report.ts'
+import { topicWithoutCommand, toUsageError } from '../text/usage.ts'
+
+export interface LineRunnerInit {
+  config: Config
+  context: Omit<ShellContext, 'signal' | 'ask'>
+  /** Every line answers in JSON. */
+  json: boolean
+}
+
+export interface LineOptions {
+  /** Aborts when the line is cancelled. */
+  signal: AbortSignal
+  ask?: ShellContext['ask']
+}
+
+/** Runs lines of a shell, each as the command that it is, in this process and on its node. */
+export class LineRunner {
+  readonly #init: LineRunnerInit
+
+  constructor(init: LineRunnerInit) {
+    this.#init = init
+  }
+
+  /** Gives the line's exit code; what went wrong was printed. */
+  async run(line: string, options: LineOptions): Promise<number> {
+    const { json } = this.#init
+    process.exitCode = undefined
+    try {
+      const words = shellWords(line).map(({ text }) => text)
+      const argv = words[0] !== 'subnet' ? words : words.length === 1 ? ['--help'] : words.slice(1)
+      if (argv.length > 0) {
+        await this.#command(json ? withJson(argv) : argv, options)
+      }
+    } catch (error) {
+      if (!(error instanceof Interrupted)) {
+        printError(error instanceof SubnetError ? error : toUsageError(error, this.#init.config), json)
+      }
+    }
+    // a line that stops the node is the last one: the node tells so in the next turn
+    await nextTurn()
+    const code = options.signal.aborted ? CANCELLED : Number(process.exitCode ?? 0)
+    process.exitCode = undefined
+    return code
+  }
+
+  async #command(argv: string[], { signal, ask }: LineOptions): Promise<void> {
+    const { config, context } = this.#init
+    const useless = topicWithoutCommand(argv, config)
+    if (useless != null) {
+      throw useless
+    }
+    await shellContext.run({ ...context, signal, ask }, async () => this.#dispatch(argv))
+  }
+
+  async #dispatch(argv: string[]): Promise<void> {
+    const { config } = this.#init
+    const [id = '', ...rest] = normalizeArgv(config, argv)
+    const command = config.findCommand(id)
+    const beforeDashes = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
+    if (command == null || beforeDashes.some((word) => word === '--help' || word === '-h')) {
+      await run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config)
+      return
+    }
+    // what oclif does too, but without reading the package and its commands anew for each line
+    const Loaded = (await command.load()) as unknown as new (argv: string[], config: Config) => { _run(): Promise<unknown> }
+    await new Loaded(rest, config)._run()
+  }
+}
+
+/** Of a line that was cancelled: what a shell shows of a command that was. */
+const CANCELLED = 130
+
+function withJson(argv: string[]): string[] {
+  const at = argv.indexOf('--')
+  return argv.includes('--json') ? argv : at < 0 ? [...argv, '--json'] : argv.toSpliced(at, 0, '--json')
+}

@@ -1,0 +1,387 @@
+import { clearScreenDown, createInterface, cursorTo, type Interface, moveCursor } from 'node:readline'
+import { Writable } from 'node:stream'
+import type { Config } from '@oclif/core/config'
+import chalk from 'chalk'
+import type { Session } from '../../session/session.ts'
+import { Interrupted } from '../text/report.ts'
+import { completeLine } from './completer.ts'
+import { type History, MAX_HISTORY_LINES } from './history.ts'
+import type { LineRunner } from './line-runner.ts'
+import { peerNames, protocolNames } from './peer-names.ts'
+
+export interface ReplInit {
+  runner: LineRunner
+  config: Config
+  session: Session
+  history: History
+}
+
+const PROMPT = 'subnet> '
+const ENDS = ['exit', 'quit']
+/** A second Ctrl-C within this ends the shell. */
+const AGAIN_MS = 1_000
+const SPECIAL = /[\s'"\\|&;<>()$`#*?]/g
+/** What is told while a line runs; of more, the newest. */
+const MAX_TOLD = 100
+/** Lines that wait behind the one that runs. */
+const MAX_WAITING = 10_000
+
+/**
+ * The shell of a running node, on a terminal. Lines are run one after the other, in the order in which they came; while one runs, what
+ * is typed is kept, not shown. What is told in between appears above the line being typed.
+ */
+export class Repl {
+  readonly #init: ReplInit
+  readonly #screen = new Screen((text) => this.tell(text))
+  readonly #ended = Promise.withResolvers<void>()
+  #terminal: Interface | undefined
+  #waiting: string[] = []
+  #running: AbortController | undefined
+  #endOfInput = false
+  /** The terminal is no longer the shell's. */
+  #over = false
+  /** While a line runs, or where a line that is shown cannot be drawn anew. */
+  #told: string[] = []
+  #untold = 0
+  #interruptedAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(init: ReplInit) {
+    this.#init = init
+    // before readline does, which takes the line to be where it was: a terminal wraps its lines anew
+    this.#screen.on('resize', () => Object.assign(this.#terminal ?? {}, { prevRows: this.#terminal?.getCursorPos().rows }))
+  }
+
+  /** Resolves when the user ends the shell, or `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const end = (): void => this.#end()
+    signal.addEventListener('abort', end, { once: true })
+    this.#open()
+    this.#terminal?.prompt()
+    try {
+      await (signal.aborted ? undefined : this.#ended.promise)
+    } finally {
+      signal.removeEventListener('abort', end)
+      this.#over = true
+      this.#running?.abort(new Interrupted('SIGINT'))
+      this.#running = undefined
+      this.#close()
+      this.#screen.muted = false
+      this.#tellTold()
+      this.#screen.restore()
+      await this.#init.history.written()
+    }
+  }
+
+  /** Shows a line above the one being typed. */
+  tell(text: string): void {
+    const { stdout } = process
+    if (this.#running != null || process.env.TERM === 'dumb') {
+      // the line may have printed half a line, redraw a table, or ask something
+      this.#told.push(text)
+      this.#untold += this.#told.splice(0, this.#told.length - MAX_TOLD).length
+    } else if (this.#terminal == null) {
+      stdout.write(`${this.#screen.lineFeed}${text}\n`)
+    } else {
+      moveCursor(stdout, 0, -this.#terminal.getCursorPos().rows)
+      cursorTo(stdout, 0)
+      clearScreenDown(stdout)
+      stdout.write(`${text}\n`)
+      this.#redraw()
+    }
+  }
+
+  #open(begun = ''): void {
+    const { history } = this.#init
+    const terminal = createInterface({
+      input: process.stdin,
+      output: this.#screen,
+      terminal: true,
+      prompt: chalk.cyan(PROMPT),
+      history: history.lines,
+      historySize: MAX_HISTORY_LINES,
+      removeHistoryDuplicates: true,
+      completer: (line: string, done: (error: null, result: [string[], string]) => void) => {
+        void this.#complete(line).then(
+          (result) => done(null, result),
+          () => done(null, [[], line]),
+        )
+      },
+    })
+    terminal.on('line', (line) => this.#take(line))
+    terminal.on('SIGINT', () => this.#interrupt())
+    // readline pauses when the process was stopped by Ctrl-Z
+    terminal.on('SIGCONT', () => terminal.resume())
+    // the terminal is gone
+    terminal.on('error', () => this.#end())
+    const onData = (chunk: Uint8Array | string): void => (chunk.length > 1 ? this.#redrawPasted() : undefined)
+    process.stdin.on('data', onData)
+    terminal.once('close', () => process.stdin.off('data', onData))
+    terminal.on('close', () => {
+      if (this.#terminal === terminal) {
+        this.#terminal = undefined
+        this.#endInput()
+      }
+    })
+    this.#terminal = terminal
+    terminal.write(begun)
+  }
+
+  /** Ctrl-D: what was typed before it still runs, and may be cancelled. */
+  #endInput(): void {
+    const again = this.#endOfInput
+    this.#endOfInput = true
+    if (this.#running == null || again || process.stdin.readableEnded) {
+      this.#end()
+      return
+    }
+    process.stdout.write(
+      `${this.#screen.lineFeed}${chalk.dim('the node stops when this is done; Ctrl-C cancels it, Ctrl-D again does not wait')}\n`,
+    )
+    this.#open()
+  }
+
+  #close(): void {
+    const terminal = this.#terminal
+    this.#terminal = undefined
+    terminal?.close()
+  }
+
+  #end(): void {
+    this.#waiting = []
+    this.#ended.resolve()
+  }
+
+  #take(line: string): void {
+    if (this.#endOfInput) {
+      return
+    }
+    this.#init.history.add(line)
+    this.#interruptedAtMs = Number.NEGATIVE_INFINITY
+    if (this.#waiting.length >= MAX_WAITING) {
+      this.tell(`more than ${MAX_WAITING} lines wait: not run: ${line}`)
+      return
+    }
+    this.#waiting.push(line)
+    if (this.#running == null) {
+      this.#screen.muted = true
+      void this.#runAll()
+    }
+  }
+
+  async #runAll(): Promise<void> {
+    for (let shown = true; this.#waiting.length > 0; shown = false) {
+      const line = this.#waiting.shift() as string
+      if (!shown) {
+        process.stdout.write(`${this.#screen.lineFeed}${chalk.cyan(PROMPT)}${line}\n`)
+      }
+      if (ENDS.includes(line.trim())) {
+        this.#end()
+        return
+      }
+      this.#running = new AbortController()
+      await this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
+      if (this.#over) {
+        return
+      }
+      this.#running = undefined
+      this.#tellTold()
+    }
+    if (this.#endOfInput) {
+      this.#end()
+      return
+    }
+    this.#screen.muted = false
+    process.stdout.write(this.#screen.lineFeed)
+    this.#redraw()
+  }
+
+  #tellTold(): void {
+    const missing = this.#untold === 0 ? [] : [chalk.dim(`… ${this.#untold} more, before these:`)]
+    this.#untold = 0
+    for (const text of [...missing, ...this.#told.splice(0)]) {
+      process.stdout.write(`${this.#screen.lineFeed}${text}\n`)
+    }
+  }
+
+  /** Draws the prompt and what was typed, from the line of the screen on which the cursor is. */
+  #redraw(): void {
+    if (this.#terminal != null) {
+      // readline goes up by the rows that it drew last, and there may be something else now
+      Object.assign(this.#terminal, { prevRows: 0 })
+      this.#terminal.prompt(true)
+    }
+  }
+
+  /** What was pasted readline only writes where the cursor stands: in the middle of a line, or beyond its end, that is not enough. */
+  #redrawPasted(): void {
+    const terminal = this.#terminal
+    if (terminal == null || this.#screen.muted || terminal.line === '') {
+      return
+    }
+    const { rows, cols } = terminal.getCursorPos()
+    if (cols === 0) {
+      // behind the last column, which is not yet the next row
+      this.#screen.write(' ')
+    }
+    Object.assign(terminal, { prevRows: rows })
+    terminal.prompt(true)
+  }
+
+  #interrupt(): void {
+    const again = performance.now() - this.#interruptedAtMs < AGAIN_MS
+    this.#interruptedAtMs = performance.now()
+    if (again) {
+      this.#end()
+      return
+    }
+    if (this.#running != null) {
+      const { length } = this.#waiting
+      this.#waiting = []
+      this.#running.abort(new Interrupted('SIGINT'))
+      process.stdout.write(`${this.#screen.lineFeed}^C${length === 0 ? '' : ` ${length} more lines were not run`}\n`)
+      return
+    }
+    const typed = this.#terminal?.line ?? ''
+    this.#terminal?.write(null, { ctrl: true, name: 'e' })
+    process.stdout.write('^C\n')
+    // not by its own key for that, which would draw the rows of the old line over what is above
+    Object.assign(this.#terminal ?? {}, { line: '', cursor: 0 })
+    if (typed === '') {
+      process.stdout.write(chalk.dim('Ctrl-C again, Ctrl-D or "exit" stops the node\n'))
+    }
+    this.#redraw()
+  }
+
+  /** Gives a question the terminal. What was typed in the meantime is typed anew afterwards. */
+  async #lend<T>(question: () => Promise<T>): Promise<T> {
+    const begun = this.#terminal?.line ?? ''
+    this.#screen.lend()
+    this.#close()
+    try {
+      return await question()
+    } finally {
+      if (!this.#over) {
+        this.#screen.watch()
+        this.#open(begun)
+      }
+    }
+  }
+
+  async #complete(line: string): Promise<[string[], string]> {
+    const { config, session } = this.#init
+    const { words, last } = await completeLine(line, {
+      config,
+      builtins: ENDS,
+      peers: async () => peerNames(session),
+      protocols: async (peer) => protocolNames(session, peer),
+    })
+    const hits = words.map((word) => word.replace(SPECIAL, '\\$&'))
+    const [only] = hits
+    // a word that is complete is followed by the next; a folder goes on
+    return [hits.length === 1 && only != null && !/[/=]$/.test(only) ? [`${only} `] : hits, last]
+  }
+}
+
+/**
+ * What readline draws on. While `muted` nothing of that is shown: a command has the terminal. It knows whether the cursor stands at the
+ * begin of a line.
+ */
+class Screen extends Writable {
+  muted = false
+  readonly isTTY = true
+  readonly #onStray: (text: string) => void
+  #atStart = true
+  #undo: Array<() => void> = []
+  readonly #onResize = (): void => {
+    this.emit('resize')
+  }
+
+  constructor(onStray: (text: string) => void) {
+    super()
+    this.#onStray = onStray
+    this.watch()
+  }
+
+  get columns(): number {
+    return process.stdout.columns
+  }
+
+  get rows(): number {
+    return process.stdout.rows
+  }
+
+  /** What is missing for the cursor to stand at the begin of a line. */
+  get lineFeed(): string {
+    return this.#atStart ? '' : '\n'
+  }
+
+  /** Watches what is written to the terminal: `onStray` gets, instead of it, what nobody expects there who types. */
+  watch(): void {
+    const { stdout, stderr } = process
+    this.#undo = [
+      intercept(stdout, (chunk, write) => {
+        this.#note(chunk)
+        write()
+      }),
+    ]
+    if (stderr.isTTY) {
+      const onStderr = (chunk: string | Uint8Array, write: () => void): void => {
+        if (this.muted) {
+          this.#note(chunk)
+          write()
+        } else {
+          this.#onStray(
+            Buffer.from(chunk as Uint8Array)
+              .toString()
+              .trimEnd(),
+          )
+        }
+      }
+      this.#undo.push(intercept(stderr, onStderr))
+    }
+    stdout.on('resize', this.#onResize)
+  }
+
+  /** Somebody else writes to the terminal from now on. */
+  lend(): void {
+    this.restore()
+    this.#atStart = false
+  }
+
+  restore(): void {
+    for (const undo of this.#undo.splice(0)) {
+      undo()
+    }
+    process.stdout.off('resize', this.#onResize)
+  }
+
+  #note(chunk: string | Uint8Array): void {
+    if (chunk.length > 0) {
+      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED
+    }
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    if (!this.muted) {
+      process.stdout.write(chunk)
+    }
+    done()
+  }
+}
+
+const LINE_FEED = 10
+
+/** Lets `see` have everything that is written to a stream; `write` goes on with it. Gives what undoes that. */
+function intercept(stream: NodeJS.WriteStream, see: (chunk: string | Uint8Array, write: () => void) => void): () => void {
+  const original = stream.write
+  stream.write = ((chunk: string | Uint8Array, ...rest: unknown[]) => {
+    let room = true
+    see(chunk, () => {
+      room = (original as (...args: unknown[]) => boolean).call(stream, chunk, ...rest)
+    })
+    return room
+  }) as typeof original
+  return () => {
+    stream.write = original
+  }
+}

@@ -1,0 +1,102 @@
+import { access, constants } from 'node:fs/promises'
+import { NodeError } from '../../node/home/errors.ts'
+import { reasonOf } from '../../node/home/home.ts'
+import { UsageError } from '../../primitives/errors.ts'
+import { splitLines } from '../../primitives/lines.ts'
+import { toText } from '../../primitives/strict-text.ts'
+import { readInput } from '../payload.ts'
+import { printError } from '../text/report.ts'
+import type { LineRunner } from './line-runner.ts'
+
+export interface ScriptOptions {
+  /** Goes on after a line that failed. */
+  keepGoing: boolean
+  json: boolean
+  /** Ends the script, and the line that runs. */
+  signal: AbortSignal
+}
+
+interface ScriptLine {
+  /** From 1 on. */
+  number: number
+  /** Or what keeps it from being run. */
+  text: string | UsageError
+}
+
+const MAX_LINE_BYTES = 1 << 20
+const ENDS = ['exit', 'quit']
+/** The line that stops the node itself. */
+const STOP = /^\s*(subnet\s+)?stop\b/
+
+/** Finds out before there is a node whether there is a script. @throws UsageError */
+export async function checkScript(file: string | undefined): Promise<void> {
+  if (file != null && file !== '-') {
+    await access(file, constants.R_OK).catch((cause) => {
+      throw new UsageError(`the script ${file} cannot be read: ${reasonOf(cause)}`, { cause, hint: 'name a file, or - for stdin' })
+    })
+  }
+}
+
+/**
+ * Runs the lines of a file, or of stdin for `-`, one after the other as they are read. Gives the exit code of the first that failed.
+ * @throws UsageError for a file that cannot be read, NodeError NOT_RUNNING when somebody else stopped the node
+ */
+export async function runScript(file: string, runner: LineRunner, { keepGoing, json, signal }: ScriptOptions): Promise<number> {
+  const failures: number[] = []
+  let last = ''
+  for await (const { number, text } of linesOf(file, signal)) {
+    const code = typeof text === 'string' ? await runner.run(text, { signal }) : refused(text, json)
+    last = typeof text === 'string' ? text : ''
+    if (signal.aborted || !goesOn(code, number)) {
+      break
+    }
+  }
+  if (signal.aborted && !STOP.test(last)) {
+    throw new NodeError('NOT_RUNNING', 'the node was stopped before the script had come to its end')
+  }
+  return failures[0] ?? 0
+
+  function goesOn(code: number, number: number): boolean {
+    if (code === 0) {
+      return true
+    }
+    failures.push(code)
+    if (!json) {
+      process.stderr.write(`script: line ${number} failed with ${code}${keepGoing ? '' : '; the lines behind it were not run'}\n`)
+    }
+    return keepGoing
+  }
+}
+
+/** Until the file ends, or the script says so, or the signal aborts. */
+async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<ScriptLine> {
+  try {
+    for await (const { number, bytes } of splitLines(readInput(file, 'script', { signal }), MAX_LINE_BYTES)) {
+      const text = readLine(number, bytes)
+      if (signal.aborted || (typeof text === 'string' && ENDS.includes(text.trim()))) {
+        return
+      }
+      yield { number, text }
+    }
+  } catch (error) {
+    if (!signal.aborted) {
+      throw error
+    }
+  }
+}
+
+function readLine(number: number, bytes: Uint8Array | undefined): ScriptLine['text'] {
+  if (bytes == null) {
+    return new UsageError(`line ${number} of the script is longer than ${MAX_LINE_BYTES} bytes`)
+  }
+  try {
+    return toText(bytes, 'the script', number)
+  } catch (error) {
+    return error as UsageError
+  }
+}
+
+function refused(error: UsageError, json: boolean): number {
+  printError(error, json)
+  return Number(process.exitCode)
+}

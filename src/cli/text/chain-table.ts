@@ -1,0 +1,44 @@
+import { describePlace, staleNotice } from '../../session/chain-words.ts'
+import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer } from '../../session/session.ts'
+import { printable, shortPeerId, table } from './render.ts'
+
+/** Peers of a subnet in columns. In a terminal peer IDs are short and lines end at its width, in columns; elsewhere both are whole. */
+export function chainTable(records: ChainAnswer[], width?: number): string {
+  const rows = records.map(({ peerId, role, nodeId, class: nodeClass, multiaddrs }) => [
+    width == null ? peerId : shortPeerId(peerId),
+    role ?? '-',
+    nodeId == null ? '-' : String(nodeId),
+    nodeClass ?? '-',
+    multiaddrs.map((address) => address.replace(/\/p2p\/[^/]+$/, '')).join(' ') || '-',
+  ])
+  return table([['PEER', 'ROLE', 'NODE', 'CLASS', 'ADDRESS'], ...rows], width)
+}
+
+/** What to know beside a list: who is not in it. */
+export function describeListing({ records, withoutAddress }: ChainListAnswer, all: boolean): string | undefined {
+  if (records.length === 0 && withoutAddress === 0) {
+    return all ? 'the chain has no peers of this subnet' : 'nobody has published to this chain yet'
+  }
+  const peers = withoutAddress === 1 ? 'peer is' : 'peers are'
+  return all || withoutAddress === 0
+    ? undefined
+    : `${withoutAddress} ${records.length === 0 ? '' : 'more '}${peers} registered without an address: --all lists them`
+}
+
+/** All that the chain knows of a peer, a line each. */
+export function describeChainPeer(found: ChainPeerAnswer): string {
+  const { subnetId, friendlyId, multiaddrs, hotkey, coldkey, admission } = found
+  const { minClass, admitted } = admission
+  const rows: Array<[string, string]> = [
+    ['peer', found.peerId],
+    ['subnet', `${subnetId}${friendlyId == null ? '' : `, friendly id ${friendlyId}`}`],
+    ['place', describePlace(found) || 'not registered'],
+    ...(multiaddrs.length === 0 ? ['none on the chain'] : multiaddrs).map((address): [string, string] => ['address', address]),
+    ...(hotkey == null ? [] : [['hotkey', hotkey] as [string, string]]),
+    ...(coldkey == null ? [] : [['coldkey', coldkey] as [string, string]]),
+    ['admission', `${admitted ? 'let in' : 'not let in'} where the class "${minClass}" is required`],
+    ['read', staleNotice(found) ?? (found.block === 0 ? 'now' : `at block ${found.block}`)],
+  ]
+  const width = Math.max(...rows.map(([name]) => name.length))
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n')
+}

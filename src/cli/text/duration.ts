@@ -1,0 +1,26 @@
+import { parseDuration } from '../../node/home/config.ts'
+import { describeError, UsageError } from '../../primitives/errors.ts'
+
+/** A flag's duration in milliseconds. @throws UsageError */
+export function parseDurationFlag(name: string, text: string | undefined): number | undefined {
+  if (text == null) {
+    return undefined
+  }
+  try {
+    return parseDuration(text)
+  } catch (cause) {
+    throw new UsageError(`--${name}: ${JSON.stringify(text)} is not valid; expected ${describeError(cause)}`, { cause })
+  }
+}
+
+/** A flag's whole number from 1 to `max`. @throws UsageError */
+export function parseCountFlag(name: string, text: string | undefined, max: number): number | undefined {
+  if (text == null) {
+    return undefined
+  }
+  const count = /^\d+$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > max) {
+    throw new UsageError(`--${name}: ${JSON.stringify(text)} is not valid; expected a whole number from 1 to ${max}`)
+  }
+  return count
+}

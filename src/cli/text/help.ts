@@ -1,0 +1,152 @@
+import type { Command } from '@oclif/core/command'
+import { Help as OclifHelp } from '@oclif/core/help'
+import chalk from 'chalk'
+import { commonFlags, nodeFlags, servingFlags } from '../flags.ts'
+
+const FLAGS_OF_MANY: Record<string, { title: string; flags: Record<string, FlagText> }> = {
+  NODE: { title: 'NODE FLAGS', flags: nodeFlags },
+  SERVING: { title: 'SERVING FLAGS', flags: servingFlags },
+  GLOBAL: {
+    title: 'COMMON FLAGS',
+    flags: {
+      ...commonFlags,
+      json: { name: 'json', description: 'answer in JSON, errors too; what streams prints one event a line' },
+      help: { name: 'help', description: 'this, or how a command is used' },
+    },
+  },
+}
+/** Before a description, at least. */
+const GAP = 2
+
+/** The fields of an oclif flag that help is made of. */
+interface FlagText {
+  name?: string
+  char?: string
+  helpValue?: string | string[]
+  allowNo?: boolean
+  description?: string
+  hidden?: boolean
+}
+
+/** Help that fits a screen: a line for each flag of the command itself, only the names of those that many commands have. */
+export default class Help extends OclifHelp {
+  #json = false
+
+  override async showHelp(argv: string[]): Promise<void> {
+    this.#json = argv.includes('--json')
+    await super.showHelp(argv)
+  }
+
+  /** The whole. */
+  override async showRootHelp(): Promise<void> {
+    const { bin, pjson } = this.config
+    const shared = Object.values(FLAGS_OF_MANY).map(({ title, flags }) => this.#list(title, flagRows(flags)))
+    this.#print(
+      this.#wrapped(`${pjson.description ?? ''}.`),
+      this.#usage(`${bin} COMMAND [ARGUMENTS] [FLAGS]`),
+      this.#list('COMMANDS', this.#commandRows('')),
+      ...shared,
+      this.#wrapped(`"${bin} COMMAND --help" says more, and shows examples.`),
+    )
+  }
+
+  /** Commands with a first word in common. */
+  override async showTopicHelp({ name, description = '' }: { name: string; description?: string }): Promise<void> {
+    this.#print(
+      this.#wrapped(`${description}.`),
+      this.#usage(`${this.config.bin} ${name} COMMAND [ARGUMENTS] [FLAGS]`),
+      this.#list('COMMANDS', this.#commandRows(`${name}:`)),
+    )
+  }
+
+  override async showCommandHelp(command: Command.Loadable): Promise<void> {
+    const { bin } = this.config
+    const words = command.id.replaceAll(':', ' ')
+    const args = Object.entries(command.args).filter(([, { hidden }]) => hidden !== true)
+    const own = Object.entries(command.flags).filter(([, { helpGroup }]) => FLAGS_OF_MANY[helpGroup ?? ''] == null)
+    const about = [command.summary, command.description].filter((text) => text != null && text !== '').join('\n')
+    this.#print(
+      this.#wrapped(this.render(about)),
+      this.#usage([bin, words, ...args.map(([name, arg]) => argumentText(name, arg)), '[FLAGS]'].join(' ')),
+      this.#list(
+        'ARGUMENTS',
+        args.map(([name, { description = '' }]) => [name.toUpperCase(), description]),
+      ),
+      this.#list('FLAGS', flagRows(Object.fromEntries(own))),
+      this.#shared(command),
+      this.#examples(command),
+    )
+  }
+
+  #usage(text: string): string {
+    return `${chalk.bold('USAGE')}  ${text}`
+  }
+
+  /** The flags of many commands, by name: one that differs from theirs is in the list of the command. */
+  #shared(command: Command.Loadable): string {
+    const groups = Object.entries(FLAGS_OF_MANY).map(([group, { title }]) => {
+      const names = Object.values(command.flags)
+        .filter(({ helpGroup, hidden }) => helpGroup === group && hidden !== true)
+        .map(flagText)
+      return { title, names }
+    })
+    const width = Math.max(...groups.map(({ title }) => title.length)) + GAP
+    return groups
+      .filter(({ names }) => names.length > 0)
+      .map(({ title, names }) => {
+        // a name and its value stay on one line
+        const text = this.#wrapped(names.map((name) => name.replaceAll(' ', '\u00a0')).join(', '), width).replaceAll('\u00a0', ' ')
+        return `${chalk.bold(title.padEnd(width))}${text}`
+      })
+      .join('\n')
+  }
+
+  #examples({ examples = [] }: Command.Loadable): string {
+    const lines = examples.map((example) => `  $ ${this.render(String(example))}`)
+    return lines.length === 0 ? '' : [chalk.bold('EXAMPLES'), ...lines].join('\n')
+  }
+
+  #list(title: string, rows: Array<[string, string]>): string {
+    if (rows.length === 0) {
+      return ''
+    }
+    const width = Math.max(...rows.map(([left]) => left.length)) + 2 + GAP
+    return [chalk.bold(title), ...rows.map(([left, right]) => `  ${left}`.padEnd(width) + this.#wrapped(right, width))].join('\n')
+  }
+
+  /** The commands, or groups of commands, whose next word follows `prefix`. */
+  #commandRows(prefix: string): Array<[string, string]> {
+    const rows = this.sortedCommands
+      .filter(({ id }) => id.startsWith(prefix))
+      .map((command): [string, string] => {
+        const [first = '', ...more] = command.id.slice(prefix.length).split(':')
+        const topic = more.length === 0 ? undefined : this.config.findTopic(prefix + first)
+        return [first, topic?.description ?? this.render(command.summary ?? '').replace(/\.$/, '')]
+      })
+    return [...new Map(rows)]
+  }
+
+  #wrapped(text: string, indent = 0): string {
+    return this.wrap(text, indent).replaceAll('\n', `\n${' '.repeat(indent)}`)
+  }
+
+  #print(...blocks: string[]): void {
+    const text = blocks.filter((block) => block !== '').join('\n\n')
+    this.log(this.#json ? JSON.stringify({ help: text }) : text)
+  }
+}
+
+function flagRows(flags: Record<string, FlagText>): Array<[string, string]> {
+  return Object.entries(flags)
+    .filter(([, { hidden }]) => hidden !== true)
+    .map(([name, flag]) => [flagText({ ...flag, name }), flag.description ?? ''])
+}
+
+function flagText({ name, char, helpValue, allowNo }: FlagText): string {
+  return `${char == null ? '' : `-${char}, `}--${allowNo === true ? '[no-]' : ''}${name}${helpValue == null ? '' : ` ${helpValue}`}`
+}
+
+function argumentText(name: string, { required, multiple }: { required?: boolean; multiple?: boolean }): string {
+  const text = `${name.toUpperCase()}${multiple === true ? '...' : ''}`
+  return required === true ? text : `[${text}]`
+}

@@ -1,0 +1,22 @@
+import type { ProtocolAnswer } from '../../session/session.ts'
+import { table } from './render.ts'
+
+const KINDS = { unary: 'one answer', 'server-streaming': 'many answers' } as const
+
+/** Protocols as a table that fits the width, in columns; only their ids where nothing else is known. */
+export function protocolTable(protocols: ProtocolAnswer[], width?: number): string {
+  if (protocols.every(({ kind }) => kind == null)) {
+    return table(protocols.map(({ id }) => [id]))
+  }
+  const rows = protocols.map(({ id, kind, requestType, responseType }) => [
+    id,
+    kind == null ? '-' : KINDS[kind],
+    lastName(requestType),
+    lastName(responseType),
+  ])
+  return table([['PROTOCOL', 'GIVES', 'REQUEST', 'RESPONSE'], ...rows], width)
+}
+
+function lastName(type: string | null): string {
+  return type?.split('.').at(-1) ?? '-'
+}

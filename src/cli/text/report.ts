@@ -1,0 +1,76 @@
+import { chalkStderr } from 'chalk'
+import { reasonOf } from '../../node/home/home.ts'
+import { isDeadline } from '../../primitives/deadline.ts'
+import { describeError, type ErrorCode, EXIT_CODES, machineFailure, SubnetError, textOf, UsageError } from '../../primitives/errors.ts'
+import { ChainLookupError, type ChainMiss } from '../../session/chain-lookup-error.ts'
+import { printable } from './render.ts'
+
+/** What a script gets of an error; of a peer without an address on the chain also what the chain has of it. */
+export interface ErrorReport extends Partial<ChainMiss> {
+  code: ErrorCode
+  exit: number
+  message: string
+  hint?: string
+  attempts?: unknown[]
+}
+
+/** Ends the process by the signal that ended the command. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+  readonly signal: NodeJS.Signals
+
+  constructor(signal: NodeJS.Signals) {
+    super(`ended by ${signal}`)
+    this.signal = signal
+  }
+}
+
+export function reportOf(error: unknown): ErrorReport {
+  if (error instanceof SubnetError) {
+    const attempts = 'attempts' in error ? { attempts: error.attempts as unknown[] } : {}
+    const details = error instanceof ChainLookupError ? error.details : {}
+    return report(error.code, describeError(error), error.hint, { ...attempts, ...details })
+  }
+  if (isDeadline(error)) {
+    return report('TIMEOUT', 'the command did not end in time', '--timeout DUR gives it longer')
+  }
+  const failure = machineFailure(error)
+  if (failure != null) {
+    return report(failure.code, failure.message, failure.hint)
+  }
+  return report('INTERNAL', `this is a bug: ${textOf(error)}`, 'run it again with --log-level debug for the stack')
+}
+
+/** Prints an error the way the caller reads it, and sets the exit code. */
+export function printError(error: unknown, json: boolean, stack = false): void {
+  if (error instanceof Interrupted) {
+    return
+  }
+  const found = reportOf(error)
+  process.exitCode = found.exit
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ error: found })}\n`)
+  } else {
+    process.stderr.write(`${chalkStderr.red('error:')} ${printable(found.message)}\n`)
+    if (found.hint != null) {
+      process.stderr.write(`${chalkStderr.dim('hint:')} ${printable(found.hint)}\n`)
+    }
+  }
+  if (stack && error instanceof Error) {
+    process.stderr.write(`${error.stack ?? ''}\n`)
+  }
+}
+
+function report(
+  code: ErrorCode,
+  message: string,
+  hint?: string,
+  rest: Pick<ErrorReport, 'attempts'> & Partial<ChainMiss> = {},
+): ErrorReport {
+  return { code, exit: EXIT_CODES[code], message, ...(hint == null ? {} : { hint }), ...rest }
+}
+
+/** What could not be written is an answer that did not arrive. */
+export function stdoutError(cause: unknown): UsageError {
+  return new UsageError(`stdout cannot be written: ${reasonOf(cause)}`, { cause })
+}

@@ -1,0 +1,52 @@
+import chalk from 'chalk'
+import { humanMs } from '../../primitives/human-ms.ts'
+import type { StatusAnswer } from '../../session/session.ts'
+import { printable } from './render.ts'
+
+/** The part of the places from which on their holder is named. */
+const MANY = 1 / 4
+
+/** The state of a node, for people. */
+export function describeStatus(status: StatusAnswer): string {
+  const { connections, places, heartbeats, tasks, book, chain } = status
+  const last = heartbeats.lastReceivedAtMs == null ? '' : `, the last ${humanMs(Date.now() - heartbeats.lastReceivedAtMs)} ago`
+  const rows: Array<[string, string]> = [
+    ['state', status.healthy ? chalk.green('healthy') : chalk.red('not healthy')],
+    ...status.problems.map(({ severity, message }): [string, string] => [severity === 'error' ? 'problem' : 'warning', message]),
+    ...status.notices.map((notice): [string, string] => ['notice', notice]),
+    ['peer', status.peerId],
+    ...status.multiaddrs.map((address): [string, string] => ['address', address.replace(/\/p2p\/[^/]+$/, '')]),
+    ['node', `${status.agent}, subnet ${status.subnetId}, network ${status.network}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
+    ['home', status.home],
+    ['connections', `${connections.inbound} inbound, ${connections.outbound} outbound`],
+    ['places', describePlaces(places)],
+    ['heartbeats', `${heartbeats.sent} sent, one every ${humanMs(heartbeats.intervalMs)}, ${heartbeats.received} received${last}`],
+    ['tasks', `${tasks.accepted} accepted, ${tasks.rejected} rejected, ${tasks.running} running, ${tasks.queued} of them waiting`],
+    ['tasks sent', `${tasks.sent}: ${tasks.sentAccepted} accepted, ${tasks.sentRejected} rejected, ${tasks.sentFailed} failed`],
+    ['book', `${book.peers} of ${book.capacity} peers`],
+    ['chain', describeChain(chain)],
+  ]
+  const width = Math.max(...rows.map(([name]) => name.length))
+  return rows.map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : printable(value)}`).join('\n')
+}
+
+function describePlaces({ open, maxOpen, pending, maxPending, full, largest, turnedAway, displaced }: StatusAnswer['places']): string {
+  const holdsMany = largest != null && (largest.open >= maxOpen * MANY || largest.pending >= maxPending * MANY)
+  return [
+    `${full.length === 0 ? '' : `all ${full.join(' and ')} ones are taken: `}${open} of ${maxOpen} open`,
+    `${pending} of ${maxPending} pending`,
+    ...(holdsMany ? [`${largest.ip} has ${largest.open} open and ${largest.pending} pending`] : []),
+    ...(turnedAway === 0 ? [] : [`${turnedAway} turned away`]),
+    ...(displaced === 0 ? [] : [`${displaced} displaced while idle`]),
+  ].join(', ')
+}
+
+function describeChain({ url, endpoint, reachable, block, lagMs }: StatusAnswer['chain']): string {
+  return [
+    `${url}: ${reachable ? 'reachable' : 'not reachable'}`,
+    // where the URL says it all, it is said once
+    ...(url.endsWith(endpoint) ? [] : [`read at ${endpoint}`]),
+    ...(block == null ? [] : [`block ${block}`]),
+    ...(lagMs == null ? [] : [`heard ${humanMs(lagMs)} ago`]),
+  ].join(', ')
+}

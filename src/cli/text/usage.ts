@@ -1,0 +1,126 @@
+import type { Config } from '@oclif/core/config'
+import * as Errors from '@oclif/core/errors'
+import { UsageError } from '../../primitives/errors.ts'
+import { withShownUrls } from '../../primitives/shown-url.ts'
+import { closest } from './closest.ts'
+
+/** The fields of oclif's parser errors that are used here. */
+interface ParserError extends Error {
+  flags?: string[]
+  args?: Array<string | { name: string; description?: string }>
+  parse?: { input?: { flags?: Record<string, unknown> } }
+}
+
+/** A wrong command line in one line and a hint, instead of oclif's own texts; any other error as it is. */
+export function toUsageError(error: unknown, config: Config, commandId = ''): unknown {
+  if (!(error instanceof Errors.CLIError) && !(error instanceof Error && 'oclif' in error)) {
+    return error
+  }
+  const help = helpOf(config, commandId)
+  return describe(error, help) ?? unknownCommand(error, config) ?? new UsageError(withShownUrls(firstLine(error)), { hint: help })
+}
+
+/** Where to read what a command takes. */
+export function helpOf(config: Config, commandId = ''): string {
+  return `"${[config.bin, ...commandId.split(':'), '--help'].filter((word) => word !== '').join(' ')}" shows what it takes`
+}
+
+function describe(error: ParserError, help: string): UsageError | undefined {
+  const { name } = error.constructor
+  if (name === 'FailedFlagValidationError') {
+    return flagsTogether(error, help)
+  }
+  if (name === 'NonExistentFlagsError') {
+    return unknownFlags(error, help)
+  }
+  if (name === 'RequiredArgsError') {
+    const missing = (error.args ?? []).map((arg) => (typeof arg === 'string' ? { name: arg } : arg))
+    const hint = missing.map(({ name, description }) => `<${name}>: ${description}`).join('; ')
+    return new UsageError(`missing ${missing.map(({ name }) => `<${name}>`).join(' and ')}`, { hint: `${hint}; ${help}` })
+  }
+  if (name === 'UnexpectedArgsError') {
+    return unexpected((error.args ?? []).map(String), help)
+  }
+  const [, flag, what] = /^Flag (--\S+) (expects|can only be specified once)/.exec(error.message) ?? []
+  if (flag != null) {
+    return new UsageError(what === 'expects' ? `${flag} needs a value` : `${flag} is given more than once`, { hint: help })
+  }
+  const [, option = '', value, options] = /^Expected (--[^=]+=)?(.*) to be one of: ([^\n]*)/s.exec(error.message) ?? []
+  if (value != null) {
+    return new UsageError(`${option.replace('=', ': ')}${JSON.stringify(value)} is not valid; expected one of ${options}`, { hint: help })
+  }
+  return undefined
+}
+
+/** Only their names here too. */
+function flagsTogether({ message }: ParserError, help: string): UsageError {
+  const [, one, other] = /--([\w-]+)=[\s\S]* cannot also be provided when using --([\w-]+)/.exec(message) ?? []
+  const [, flag, needed] = /must be provided when using --([\w-]+): (--[^\n]+)/.exec(message) ?? []
+  const problem = one == null ? `--${flag} needs ${needed}` : `--${one} and --${other} do not go together`
+  return new UsageError(problem, { hint: help })
+}
+
+/** Only their names: a value behind `=` may be a secret. */
+function unknownFlags(error: ParserError, help: string): UsageError {
+  const names = (error.flags ?? []).map((flag) => flag.replace(/=.*/s, ''))
+  const known = Object.keys(error.parse?.input?.flags ?? {}).map((name) => `--${name}`)
+  const meant = names.length === 1 ? closest(names[0] ?? '', known) : undefined
+  const hint = meant == null ? help : `did you mean ${meant}? ${help}`
+  return new UsageError(`unknown flag${names.length === 1 ? '' : 's'} ${names.join(', ')}`, { hint })
+}
+
+function unexpected(words: string[], help: string): UsageError {
+  const list = withShownUrls(words.map((word) => JSON.stringify(word)).join(', '))
+  return new UsageError(`unexpected argument${words.length === 1 ? '' : 's'} ${list}`, { hint: help })
+}
+
+/** oclif joins the words that it could not make a command of with colons. */
+function unknownCommand(error: Error, config: Config): UsageError | undefined {
+  const id = /^[Cc]ommand (.*) not found\.?$/s.exec(error.message)?.[1]
+  if (id == null) {
+    return undefined
+  }
+  if (id.startsWith('-')) {
+    return new UsageError(`no command before ${id.replace(/=.*/s, '')}`, {
+      hint: `the command comes first, its flags behind it; "${config.bin} --help" lists the commands`,
+    })
+  }
+  const words = withShownUrls(id).split(':')
+  for (let length = words.length - 1; length > 0; length--) {
+    const head = words.slice(0, length)
+    if (config.findCommand(head.join(':')) != null) {
+      return unexpected(words.slice(length), helpOf(config, head.join(':')))
+    }
+    if (config.findTopic(head.join(':')) != null) {
+      return noSuchCommand(words.slice(0, length + 1).join(' '), config, head.join(' '))
+    }
+  }
+  return noSuchCommand(words[0] ?? '', config)
+}
+
+function noSuchCommand(words: string, config: Config, topic?: string): UsageError {
+  const commands = config.commandIDs.map((command) => command.replaceAll(':', ' '))
+  const meant = closest(words, [...commands, ...config.topics.map(({ name }) => name)])
+  const list = `"${[config.bin, topic, '--help'].filter((word) => word != null).join(' ')}" lists the commands`
+  return new UsageError(`unknown command ${JSON.stringify(withShownUrls(words))}`, {
+    hint: meant == null ? list : `did you mean "${meant}"? ${list}`,
+  })
+}
+
+/** Words that name no command, with flags that only a command has: without those they ask for help. */
+export function topicWithoutCommand(argv: string[], config: Config): UsageError | undefined {
+  const flags = argv.findIndex((word) => word.startsWith('-'))
+  const id = argv.slice(0, flags < 0 ? undefined : flags).join(':')
+  const help = argv.some((word) => word === '--help' || word === '-h')
+  if (flags < 0 || help || config.findTopic(id) == null || config.findCommand(id) != null) {
+    return undefined
+  }
+  const commands = config.commandIDs.filter((command) => command.startsWith(`${id}:`)).map((command) => command.slice(id.length + 1))
+  return new UsageError(`${JSON.stringify(id.replaceAll(':', ' '))} needs a command behind it`, {
+    hint: `one of ${commands.sort().join(', ')}; flags follow`,
+  })
+}
+
+function firstLine(error: Error): string {
+  return error.message.split('\n')[0]?.trim() ?? ''
+}

@@ -1,0 +1,208 @@
+import type { PeerId } from '@libp2p/interface'
+import { Queue } from '@libp2p/utils'
+import { LRUCache } from 'lru-cache'
+import { raceSignal } from 'race-signal'
+import { CHAIN_PATIENCE_MS, type ChainRegistry, type NodeClass } from '../../chain/registry.ts'
+import { describeError } from '../../primitives/errors.ts'
+import type { Logger } from '../../primitives/log.ts'
+import { TokenBuckets } from '../../primitives/token-bucket.ts'
+
+export interface DoorInit {
+  registry: Pick<ChainRegistry, 'isRegistered'>
+  subnetId: number
+  /** The least class that is let in. */
+  minClass: NodeClass
+  /** What becomes of a peer that the chain says nothing of, because it is away. */
+  onError: 'deny' | 'allow'
+  /** Peer IDs that are let in unasked. */
+  exempt: Iterable<string>
+  log: Logger
+  now?: () => number
+}
+
+/** Why a peer is not let in. Only the first is the chain's word; the others end by themselves. */
+export type RefusalKind = 'not registered' | 'not asked' | 'not known' | 'busy'
+
+/** Whether a peer is let in; if not, why: in words that go to the peer itself, so that nothing else than these is ever told. */
+export type Verdict = { admitted: true } | { admitted: false; kind: RefusalKind; reason: string }
+
+interface Entry {
+  verdict: Verdict
+  /** When the chain is to be asked again. */
+  expiresAtMs: number
+  /** When the chain last said yes. */
+  registeredAtMs?: number | undefined
+}
+
+const POSITIVE_TTL_MS = 300_000
+const NEGATIVE_TTL_MS = 30_000
+/** Nothing is known: the chain is asked again soon. */
+const ERROR_TTL_MS = 5_000
+/** While the chain is away, a yes is good for this long. */
+const LAST_YES_MS = 3_600_000
+const CHECK_TIMEOUT_MS = 5_000
+const MAX_REMEMBERED = 10_000
+/** Questions to the chain: a burst, then 20 a second. Members and strangers have their own, so that no flood keeps a member out. */
+const RATE = { burst: 64, refillMs: 50 }
+const LANE = { concurrency: 4, maxSize: 64 }
+
+/** Who may come in: those that the chain says are registered. What was not asked yet, or cannot be known, is not let in. */
+export class Door {
+  readonly #init: DoorInit
+  readonly #now: () => number
+  readonly #exempt: Set<string>
+  readonly #members = new LRUCache<string, Entry>({ max: MAX_REMEMBERED })
+  readonly #strangers = new LRUCache<string, Entry>({ max: MAX_REMEMBERED })
+  readonly #running = new Map<string, Promise<Verdict>>()
+  readonly #lanes = { member: new Queue<Verdict>(LANE), stranger: new Queue<Verdict>(LANE) }
+  readonly #rates: TokenBuckets
+  /** The chain did not answer the last question. */
+  #isBlind = false
+
+  constructor(init: DoorInit) {
+    this.#init = init
+    this.#now = init.now ?? Date.now
+    this.#exempt = new Set(init.exempt)
+    this.#rates = new TokenBuckets({ maxKeys: 2, now: this.#now })
+  }
+
+  /** Asks the chain where that is needed; questions about one peer at the same time are one. Never throws but for the signal. */
+  async check(peerId: PeerId, signal?: AbortSignal): Promise<Verdict> {
+    const peer = peerId.toString()
+    const entry = this.#entryOf(peer)
+    if (this.#exempt.has(peer)) {
+      return { admitted: true }
+    }
+    if (entry != null && this.#now() < entry.expiresAtMs) {
+      return entry.verdict
+    }
+    const running = this.#running.get(peer) ?? this.#ask(peerId)
+    if (!this.#running.has(peer)) {
+      this.#running.set(peer, running)
+      void running.finally(() => this.#running.delete(peer))
+    }
+    return raceSignal(running, signal)
+  }
+
+  /** Why a peer is not let in, by what was last found out; undefined where it is. */
+  refusalOf(peerId: PeerId): string | undefined {
+    const verdict = this.verdictOf(peerId)
+    return verdict.admitted ? undefined : verdict.reason
+  }
+
+  /** What was last found out. */
+  verdictOf(peerId: PeerId): Verdict {
+    const peer = peerId.toString()
+    return this.#exempt.has(peer) ? { admitted: true } : (this.#entryOf(peer)?.verdict ?? this.#refusal(peer, 'not asked'))
+  }
+
+  /** True where a peer would be refused without a question to the chain. */
+  isRefusing(peerId: PeerId): boolean {
+    const entry = this.#entryOf(peerId.toString())
+    return entry?.verdict.admitted === false && this.#now() < entry.expiresAtMs && !this.#exempt.has(peerId.toString())
+  }
+
+  /** True where the chain itself said yes. */
+  isMember(peerId: PeerId): boolean {
+    return this.#members.has(peerId.toString())
+  }
+
+  /** The chain is asked again when these peers are checked next: something about them changed. All of them without a list. */
+  expire(peers?: readonly PeerId[]): void {
+    for (const known of [this.#members, this.#strangers]) {
+      const keys = peers == null ? [...known.keys()] : peers.map(String)
+      for (const key of keys) {
+        const entry = known.peek(key)
+        if (entry != null) {
+          entry.expiresAtMs = 0
+        }
+      }
+    }
+  }
+
+  #entryOf(peer: string): Entry | undefined {
+    return this.#members.get(peer) ?? this.#strangers.get(peer)
+  }
+
+  async #ask(peerId: PeerId): Promise<Verdict> {
+    const kind = this.#members.has(peerId.toString()) ? 'member' : 'stranger'
+    const lane = this.#lanes[kind]
+    if (lane.size >= LANE.maxSize || !this.#rates.take(kind, RATE)) {
+      // a member stays what it was; a stranger is not even remembered
+      const known = this.#members.get(peerId.toString())
+      return known?.verdict ?? this.#refusal(peerId.toString(), 'busy')
+    }
+    return lane.add(async () => this.#askChain(peerId))
+  }
+
+  async #askChain(peerId: PeerId): Promise<Verdict> {
+    const { registry, minClass } = this.#init
+    try {
+      const found = await registry.isRegistered(peerId, minClass, {
+        signal: AbortSignal.timeout(CHECK_TIMEOUT_MS),
+        patienceMs: CHAIN_PATIENCE_MS,
+      })
+      if (found.registered && this.#now() - found.readAtMs >= LAST_YES_MS) {
+        throw new Error('the chain is away for over an hour')
+      }
+      this.#see()
+      return found.registered ? this.#admit(peerId, found.readAtMs) : this.#refuse(peerId, 'not registered', NEGATIVE_TTL_MS)
+    } catch (error) {
+      return this.#withoutChain(peerId, error)
+    }
+  }
+
+  #withoutChain(peerId: PeerId, error: unknown): Verdict {
+    const { onError, log } = this.#init
+    const peer = peerId.toString()
+    const expiresAtMs = this.#now() + ERROR_TTL_MS
+    const known = this.#members.get(peer)
+    // the peer hears nothing of this: it is a text from inside
+    log[this.#isBlind ? 'debug' : 'warn'](`whether ${peer} is registered cannot be said, nor of others`, describeError(error))
+    this.#isBlind = true
+    if (known?.registeredAtMs != null && this.#now() - known.registeredAtMs < LAST_YES_MS) {
+      known.expiresAtMs = expiresAtMs
+      return known.verdict
+    }
+    if (onError === 'allow') {
+      this.#members.delete(peer)
+      this.#strangers.set(peer, { verdict: { admitted: true }, expiresAtMs })
+      return { admitted: true }
+    }
+    return this.#refuse(peerId, 'not known', ERROR_TTL_MS)
+  }
+
+  #see(): void {
+    if (this.#isBlind) {
+      this.#isBlind = false
+      this.#init.log.info('whether peers are registered can be said again')
+    }
+  }
+
+  #admit(peerId: PeerId, registeredAtMs: number): Verdict {
+    const verdict: Verdict = { admitted: true }
+    this.#strangers.delete(peerId.toString())
+    this.#members.set(peerId.toString(), { verdict, registeredAtMs, expiresAtMs: this.#now() + POSITIVE_TTL_MS })
+    return verdict
+  }
+
+  #refuse(peerId: PeerId, kind: RefusalKind, ttlMs: number): Verdict {
+    const peer = peerId.toString()
+    const verdict = this.#refusal(peer, kind)
+    this.#members.delete(peer)
+    this.#strangers.set(peer, { verdict, expiresAtMs: this.#now() + ttlMs })
+    return verdict
+  }
+
+  #refusal(peer: string, kind: RefusalKind): Verdict {
+    const { minClass, subnetId } = this.#init
+    const asWhat = minClass === 'registered' ? '' : ` as ${minClass} or more`
+    const reasons: Record<RefusalKind, string> = {
+      'not registered': `${peer} is not registered in subnet ${subnetId}${asWhat}`,
+      'not asked': `whether ${peer} is registered was not asked of the chain yet: try again in a moment`,
+      'not known': `whether ${peer} is registered cannot be found out now: try again later`,
+      busy: `too many peers ask at once whether they are registered, as ${peer} does: try again in a moment`,
+    }
+    return { admitted: false, kind, reason: reasons[kind] }
+  }
+}

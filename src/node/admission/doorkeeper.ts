@@ -1,0 +1,153 @@
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
+import type { ChainRegistry } from '../../chain/registry.ts'
+import type { Logger } from '../../primitives/log.ts'
+import type { Door } from './door.ts'
+import type { RefusedPeers } from './refused-peers.ts'
+
+export interface DoorkeeperInit {
+  libp2p: Libp2p
+  door: Door
+  registry: Pick<ChainRegistry, 'watch'>
+  /** Remembers the peers that the door refuses. */
+  refused: RefusedPeers
+  log: Logger
+}
+
+/** How long a peer that is not let in may ask why; then its connection is closed, and soon cut. */
+const GRACE_MS = 1_500
+const CUT_MS = 300
+/** How often those who are in are looked at again; the door remembers for longer what the chain said. */
+const SWEEP_MS = 15_000
+/** The longest delay where the chain gave no answer about a peer, in milliseconds. No event tells when it answers again. */
+const UNCERTAIN_DELAY_MS = 30_000
+
+/** Closes connections of peers that the door refuses, at once or when a registration ends. Watches the registration of this node too. */
+export class Doorkeeper {
+  readonly #init: DoorkeeperInit
+  #stopped = new AbortController()
+  #timer: NodeJS.Timeout | undefined
+  #watching: Promise<void> | undefined
+  readonly #leaving = new WeakSet<Connection>()
+  /** Undefined until the chain has answered about this node. */
+  #isMember: boolean | undefined
+
+  constructor(init: DoorkeeperInit) {
+    this.#init = init
+  }
+
+  /** To be called before libp2p starts. */
+  start(): void {
+    if (this.#timer != null) {
+      return
+    }
+    this.#stopped = new AbortController()
+    this.#init.libp2p.addEventListener('connection:open', this.#onOpen)
+    this.#timer = setInterval(() => void this.#sweep(), SWEEP_MS).unref()
+    this.#watching = this.#watch(this.#stopped.signal)
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#stopped.abort(new Error('the node stops'))
+    this.#init.libp2p.removeEventListener('connection:open', this.#onOpen)
+    await this.#watching
+  }
+
+  /** Why other nodes with these settings refuse this node; undefined where they do not, or the chain gives no answer. The log has a line for each change. */
+  async ownRefusal(signal?: AbortSignal): Promise<string | undefined> {
+    const { door, libp2p } = this.#init
+    const verdict = await door.check(libp2p.peerId, signal)
+    if (verdict.admitted ? !door.isMember(libp2p.peerId) : verdict.kind !== 'not registered') {
+      return undefined
+    }
+    const wasMember = this.#isMember
+    this.#isMember = verdict.admitted
+    if (verdict.admitted !== (wasMember ?? true)) {
+      this.#tellOfChange(verdict.admitted ? undefined : verdict.reason, wasMember)
+    }
+    return verdict.admitted ? undefined : verdict.reason
+  }
+
+  /** Asks the door; gives the reason where it refuses the peer. */
+  async refusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined> {
+    await this.#init.door.check(peerId, signal)
+    return this.#note(peerId)
+  }
+
+  #tellOfChange(refusal: string | undefined, wasMember: boolean | undefined): void {
+    const { log, refused } = this.#init
+    if (refusal == null) {
+      log.info('this node is registered now: others like it let it in')
+      refused.retry('them')
+    } else if (wasMember === true) {
+      log.warn(`this node has lost its registration, and others like it do not let it in any more: ${refusal}`)
+    } else {
+      log.warn(`others like this node would not let it in: ${refusal}; "subnet chain register" enters it, where the chain lets us`)
+    }
+  }
+
+  readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
+    if (this.#note(connection.remotePeer) != null) {
+      this.#turnAway(connection)
+    }
+  }
+
+  /** Follows the chain: who is unregistered need not wait for the next sweep. */
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { registry, door, refused, log } = this.#init
+    try {
+      for await (const { peers } of registry.watch({ signal })) {
+        if (peers == null || peers.length > 0) {
+          door.expire(peers)
+          await this.#sweep()
+          refused.retry('us', peers)
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) {
+        log.warn('the chain cannot be followed: registrations that end are noticed later', error)
+      }
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const { libp2p, door } = this.#init
+    await Promise.all([
+      this.ownRefusal(),
+      ...libp2p.getPeers().map(async (peerId) => {
+        await door.check(peerId)
+        if (this.#note(peerId) != null) {
+          for (const connection of libp2p.getConnections(peerId)) {
+            this.#turnAway(connection)
+          }
+        }
+      }),
+    ])
+  }
+
+  #turnAway(connection: Connection): void {
+    if (this.#leaving.has(connection)) {
+      return
+    }
+    this.#leaving.add(connection)
+    const cut = (): void => connection.abort(new Error('not admitted'))
+    const closing = setTimeout(() => {
+      const cutting = setTimeout(cut, CUT_MS).unref()
+      connection.close().then(() => clearTimeout(cutting), cut)
+    }, GRACE_MS).unref()
+    connection.addEventListener('close', () => clearTimeout(closing), { once: true })
+  }
+
+  /** Notes the last verdict about a peer; gives the reason where the door refuses the peer. */
+  #note(peerId: PeerId): string | undefined {
+    const { door, refused } = this.#init
+    const verdict = door.verdictOf(peerId)
+    if (verdict.admitted) {
+      refused.admitted(peerId, 'us')
+      return undefined
+    }
+    refused.refused(peerId, 'us', verdict.reason, verdict.kind === 'not registered' ? undefined : UNCERTAIN_DELAY_MS)
+    return verdict.reason
+  }
+}

@@ -1,0 +1,55 @@
+import type { PeerId } from '@libp2p/interface'
+import type { ChainRegistry } from '../../chain/registry.ts'
+import type { RefusedPeers } from './refused-peers.ts'
+
+export interface OwnRegistrationInit {
+  registry: Pick<ChainRegistry, 'isRegistered'>
+  self: PeerId
+  refused: Pick<RefusedPeers, 'isTurnedAway' | 'retry'>
+  /** How often the chain is asked, in milliseconds. @default 30 s */
+  everyMs?: number | undefined
+}
+
+const EVERY_MS = 30_000
+const CHECK_TIMEOUT_MS = 5_000
+
+/**
+ * Tells a node without a door that it has been registered: peers that refused it may now let it in, and are dialled at once. The chain is asked
+ * only while some peer refuses the node. A node with a door follows the chain, and does not need this.
+ */
+export class OwnRegistration {
+  readonly #init: OwnRegistrationInit
+  #timer: NodeJS.Timeout | undefined
+  #isRegistered = false
+
+  constructor(init: OwnRegistrationInit) {
+    this.#init = init
+  }
+
+  /** May be called twice. */
+  start(): void {
+    this.#timer ??= setInterval(() => void this.#look(), this.#init.everyMs ?? EVERY_MS).unref()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  async #look(): Promise<void> {
+    const { registry, self, refused } = this.#init
+    if (!refused.isTurnedAway) {
+      this.#isRegistered = false
+      return
+    }
+    try {
+      const { registered } = await registry.isRegistered(self, 'registered', { signal: AbortSignal.timeout(CHECK_TIMEOUT_MS) })
+      if (registered && !this.#isRegistered) {
+        refused.retry('them')
+      }
+      this.#isRegistered = registered
+    } catch {
+      // a chain that is away says nothing new
+    }
+  }
+}

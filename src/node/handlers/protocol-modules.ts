@@ -1,0 +1,34 @@
+import { textOf, UsageError } from '../../primitives/errors.ts'
+import type { ProtocolHost } from '../../protocol/api/host.ts'
+import { loadModule } from './load-module.ts'
+
+/** What `--protocol` names: constructs its protocols with a node. @throws UsageError */
+export type ProtocolModule = (node: ProtocolHost) => Promise<void>
+
+const HINT =
+  "a protocol is a JS or TS module whose default export is a class that is constructed with the node, or a function that takes the node and constructs; 'subnet protocol new' makes one"
+
+/** Loads what `--protocol` says. @throws UsageError */
+export async function loadProtocols(specs: readonly string[]): Promise<ProtocolModule[]> {
+  return Promise.all(specs.map(load))
+}
+
+async function load(spec: string): Promise<ProtocolModule> {
+  const exported = await loadModule(spec, 'protocol', HINT)
+  return async (node) => {
+    const before = [...node.protocols].length
+    try {
+      await (isClass(exported) ? Reflect.construct(exported, [node]) : exported(node))
+    } catch (cause) {
+      throw new UsageError(`protocol ${spec}: ${textOf(cause)}`, { cause })
+    }
+    if ([...node.protocols].length === before) {
+      throw new UsageError(`protocol ${spec} constructs no protocol with the node that it is given`, { hint: HINT })
+    }
+  }
+}
+
+/** A class cannot be called. */
+function isClass(exported: object): boolean {
+  return /^class\b/.test(Function.prototype.toString.call(exported))
+}

@@ -1,0 +1,157 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { pipeline } from 'node:stream/promises'
+import { UsageError } from '../../primitives/errors.ts'
+import { Spool } from '../../primitives/spool.ts'
+import { reasonOf } from '../home/home.ts'
+
+export interface ChildOptions {
+  env: NodeJS.ProcessEnv
+  signal: AbortSignal
+  timeoutMs: number
+  maxOutputBytes: number
+}
+
+const MAX_STDERR_BYTES = 4_096
+/** How long the pipes of a child that ended may stay silent, held open by something that left its process group. */
+const PIPE_GRACE_MS = 1_000
+
+const running = new Set<ChildProcess>()
+// a process that ends in a hurry takes its children with it
+process.on('exit', () => running.forEach(killGroup))
+
+/**
+ * Runs a program with `input` on its stdin, as it comes, and gives its stdout, to be disposed of. It leads a process group of its own, and the
+ * whole group is killed when it ends, runs out of time, prints too much, or is no longer wanted.
+ * @throws Error, with the last lines of stderr for a non-zero exit; what `input` throws
+ */
+export async function runChild(
+  [program, ...args]: [string, ...string[]],
+  input: AsyncIterable<Uint8Array>,
+  options: ChildOptions,
+): Promise<Spool> {
+  options.signal.throwIfAborted()
+  const child: ChildProcess = spawn(program, args, { detached: true, stdio: 'pipe', env: { ...process.env, ...options.env } })
+  const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
+    child.on('error', (cause: NodeJS.ErrnoException) => {
+      const reason = cause.code === 'ENOENT' ? 'it is not installed here' : reasonOf(cause)
+      reject(
+        new UsageError(`the handler's command ${program} cannot be run: ${reason}`, { cause, toPeers: 'the task handler cannot be run' }),
+      )
+    })
+    child.on('close', (code, signal) => resolve({ code, signal }))
+  })
+  // what ends it may come before anyone waits for it
+  ended.catch(() => undefined)
+  let stopped: Error | undefined
+  const stop = (reason: Error): void => {
+    stopped ??= reason
+    // of one that is gone, its number may be another's by now
+    if (child.exitCode == null && child.signalCode == null) {
+      killGroup(child)
+    }
+  }
+  const output = new Spool()
+  const timer = setTimeout(() => stop(new Error(`the handler ran longer than ${options.timeoutMs} ms`)), options.timeoutMs)
+  const onAbort = (): void => stop(new Error('the task is no longer wanted'))
+  options.signal.addEventListener('abort', onAbort)
+  if (child.pid != null) {
+    running.add(child)
+  }
+  child.on('exit', () => {
+    running.delete(child)
+    // whatever it started and left behind goes with it
+    killGroup(child)
+    closeSilentPipes(child, output)
+  })
+  const errors = lastErrors(child)
+  const printed = spool(child, output, options.maxOutputBytes, stop)
+  void feed(child, input, stop)
+  try {
+    const { code, signal } = await ended
+    await printed
+    if (stopped != null) {
+      throw stopped
+    }
+    if (code !== 0) {
+      const how = code == null ? `was ended by ${signal}` : `exited with ${code}`
+      const words = errors().trim()
+      throw new Error(`the handler ${how}${words === '' ? '' : `: ${words}`}`)
+    }
+    return output
+  } catch (error) {
+    await output[Symbol.asyncDispose]()
+    throw error
+  } finally {
+    clearTimeout(timer)
+    options.signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** A program may close its stdin before it read everything: that is its business, and the rest is not asked for. */
+async function feed({ stdin }: ChildProcess, input: AsyncIterable<Uint8Array>, stop: (reason: Error) => void): Promise<void> {
+  const parts = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* input
+    } catch (error) {
+      // before its stdin ends: it must not take what came for all of it
+      stop(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+  }
+  if (stdin != null) {
+    await pipeline(parts, stdin).catch(() => undefined)
+  }
+}
+
+async function spool({ stdout }: ChildProcess, output: Spool, maxBytes: number, stop: (reason: Error) => void): Promise<void> {
+  try {
+    for await (const chunk of stdout ?? []) {
+      if (output.size + (chunk as Buffer).byteLength > maxBytes) {
+        stop(new Error(`the handler printed more than ${maxBytes} bytes, this node's limit for a result`))
+        return
+      }
+      await output.write(chunk as Buffer)
+    }
+  } catch (error) {
+    // a pipe that was silent, and is held open by something else, is closed here
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') {
+      stop(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+}
+
+function lastErrors(child: ChildProcess): () => string {
+  let errors = Buffer.alloc(0)
+  child.stderr?.on('data', (chunk: Buffer) => {
+    errors = Buffer.concat([errors, chunk]).subarray(-MAX_STDERR_BYTES)
+  })
+  return () => errors.toString()
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid != null) {
+    try {
+      process.kill(-child.pid, 'SIGKILL')
+    } catch (error) {
+      // ESRCH: nobody left; EPERM: only what is dead already (macOS), or what took another user's rights
+      if (!['ESRCH', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+        throw error
+      }
+    }
+  }
+}
+
+/** What was printed before the end is still read, however long that takes. */
+function closeSilentPipes(child: ChildProcess, output: Spool): void {
+  let { size } = output
+  const timer = setInterval(() => {
+    if (output.size === size) {
+      clearInterval(timer)
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }
+    size = output.size
+  }, PIPE_GRACE_MS)
+  timer.unref()
+  child.on('close', () => clearInterval(timer))
+}

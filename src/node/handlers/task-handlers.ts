@@ -1,0 +1,88 @@
+import { availableParallelism } from 'node:os'
+import { Queue } from '@libp2p/utils'
+import { describeError, UsageError } from '../../primitives/errors.ts'
+import { shellWords } from '../../primitives/shell-words.ts'
+import type { Spool } from '../../primitives/spool.ts'
+import type { StreamingTaskHandler, TaskHandler } from '../../protocol/builtin/task.ts'
+import { loadModule } from './load-module.ts'
+import { runChild } from './run-child.ts'
+
+export interface HandlerOptions {
+  /** How long a child process may run, in milliseconds; its group is killed then. */
+  timeoutMs: number
+  /** The most a child process may print, in bytes. */
+  maxOutputBytes: number
+  /** Child processes at a time. @default the number of cores */
+  concurrency?: number
+}
+
+/** Tasks that wait for a child process; more are rejected. */
+const MAX_WAITING = 256
+const HINT =
+  'a handler is echo, upper, exec:COMMAND, sh:COMMAND, or a JS/TS module whose default export takes a task and returns bytes, or has a method stream'
+
+/** Makes a task handler of what `--handler` says. @throws UsageError */
+export async function loadHandler(spec: string, options: HandlerOptions): Promise<TaskHandler | StreamingTaskHandler> {
+  if (spec === 'echo') {
+    return { stream: ({ payload }) => payload }
+  }
+  if (spec === 'upper') {
+    return ({ payload }) => Buffer.from(Buffer.from(payload).toString().toUpperCase())
+  }
+  if (spec.startsWith('exec:')) {
+    return childHandler(splitWords(spec.slice('exec:'.length)), options)
+  }
+  if (spec.startsWith('sh:')) {
+    return childHandler(['/bin/sh', '-c', nonEmpty(spec.slice('sh:'.length), spec)], options)
+  }
+  return (await loadModule(spec, 'handler', HINT, 'stream')) as unknown as TaskHandler | StreamingTaskHandler
+}
+
+/** Splits like a shell's words. What only a shell could do is refused, not passed on as text. @throws UsageError */
+function splitWords(command: string): [string, ...string[]] {
+  let words: string[]
+  try {
+    words = shellWords(command, { comments: false }).map(({ text }) => text)
+  } catch (cause) {
+    throw new UsageError(`handler exec:${command}: ${describeError(cause)}`, { cause, hint: `sh:COMMAND is run by a shell` })
+  }
+  const [program, ...args] = words
+  return [nonEmpty(program, `exec:${command}`), ...args]
+}
+
+function nonEmpty(command: string | undefined, spec: string): string {
+  if (command == null || command.trim() === '') {
+    throw new UsageError(`handler ${spec} names no command`, { hint: HINT })
+  }
+  return command
+}
+
+function childHandler(command: [string, ...string[]], options: HandlerOptions): StreamingTaskHandler {
+  const concurrency = options.concurrency ?? availableParallelism()
+  const queue = new Queue<Spool>({ concurrency, maxSize: concurrency + MAX_WAITING })
+  return {
+    waiting: () => queue.queued,
+    stream: async ({ taskId, payload }, { peerId, signal }) => {
+      const env = { SUBNET_TASK_ID: taskId, SUBNET_PEER_ID: peerId.toString() }
+      const run = async (jobSignal: AbortSignal): Promise<Spool> => {
+        const output = await runChild(command, payload.chunks, { ...options, env, signal: jobSignal })
+        const dispose = (): void => void output[Symbol.asyncDispose]()
+        // the call is over then
+        signal.addEventListener('abort', dispose)
+        if (signal.aborted) {
+          dispose()
+        }
+        return output
+      }
+      try {
+        const output = await queue.add(async (job) => run(job?.signal ?? signal), { signal })
+        return { size: output.size, chunks: output.chunks() }
+      } catch (error) {
+        if (error instanceof Error && error.name === 'QueueFullError') {
+          throw new Error(`busy: ${concurrency} tasks run and ${MAX_WAITING} wait already`, { cause: error })
+        }
+        throw error
+      }
+    },
+  }
+}

@@ -1,0 +1,118 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { PeerId } from '@libp2p/interface'
+import { type PeerTarget, parsePeerTarget } from '../../primitives/address.ts'
+import { retryWhileBusy } from '../../primitives/database.ts'
+import { UsageError } from '../../primitives/errors.ts'
+
+/** A name for a peer. */
+export interface Alias {
+  alias: string
+  peerId: string
+}
+
+export const ALIAS_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS aliases (alias TEXT PRIMARY KEY, peer_id TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+/** Such a word was meant to be a peer ID, not a name. */
+const LIKE_PEER_ID = /^(12D3Koo|16Uiu2|Qm|bafz)/
+const RULE = 'a name is 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit'
+
+/** Names for peers, in the home's database. Reads are synchronous and take microseconds. */
+export class Aliases {
+  readonly #database: DatabaseSync
+
+  /** @param database has `ALIAS_SCHEMA`; its owner closes it */
+  constructor(database: DatabaseSync) {
+    this.#database = database
+  }
+
+  /** Names a peer; a name that is taken is moved to it. @throws UsageError for a name that is none, or that is a peer ID */
+  async set(alias: string, peerId: PeerId): Promise<Alias> {
+    if (!NAME.test(alias)) {
+      throw new UsageError(`not a name for a peer: ${JSON.stringify(alias)}`, { hint: RULE })
+    }
+    if (readTarget(alias) != null) {
+      throw new UsageError(`${alias} is a peer ID: it names that peer already`, { hint: RULE })
+    }
+    const row = { alias, peerId: peerId.toString() }
+    await retryWhileBusy(() =>
+      this.#database
+        .prepare('INSERT INTO aliases VALUES (?, ?) ON CONFLICT (alias) DO UPDATE SET peer_id = excluded.peer_id')
+        .run(row.alias, row.peerId),
+    )
+    return row
+  }
+
+  /** False when there was no such name. */
+  async remove(alias: string): Promise<boolean> {
+    const result = await retryWhileBusy(() => this.#database.prepare('DELETE FROM aliases WHERE alias = ?').run(alias))
+    return Number(result.changes) > 0
+  }
+
+  /** By name. */
+  list(): Alias[] {
+    return this.#database
+      .prepare('SELECT alias, peer_id FROM aliases ORDER BY alias')
+      .all()
+      .map((row) => ({ alias: String(row.alias), peerId: String(row.peer_id) }))
+  }
+
+  /** The name of each peer that has one; of several, the first. */
+  byPeer(): Map<string, string> {
+    return new Map(
+      this.list()
+        .reverse()
+        .map(({ alias, peerId }) => [peerId, alias]),
+    )
+  }
+
+  /** The peer of this name. */
+  get(alias: string): string | undefined {
+    const row = this.#database.prepare('SELECT peer_id FROM aliases WHERE alias = ?').get(alias)
+    return row == null ? undefined : String(row.peer_id)
+  }
+}
+
+/**
+ * Reads what the contract calls `<peer>`: a peer ID, a multiaddr that ends in one, or an alias. The names are asked for only where it
+ * can be nothing else.
+ * @throws UsageError
+ */
+export async function targetOf(text: string, aliases: () => Aliases | Promise<Aliases>): Promise<PeerTarget> {
+  if (text.startsWith('/') || !NAME.test(text)) {
+    return parsePeerTarget(text)
+  }
+  const target = readTarget(text)
+  if (target != null) {
+    return target
+  }
+  const known = await aliases()
+  const peerId = known.get(text)
+  if (peerId == null && LIKE_PEER_ID.test(text)) {
+    return parsePeerTarget(text)
+  }
+  if (peerId == null) {
+    const names = known.list().map(({ alias }) => alias)
+    throw new UsageError(`not a peer: ${JSON.stringify(text)} is neither a peer ID nor a multiaddr nor an alias`, {
+      hint: names.length === 0 ? '"subnet alias set NAME PEER" makes an alias' : `the aliases are ${names.slice(0, 20).join(', ')}`,
+    })
+  }
+  return parsePeerTarget(peerId)
+}
+
+function readTarget(text: string): PeerTarget | undefined {
+  try {
+    return parsePeerTarget(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** @throws UsageError where the one that is named is the one that asks */
+export function refuseSelf(peerId: PeerId, self: PeerId): void {
+  if (peerId.equals(self)) {
+    throw new UsageError(`${peerId.toString()} is this node itself`, { hint: 'name another peer; "subnet id" shows this one' })
+  }
+}

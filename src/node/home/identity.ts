@@ -1,0 +1,158 @@
+import { chmod, stat } from 'node:fs/promises'
+import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import type { PrivateKey } from '@libp2p/interface'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { AtomicFile } from '../../primitives/atomic-file.ts'
+import { isDeadline } from '../../primitives/deadline.ts'
+import { SubnetError, UsageError } from '../../primitives/errors.ts'
+import { inputOf, type ReadOptions } from '../../primitives/input-file.ts'
+import { ProtocolError } from '../../protocol/api/errors.ts'
+import { isEcdsa } from './ecdsa-key.ts'
+import { type Home, reasonOf } from './home.ts'
+import { checkIntact, showsDamage } from './intact-key.ts'
+import { KnownKeys } from './known-keys.ts'
+
+/** The protobuf header of an Ed25519 key that holds the 32-byte seed only, as py-libp2p writes it: type 1, 32 bytes of data. */
+const SEED_HEADER = Buffer.from([0x08, 0x01, 0x12, 0x20])
+const SEED_BYTES = 32
+/** The tag of a key's type and RSA, the default, which py-libp2p leaves out: its RSA keys begin with the tag of their data. */
+const RSA_TYPE = Buffer.from([0x08, 0x00])
+const DATA_TAG = 0x12
+const MAX_KEY_FILE_BYTES = 16 * 1024
+/** How long a key may take to come, where nothing else was said: a key file may be a pipe. */
+const KEY_FILE_MS = 60_000
+
+/**
+ * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's forms of ed25519 (36 bytes) and rsa (no type).
+ * @throws UsageError, ProtocolError TIMEOUT
+ */
+export async function readKeyFile(file: string, options: ReadOptions = {}): Promise<PrivateKey> {
+  return (await readParsed(bytesOf(file, options), `key file ${file}`)).key
+}
+
+function bytesOf(file: string, options: ReadOptions): AsyncIterable<Uint8Array> {
+  return inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? KEY_FILE_MS })
+}
+
+/** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
+export async function readKey(source: AsyncIterable<Uint8Array>, name: string): Promise<PrivateKey> {
+  return (await readParsed(source, name)).key
+}
+
+async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Promise<ParsedKey> {
+  try {
+    return await parseKey(await readSome(source, MAX_KEY_FILE_BYTES))
+  } catch (cause) {
+    if (cause instanceof SubnetError) {
+      throw cause
+    }
+    if (isDeadline(cause)) {
+      throw new ProtocolError('TIMEOUT', `${name} did not come to its end in time`, { cause, hint: '--timeout DUR gives it longer' })
+    }
+    // never the bytes: they may be a key in a form that is not known here
+    throw new UsageError(`${name} cannot be read: ${reasonOf(cause)}`, {
+      cause,
+      hint: 'a key file is a libp2p private key in protobuf form; "subnet key new --key FILE" makes one',
+    })
+  }
+}
+
+/** @throws Error when it is longer than `maxBytes` */
+async function readSome(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const bytes of source) {
+    chunks.push(bytes)
+    length += bytes.byteLength
+    if (length > maxBytes) {
+      throw new Error(`it has more than ${maxBytes} bytes`)
+    }
+  }
+  return Buffer.concat(chunks)
+}
+
+interface ParsedKey {
+  key: PrivateKey
+  /** False where the file would be another peer's key after any change of it. */
+  showsDamage: boolean
+}
+
+async function parseKey(bytes: Uint8Array): Promise<ParsedKey> {
+  if (bytes.byteLength === SEED_HEADER.byteLength + SEED_BYTES && SEED_HEADER.equals(bytes.subarray(0, SEED_HEADER.byteLength))) {
+    return { key: await generateKeyPairFromSeed('Ed25519', bytes.subarray(SEED_HEADER.byteLength)), showsDamage: false }
+  }
+  if (isEcdsa(bytes)) {
+    throw new Error("an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can")
+  }
+  let key: PrivateKey
+  try {
+    key = privateKeyFromProtobuf(bytes[0] === DATA_TAG ? Buffer.concat([RSA_TYPE, bytes]) : bytes)
+  } catch {
+    throw new Error('not a libp2p private key')
+  }
+  if (key.type !== 'Ed25519' && key.type !== 'secp256k1' && key.type !== 'RSA') {
+    throw new Error(`a key of type ${key.type} cannot be a peer's identity`)
+  }
+  await checkIntact(key, bytes)
+  return { key, showsDamage: showsDamage(key) }
+}
+
+/** Makes an Ed25519 key. */
+export async function newKey(): Promise<PrivateKey> {
+  return generateKeyPair('Ed25519')
+}
+
+/** Writes a key file (0600), whole or not at all, as a libp2p PrivateKey protobuf. @throws EEXIST unless `replace` */
+export async function writeKeyFile(file: string, privateKey: PrivateKey, options: { replace?: boolean } = {}): Promise<void> {
+  const output = await AtomicFile.open(file, 0o600)
+  try {
+    await output.write(privateKeyToProtobuf(privateKey))
+    await (options.replace === true ? output.commit() : output.commitNew())
+  } finally {
+    await output.discard()
+  }
+}
+
+/**
+ * The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. A key in which a damage does
+ * not show is remembered.
+ * @throws UsageError, ProtocolError TIMEOUT
+ */
+export async function loadIdentity(home: Home, keyFile?: string, options: ReadOptions = {}): Promise<PrivateKey> {
+  if (keyFile != null) {
+    return readKnown(home, keyFile, options)
+  }
+  try {
+    const { mode } = await stat(home.identityFile)
+    if ((mode & 0o077) !== 0) {
+      await chmod(home.identityFile, 0o600)
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw cannotUse(home.identityFile, error)
+    }
+    try {
+      const made = await newKey()
+      await writeKeyFile(home.identityFile, made)
+      return made
+    } catch (raced) {
+      if ((raced as NodeJS.ErrnoException).code !== 'EEXIST') {
+        throw cannotUse(home.identityFile, raced)
+      }
+    }
+  }
+  return readKnown(home, home.identityFile, options)
+}
+
+async function readKnown(home: Home, file: string, options: ReadOptions): Promise<PrivateKey> {
+  const { key, showsDamage } = await readParsed(bytesOf(file, options), `key file ${file}`)
+  await new KnownKeys(home).check(file, peerIdFromPublicKey(key.publicKey).toString(), showsDamage)
+  return key
+}
+
+function cannotUse(file: string, cause: unknown): UsageError {
+  return new UsageError(`key file ${file} cannot be read or written: ${reasonOf(cause)}`, {
+    cause,
+    hint: '--home or --key names another place',
+  })
+}

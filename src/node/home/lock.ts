@@ -1,0 +1,118 @@
+import { rm, stat } from 'node:fs/promises'
+import { DatabaseSync } from 'node:sqlite'
+import { AtomicFile } from '../../primitives/atomic-file.ts'
+import { Database, sqliteCode } from '../../primitives/database.ts'
+import { UsageError } from '../../primitives/errors.ts'
+import { readInputFile } from '../../primitives/input-file.ts'
+import { NodeError } from './errors.ts'
+import { type Home, reasonOf } from './home.ts'
+
+const SQLITE_BUSY = 5
+const PID_FILE = { maxBytes: 64, timeoutMs: 500 }
+/** Those who only look have the file for a moment. */
+const LOOKING_MS = 100
+
+/** Held by the one node that runs in a home. The kernel releases it with the process, however that ends. */
+export class HomeLock {
+  readonly #home: Home
+  readonly #homeId: string | undefined
+  #database: DatabaseSync
+  #fileId: string | undefined
+
+  private constructor(home: Home, database: DatabaseSync, ids: { home: string | undefined; file: string | undefined }) {
+    this.#home = home
+    this.#database = database
+    this.#homeId = ids.home
+    this.#fileId = ids.file
+  }
+
+  /** @throws NodeError ALREADY_RUNNING, naming the pid; DatabaseError for a lock file that cannot be locked */
+  static async acquire(home: Home): Promise<HomeLock> {
+    const database = await take(home)
+    // information for people; the lock is what counts: in containers every pid is 1
+    try {
+      await writePid(home)
+      return new HomeLock(home, database, { home: await idOf(home.path), file: await idOf(home.lockFile) })
+    } catch (cause) {
+      database.close()
+      throw new UsageError(`${home.pidFile} cannot be written: ${reasonOf(cause)}`, { cause })
+    }
+  }
+
+  /** Who holds the lock of a home, in words: its pid, as far as it is known. Undefined where nobody does, or it cannot be told. */
+  static async holderOf(home: Home): Promise<string | undefined> {
+    let database: DatabaseSync | undefined
+    try {
+      database = new DatabaseSync(home.lockFile, { readOnly: true, timeout: 0 })
+      database.exec('SELECT count(*) FROM sqlite_master')
+      return undefined
+    } catch (error) {
+      return sqliteCode(error) === SQLITE_BUSY ? describePid(home) : undefined
+    } finally {
+      database?.close()
+    }
+  }
+
+  /** Whether the home is still where it was, and this node's. Takes the lock again where somebody removed its file. */
+  async hold(): Promise<boolean> {
+    if (this.#homeId == null || (await idOf(this.#home.path)) !== this.#homeId) {
+      return false
+    }
+    if ((await idOf(this.#home.lockFile)) == null) {
+      const removed = this.#database
+      this.#database = await take(this.#home)
+      removed.close()
+      this.#fileId = await idOf(this.#home.lockFile)
+      await writePid(this.#home)
+    }
+    return (await idOf(this.#home.lockFile)) === this.#fileId
+  }
+
+  async release(): Promise<void> {
+    await rm(this.#home.pidFile, { force: true })
+    this.#database.close()
+  }
+}
+
+/** @throws NodeError ALREADY_RUNNING, DatabaseError */
+async function take(home: Home): Promise<DatabaseSync> {
+  const about = { file: home.lockFile, name: 'the lock file', ifDamaged: 'it holds nothing of worth: remove it and start again' }
+  let database: DatabaseSync | undefined
+  try {
+    database = new Database(about, { timeout: LOOKING_MS })
+    database.exec('BEGIN EXCLUSIVE')
+    return database
+  } catch (cause) {
+    database?.close()
+    if (sqliteCode(cause) !== SQLITE_BUSY) {
+      throw cause
+    }
+    throw new NodeError('ALREADY_RUNNING', `a node runs in ${home.path} already (${await describePid(home)})`, {
+      cause,
+      hint: 'stop it first, or give this one a home of its own: --home DIR',
+    })
+  }
+}
+
+async function idOf(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined)
+  return found == null ? undefined : `${found.dev}:${found.ino}`
+}
+
+async function writePid(home: Home): Promise<void> {
+  const file = await AtomicFile.open(home.pidFile, 0o600)
+  try {
+    await file.write(Buffer.from(`${process.pid}\n`))
+    await file.commit()
+  } finally {
+    await file.discard()
+  }
+}
+
+async function describePid(home: Home): Promise<string> {
+  const pid = await readInputFile(home.pidFile, PID_FILE).then(
+    (bytes) => bytes.toString().trim(),
+    () => '',
+  )
+  return pid === '' ? 'pid unknown' : `pid ${pid}`
+}

@@ -1,0 +1,43 @@
+import type { PeerId } from '@libp2p/interface'
+import type { Logger } from '../../primitives/log.ts'
+import type { Network } from './network.ts'
+import { speaksTemplate } from './network-of.ts'
+
+const FLAG = '--network template'
+
+/** Notices that a native node met a peer of the template, whose gossip and DHT it does not share, and says so once. */
+export class OtherNetwork {
+  readonly #network: Network
+  readonly #init: { serves: boolean; log: Logger }
+  #met: string | undefined
+
+  /** @param network of this node */
+  constructor(network: Network, init: { serves: boolean; log: Logger }) {
+    this.#network = network
+    this.#init = init
+  }
+
+  /** To be told of the protocols of each peer. */
+  meet(peerId: PeerId, protocols: string[]): void {
+    if (this.#network === 'template' || this.#met != null || !speaksTemplate(protocols)) {
+      return
+    }
+    this.#met = peerId.toString()
+    // a command that calls such a peer needs no more than its address
+    this.#init.log[this.#init.serves ? 'warn' : 'debug'](this.notices.join())
+  }
+
+  get notices(): string[] {
+    return this.#met == null
+      ? []
+      : [
+          `${this.#met} is a node of Hypertensor's Python template, and this node runs in a native network: it does not share that ` +
+            `network's gossip and DHT; "subnet start ${FLAG}" does`,
+        ]
+  }
+
+  /** What to do about a peer that was not found. */
+  get hint(): string | undefined {
+    return this.#met == null ? undefined : `${this.#met} is a node of Hypertensor's Python template: ${FLAG} looks in that network too`
+  }
+}

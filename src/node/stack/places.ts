@@ -1,0 +1,383 @@
+import type { Connection, ConnectionGater, Libp2p, MultiaddrConnection, PeerId, Stream } from '@libp2p/interface'
+import { LRUCache } from 'lru-cache'
+import { TokenBuckets } from '../../primitives/token-bucket.ts'
+import { callsOn } from '../../protocol/carrier/kept/pipeline.ts'
+import { Descriptors } from './descriptors.ts'
+import { remoteHostOf } from './remote-host.ts'
+
+export interface PlacesInit {
+  /** Inbound connections that one IPv4 address or IPv6 /64 may have open. @default 150, without a limit for loopback */
+  maxPerIp: number | undefined
+  /** Open connections of the node, inbound and outbound. @default 300 */
+  maxOpen?: number
+  /** Inbound connections that are still in their handshake. @default 200 */
+  maxPending?: number
+  /** Makes a test for peers that no stranger displaces. The test is used at once, and then dropped. */
+  keeps?: () => (peerId: PeerId) => boolean
+  /** @default those of this process */
+  descriptors?: Pick<Descriptors, 'open' | 'limit' | 'areShort'>
+  now?: () => number
+}
+
+/** The places of a node now, and counts since its start. */
+export interface PlacesState {
+  open: number
+  maxOpen: number
+  pending: number
+  maxPending: number
+  maxPerIp: number
+  /** The host with the most inbound connections, open and pending together. */
+  largest: { ip: string; open: number; pending: number } | undefined
+  /** Inbound connections that were refused, or cut in their handshake. */
+  turnedAway: number
+  /** Idle connections that were closed to make room. */
+  displaced: number
+  /** When the node last refused a connection because the node was full. A host that fills the node itself, or its share, does not count. */
+  refusedAtMs: number | undefined
+  /** Set while this process may open so few more files that no connection is taken. */
+  descriptors: { open: number; limit: number } | undefined
+}
+
+interface Pending {
+  connection: MultiaddrConnection
+  holder: Holder
+  sinceMs: number
+}
+
+interface Open {
+  connection: Connection
+  /** Undefined for an outbound connection. */
+  holder: Holder | undefined
+  /** When the connection was opened, or last seen in use. */
+  usedAtMs: number
+}
+
+interface Holder {
+  name: string
+  /** Whether the share limits this host. */
+  counted: boolean
+  open: number
+  pending: number
+}
+
+/** libp2p's own default. */
+const MAX_OPEN = 300
+const MAX_PENDING = 200
+/** Half of the places. A NAT may run 100 shells that call at once (`xargs -P 100`) beside 50 nodes, and one host cannot fill the node. */
+const MAX_PER_IP = MAX_OPEN / 2
+/** The part of a share that handshakes may use: 100 of 150. */
+const PENDING_SHARE = 2 / 3
+/** The time limit of a handshake while more than half of the pending places are taken: six round trips of 500 ms. libp2p's limit is 10 s. */
+const PRESSED_MS = 3_000
+const LOOK_EVERY_MS = 500
+/** A connection that was idle for this long makes room for any host. A shorter time would let peers displace each other without end. */
+const REST_MS = 60_000
+/** A third of the places: a node that calls many peers keeps room for newcomers. */
+const MAX_CALLED = MAX_OPEN / 3
+/** Inbound connections of one host: 200 a second. libp2p counts them too, but for each IPv6 address. */
+const RATE = { burst: 200, refillMs: 5 }
+const MAX_RATES = 10_000
+/** Protocols of libp2p's own services: identify, ping, gossip, Kademlia. */
+const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
+
+/**
+ * Shares out the places for connections, so that no host keeps all others out.
+ *
+ * A host may hold a share of the inbound places. When all pending places are taken, the host with the most handshakes loses its oldest
+ * one. When all open places are taken, an idle connection is closed, and the host with the most connections loses first. An outbound
+ * connection takes a place, but is never refused.
+ *
+ * libp2p's own limits refuse every newcomer once they are reached, so `limits` turns them off.
+ */
+export class Places {
+  readonly #init: Required<Omit<PlacesInit, 'maxPerIp'>> & { maxPerIp: number; countLocal: boolean }
+  readonly #holders = new Map<string, Holder>()
+  /** The oldest first. */
+  readonly #pending = new Map<MultiaddrConnection, Pending>()
+  readonly #open = new Map<Connection, Open>()
+  readonly #called = new LRUCache<string, true>({ max: MAX_CALLED })
+  readonly #rates: TokenBuckets
+  #turnedAway = 0
+  #displaced = 0
+  #refusedAtMs: number | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(init: PlacesInit) {
+    const { maxPerIp, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now } = init
+    const { descriptors = new Descriptors() } = init
+    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, countLocal: maxPerIp != null, maxOpen, maxPending, keeps, now, descriptors }
+    this.#rates = new TokenBuckets({ maxKeys: MAX_RATES, now })
+  }
+
+  /** For libp2p's connection manager. */
+  readonly limits = { maxConnections: Number.POSITIVE_INFINITY, maxIncomingPendingConnections: Number.POSITIVE_INFINITY }
+
+  /** libp2p asks this before and after the handshake of each inbound connection. */
+  readonly gater = {
+    denyInboundConnection: (connection: MultiaddrConnection) => !this.#arrive(connection),
+    denyInboundUpgradedConnection: (_: PeerId, connection: MultiaddrConnection) => {
+      this.#leavePending(connection)
+      return false
+    },
+  } satisfies ConnectionGater
+
+  /** Whether no connection is to be opened, as this process may open so few more files. */
+  get isOutOfDescriptors(): boolean {
+    return this.#init.descriptors.areShort
+  }
+
+  get state(): PlacesState {
+    const { maxOpen, maxPending, maxPerIp, descriptors } = this.#init
+    const largest = this.#greediest(({ open, pending }) => open + pending)
+    return {
+      open: this.#open.size,
+      maxOpen,
+      pending: this.#pending.size,
+      maxPending,
+      maxPerIp,
+      largest: largest == null ? undefined : { ip: largest.name, open: largest.open, pending: largest.pending },
+      turnedAway: this.#turnedAway,
+      displaced: this.#displaced,
+      refusedAtMs: this.#refusedAtMs,
+      descriptors: descriptors.areShort ? { open: descriptors.open, limit: descriptors.limit ?? 0 } : undefined,
+    }
+  }
+
+  /** To be called before libp2p starts. */
+  follow(libp2p: Pick<Libp2p, 'addEventListener'>): void {
+    libp2p.addEventListener('connection:open', ({ detail }) => this.#onOpen(detail))
+    libp2p.addEventListener('connection:close', ({ detail }) => this.#onClose(detail))
+  }
+
+  /** Notes that the user of this node calls a peer. Strangers no longer displace this peer. */
+  called(peerId: PeerId): void {
+    this.#called.set(peerId.toString(), true)
+  }
+
+  #arrive(connection: MultiaddrConnection): boolean {
+    if (connection.status !== 'open') {
+      return false
+    }
+    const holder = this.#holderOf(connection)
+    const room =
+      !this.isOutOfDescriptors && this.#rates.take(holder.name, RATE) && this.#hasOpenRoom(holder) && this.#makePendingRoom(holder)
+    if (!room) {
+      this.#turnedAway++
+      this.#forgetIfEmpty(holder)
+      return false
+    }
+    holder.pending++
+    this.#pending.set(connection, { connection, holder, sinceMs: this.#init.now() })
+    connection.addEventListener('close', () => this.#leavePending(connection), { once: true })
+    this.#lookSoon()
+    return true
+  }
+
+  /** Whether an open place is free, or could be freed. */
+  #hasOpenRoom(holder: Holder): boolean {
+    const { maxOpen } = this.#init
+    const mayDisplace = (open: Open): boolean => this.#yields(open, holder.open + 1)
+    if (holder.open >= this.#shareOf(holder) && !this.#idle().some((open) => open.holder === holder && mayDisplace(open))) {
+      return false
+    }
+    if (this.#open.size >= maxOpen && !this.#idle().some(mayDisplace)) {
+      this.#noteRefusal(holder)
+      return false
+    }
+    return true
+  }
+
+  #makePendingRoom(holder: Holder): boolean {
+    if (holder.pending >= Math.ceil(this.#shareOf(holder) * PENDING_SHARE)) {
+      return false
+    }
+    if (this.#pending.size < this.#init.maxPending) {
+      return true
+    }
+    const greediest = this.#greediest(({ pending }) => pending)
+    if (greediest == null || greediest.pending <= holder.pending) {
+      this.#noteRefusal(holder)
+      return false
+    }
+    const oldest = [...this.#pending.values()].find((pending) => pending.holder === greediest)
+    this.#cut(oldest, `${greediest.name} has most of the pending places, and another needs one`)
+    return true
+  }
+
+  #leavePending(connection: MultiaddrConnection): void {
+    const pending = this.#pending.get(connection)
+    if (pending != null) {
+      this.#pending.delete(connection)
+      pending.holder.pending--
+      this.#forgetIfEmpty(pending.holder)
+    }
+  }
+
+  #onOpen(connection: Connection): void {
+    if (connection.status !== 'open') {
+      return
+    }
+    const holder = connection.direction === 'inbound' ? this.#holderOf(connection) : undefined
+    const opened: Open = { connection, holder, usedAtMs: this.#init.now() }
+    this.#open.set(connection, opened)
+    if (holder != null) {
+      holder.open++
+      if (holder.open > this.#shareOf(holder)) {
+        this.#displaceFor(opened, (open) => open.holder === holder)
+      }
+    }
+    if (this.#open.size > this.#init.maxOpen && this.#open.has(connection)) {
+      this.#displaceFor(opened, () => true)
+    }
+  }
+
+  /** Closes one idle connection. If none is idle, closes the new one, unless the new one is outbound. */
+  #displaceFor(opened: Open, among: (open: Open) => boolean): void {
+    const { holder, connection } = opened
+    const keeps = this.#keeps()
+    const mayKept = holder == null || keeps(connection.remotePeer)
+    const [victim] = this.#idle()
+      .filter((open) => open !== opened && among(open) && (holder == null || this.#yields(open, holder.open)))
+      .map((open) => ({ open, rank: rankOf(open, keeps(open.connection.remotePeer)) }))
+      .filter(({ rank: [kept] }) => kept === 0 || mayKept)
+      .sort((a, b) => compare(a.rank, b.rank))
+    if (victim != null) {
+      this.#displaced++
+      this.#end(victim.open, 'idle, and its place is needed')
+    } else if (holder != null) {
+      this.#turnedAway++
+      if (this.#open.size > this.#init.maxOpen) {
+        this.#noteRefusal(holder)
+      }
+      this.#end(opened, 'all places are taken')
+    }
+  }
+
+  #end({ connection }: Open, reason: string): void {
+    connection.abort(new Error(reason))
+    this.#onClose(connection)
+  }
+
+  #onClose(connection: Connection): void {
+    const open = this.#open.get(connection)
+    this.#open.delete(connection)
+    if (open?.holder != null) {
+      open.holder.open--
+      this.#forgetIfEmpty(open.holder)
+    }
+  }
+
+  /** Connections without calls. */
+  #idle(): Open[] {
+    const nowMs = this.#init.now()
+    return [...this.#open.values()].filter((open) => {
+      const used = open.connection.streams.some(isInUse)
+      open.usedAtMs = used ? nowMs : open.usedAtMs
+      return !used
+    })
+  }
+
+  /**
+   * Whether an idle connection makes room for an inbound one whose host then has so many. A peer that was displaced may come back at once: a
+   * host displaces no host that has as few, unless the connection has rested.
+   */
+  #yields({ holder, usedAtMs }: Open, newcomerHas: number): boolean {
+    return (holder?.open ?? 0) > newcomerHas || this.#init.now() - usedAtMs >= REST_MS
+  }
+
+  /** Notes that the node is full for a host, unless that host itself fills the node. */
+  #noteRefusal(holder: Holder): void {
+    if (holder !== this.#greediest(({ open, pending }) => open + pending)) {
+      this.#refusedAtMs = this.#init.now()
+    }
+  }
+
+  #keeps(): (peerId: PeerId) => boolean {
+    const keeps = this.#init.keeps()
+    return (peerId) => this.#called.has(peerId.toString()) || keeps(peerId)
+  }
+
+  #shareOf({ counted }: Holder): number {
+    return counted ? this.#init.maxPerIp : Number.POSITIVE_INFINITY
+  }
+
+  #holderOf({ remoteAddr }: Pick<Connection, 'remoteAddr'>): Holder {
+    const { name, local } = remoteHostOf(remoteAddr)
+    const found = this.#holders.get(name) ?? { name, counted: !local || this.#init.countLocal, open: 0, pending: 0 }
+    this.#holders.set(name, found)
+    return found
+  }
+
+  #forgetIfEmpty({ name, open, pending }: Holder): void {
+    if (open + pending === 0) {
+      this.#holders.delete(name)
+    }
+  }
+
+  #greediest(count: (holder: Holder) => number): Holder | undefined {
+    let greediest: Holder | undefined
+    for (const holder of this.#holders.values()) {
+      if (greediest == null || count(holder) > count(greediest)) {
+        greediest = holder
+      }
+    }
+    return greediest
+  }
+
+  /** Shortens handshakes while many are pending. */
+  #lookSoon(): void {
+    if (this.#isPressed) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined
+        this.#cutSlowOnes()
+        this.#lookSoon()
+      }, LOOK_EVERY_MS).unref()
+    }
+  }
+
+  get #isPressed(): boolean {
+    return this.#pending.size > this.#init.maxPending / 2
+  }
+
+  #cutSlowOnes(): void {
+    const latestMs = this.#init.now() - PRESSED_MS
+    for (const pending of this.#isPressed ? [...this.#pending.values()] : []) {
+      if (pending.sinceMs <= latestMs) {
+        this.#cut(pending, `many handshakes are pending, and this one took over ${PRESSED_MS} ms`)
+      }
+    }
+  }
+
+  #cut(pending: Pending | undefined, reason: string): void {
+    if (pending != null) {
+      this.#turnedAway++
+      pending.connection.abort(new Error(reason))
+      this.#leavePending(pending.connection)
+    }
+  }
+}
+
+/**
+ * Whether a call is under way on a stream. A kept stream may be without calls. A stream that has negotiated no protocol, and a stream of
+ * libp2p's own services, carry no call.
+ */
+function isInUse(stream: Stream): boolean {
+  return isForCalls(stream) && (callsOn(stream) ?? 1) > 0
+}
+
+function isForCalls({ protocol }: Stream): boolean {
+  return protocol !== '' && !STANDING.test(protocol)
+}
+
+/**
+ * Orders connections for closing, the lowest rank first: strangers before kept peers, inbound before outbound, the host with the most
+ * connections before others. Within one host, a connection without a kept stream goes first, then the longest idle.
+ */
+function rankOf({ connection, holder, usedAtMs }: Open, kept: boolean): number[] {
+  return [Number(kept), holder == null ? 1 : 0, -(holder?.open ?? 0), Number(connection.streams.some(isForCalls)), usedAtMs]
+}
+
+function compare(a: number[], b: number[]): number {
+  const index = a.findIndex((value, place) => value !== b[place])
+  return index < 0 ? 0 : (a[index] ?? 0) - (b[index] ?? 0)
+}

@@ -1,0 +1,290 @@
+import { type Connection, type Stream, StreamResetError } from '@libp2p/interface'
+import { raceSignal } from 'race-signal'
+import { startDeadline } from '../../primitives/deadline.ts'
+import { describeError } from '../../primitives/errors.ts'
+import type { CallStream } from '../api/call-stream.ts'
+import { ProtocolError } from '../api/errors.ts'
+import { ConnectionLostError, type LazyStreamOptions, type ProtocolHost, pipelinedId, withoutPipelined } from '../api/host.ts'
+import type { PeerShare, ProtocolLimits } from '../api/limits.ts'
+import { type CallOutcome, type CallPlace, CallPlaces } from './call-places.ts'
+import { Pipeline } from './kept/pipeline.ts'
+import { isConfirmed, isUnsupported, overLimit, resetUnconfirmed, settled } from './negotiate/negotiation.ts'
+import { FramedStream } from './plain/framing.ts'
+
+/** How long a connection may take to open a stream, before it is held for dead. */
+const NEGOTIATE_TIMEOUT_MS = 10_000
+/** A kept stream without calls is closed after this. */
+const IDLE_MS = 60_000
+/** After a kept stream broke, calls go on streams of their own for a while: the longer the more often it broke. */
+const BACKOFF_MS = { first: 100, max: 10_000 }
+/** For one call: a peer may close each kept stream as soon as it is there. */
+const MAX_TRIES = 3
+/** Of what a peer says that it speaks, in an error. */
+const MAX_PROTOCOLS_NAMED = 20
+
+export interface CallStreamsInit {
+  host: Pick<ProtocolHost, 'protocolsOf' | 'servedOn'>
+  id: string
+  limits: ProtocolLimits
+  /** Whether calls may share a kept stream, with peers that can. */
+  pipelined: boolean
+  /** In milliseconds. @default 60_000 */
+  idleMs?: number | undefined
+}
+
+/** What is known of the other side of a connection. */
+interface Kept {
+  pipeline?: Pipeline | undefined
+  /** Gives a stream of its own to the call that made it, where the peer does not speak the pipelined protocol. */
+  opening?: Promise<CallStream | undefined> | undefined
+  /** The peer has no kept streams of this protocol. */
+  plain: boolean
+  /** It has: it answered on one. */
+  keeps: boolean
+  /** It confirmed the protocol itself. */
+  served: boolean
+  /** The peer answered "na" to a protocol that it was expected to speak. From then on its answer is waited for. */
+  denied: boolean
+  /** Limits the calls on streams of their own, where the peer has no kept ones. */
+  places: CallPlaces
+  failures: number
+  retryAtMs: number
+}
+
+/** What a call needs of its stream. */
+export interface OpenOptions {
+  signal: AbortSignal
+  /** True where the call can be made again, so that it may go to a peer whose protocols are not known yet. */
+  repeatable: boolean
+}
+
+/** Of one protocol each: all that call it on a connection share what is kept there. */
+const KEPT = new WeakMap<Connection, Map<string, Kept>>()
+
+function keptOn(connection: Connection, id: string): Kept {
+  const ofConnection = KEPT.get(connection) ?? new Map<string, Kept>()
+  KEPT.set(connection, ofConnection)
+  const kept = ofConnection.get(id) ?? {
+    plain: false,
+    keeps: false,
+    served: false,
+    denied: false,
+    places: new CallPlaces(),
+    failures: 0,
+    retryAtMs: 0,
+  }
+  ofConnection.set(id, kept)
+  return kept
+}
+
+/** Where the calls of one protocol get their streams: one that is kept for each peer, or, where the peer does not speak that, one each. */
+export class CallStreams {
+  readonly #init: CallStreamsInit
+  readonly #pipelines = new Set<Pipeline>()
+
+  constructor(init: CallStreamsInit) {
+    this.#init = init
+  }
+
+  /** A place on the kept stream, if there is one: for a call that can be made again also where the peer has not confirmed that stream yet. */
+  onKept(connection: Connection, share: PeerShare, repeatable: boolean): CallStream | undefined {
+    const { pipeline } = keptOn(connection, this.#init.id)
+    if (pipeline?.open !== true || !(repeatable || isConfirmed(pipeline.stream))) {
+      return undefined
+    }
+    this.#note(pipeline)
+    return pipeline.begin({ limits: this.#init.limits, budget: share })
+  }
+
+  /** @throws ProtocolError PROTOCOL_UNSUPPORTED or LIMIT_EXCEEDED; NotTakenError; ConnectionLostError; the signal's reason */
+  async open(connection: Connection, share: PeerShare, options: OpenOptions): Promise<CallStream> {
+    const kept = keptOn(connection, this.#init.id)
+    for (let tries = 0; ; tries++) {
+      const call = this.onKept(connection, share, options.repeatable)
+      if (call != null) {
+        return call
+      }
+      if (kept.pipeline?.open === true) {
+        await raceSignal(settled(kept.pipeline.stream), options.signal)
+      } else if (tries >= MAX_TRIES || !this.#mayKeep(connection, kept)) {
+        return this.#own(connection, kept, share, options)
+      } else if (kept.opening == null) {
+        const own = await this.#openPipeline(connection, share, kept, options)
+        if (own != null) {
+          return own
+        }
+      } else {
+        // another call is about to find out
+        await raceSignal(
+          kept.opening.catch(() => undefined),
+          options.signal,
+        )
+      }
+    }
+  }
+
+  #mayKeep(connection: Connection, kept: Kept): boolean {
+    const { host, id, pipelined } = this.#init
+    const served = host.servedOn(connection)
+    const plain = served?.has(id) === true && !served.has(pipelinedId(id))
+    return pipelined && !kept.plain && !plain && performance.now() >= kept.retryAtMs
+  }
+
+  /** True where the peer says that it speaks a protocol, or may: then nobody waits for its answer to that. */
+  #lazily(connection: Connection, kept: Kept, id: string, repeatable: boolean): boolean {
+    if (kept.denied) {
+      return false
+    }
+    const served = this.#init.host.servedOn(connection)
+    return served == null ? repeatable : served.has(id)
+  }
+
+  /** Begins no more calls on the kept streams that were used; whoever else has calls on them is not disturbed. */
+  stop(): void {
+    for (const pipeline of this.#pipelines) {
+      pipeline.close()
+    }
+    this.#pipelines.clear()
+  }
+
+  #note(pipeline: Pipeline): void {
+    if (!this.#pipelines.has(pipeline)) {
+      for (const known of this.#pipelines) {
+        if (!known.open) {
+          this.#pipelines.delete(known)
+        }
+      }
+      this.#pipelines.add(pipeline)
+    }
+  }
+
+  async #openPipeline(connection: Connection, share: PeerShare, kept: Kept, options: OpenOptions): Promise<CallStream | undefined> {
+    const { id } = this.#init
+    const { signal, repeatable } = options
+    const lazily = this.#lazily(connection, kept, pipelinedId(id), repeatable)
+    const open = async (): Promise<CallStream | undefined> => {
+      try {
+        const stream = await this.#newStream(connection, lazily ? [pipelinedId(id)] : [pipelinedId(id), id], lazily, signal)
+        if (stream.protocol !== pipelinedId(id)) {
+          kept.plain = true
+          return this.#onOwn(stream, kept, share, kept.places.enterAnyway())
+        }
+        kept.pipeline = this.#keep(stream, kept)
+        return undefined
+      } catch (error) {
+        if (lazily && isUnsupported(error)) {
+          kept.plain = true
+          return undefined
+        }
+        // whoever waits tries by itself
+        kept.retryAtMs = signal.aborted ? 0 : performance.now() + BACKOFF_MS.first
+        throw await this.#told(error, connection, signal)
+      } finally {
+        kept.opening = undefined
+      }
+    }
+    kept.opening = open()
+    return kept.opening
+  }
+
+  #keep(stream: Stream, kept: Kept): Pipeline {
+    return new Pipeline({
+      stream,
+      stallTimeoutMs: this.#init.limits.stallTimeoutMs,
+      idleMs: this.#init.idleMs ?? IDLE_MS,
+      onClosed: (reason) => {
+        if (isUnsupported(reason)) {
+          kept.plain = true
+          return
+        }
+        kept.failures = reason == null ? 0 : kept.failures + 1
+        kept.retryAtMs = reason == null ? 0 : performance.now() + Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** (kept.failures - 1))
+      },
+      onFrame: () => {
+        kept.keeps = true
+        kept.failures = 0
+      },
+    })
+  }
+
+  async #own(connection: Connection, kept: Kept, share: PeerShare, { signal, repeatable }: OpenOptions): Promise<CallStream> {
+    const { id } = this.#init
+    // a peer with kept streams takes as many as there may be calls: it is only for a moment that there is none
+    const place = kept.keeps ? kept.places.enterAnyway() : await kept.places.enter(signal)
+    try {
+      const lazily = !kept.denied && (kept.served || this.#lazily(connection, kept, id, repeatable))
+      const stream = await this.#newStream(connection, [id], lazily, signal)
+      kept.denied &&= lazily
+      return this.#onOwn(stream, kept, share, place)
+    } catch (error) {
+      place.leave('other')
+      // it may learn both
+      kept.plain &&= !isUnsupported(error)
+      throw await this.#told(error, connection, signal)
+    }
+  }
+
+  /** A call on a stream that has a place: until both sides have closed the stream, or until it is done where others wait for a place. */
+  #onOwn(stream: Stream, kept: Kept, share: PeerShare, place: CallPlace): CallStream {
+    const framed = new FramedStream(stream, this.#init.limits, share, () => kept.places.wanted)
+    framed.onClosed((error) => {
+      kept.denied ||= isUnsupported(error)
+      kept.served = !kept.denied && (kept.served || isConfirmed(stream))
+      place.leave(outcomeOf(stream, framed))
+    })
+    void settled(stream).then(place.opened)
+    return framed
+  }
+
+  async #newStream(connection: Connection, protocols: string[], lazily: boolean, signal: AbortSignal): Promise<Stream> {
+    const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
+    try {
+      const options: LazyStreamOptions = { signal: deadline.signal, maxOutboundStreams: this.#init.limits.maxStreamsPerConnection, lazily }
+      return await connection.newStream(protocols, options)
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  /** Why there is no stream, as callers know it. */
+  async #told(cause: unknown, connection: Connection, signal: AbortSignal): Promise<unknown> {
+    const { id, limits, host } = this.#init
+    const peer = connection.remotePeer.toString()
+    if (signal.aborted) {
+      return signal.reason
+    }
+    if (isUnsupported(cause)) {
+      return new ProtocolError('PROTOCOL_UNSUPPORTED', `${peer} does not speak ${id}`, {
+        cause,
+        phase: 'negotiate',
+        hint: hintOf(await host.protocolsOf(connection.remotePeer, { signal })),
+      })
+    }
+    if (cause instanceof Error && cause.name.startsWith('TooMany')) {
+      return new ProtocolError('LIMIT_EXCEEDED', `more than ${limits.maxStreamsPerConnection} calls at a time to ${peer}`, { cause })
+    }
+    if (cause instanceof Error && cause.name === StreamResetError.name && connection.status === 'open') {
+      return resetUnconfirmed(id, cause)
+    }
+    return new ConnectionLostError(`${peer} closed the connection before the call: ${describeError(cause)}`, { cause })
+  }
+}
+
+function outcomeOf(stream: Stream, { heard }: FramedStream): CallOutcome {
+  if (stream.status === 'reset' && overLimit(stream)) {
+    return 'refused'
+  }
+  if (heard) {
+    return 'answered'
+  }
+  return stream.status === 'aborted' ? 'other' : 'dropped'
+}
+
+function hintOf(protocols: string[]): string | undefined {
+  const named = withoutPipelined(protocols)
+  if (named.length === 0) {
+    return undefined
+  }
+  const more = named.length - MAX_PROTOCOLS_NAMED
+  return `it speaks ${named.slice(0, MAX_PROTOCOLS_NAMED).join(', ')}${more > 0 ? `, and ${more} more` : ''}`
+}

@@ -1,0 +1,392 @@
+import { type Stream, type StreamCloseEvent, type StreamMessageEvent, StreamResetError } from '@libp2p/interface'
+import * as varint from 'uint8-varint'
+import { raceTime, startDeadline } from '../../../primitives/deadline.ts'
+import type {
+  CallStream,
+  CloseOptions,
+  Frame,
+  IncomingMessage,
+  OutgoingMessage,
+  ReadOptions,
+  SizedMessage,
+  WriteOptions,
+} from '../../api/call-stream.ts'
+import { ProtocolError, streamBroke, tooLarge } from '../../api/errors.ts'
+import type { PeerShare, ProtocolLimits } from '../../api/limits.ts'
+import { acquireShare, beginIncoming, Pace, tooSlow } from '../../message/incoming.ts'
+import { withLength } from '../../message/open-message.ts'
+import { segmentsOf } from '../../message/segments.ts'
+import { lingerUntilClosed } from '../negotiate/linger.ts'
+import { isConfirmed, lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
+import { UnreadBytes } from '../negotiate/unread-bytes.ts'
+
+/** A length prefix is an unsigned varint of at most this many bytes (64 bits). */
+const MAX_PREFIX_BYTES = 10
+/** Written at a time, so that a slow reader is felt after this much. */
+const WRITE_CHUNK_BYTES = 64 * 1024
+/** Unread bytes beyond this pause the stream; the muxer's receive window (1 MiB) comes on top. */
+const PAUSE_ABOVE_BYTES = 256 * 1024
+
+/** How long the end of the stream is waited for after the answer, in milliseconds. */
+const END_WAIT_MS = 100
+
+const SILENT = 'without sending anything'
+
+type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
+
+/**
+ * A call on a stream of its own: messages in frames, an unsigned varint length, then that many bytes. Must be made in the same turn as the
+ * stream, for bytes that arrive without a listener pile up. Whoever reads or writes aborts it when that throws: this class does not.
+ */
+export class FramedStream implements CallStream {
+  readonly duplex = false
+  readonly #stream: Stream
+  readonly #limits: FramingLimits
+  readonly #budget: Pick<PeerShare, 'acquire'>
+  readonly #wanted: () => boolean
+  #complete = false
+  #heard = false
+  /** The peer said that nothing follows: other than a connection that is lost. */
+  #finished = false
+  readonly #unread = new UnreadBytes()
+  #body: { bytes: Uint8Array; filled: number } | undefined
+  /** Not taken yet of a message that is read as it comes. */
+  #streamedBytes = 0
+  #failure: Error | undefined
+  /** What came behind the last message that may come. */
+  #refused: ProtocolError | undefined
+  #wake: (() => void) | undefined
+  #resuming = false
+
+  /** @param wanted others wait for the stream to be gone. @default false */
+  constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>, wanted: () => boolean = () => false) {
+    this.#wanted = wanted
+    this.#stream = stream
+    this.#limits = limits
+    this.#budget = budget
+    // events from before this listener are not repeated
+    this.#finished = stream.remoteWriteStatus === 'closed' && stream.status === 'open'
+    this.#failure =
+      stream.status === 'reset' || stream.status === 'aborted' ? new StreamResetError('it was reset before it was read') : undefined
+    stream.addEventListener('message', this.#onMessage)
+    stream.addEventListener('end', this.#onChange)
+    stream.addEventListener('remoteCloseWrite', this.#onFinish)
+    stream.addEventListener('close', this.#onClose)
+  }
+
+  /** A byte of the other side has come. */
+  get heard(): boolean {
+    return this.#heard
+  }
+
+  async read(options: ReadOptions = {}): Promise<Frame> {
+    return this.#readFrame(await this.#readPrefix(this.#limits.maxFrameBytes, options), options)
+  }
+
+  async readOrEnd(options: ReadOptions = {}): Promise<Frame | undefined> {
+    while (this.#unread.length === 0) {
+      if (this.#finished && this.#ended && this.#failure == null && isConfirmed(this.#stream)) {
+        return undefined
+      }
+      await this.#more(options.signal, options.firstByteTimeoutMs, () => SILENT)
+    }
+    return this.read(options)
+  }
+
+  async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
+    const length = await this.#readPrefix(this.#limits.maxStreamedBytes, options)
+    const pace = new Pace(this.#limits)
+    this.#streamedBytes = length
+    const next = async (): Promise<Uint8Array | undefined> => {
+      while (this.#streamedBytes > 0 && this.#unread.length === 0) {
+        const taken = length - this.#streamedBytes
+        const where = (): string => `after ${taken} of ${length} bytes of a frame`
+        await pace.wait(
+          async () => this.#more(options.signal, this.#limits.stallTimeoutMs, where),
+          () => taken,
+        )
+      }
+      const bytes = this.#unread.take(this.#streamedBytes)
+      this.#streamedBytes -= bytes.byteLength
+      return bytes.byteLength === 0 ? undefined : bytes
+    }
+    return beginIncoming({ length, next, acquire: async (bytes) => acquireShare(this.#budget, bytes, options) })
+  }
+
+  async #readFrame(length: number, options: ReadOptions): Promise<Frame> {
+    const release = await acquireShare(this.#budget, length, options)
+    try {
+      return { bytes: await this.#readBody(length, options.signal), release }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  expectEnd(): void {
+    this.#complete = true
+    this.#refuseMore()
+  }
+
+  async write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    if (bytes.byteLength > this.#limits.maxFrameBytes) {
+      throw tooLarge(bytes.byteLength, this.#limits.maxFrameBytes, 'to send')
+    }
+    await this.#send(varint.encode(bytes.byteLength), options)
+    for (let at = 0; at < bytes.byteLength; at += WRITE_CHUNK_BYTES) {
+      await this.#send(bytes.subarray(at, at + WRITE_CHUNK_BYTES), options)
+    }
+  }
+
+  async writeMessage(message: OutgoingMessage, options: WriteOptions = {}): Promise<void> {
+    if (message.open == null) {
+      await this.#writeInSegments(message, options)
+      return
+    }
+    await using sized = await withLength(message, this.#limits.maxStreamedBytes, options.signal)
+    await this.#writeInSegments(sized, options)
+  }
+
+  async #writeInSegments(message: SizedMessage, options: WriteOptions): Promise<void> {
+    if (message.length > this.#limits.maxStreamedBytes) {
+      throw tooLarge(message.length, this.#limits.maxStreamedBytes, 'to send')
+    }
+    await this.#send(varint.encode(message.length), options)
+    for await (const segment of segmentsOf(message, WRITE_CHUNK_BYTES, options.signal)) {
+      await this.#send(segment, options)
+    }
+  }
+
+  finish(): void {
+    // this fails only where the stream has broken, and the reader gets that error
+    this.#stream.close().catch(() => undefined)
+  }
+
+  async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
+    const deadline = startDeadline(timeoutMs, signal ?? over?.signal)
+    await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
+    lingerUntilClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
+  }
+
+  async untilEnd(): Promise<void> {
+    let patient = true
+    const timer = setTimeout(() => {
+      patient = false
+      this.#onChange()
+    }, END_WAIT_MS)
+    while (patient && !this.#ended && this.#failure == null) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    clearTimeout(timer)
+    if (this.#refused != null) {
+      throw this.#refused
+    }
+  }
+
+  abort(reason: Error): void {
+    this.#stream.abort(reason)
+  }
+
+  onClosed(listener: (error: Error | undefined) => void): void {
+    if (this.#failure != null || this.#stream.status === 'closed') {
+      listener(this.#failure)
+      return
+    }
+    this.#stream.addEventListener('close', ({ error }) => listener(error), { once: true })
+  }
+
+  async #readPrefix(maxBytes: number, options: ReadOptions): Promise<number> {
+    const prefix: number[] = []
+    while (true) {
+      const byte = this.#unread.shift()
+      if (byte == null) {
+        const started = prefix.length > 0
+        await this.#more(options.signal, started ? this.#limits.stallTimeoutMs : options.firstByteTimeoutMs, () =>
+          started ? 'inside a length prefix' : SILENT,
+        )
+        continue
+      }
+      if (prefix.push(byte) === 1) {
+        options.onFirstByte?.()
+      }
+      if (byte < 0x80) {
+        return this.#decodeLength(prefix, maxBytes)
+      }
+      if (prefix.length === MAX_PREFIX_BYTES) {
+        throw new ProtocolError('REMOTE_FAILED', `the peer sent a length prefix of more than ${MAX_PREFIX_BYTES} bytes`)
+      }
+    }
+  }
+
+  #decodeLength(prefix: number[], maxBytes: number): number {
+    // every length that varint.decode cannot hold is above any limit
+    const length = prefix.length > 7 ? Number.POSITIVE_INFINITY : varint.decode(Uint8Array.from(prefix))
+    if (length > maxBytes) {
+      throw tooLarge(length, maxBytes, 'announced by the peer')
+    }
+    return length
+  }
+
+  async #readBody(length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const body = { bytes: Buffer.allocUnsafeSlow(length), filled: 0 }
+    body.filled = this.#unread.moveTo(body.bytes)
+    this.#body = body
+    const slackUntilMs = performance.now() + this.#limits.stallTimeoutMs
+    try {
+      while (body.filled < length) {
+        await this.#more(signal, this.#limits.stallTimeoutMs, () => `after ${body.filled} of ${length} bytes of a frame`)
+        if (body.filled < Math.min(length, ((performance.now() - slackUntilMs) / 1_000) * this.#limits.minBytesPerSecond)) {
+          throw tooSlow(this.#limits.minBytesPerSecond)
+        }
+      }
+      // a plain view: Buffer methods (slice above all) differ from Uint8Array's
+      return new Uint8Array(body.bytes.buffer, body.bytes.byteOffset, length)
+    } finally {
+      this.#body = undefined
+    }
+  }
+
+  /** Waits until something may have changed: bytes, the end, a failure. */
+  async #more(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
+    signal?.throwIfAborted()
+    if (this.#failure != null) {
+      throw this.#broken(this.#failure, where())
+    }
+    if (this.#stream.readStatus === 'paused') {
+      // what the stream held back comes at once: the caller looks again
+      this.#resume()
+      return
+    }
+    if (this.#ended) {
+      throw this.#lost() ?? new ProtocolError('REMOTE_FAILED', `the peer closed the stream ${where()}`)
+    }
+    const changed = new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    await raceTime(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
+  }
+
+  /** True once no more bytes come. The muxer's own flag is true too early: bytes may still wait in its buffer. */
+  get #ended(): boolean {
+    return this.#stream.readBufferLength === 0 && (this.#stream.readableEnded || this.#stream.status === 'closed')
+  }
+
+  /** Undefined where the peer itself ended the stream, and not its connection. */
+  #lost(cause?: unknown): ProtocolError | undefined {
+    return this.#finished ? undefined : lostUnconfirmed(this.#stream, cause)
+  }
+
+  #broken(failure: Error, where: string): Error {
+    const refused = notTaken(this.#stream, failure, this.#heard)
+    if (refused != null) {
+      return refused
+    }
+    return failure instanceof ProtocolError ? failure : streamBroke(failure, where)
+  }
+
+  async #send(bytes: Uint8Array, options: WriteOptions): Promise<void> {
+    options.signal?.throwIfAborted()
+    let taken: boolean
+    try {
+      taken = this.#stream.send(bytes)
+    } catch (cause) {
+      throw this.#notWritten(cause)
+    }
+    if (!taken) {
+      await this.#taken(options)
+    }
+  }
+
+  /** Waits until the muxer has taken what was sent, and takes more. */
+  async #taken({ signal, stallTimeoutMs }: WriteOptions): Promise<void> {
+    // 'drain' comes to all streams of a connection, also to one whose own reader took nothing
+    const sign = this.#stream.writeBufferLength > 0 ? 'idle' : 'drain'
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const onSign = (): void => resolve()
+    this.#stream.addEventListener(sign, onSign)
+    this.#stream.addEventListener('close', onSign)
+    try {
+      await raceTime(
+        promise,
+        signal,
+        stallTimeoutMs,
+        () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
+      )
+    } finally {
+      this.#stream.removeEventListener(sign, onSign)
+      this.#stream.removeEventListener('close', onSign)
+    }
+    if (this.#stream.writeStatus === 'closed') {
+      // an aborted stream is idle too
+      throw this.#notWritten()
+    }
+  }
+
+  #notWritten(cause?: unknown): Error {
+    return this.#failure == null
+      ? (this.#lost(cause) ?? new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause }))
+      : this.#broken(this.#failure, 'while it was written to')
+  }
+
+  readonly #onMessage = (event: StreamMessageEvent): void => {
+    this.#heard = true
+    const chunks = event.data instanceof Uint8Array ? [event.data] : event.data
+    for (const chunk of chunks) {
+      let rest: Uint8Array = chunk
+      if (this.#body != null) {
+        const part = chunk.subarray(0, this.#body.bytes.byteLength - this.#body.filled)
+        this.#body.bytes.set(part, this.#body.filled)
+        this.#body.filled += part.byteLength
+        rest = chunk.subarray(part.byteLength)
+      }
+      this.#unread.append(rest)
+    }
+    if (this.#complete) {
+      this.#refuseMore()
+    }
+    this.#pauseIfFull()
+    this.#onChange()
+  }
+
+  #pauseIfFull(): void {
+    // a stream that is paused while it resumes goes on all the same, and takes what comes without bound
+    if (!this.#resuming && this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
+      this.#stream.pause()
+    }
+  }
+
+  #refuseMore(): void {
+    if (this.#unread.length > this.#streamedBytes) {
+      this.#refused ??= new ProtocolError('REMOTE_FAILED', 'the peer sent more than one message')
+      this.#stream.abort(this.#refused)
+    }
+  }
+
+  readonly #onFinish = (): void => {
+    this.#finished = true
+    this.#onChange()
+  }
+
+  readonly #onClose = (event: StreamCloseEvent): void => {
+    this.#failure = event.error
+    this.#onChange()
+  }
+
+  readonly #onChange = (): void => {
+    this.#wake?.()
+  }
+
+  #resume(): void {
+    this.#resuming = true
+    try {
+      this.#stream.resume()
+    } catch {
+      // the connection is gone and cannot be told; what had come was given before
+    } finally {
+      this.#resuming = false
+    }
+    this.#pauseIfFull()
+  }
+}

@@ -1,0 +1,63 @@
+import { raceSignal } from 'race-signal'
+import { UsageError } from '../../primitives/errors.ts'
+import type { SizedMessage } from '../api/call-stream.ts'
+
+/**
+ * The bytes of a message in segments of this size, the last one smaller. The end is given only when it is sure that nothing comes behind it: what
+ * has another size than it announced never arrives whole.
+ * @throws UsageError when there are more or fewer than it announced; what its chunks throw; the signal's reason
+ */
+export async function* segmentsOf(message: SizedMessage, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  let buffer = new Uint8Array(0)
+  let filled = 0
+  for await (const chunk of asAnnounced(message, signal)) {
+    for (let at = 0; at < chunk.byteLength; ) {
+      const part = chunk.subarray(at, at + size - filled)
+      at += part.byteLength
+      if (part.byteLength === size) {
+        // whole as it is: no copy
+        yield part
+        continue
+      }
+      if (filled === 0) {
+        // each its own: a muxer may still hold the one before
+        buffer = new Uint8Array(Math.min(size, message.length))
+      }
+      buffer.set(part, filled)
+      filled = (filled + part.byteLength) % size
+      if (filled === 0) {
+        yield buffer
+      }
+    }
+  }
+  if (filled > 0) {
+    yield buffer.subarray(0, filled)
+  }
+}
+
+async function* asAnnounced({ length, chunks }: SizedMessage, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]()
+  let left = length
+  let last: Uint8Array | undefined
+  try {
+    for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {
+      left -= next.value.byteLength
+      if (left < 0) {
+        throw new UsageError('the payload has grown while it was sent')
+      }
+      if (left > 0) {
+        yield next.value
+      } else {
+        last ??= next.value
+      }
+    }
+  } finally {
+    void iterator.return?.()?.catch(() => undefined)
+  }
+  if (left > 0) {
+    throw new UsageError(`the payload has shrunk while it was sent: ${left} bytes are missing`)
+  }
+  if (last != null) {
+    yield last
+  }
+}

@@ -1,0 +1,140 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type {
+  SendTasksRequest,
+  SendTasksRequest_Item,
+  SendTasksRequest_Task,
+  SendTasksResponse_Item,
+  SendTasksResponse_ItemSchema,
+  SendTasksResponseSchema,
+} from '../../gen/subnet/control/v1/control_pb.ts'
+import { NodeError } from '../../node/home/errors.ts'
+import { describeError, UsageError } from '../../primitives/errors.ts'
+import { ACTED, NOT_ACTED } from '../../protocol/call/call.ts'
+import { bodyOf } from '../../protocol/message/streamed-codec.ts'
+import type { Session } from '../session.ts'
+import { CHUNK_BYTES, checkTimeout, toFailure } from './control-codec.ts'
+import { Outbox } from './outbox.ts'
+import { toAnswer, toEnd } from './task-answers.ts'
+
+/** Tasks of one stream at a time; more are not read. */
+const MAX_RUNNING = 1_024
+/** Of results, before more of them are read. */
+const MAX_WAITING_BYTES = 1024 * 1024
+
+type ResponseItem = Exclude<MessageInitShape<typeof SendTasksResponse_ItemSchema>, SendTasksResponse_Item>
+
+/** The node's side of `SendTasks`. */
+export async function* serveTasks(
+  session: Session,
+  requests: AsyncIterable<SendTasksRequest>,
+  signal: AbortSignal,
+): AsyncGenerator<MessageInitShape<typeof SendTasksResponseSchema>> {
+  if (signal.aborted) {
+    throw stopped(signal, NOT_ACTED)
+  }
+  const tasks = new Tasks(session, signal)
+  const onAbort = (): void => tasks.responses.end(stopped(signal, ACTED))
+  signal.addEventListener('abort', onAbort)
+  void tasks.read(requests)
+  try {
+    for (let items = await tasks.responses.take(CHUNK_BYTES); items != null; items = await tasks.responses.take(CHUNK_BYTES)) {
+      yield { items }
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    tasks.leave()
+  }
+}
+
+/** What each task that waits at the client is told. */
+function stopped({ reason }: AbortSignal, acted: string): NodeError {
+  return new NodeError('NOT_RUNNING', `${describeError(reason)}; ${acted}`)
+}
+
+class Tasks {
+  readonly responses = new Outbox<ResponseItem>()
+  readonly #session: Session
+  readonly #signal: AbortSignal
+  readonly #running = new Map<number, AbortController>()
+  #freed = Promise.withResolvers<void>()
+
+  constructor(session: Session, signal: AbortSignal) {
+    this.#session = session
+    this.#signal = signal
+  }
+
+  async read(requests: AsyncIterable<SendTasksRequest>): Promise<void> {
+    try {
+      for await (const { items } of requests) {
+        for (const item of items) {
+          await this.#until(MAX_RUNNING - 1)
+          this.#take(item)
+        }
+      }
+      await this.#until(0)
+      this.responses.end()
+    } catch (error) {
+      this.leave()
+      this.responses.end(error)
+    }
+  }
+
+  /** Nobody waits for any of them. */
+  leave(): void {
+    for (const running of this.#running.values()) {
+      running.abort(new Error('the client is gone'))
+    }
+  }
+
+  #take({ id, part }: SendTasksRequest_Item): void {
+    if (part.case === 'cancel') {
+      this.#running.get(id)?.abort(new Error('the client gave up'))
+    }
+    if (part.case === 'task' && !this.#running.has(id)) {
+      const stop = new AbortController()
+      this.#running.set(id, stop)
+      void this.#run(id, part.value, AbortSignal.any([stop.signal, this.#signal])).finally(() => {
+        this.#running.delete(id)
+        this.#freed.resolve()
+      })
+    }
+  }
+
+  async #run(id: number, { head, payload }: SendTasksRequest_Task, signal: AbortSignal): Promise<void> {
+    try {
+      if (head == null) {
+        throw new UsageError('a task has a head')
+      }
+      const { size, chunks } = bodyOf(payload)
+      const timeoutMs = checkTimeout(head.timeoutMs)
+      const task = { taskId: head.taskId, payload: chunks, size }
+      const answer = await this.#session.sendTask(head.peer, task, { signal, timeoutMs })
+      const first = { id, answer: toAnswer(answer) }
+      if (answer.bytesReceived != null && answer.bytesReceived <= CHUNK_BYTES) {
+        this.#push({ ...first, chunk: Buffer.concat(await Array.fromAsync(answer.result)), end: toEnd(answer) })
+        return
+      }
+      this.#push(first)
+      for await (const chunk of answer.result) {
+        for (let at = 0; at < chunk.byteLength; at += CHUNK_BYTES) {
+          this.#push({ id, chunk: chunk.subarray(at, at + CHUNK_BYTES) })
+        }
+        await this.responses.room(MAX_WAITING_BYTES)
+      }
+      this.#push({ id, end: toEnd(answer) })
+    } catch (error) {
+      this.#push({ id, failure: toFailure(error) })
+    }
+  }
+
+  #push(item: ResponseItem): void {
+    this.responses.push(item, item.chunk?.byteLength ?? 0)
+  }
+
+  async #until(running: number): Promise<void> {
+    while (this.#running.size > running) {
+      this.#freed = Promise.withResolvers()
+      await this.#freed.promise
+    }
+  }
+}
