@@ -5,7 +5,7 @@ import { readPeerState } from '../../src/gossip/peer-state-message.ts'
 import { fuzz } from '../support/fuzzing.ts'
 import { newPeer } from '../support/keys.ts'
 import { mutated } from '../support/mutations.ts'
-import { dumps, encoded, type Json, recordedStates, type StateInit, stateOf } from '../support/template-state.ts'
+import { dumps, encoded, type Json, recordedStates, type StateInit, type StateMessage, stateOf } from '../support/template-state.ts'
 
 const MIB = 1 << 20
 const CREATED_AT_MS = 1_800_000_000_000
@@ -35,7 +35,20 @@ const values: fc.Arbitrary<Json> = fc.oneof(
   fc.constantFrom<Json>('/ip4/10.0.0.1/tcp/1', '/ip4/0.0.0.0/tcp/0', '/p2p/x', '/dns4/a', '/'.repeat(3_000), '0'.repeat(129)),
   fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<Json>,
 )
-const keys = fc.constantFrom('x', '', '__proto__', 'constructor', 'version', 'parent_ids', 'metadata', 'multiaddr', 'state', 'signature')
+const keys = fc.constantFrom(
+  'x',
+  '',
+  '__proto__',
+  'constructor',
+  'version',
+  'parent_ids',
+  'metadata',
+  'multiaddr',
+  'state',
+  'public_key',
+  'body_hash',
+  'author',
+)
 
 /** One change of a tree: a value, a key, or what a key names is another, or gone. */
 interface Change {
@@ -88,56 +101,66 @@ describe('a message of peer_state, whatever is in it', function () {
       { data: own as Json, from: author.peerId },
       ...recordedStates().map(({ data, from }) => ({ data: data as Json, from: peerIdFromString(from) })),
     ]
-    const base = fc.constantFrom(...valid)
-    const bytes = new Map(valid.map(({ data }) => [data, encoded(data)]))
-    const bytesOf = ({ data }: { data: Json }): Uint8Array => bytes.get(data) ?? encoded(data)
-    const of = (from: fc.Arbitrary<Uint8Array>): fc.Arbitrary<{ bytes: Uint8Array; index: number }> =>
-      fc.record({ bytes: from, index: fc.nat({ max: valid.length - 1 }) })
+    const signed = new Set(valid.map(({ data }) => dumps((data as StateMessage).node ?? null)))
+    const messages = valid.map(({ data, from }) => ({ bytes: encoded(data), from }))
+    const any = fc.constantFrom(...valid)
     const input = fc.oneof(
-      {
-        weight: 4,
-        arbitrary: fc
-          .tuple(fc.nat({ max: valid.length - 1 }), changes)
-          .map(([index, list]) => ({ bytes: encoded(changed(valid[index]?.data ?? null, list)), index })),
-      },
-      { weight: 3, arbitrary: of(mutated(base.map(bytesOf))) },
-      { weight: 1, arbitrary: of(base.map(bytesOf)) },
-      { weight: 1, arbitrary: of(fc.json({ maxDepth: 4 }).map((text) => Buffer.from(text))) },
-      { weight: 1, arbitrary: of(fc.uint8Array({ maxLength: 200 })) },
+      { weight: 4, arbitrary: fc.tuple(any, changes).map(([{ data, from }, list]) => ({ bytes: encoded(changed(data, list)), from })) },
+      { weight: 3, arbitrary: fc.oneof(...messages.map(({ bytes, from }) => mutated(bytes).map((odd) => ({ bytes: odd, from })))) },
+      { weight: 1, arbitrary: fc.constantFrom(...messages) },
+      { weight: 1, arbitrary: fc.json({ maxDepth: 4 }).map((text) => ({ bytes: Buffer.from(text), from: author.peerId })) },
+      { weight: 1, arbitrary: fc.uint8Array({ maxLength: 200 }).map((bytes) => ({ bytes, from: author.peerId })) },
     )
-    await fuzz(input, { runs: 5_000, target: 'peer_state: messages' }, MIB, async (given) => {
-      const { from } = valid[given.index] ?? assert.fail('no such author')
-      const read = readPeerState(given.bytes, from)
+    await fuzz(input, { runs: 5_000, target: 'peer_state: messages' }, MIB, async ({ bytes, from }) => {
+      const read = readPeerState(bytes, from)
       if ('result' in read) {
         assert.match(read.result, /^(ignore|reject)$/)
       } else if (read.kind === 'state') {
         const verdict = await read.check()
         assert.match(verdict?.result ?? 'ignore', /^(ignore|reject)$/)
+        if (verdict == null) {
+          // what is signed is what its author signed; what stands around it is not
+          const { node } = JSON.parse(Buffer.from(bytes).toString()) as StateMessage
+          assert.ok(signed.has(dumps(node)), dumps(node))
+        }
       }
     })
   })
 
-  it('that its author signed, whatever stands in it, is right where it is read', async () => {
-    const author = await newPeer()
+  it('that its author signed, whatever stands in it, is right where it is read, and that nobody signed is not', async () => {
+    const [author, other] = await Promise.all([newPeer(), newPeer()])
     const members = fc.dictionary(keys, values, { maxKeys: 3, noNullPrototype: true })
-    const input = fc.record(
-      { payload: members, metadata: members, header: fc.oneof(fc.constant({}), members), state: values },
-      { requiredKeys: [] },
-    )
+    const header = fc.oneof(fc.constant({}), members)
+    const init = fc.record({ payload: members, metadata: members, header, state: values }, { requiredKeys: [] })
+    const forged = fc.constantFrom('no', 'no', 'other key', 'signature')
     let read = 0
-    await fuzz(input, { runs: 2_000, target: 'peer_state: signed' }, MIB, async (init) => {
-      const state = await stateOf(author, { createdAtMs: CREATED_AT_MS, ...init } as StateInit)
-      const message = readPeerState(Buffer.from(dumps(state)), author.peerId)
+    await fuzz(fc.record({ init, forged, at: fc.nat() }), { runs: 2_000, target: 'peer_state: signed' }, MIB, async (given) => {
+      const signer = given.forged === 'other key' ? other : author
+      const state = await stateOf(author, { createdAtMs: CREATED_AT_MS, ...given.init, signer } as StateInit)
+      if (given.forged === 'signature') {
+        flipSignature(state, given.at)
+      }
+      const message = readPeerState(encoded(state), author.peerId)
       if ('result' in message) {
         assert.match(message.result, /^(ignore|reject)$/)
         return
       }
       assert.ok(message.kind === 'state')
-      read++
       const verdict = await message.check()
+      if (given.forged !== 'no') {
+        assert.match(verdict?.result ?? 'none', /^(ignore|reject)$/)
+        return
+      }
+      read++
       // a header of another form may name other hashes
-      assert.ok(verdict == null || Object.keys(init.header ?? {}).length > 0, JSON.stringify(verdict))
+      assert.ok(verdict == null || Object.keys(given.init.header ?? {}).length > 0, JSON.stringify(verdict))
     })
     assert.ok(read > 0, 'good ones are among them')
   })
 })
+
+function flipSignature({ node: { header } }: StateMessage, at: number): void {
+  const bytes = Buffer.from(String(header['signature']), 'hex')
+  bytes.fill((bytes[at % bytes.byteLength] ?? 0) ^ (1 << (at % 8)), at % bytes.byteLength, (at % bytes.byteLength) + 1)
+  header['signature'] = bytes.toString('hex')
+}
