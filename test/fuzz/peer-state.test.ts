@@ -5,7 +5,7 @@ import { readPeerState } from '../../src/gossip/peer-state-message.ts'
 import { fuzz } from '../support/fuzzing.ts'
 import { newPeer } from '../support/keys.ts'
 import { mutated } from '../support/mutations.ts'
-import { dumps, encoded, type Json, recordedStates, type StateInit, type StateMessage, stateOf } from '../support/template-state.ts'
+import { dumps, encoded, type Json, recordedStates, type StateInit, type StateMessage, sha256, stateOf } from '../support/template-state.ts'
 
 const MIB = 1 << 20
 const CREATED_AT_MS = 1_800_000_000_000
@@ -48,6 +48,22 @@ const keys = fc.constantFrom(
   'public_key',
   'body_hash',
   'author',
+)
+
+/** Public keys, as few could be read. */
+const hex = fc.oneof(
+  fc.constantFrom(
+    '',
+    '00',
+    '08',
+    '0801',
+    '08011220',
+    '08011221',
+    `08011220${'00'.repeat(32)}`,
+    `08021221${'03'.repeat(33)}`,
+    `08001202${'30'.repeat(2)}`,
+  ),
+  fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('hex')),
 )
 
 /** One change of a tree: a value, a key, or what a key names is another, or gone. */
@@ -132,15 +148,17 @@ describe('a message of peer_state, whatever is in it', function () {
   it('that its author signed, whatever stands in it, is right where it is read, and that nobody signed is not', async () => {
     const [author, other] = await Promise.all([newPeer(), newPeer()])
     const members = fc.dictionary(keys, values, { maxKeys: 3, noNullPrototype: true })
-    const header = fc.oneof(fc.constant({}), members)
+    const header = fc.oneof(fc.constant({}), members, fc.record({ public_key: hex }))
     const init = fc.record({ payload: members, metadata: members, header, state: values }, { requiredKeys: [] })
-    const forged = fc.constantFrom('no', 'no', 'other key', 'signature')
+    const forged = fc.constantFrom('no', 'no', 'other key', 'signature', 'hash')
     let read = 0
     await fuzz(fc.record({ init, forged, at: fc.nat() }), { runs: 2_000, target: 'peer_state: signed' }, MIB, async (given) => {
       const signer = given.forged === 'other key' ? other : author
       const state = await stateOf(author, { createdAtMs: CREATED_AT_MS, ...given.init, signer } as StateInit)
       if (given.forged === 'signature') {
         flipSignature(state, given.at)
+      } else if (given.forged === 'hash') {
+        state.node.header['node_id'] = state.node.body.node_id = sha256('another header')
       }
       const message = readPeerState(encoded(state), author.peerId)
       if ('result' in message) {
