@@ -155,11 +155,7 @@ describe('a message of peer_state, whatever is in it', function () {
     await fuzz(fc.record({ init, forged, at: fc.nat() }), { runs: 2_000, target: 'peer_state: signed' }, MIB, async (given) => {
       const signer = given.forged === 'other key' ? other : author
       const state = await stateOf(author, { createdAtMs: CREATED_AT_MS, ...given.init, signer } as StateInit)
-      if (given.forged === 'signature') {
-        flipSignature(state, given.at)
-      } else if (given.forged === 'hash') {
-        state.node.header['node_id'] = state.node.body.node_id = sha256('another header')
-      }
+      forge(state, given)
       const message = readPeerState(encoded(state), author.peerId)
       if ('result' in message) {
         assert.match(message.result, /^(ignore|reject)$/)
@@ -184,8 +180,12 @@ function signedIn({ node: { header, body } }: StateMessage): string {
   return dumps([header, body.payload])
 }
 
-function flipSignature({ node: { header } }: StateMessage, at: number): void {
-  const bytes = Buffer.from(String(header['signature']), 'hex')
-  bytes.fill((bytes[at % bytes.byteLength] ?? 0) ^ (1 << (at % 8)), at % bytes.byteLength, (at % bytes.byteLength) + 1)
-  header['signature'] = bytes.toString('hex')
+function forge({ node: { header, body } }: StateMessage, { forged, at }: { forged: string; at: number }): void {
+  if (forged === 'signature') {
+    const bytes = Buffer.from(String(header['signature']), 'hex')
+    const index = at % bytes.byteLength
+    header['signature'] = bytes.fill((bytes[index] ?? 0) ^ (1 << (at % 8)), index, index + 1).toString('hex')
+  } else if (forged === 'hash') {
+    header['node_id'] = body.node_id = sha256('another header')
+  }
 }
