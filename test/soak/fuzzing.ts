@@ -16,8 +16,8 @@ const FAST_PROCESSES = 2
 /** So much of the time each target has at a time, within these bounds in milliseconds: the start of a process takes a second. */
 const SHARE = 1 / 30
 const [LEAST_MS, MOST_MS] = [1_000, 20_000]
-/** More than one process ever takes of them: each seed is tried once. */
-const SEEDS = 1_000
+/** More than one process takes of them, and more than one soak: each seed is tried once. */
+const [SEEDS, SOAK_SEEDS] = [1_000, 1_000_000]
 
 /** What was tried of one target. */
 export interface Tried {
@@ -47,7 +47,7 @@ export async function fuzzUntil(folder: string, seed: number, ms: number, signal
   await writeFile(counts, '')
   const files = (await Array.fromAsync(glob('test/fuzz/*.test.ts', { cwd: ROOT }))).sort()
   const sliceMs = Math.round(Math.min(MOST_MS, Math.max(LEAST_MS, ms * SHARE)))
-  const fuzzing: Fuzzing = { counts, seed: seed * SEEDS, sliceMs, signal, failures: [] }
+  const fuzzing: Fuzzing = { counts, seed: seed * SOAK_SEEDS, sliceMs, signal, failures: [] }
   const fast = inTurn(files.filter((file) => !SLOW.has(basename(file))))
   const slow = inTurn(files.filter((file) => SLOW.has(basename(file))))
   await Promise.all([...Array.from({ length: FAST_PROCESSES }, () => fast), slow].map((next) => runAll(next, fuzzing)))
