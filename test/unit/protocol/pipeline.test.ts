@@ -305,6 +305,15 @@ describe('a stream of calls, its end', () => {
     assert.equal(await caller.closed, undefined)
   })
 
+  it('is not kept after its end, though the peer had not read the last of it', async () => {
+    const ended = await streamsThatEnd(200)
+    const kept = (): number => ended.filter((stream) => stream.deref() != null).length
+    await eventually(() => {
+      bytesInUse()
+      return kept() < 10
+    }, 'the streams are gone')
+  })
+
   it('leaves nothing to another stream that the peer may have acted on: it said no goodbye, or had begun to answer', async () => {
     const closing: Array<(end: HeldEnd) => void> = [
       // as libp2p closes the streams of a connection that it closes
@@ -734,6 +743,20 @@ describe('one that answers and does not keep to the protocol', () => {
     end.pipeline.abort(new Error('done'))
   })
 })
+
+/** Streams that the peer resets while the last of them waits for it to read. */
+async function streamsThatEnd(count: number): Promise<Array<WeakRef<TestStream>>> {
+  const ended: Array<WeakRef<TestStream>> = []
+  for (let index = 0; index < count; index++) {
+    const { pipeline, stream, closed } = answeringEnd()
+    stream.shutWindow()
+    pipeline.close()
+    await closed
+    stream.onRemoteReset()
+    ended.push(new WeakRef(stream))
+  }
+  return ended
+}
 
 describe('a call that is over', () => {
   it('cannot be written to, whoever ended it', async () => {

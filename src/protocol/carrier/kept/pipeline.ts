@@ -1,4 +1,5 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import { startDeadline } from '../../../primitives/deadline.ts'
 import { Roster } from '../../../primitives/roster.ts'
 import { NotTakenError } from '../../api/call-stream.ts'
 import { ProtocolError } from '../../api/errors.ts'
@@ -388,7 +389,9 @@ export class Pipeline implements CallCarrier {
     if (this.#init.answers != null) {
       this.#stream.send(encodeFrames([{ end: true }]))
     }
-    await this.#stream.close({ signal: AbortSignal.timeout(this.#init.stallTimeoutMs) })
+    // the timer of AbortSignal.timeout would keep a stream that has ended before its time is up
+    const deadline = startDeadline(this.#init.stallTimeoutMs)
+    await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
   }
 
   #breakCalls(reasonFor: (call: PipelinedCall) => Error): void {
