@@ -3,7 +3,7 @@ import { startDeadline } from '../../../primitives/deadline.ts'
 import { Roster } from '../../../primitives/roster.ts'
 import { NotTakenError } from '../../api/call-stream.ts'
 import { ProtocolError } from '../../api/errors.ts'
-import { lingerUntilClosed } from '../negotiate/linger.ts'
+import { closeInTime, lingerUntilClosed } from '../negotiate/linger.ts'
 import { lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
 import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
 import { encodeFrames, type Frame, type FrameInit, FrameReader, sizeOf } from './pipelined-frame.ts'
@@ -389,9 +389,7 @@ export class Pipeline implements CallCarrier {
     if (this.#init.answers != null) {
       this.#stream.send(encodeFrames([{ end: true }]))
     }
-    // the timer of AbortSignal.timeout would keep a stream that has ended before its time is up
-    const deadline = startDeadline(this.#init.stallTimeoutMs)
-    await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
+    await closeInTime(this.#stream, startDeadline(this.#init.stallTimeoutMs))
   }
 
   #breakCalls(reasonFor: (call: PipelinedCall) => Error): void {
