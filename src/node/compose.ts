@@ -24,6 +24,7 @@ import type { Candidate } from '../resolve/tier.ts'
 import { type ChainSource, ChainTier } from '../resolve/tiers/chain.ts'
 import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
 import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
+import { askForRecord } from './adapters/identify-all-keys.ts'
 import { type LiveRecord, LiveRecords } from './adapters/live-records.ts'
 import { Door } from './admission/door.ts'
 import { Doorkeeper } from './admission/doorkeeper.ts'
@@ -46,6 +47,7 @@ import { createLibp2p, gossipTopics } from './stack/create-libp2p.ts'
 import { walkTo } from './stack/kademlia-walk.ts'
 import { Liveness } from './stack/liveness.ts'
 import { Places } from './stack/places.ts'
+import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
 
 export type NodeSettings = Pick<
@@ -119,7 +121,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces, liveness = new Liveness() } = init
-  const liveRecords = new LiveRecords()
+  const sharedKeys = new SharedKeys({ log, ask: askForRecord })
+  const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
   const blame = new Blame()
   const places = new Places({
@@ -139,6 +142,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   places.follow(libp2p)
   liveness.follow(libp2p)
   liveRecords.follow(libp2p)
+  sharedKeys.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
   const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log })
@@ -214,6 +218,10 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
           addresses: () => libp2p.getMultiaddrs(),
+          otherClock: () => {
+            const { clockOffsetMs: offsetMs, endpoint } = registry.state()
+            return offsetMs == null ? undefined : { offsetMs, name: `the blocks of chain ${endpoint}` }
+          },
           recordElsewhere: async () => {
             const neighbours = speakers.list()
             const neighbour = neighbours[Math.floor(Math.random() * neighbours.length)]
@@ -243,6 +251,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     otherNetwork,
+    sharedKeys,
     doorkeeper,
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
