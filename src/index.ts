@@ -38,11 +38,11 @@ export type { KnownPeer, NodeEvents, NodeStats, Resolved, SubnetNode } from './n
 export type { DatabaseError, DatabaseFile } from './primitives/database-error.ts'
 export { type ErrorCode, EXIT_CODES, SubnetError, type SubnetErrorOptions, UsageError } from './primitives/errors.ts'
 export { LOG_LEVELS, type Logger, type LogLevel } from './primitives/log.ts'
-export type { IncomingMessage, OpenBeginning, OpenMessage, OutgoingMessage, SizedMessage } from './protocol/api/call-stream.ts'
 export { type CallPhase, ProtocolError, type ProtocolErrorCode, type ProtocolErrorOptions } from './protocol/api/errors.ts'
 export type { Destination, MessageSchemas, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from './protocol/api/host.ts'
 export type { Exchange, Interceptor, ProtocolKind } from './protocol/api/interceptor.ts'
 export { type ByteBudget, DEFAULT_LIMITS, type ProtocolLimits, type Release } from './protocol/api/limits.ts'
+export type { IncomingMessage, OpenBeginning, OpenMessage, OutgoingMessage, SizedMessage } from './protocol/api/message-stream.ts'
 export { type DescribedProtocol, type ProtocolDescription, ReflectionCaller } from './protocol/builtin/reflection.ts'
 export {
   type StreamedTask,

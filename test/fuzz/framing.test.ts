@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import * as varint from 'uint8-varint'
 import { ProtocolError, type ProtocolErrorCode } from '../../src/protocol/api/errors.ts'
 import { ByteBudget } from '../../src/protocol/api/limits.ts'
-import { FramedStream } from '../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../src/protocol/carrier/plain/framed-stream.ts'
 import { fuzz, mutated } from '../support/fuzzing.ts'
 import { frameOf, prefixOf, TestStream } from '../support/streams.ts'
 

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from '../../src/protocol/api/call-stream.ts'
+import type { IncomingMessage } from '../../src/protocol/api/message-stream.ts'
 import { beginIncoming } from '../../src/protocol/message/incoming.ts'
 
 /** A message that comes in these chunks, none of them before it is asked for. */

@@ -1,9 +1,9 @@
 import { isDeadline } from '../../primitives/deadline.ts'
 import { SubnetError } from '../../primitives/errors.ts'
 import type { CallEnd } from '../api/call-end.ts'
-import { NotTakenError, type OutgoingMessage } from '../api/call-stream.ts'
 import { type CallPhase, ProtocolError } from '../api/errors.ts'
 import { ConnectionLostError, type Reached } from '../api/host.ts'
+import { NotTakenError, type OutgoingMessage } from '../api/message-stream.ts'
 
 /** What a call was, once it has ended. */
 export interface CallReport {

@@ -3,7 +3,6 @@ import { startDeadline } from '../../primitives/deadline.ts'
 import { describeError, SubnetError } from '../../primitives/errors.ts'
 import { type Place, Roster } from '../../primitives/roster.ts'
 import { CallEnd } from '../api/call-end.ts'
-import { type CallStream, type Frame, type IncomingMessage, NotTakenError, type NotTakenWhy } from '../api/call-stream.ts'
 import { type CallPhase, ProtocolError } from '../api/errors.ts'
 import {
   ConnectionLostError,
@@ -17,7 +16,8 @@ import {
 import type { ProtocolKind } from '../api/interceptor.ts'
 import { type Interceptor, intercept } from '../api/interceptor.ts'
 import { limitsOf, PeerShares, type ProtocolLimits } from '../api/limits.ts'
-import { CallStreams } from '../carrier/call-streams.ts'
+import { type Frame, type IncomingMessage, type MessageStream, NotTakenError, type NotTakenWhy } from '../api/message-stream.ts'
+import { StreamOpener } from '../carrier/stream-opener.ts'
 import type { Codec } from '../message/codec.ts'
 import { collect, discard } from '../message/incoming.ts'
 import { ACTED, type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
@@ -43,7 +43,7 @@ const MAX_TRIES = { goodbye: 2, unconfirmed: 2, unsupported: 3, 'over limit': 8 
 
 /** What carries a call, and the place that it takes up among the calls to its peer. */
 interface Opened {
-  stream: CallStream
+  stream: MessageStream
   leave(): void
 }
 
@@ -88,7 +88,7 @@ export class Caller<RequestInit, Response> {
   readonly #protocol: CalledProtocol<RequestInit, Response>
   readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
-  readonly #streams: CallStreams
+  readonly #streams: StreamOpener
   readonly #running = new Roster<CallEnd>()
   #stopped: Error | undefined
 
@@ -98,7 +98,7 @@ export class Caller<RequestInit, Response> {
     this.#limits = limitsOf(host.limits, protocol.limits)
     this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
     const { id, pipelined = true } = protocol
-    this.#streams = new CallStreams({ host, id, limits: this.#limits, pipelined })
+    this.#streams = new StreamOpener({ host, id, limits: this.#limits, pipelined })
   }
 
   /** One request, its one answer. @throws as `ProtocolBase.callRemote` */
@@ -345,7 +345,7 @@ export class Caller<RequestInit, Response> {
   }
 
   /** Sends and receives at once: the answer may begin before its request has ended. */
-  async *#exchangeAtOnce(stream: CallStream, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
+  async *#exchangeAtOnce(stream: MessageStream, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
     const { signal } = options
     const over = new AbortController()
     // what is there already is written without waiting for anybody but the stream, which ends with the call
@@ -374,13 +374,13 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  async *#wholeAnswer(stream: CallStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
+  async *#wholeAnswer(stream: MessageStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
     const frame = await stream.read({ signal, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
     stream.expectEnd()
     yield this.#decode(frame, call)
   }
 
-  async *#answerInParts(stream: CallStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
+  async *#answerInParts(stream: MessageStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
     const incoming = await stream.readMessage({ signal, onFirstByte: () => call.enter('receive') })
     try {
       stream.expectEnd()
@@ -404,7 +404,7 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  async #write(stream: CallStream, call: Call, { signal, idleTimeoutMs }: ExchangeOptions): Promise<void> {
+  async #write(stream: MessageStream, call: Call, { signal, idleTimeoutMs }: ExchangeOptions): Promise<void> {
     const { request } = call
     await this.#inTime(idleTimeoutMs, signal, async (inTime) => {
       await (request instanceof Uint8Array ? stream.write(request, { signal: inTime }) : stream.writeMessage(request, { signal: inTime }))

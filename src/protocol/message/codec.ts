@@ -1,5 +1,5 @@
 import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
-import type { IncomingMessage, OutgoingMessage } from '../api/call-stream.ts'
+import type { IncomingMessage, OutgoingMessage } from '../api/message-stream.ts'
 import { checkValues } from './count-values.ts'
 
 /** How a message becomes bytes, and bytes a message. What is written may be looser than what is read. */

@@ -1,6 +1,6 @@
-import type { IncomingMessage, OpenBeginning, ReadOptions } from '../api/call-stream.ts'
 import { ProtocolError, tooLarge } from '../api/errors.ts'
 import { type PeerShare, type ProtocolLimits, type Release, STREAMED_WINDOW_BYTES } from '../api/limits.ts'
+import type { IncomingMessage, OpenBeginning, ReadOptions } from '../api/message-stream.ts'
 import { prefixOf } from './open-message.ts'
 
 /** Messages up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */

@@ -2,8 +2,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { raceSignal } from 'race-signal'
 import { Spool } from '../../primitives/spool.ts'
-import type { OpenMessage, SizedMessage } from '../api/call-stream.ts'
 import { tooLarge } from '../api/errors.ts'
+import type { OpenMessage, SizedMessage } from '../api/message-stream.ts'
 
 /** What comes before so many bytes of a field of this number. */
 export function prefixOf(field: number, size: number): Uint8Array {

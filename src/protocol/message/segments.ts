@@ -1,6 +1,6 @@
 import { raceSignal } from 'race-signal'
 import { UsageError } from '../../primitives/errors.ts'
-import type { SizedMessage } from '../api/call-stream.ts'
+import type { SizedMessage } from '../api/message-stream.ts'
 
 /**
  * The bytes of a message in segments of this size, the last one smaller. The end is given only when it is sure that nothing comes behind it: what

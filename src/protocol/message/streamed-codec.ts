@@ -9,7 +9,7 @@ import {
 } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import { UsageError } from '../../primitives/errors.ts'
-import type { IncomingMessage } from '../api/call-stream.ts'
+import type { IncomingMessage } from '../api/message-stream.ts'
 import { type Codec, type Collect, protobufCodec } from './codec.ts'
 import { behind, prefixOf } from './open-message.ts'
 

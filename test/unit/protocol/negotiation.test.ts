@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
-import { NotTakenError } from '../../../src/protocol/api/call-stream.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
+import { NotTakenError } from '../../../src/protocol/api/message-stream.ts'
 import { isConfirmed, negotiateLazily, noteReset, settled } from '../../../src/protocol/carrier/negotiate/negotiation.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { header, line } from '../../support/raw-caller.ts'
 import { cut, frameOf, TestStream } from '../../support/streams.ts'
 

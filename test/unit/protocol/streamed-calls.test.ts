@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { streamPair } from '@libp2p/utils'
-import type { CallStream, IncomingMessage, OutgoingMessage } from '../../../src/protocol/api/call-stream.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../../src/protocol/api/limits.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import type { IncomingMessage, MessageStream, OutgoingMessage } from '../../../src/protocol/api/message-stream.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { Source } from '../../support/messages.ts'
 import { answeringEnd, bothEnds, boundsOf } from '../../support/pipelines.ts'
 import { eventually } from '../../support/protocol-host.ts'
@@ -25,8 +25,8 @@ function limitsOf(limits: Partial<Limits> = {}): Limits {
 
 /** The two sides of a call, and what the one that answers has of its byte budget. */
 interface Call {
-  caller: CallStream
-  answerer: CallStream
+  caller: MessageStream
+  answerer: MessageStream
   budget: ByteBudget
 }
 
@@ -45,16 +45,16 @@ const CARRIERS = {
   },
   [MANY]: async (limits?: Partial<Limits>): Promise<Call> => {
     const bounds = boundsOf(limitsOf(limits))
-    const taken = Promise.withResolvers<CallStream>()
+    const taken = Promise.withResolvers<MessageStream>()
     const { caller } = await bothEnds({
       answerer: { bounds, answer: (call) => taken.resolve(call) },
       caller: { bounds: boundsOf(limitsOf()) },
     })
     const call = caller.pipeline.begin(caller.bounds)
     // the other side hears of it with its first frame
-    const answerer = new Proxy({} as CallStream, {
+    const answerer = new Proxy({} as MessageStream, {
       get:
-        (_, name: keyof CallStream) =>
+        (_, name: keyof MessageStream) =>
         async (...args: unknown[]) => {
           const stream = await taken.promise
           return (stream[name] as (...args: unknown[]) => unknown).apply(stream, args)

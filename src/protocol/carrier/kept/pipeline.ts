@@ -1,9 +1,9 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { Roster } from '../../../primitives/roster.ts'
-import { NotTakenError } from '../../api/call-stream.ts'
 import { ProtocolError } from '../../api/errors.ts'
-import { lingerUntilClosed } from '../negotiate/linger.ts'
+import { NotTakenError } from '../../api/message-stream.ts'
 import { lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
+import { resetUnlessClosed } from '../negotiate/reset-unless-closed.ts'
 import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
 import { encodeFrames, type Frame, type FrameInit, FrameReader, sizeOf } from './pipelined-frame.ts'
 import { SendRate } from './send-rate.ts'
@@ -379,7 +379,7 @@ export class Pipeline implements CallCarrier {
       this.#closed = true
       clearTimeout(this.#idle)
       this.#closeStream().catch((error) => this.#stream.abort(error))
-      lingerUntilClosed(this.#stream, this.#init.stallTimeoutMs)
+      resetUnlessClosed(this.#stream, this.#init.stallTimeoutMs)
       this.#init.onClosed(undefined)
     }
   }

@@ -1,17 +1,17 @@
 import { UsageError } from '../../../primitives/errors.ts'
 import type { Place } from '../../../primitives/roster.ts'
+import { hintFor, LimitError, ProtocolError, streamBroke, tooLarge } from '../../api/errors.ts'
+import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from '../../api/limits.ts'
 import {
-  type CallStream,
   type IncomingMessage,
   type Frame as Message,
+  type MessageStream,
   NotTakenError,
   type OpenMessage,
   type OutgoingMessage,
   type ReadOptions,
   type WriteOptions,
-} from '../../api/call-stream.ts'
-import { hintFor, LimitError, ProtocolError, streamBroke, tooLarge } from '../../api/errors.ts'
-import { type PeerShare, type ProtocolLimits, STREAMED_WINDOW_BYTES } from '../../api/limits.ts'
+} from '../../api/message-stream.ts'
 import { acquireShare, beginIncoming, beginOpen, collect, nothingHeld, Pace } from '../../message/incoming.ts'
 import { asTheyCome } from '../../message/open-message.ts'
 import { segmentsOf } from '../../message/segments.ts'
@@ -90,7 +90,7 @@ interface Incoming {
 }
 
 /** One call on a stream that carries many: its messages in pieces, each direction with a window of its own. */
-export class PipelinedCall implements CallStream {
+export class PipelinedCall implements MessageStream {
   readonly duplex = true
   /** Among those that its carrier carries. */
   place: Place<PipelinedCall> = { item: this, index: -1 }

@@ -92,7 +92,7 @@ export interface CloseOptions {
 }
 
 /** What carries one call: a libp2p stream of its own, or a place on one that many calls share. */
-export interface CallStream {
+export interface MessageStream {
   /** The other side reads the answer while it sends its request: others may read nothing before they have sent all. */
   readonly duplex: boolean
   /** The next message. @throws ProtocolError REMOTE_FAILED, LIMIT_EXCEEDED or TIMEOUT; NotTakenError; the signal's reason */

@@ -1,12 +1,12 @@
 import { Spool } from '../../../primitives/spool.ts'
-import type { IncomingMessage, OutgoingMessage, SizedMessage } from '../../api/call-stream.ts'
+import type { IncomingMessage, OutgoingMessage, SizedMessage } from '../../api/message-stream.ts'
 import { discard } from '../../message/incoming.ts'
 
 /**
  * An answer of which nothing comes before its request has ended: a caller may read nothing before it has sent all. What there is of it sooner waits
  * in a spool. @throws what its chunks throw, and the spool
  */
-export function behindRequest(answer: OutgoingMessage, request: IncomingMessage): OutgoingMessage {
+export function answerAfterRequest(answer: OutgoingMessage, request: IncomingMessage): OutgoingMessage {
   return answer.open == null ? { ...answer, chunks: wait(answer, request) } : { ...answer, chunks: withoutRest(answer, request) }
 }
 

@@ -1,23 +1,23 @@
 import { type Stream, type StreamCloseEvent, type StreamMessageEvent, StreamResetError } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
 import { raceTime, startDeadline } from '../../../primitives/deadline.ts'
+import { ProtocolError, streamBroke, tooLarge } from '../../api/errors.ts'
+import type { PeerShare, ProtocolLimits } from '../../api/limits.ts'
 import type {
-  CallStream,
   CloseOptions,
   Frame,
   IncomingMessage,
+  MessageStream,
   OutgoingMessage,
   ReadOptions,
   SizedMessage,
   WriteOptions,
-} from '../../api/call-stream.ts'
-import { ProtocolError, streamBroke, tooLarge } from '../../api/errors.ts'
-import type { PeerShare, ProtocolLimits } from '../../api/limits.ts'
+} from '../../api/message-stream.ts'
 import { acquireShare, beginIncoming, Pace, tooSlow } from '../../message/incoming.ts'
 import { withLength } from '../../message/open-message.ts'
 import { segmentsOf } from '../../message/segments.ts'
-import { lingerUntilClosed } from '../negotiate/linger.ts'
 import { isConfirmed, lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
+import { resetUnlessClosed } from '../negotiate/reset-unless-closed.ts'
 import { UnreadBytes } from '../negotiate/unread-bytes.ts'
 
 /** A length prefix is an unsigned varint of at most this many bytes (64 bits). */
@@ -38,7 +38,7 @@ type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' |
  * A call on a stream of its own: messages in frames, an unsigned varint length, then that many bytes. Must be made in the same turn as the
  * stream, for bytes that arrive without a listener pile up. Whoever reads or writes aborts it when that throws: this class does not.
  */
-export class FramedStream implements CallStream {
+export class FramedStream implements MessageStream {
   readonly duplex = false
   readonly #stream: Stream
   readonly #limits: FramingLimits
@@ -165,7 +165,7 @@ export class FramedStream implements CallStream {
   async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
     const deadline = startDeadline(timeoutMs, signal ?? over?.signal)
     await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
-    lingerUntilClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
+    resetUnlessClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
   }
 
   async untilEnd(): Promise<void> {
