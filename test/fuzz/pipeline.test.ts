@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { ProtocolError } from '../../src/protocol/api/errors.ts'
-import { NotTakenError } from '../../src/protocol/api/message-stream.ts'
+import { NotTakenError } from '../../src/protocol/api/not-taken-error.ts'
 import type { PipelinedCall } from '../../src/protocol/carrier/kept/pipelined-call.ts'
 import type { FrameInit, Reset } from '../../src/protocol/carrier/kept/pipelined-frame.ts'
 import { fuzz, mutated } from '../support/fuzzing.ts'
@@ -224,7 +224,7 @@ async function readStreamed(one: PipelinedCall): Promise<Uint8Array> {
       got += bytes.byteLength
       last = new Uint8Array(bytes)
     }
-    assert.equal(got, incoming.length ?? incoming.takenBytes - (incoming.open?.head.byteLength ?? 0))
+    assert.equal(got, incoming.body.size ?? incoming.takenBytes - incoming.head.byteLength)
     assert.ok(incoming.ended)
     return last
   } finally {

@@ -16,10 +16,12 @@ import {
 import type { ProtocolKind } from '../api/interceptor.ts'
 import { type Interceptor, intercept } from '../api/interceptor.ts'
 import { limitsOf, PeerShares, type ProtocolLimits } from '../api/limits.ts'
-import { type Frame, type IncomingMessage, type MessageStream, NotTakenError, type NotTakenWhy } from '../api/message-stream.ts'
+import type { IncomingMessage } from '../api/message-in-parts.ts'
+import type { MessageStream, WholeMessage } from '../api/message-stream.ts'
+import { NotTakenError, type NotTakenWhy } from '../api/not-taken-error.ts'
 import { StreamOpener } from '../carrier/stream-opener.ts'
 import type { Codec } from '../message/codec.ts'
-import { collect, discard } from '../message/incoming.ts'
+import { collect, discard } from '../message/collect.ts'
 import { ACTED, type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
 
 /** What a call needs to know of a protocol. */
@@ -28,7 +30,6 @@ export interface CalledProtocol<RequestInit, Response> {
   encode: Codec<RequestInit, unknown>['encode']
   decode: Codec<never, Response>['decode']
   decodeStream?: Codec<never, Response>['decodeStream']
-  patient?: boolean | undefined
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
   /** Around the calls of this protocol, inside of the host's. */
@@ -294,7 +295,7 @@ export class Caller<RequestInit, Response> {
       await stream.write(call.request as Uint8Array)
       stream.finish()
       call.enter('wait')
-      const frame = await stream.read({ over: end, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
+      const frame = await stream.read({ over: end, onFirstByte: () => call.enter('receive') })
       stream.expectEnd()
       const answer = this.#decode(frame, call)
       await stream.untilEnd()
@@ -375,7 +376,7 @@ export class Caller<RequestInit, Response> {
   }
 
   async *#wholeAnswer(stream: MessageStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
-    const frame = await stream.read({ signal, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
+    const frame = await stream.read({ signal, onFirstByte: () => call.enter('receive') })
     stream.expectEnd()
     yield this.#decode(frame, call)
   }
@@ -384,11 +385,11 @@ export class Caller<RequestInit, Response> {
     const incoming = await stream.readMessage({ signal, onFirstByte: () => call.enter('receive') })
     try {
       stream.expectEnd()
-      call.bytesReceived = incoming.length ?? incoming.takenBytes
+      call.bytesReceived = incoming.body.size ?? incoming.takenBytes
       yield await this.#decodeStream(incoming)
       await discard(incoming)
     } finally {
-      call.bytesReceived = incoming.length ?? incoming.takenBytes
+      call.bytesReceived = incoming.body.size ?? incoming.takenBytes
       incoming.release()
     }
   }
@@ -445,7 +446,7 @@ export class Caller<RequestInit, Response> {
     return this.#host.reach(to, open, new ReachFor(call, end, options.connectedOnly))
   }
 
-  #decode(frame: Frame, call: Call): Response {
+  #decode(frame: WholeMessage, call: Call): Response {
     call.bytesReceived += frame.bytes.byteLength
     try {
       return this.#protocol.decode(frame.bytes)

@@ -7,12 +7,13 @@ import type { MessageSchemas, ProtocolHandler, ProtocolHost } from '../api/host.
 import type { ProtocolKind } from '../api/interceptor.ts'
 import { type Interceptor, intercept } from '../api/interceptor.ts'
 import { limitsOf, type PeerShare, PeerShares, type ProtocolLimits } from '../api/limits.ts'
-import type { IncomingMessage, MessageStream, OutgoingMessage } from '../api/message-stream.ts'
+import type { IncomingMessage, MessageInParts } from '../api/message-in-parts.ts'
+import type { MessageStream } from '../api/message-stream.ts'
 import { Pipeline } from '../carrier/kept/pipeline.ts'
 import { answerAfterRequest } from '../carrier/plain/answer-after-request.ts'
 import { FramedStream } from '../carrier/plain/framed-stream.ts'
 import type { Codec } from '../message/codec.ts'
-import { collect, discard } from '../message/incoming.ts'
+import { collect, discard } from '../message/collect.ts'
 
 /** What a handler knows of a request beside its message. */
 export interface RequestContext {
@@ -52,7 +53,6 @@ export interface ServedProtocol<Request, ResponseInit> {
   schemas?: MessageSchemas | undefined
   decode: Codec<never, Request>['decode']
   decodeStream?: Codec<never, Request>['decodeStream']
-  patient?: boolean | undefined
   encode: Codec<ResponseInit, unknown>['encode']
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
@@ -218,7 +218,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   /** Its caller takes it as fast as whoever uses it does. */
   async #writeInParts(
     stream: MessageStream,
-    answer: OutgoingMessage,
+    answer: MessageInParts,
     rest: IncomingMessage | undefined,
     context: RequestContext,
   ): Promise<void> {
@@ -236,9 +236,9 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
 
   /** @returns `rest`: what may still come of the request */
   async #read(stream: MessageStream, over: CallEnd): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
-    const { decode, decodeStream, patient } = this.#protocol
+    const { decode, decodeStream } = this.#protocol
     const { maxFrameBytes, stallTimeoutMs } = this.#limits
-    const options = { over, patient, firstByteTimeoutMs: stallTimeoutMs }
+    const options = { over, firstByteTimeoutMs: stallTimeoutMs }
     if (decodeStream == null) {
       const { bytes, release } = await stream.read(options)
       try {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { LimitError, ProtocolError } from '../../../src/protocol/api/errors.ts'
-import { NotTakenError } from '../../../src/protocol/api/message-stream.ts'
+import { NotTakenError } from '../../../src/protocol/api/not-taken-error.ts'
 import { Pipeline } from '../../../src/protocol/carrier/kept/pipeline.ts'
 import type { PipelinedCall } from '../../../src/protocol/carrier/kept/pipelined-call.ts'
 import { type FrameInit, Reset } from '../../../src/protocol/carrier/kept/pipelined-frame.ts'

@@ -1,24 +1,19 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { Roster } from '../../../primitives/roster.ts'
 import { ProtocolError } from '../../api/errors.ts'
-import { NotTakenError } from '../../api/message-stream.ts'
+import { NotTakenError } from '../../api/not-taken-error.ts'
 import { lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
 import { resetUnlessClosed } from '../negotiate/reset-unless-closed.ts'
-import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
-import { encodeFrames, type Frame, type FrameInit, FrameReader, sizeOf } from './pipelined-frame.ts'
-import { SendRate } from './send-rate.ts'
+import type { CallBounds } from './call-bounds.ts'
+import type { OutgoingSegment } from './outgoing-segment.ts'
+import { type CallCarrier, PipelinedCall } from './pipelined-call.ts'
+import { encodeFrames, type Frame, type FrameInit, FrameReader } from './pipelined-frame.ts'
+import { BATCH_BYTES, SendQueue } from './send-queue.ts'
 
-/** Given to the muxer at a time. */
-const BATCH_BYTES = 64 * 1024
-/** Then what has come in the meantime has its turn. */
+/** Given to the muxer in one turn of the event loop. Then what has come in the meantime has its turn. */
 const MAX_BYTES_A_TURN = 4 * BATCH_BYTES
 /** The other side is told of what was read after so much. */
 const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
-/** Of whole messages, in it: with more, two sides that have many calls under way would work by turns, each waiting for all that the other has. */
-const BATCH_FRAMES = 8
-/** Frames that leave together, and the bytes of messages in them: what is more waits where its writer does. */
-const MAX_FRAMES_AT_ONCE = 512
-const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
 /** Frames that wait while the other side does not read. Messages wait elsewhere: these are refusals, without end if it goes on sending. */
 const MAX_WAITING_FRAMES = 8_192
 const MAX_CALL_ID = 0xffff_ffff
@@ -53,14 +48,8 @@ export class Pipeline implements CallCarrier {
   readonly #calls = new Roster<PipelinedCall>()
   #lastCall = 0
   readonly #reader = new FrameReader()
-  /** Leave in order, before any piece. */
-  #frames: FrameInit[] = []
-  /** Of messages, in these. */
-  #frameBytes = 0
-  /** Messages of one piece that wait for room; then those of many, each of which gives a piece in turn. */
-  readonly #small: Outgoing[] = []
-  readonly #large: Outgoing[] = []
-  readonly #rate = new SendRate()
+  readonly #queue = new SendQueue()
+  /** Bytes that came, of which the other side was not told. */
   #unacknowledged = 0
   #acknowledging = false
   #flushing = false
@@ -73,9 +62,9 @@ export class Pipeline implements CallCarrier {
   #idle: NodeJS.Timeout | undefined
 
   constructor(init: PipelineInit) {
-    this.#init = init
-    this.#stream = init.stream
     const { stream } = init
+    this.#init = init
+    this.#stream = stream
     PIPELINES.set(stream, this)
     stream.addEventListener('message', this.#onMessage)
     stream.addEventListener('idle', this.#onRoom)
@@ -130,9 +119,8 @@ export class Pipeline implements CallCarrier {
     if (this.#closed) {
       return
     }
-    this.#frames.push(frame)
-    this.#frameBytes += frame.piece?.byteLength ?? 0
-    if (this.#frames.length > MAX_WAITING_FRAMES) {
+    this.#queue.push(frame)
+    if (this.#queue.frames > MAX_WAITING_FRAMES) {
       this.abort(new ProtocolError('REMOTE_FAILED', 'the peer sends, but does not read what it is answered'))
       return
     }
@@ -141,24 +129,16 @@ export class Pipeline implements CallCarrier {
 
   /** True while what is sent only waits: a message does better to wait where its writer does too. */
   get busy(): boolean {
-    return this.#blocked || this.#frames.length >= MAX_FRAMES_AT_ONCE || this.#frameBytes >= MAX_FRAME_BYTES_AT_ONCE
+    return this.#blocked || this.#queue.busy
   }
 
-  sendInPieces(message: Outgoing): void {
-    this.#queueOf(message).push(message)
+  sendInPieces(segment: OutgoingSegment): void {
+    this.#queue.add(segment)
     this.#flushSoon()
   }
 
-  drop(message: Outgoing): void {
-    const queue = this.#queueOf(message)
-    const index = queue.indexOf(message)
-    if (index >= 0) {
-      queue.splice(index, 1)
-    }
-  }
-
-  #queueOf({ bytes, length = bytes.byteLength }: Outgoing): Outgoing[] {
-    return length <= PIECE_BYTES ? this.#small : this.#large
+  drop(segment: OutgoingSegment): void {
+    this.#queue.remove(segment)
   }
 
   forget(call: PipelinedCall): void {
@@ -206,14 +186,12 @@ export class Pipeline implements CallCarrier {
           setImmediate(() => this.#flushSoon())
           return
         }
-        const frames = this.#batch()
-        if (frames.length === 0) {
+        const bytes = this.#queue.take(this.#acknowledgement())
+        if (bytes == null) {
           this.#closeIfDone()
           return
         }
-        const bytes = encodeFrames(frames)
         sent += bytes.byteLength
-        this.#rate.sent(bytes.byteLength, this.#large.length > 0)
         this.#blocked = !this.#stream.send(bytes)
       }
     } catch (error) {
@@ -221,50 +199,14 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  #batch(): FrameInit[] {
-    const batch: FrameInit[] = []
-    let size = 0
-    const add = (frame: FrameInit): void => {
-      batch.push(frame)
-      size += sizeOf(frame)
+  /** Tells the other side what was read, once that is worth a frame. */
+  #acknowledgement(): FrameInit | undefined {
+    if (this.#unacknowledged < ACKNOWLEDGE_EVERY_BYTES) {
+      return undefined
     }
-    if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
-      add({ read: this.#unacknowledged })
-      this.#unacknowledged = 0
-    }
-    let taken = 0
-    while (taken < this.#frames.length && size < BATCH_BYTES && taken < BATCH_FRAMES) {
-      const frame = this.#frames[taken++] as FrameInit
-      this.#frameBytes -= frame.piece?.byteLength ?? 0
-      if (frame.piece != null && this.#large.length > 0) {
-        this.#rate.hurry()
-      }
-      add(frame)
-    }
-    this.#frames = taken === this.#frames.length ? [] : this.#frames.slice(taken)
-    if (this.#frames.length > 0) {
-      // theirs are lower numbers than those of calls whose first pieces would leave now
-      return batch
-    }
-    this.#addPieces(this.#small, add, () => size < BATCH_BYTES)
-    this.#addPieces(this.#large, add, () => size < BATCH_BYTES && this.#rate.room > size)
-    return batch
-  }
-
-  /** In turn; a message without room in its own window is passed over. */
-  #addPieces(queue: Outgoing[], add: (frame: FrameInit) => void, hasRoom: () => boolean): void {
-    let passedOver = 0
-    while (passedOver < queue.length && hasRoom()) {
-      const message = queue.shift() as Outgoing
-      const piece = message.call.nextPiece(message)
-      passedOver = piece == null ? passedOver + 1 : 0
-      if (piece != null) {
-        add(piece)
-      }
-      if (!message.left) {
-        queue.push(message)
-      }
-    }
+    const read = this.#unacknowledged
+    this.#unacknowledged = 0
+    return { read }
   }
 
   readonly #onRoom = (): void => {
@@ -327,12 +269,8 @@ export class Pipeline implements CallCarrier {
       }
       return
     }
-    if (frame.call <= this.#lastCall) {
-      // of a call that is over here: it was on its way
-      return
-    }
-    if (this.#draining) {
-      // the close on its way says that it was not taken
+    if (frame.call <= this.#lastCall || this.#draining) {
+      // it was on its way: of a call that is over here, or of one that is not taken, as the close on its way says
       return
     }
     const { answers } = this.#init
@@ -357,7 +295,7 @@ export class Pipeline implements CallCarrier {
       )
       this.close()
     }
-    this.#rate.acknowledged(read)
+    this.#queue.acknowledged(read)
     this.#flushSoon()
   }
 
@@ -375,7 +313,7 @@ export class Pipeline implements CallCarrier {
   }
 
   #closeIfDone(): void {
-    if (this.#draining && !this.#closed && this.#calls.size === 0 && this.#frames.length === 0) {
+    if (this.#draining && !this.#closed && this.#calls.size === 0 && this.#queue.frames === 0) {
       this.#closed = true
       clearTimeout(this.#idle)
       this.#closeStream().catch((error) => this.#stream.abort(error))
@@ -403,9 +341,7 @@ export class Pipeline implements CallCarrier {
     }
     this.#closed = true
     clearTimeout(this.#idle)
-    this.#frames = []
-    this.#small.length = 0
-    this.#large.length = 0
+    this.#queue.clear()
     const failure = notTaken(this.#stream, reason, this.#heard) ?? lostUnconfirmed(this.#stream, reason) ?? reason
     this.#breakCalls(() => failure)
     this.#init.onClosed(reason)

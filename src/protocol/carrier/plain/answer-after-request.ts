@@ -1,26 +1,26 @@
 import { Spool } from '../../../primitives/spool.ts'
-import type { IncomingMessage, OutgoingMessage, SizedMessage } from '../../api/message-stream.ts'
-import { discard } from '../../message/incoming.ts'
+import type { IncomingMessage, MessageInParts } from '../../api/message-in-parts.ts'
+import { discard } from '../../message/collect.ts'
 
 /**
- * An answer of which nothing comes before its request has ended: a caller may read nothing before it has sent all. What there is of it sooner waits
- * in a spool. @throws what its chunks throw, and the spool
+ * The same answer, of which nothing leaves before its request has ended: a caller may read nothing before it has sent all. What there is of the
+ * answer sooner waits in a spool. @throws what its chunks throw, and the spool
  */
-export function answerAfterRequest(answer: OutgoingMessage, request: IncomingMessage): OutgoingMessage {
-  return answer.open == null ? { ...answer, chunks: wait(answer, request) } : { ...answer, chunks: withoutRest(answer, request) }
+export function answerAfterRequest({ head, field, body: { size, chunks } }: MessageInParts, request: IncomingMessage): MessageInParts {
+  return { head, field, body: { size, chunks: size == null ? thenDiscard(chunks, request) : spoolUntilEnd(chunks, size, request) } }
 }
 
-/** Of an open one nothing leaves before it has ended anyway. */
-async function* withoutRest({ chunks }: OutgoingMessage, request: IncomingMessage): AsyncGenerator<Uint8Array> {
+/** An answer without a size leaves only once it has ended: then what is left of the request is read. */
+async function* thenDiscard(chunks: AsyncIterable<Uint8Array>, request: IncomingMessage): AsyncGenerator<Uint8Array> {
   yield* chunks
   await discard(request).catch(() => undefined)
 }
 
-async function* wait({ length, chunks }: SizedMessage, request: IncomingMessage): AsyncGenerator<Uint8Array> {
+async function* spoolUntilEnd(chunks: AsyncIterable<Uint8Array>, size: number, request: IncomingMessage): AsyncGenerator<Uint8Array> {
   const iterator = chunks[Symbol.asyncIterator]()
   const spool = new Spool()
   try {
-    while (!request.ended && spool.size <= length) {
+    while (!request.ended && spool.size <= size) {
       const { done, value } = await iterator.next()
       if (done === true) {
         // it does without the rest of its request, which the caller sends all the same
