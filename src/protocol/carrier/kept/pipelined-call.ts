@@ -53,15 +53,15 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
     return this.#state.isHeard
   }
 
-  async read(options: ReadOptions = {}): Promise<WholeMessage> {
+  read(options: ReadOptions = {}): Promise<WholeMessage> {
     return this.#reader.read(options)
   }
 
-  async readOrEnd(options: ReadOptions = {}): Promise<WholeMessage | undefined> {
+  readOrEnd(options: ReadOptions = {}): Promise<WholeMessage | undefined> {
     return this.#reader.readOrEnd(options)
   }
 
-  async readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
+  readMessage(options: ReadOptions = {}): Promise<IncomingMessage> {
     return this.#reader.readMessage(options)
   }
 
@@ -73,11 +73,11 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
     // it came with the answer
   }
 
-  async write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
+  write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
     return this.#writer.write(bytes, options)
   }
 
-  async writeMessage(message: MessageInParts, options: WriteOptions = {}): Promise<void> {
+  writeMessage(message: MessageInParts, options: WriteOptions = {}): Promise<void> {
     return this.#writer.writeMessage(message, options)
   }
 

@@ -1,6 +1,5 @@
-import { PIECE_BYTES } from './flow-control.ts'
 import type { OutgoingSegment } from './outgoing-segment.ts'
-import { encodeFrames, type FrameInit, sizeOf } from './pipelined-frame.ts'
+import { encodeFrames, type FrameInit, MAX_FRAME_BYTES, MAX_PREFIX_BYTES, sizeOf } from './pipelined-frame.ts'
 import { SendRate } from './send-rate.ts'
 
 /** Given to the muxer at a time. */
@@ -10,6 +9,9 @@ const BATCH_FRAMES = 8
 /** Frames that leave together, and the bytes of messages in them: what is more waits where its writer does. */
 const MAX_FRAMES_AT_ONCE = 512
 const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
+
+/** A frame with a piece, as it is sent. */
+const MAX_PIECE_FRAME_BYTES = MAX_PREFIX_BYTES + MAX_FRAME_BYTES
 
 /**
  * What waits to be sent on a kept stream. Frames leave first, in order. Then messages of one piece, then those of many, each of which gives a piece in
@@ -75,7 +77,7 @@ export class SendQueue {
     this.#takeFrames(batch)
     if (this.#frames.length === 0) {
       this.#takePieces(this.#small, batch, () => batch.size < BATCH_BYTES)
-      this.#takePieces(this.#large, batch, () => batch.size < BATCH_BYTES && this.#rate.room >= batch.size + PIECE_BYTES)
+      this.#takePieces(this.#large, batch, () => batch.size < BATCH_BYTES && this.#rate.room >= batch.size + MAX_PIECE_FRAME_BYTES)
     }
     // else theirs are lower numbers than those of calls whose first pieces would leave now
     if (batch.frames.length === 0) {
