@@ -49,7 +49,7 @@ export class ByteCollector {
   }
 
   /** All of them. Nothing may be appended afterwards. @param beginning bytes that go before them */
-  finish(beginning = new Uint8Array(0)): Uint8Array {
+  finish(beginning: Uint8Array = new Uint8Array(0)): Uint8Array {
     const [first] = this.#blocks
     if (beginning.byteLength === 0 && first?.byteLength === this.#size) {
       return first

@@ -78,7 +78,7 @@ export class ReceivedMessage implements IncomingMessage {
     const bytes = await next()
     const wasSmall = this.takenBytes <= SMALL_MESSAGE_BYTES
     this.takenBytes += bytes?.byteLength ?? 0
-    this.ended ||= size == null ? bytes == null : this.takenBytes === size
+    this.ended ||= size == null ? bytes == null : this.takenBytes - this.head.byteLength === size
     if (size == null && wasSmall && this.takenBytes > SMALL_MESSAGE_BYTES) {
       void this.hold().catch(() => undefined)
     }
