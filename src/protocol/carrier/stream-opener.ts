@@ -15,11 +15,11 @@ import { FramedStream } from './plain/framed-stream.ts'
 const NEGOTIATE_TIMEOUT_MS = 10_000
 /** A kept stream without calls is closed after this. */
 const IDLE_MS = 60_000
-/** After a kept stream broke, calls go on streams of their own for a while: the longer the more often it broke. */
+/** After a kept stream broke, each call has a stream of its own for a while. The time doubles with each failure. In milliseconds. */
 const BACKOFF_MS = { first: 100, max: 10_000 }
 /** For one call: a peer may close each kept stream as soon as it is there. */
 const MAX_TRIES = 3
-/** Of what a peer says that it speaks, in an error. */
+/** Protocols of a peer that an error names. */
 const MAX_PROTOCOLS_NAMED = 20
 
 export interface StreamOpenerInit {
@@ -35,7 +35,7 @@ export interface StreamOpenerInit {
 /** What is known of the other side of a connection. */
 interface Kept {
   pipeline?: Pipeline | undefined
-  /** Gives a stream of its own to the call that made it, where the peer does not speak the pipelined protocol. */
+  /** A call that opens the kept stream. Where the peer has none, that call gets the new stream for itself. */
   opening?: Promise<MessageStream | undefined> | undefined
   /** The peer has no kept streams of this protocol. */
   plain: boolean
@@ -45,7 +45,7 @@ interface Kept {
   served: boolean
   /** The peer answered "na" to a protocol that it was expected to speak. From then on its answer is waited for. */
   denied: boolean
-  /** Limits the calls on streams of their own, where the peer has no kept ones. */
+  /** Limits the calls on streams of their own, to a peer without kept streams. */
   slots: ConcurrencyLimiter
   failures: number
   retryAtMs: number
@@ -58,7 +58,7 @@ export interface OpenOptions {
   repeatable: boolean
 }
 
-/** Of one protocol each: all that call it on a connection share what is kept there. */
+/** By connection, then by protocol. All callers of a protocol on a connection share its kept stream. */
 const KEPT = new WeakMap<Connection, Map<string, Kept>>()
 
 function keptOn(connection: Connection, id: string): Kept {
@@ -77,7 +77,7 @@ function keptOn(connection: Connection, id: string): Kept {
   return kept
 }
 
-/** Where the calls of one protocol get their streams: one that is kept for each peer, or, where the peer does not speak that, one each. */
+/** Opens the streams for the calls of one protocol: one kept stream for each connection, or, to a peer without kept streams, one for each call. */
 export class StreamOpener {
   readonly #init: StreamOpenerInit
   readonly #pipelines = new Set<Pipeline>()
@@ -139,7 +139,7 @@ export class StreamOpener {
     return served == null ? repeatable : served.has(id)
   }
 
-  /** Begins no more calls on the kept streams that were used; whoever else has calls on them is not disturbed. */
+  /** Begins no more calls on the kept streams that were used. Calls of others on them go on. */
   stop(): void {
     for (const pipeline of this.#pipelines) {
       pipeline.close()
@@ -176,7 +176,7 @@ export class StreamOpener {
           kept.plain = true
           return undefined
         }
-        // whoever waits tries by itself
+        // calls that wait try by themselves
         kept.retryAtMs = signal.aborted ? 0 : performance.now() + BACKOFF_MS.first
         throw await this.#told(error, connection, signal)
       } finally {

@@ -2,7 +2,7 @@ import { ByteCollector } from '../../primitives/byte-collector.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Body } from '../api/message-in-parts.ts'
 
-/** A body whose bytes are there. */
+/** A body whose bytes are in memory. */
 class WholeBody implements Body {
   readonly bytes: Uint8Array
 
@@ -24,7 +24,7 @@ export function bodyOf(bytes: Uint8Array): Body {
   return new WholeBody(bytes)
 }
 
-/** All of a body: whoever calls has looked at its size. @throws UsageError when it is not as many bytes; what its chunks throw */
+/** All bytes of a body. The size is not limited here. @throws UsageError for a body of another size than it says; what its chunks throw */
 export async function collectBody(body: Body): Promise<Uint8Array> {
   if (body instanceof WholeBody) {
     return body.bytes

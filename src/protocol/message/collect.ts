@@ -6,7 +6,7 @@ import { fieldPrefix } from './wire-body.ts'
 
 /**
  * All of a message in one piece, as it is where its length comes first.
- * @param taken what was taken of its body already
+ * @param taken the bytes that were taken of its body before
  * @throws ProtocolError LIMIT_EXCEEDED; what its `next` and `hold` throw
  */
 export async function collect(incoming: IncomingMessage, taken: Uint8Array, maxBytes: number): Promise<Uint8Array> {
@@ -35,7 +35,7 @@ async function collectWithoutSize(incoming: IncomingMessage, taken: Uint8Array, 
     collector.append(bytes)
     check(head.byteLength + collector.size, maxBytes)
     if (wasSmall && collector.size > SMALL_MESSAGE_BYTES) {
-      // for as much as it may become: many that have a part and wait for the rest wait for each other
+      // the largest share at once: messages that have a part and wait for the rest would wait for each other
       await incoming.hold(maxBytes)
     }
   }
@@ -55,7 +55,7 @@ function check(bytes: number, maxBytes: number): void {
   }
 }
 
-/** Takes a message to its end, of which nobody wants more. @throws what its `next` throws */
+/** Reads a message to its end, and drops it. @throws what its `next` throws */
 export async function discard(incoming: IncomingMessage): Promise<void> {
   while ((await incoming.next()) != null) {
     // the next

@@ -4,10 +4,10 @@ import { nothingHeld, SMALL_MESSAGE_BYTES } from './byte-share.ts'
 
 /** What a message needs of the stream that it comes on. */
 export interface ReceivedMessageInit {
-  /** Of a body without a size: the fields before it, and its own. */
+  /** The encoded fields before a body without a size, and the number of its own field. */
   head?: Uint8Array | undefined
   field?: number | undefined
-  /** Of the body, in bytes; undefined where the peer has not said. */
+  /** The size of the body in bytes; undefined where the peer has not said it. */
   size: number | undefined
   /** The next bytes of the body; undefined at its end. Asked for one at a time. */
   next(): Promise<Uint8Array | undefined>
@@ -18,8 +18,8 @@ export interface ReceivedMessageInit {
 }
 
 /**
- * A message that is used while it comes, and its share of the byte budget. A body whose size is known has its share from the beginning: at most 1 MiB.
- * A body without a size may be silent for long, so it has no share while it is small; beyond 64 KiB it gets one as soon as there is room.
+ * A message that is used while it comes, and its share of the byte budget. A body whose size is known has a share from the beginning, of at most 1 MiB.
+ * A body without a size may be silent for long, so it has no share at first. Beyond 64 KiB it gets a share as soon as there is room.
  */
 export class ReceivedMessage implements IncomingMessage {
   readonly head: Uint8Array
@@ -89,7 +89,7 @@ export class ReceivedMessage implements IncomingMessage {
     if (bytes <= this.#heldBytes || this.#released) {
       return
     }
-    // not the rest beside it: many that have a part and wait for the rest wait for each other
+    // not the rest beside it: messages that have a part and wait for the rest would wait for each other
     this.#giveBack()
     this.#giveBack = await this.#init.acquire(bytes)
     if (this.#heldBytes < STREAMED_WINDOW_BYTES) {

@@ -34,7 +34,7 @@ export class CallReader {
 
   /**
    * A piece of a message came.
-   * @throws ProtocolError for what no peer that keeps to the protocol sends; LimitError for a message that has become too large
+   * @throws ProtocolError for a violation of the protocol; LimitError for a message that has become too large
    */
   receive(frame: Frame): void {
     this.#window.receive(frame.piece.byteLength)
@@ -160,7 +160,7 @@ export class CallReader {
     this.#window.widen(STREAMED_WINDOW_BYTES - CALL_WINDOW_BYTES)
   }
 
-  /** All of a message; from now on all of it may come. */
+  /** Receives all of a message, and gives the peer room for all of it. */
   async #collectSized(message: IncomingPieces, length: number, options: ReadOptions): Promise<WholeMessage> {
     checkAnnounced(length, this.#bounds.limits.maxFrameBytes)
     const release = await acquireShare(this.#bounds.budget, length, options)

@@ -19,7 +19,7 @@ const SEGMENT_BYTES = 16 * PIECE_BYTES
 export interface FrameSender {
   /** True while small messages had better wait too. */
   readonly busy: boolean
-  /** Leaves before all that waits in pieces. What is not encoded yet may still be changed. */
+  /** The frame leaves before messages in pieces. It may be changed until it is encoded. */
   send(frame: FrameInit): void
   sendInPieces(segment: OutgoingSegment): void
   drop(segment: OutgoingSegment): void
@@ -83,7 +83,7 @@ export class CallWriter {
     }
   }
 
-  /** A message whose size nobody knows: its head, then the value of its field as it comes. */
+  /** Writes the head of a message, then the value of its field as it comes. */
   async #writeOpen({ head, field, chunks }: OpenMessage, options: WriteOptions): Promise<void> {
     if (field == null) {
       throw new UsageError('a body whose size nobody knows has to be the value of a field')
@@ -128,7 +128,7 @@ export class CallWriter {
     }
   }
 
-  /** The call has ended, on this side or on that of the peer: what waits does not leave any more. */
+  /** The call has ended, on this side or at the peer: the segment that waits does not leave. */
   stop(): void {
     if (this.#segment != null) {
       this.#sender.drop(this.#segment)

@@ -8,19 +8,19 @@ import type { ReceiveWindow } from './receive-window.ts'
 /** What protobuf allows. */
 const MAX_FIELD_NUMBER = 2 ** 29 - 1
 
-/** A message that is received in pieces. Its reader takes them one by one, or has all of them put into one buffer. */
+/** A message that is received in pieces. Its reader takes the pieces one by one, or collects all of them in one buffer. */
 export class IncomingPieces {
   /** The field of a body whose size the peer has not said; 0 of other messages. */
   readonly field: number
   /** It is read while it comes. */
   isBegun = false
-  /** Of a body whose size the peer has not said infinite, until its last piece is there. */
+  /** Infinite until the last piece, where the peer has not said the size. */
   #length: number
   #receivedBytes = 0
   #takenBytes = 0
   #hasHead = false
   readonly #pieces: Uint8Array[] = []
-  /** Where all pieces go, once the reader waits for all of them. */
+  /** The buffer of a reader that collects all pieces. */
   #whole: Uint8Array | undefined
   readonly #window: ReceiveWindow
   readonly #limits: Pick<ProtocolLimits, 'stallTimeoutMs' | 'minBytesPerSecond'>
@@ -34,7 +34,7 @@ export class IncomingPieces {
     this.#limits = limits
   }
 
-  /** @param begun the message that the frame goes on with; undefined where it begins one. @throws ProtocolError for what no peer sends that keeps to the protocol */
+  /** @param begun the message that the frame goes on with; undefined where it begins one. @throws ProtocolError for a violation of the protocol */
   static check({ piece, length, last, open }: Frame, begun: IncomingPieces | undefined): void {
     const size = piece.byteLength
     if (open > 0 && (begun != null || length > 0 || open > MAX_FIELD_NUMBER)) {
@@ -107,7 +107,7 @@ export class IncomingPieces {
   }
 
   #keep(piece: Uint8Array): void {
-    // a small one as a copy: the piece is a view into all that came with it
+    // the piece is a view: a small one would keep all bytes that came with it
     this.#pieces.push(piece.byteLength < PIECE_BYTES ? piece.slice() : piece)
   }
 
@@ -126,7 +126,7 @@ export class IncomingPieces {
     return this.field === 0 && this.#pieces[0]?.byteLength === this.#length ? this.take() : undefined
   }
 
-  /** Puts what came, and what will come, into this buffer, which has the length of the message. All of it may come from now on. */
+  /** Collects all pieces in this buffer, which has the length of the message, and gives the peer room for all of them. */
   collectInto(whole: Uint8Array): void {
     if (!this.isReceived) {
       this.#window.giveForWhole(whole.byteLength)

@@ -7,15 +7,15 @@ import type { SendWindow } from './send-window.ts'
 
 export interface SegmentInit {
   bytes: Uint8Array
-  /** The number of bytes of the whole message, with its first segment; undefined where nobody knows, and with all others. */
+  /** Bytes of the whole message. Only with its first segment, and where the size is known. */
   length?: number | undefined
-  /** The field of the body that follows, with the head of a message whose size nobody knows. */
+  /** The field whose value follows, where the segment is the head of a message of unknown size. */
   open?: number | undefined
   /** The message ends with this segment. */
   last: boolean
 }
 
-/** A message that is sent in pieces, or a segment of it: it waits until the stream and the window of its call have room. */
+/** A message that is sent in pieces, or a part of a message. It waits for room in the stream and in the window of its call. */
 export class OutgoingSegment {
   readonly #init: SegmentInit
   readonly #window: SendWindow

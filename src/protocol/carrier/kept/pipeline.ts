@@ -10,9 +10,9 @@ import { type CallCarrier, PipelinedCall } from './pipelined-call.ts'
 import { encodeFrames, type Frame, type FrameInit, FrameReader } from './pipelined-frame.ts'
 import { BATCH_BYTES, SendQueue } from './send-queue.ts'
 
-/** Given to the muxer in one turn of the event loop. Then what has come in the meantime has its turn. */
+/** Sent in one turn of the event loop. Then bytes that came are read. */
 const MAX_BYTES_A_TURN = 4 * BATCH_BYTES
-/** The other side is told of what was read after so much. */
+/** After so many bytes the other side is told that they were read. */
 const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
 /** Frames that wait while the other side does not read. Messages wait elsewhere: these are refusals, without end if it goes on sending. */
 const MAX_WAITING_FRAMES = 8_192
@@ -39,7 +39,7 @@ export interface PipelineInit {
 }
 
 /**
- * Many calls on one kept stream, by the frames of proto/subnet/pipelined/v1: whole small messages go first, large ones in pieces, in turn, as
+ * Many calls on one kept stream, by the frames of proto/subnet/pipelined/v1. Small messages go first and whole, large ones in pieces, in turn, as
  * many at a time as the other side keeps up with. What no peer that keeps to the protocol sends ends the stream.
  */
 export class Pipeline implements CallCarrier {
@@ -49,7 +49,7 @@ export class Pipeline implements CallCarrier {
   #lastCall = 0
   readonly #reader = new FrameReader()
   readonly #queue = new SendQueue()
-  /** Bytes that came, of which the other side was not told. */
+  /** Bytes that were read. The other side does not know it yet. */
   #unacknowledged = 0
   #acknowledging = false
   #flushing = false
@@ -72,7 +72,7 @@ export class Pipeline implements CallCarrier {
     stream.addEventListener('remoteCloseWrite', this.#onRemoteClose)
     stream.addEventListener('close', this.#onClose)
     this.#waitForCalls()
-    // behind what the stream has kept for a listener
+    // after the messages that the stream kept for its first listener
     queueMicrotask(this.#catchUp)
   }
 
@@ -100,7 +100,7 @@ export class Pipeline implements CallCarrier {
     return ++this.#lastCall
   }
 
-  /** Begins no more calls, and takes none; the stream is closed when those that run have ended. */
+  /** Begins and takes no more calls. The stream is closed when the running calls have ended. */
   close(): void {
     this.#draining = true
     if (this.#calls.size === 0) {
@@ -127,7 +127,7 @@ export class Pipeline implements CallCarrier {
     this.#flushSoon()
   }
 
-  /** True while what is sent only waits: a message does better to wait where its writer does too. */
+  /** True while frames cannot leave. Then a message waits with its writer, not in memory. */
   get busy(): boolean {
     return this.#blocked || this.#queue.busy
   }
@@ -170,7 +170,7 @@ export class Pipeline implements CallCarrier {
     this.#idle.unref()
   }
 
-  /** After all that is done in this turn, so that what is sent in it goes as one. */
+  /** Sends at the end of this turn, so that all frames of the turn leave together. */
   #flushSoon(): void {
     if (!this.#flushing && !this.#blocked && !this.#closed) {
       this.#flushing = true
@@ -199,7 +199,7 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  /** Tells the other side what was read, once that is worth a frame. */
+  /** The frame that tells the other side how much was read, once that is enough. */
   #acknowledgement(): FrameInit | undefined {
     if (this.#unacknowledged < ACKNOWLEDGE_EVERY_BYTES) {
       return undefined
@@ -217,7 +217,7 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  /** With what happened to the stream before anybody heard of it. */
+  /** Handles what happened to the stream before there were listeners. */
   readonly #catchUp = (): void => {
     if (this.#stream.status !== 'open') {
       this.#end(new Error('the stream is closed'))
@@ -244,7 +244,7 @@ export class Pipeline implements CallCarrier {
     }
     this.#unacknowledged += data.byteLength
     if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES && !this.#acknowledging) {
-      // once for all that is there to be read
+      // once for all chunks that are there
       this.#acknowledging = true
       setImmediate(this.#acknowledge)
     }
@@ -270,7 +270,7 @@ export class Pipeline implements CallCarrier {
       return
     }
     if (frame.call <= this.#lastCall || this.#draining) {
-      // it was on its way: of a call that is over here, or of one that is not taken, as the close on its way says
+      // the call is over here, or is not taken: the close that is on its way says so
       return
     }
     const { answers } = this.#init

@@ -12,7 +12,7 @@ import type { WindowUpdates } from './receive-window.ts'
 
 /** What a call needs of the stream that it shares with others. */
 export interface CallCarrier extends FrameSender {
-  /** The number of a call that begins here: to be asked for when its first frame leaves, for the other side takes them only rising. */
+  /** The number of a call that begins here. Asked for when its first frame leaves: the other side takes only rising numbers. */
   nextNumber(): number
   /** The call is over: what still comes for it is no longer of interest. */
   forget(call: PipelinedCall): void
@@ -21,7 +21,7 @@ export interface CallCarrier extends FrameSender {
 /** One call on a stream that carries many. A reader and a writer have its messages; what both need to know of the call is its state. */
 export class PipelinedCall implements MessageStream, WindowUpdates {
   readonly duplex = true
-  /** Among those that its carrier carries. */
+  /** In the carrier's list of calls. */
   place: Place<PipelinedCall> = { item: this, index: -1 }
   #id: number | undefined
   readonly #carrier: CallCarrier
@@ -30,7 +30,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
   readonly #writer: CallWriter
   #onClosed: ((error: Error | undefined) => void) | undefined
 
-  /** @param id on the side that answers: what the other side chose */
+  /** @param id the number that the caller chose; undefined on the side that calls */
   constructor(id: number | undefined, bounds: CallBounds, carrier: CallCarrier) {
     this.#id = id
     this.#carrier = carrier
@@ -122,7 +122,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
     }
   }
 
-  /** A frame came for this call. @throws ProtocolError for what no peer that keeps to the protocol sends */
+  /** A frame came for this call. @throws ProtocolError for a violation of the protocol */
   receive(frame: Frame): void {
     if (this.over) {
       return

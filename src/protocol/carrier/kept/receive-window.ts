@@ -7,8 +7,8 @@ export interface WindowUpdates {
 }
 
 /**
- * The flow-control window of what one call receives: how much the sender may send before the reader has taken what came. Room for what was taken is
- * given again half a window at a time.
+ * The receive window of one call: how much the sender may send before the reader takes it. The window grows again by what the reader took, half a
+ * window at a time.
  */
 export class ReceiveWindow {
   readonly #updates: WindowUpdates

@@ -4,9 +4,9 @@ import { SendRate } from './send-rate.ts'
 
 /** Given to the muxer at a time. */
 export const BATCH_BYTES = 64 * 1024
-/** Whole messages in a batch: with more, two sides that have many calls under way would work by turns, each waiting for all that the other has. */
+/** Frames in a batch. With larger batches two sides with many calls would work by turns: each would wait for a whole batch of the other. */
 const BATCH_FRAMES = 8
-/** Frames that leave together, and the bytes of messages in them: what is more waits where its writer does. */
+/** Frames that wait, and the bytes of messages in them. With more, messages wait with their writers. */
 const MAX_FRAMES_AT_ONCE = 512
 const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
 
@@ -14,8 +14,8 @@ const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
 const MAX_PIECE_FRAME_BYTES = MAX_PREFIX_BYTES + MAX_FRAME_BYTES
 
 /**
- * What waits to be sent on a kept stream. Frames leave first, in order. Then messages of one piece, then those of many, each of which gives a piece in
- * turn, as many at a time as the other side keeps up with.
+ * The send queue of a kept stream. Frames leave first, in order. Messages of one piece follow, then large messages, each with a piece in turn, as many
+ * at a time as the other side keeps up with.
  */
 export class SendQueue {
   #frames: FrameInit[] = []
@@ -44,7 +44,7 @@ export class SendQueue {
     this.#queueOf(segment).push(segment)
   }
 
-  /** Does nothing for one that does not wait. */
+  /** Does nothing for a segment that is not in the queue. */
   remove(segment: OutgoingSegment): void {
     const queue = this.#queueOf(segment)
     const index = queue.indexOf(segment)
@@ -68,7 +68,7 @@ export class SendQueue {
     this.#rate.acknowledged(bytes)
   }
 
-  /** The bytes of the frames that leave now; undefined where none do. @param first leaves before all that waits */
+  /** The bytes of the frames that leave now; undefined where none do. @param first a frame that leaves before all others */
   take(first: FrameInit | undefined): Uint8Array | undefined {
     const batch = new Batch()
     if (first != null) {
@@ -79,7 +79,7 @@ export class SendQueue {
       this.#takePieces(this.#small, batch, () => batch.size < BATCH_BYTES)
       this.#takePieces(this.#large, batch, () => batch.size < BATCH_BYTES && this.#rate.room >= batch.size + MAX_PIECE_FRAME_BYTES)
     }
-    // else theirs are lower numbers than those of calls whose first pieces would leave now
+    // else the frames that wait have lower call numbers than new calls would get now
     if (batch.frames.length === 0) {
       return undefined
     }

@@ -1,6 +1,6 @@
 import { CALL_WINDOW_BYTES, costOf } from './flow-control.ts'
 
-/** The flow-control window of what one call sends: how much the receiver has room for. */
+/** The send window of one call: how much the receiver has room for. */
 export class SendWindow {
   #room = CALL_WINDOW_BYTES
 

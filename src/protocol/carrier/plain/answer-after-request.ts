@@ -3,14 +3,14 @@ import type { IncomingMessage, MessageInParts } from '../../api/message-in-parts
 import { discard } from '../../message/collect.ts'
 
 /**
- * The same answer, of which nothing leaves before its request has ended: a caller may read nothing before it has sent all. What there is of the
- * answer sooner waits in a spool. @throws what its chunks throw, and the spool
+ * Holds an answer back until its request has ended: a caller may read nothing before it has sent the whole request. Until then the answer waits in a
+ * spool. @throws what its chunks throw, and the spool
  */
 export function answerAfterRequest({ head, field, body: { size, chunks } }: MessageInParts, request: IncomingMessage): MessageInParts {
   return { head, field, body: { size, chunks: size == null ? thenDiscard(chunks, request) : spoolUntilEnd(chunks, size, request) } }
 }
 
-/** An answer without a size leaves only once it has ended: then what is left of the request is read. */
+/** An answer without a size leaves only once it has ended. Then the rest of the request is read. */
 async function* thenDiscard(chunks: AsyncIterable<Uint8Array>, request: IncomingMessage): AsyncGenerator<Uint8Array> {
   yield* chunks
   await discard(request).catch(() => undefined)
