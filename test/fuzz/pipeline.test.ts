@@ -4,8 +4,8 @@ import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import fc from 'fast-check'
 import * as varint from 'uint8-varint'
 import { FrameSchema } from '../../src/gen/subnet/pipelined/v1/frame_pb.ts'
-import { NotTakenError } from '../../src/protocol/api/call-stream.ts'
 import { ProtocolError } from '../../src/protocol/api/errors.ts'
+import { NotTakenError } from '../../src/protocol/api/not-taken-error.ts'
 import type { PipelinedCall } from '../../src/protocol/carrier/kept/pipelined-call.ts'
 import type { FrameInit, Reset } from '../../src/protocol/carrier/kept/pipelined-frame.ts'
 import { fuzz } from '../support/fuzzing.ts'
@@ -303,7 +303,7 @@ async function readStreamed(one: PipelinedCall): Promise<Uint8Array> {
       got += bytes.byteLength
       last = new Uint8Array(bytes)
     }
-    assert.equal(got, incoming.length ?? incoming.takenBytes - (incoming.open?.head.byteLength ?? 0))
+    assert.equal(got, incoming.body.size ?? incoming.takenBytes - incoming.head.byteLength)
     assert.ok(incoming.ended)
     return last
   } finally {

@@ -10,7 +10,7 @@ import type {
 import { NodeError } from '../../node/home/errors.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import { ACTED, NOT_ACTED } from '../../protocol/call/call.ts'
-import { bodyOf } from '../../protocol/message/streamed-codec.ts'
+import { bodyOf } from '../../protocol/message/body-bytes.ts'
 import type { Session } from '../session.ts'
 import { CHUNK_BYTES, checkTimeout, toFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'

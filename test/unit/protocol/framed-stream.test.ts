@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { ByteBudget } from '../../../src/protocol/api/limits.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { bytesInUse, cut, frameOf, keepsLess, prefixOf, seeded, someBytes, TestStream } from '../../support/streams.ts'
 import { failure } from '../../support/two-hosts.ts'
 
