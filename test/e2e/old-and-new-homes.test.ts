@@ -31,7 +31,7 @@ describe(`a home of this version and of the release ${RELEASE}`, function () {
 
   for (const [asking, answering] of BOTH_WAYS) {
     describe(`whose node is of ${answering}, and whose commands are of ${asking}`, () => {
-      /** Runs a command of the one version on the node of the other, beside a peer of its own version. */
+      /** Runs a command of version `asking` in the home of the node of version `answering`. */
       async function ask<Answer = Record<string, unknown>>(...args: string[]): Promise<Answer> {
         return both.cli[asking].json<Answer>(both.side(answering).home, args)
       }
@@ -157,7 +157,7 @@ describe(`a home of this version and of the release ${RELEASE}`, function () {
       await runs('the release')
     })
 
-    /** Runs a node in it that publishes its address, hears a peer and gets an alias for it. */
+    /** Runs a node in the home. The node publishes its address, hears a peer and gets an alias for the peer. */
     async function runs(version: Version): Promise<void> {
       const [cli, peer] = [both.cli[version], both.side('this version').node]
       const node = await cli.start(home, ['--publish', '--handler', 'echo'])
@@ -171,7 +171,7 @@ describe(`a home of this version and of the release ${RELEASE}`, function () {
       assert.deepEqual(published.multiaddrs, [node.address])
     }
 
-    /** Reads all that it keeps. */
+    /** Reads the key, the aliases, the settings and the address book. */
     async function reads(version: Version): Promise<void> {
       const [cli, peer] = [both.cli[version], both.side('this version').node]
       const [id, named, { settings }, found] = await Promise.all([

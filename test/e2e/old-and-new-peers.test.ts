@@ -15,7 +15,7 @@ import { BOTH_WAYS, TwoVersions, type Version } from '../support/two-versions.ts
 const OWN_STREAMS = '/test/own-streams/1.0.0'
 const LARGE = 5 << 20
 
-/** Serves no `<id>/pipelined`: each call has a stream of its own. */
+/** A protocol without kept streams. */
 const OWN_STREAMS_MODULE = `import { ProtobufProtocol } from 'subnet-cli'
 import { request, response } from './driver.mjs'
 
@@ -82,7 +82,7 @@ describe(`peers of this version and of the release ${RELEASE}`, function () {
     return { library: library as TaskLibrary, schemas: schemas as TaskSchemas }
   }
 
-  /** Sends tasks at once, small ones and 5 MiB with and without a size, and compares what comes back. */
+  /** Sends 50 small tasks, 5 MiB of known size and 5 MiB of unknown size at the same time, and compares the results. */
   async function echoes(to: Multiaddr, send: SendTask): Promise<void> {
     const small = Array.from({ length: 50 }, (_, index) => Buffer.from(`task ${index}`))
     const results = await Promise.all([...small, payload, ofUnknownSize(payload)].map(async (task) => send(to, task)))
@@ -126,7 +126,7 @@ describe(`peers of this version and of the release ${RELEASE}`, function () {
       try {
         await node.start()
         const address = multiaddr(both.side(to).node.address)
-        // those of their own come first: a kept stream would still be there
+        // a kept stream stays open, so it comes last
         for (const pipelined of [false, true]) {
           await echoes(address, taskSender({ library, schemas, node, pipelined }))
           const kept = node.connections.flatMap(({ streams }) => streams).filter(({ protocol }) => protocol === `${TASK}/pipelined`)
@@ -164,7 +164,7 @@ describe(`peers of this version and of the release ${RELEASE}`, function () {
     it(`share a ledger that ${from} made: ${to} reads it, writes to it, and ${from} goes on`, async () => {
       const ledger = ['--chain', `ledger:${join(await both.cli[from].folder(), 'ledger.db')}`]
       const published: Array<[string, string[]]> = []
-      // each writes to what the other has written to
+      // each version writes to a file that the other version has written
       for (const [index, version] of [from, to, from].entries()) {
         const [cli, home] = [both.cli[version], await both.cli[version].home()]
         const { peerId, multiaddrs } = await cli.json<ChainPeer>(home, ['chain', 'publish', `/ip4/192.0.2.${index}/tcp/1`, ...ledger])

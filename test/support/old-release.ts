@@ -35,7 +35,7 @@ export class OldRelease {
     return join(this.root, 'bin/run.js')
   }
 
-  /** Keeps compiled code beside it, so that nothing of it is left. */
+  /** Puts Node's compile cache into the temporary folder. */
   get env(): NodeJS.ProcessEnv {
     return { NODE_COMPILE_CACHE: join(this.#folder, 'compiled') }
   }

@@ -45,7 +45,7 @@ export function taskSender({ library: { ProtocolBase, streamedCodec }, schemas, 
   return async (to, payload) => sender.send(to, payload)
 }
 
-/** These bytes as a source that does not know how many they are. */
+/** A body without a size. */
 export function ofUnknownSize(bytes: Uint8Array): Body {
   return {
     size: undefined,

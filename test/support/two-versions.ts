@@ -3,20 +3,20 @@ import { OldRelease } from './old-release.ts'
 
 export type Version = 'the release' | 'this version'
 
-/** Both ways: who asks, and who answers. */
+/** Each version asks the other. */
 export const BOTH_WAYS: ReadonlyArray<[asking: Version, answering: Version]> = [
   ['the release', 'this version'],
   ['this version', 'the release'],
 ]
 
-/** A node that runs, and the commands of its own version. */
+/** A running node, its home, and the commands of the same version. */
 export interface Side {
   cli: Cli
   home: string
   node: RunningNode
 }
 
-/** The last release and this version: their commands, and a node of each. After `clean` nothing is left of them. */
+/** The last release and this version: the commands and one node of each. `clean` ends all processes and removes all files. */
 export class TwoVersions {
   readonly release: OldRelease
   /** The commands of each, by version. */
@@ -32,7 +32,7 @@ export class TwoVersions {
     return new TwoVersions(await OldRelease.unpack())
   }
 
-  /** Starts a node of each version, connected to the other, with a handler that echoes. Each has heard a heartbeat of the other. */
+  /** Starts two connected nodes that echo tasks, one of each version. Resolves when each node has heard a heartbeat of the other. */
   async start(config: unknown, argsOf: (version: Version) => string[] = () => []): Promise<void> {
     const release = await this.#start('the release', config, argsOf('the release'))
     const own = await this.#start('this version', config, [...argsOf('this version'), '--bootstrap', release.address])
