@@ -322,12 +322,18 @@ export class HeartbeatService {
     this.#beatBytes += (byteLength - this.#beatBytes) / AVERAGED_BEATS
   }
 
-  /** The first listener hears that this peer is there; what was said before, nobody heard. */
+  /**
+   * The first listener hears that this peer is there; what was said before, nobody heard. The same goes for the only one, later: it may come over a new
+   * connection after the last beat was lost with the old one.
+   */
   readonly #onSubscription = (event: CustomEvent<SubscriptionChangeData>): void => {
     const listens = event.detail.subscriptions.some(({ topic, subscribe }) => subscribe && topic === this.#topic)
     if (listens && this.#state === 'joining') {
       this.#state = 'online'
       void this.#beat()
+    } else if (listens && this.#init.pubsub.getSubscribers(this.#topic).length <= 1) {
+      // with the next second: a peer may subscribe again and again
+      this.#unheard = true
     }
   }
 

@@ -731,6 +731,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     const multiaddrs = this.multiaddrs
     if (multiaddrs.join() !== this.#announced) {
       this.#announced = multiaddrs.join()
+      this.registry.networkChanged?.()
+      this.#parts.bootstrap.retryNow()
       void this.#parts.heartbeats?.addressesChanged()
       this.emit('addresses', { multiaddrs: multiaddrs.map(String) })
     }

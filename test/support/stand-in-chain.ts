@@ -34,6 +34,8 @@ export interface StandInOptions {
   strict?: boolean
   /** Methods that are unknown beside. */
   without?: string[]
+  /** Of this machine. @default the loopback */
+  host?: string
 }
 
 const ANSWER_AFTER_MS = 2
@@ -73,10 +75,12 @@ export class StandInChain {
   readonly #subscribers = new Map<string, WebSocket>()
   readonly #watched = new Map<string, { socket: WebSocket; hex: string }>()
   #server: WebSocketServer | undefined
+  readonly #host: string
   #port = 0
   #answering = 0
 
-  private constructor({ state = new HypertensorState(), strict = false, without = [] }: StandInOptions) {
+  private constructor({ state = new HypertensorState(), strict = false, without = [], host = '127.0.0.1' }: StandInOptions) {
+    this.#host = host
     this.state = state
     this.pool = new StandInPool(state)
     this.storageFeed = new StandInStorageFeed(state)
@@ -84,7 +88,7 @@ export class StandInChain {
     this.#methods = new Map(Object.entries(methods).filter(([name]) => !without.includes(name)))
   }
 
-  /** On a free port of the loopback. */
+  /** On a free port. */
   static async start(options: StandInOptions = {}): Promise<StandInChain> {
     const chain = new StandInChain(options)
     await chain.listen()
@@ -92,12 +96,12 @@ export class StandInChain {
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${this.#port}`
+    return `ws://${this.#host}:${this.#port}`
   }
 
   /** Again at the same port, after `stop`. */
   async listen(): Promise<void> {
-    this.#server = new WebSocketServer({ host: '127.0.0.1', port: this.#port })
+    this.#server = new WebSocketServer({ host: this.#host, port: this.#port })
     this.#server.on('connection', (socket) => {
       this.connections++
       socket.setMaxListeners(0)

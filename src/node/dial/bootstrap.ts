@@ -54,6 +54,8 @@ export interface BootstrapRefusal {
 export class Bootstrap extends EventTarget {
   readonly #init: BootstrapInit
   #stopped = new AbortController()
+  /** Ends attempts, and the delays between them, so that all begin anew. */
+  #round = new AbortController()
   #running: Array<Promise<void>> = []
   #pending = 0
   #aliveUntilMs = 0
@@ -129,6 +131,12 @@ export class Bootstrap extends EventTarget {
     this.#running = [...targets.map(async (target) => this.#keep(target, signal)), this.#keepCompany(signal)]
   }
 
+  /** The network of this machine changed: bootstraps, and peers that this node knew, are tried at once. One that refuses this node is left in peace as before. */
+  retryNow(): void {
+    this.#round.abort(new Error('the network changed'))
+    this.#round = new AbortController()
+  }
+
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the node stops'))
     this.#init.libp2p.removeEventListener('peer:identify', this.#onIdentify)
@@ -155,6 +163,7 @@ export class Bootstrap extends EventTarget {
     const isAlone = (): boolean => libp2p.getPeers().length === 0
     await this.#tried(1, signal)
     for (let waitMs = FIRST_RETRY_MS; !signal.aborted; ) {
+      const round = this.#round.signal
       if (!isAlone()) {
         settle()
         waitMs = FIRST_RETRY_MS
@@ -164,8 +173,8 @@ export class Bootstrap extends EventTarget {
         continue
       }
       settle()
-      await delay(waitMs * (1 + Math.random()), undefined, { signal }).catch(() => undefined)
-      waitMs = Math.min(2 * waitMs, MAX_RETRY_MS)
+      await delay(waitMs * (1 + Math.random()), undefined, { signal: AbortSignal.any([signal, round]) }).catch(() => undefined)
+      waitMs = round.aborted ? FIRST_RETRY_MS : Math.min(2 * waitMs, MAX_RETRY_MS)
     }
     settle()
   }
@@ -195,14 +204,15 @@ export class Bootstrap extends EventTarget {
   async #keep(target: BootstrapInit['targets'][number], signal: AbortSignal): Promise<void> {
     const settle = this.#settler()
     while (!signal.aborted) {
+      const round = this.#round.signal
       try {
-        await this.#connect(target, signal, settle)
+        await this.#connect(target, AbortSignal.any([signal, round]), settle)
         settle()
         await this.#disconnected(target.peerId, signal)
         // a peer that takes connections only to drop them is not hammered
         await delay(FIRST_RETRY_MS * (1 + Math.random()), undefined, { signal })
       } catch (error) {
-        if (!signal.aborted) {
+        if (!signal.aborted && !round.aborted) {
           this.#init.log.warn(`bootstrap ${target.multiaddr.toString()}`, error)
         }
       }
