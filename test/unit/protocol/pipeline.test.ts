@@ -27,6 +27,12 @@ const MIB = KIB * KIB
 const PIECE = 16 * KIB
 const WINDOW = 64 * KIB
 
+const ENDS = {
+  reset: (stream: TestStream) => stream.onRemoteReset(),
+  abort: (stream: TestStream) => stream.abort(new Error('local')),
+  loss: (stream: TestStream) => stream.onTransportClosed(),
+}
+
 function same(bytes: Uint8Array | undefined, expected: Uint8Array): void {
   assert.ok(bytes != null && Buffer.from(bytes).equals(expected), `${expected.byteLength} bytes`)
 }
@@ -304,6 +310,17 @@ describe('a stream of calls, its end', () => {
     assert.ok((await reading) instanceof NotTakenError)
     assert.equal(await caller.closed, undefined)
   })
+
+  for (const [name, end] of Object.entries(ENDS)) {
+    it(`is not kept after its end (${name}), though the peer had not read the last of it`, async () => {
+      const ended = await streamsThatEnd(200, end)
+      const kept = (): number => ended.filter((stream) => stream.deref() != null).length
+      await eventually(() => {
+        bytesInUse()
+        return kept() < 10
+      }, 'the streams are gone')
+    })
+  }
 
   it('leaves nothing to another stream that the peer may have acted on: it said no goodbye, or had begun to answer', async () => {
     const closing: Array<(end: HeldEnd) => void> = [
@@ -734,6 +751,20 @@ describe('one that answers and does not keep to the protocol', () => {
     end.pipeline.abort(new Error('done'))
   })
 })
+
+/** Streams that end while the last of them waits for the peer to read. */
+async function streamsThatEnd(count: number, end: (stream: TestStream) => void): Promise<Array<WeakRef<TestStream>>> {
+  const ended: Array<WeakRef<TestStream>> = []
+  for (let index = 0; index < count; index++) {
+    const { pipeline, stream, closed } = answeringEnd()
+    stream.shutWindow()
+    pipeline.close()
+    await closed
+    end(stream)
+    ended.push(new WeakRef(stream))
+  }
+  return ended
+}
 
 describe('a call that is over', () => {
   it('cannot be written to, whoever ended it', async () => {

@@ -11,8 +11,9 @@ import { type Codec, type Collect, protobufCodec } from '../../../src/protocol/m
 import { beginOpen, collect } from '../../../src/protocol/message/incoming.ts'
 import { prefixOf } from '../../../src/protocol/message/open-message.ts'
 import { bodyOf, collectBody, type StreamedMessage, streamedCodec } from '../../../src/protocol/message/streamed-codec.ts'
-import { fuzz, mutated } from '../../support/fuzzing.ts'
+import { fuzz } from '../../support/fuzzing.ts'
 import { incomingOf, Source } from '../../support/messages.ts'
+import { mutatedMessage } from '../../support/mutations.ts'
 import { cut, someBytes, TestStream } from '../../support/streams.ts'
 import { MAX_FRAME_BYTES, type Outcome, VECTORS, type Vector } from '../../vectors/load.ts'
 
@@ -51,7 +52,7 @@ const field: Arbitrary<Uint8Array> = fc
   })
 
 const messages = fc.array(field, { minLength: 1, maxLength: 5 }).map((fields) => Buffer.concat(fields))
-const hostile = fc.oneof({ weight: 3, arbitrary: messages }, { weight: 1, arbitrary: messages.chain(mutated) })
+const hostile = fc.oneof({ weight: 3, arbitrary: messages }, { weight: 1, arbitrary: mutatedMessage(messages) })
 
 /** What a decoder makes of a request. */
 interface Read {

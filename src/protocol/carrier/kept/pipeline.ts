@@ -1,8 +1,9 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import { startDeadline } from '../../../primitives/deadline.ts'
 import { Roster } from '../../../primitives/roster.ts'
 import { NotTakenError } from '../../api/call-stream.ts'
 import { ProtocolError } from '../../api/errors.ts'
-import { lingerUntilClosed } from '../negotiate/linger.ts'
+import { closeInTime, lingerUntilClosed } from '../negotiate/linger.ts'
 import { lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
 import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
 import { encodeFrames, type Frame, type FrameInit, FrameReader, sizeOf } from './pipelined-frame.ts'
@@ -388,7 +389,7 @@ export class Pipeline implements CallCarrier {
     if (this.#init.answers != null) {
       this.#stream.send(encodeFrames([{ end: true }]))
     }
-    await this.#stream.close({ signal: AbortSignal.timeout(this.#init.stallTimeoutMs) })
+    await closeInTime(this.#stream, startDeadline(this.#init.stallTimeoutMs))
   }
 
   #breakCalls(reasonFor: (call: PipelinedCall) => Error): void {

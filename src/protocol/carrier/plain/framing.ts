@@ -16,7 +16,7 @@ import type { PeerShare, ProtocolLimits } from '../../api/limits.ts'
 import { acquireShare, beginIncoming, Pace, tooSlow } from '../../message/incoming.ts'
 import { withLength } from '../../message/open-message.ts'
 import { segmentsOf } from '../../message/segments.ts'
-import { lingerUntilClosed } from '../negotiate/linger.ts'
+import { closeInTime, lingerUntilClosed } from '../negotiate/linger.ts'
 import { isConfirmed, lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
 import { UnreadBytes } from '../negotiate/unread-bytes.ts'
 
@@ -163,8 +163,7 @@ export class FramedStream implements CallStream {
   }
 
   async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
-    const deadline = startDeadline(timeoutMs, signal ?? over?.signal)
-    await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
+    await closeInTime(this.#stream, startDeadline(timeoutMs, signal ?? over?.signal))
     lingerUntilClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
   }
 
