@@ -1,5 +1,9 @@
 import { homedir, userInfo } from 'node:os'
 
+/** Exit codes, as in src/primitives/errors.ts. */
+const SUCCESS = 0
+const INTERNAL = 1
+
 /**
  * How the process takes signals until its command has loaded. By SIGUSR1 Node would open an inspector. A node that is told to end before there is one
  * ends as one that ran; a script that was not run does not.
@@ -9,7 +13,7 @@ export function takeSignals(args) {
   process.on('SIGUSR1', () => undefined)
   if (args[0] === 'start' && !args.some((arg) => arg.startsWith('--script'))) {
     for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM']) {
-      process.on(signal, () => process.exit(0))
+      process.on(signal, () => process.exit(SUCCESS))
     }
   }
 }
@@ -31,9 +35,9 @@ export function standInForUser() {
 export function tellLoadFailure(error, args) {
   const message = `subnet cannot be loaded: ${String(error?.message ?? error).replaceAll(/\s+/g, ' ')}`
   const hint = 'install it again; in a clone, "npm ci" builds it'
-  process.exitCode = 1
+  process.exitCode = INTERNAL
   if (args.includes('--json')) {
-    process.stdout.write(`${JSON.stringify({ error: { code: 'INTERNAL', exit: 1, message, hint } })}\n`)
+    process.stdout.write(`${JSON.stringify({ error: { code: 'INTERNAL', exit: INTERNAL, message, hint } })}\n`)
   } else {
     process.stderr.write(`error: ${message}\nhint: ${hint}\n`)
   }

@@ -1,12 +1,14 @@
 #!/usr/bin/env node
 // Nothing newer than Node 18 may stand in this file: it is what tells people that their Node is too old.
+/** The exit code for what the user has to change: `EXIT_CODES` of src/primitives/errors.ts. */
+const USAGE = 2
 const [major, minor] = process.versions.node.split('.').map(Number)
 
 if (major < 24 || (major === 24 && minor < 15)) {
   process.stderr.write(
     `error: subnet needs Node 24.15 or newer, this is ${process.version}; in a clone, "npx subnet" runs it on the Node that npm ci installed\n`,
   )
-  process.exitCode = 2
+  process.exitCode = USAGE
 } else {
   const { enableCompileCache } = await import('node:module')
   const { standInForUser, takeSignals, tellLoadFailure } = await import('./process.js')

@@ -25,7 +25,7 @@ export {
   type Registration,
 } from './chain/registry.ts'
 export type { TaskRequest, TaskResponse } from './gen/task_protocol_pb.ts'
-export type { AddressOrigin, BookEntry, PeerState } from './gossip/address-book.ts'
+export type { AddressOrigin, BookEntry, PeerState } from './gossip/book-entry.ts'
 export type { HeartbeatEvent } from './gossip/heard.ts'
 export type { HeartbeatCounts } from './gossip/heartbeat.ts'
 export { type CreateNodeOptions, createNode } from './node/create-node.ts'

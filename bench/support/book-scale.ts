@@ -1,10 +1,12 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PeerId } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
-import { ADDRESS_BOOK_SCHEMA, AddressBook, type BookEntry } from '../../src/gossip/address-book.ts'
+import { AddressBook } from '../../src/gossip/address-book.ts'
+import type { BookEntry } from '../../src/gossip/book-entry.ts'
 import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
 import { createNode } from '../../src/index.ts'
 import { homeAt } from '../../src/node/home/home.ts'
+import { HOME_MIGRATIONS } from '../../src/node/home/home-database.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
 import { timeEach } from './measure.ts'
 import { enterStrangersInBook } from './strangers.ts'
@@ -40,7 +42,7 @@ export async function measureBook(path: string, entries: number): Promise<BookFi
   await timeEach(chosen, resolve)
   const resolved = await timeEach(chosen, resolve)
 
-  const database = await openDatabase({ file: homeAt(path).databaseFile }, ADDRESS_BOOK_SCHEMA)
+  const database = await openDatabase({ file: homeAt(path).databaseFile }, HOME_MIGRATIONS)
   try {
     const book = new AddressBook(database, { capacity: entries + ROOM_FOR_NEWCOMERS })
     const [warmUps, newcomers] = [await makeEntries(), await makeEntries()]

@@ -3,10 +3,11 @@ import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { LedgerRegistry } from '../../src/chain/drivers/ledger.ts'
-import { ADDRESS_BOOK_SCHEMA, AddressBook } from '../../src/gossip/address-book.ts'
+import { AddressBook } from '../../src/gossip/address-book.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../../src/gossip/heartbeat-interval.ts'
 import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
 import { ensureHome, homeAt } from '../../src/node/home/home.ts'
+import { HOME_MIGRATIONS } from '../../src/node/home/home-database.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 
@@ -19,7 +20,7 @@ interface Stranger {
 export async function enterInBook(path: string, peers: Stranger[]): Promise<void> {
   const home = homeAt(path)
   await ensureHome(home)
-  const database = await openDatabase({ file: home.databaseFile }, ADDRESS_BOOK_SCHEMA)
+  const database = await openDatabase({ file: home.databaseFile }, HOME_MIGRATIONS)
   const book = new AddressBook(database)
   for (const { privateKey, multiaddrs } of peers) {
     const now = Date.now()

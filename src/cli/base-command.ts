@@ -1,10 +1,12 @@
 import { Command } from '@oclif/core/command'
 import type { Config } from '@oclif/core/config'
 import type { RawSettings, SettingName, SettingSource, Settings } from '../node/home/config.ts'
-import { loadSettings, withFlags } from '../node/home/config.ts'
 import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home/home.ts'
-import { SubnetError, UsageError } from '../primitives/errors.ts'
+import { loadSettings, withFlags } from '../node/home/load-settings.ts'
+import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
+import { SUCCESS, SubnetError, UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
+import { printable } from '../primitives/printable.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { holderOf } from '../session/control/control-socket.ts'
 import { openSession } from '../session/open-session.ts'
@@ -14,11 +16,9 @@ import { choosePeer } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
 import type { PublishQuestions } from './publish.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
-import { printable } from './text/render.ts'
 import { Interrupted, printError } from './text/report.ts'
 import { helpOf, toUsageError } from './text/usage.ts'
 
-const DEFAULT_TIMEOUT_MS = 60_000
 /** A command that was told to end is gone after this, whatever still hangs. */
 const LAST_WAY_OUT_MS = 1_800
 const MORE_TIME = '--timeout DUR gives it longer'
@@ -275,7 +275,7 @@ export abstract class BaseCommand extends Command {
     if (!this.endsCleanlyBySignal) {
       process.once('exit', () => this.#leaveSignals())
     }
-    process.exit(0)
+    process.exit(SUCCESS)
   }
 
   readonly #onSignal = (signal: NodeJS.Signals): void => {

@@ -1,9 +1,11 @@
 import { UsageError } from '../primitives/errors.ts'
+import { printable } from '../primitives/printable.ts'
+import type { BenchAnswer, BenchMeasurement } from '../session/answers.ts'
 import { MAX_BENCH_PLAN } from '../session/bench-plan.ts'
-import type { BenchAnswer, BenchMeasurement, BenchPlan } from '../session/session.ts'
+import type { BenchPlan } from '../session/session.ts'
 import { parseCountFlag, parseDurationFlag } from './text/duration.ts'
 import { type ProgressState, showProgress } from './text/progress.ts'
-import { cut, printable, shortPeerId, table } from './text/render.ts'
+import { cut, shortPeerId, table } from './text/render.ts'
 
 export const DEFAULT_BENCH_PLAN: BenchPlan = { durationMs: 10_000, count: 10_000, concurrency: 16, sizeBytes: 1 << 20 }
 

@@ -1,5 +1,5 @@
 import { UsageError } from '../primitives/errors.ts'
-import type { PeerRow } from '../session/session.ts'
+import type { PeerRow } from '../session/answers.ts'
 import { peerTable } from './text/peer-table.ts'
 
 export interface Asker {

@@ -1,24 +1,12 @@
 import { loadHandler } from '../node/handlers/task-handlers.ts'
-import { describeSettings, type LoadedSettings, type SettingName, type Settings, withFlags } from '../node/home/config.ts'
+import type { Settings } from '../node/home/config.ts'
+import { describeSettings, type LoadedSettings, withFlags } from '../node/home/load-settings.ts'
 import { checkChain } from '../node/open-registry.ts'
 import { describeError } from '../primitives/errors.ts'
+import { type AskedSetting, INIT_SETTINGS, QUESTIONS } from './init-settings.ts'
 import { input } from './text/prompt.ts'
 
 const NOTHING = 'none'
-
-const QUESTIONS = {
-  listen: 'Where to listen (multiaddrs, with commas between)',
-  subnetId: 'Which subnet',
-  network: "Which network (native, or template: of Hypertensor's template)",
-  chain: 'Which chain (ledger:, ledger:/path/file.db)',
-  bootstrap: 'Peers to connect to first (multiaddrs, with commas between)',
-  handler: 'What answers tasks (echo, upper, exec:COMMAND, sh:COMMAND or a module file)',
-} satisfies Partial<Record<SettingName, string>>
-
-type Asked = keyof typeof QUESTIONS
-
-/** What a node needs to know first. */
-export const INIT_SETTINGS = Object.keys(QUESTIONS) as Asked[]
 
 /** Asks for each of them that no flag gave, with what is in effect as the default. @throws Interrupted */
 export async function askSettings(loaded: LoadedSettings, signal: AbortSignal): Promise<Settings> {
@@ -38,7 +26,7 @@ export async function askSettings(loaded: LoadedSettings, signal: AbortSignal): 
   return result.settings
 }
 
-function withAnswer({ settings, sources }: LoadedSettings, name: Asked, text: string): LoadedSettings {
+function withAnswer({ settings, sources }: LoadedSettings, name: AskedSetting, text: string): LoadedSettings {
   const list = name === 'listen' || name === 'bootstrap'
   if (text.trim() === NOTHING && (name === 'bootstrap' || name === 'handler')) {
     return { settings: { ...settings, [name]: list ? [] : undefined }, sources }

@@ -10,9 +10,10 @@ import { farthestFirst, parseMultiaddr, peerIdOf, withPeerId } from '../primitiv
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
+import type { PublishedAnswer } from '../session/answers.ts'
 import { nothingToPublish, toAnswer } from '../session/chain-calls.ts'
 import { publishCommand } from '../session/publish-command.ts'
-import type { PublishedAnswer, Session } from '../session/session.ts'
+import type { Session } from '../session/session.ts'
 import { describePlan } from './text/publish-plan.ts'
 
 /** What a person can be asked; undefined where nobody is there. */

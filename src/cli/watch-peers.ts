@@ -1,5 +1,6 @@
 import { clearScreenDown, moveCursor } from 'node:readline'
-import type { NodeEvent, PeerRow } from '../session/session.ts'
+import type { PeerRow } from '../session/answers.ts'
+import type { NodeEvent } from '../session/session.ts'
 import { peerTable } from './text/peer-table.ts'
 import { cut, widthOf } from './text/render.ts'
 

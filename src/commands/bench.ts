@@ -2,8 +2,8 @@ import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { benchPlanOf, DEFAULT_BENCH_PLAN, rejectionNotice, showBench } from '../cli/bench.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
+import type { BenchAnswer } from '../session/answers.ts'
 import { MAX_BENCH_PLAN } from '../session/bench-plan.ts'
-import type { BenchAnswer } from '../session/session.ts'
 
 export default class Bench extends BaseCommand {
   static override summary = 'Measure latency, tasks per second and MB/s to a peer.'

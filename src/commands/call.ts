@@ -1,7 +1,8 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, peerArg, protocolArg } from '../cli/flags.ts'
-import { printableLines } from '../cli/text/render.ts'
+import { PROTOCOL_KINDS } from '../cli/messages/protocol-kinds.ts'
+import { printableLines } from '../primitives/printable.ts'
 
 export default class Call extends BaseCommand {
   static override summary = 'Call a protocol of a peer: JSON in, JSON out, as "protocol describe" shows it.'
@@ -35,7 +36,7 @@ export default class Call extends BaseCommand {
     }
     const session = await this.session()
     const known = await findProtocol(session, words, protoFlags, this.callOptions)
-    const pretty = known.kind === 'unary' && !this.jsonEnabled()
+    const pretty = !PROTOCOL_KINDS[known.kind].many && !this.jsonEnabled()
     for await (const answer of callProtocol(session, words, known, this.callOptions)) {
       const text = JSON.stringify(answer, undefined, pretty ? 2 : undefined)
       await this.writeStdout(`${process.stdout.isTTY ? printableLines(text) : text}\n`)

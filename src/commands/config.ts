@@ -1,7 +1,8 @@
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
 import { table } from '../cli/text/render.ts'
-import { describeSettings, type SettingName, type SettingSource } from '../node/home/config.ts'
+import type { SettingName, SettingSource } from '../node/home/config.ts'
+import { describeSettings } from '../node/home/load-settings.ts'
 
 export default class Config extends BaseCommand {
   static override summary = 'Show the effective settings, and where each came from.'

@@ -2,7 +2,7 @@ import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
-import type { ConnectAnswer } from '../session/session.ts'
+import type { ConnectAnswer } from '../session/answers.ts'
 
 export default class Connect extends BaseCommand {
   static override summary = 'Connect to a peer at one address.'

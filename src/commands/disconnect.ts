@@ -1,6 +1,6 @@
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
-import type { DisconnectAnswer } from '../session/session.ts'
+import type { DisconnectAnswer } from '../session/answers.ts'
 
 export default class Disconnect extends BaseCommand {
   static override summary = "Close the running node's connections to a peer."

@@ -1,11 +1,11 @@
 import { BaseCommand } from '../cli/base-command.ts'
-import { chainFlags } from '../cli/flags.ts'
+import { keyFlag } from '../cli/flags.ts'
 
 export default class Id extends BaseCommand {
   static override summary = "Show this node's peer ID and multiaddrs."
   static override description = 'The first line is the peer ID; the multiaddrs of a node that runs follow, one a line.'
   static override examples = ['<%= config.bin %> id', '<%= config.bin %> id --home /var/lib/subnet --json']
-  static override flags = { key: chainFlags.key }
+  static override flags = { ...keyFlag }
 
   async run(): Promise<{ peerId: string; multiaddrs: string[] }> {
     await this.parse(Id)

@@ -1,9 +1,11 @@
 import { stat } from 'node:fs/promises'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
-import { nodeFlags, startFlags } from '../cli/flags.ts'
+import { flagsOf } from '../cli/flags.ts'
+import { INIT_SETTINGS } from '../cli/init-settings.ts'
 import { describeKey } from '../cli/key-file.ts'
-import { type RawSettings, shownSettings, updateConfigFile } from '../node/home/config.ts'
+import type { RawSettings } from '../node/home/config.ts'
+import { shownSettings, updateConfigFile } from '../node/home/config-file.ts'
 import { ensureHome } from '../node/home/home.ts'
 import { loadIdentity } from '../node/home/identity.ts'
 import { UsageError } from '../primitives/errors.ts'
@@ -13,12 +15,7 @@ export default class Init extends BaseCommand {
   static override description = 'Each question has a default; each answer is a flag, and asks nothing then. Makes the identity key too.'
   static override examples = ['<%= config.bin %> init', '<%= config.bin %> init --yes --chain ledger:/tmp/subnet.db --handler echo']
   static override flags = {
-    listen: startFlags.listen,
-    'subnet-id': nodeFlags['subnet-id'],
-    network: nodeFlags.network,
-    chain: nodeFlags.chain,
-    bootstrap: nodeFlags.bootstrap,
-    handler: startFlags.handler,
+    ...flagsOf(INIT_SETTINGS),
     yes: Flags.boolean({ char: 'y', description: 'take the defaults for what no flag says, and ask nothing' }),
     force: Flags.boolean({ description: 'change a config.json that is there' }),
   }
@@ -31,7 +28,7 @@ export default class Init extends BaseCommand {
     if (!flags.force) {
       await this.#mayChange(home.configFile, asks)
     }
-    const { askSettings, checkUse, INIT_SETTINGS } = await import('../cli/init-questions.ts')
+    const { askSettings, checkUse } = await import('../cli/init-questions.ts')
     const loaded = { settings: this.settings, sources: this.sources }
     const settings = asks ? await this.ask(async () => askSettings(loaded, this.interrupted.signal)) : this.settings
     await checkUse(settings)

@@ -3,7 +3,7 @@ import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
 import { peerTable } from '../cli/text/peer-table.ts'
 import { watchPeers } from '../cli/watch-peers.ts'
-import type { PeerRow } from '../session/session.ts'
+import type { PeerRow } from '../session/answers.ts'
 
 export default class Peers extends BaseCommand {
   static override summary = 'List the connected peers.'

@@ -3,7 +3,7 @@ import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { parseCountFlag } from '../cli/text/duration.ts'
 import { humanMs } from '../primitives/human-ms.ts'
-import type { PingAnswer } from '../session/session.ts'
+import type { PingAnswer } from '../session/answers.ts'
 
 export default class Ping extends BaseCommand {
   static override summary = 'Measure the round trip to a peer.'

@@ -4,7 +4,7 @@ import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { describeAttempts } from '../cli/repl/events.ts'
 import { parseDurationFlag } from '../cli/text/duration.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
-import type { ResolveAnswer } from '../session/session.ts'
+import type { ResolveAnswer } from '../session/answers.ts'
 
 export default class Resolve extends BaseCommand {
   static override summary = "Find a peer's multiaddrs, and show how they were found."

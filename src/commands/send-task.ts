@@ -7,7 +7,8 @@ import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { openOutput } from '../cli/output-file.ts'
 import { payloadOf, payloadSizeOf } from '../cli/payload.ts'
 import { parseCountFlag } from '../cli/text/duration.ts'
-import { printableLines } from '../cli/text/render.ts'
+import { EXIT_CODES } from '../primitives/errors.ts'
+import { printableLines } from '../primitives/printable.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 
 const DEFAULT_CONCURRENCY = 16
@@ -62,7 +63,7 @@ export default class SendTask extends BaseCommand {
       const task = { taskId: flags['task-id'] ?? randomUUID(), payload, size: await payloadSizeOf(flags) }
       const answer = await (await this.session()).sendTask(peer, task, this.callOptions)
       if (!answer.accepted) {
-        process.exitCode = 7
+        process.exitCode = EXIT_CODES.TASK_REJECTED
         if (!this.jsonEnabled()) {
           throw new ProtocolError('TASK_REJECTED', `the peer rejected the task: ${answer.error?.message ?? ''}`)
         }

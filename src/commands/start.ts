@@ -11,22 +11,8 @@ export default class Start extends BaseCommand {
   ]
   static override flags = {
     ...nodeFlags,
-    listen: startFlags.listen,
-    announce: Flags.string({
-      helpValue: 'MULTIADDR',
-      multiple: true,
-      multipleNonGreedy: true,
-      description: 'what to tell others instead of --listen',
-    }),
-    handler: startFlags.handler,
-    protocol: Flags.string({
-      helpValue: 'MODULE',
-      multiple: true,
-      multipleNonGreedy: true,
-      description: 'serves a protocol of your own; may be repeated',
-    }),
+    ...startFlags,
     ...servingFlags,
-    publish: Flags.boolean({ description: 'keep the multiaddrs on the chain up to date' }),
     script: Flags.string({ helpValue: 'FILE|-', description: 'run these lines instead, then stop' }),
     'keep-going': Flags.boolean({ description: 'run the script on after a line that fails', dependsOn: ['script'] }),
   }

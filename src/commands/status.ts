@@ -1,7 +1,7 @@
 import { BaseCommand } from '../cli/base-command.ts'
 import { describeStatus } from '../cli/text/status-text.ts'
 import { EXIT_CODES } from '../primitives/errors.ts'
-import type { StatusAnswer } from '../session/session.ts'
+import type { StatusAnswer } from '../session/answers.ts'
 
 export default class Status extends BaseCommand {
   static override summary = 'Show how the running node is.'

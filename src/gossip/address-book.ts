@@ -1,41 +1,12 @@
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { PeerId } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { moreTrusted, NAMED_OVER, type NamedOver } from '../primitives/address-kind.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { moreTrusted } from '../primitives/address-kind.ts'
 import { retryWhileBusy, transaction } from '../primitives/database.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
+import { type BookEntry, confirming, isOlder, isVerified } from './book-entry.ts'
+import { COLUMNS, readEntry } from './book-rows.ts'
 import { HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
-
-/** How an address came to the book first. */
-export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain'
-
-/** What a peer said of itself last. */
-export type PeerState = 'joining' | 'online' | 'offline'
-
-/** What the address book knows of a peer. */
-export interface BookEntry {
-  peerId: PeerId
-  multiaddrs: Multiaddr[]
-  /** How these addresses came here. @default stranger */
-  namedOver?: NamedOver | undefined
-  /** The peer's signed record; absent for addresses that only a connection confirmed. */
-  envelope: Uint8Array | undefined
-  /** Of the signed record; without one, the Unix time in milliseconds of what the peer told, or 0. */
-  seq: bigint
-  origin: AddressOrigin
-  state: PeerState
-  /** Unix time in milliseconds when this was last heard. */
-  seenAtMs: number
-  /** Unix time in milliseconds of the last heartbeat; absent when none was heard. */
-  heartbeatAtMs: number | undefined
-  /** The peer's heartbeat interval in milliseconds. */
-  intervalMs: number
-  /** True when every address of this entry failed to be dialled since it was heard. */
-  bad: boolean
-  /** Of what a peer told without a record: whether a connection to it succeeded. Undefined for all else, which is verified otherwise. */
-  verified?: boolean | undefined
-}
 
 export type PutResult = 'stored' | 'old' | 'full'
 
@@ -62,56 +33,6 @@ const MAKE_ROOM_EVERY_MS = 1_000
 /** A newcomer is let in uncounted while there was room for it; others who write into this book may be as many at a time. */
 const COUNT_AGAIN_AFTER = 100
 
-export const ADDRESS_BOOK_SCHEMA = `
-  CREATE TABLE IF NOT EXISTS address_book (
-    peer_id TEXT PRIMARY KEY,
-    multiaddrs TEXT NOT NULL,
-    envelope BLOB,
-    seq INTEGER NOT NULL,
-    origin TEXT NOT NULL,
-    state TEXT NOT NULL,
-    seen_at_ms INTEGER NOT NULL,
-    heartbeat_at_ms INTEGER,
-    interval_ms INTEGER NOT NULL,
-    bad INTEGER NOT NULL,
-    named_over TEXT,
-    verified INTEGER
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS address_book_seen ON address_book (seen_at_ms);
-  CREATE TABLE IF NOT EXISTS own_sequence (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) STRICT;
-`
-
-// a sequence number may be over 2^53 (some peers count nanoseconds), which node:sqlite gives as a number only as text
-const COLUMNS =
-  'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over, verified'
-
-/** Columns that earlier versions did not have. */
-const ADDED = { named_over: 'TEXT', verified: 'INTEGER' }
-
-/** Brings a book of an earlier version, or a new one, to what `AddressBook` needs. Processes that do so at the same time wait for each other. */
-export function upgradeAddressBook(database: DatabaseSync): void {
-  const isUpToDate = (): boolean => database.prepare('SELECT 1 FROM sqlite_schema WHERE name = ?').get('address_book_beating') != null
-  if (!isUpToDate()) {
-    transaction(database, () => (isUpToDate() ? undefined : upgrade(database)))
-  }
-}
-
-function upgrade(database: DatabaseSync): void {
-  const columns = new Set(
-    database
-      .prepare('PRAGMA table_info(address_book)')
-      .all()
-      .map(({ name }) => name),
-  )
-  for (const [name, type] of Object.entries(ADDED).filter(([added]) => !columns.has(added))) {
-    database.exec(`ALTER TABLE address_book ADD COLUMN ${name} ${type}`)
-  }
-  database.exec(`
-    DROP INDEX IF EXISTS address_book_heard;
-    CREATE INDEX address_book_beating ON address_book (heartbeat_at_ms, interval_ms, state, verified);
-  `)
-}
-
 /**
  * Where peers can be dialled, by their last word: in SQLite, so that a command started later finds it. Reads are
  * synchronous and take microseconds. A full book drops what is stale, then refuses newcomers: the living are not evicted.
@@ -124,7 +45,7 @@ export class AddressBook {
   #sequence = 0
   #writeFailure: DatabaseError | undefined
 
-  /** @param database has `ADDRESS_BOOK_SCHEMA` and is up to date; its owner closes it */
+  /** @param database is a home's, at its last version; its owner closes it */
   constructor(database: DatabaseSync, options: BookOptions = {}) {
     this.#database = database
     this.#options = { ...DEFAULTS, ...options }
@@ -320,72 +241,5 @@ export class AddressBook {
 
   #expiry(): number {
     return this.#options.now() - this.#options.ttlMs
-  }
-}
-
-/**
- * Signed records are ordered by their sequence number, and what a peer tells without a record by when it told it. Else unsigned addresses only
- * replace signed ones that are no longer an answer, and what was told before the last heartbeat replaces none.
- */
-function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolean): boolean {
-  if (entry.envelope == null) {
-    const toldAt = entry.verified == null ? undefined : entry.seq
-    return known.envelope == null ? isTold(known) && toldAt != null && toldAt <= known.seq : knownIsFresh || isBefore(toldAt, known)
-  }
-  if (known.envelope == null) {
-    return false
-  }
-  return entry.seq < known.seq || (entry.seq === known.seq && entry.seenAtMs <= known.seenAtMs)
-}
-
-/** What a peer told is numbered by when it told it. @returns whether that was before the last heartbeat of its record, which may be its goodbye */
-function isBefore(toldAt: bigint | undefined, { heartbeatAtMs, seenAtMs }: BookEntry): boolean {
-  return toldAt != null && toldAt <= BigInt(heartbeatAtMs ?? seenAtMs)
-}
-
-/** Whether its peer told it without a record, confirmed since or not. */
-function isTold({ envelope, verified }: BookEntry): boolean {
-  return envelope == null && verified != null
-}
-
-/** An address that a connection confirmed, of a peer that told one: when it told it stays known, or a replay would be news. */
-function confirming(entry: BookEntry, known: BookEntry | undefined): BookEntry {
-  const confirms = entry.envelope == null && entry.verified == null && known != null && isTold(known)
-  return confirms ? { ...entry, seq: known.seq, verified: true } : entry
-}
-
-/** Addresses that were verified stay so when their peer names them again. */
-function isVerified(entry: BookEntry, known: BookEntry | undefined): boolean {
-  return (
-    entry.verified === true ||
-    (known != null && known.verified !== false && !known.bad && known.multiaddrs.join() === entry.multiaddrs.join())
-  )
-}
-
-/** A row that cannot be read is as good as none; the peer's next word replaces it. */
-function readEntry(row: Record<string, SQLOutputValue>): BookEntry | undefined {
-  try {
-    return toEntry(row)
-  } catch {
-    return undefined
-  }
-}
-
-function toEntry(row: Record<string, SQLOutputValue>): BookEntry {
-  const envelope = row.envelope instanceof Uint8Array ? row.envelope : undefined
-  return {
-    peerId: peerIdFromString(String(row.peer_id)),
-    multiaddrs: (JSON.parse(String(row.multiaddrs)) as string[]).map((text) => multiaddr(text)),
-    envelope,
-    seq: BigInt(String(row.seq)),
-    origin: String(row.origin) as AddressOrigin,
-    state: String(row.state) as PeerState,
-    seenAtMs: Number(row.seen_at_ms),
-    heartbeatAtMs: row.heartbeat_at_ms == null ? undefined : Number(row.heartbeat_at_ms),
-    intervalMs: Number(row.interval_ms),
-    bad: row.bad === 1,
-    namedOver: NAMED_OVER.find((way) => way === row.named_over) ?? 'stranger',
-    // earlier versions of this program leave the mark of what was told when they store a record
-    verified: envelope != null || row.verified == null ? undefined : row.verified === 1,
   }
 }

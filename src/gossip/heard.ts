@@ -1,6 +1,7 @@
 import { DatabaseError } from '../primitives/database-error.ts'
 import type { Logger } from '../primitives/log.ts'
-import type { AddressBook, BookEntry, PeerState, PutResult } from './address-book.ts'
+import type { AddressBook, PutResult } from './address-book.ts'
+import type { BookEntry, PeerState } from './book-entry.ts'
 
 /** What a peer told of itself was accepted. */
 export interface HeartbeatEvent {

@@ -5,7 +5,7 @@ import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { addressesOf, readNamed } from '../primitives/address.ts'
 import { kindOf } from '../primitives/address-kind.ts'
-import type { PeerState } from './address-book.ts'
+import type { PeerState } from './book-entry.ts'
 import { canonicalJson, isObject, type Json, type JsonObject } from './canonical-json.ts'
 import { ignore, reject, type Verdict } from './verdict.ts'
 

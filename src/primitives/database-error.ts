@@ -27,6 +27,20 @@ export class DatabaseError extends SubnetError {
   }
 }
 
+/** A database of a version that this program does not know. Nothing in it was changed. */
+export class DatabaseVersionError extends SubnetError {
+  override readonly name = 'DatabaseVersionError'
+  readonly code = 'USAGE'
+
+  constructor({ file, name = 'the database', elsewhere }: DatabaseFile, version: number, newest: number) {
+    const hint = elsewhere == null ? 'update subnet' : `update subnet; ${elsewhere}`
+    super(
+      `${name} ${file} has version ${version}, and this program knows none above ${newest}: ${version < 0 ? 'another program' : 'a newer one'} wrote it`,
+      { hint },
+    )
+  }
+}
+
 interface Finding {
   code?: 'TIMEOUT'
   problem: string

@@ -1,9 +1,11 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type DatabaseFile, refuseReadOnly, toDatabaseError } from './database-error.ts'
+import { backoffMs } from './backoff.ts'
+import { type DatabaseFile, DatabaseVersionError, refuseReadOnly, toDatabaseError } from './database-error.ts'
 
 const BUSY_TIMEOUT_MS = 50
 const RETRY_FOR_MS = 5_000
+const RETRY = { firstMs: 5, maxMs: 200 }
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 
@@ -65,7 +67,7 @@ export class Database extends DatabaseSync {
  */
 export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Promise<T> {
   const giveUpAtMs = performance.now() + RETRY_FOR_MS
-  for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 200)) {
+  for (let tries = 0; ; tries++) {
     signal?.throwIfAborted()
     try {
       return work()
@@ -74,7 +76,7 @@ export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Pr
         throw error
       }
     }
-    await delay(waitMs * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined)
+    await delay(backoffMs(tries, RETRY) * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined)
   }
 }
 
@@ -94,19 +96,76 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
+/** Brings a database from one version to the next: SQL, or a function. It runs inside a transaction. */
+export type Migration = string | ((database: DatabaseSync) => void)
+
 /**
- * Opens (and creates) a database that many processes share, in WAL mode, and brings it to `schema` (idempotent SQL). `check` may
- * look at it before anything is asked of it, and throw.
+ * The version of a database is the number of migrations that it has had, in `PRAGMA user_version`. A new database has 0, and so have those of 0.1.0.
+ * @throws DatabaseVersionError for a version that these migrations do not reach
+ */
+export function versionOf(database: DatabaseSync, about: DatabaseFile, migrations: readonly Migration[]): number {
+  const version = Number(database.prepare('PRAGMA user_version').get()?.user_version)
+  if (version < 0 || version > migrations.length) {
+    throw new DatabaseVersionError(about, version, migrations.length)
+  }
+  return version
+}
+
+/**
+ * Brings a database to the last version, in one transaction: a process that dies on the way leaves it as it was. Processes that do so at the same
+ * time wait for each other.
+ * @throws DatabaseVersionError
+ */
+export function migrate(database: DatabaseSync, about: DatabaseFile, migrations: readonly Migration[]): void {
+  if (versionOf(database, about, migrations) === migrations.length) {
+    return
+  }
+  transaction(database, () => {
+    for (const migration of migrations.slice(versionOf(database, about, migrations))) {
+      applyMigration(database, migration)
+    }
+    database.exec(`PRAGMA user_version = ${migrations.length}`)
+  })
+}
+
+export function applyMigration(database: DatabaseSync, migration: Migration): void {
+  if (typeof migration === 'string') {
+    database.exec(migration)
+  } else {
+    migration(database)
+  }
+}
+
+/**
+ * Opens (and creates) a database that many processes share, in WAL mode, and brings it to the last version. One of a newer version is left as it is.
+ * @throws DatabaseError, DatabaseVersionError
+ */
+export async function openDatabase(about: DatabaseFile, migrations: readonly Migration[]): Promise<Database> {
+  const check = (database: DatabaseSync): unknown => versionOf(database, about, migrations)
+  return openShared(about, check, (database) => migrate(database, about, migrations))
+}
+
+/**
+ * The same without any migration, for a database that is only changed when somebody writes to it. `check` looks at it before anything is changed.
  * @throws DatabaseError; what `check` throws
  */
-export async function openDatabase(about: DatabaseFile, schema: string, check?: (database: DatabaseSync) => void): Promise<Database> {
+export async function openUnmigrated(about: DatabaseFile, check: (database: DatabaseSync) => unknown): Promise<Database> {
+  return openShared(about, check, () => undefined)
+}
+
+async function openShared(
+  about: DatabaseFile,
+  check: (database: DatabaseSync) => unknown,
+  prepare: (database: DatabaseSync) => void,
+): Promise<Database> {
   return retryWhileBusy(() => {
     refuseReadOnly(about)
     const database = new Database(about, { timeout: BUSY_TIMEOUT_MS })
     try {
-      database.exec('PRAGMA trusted_schema = OFF; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;')
-      database.exec(schema)
-      check?.(database)
+      database.exec('PRAGMA trusted_schema = OFF')
+      check(database)
+      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;')
+      prepare(database)
       return database
     } catch (error) {
       database.close()

@@ -1,3 +1,6 @@
+/** What a call, a command or a file that may be a pipe has where nobody said how long it may take, in milliseconds. */
+export const DEFAULT_TIMEOUT_MS = 60_000
+
 /** A signal that aborts when the time is up, or when another signal does. */
 export interface Deadline {
   signal: AbortSignal

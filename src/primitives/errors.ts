@@ -18,6 +18,9 @@ export const EXIT_CODES = {
 /** The code of any error of this package. */
 export type ErrorCode = keyof typeof EXIT_CODES
 
+/** The exit code of a command that did what it was told. */
+export const SUCCESS = 0
+
 /** What an error takes beside its message. */
 export interface SubnetErrorOptions extends ErrorOptions {
   /** One line that says what to do about it. */

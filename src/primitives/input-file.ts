@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { isatty, ReadStream } from 'node:tty'
+import { collectBytes } from './collect-bytes.ts'
 import { withDeadline } from './deadline.ts'
 
 export interface ReadOptions {
@@ -48,14 +49,5 @@ export async function* inputOf(file: string, { timeoutMs, signal }: ReadOptions)
 
 /** A file of any kind, whole. @throws what `inputOf` throws, Error for one that is too large */
 export async function readInputFile(file: string, { maxBytes, ...options }: ReadOptions & { maxBytes: number }): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of inputOf(file, options)) {
-    length += chunk.byteLength
-    if (length > maxBytes) {
-      throw new Error(`it has more than ${maxBytes} bytes`)
-    }
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  return collectBytes(inputOf(file, options), { maxBytes })
 }

@@ -1,6 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import { type Aliases, refuseSelf, targetOf } from '../node/home/aliases.ts'
-import type { AliasAnswer, AliasSession } from './session.ts'
+import type { AliasAnswer } from './answers.ts'
+import type { AliasSession } from './session.ts'
 
 /** The aliases of a home, in this process. */
 export class AliasCalls implements AliasSession {

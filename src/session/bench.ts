@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { BenchAnswer, TaskAnswer } from './answers.ts'
 import { Measurement } from './measurement.ts'
-import type { BenchAnswer, BenchPlan, TaskAnswer } from './session.ts'
+import type { BenchPlan } from './session.ts'
 
 const SMALL_BYTES = 64
 const TELL_EVERY_MS = 200

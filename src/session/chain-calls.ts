@@ -6,18 +6,10 @@ import type { Settings } from '../node/home/config.ts'
 import { NodeError } from '../node/home/errors.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
 import { withDeadline } from '../primitives/deadline.ts'
+import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer, FreshnessAnswer, PublishedAnswer, RegistrationAnswer } from './answers.ts'
 import { ChainLookupError } from './chain-lookup-error.ts'
 import { describePlace, staleNotice } from './chain-words.ts'
-import type {
-  ChainAnswer,
-  ChainListAnswer,
-  ChainPeerAnswer,
-  ChainSession,
-  FreshnessAnswer,
-  PublishedAnswer,
-  RegistrationAnswer,
-  SessionOptions,
-} from './session.ts'
+import type { ChainSession, SessionOptions } from './session.ts'
 
 export interface ChainCallsInit {
   registry(): ChainRegistry | Promise<ChainRegistry>

@@ -1,14 +1,5 @@
-import type { NodeClass, PeerRole } from '../chain/registry.ts'
 import { SubnetError } from '../primitives/errors.ts'
-import type { FreshnessAnswer } from './session.ts'
-
-/** What the chain has of a peer that has no address there. */
-export interface ChainMiss extends FreshnessAnswer {
-  registered: boolean
-  role: PeerRole | null
-  nodeId: number | null
-  class: NodeClass | null
-}
+import type { ChainMiss } from './answers.ts'
 
 /** The chain has no address of a peer, or does not know it at all; `details` tells which, and how fresh the answer is. */
 export class ChainLookupError extends SubnetError {

@@ -1,5 +1,5 @@
 import { humanMs } from '../primitives/human-ms.ts'
-import type { ChainAnswer, FreshnessAnswer } from './session.ts'
+import type { ChainAnswer, FreshnessAnswer } from './answers.ts'
 
 /** What stands beside an answer that the chain gave before it went away, a no like a yes. */
 export function staleNotice({ stale, block, readAtMs }: FreshnessAnswer): string | undefined {

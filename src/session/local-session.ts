@@ -12,24 +12,21 @@ import type { SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { Logger } from '../primitives/log.ts'
 import { AliasCalls } from './alias-calls.ts'
-import { ChainCalls } from './chain-calls.ts'
-import type { NodeSession } from './node-session.ts'
 import type {
   BenchAnswer,
-  BenchPlan,
   ConnectAnswer,
   DisconnectAnswer,
   IdAnswer,
   PeerRow,
   PingAnswer,
-  ProtocolSession,
   ResolveAnswer,
-  Session,
-  SessionOptions,
   StatusAnswer,
+  StopAnswer,
   TaskAnswer,
-  TaskInput,
-} from './session.ts'
+} from './answers.ts'
+import { ChainCalls } from './chain-calls.ts'
+import type { NodeSession } from './node-session.ts'
+import type { BenchPlan, ProtocolSession, Session, SessionOptions, TaskInput } from './session.ts'
 
 export interface LocalSessionInit {
   home: Home
@@ -83,7 +80,7 @@ export class LocalSession implements Session {
     throw this.#notRunning()
   }
 
-  async stop(): Promise<{ peerId: string; pid: number }> {
+  async stop(): Promise<StopAnswer> {
     throw this.#notRunning()
   }
 
@@ -190,7 +187,7 @@ export class LocalSession implements Session {
     this.#node ??= (async () => {
       const { home, settings, agent, log } = this.#init
       const privateKey = await this.#loadIdentity()
-      const { composeNode, NodeSession } = await import('./own-node.ts')
+      const { composeNode, NodeSession } = await import('./in-process-node.ts')
       const node = await composeNode({ home, settings, privateKey, listen: [], agent, log })
       const session = new NodeSession({ ...this.#init, node, stop: () => undefined })
       await node.start()

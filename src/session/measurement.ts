@@ -1,5 +1,5 @@
 import { createHistogram } from 'node:perf_hooks'
-import type { BenchMeasurement, TaskAnswer } from './session.ts'
+import type { BenchMeasurement, TaskAnswer } from './answers.ts'
 
 /** What is looked at of an answer. */
 export type AnsweredTask = Pick<TaskAnswer, 'accepted' | 'bytesReceived'>

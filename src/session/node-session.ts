@@ -8,38 +8,34 @@ import type { Home } from '../node/home/home.ts'
 import { shownChain } from '../node/home/shown-chain.ts'
 import type { KnownPeer, SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
-import { withDeadline } from '../primitives/deadline.ts'
+import { DEFAULT_TIMEOUT_MS, withDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { Destination } from '../protocol/api/host.ts'
 import { bodyOf } from '../protocol/message/body-bytes.ts'
 import type { AddressSource } from '../resolve/tier.ts'
 import { AliasCalls } from './alias-calls.ts'
-import { bench } from './bench.ts'
-import { checkBenchPlan } from './bench-plan.ts'
-import { ChainCalls } from './chain-calls.ts'
-import { inTime } from './in-time.ts'
-import { nodeSettings } from './node-settings.ts'
-import { placesAnswer, placesProblem } from './place-answers.ts'
-import { ProtocolCalls } from './protocol-calls.ts'
-import { round, rounded } from './rounded.ts'
 import type {
   BenchAnswer,
-  BenchPlan,
   ConnectAnswer,
   DisconnectAnswer,
   IdAnswer,
-  NodeSettingsAnswer,
   PeerRow,
   PingAnswer,
   ResolveAnswer,
-  Session,
-  SessionOptions,
   StatusAnswer,
   StatusProblem,
   TaskAnswer,
-  TaskInput,
-} from './session.ts'
+} from './answers.ts'
+import { bench } from './bench.ts'
+import { checkBenchPlan } from './bench-plan.ts'
+import { ChainCalls } from './chain-calls.ts'
+import { nodeSettings } from './node-settings.ts'
+import { placesAnswer, placesProblem } from './place-answers.ts'
+import { ProtocolCalls } from './protocol-calls.ts'
+import { roundAttempts, roundMs } from './round-ms.ts'
+import type { BenchPlan, NodeSettingsAnswer, Session, SessionOptions, TaskInput } from './session.ts'
 import { statusProblems } from './status-problems.ts'
+import { withStepDeadline } from './step-deadline.ts'
 import { TaskCalls } from './task-calls.ts'
 
 export interface NodeSessionInit {
@@ -59,7 +55,6 @@ const WATCH = { atMostEveryMs: 200, atLeastEveryMs: 2_000 }
 const CHANGES = ['peer:connect', 'peer:disconnect', 'heartbeat'] as const
 /** How long the chain may take to say that it is there. */
 const CHAIN_CHECK_MS = 5_000
-const DEFAULT_TIMEOUT_MS = 60_000
 
 /** A session on a node of this process. */
 export class NodeSession implements Session {
@@ -187,11 +182,11 @@ export class NodeSession implements Session {
   async resolve(peer: string, options: Parameters<Session['resolve']>[1] = {}): Promise<ResolveAnswer> {
     const { peerId, multiaddr } = await this.#target(peer)
     if (multiaddr != null) {
-      await inTime('dial', options, late('dial'), async (signal) => this.#node.connect(multiaddr, signal))
+      await withStepDeadline('dial', options, late('dial'), async (signal) => this.#node.connect(multiaddr, signal))
       return { peerId: peerId.toString(), multiaddrs: [multiaddr.toString()], source: 'given', ageMs: 0, verified: true, attempts: [] }
     }
     const { tiers, maxAgeMs } = options
-    const found = await inTime('resolve', options, late('resolve'), async (signal) =>
+    const found = await withStepDeadline('resolve', options, late('resolve'), async (signal) =>
       this.#node.resolve(peerId, { signal, tiers, maxAgeMs }),
     )
     return {
@@ -200,7 +195,7 @@ export class NodeSession implements Session {
       source: found.source,
       ageMs: found.ageMs == null ? null : Math.round(found.ageMs),
       verified: found.verified,
-      attempts: rounded(found.attempts),
+      attempts: roundAttempts(found.attempts),
     }
   }
 
@@ -210,23 +205,23 @@ export class NodeSession implements Session {
 
   async connect(multiaddr: string, options: SessionOptions = {}): Promise<ConnectAnswer> {
     const target = parsePeerMultiaddr(multiaddr)
-    const opened = await inTime('dial', options, late('dial'), async (signal) => this.#node.connect(target.multiaddr, signal))
+    const opened = await withStepDeadline('dial', options, late('dial'), async (signal) => this.#node.connect(target.multiaddr, signal))
     const { remotePeer, remoteAddr, direction } = opened
     return { peerId: remotePeer.toString(), multiaddr: remoteAddr.toString(), direction }
   }
 
   async disconnect(peer: string, options: SessionOptions = {}): Promise<DisconnectAnswer> {
     const { peerId } = await this.#target(peer)
-    const connections = await inTime('wait', options, late('wait'), async (signal) => this.#node.disconnect(peerId, signal))
+    const connections = await withStepDeadline('wait', options, late('wait'), async (signal) => this.#node.disconnect(peerId, signal))
     return { peerId: peerId.toString(), connections }
   }
 
   async ping(peer: string, options: SessionOptions = {}): Promise<PingAnswer> {
     const to = await this.#destination(peer)
-    const { ms, reached } = await inTime('wait', options, late('wait'), async (signal) => this.#node.ping(to, signal))
+    const { ms, reached } = await withStepDeadline('wait', options, late('wait'), async (signal) => this.#node.ping(to, signal))
     const { remotePeer, remoteAddr } = reached.connection
     const source = reached.source as AddressSource
-    return { peerId: remotePeer.toString(), source, multiaddr: remoteAddr.toString(), roundTripMs: round(ms) }
+    return { peerId: remotePeer.toString(), source, multiaddr: remoteAddr.toString(), roundTripMs: roundMs(ms) }
   }
 
   async *bench(peer: string, plan: BenchPlan, options: SessionOptions = {}): AsyncGenerator<BenchAnswer> {
@@ -283,11 +278,11 @@ export class NodeSession implements Session {
       return null
     }
     if (connection.rtt != null) {
-      return round(connection.rtt)
+      return roundMs(connection.rtt)
     }
     const signal = withDeadline(options.signal, LATENCY_TIMEOUT_MS)
     const measured = await this.#node.ping(connection.remotePeer, signal).catch(() => undefined)
-    return measured == null ? null : round(measured.ms)
+    return measured == null ? null : roundMs(measured.ms)
   }
 
   async #chainState(options: SessionOptions): Promise<StatusAnswer['chain']> {

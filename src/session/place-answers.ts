@@ -1,5 +1,5 @@
 import type { PlacesState } from '../node/stack/places.ts'
-import type { StatusAnswer } from './session.ts'
+import type { StatusAnswer } from './answers.ts'
 
 /** How long a refused newcomer counts as a problem. */
 const REFUSED_WITHIN_MS = 60_000

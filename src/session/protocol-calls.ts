@@ -1,11 +1,14 @@
 import type { SubnetNode } from '../node/subnet-node.ts'
+import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { checkProtocolId, type Destination, peerOf, withoutPipelined } from '../protocol/api/host.ts'
+import type { ProtocolKind } from '../protocol/api/interceptor.ts'
 import { type ProtocolDescription, ReflectionCaller } from '../protocol/builtin/reflection.ts'
 import { Caller } from '../protocol/call/caller.ts'
-import { collectPayload } from './in-time.ts'
-import type { CallInput, DescribedAnswer, ProtocolAnswer, ProtocolSession, ProtocolsAnswer, SessionOptions } from './session.ts'
+import type { DescribedAnswer, ProtocolAnswer, ProtocolsAnswer } from './answers.ts'
+import { collectPayload } from './collect-payload.ts'
+import type { CallInput, ProtocolSession, SessionOptions } from './session.ts'
 
 export interface ProtocolCallsInit {
   node: SubnetNode
@@ -15,11 +18,37 @@ export interface ProtocolCallsInit {
   maxRequestBytes: number
 }
 
-const DEFAULT_TIMEOUT_MS = 60_000
 /** Of what a peer speaks, in a hint. */
 const MAX_PROTOCOLS_NAMED = 20
 /** What is called is encoded and decoded by whoever calls. */
 const AS_IT_IS = { encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes }
+
+/** What is called, in bytes. */
+type ByteCaller = Caller<Uint8Array, Uint8Array>
+type CallOf = (
+  caller: ByteCaller,
+  to: Destination,
+  bytes: Uint8Array,
+  options: { signal: AbortSignal | undefined; timeoutMs: number },
+) => AsyncIterable<Uint8Array>
+
+/** How a protocol of each kind is called. */
+const CALLS = {
+  async *unary(caller, to, bytes, options) {
+    yield await caller.one(to, bytes, options)
+  },
+  'server-streaming': (caller, to, bytes, options) => caller.many(to, bytes, { ...options, idleTimeoutMs: options.timeoutMs }),
+} satisfies Record<ProtocolKind, CallOf>
+
+/** The kind of this name. @throws UsageError */
+export function kindOf(name: string): ProtocolKind {
+  const kinds = Object.keys(CALLS) as ProtocolKind[]
+  const kind = kinds.find((known) => known === name)
+  if (kind == null) {
+    throw new UsageError(`kind: ${JSON.stringify(name)} is not valid; expected ${kinds.join(' or ')}`)
+  }
+  return kind
+}
 
 /** The calls of a session that go to protocols of other peers, on a node of this process. */
 export class ProtocolCalls implements ProtocolSession {
@@ -76,14 +105,8 @@ export class ProtocolCalls implements ProtocolSession {
     const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
     const bytes = await collectPayload(request, this.#init.maxRequestBytes, options)
     const timeoutMs = Math.max(1, Math.round(giveUpAtMs - performance.now()))
-    const caller = new Caller<Uint8Array, Uint8Array>(this.#init.node, { id: protocolId, ...AS_IT_IS })
-    if (kind === 'unary') {
-      yield await caller.one(to, bytes, { signal: options.signal, timeoutMs })
-    } else if (kind === 'server-streaming') {
-      yield* caller.many(to, bytes, { signal: options.signal, timeoutMs, idleTimeoutMs: timeoutMs })
-    } else {
-      throw new UsageError(`kind: ${JSON.stringify(kind)} is not valid; expected unary or server-streaming`)
-    }
+    const caller: ByteCaller = new Caller(this.#init.node, { id: protocolId, ...AS_IT_IS })
+    yield* CALLS[kindOf(kind)](caller, to, bytes, { signal: options.signal, timeoutMs })
   }
 }
 

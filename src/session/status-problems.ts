@@ -1,5 +1,5 @@
 import type { Settings } from '../node/home/config.ts'
-import type { StatusProblem } from './session.ts'
+import type { StatusProblem } from './answers.ts'
 
 /** What a node knows of itself that may be a problem. */
 export interface NodeFacts {

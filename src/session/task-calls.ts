@@ -1,17 +1,18 @@
 import type { SubnetNode } from '../node/subnet-node.ts'
+import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
 import type { Destination, Reached } from '../protocol/api/host.ts'
 import type { Body } from '../protocol/api/message-in-parts.ts'
 import type { CallReport } from '../protocol/call/call.ts'
 import { bodyOf, collectBody } from '../protocol/message/body-bytes.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource } from '../resolve/tier.ts'
-import { collectPayload, tooManyBytes } from './in-time.ts'
-import { round, rounded } from './rounded.ts'
-import type { SessionOptions, TaskAnswer, TaskInput } from './session.ts'
+import type { TaskAnswer } from './answers.ts'
+import { collectPayload, tooManyBytes } from './collect-payload.ts'
+import { roundAttempts, roundMs } from './round-ms.ts'
+import type { SessionOptions, TaskInput } from './session.ts'
 
 /** Payloads and results up to this are read whole at once. */
 const SMALL_BYTES = 256 * 1024
-const DEFAULT_TIMEOUT_MS = 60_000
 
 /** Told once how a task ended: of one whose result is still coming, when that has come. */
 type Count = (outcome: 'sentAccepted' | 'sentRejected' | 'sentFailed') => void
@@ -94,7 +95,7 @@ export class TaskCalls {
       error: accepted ? null : { code: 'TASK_REJECTED', message: error },
       bytesSent: sent(),
       bytesReceived: result.size,
-      attempts: rounded(attempts as Attempt[]),
+      attempts: roundAttempts(attempts as Attempt[]),
       timings,
       result: small == null ? counted(result.chunks, (more) => (bytes.received += more)) : bodyOf(small).chunks,
     }
@@ -118,5 +119,5 @@ function present(reached: Reached | undefined): Reached {
 
 function roundedTimings({ timings }: CallReport): TaskAnswer['timings'] {
   const { resolveMs, dialMs, requestMs, totalMs } = timings
-  return { resolveMs: round(resolveMs), dialMs: round(dialMs), requestMs: round(requestMs), totalMs: round(totalMs) }
+  return { resolveMs: roundMs(resolveMs), dialMs: roundMs(dialMs), requestMs: roundMs(requestMs), totalMs: roundMs(totalMs) }
 }

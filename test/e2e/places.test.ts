@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { multiaddr } from '@multiformats/multiaddr'
-import type { StatusAnswer } from '../../src/session/session.ts'
+import type { StatusAnswer } from '../../src/session/answers.ts'
 import { Cli } from '../support/cli.ts'
 import { HalfOpenSockets, IdleStrangers, strangerAt } from '../support/crowd.ts'
 

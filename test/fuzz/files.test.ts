@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import type { PrivateKey } from '@libp2p/interface'
 import { LedgerRegistry } from '../../src/chain/drivers/ledger.ts'
 import { History } from '../../src/cli/repl/history.ts'
-import { ADDRESS_BOOK_SCHEMA, AddressBook, upgradeAddressBook } from '../../src/gossip/address-book.ts'
-import { loadSettings } from '../../src/node/home/config.ts'
+import { AddressBook } from '../../src/gossip/address-book.ts'
 import { homeAt } from '../../src/node/home/home.ts'
+import { HOME_MIGRATIONS } from '../../src/node/home/home-database.ts'
 import { loadIdentity } from '../../src/node/home/identity.ts'
+import { loadSettings } from '../../src/node/home/load-settings.ts'
 import { HomeLock } from '../../src/node/home/lock.ts'
 import { openDatabase, sqliteCode } from '../../src/primitives/database.ts'
 import { SubnetError } from '../../src/primitives/errors.ts'
@@ -39,7 +40,7 @@ describe('a file of a home that was damaged while nobody ran', function () {
     await writeFile(home.configFile, JSON.stringify({ listen: ['/ip4/127.0.0.1/tcp/1'], heartbeatInterval: '5s', subnetId: 3 }))
     await writeFile(join(whole, 'repl_history'), 'peers\nsend-task bob --text x\n')
     await (await HomeLock.acquire(home)).release()
-    const database = await openDatabase({ file: home.databaseFile }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+    const database = await openDatabase({ file: home.databaseFile }, HOME_MIGRATIONS)
     await new AddressBook(database).put(await signedEntry(peer, 1))
     database.close()
     const ledger = ledgerIn(whole)
@@ -95,7 +96,7 @@ describe('a file of a home that was damaged while nobody ran', function () {
   })
 
   damage('node.db', async () => {
-    const database = await openDatabase({ file: homeAt(path).databaseFile }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+    const database = await openDatabase({ file: homeAt(path).databaseFile }, HOME_MIGRATIONS)
     try {
       const book = new AddressBook(database)
       book.list()

@@ -66,7 +66,7 @@ export class HypertensorSetup {
   async kept(): Promise<Pick<HypertensorInit, 'cacheFolder' | 'openDatabase'> & { cacheFolder: string; file: string }> {
     this.#home ??= await mkdtemp(join(tmpdir(), 'subnet-hypertensor-'))
     const file = join(this.#home, 'node.db')
-    return { cacheFolder: join(this.#home, 'chain'), file, openDatabase: async () => openDatabase({ file }, CHAIN_ANSWERS_SCHEMA) }
+    return { cacheFolder: join(this.#home, 'chain'), file, openDatabase: async () => openDatabase({ file }, [CHAIN_ANSWERS_SCHEMA]) }
   }
 
   async clean(): Promise<void> {

@@ -4,14 +4,12 @@ import { dirname } from 'node:path'
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { raceSignal } from 'race-signal'
-import { openDatabase, openToRead, retryWhileBusy, sqliteCode } from '../../primitives/database.ts'
-import { DatabaseError, type DatabaseFile } from '../../primitives/database-error.ts'
+import { migrate, openToRead, openUnmigrated, retryWhileBusy, sqliteCode } from '../../primitives/database.ts'
+import { DatabaseError, type DatabaseFile, DatabaseVersionError } from '../../primitives/database-error.ts'
 import { describeError } from '../../primitives/errors.ts'
-import { Turns } from '../../primitives/turns.ts'
+import { YieldingQueue } from '../../primitives/yielding-queue.ts'
 import { ChainError, type ChainState } from '../registry.ts'
-
-/** Addresses, and registrations: a file that an older version made has none of these, until somebody writes. */
-export type LedgerTable = 'ledger' | 'registration'
+import { checkLedger, LEDGER_MIGRATIONS, type LedgerTable } from './ledger-schema.ts'
 
 /** What a table holds of a peer; any column may hold what anybody wrote there. */
 export type LedgerRow = Record<string, SQLOutputValue>
@@ -31,35 +29,6 @@ export const MAX_ENVELOPE_BYTES = 32 * 1_024
 const MAX_WATCHED = 10_000
 const SQLITE_CANTOPEN = 14
 const NAMED_BY_CHAIN = '--chain names the ledger: ledger:/path/file.db; the first who publishes or registers makes it'
-
-const schemaOf = (table: LedgerTable): string => `
-  CREATE TABLE IF NOT EXISTS ${table} (
-    subnet_id INTEGER NOT NULL,
-    peer_id TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    revision INTEGER NOT NULL,
-    envelope BLOB NOT NULL,
-    PRIMARY KEY (subnet_id, peer_id)
-  ) STRICT, WITHOUT ROWID;
-`
-
-/**
- * Anyone may write the file: one with a view in place of a table, or with triggers, would run its author's program in here.
- * Gives the tables that are there. @throws Error
- */
-function checkSchema(database: DatabaseSync): LedgerTable[] {
-  const plain = (sql: unknown): string => String(sql).replace(/\s+/g, ' ').replace('IF NOT EXISTS ', '').replace(/;? *$/, '').trim()
-  const objects = database.prepare('SELECT type, lower(name) AS name, sql FROM sqlite_schema').all()
-  if (objects.length === 0) {
-    return []
-  }
-  const tables = (['ledger', 'registration'] as const).filter((table) => table === 'ledger' || objects.some(({ name }) => name === table))
-  const isPlain = (table: LedgerTable): boolean => objects.some(({ name, sql }) => name === table && plain(sql) === plain(schemaOf(table)))
-  if (objects.some(({ type }) => type === 'view' || type === 'trigger') || !tables.every(isPlain)) {
-    throw new Error('the file is a database, but not a ledger')
-  }
-  return tables
-}
 
 const COLUMNS = `peer_id, CAST(seq AS TEXT) AS seq, CAST(revision AS TEXT) AS revision, envelope`
 const IN_SUBNET = `length(envelope) <= ${MAX_ENVELOPE_BYTES} AND subnet_id = ?`
@@ -90,12 +59,12 @@ interface Connection {
  */
 export class LedgerFile {
   readonly #file: string
-  readonly #turns = new Turns()
+  readonly #turns = new YieldingQueue()
   readonly #about: DatabaseFile
   #connection: Promise<Connection> | undefined
   #connections = 0
-  /** The schema that was checked, and the tables it has. */
-  #checked: { schemaVersion: SQLOutputValue | undefined; tables: LedgerTable[] } | undefined
+  /** What was checked: the schema, in the version of the ledger, and the tables it has. */
+  #checked: { schema: string; tables: LedgerTable[] } | undefined
   #writes = 0
   #newest: number | undefined
   #heardAtMs: number | undefined
@@ -165,7 +134,7 @@ export class LedgerFile {
     const revision = await this.#query(
       signal,
       (database) => {
-        database.exec(schemaOf('registration'))
+        migrate(database, this.#about, LEDGER_MIGRATIONS)
         this.#check(database)
         return database.prepare(replaceIn(table)).get(row)?.revision
       },
@@ -225,7 +194,7 @@ export class LedgerFile {
       return found
     } catch (cause) {
       signal?.throwIfAborted()
-      const isOfFile = cause instanceof DatabaseError
+      const isOfFile = cause instanceof DatabaseError || cause instanceof DatabaseVersionError
       if (isOfFile && cause.code !== 'TIMEOUT') {
         // the file, its folder or the disk may be mended by when it is asked again
         await this.#disconnect()
@@ -272,7 +241,8 @@ export class LedgerFile {
   async #open(writes: boolean): Promise<Connection> {
     this.#connections++
     try {
-      return { database: await openDatabase(this.#about, schemaOf('ledger'), checkSchema), writable: true, stamp: undefined }
+      const database = await openUnmigrated(this.#about, (opened) => checkLedger(opened, this.#about))
+      return { database, writable: true, stamp: undefined }
     } catch (error) {
       if (writes || !(error instanceof DatabaseError) || error.code === 'TIMEOUT') {
         throw error
@@ -300,9 +270,11 @@ export class LedgerFile {
 
   /** Others may change the schema at any time: it is looked at whenever it did. */
   #check(database: DatabaseSync): LedgerTable[] {
-    const schemaVersion = database.prepare('PRAGMA schema_version').get()?.schema_version
-    if (this.#checked == null || this.#checked.schemaVersion !== schemaVersion) {
-      this.#checked = { schemaVersion, tables: checkSchema(database) }
+    const { schema_version: changes } = database.prepare('PRAGMA schema_version').get() ?? {}
+    const { user_version: version } = database.prepare('PRAGMA user_version').get() ?? {}
+    const schema = `${changes} ${version}`
+    if (this.#checked?.schema !== schema) {
+      this.#checked = { schema, tables: checkLedger(database, this.#about) }
     }
     return this.#checked.tables
   }

@@ -5,7 +5,8 @@ import { RecordEnvelope } from '@libp2p/peer-record'
 import { LRUCache } from 'lru-cache'
 import type { Logger } from '../../primitives/log.ts'
 import { ChainError } from '../registry.ts'
-import { type LedgerFile, type LedgerRow, type LedgerTable, MAX_ENVELOPE_BYTES } from './ledger-file.ts'
+import { type LedgerFile, type LedgerRow, MAX_ENVELOPE_BYTES } from './ledger-file.ts'
+import type { LedgerTable } from './ledger-schema.ts'
 
 const MAX_WRITE_ATTEMPTS = 8
 /** Sequence numbers remembered, so that a record put back in place of a newer one is noticed. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { raceSignal } from 'race-signal'
+import { backoffMs } from '../../primitives/backoff.ts'
 import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
@@ -325,11 +326,9 @@ export class RpcClient {
 
   /** The next attempt is later with each failure, and not at the same moment as everybody else's. */
   #penalize(state: EndpointState, error: RpcError): void {
-    const { firstMs, maxMs } = this.#init.options.backoff
-    const pauseMs = Math.min(firstMs * 2 ** Math.min(state.failures, 16), maxMs)
-    state.failures++
+    const pauseMs = backoffMs(state.failures++, this.#init.options.backoff, 0.5)
     state.error = error
-    state.retryAtMs = performance.now() + pauseMs * (0.5 + Math.random() / 2)
+    state.retryAtMs = performance.now() + pauseMs
     this.#noted(error)
   }
 

@@ -207,7 +207,11 @@ export class RpcSocket {
       const text = this.shown(`${String(error.message ?? 'an error without a message')}${detail}`).slice(0, MAX_ERROR_LENGTH)
       const fault = error.code === UNKNOWN_METHOD ? 'unknown-method' : 'refused'
       const rpcCode = typeof error.code === 'number' ? error.code : undefined
-      reject(new RpcError(fault, `${what}: ${printable(text)} (${printable(this.shown(String(error.code)).slice(0, 20))})`, { rpcCode }))
+      reject(
+        new RpcError(fault, `${what}: ${onOneLine(text)} (${onOneLine(this.shown(String(error.code)).slice(0, 20))})`, {
+          rpcCode,
+        }),
+      )
       return
     }
     if (result === undefined) {
@@ -270,7 +274,7 @@ function parse(text: string): Message | undefined {
   }
 }
 
-/** What an endpoint says goes to a terminal. */
-function printable(text: string): string {
+/** The words of an endpoint, which an error quotes, on one line without control characters. */
+function onOneLine(text: string): string {
   return text.replace(/[\p{C}\u2028\u2029]/gu, ' ')
 }

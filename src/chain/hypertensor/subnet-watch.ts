@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
+import { backoffMs } from '../../primitives/backoff.ts'
 import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { type ChainChange, NoSubnetError } from '../registry.ts'
@@ -111,9 +112,9 @@ export class SubnetWatch {
 
   /** A lost connection is made again with delays of its own. */
   #retryMs(error: unknown): number {
-    const { firstMs, maxMs } = this.#init.retry ?? RETRY
+    const retry = this.#init.retry ?? RETRY
     const isLost = error instanceof RpcError && error.fault === 'connection'
-    return isLost ? firstMs : Math.min(firstMs * 2 ** this.#failures++, maxMs)
+    return isLost ? retry.firstMs : backoffMs(this.#failures++, retry)
   }
 
   #onHead(header: unknown, how: HeadSource): void {

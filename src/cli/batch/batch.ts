@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
-import { UsageError } from '../../primitives/errors.ts'
+import { EXIT_CODES, SUCCESS, UsageError } from '../../primitives/errors.ts'
 import { type Line, splitLines } from '../../primitives/lines.ts'
 import { ProtocolError } from '../../protocol/api/errors.ts'
-import type { Session, TaskAnswer } from '../../session/session.ts'
+import type { TaskAnswer } from '../../session/answers.ts'
+import type { Session } from '../../session/session.ts'
 import { readInput } from '../payload.ts'
 import { type Progress, type ProgressState, rate, showProgress } from '../text/progress.ts'
 import { type ErrorReport, reportOf } from '../text/report.ts'
@@ -54,7 +55,6 @@ export interface BatchSummary {
 const LINE_OVERHEAD_BYTES = 64 * 1024
 /** Of the lines in flight, all together; one line alone may be longer. */
 const MAX_LINE_BYTES_IN_FLIGHT = 64 * 1024 * 1024
-const EXIT_REJECTED = 7
 
 /**
  * `send-task --batch`: a file, or stdin for `-`. Prints the results with `write`, progress and summary on stderr; gives the exit code.
@@ -75,7 +75,7 @@ export async function sendBatch(file: string, options: BatchOptions): Promise<nu
   if (summary.stopped != null) {
     throw summary.stopped.reason
   }
-  return summary.firstFailure?.exit ?? 0
+  return summary.firstFailure?.exit ?? SUCCESS
 }
 
 /** `10000 tasks: 9990 accepted, 4 rejected, 6 failed in 12.3 s (813/s)` */
@@ -171,7 +171,7 @@ class Batch {
     try {
       const answer = await this.#sendTask(readLine(line, this.#maxLineBytes), known)
       result = await toTaskJson(answer, undefined, this.#bounded(answer.result))
-      this.#count(answer.accepted ? 'accepted' : 'rejected', index, EXIT_REJECTED)
+      this.#count(answer.accepted ? 'accepted' : 'rejected', index, EXIT_CODES.TASK_REJECTED)
     } catch (error) {
       if (signal.aborted) {
         this.#counts.cancelled++

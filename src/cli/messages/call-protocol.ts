@@ -1,9 +1,11 @@
 import type { JsonValue } from '@bufbuild/protobuf'
+import { collectBytes } from '../../primitives/collect-bytes.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import { toText } from '../../primitives/strict-text.ts'
 import { ProtocolError } from '../../protocol/api/errors.ts'
 import type { ProtocolKind } from '../../protocol/api/interceptor.ts'
-import type { DescribedAnswer, Session, SessionOptions } from '../../session/session.ts'
+import type { DescribedAnswer } from '../../session/answers.ts'
+import type { Session, SessionOptions } from '../../session/session.ts'
 import { type InputOptions, readInput, textPayload } from '../payload.ts'
 import { decodeResponse, encodeRequest, hidesExtensions } from './message-json.ts'
 import { type DynamicSchemas, readSchemas } from './message-schemas.ts'
@@ -34,22 +36,13 @@ const JSON_PER_MESSAGE = 4
 /** What `--data` says: JSON, `@FILE`, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED */
 export async function readData(data: string, maxMessageBytes: number, options: InputOptions): Promise<string> {
   const file = data === '-' ? '-' : data.startsWith('@') ? data.slice(1) : undefined
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of file == null ? textPayload(data) : readInput(file, 'data', options)) {
-    bytes += chunk.byteLength
-    if (bytes > JSON_PER_MESSAGE * maxMessageBytes) {
-      throw new ProtocolError(
-        'LIMIT_EXCEEDED',
-        `the data is longer than ${JSON_PER_MESSAGE} times the ${maxMessageBytes} bytes of a message`,
-        {
-          hint: '--max-frame-bytes raises the limit',
-        },
-      )
-    }
-    chunks.push(chunk)
-  }
-  return toText(Buffer.concat(chunks), file == null || file === '-' ? 'the data' : `the data ${file}`)
+  const source = file == null ? textPayload(data) : readInput(file, 'data', options)
+  const tooMany = (): ProtocolError =>
+    new ProtocolError('LIMIT_EXCEEDED', `the data is longer than ${JSON_PER_MESSAGE} times the ${maxMessageBytes} bytes of a message`, {
+      hint: '--max-frame-bytes raises the limit',
+    })
+  const bytes = await collectBytes(source, { maxBytes: JSON_PER_MESSAGE * maxMessageBytes, tooMany })
+  return toText(bytes, file == null || file === '-' ? 'the data' : `the data ${file}`)
 }
 
 /** The messages of a protocol, as the flags say or else the peer. @throws UsageError, ProtocolError */

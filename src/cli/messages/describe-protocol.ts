@@ -1,7 +1,8 @@
-import type { DescribedAnswer } from '../../session/session.ts'
+import type { DescribedAnswer } from '../../session/answers.ts'
 import { toKnown } from './call-protocol.ts'
 import { exampleOf } from './message-json.ts'
 import { protoText } from './proto-text.ts'
+import { PROTOCOL_KINDS } from './protocol-kinds.ts'
 
 /** What "protocol describe" answers; `text` is a .proto file, whose comments say the rest. @throws ProtocolError */
 export function describeProtocol(described: DescribedAnswer) {
@@ -10,7 +11,7 @@ export function describeProtocol(described: DescribedAnswer) {
   const example = exampleOf(request)
   const [only] = files.length === 1 ? files : []
   const proto = only == null ? files.map((file) => `// ${file.proto.name}\n${protoText(file)}`).join('\n') : protoText(only)
-  const head = `// ${protocol.id}: ${kind === 'unary' ? 'one answer' : 'any number of answers'}`
+  const head = `// ${protocol.id}: ${PROTOCOL_KINDS[kind].answers}`
   const messages = `// ${protocol.requestType} -> ${protocol.responseType}`
   const call = `// subnet call ${peerId} ${protocol.id} --data ${shellQuoted(JSON.stringify(example))}`
   return {

@@ -1,7 +1,7 @@
 import { createFileRegistry, createRegistry, type DescFile, type DescMessage, fromBinary, type Registry } from '@bufbuild/protobuf'
 import { protoCamelCase } from '@bufbuild/protobuf/reflect'
 import { type DescriptorProto, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
-import { printable } from '../text/render.ts'
+import { printable } from '../../primitives/printable.ts'
 
 /** The two messages of a protocol, whoever described them. */
 export interface DynamicSchemas {

@@ -1,4 +1,4 @@
-import { type DescFile, toBinary } from '@bufbuild/protobuf'
+import { type DescFile, type DescMethod, toBinary } from '@bufbuild/protobuf'
 import { nestedTypes } from '@bufbuild/protobuf/reflect'
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { reasonOf } from '../../node/home/home.ts'
@@ -53,6 +53,14 @@ export async function readProtoFile(
   }
 }
 
+/** How an rpc is called: of the requests that a client would stream there is one. */
+const KINDS = {
+  unary: 'unary',
+  server_streaming: 'server-streaming',
+  client_streaming: 'unary',
+  bidi_streaming: 'unary',
+} satisfies Record<DescMethod['methodKind'], ProtocolKind>
+
 interface Pair {
   request: string
   response: string
@@ -90,7 +98,7 @@ function methodsOrPairs({ services, messages }: DescFile): Pair[] {
     return methods.map(({ methodKind, input, output }) => ({
       request: input.typeName,
       response: output.typeName,
-      kind: methodKind === 'server_streaming' ? 'server-streaming' : 'unary',
+      kind: KINDS[methodKind],
     }))
   }
   const names = new Set(messages.map(({ typeName }) => typeName))

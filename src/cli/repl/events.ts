@@ -1,6 +1,8 @@
 import { humanMs } from '../../primitives/human-ms.ts'
-import type { NodeEvent, ResolveAnswer } from '../../session/session.ts'
-import { printable, shortPeerId } from '../text/render.ts'
+import { printable } from '../../primitives/printable.ts'
+import type { ResolveAnswer } from '../../session/answers.ts'
+import type { NodeEvent } from '../../session/session.ts'
+import { shortPeerId } from '../text/render.ts'
 
 /** One event of a running node, as a line for people. */
 export function describeEvent(event: NodeEvent): string {

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Config } from '@oclif/core/config'
 import { normalizeArgv } from '@oclif/core/help'
 import { run } from '@oclif/core/run'
-import { SubnetError } from '../../primitives/errors.ts'
+import { SUCCESS, SubnetError } from '../../primitives/errors.ts'
 import { shellWords } from '../../primitives/shell-words.ts'
 import { type ShellContext, shellContext } from '../shell-context.ts'
 import { Interrupted, printError } from '../text/report.ts'
@@ -46,7 +46,7 @@ export class LineRunner {
     }
     // a line that stops the node is the last one: the node tells so in the next turn
     await nextTurn()
-    const code = options.signal.aborted ? CANCELLED : Number(process.exitCode ?? 0)
+    const code = options.signal.aborted ? CANCELLED : Number(process.exitCode ?? SUCCESS)
     process.exitCode = undefined
     return code
   }

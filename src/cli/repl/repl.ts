@@ -1,13 +1,14 @@
 import { clearScreenDown, createInterface, cursorTo, type Interface, moveCursor } from 'node:readline'
-import { Writable } from 'node:stream'
 import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
 import type { Session } from '../../session/session.ts'
 import { Interrupted } from '../text/report.ts'
 import { completeLine } from './completer.ts'
+import { END_WORDS, endsShell } from './end-words.ts'
 import { type History, MAX_HISTORY_LINES } from './history.ts'
 import type { LineRunner } from './line-runner.ts'
 import { peerNames, protocolNames } from './peer-names.ts'
+import { Screen } from './screen.ts'
 
 export interface ReplInit {
   runner: LineRunner
@@ -17,7 +18,6 @@ export interface ReplInit {
 }
 
 const PROMPT = 'subnet> '
-const ENDS = ['exit', 'quit']
 /** A second Ctrl-C within this ends the shell. */
 const AGAIN_MS = 1_000
 const SPECIAL = /[\s'"\\|&;<>()$`#*?]/g
@@ -174,7 +174,7 @@ export class Repl {
       if (!shown) {
         process.stdout.write(`${this.#screen.lineFeed}${chalk.cyan(PROMPT)}${line}\n`)
       }
-      if (ENDS.includes(line.trim())) {
+      if (endsShell(line)) {
         this.#end()
         return
       }
@@ -271,7 +271,7 @@ export class Repl {
     const { config, session } = this.#init
     const { words, last } = await completeLine(line, {
       config,
-      builtins: ENDS,
+      builtins: END_WORDS,
       peers: async () => peerNames(session),
       protocols: async (peer) => protocolNames(session, peer),
     })
@@ -279,109 +279,5 @@ export class Repl {
     const [only] = hits
     // a word that is complete is followed by the next; a folder goes on
     return [hits.length === 1 && only != null && !/[/=]$/.test(only) ? [`${only} `] : hits, last]
-  }
-}
-
-/**
- * What readline draws on. While `muted` nothing of that is shown: a command has the terminal. It knows whether the cursor stands at the
- * begin of a line.
- */
-class Screen extends Writable {
-  muted = false
-  readonly isTTY = true
-  readonly #onStray: (text: string) => void
-  #atStart = true
-  #undo: Array<() => void> = []
-  readonly #onResize = (): void => {
-    this.emit('resize')
-  }
-
-  constructor(onStray: (text: string) => void) {
-    super()
-    this.#onStray = onStray
-    this.watch()
-  }
-
-  get columns(): number {
-    return process.stdout.columns
-  }
-
-  get rows(): number {
-    return process.stdout.rows
-  }
-
-  /** What is missing for the cursor to stand at the begin of a line. */
-  get lineFeed(): string {
-    return this.#atStart ? '' : '\n'
-  }
-
-  /** Watches what is written to the terminal: `onStray` gets, instead of it, what nobody expects there who types. */
-  watch(): void {
-    const { stdout, stderr } = process
-    this.#undo = [
-      intercept(stdout, (chunk, write) => {
-        this.#note(chunk)
-        write()
-      }),
-    ]
-    if (stderr.isTTY) {
-      const onStderr = (chunk: string | Uint8Array, write: () => void): void => {
-        if (this.muted) {
-          this.#note(chunk)
-          write()
-        } else {
-          this.#onStray(
-            Buffer.from(chunk as Uint8Array)
-              .toString()
-              .trimEnd(),
-          )
-        }
-      }
-      this.#undo.push(intercept(stderr, onStderr))
-    }
-    stdout.on('resize', this.#onResize)
-  }
-
-  /** Somebody else writes to the terminal from now on. */
-  lend(): void {
-    this.restore()
-    this.#atStart = false
-  }
-
-  restore(): void {
-    for (const undo of this.#undo.splice(0)) {
-      undo()
-    }
-    process.stdout.off('resize', this.#onResize)
-  }
-
-  #note(chunk: string | Uint8Array): void {
-    if (chunk.length > 0) {
-      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED
-    }
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    if (!this.muted) {
-      process.stdout.write(chunk)
-    }
-    done()
-  }
-}
-
-const LINE_FEED = 10
-
-/** Lets `see` have everything that is written to a stream; `write` goes on with it. Gives what undoes that. */
-function intercept(stream: NodeJS.WriteStream, see: (chunk: string | Uint8Array, write: () => void) => void): () => void {
-  const original = stream.write
-  stream.write = ((chunk: string | Uint8Array, ...rest: unknown[]) => {
-    let room = true
-    see(chunk, () => {
-      room = (original as (...args: unknown[]) => boolean).call(stream, chunk, ...rest)
-    })
-    return room
-  }) as typeof original
-  return () => {
-    stream.write = original
   }
 }

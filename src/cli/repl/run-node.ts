@@ -1,6 +1,7 @@
 import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
 import type { SettingName, SettingSource } from '../../node/home/config.ts'
+import { SUCCESS } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
 import type { NodeEvent } from '../../session/session.ts'
@@ -49,11 +50,11 @@ export async function runNode(options: RunNodeInit): Promise<number> {
     }
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
       await runRepl(node, options, signal)
-      return 0
+      return SUCCESS
     }
     follow(node, (event) => process.stdout.write(`${textOf(event, json)}\n`))
     await new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve())))
-    return 0
+    return SUCCESS
   } finally {
     await node.stop()
   }

@@ -1,11 +1,12 @@
 import { access, constants } from 'node:fs/promises'
 import { NodeError } from '../../node/home/errors.ts'
 import { reasonOf } from '../../node/home/home.ts'
-import { UsageError } from '../../primitives/errors.ts'
+import { SUCCESS, UsageError } from '../../primitives/errors.ts'
 import { splitLines } from '../../primitives/lines.ts'
 import { toText } from '../../primitives/strict-text.ts'
 import { readInput } from '../payload.ts'
 import { printError } from '../text/report.ts'
+import { endsShell } from './end-words.ts'
 import type { LineRunner } from './line-runner.ts'
 
 export interface ScriptOptions {
@@ -24,7 +25,6 @@ interface ScriptLine {
 }
 
 const MAX_LINE_BYTES = 1 << 20
-const ENDS = ['exit', 'quit']
 /** The line that stops the node itself. */
 const STOP = /^\s*(subnet\s+)?stop\b/
 
@@ -54,10 +54,10 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
   if (signal.aborted && !STOP.test(last)) {
     throw new NodeError('NOT_RUNNING', 'the node was stopped before the script had come to its end')
   }
-  return failures[0] ?? 0
+  return failures[0] ?? SUCCESS
 
   function goesOn(code: number, number: number): boolean {
-    if (code === 0) {
+    if (code === SUCCESS) {
       return true
     }
     failures.push(code)
@@ -73,7 +73,7 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<Scrip
   try {
     for await (const { number, bytes } of splitLines(readInput(file, 'script', { signal }), MAX_LINE_BYTES)) {
       const text = readLine(number, bytes)
-      if (signal.aborted || (typeof text === 'string' && ENDS.includes(text.trim()))) {
+      if (signal.aborted || (typeof text === 'string' && endsShell(text))) {
         return
       }
       yield { number, text }

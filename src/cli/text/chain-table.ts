@@ -1,6 +1,7 @@
+import { printable } from '../../primitives/printable.ts'
+import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer } from '../../session/answers.ts'
 import { describePlace, staleNotice } from '../../session/chain-words.ts'
-import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer } from '../../session/session.ts'
-import { printable, shortPeerId, table } from './render.ts'
+import { shortPeerId, table } from './render.ts'
 
 /** Peers of a subnet in columns. In a terminal peer IDs are short and lines end at its width, in columns; elsewhere both are whole. */
 export function chainTable(records: ChainAnswer[], width?: number): string {

@@ -1,4 +1,4 @@
-import { parseDuration } from '../../node/home/config.ts'
+import { parseDuration } from '../../node/home/setting-kinds.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 
 /** A flag's duration in milliseconds. @throws UsageError */

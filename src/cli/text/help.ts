@@ -1,19 +1,15 @@
 import type { Command } from '@oclif/core/command'
 import { Help as OclifHelp } from '@oclif/core/help'
 import chalk from 'chalk'
-import { commonFlags, nodeFlags, servingFlags } from '../flags.ts'
 
-const FLAGS_OF_MANY: Record<string, { title: string; flags: Record<string, FlagText> }> = {
-  NODE: { title: 'NODE FLAGS', flags: nodeFlags },
-  SERVING: { title: 'SERVING FLAGS', flags: servingFlags },
-  GLOBAL: {
-    title: 'COMMON FLAGS',
-    flags: {
-      ...commonFlags,
-      json: { name: 'json', description: 'answer in JSON, errors too; what streams prints one event a line' },
-      help: { name: 'help', description: 'this, or how a command is used' },
-    },
-  },
+/** The groups of flags that many commands have, by oclif's `helpGroup`. */
+const FLAGS_OF_MANY: Record<string, string> = { NODE: 'NODE FLAGS', SERVING: 'SERVING FLAGS', GLOBAL: 'COMMON FLAGS' }
+/** The command that has all of them. */
+const HAS_ALL = 'start'
+/** Flags that are oclif's own. */
+const OWN_TO_OCLIF: Record<string, FlagText> = {
+  json: { description: 'answer in JSON, errors too; what streams prints one event a line' },
+  help: { description: 'this, or how a command is used' },
 }
 /** Before a description, at least. */
 const GAP = 2
@@ -40,7 +36,7 @@ export default class Help extends OclifHelp {
   /** The whole. */
   override async showRootHelp(): Promise<void> {
     const { bin, pjson } = this.config
-    const shared = Object.values(FLAGS_OF_MANY).map(({ title, flags }) => this.#list(title, flagRows(flags)))
+    const shared = Object.entries(FLAGS_OF_MANY).map(([group, title]) => this.#list(title, flagRows(this.#flagsIn(group))))
     this.#print(
       this.#wrapped(`${pjson.description ?? ''}.`),
       this.#usage(`${bin} COMMAND [ARGUMENTS] [FLAGS]`),
@@ -82,9 +78,16 @@ export default class Help extends OclifHelp {
     return `${chalk.bold('USAGE')}  ${text}`
   }
 
+  /** The flags of a group, as a command that has all of them says. They are in oclif's manifest: the commands themselves need not be loaded. */
+  #flagsIn(group: string): Record<string, FlagText> {
+    const flags = Object.entries(this.config.findCommand(HAS_ALL)?.flags ?? {})
+    const known = flags.filter(([name, { helpGroup }]) => helpGroup === group && !Object.hasOwn(OWN_TO_OCLIF, name))
+    return { ...Object.fromEntries(known), ...(group === 'GLOBAL' ? OWN_TO_OCLIF : {}) }
+  }
+
   /** The flags of many commands, by name: one that differs from theirs is in the list of the command. */
   #shared(command: Command.Loadable): string {
-    const groups = Object.entries(FLAGS_OF_MANY).map(([group, { title }]) => {
+    const groups = Object.entries(FLAGS_OF_MANY).map(([group, title]) => {
       const names = Object.values(command.flags)
         .filter(({ helpGroup, hidden }) => helpGroup === group && hidden !== true)
         .map(flagText)

@@ -1,5 +1,5 @@
 import { humanMs } from '../../primitives/human-ms.ts'
-import type { PeerRow } from '../../session/session.ts'
+import type { PeerRow } from '../../session/answers.ts'
 import { cut, shortPeerId, table } from './render.ts'
 
 const DEFAULT_WIDTH = 200

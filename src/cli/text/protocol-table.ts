@@ -1,7 +1,6 @@
-import type { ProtocolAnswer } from '../../session/session.ts'
+import type { ProtocolAnswer } from '../../session/answers.ts'
+import { PROTOCOL_KINDS } from '../messages/protocol-kinds.ts'
 import { table } from './render.ts'
-
-const KINDS = { unary: 'one answer', 'server-streaming': 'many answers' } as const
 
 /** Protocols as a table that fits the width, in columns; only their ids where nothing else is known. */
 export function protocolTable(protocols: ProtocolAnswer[], width?: number): string {
@@ -10,7 +9,7 @@ export function protocolTable(protocols: ProtocolAnswer[], width?: number): stri
   }
   const rows = protocols.map(({ id, kind, requestType, responseType }) => [
     id,
-    kind == null ? '-' : KINDS[kind],
+    kind == null ? '-' : PROTOCOL_KINDS[kind].short,
     lastName(requestType),
     lastName(responseType),
   ])

@@ -1,5 +1,5 @@
 import type { PublishPlan } from '../../chain/registry.ts'
-import { printable } from './render.ts'
+import { printable } from '../../primitives/printable.ts'
 
 /** A change of a chain before it is signed: what, from what, to what, by whom, for how much. */
 export function describePlan(plan: PublishPlan): string {

@@ -1,33 +1,5 @@
-import { stripVTControlCharacters } from 'node:util'
 import measure from 'fast-string-truncated-width'
-
-/** What takes no room, or turns the direction of what stands around it: nobody sees that it is there. */
-const UNSEEN = /[\p{DI}\p{Bidi_C}\ufff9-\ufffb]/gu
-
-/**
- * Text that may have come from a peer, made harmless for a terminal: one line, no control characters. A character that nobody would see is shown as
- * its code, as JSON spells it.
- */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  const line = stripVTControlCharacters(text).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
-  return line.replace(UNSEEN, codeOf)
-}
-
-function codeOf(character: string): string {
-  return character
-    .split('')
-    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
-    .join('')
-}
-
-/** Like `printable`, of a text of many lines: these and tabs stay. */
-export function printableLines(text: string): string {
-  return text
-    .split('\n')
-    .map((line) => line.split('\t').map(printable).join('\t'))
-    .join('\n')
-}
+import { printable } from '../../primitives/printable.ts'
 
 /** Columns as wide as their widest cell; every line is cut to `width`. */
 export function table(rows: string[][], width = Number.POSITIVE_INFINITY): string {

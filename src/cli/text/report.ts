@@ -2,8 +2,9 @@ import { chalkStderr } from 'chalk'
 import { reasonOf } from '../../node/home/home.ts'
 import { isDeadline } from '../../primitives/deadline.ts'
 import { describeError, type ErrorCode, EXIT_CODES, machineFailure, SubnetError, textOf, UsageError } from '../../primitives/errors.ts'
-import { ChainLookupError, type ChainMiss } from '../../session/chain-lookup-error.ts'
-import { printable } from './render.ts'
+import { printable } from '../../primitives/printable.ts'
+import type { ChainMiss } from '../../session/answers.ts'
+import { ChainLookupError } from '../../session/chain-lookup-error.ts'
 
 /** What a script gets of an error; of a peer without an address on the chain also what the chain has of it. */
 export interface ErrorReport extends Partial<ChainMiss> {

@@ -1,7 +1,7 @@
 import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
-import type { StatusAnswer } from '../../session/session.ts'
-import { printable } from './render.ts'
+import { printable } from '../../primitives/printable.ts'
+import type { StatusAnswer } from '../../session/answers.ts'
 
 /** The part of the places from which on their holder is named. */
 const MANY = 1 / 4

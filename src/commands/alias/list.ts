@@ -1,6 +1,6 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { table } from '../../cli/text/render.ts'
-import type { AliasAnswer } from '../../session/session.ts'
+import type { AliasAnswer } from '../../session/answers.ts'
 
 export default class AliasList extends BaseCommand {
   static override summary = 'List the names of peers.'

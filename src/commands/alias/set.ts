@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { peerArg } from '../../cli/flags.ts'
-import type { AliasAnswer } from '../../session/session.ts'
+import type { AliasAnswer } from '../../session/answers.ts'
 
 export default class AliasSet extends BaseCommand {
   static override summary = 'Give a peer a name, to be used wherever a <peer> is.'

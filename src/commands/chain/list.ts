@@ -2,8 +2,8 @@ import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags } from '../../cli/flags.ts'
 import { chainTable, describeListing } from '../../cli/text/chain-table.ts'
+import type { ChainAnswer } from '../../session/answers.ts'
 import { staleNotice } from '../../session/chain-words.ts'
-import type { ChainAnswer } from '../../session/session.ts'
 
 export default class ChainList extends BaseCommand {
   static override summary = 'List the peers that have multiaddrs on the chain.'

@@ -1,7 +1,7 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags, peerArg } from '../../cli/flags.ts'
+import type { ChainAnswer } from '../../session/answers.ts'
 import { staleNotice } from '../../session/chain-words.ts'
-import type { ChainAnswer } from '../../session/session.ts'
 
 export default class ChainLookup extends BaseCommand {
   static override summary = 'Show the multiaddrs that a peer has on the chain, one a line.'

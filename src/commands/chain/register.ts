@@ -2,7 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { NODE_CLASSES } from '../../chain/registry.ts'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags } from '../../cli/flags.ts'
-import type { RegistrationAnswer } from '../../session/session.ts'
+import type { RegistrationAnswer } from '../../session/answers.ts'
 
 export default class ChainRegister extends BaseCommand {
   static override summary = 'Enter this peer in the subnet, or change its class.'

@@ -2,7 +2,7 @@ import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags } from '../../cli/flags.ts'
 import { describeChainPeer } from '../../cli/text/chain-table.ts'
-import type { ChainPeerAnswer } from '../../session/session.ts'
+import type { ChainPeerAnswer } from '../../session/answers.ts'
 
 export default class ChainShow extends BaseCommand {
   static override summary = 'Show what the chain knows of a peer: node, role, class, multiaddrs, owner, admission.'

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
-import { chainFlags, forceFlag } from '../../cli/flags.ts'
+import { forceFlag, keyFlag } from '../../cli/flags.ts'
 import { type KeyAnswer, putKey } from '../../cli/key-file.ts'
 import { ensureHome } from '../../node/home/home.ts'
 import { loadIdentity } from '../../node/home/identity.ts'
@@ -14,7 +14,7 @@ export default class KeyExport extends BaseCommand {
     '<%= config.bin %> key export ./copy.key --key ./worker.key --json',
   ]
   static override args = { file: Args.string({ required: true, ignoreStdin: true, description: 'where it goes' }) }
-  static override flags = { key: chainFlags.key, force: forceFlag }
+  static override flags = { ...keyFlag, force: forceFlag }
 
   async run(): Promise<KeyAnswer> {
     const { args, flags } = await this.parse(KeyExport)

@@ -1,5 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.ts'
-import { chainFlags } from '../../cli/flags.ts'
+import { keyFlag } from '../../cli/flags.ts'
 import { describeKey, type KeyAnswer } from '../../cli/key-file.ts'
 import { ensureHome } from '../../node/home/home.ts'
 import { loadIdentity } from '../../node/home/identity.ts'
@@ -7,7 +7,7 @@ import { loadIdentity } from '../../node/home/identity.ts'
 export default class KeyShow extends BaseCommand {
   static override summary = 'Show which identity a key file holds: peer ID, type, file. Never the key.'
   static override examples = ['<%= config.bin %> key show', '<%= config.bin %> key show --key ./worker.key --json']
-  static override flags = { key: chainFlags.key }
+  static override flags = { ...keyFlag }
 
   async run(): Promise<KeyAnswer> {
     await this.parse(KeyShow)

@@ -1,6 +1,6 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { nodeFlags, peerArg, protocolArg } from '../../cli/flags.ts'
-import { printableLines } from '../../cli/text/render.ts'
+import { printableLines } from '../../primitives/printable.ts'
 
 export default class ProtocolDescribe extends BaseCommand {
   static override summary = "Show the messages of a peer's protocol: as .proto text, and as JSON to fill in."

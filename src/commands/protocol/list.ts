@@ -1,7 +1,7 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { nodeFlags, peerArg } from '../../cli/flags.ts'
 import { protocolTable } from '../../cli/text/protocol-table.ts'
-import type { ProtocolAnswer } from '../../session/session.ts'
+import type { ProtocolAnswer } from '../../session/answers.ts'
 
 export default class ProtocolList extends BaseCommand {
   static override summary = 'List the protocols of a peer.'

@@ -208,7 +208,7 @@ class PayloadReading {
     const { muxers } = this.#init
     if (muxers != null && theirs.length > 0 && !theirs.some((muxer) => muxers.has(muxer))) {
       const names = [...muxers.keys()].join()
-      throw new DialFailure('muxer', `the peer offers the stream multiplexers ${theirs.map(printable).join()} only, this node ${names}`)
+      throw new DialFailure('muxer', `the peer offers the stream multiplexers ${theirs.map(shortName).join()} only, this node ${names}`)
     }
   }
 }
@@ -237,7 +237,7 @@ function readPayload(bytes: Uint8Array): { identityKey: Uint8Array; signature: U
   return payload
 }
 
-/** A name that the peer chose, cut short and without control characters. */
-export function printable(name: string): string {
+/** A protocol name of the peer, in visible ASCII, at most 40 characters. */
+export function shortName(name: string): string {
   return name.replace(/[^\x21-\x7e]/g, '').slice(0, 40)
 }

@@ -1,7 +1,7 @@
 import type { MultiaddrConnection, Upgrader } from '@libp2p/interface'
 import type { tcp } from '@libp2p/tcp'
 import { noteFirstBytes } from './first-bytes.ts'
-import { printable, securedWith } from './noise-handshake.ts'
+import { securedWith, shortName } from './noise-handshake.ts'
 
 type Tcp = ReturnType<typeof tcp>
 type Upgrade = Upgrader['upgradeInbound']
@@ -35,7 +35,7 @@ function watching(upgrader: Upgrader, tell: (line: string) => void): Upgrader {
       const own = [...upgrader.getConnectionEncrypters().keys()]
       const offers = offersIn(seen.bytes)
       if (securedWith(connection) == null && offers.length > 0 && !offers.some((offer) => own.includes(offer))) {
-        const what = `it offers ${offers.map(printable).join(', ')}, which this node refused: this node offers ${own.join(' and ')}`
+        const what = `it offers ${offers.map(shortName).join(', ')}, which this node refused: this node offers ${own.join(' and ')}`
         tell(`${connection.remoteAddr.toString()}: ${what}`)
       }
       throw error

@@ -10,6 +10,7 @@ export interface Alias {
   peerId: string
 }
 
+/** The table of version 1, as `ADDRESS_BOOK_SCHEMA`. */
 export const ALIAS_SCHEMA = `
   CREATE TABLE IF NOT EXISTS aliases (alias TEXT PRIMARY KEY, peer_id TEXT NOT NULL) STRICT, WITHOUT ROWID;
 `
@@ -23,7 +24,7 @@ const RULE = 'a name is 1 to 64 letters, digits, dots, dashes and underscores, t
 export class Aliases {
   readonly #database: DatabaseSync
 
-  /** @param database has `ALIAS_SCHEMA`; its owner closes it */
+  /** @param database is a home's; its owner closes it */
   constructor(database: DatabaseSync) {
     this.#database = database
   }

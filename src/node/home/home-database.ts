@@ -1,6 +1,6 @@
 import { CHAIN_ANSWERS_SCHEMA } from '../../chain/hypertensor/chain-answers-schema.ts'
-import { ADDRESS_BOOK_SCHEMA, upgradeAddressBook } from '../../gossip/address-book.ts'
-import { type Database, openDatabase } from '../../primitives/database.ts'
+import { ADDRESS_BOOK_SCHEMA, completeAddressBook } from '../../gossip/book-rows.ts'
+import { type Database, type Migration, openDatabase } from '../../primitives/database.ts'
 import { describeError, SubnetError, UsageError } from '../../primitives/errors.ts'
 import { ALIAS_SCHEMA } from './aliases.ts'
 import type { Home } from './home.ts'
@@ -8,10 +8,22 @@ import type { Home } from './home.ts'
 const IF_DAMAGED = 'move it away: a new one is made, and heartbeats fill it; aliases have to be set again'
 const ELSEWHERE = '--home names another home'
 
-/** Opens what a home remembers: the address book, the aliases, what chains said last. Many processes may have it open. @throws DatabaseError, UsageError */
+/**
+ * What made `node.db` what it is, in order. One that was released is never changed: a new column is one more line, as
+ * `'ALTER TABLE address_book ADD COLUMN note TEXT'`.
+ */
+export const HOME_MIGRATIONS: readonly Migration[] = [
+  (database) => {
+    // 0.1.0 made these tables too, without a number
+    database.exec(ADDRESS_BOOK_SCHEMA + ALIAS_SCHEMA + CHAIN_ANSWERS_SCHEMA)
+    completeAddressBook(database)
+  },
+]
+
+/** Opens what a home remembers: the address book, the aliases, what chains said last. Many processes may have it open. @throws DatabaseError, DatabaseVersionError, UsageError */
 export async function openHomeDatabase(home: Home): Promise<Database> {
   const about = { file: home.databaseFile, name: 'the address book', ifDamaged: IF_DAMAGED, elsewhere: ELSEWHERE }
-  return openDatabase(about, ADDRESS_BOOK_SCHEMA + ALIAS_SCHEMA + CHAIN_ANSWERS_SCHEMA, upgradeAddressBook).catch((cause) => {
+  return openDatabase(about, HOME_MIGRATIONS).catch((cause) => {
     throw cause instanceof SubnetError
       ? cause
       : new UsageError(`the address book ${home.databaseFile} is a database of something else: ${describeError(cause)}`, {

@@ -3,7 +3,8 @@ import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, priva
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { AtomicFile } from '../../primitives/atomic-file.ts'
-import { isDeadline } from '../../primitives/deadline.ts'
+import { collectBytes } from '../../primitives/collect-bytes.ts'
+import { DEFAULT_TIMEOUT_MS, isDeadline } from '../../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../../primitives/errors.ts'
 import { inputOf, type ReadOptions } from '../../primitives/input-file.ts'
 import { ProtocolError } from '../../protocol/api/errors.ts'
@@ -20,7 +21,6 @@ const RSA_TYPE = Buffer.from([0x08, 0x00])
 const DATA_TAG = 0x12
 const MAX_KEY_FILE_BYTES = 16 * 1024
 /** How long a key may take to come, where nothing else was said: a key file may be a pipe. */
-const KEY_FILE_MS = 60_000
 
 /**
  * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's forms of ed25519 (36 bytes) and rsa (no type).
@@ -31,7 +31,7 @@ export async function readKeyFile(file: string, options: ReadOptions = {}): Prom
 }
 
 function bytesOf(file: string, options: ReadOptions): AsyncIterable<Uint8Array> {
-  return inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? KEY_FILE_MS })
+  return inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS })
 }
 
 /** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
@@ -41,7 +41,7 @@ export async function readKey(source: AsyncIterable<Uint8Array>, name: string): 
 
 async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Promise<ParsedKey> {
   try {
-    return await parseKey(await readSome(source, MAX_KEY_FILE_BYTES))
+    return await parseKey(await collectBytes(source, { maxBytes: MAX_KEY_FILE_BYTES }))
   } catch (cause) {
     if (cause instanceof SubnetError) {
       throw cause
@@ -55,20 +55,6 @@ async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Prom
       hint: 'a key file is a libp2p private key in protobuf form; "subnet key new --key FILE" makes one',
     })
   }
-}
-
-/** @throws Error when it is longer than `maxBytes` */
-async function readSome(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const bytes of source) {
-    chunks.push(bytes)
-    length += bytes.byteLength
-    if (length > maxBytes) {
-      throw new Error(`it has more than ${maxBytes} bytes`)
-    }
-  }
-  return Buffer.concat(chunks)
 }
 
 interface ParsedKey {

@@ -1,29 +1,39 @@
-import type { DescField, DescMessage, Message, MessageInitShape } from '@bufbuild/protobuf'
+import type { DescField, DescMessage, Message, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { AttemptSchema, ChainMissSchema, type Failure, FailureSchema } from '../../gen/subnet/control/v1/control_pb.ts'
 import { isDeadline } from '../../primitives/deadline.ts'
 import { describeError, type ErrorCode, EXIT_CODES, machineFailure, SubnetError, textOf, UsageError } from '../../primitives/errors.ts'
 import { type Attempt, ResolveError, type ResolveErrorCode } from '../../resolve/errors.ts'
-import { ChainLookupError, type ChainMiss } from '../chain-lookup-error.ts'
-
-/** Chunks of a payload or a result, at most. */
-export const CHUNK_BYTES = 256 * 1024
+import type { ChainMiss, Plain } from '../answers.ts'
+import { ChainLookupError } from '../chain-lookup-error.ts'
 
 /** The longest that a timer of Node can wait: a longer one goes off at once. */
 export const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
-const CODES: Partial<Record<ErrorCode, Code>> = {
+/** Connect's code for each of ours: for clients that know no `Failure`. */
+const CODES = {
+  INTERNAL: Code.Internal,
   USAGE: Code.InvalidArgument,
   PEER_NOT_FOUND: Code.NotFound,
   UNREACHABLE: Code.Unavailable,
   PROTOCOL_UNSUPPORTED: Code.Unimplemented,
   TIMEOUT: Code.DeadlineExceeded,
+  TASK_REJECTED: Code.Internal,
   REMOTE_FAILED: Code.Aborted,
   LIMIT_EXCEEDED: Code.ResourceExhausted,
   CHAIN_UNAVAILABLE: Code.Unavailable,
+  ALREADY_RUNNING: Code.Internal,
   NOT_ADMITTED: Code.PermissionDenied,
   NOT_RUNNING: Code.FailedPrecondition,
-}
+} satisfies Record<ErrorCode, Code>
+
+/** The codes of a resolution that failed. */
+const RESOLVE_CODES = {
+  PEER_NOT_FOUND: true,
+  UNREACHABLE: true,
+  NOT_ADMITTED: true,
+  CHAIN_UNAVAILABLE: true,
+} satisfies Record<ResolveErrorCode, true>
 
 /** An error of the node, as the one that reads it needs it. */
 class RemoteError extends SubnetError {
@@ -43,7 +53,7 @@ export function toConnectError(error: unknown): ConnectError {
   }
   const failure = toFailure(error)
   const details = [{ desc: FailureSchema, value: failure }]
-  return new ConnectError(failure.message, CODES[failure.code] ?? Code.Internal, undefined, details, error)
+  return new ConnectError(failure.message, CODES[failure.code], undefined, details, error)
 }
 
 /** @throws UsageError */
@@ -63,8 +73,7 @@ export function toFailure(error: unknown): MessageInitShape<typeof FailureSchema
   const known = error instanceof SubnetError
   const code = known ? error.code : isDeadline(error) ? 'TIMEOUT' : 'INTERNAL'
   const attempts = known && 'attempts' in error ? (error.attempts as Attempt[]) : undefined
-  // absent fields are null there, and nothing in a message
-  const miss = error instanceof ChainLookupError ? { chainMiss: error.details as MessageInitShape<typeof ChainMissSchema> } : {}
+  const miss = error instanceof ChainLookupError ? { chainMiss: toMessage(ChainMissSchema, error.details) } : {}
   const hint = known && error.hint != null ? { hint: error.hint } : {}
   return {
     code,
@@ -85,25 +94,50 @@ export function fromConnectError(error: ConnectError): SubnetError | undefined {
 /** The error that a message tells of. */
 export function fromFailure({ code, message, hint, attempts, resolution, chainMiss }: Failure): SubnetError {
   if (chainMiss != null) {
-    return new ChainLookupError(message, toPlain<ChainMiss>(ChainMissSchema, chainMiss), hint)
+    return new ChainLookupError(message, toPlain<typeof ChainMissSchema, ChainMiss>(ChainMissSchema, chainMiss), hint)
   }
-  if (resolution) {
-    const plain = attempts.map((attempt) => toPlain<Attempt>(AttemptSchema, attempt))
-    return new ResolveError(code as ResolveErrorCode, message, plain, { hint })
+  if (resolution && isResolveCode(code)) {
+    const plain = attempts.map((attempt) => toPlain<typeof AttemptSchema, Attempt>(AttemptSchema, attempt))
+    return new ResolveError(code, message, plain, { hint })
   }
-  return new RemoteError(Object.hasOwn(EXIT_CODES, code) ? (code as ErrorCode) : 'INTERNAL', message, hint)
+  return new RemoteError(isErrorCode(code) ? code : 'INTERNAL', message, hint)
 }
 
-/** A message as a plain object; a field that is absent is null. @param schema the message's */
-export function toPlain<Answer>(schema: DescMessage, message: Message): Answer {
-  const values = message as unknown as Record<string, unknown>
-  return Object.fromEntries(schema.fields.map((field) => [field.localName, plainValue(field, values[field.localName])])) as Answer
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(EXIT_CODES, code)
 }
 
-function plainValue(field: DescField, value: unknown): unknown {
-  const { message: schema } = field
+function isResolveCode(code: string): code is ResolveErrorCode {
+  return Object.hasOwn(RESOLVE_CODES, code)
+}
+
+/**
+ * A message as a plain object; a field that is absent is null. An answer in which a field of the message is missing, or which has one more, does not
+ * compile.
+ */
+export function toPlain<Schema extends DescMessage, Found extends Exactly<Plain<MessageShape<Schema>>, Found>>(
+  schema: Schema,
+  message: MessageShape<Schema>,
+): Found {
+  return plainOf(schema, message) as Found
+}
+
+/** `All`, and no field more. */
+export type Exactly<All, Found> = All & { [Field in Exclude<keyof Found, keyof All>]: never }
+
+function plainOf({ fields }: DescMessage, message: Message): object {
+  const values = new Map<string, unknown>(Object.entries(message))
+  return Object.fromEntries(fields.map((field) => [field.localName, plainValue(field, values.get(field.localName))]))
+}
+
+function plainValue({ message: schema }: DescField, value: unknown): unknown {
   if (value == null || schema == null) {
     return value ?? null
   }
-  return Array.isArray(value) ? value.map((item: Message) => toPlain(schema, item)) : toPlain(schema, value as Message)
+  return Array.isArray(value) ? value.map((item) => plainOf(schema, item)) : plainOf(schema, value as Message)
+}
+
+/** A plain object with all fields of a message, as that message: `create` takes null for a field that is absent. */
+export function toMessage<Schema extends DescMessage>(_schema: Schema, plain: Plain<MessageShape<Schema>>): MessageInitShape<Schema> {
+  return plain as unknown as MessageInitShape<Schema>
 }

@@ -8,11 +8,13 @@ import type {
   SendTasksResponseSchema,
 } from '../../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../../node/home/errors.ts'
+import { collectBytes } from '../../primitives/collect-bytes.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import { ACTED, NOT_ACTED } from '../../protocol/call/call.ts'
 import { bodyOf } from '../../protocol/message/body-bytes.ts'
 import type { Session } from '../session.ts'
-import { CHUNK_BYTES, checkTimeout, toFailure } from './control-codec.ts'
+import { CHUNK_BYTES, chunksOf } from './chunks.ts'
+import { checkTimeout, toFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
 import { toAnswer, toEnd } from './task-answers.ts'
 
@@ -111,13 +113,13 @@ class Tasks {
       const answer = await this.#session.sendTask(head.peer, task, { signal, timeoutMs })
       const first = { id, answer: toAnswer(answer) }
       if (answer.bytesReceived != null && answer.bytesReceived <= CHUNK_BYTES) {
-        this.#push({ ...first, chunk: Buffer.concat(await Array.fromAsync(answer.result)), end: toEnd(answer) })
+        this.#push({ ...first, chunk: await collectBytes(answer.result), end: toEnd(answer) })
         return
       }
       this.#push(first)
-      for await (const chunk of answer.result) {
-        for (let at = 0; at < chunk.byteLength; at += CHUNK_BYTES) {
-          this.#push({ id, chunk: chunk.subarray(at, at + CHUNK_BYTES) })
+      for await (const bytes of answer.result) {
+        for (const chunk of chunksOf(bytes)) {
+          this.#push({ id, chunk })
         }
         await this.responses.room(MAX_WAITING_BYTES)
       }

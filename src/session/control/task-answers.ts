@@ -2,26 +2,26 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import {
   type TaskAnswer as AnswerMessage,
   type TaskAnswer_End,
-  type TaskAnswer_EndSchema,
+  TaskAnswer_EndSchema,
   TaskAnswer_TimingsSchema,
   TaskAnswerSchema,
 } from '../../gen/subnet/control/v1/control_pb.ts'
-import type { TaskAnswer } from '../session.ts'
-import { toPlain } from './control-codec.ts'
+import type { TaskAnswer, TaskHead } from '../answers.ts'
+import { toMessage, toPlain } from './control-codec.ts'
 
 /** The answer to a task, as it goes over the control socket before its result. */
-export function toAnswer({ result: _, error, bytesReceived, ...answer }: TaskAnswer): MessageInitShape<typeof TaskAnswerSchema> {
-  return { ...answer, ...(error == null ? {} : { error }), ...(bytesReceived == null ? {} : { bytesReceived }) }
+export function toAnswer({ result: _, bytesReceived, ...answer }: TaskAnswer): MessageInitShape<typeof TaskAnswerSchema> {
+  return toMessage(TaskAnswerSchema, { ...answer, bytesReceived: bytesReceived ?? null })
 }
 
 /** What is known of it behind its result. */
 export function toEnd({ timings, bytesSent, bytesReceived }: TaskAnswer): MessageInitShape<typeof TaskAnswer_EndSchema> {
-  return { timings, bytesSent, bytesReceived: bytesReceived ?? 0 }
+  return toMessage(TaskAnswer_EndSchema, { timings, bytesSent, bytesReceived: bytesReceived ?? 0 })
 }
 
 /** The answer that came, whose result is still coming. */
 export function fromAnswer(message: AnswerMessage, result: AsyncIterable<Uint8Array>): TaskAnswer {
-  const answer = toPlain<Omit<TaskAnswer, 'result'>>(TaskAnswerSchema, message)
+  const answer = toPlain<typeof TaskAnswerSchema, TaskHead>(TaskAnswerSchema, message)
   return { ...answer, bytesReceived: message.bytesReceived, result }
 }
 

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type Client, Code, ConnectError } from '@connectrpc/connect'
 import type { ControlService, SendTasksRequest_ItemSchema, SendTasksResponse_Item } from '../../gen/subnet/control/v1/control_pb.ts'
-import type { TaskAnswer } from '../session.ts'
+import type { TaskAnswer } from '../answers.ts'
 import { fromFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
 import { fromAnswer, takeEnd } from './task-answers.ts'

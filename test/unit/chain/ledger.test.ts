@@ -484,7 +484,7 @@ describe('the ledger', () => {
       beforeEach(async () => {
         await own.publish(addresses(peer, 1))
         await own.close()
-        raw().exec('DROP TABLE registration')
+        raw().exec('DROP TABLE registration; PRAGMA user_version = 0')
       })
 
       it('has nobody registered, until somebody is', async () => {

@@ -7,7 +7,8 @@ import type { ProgressState } from '../../../src/cli/text/progress.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { ResolveError } from '../../../src/resolve/errors.ts'
-import type { Session, SessionOptions, TaskAnswer } from '../../../src/session/session.ts'
+import type { TaskAnswer } from '../../../src/session/answers.ts'
+import type { Session, SessionOptions } from '../../../src/session/session.ts'
 import { TempFolders } from '../../support/temp.ts'
 
 interface Sent {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { benchPlanOf, benchTable, rejectionNotice, showBench } from '../../../src/cli/bench.ts'
-import type { BenchAnswer, BenchMeasurement } from '../../../src/session/session.ts'
+import type { BenchAnswer, BenchMeasurement } from '../../../src/session/answers.ts'
 
 const NO_FLAGS = { duration: undefined, count: undefined, concurrency: undefined, size: undefined }
 const PLAN = benchPlanOf(NO_FLAGS, undefined)

@@ -8,7 +8,7 @@ import { type OutputFile, openOutput as open } from '../../../src/cli/output-fil
 import { payloadOf, textPayload } from '../../../src/cli/payload.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { ProtocolError } from '../../../src/protocol/api/errors.ts'
-import { collectPayload } from '../../../src/session/in-time.ts'
+import { collectPayload } from '../../../src/session/collect-payload.ts'
 import { asAnyUser } from '../../support/any-user.ts'
 import { TempFolders } from '../../support/temp.ts'
 

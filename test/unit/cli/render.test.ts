@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { describeAttempts, describeEvent } from '../../../src/cli/repl/events.ts'
 import { peerTable } from '../../../src/cli/text/peer-table.ts'
-import { cut, printable, printableLines, shortPeerId, table } from '../../../src/cli/text/render.ts'
+import { cut, shortPeerId, table } from '../../../src/cli/text/render.ts'
 import { humanMs } from '../../../src/primitives/human-ms.ts'
-import type { PeerRow } from '../../../src/session/session.ts'
+import { printable, printableLines } from '../../../src/primitives/printable.ts'
+import type { PeerRow } from '../../../src/session/answers.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 
 describe('text for a terminal', () => {

@@ -6,7 +6,7 @@ import { reportOf } from '../../../src/cli/text/report.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import { ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { ResolveError } from '../../../src/resolve/errors.ts'
-import type { TaskAnswer } from '../../../src/session/session.ts'
+import type { TaskAnswer } from '../../../src/session/answers.ts'
 
 describe('the report of an error', () => {
   it('has the code, the exit code, the message on one line, and the hint if there is one', () => {

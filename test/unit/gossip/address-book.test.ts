@@ -7,8 +7,11 @@ import { DatabaseSync } from 'node:sqlite'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { ADDRESS_BOOK_SCHEMA, AddressBook, type BookEntry, type BookOptions, upgradeAddressBook } from '../../../src/gossip/address-book.ts'
+import { AddressBook, type BookOptions } from '../../../src/gossip/address-book.ts'
+import type { BookEntry } from '../../../src/gossip/book-entry.ts'
+import { ADDRESS_BOOK_SCHEMA } from '../../../src/gossip/book-rows.ts'
 import { openPeerRecord } from '../../../src/gossip/peer-record.ts'
+import { HOME_MIGRATIONS } from '../../../src/node/home/home-database.ts'
 import { openDatabase } from '../../../src/primitives/database.ts'
 import { addresses, newPeer, newPeers, type TestPeer } from '../../support/keys.ts'
 import { TempFolders } from '../../support/temp.ts'
@@ -462,7 +465,7 @@ describe('an address book of an earlier version', () => {
       .run(peer.peerId.toString(), START_MS)
     old.close()
     for (const known of ['stranger', 'loopback']) {
-      const database = await openDatabase({ file }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+      const database = await openDatabase({ file }, HOME_MIGRATIONS)
       const book = new AddressBook(database, { now: () => START_MS })
       assert.equal(book.get(peer.peerId)?.namedOver, known)
       assert.equal(book.get(peer.peerId)?.verified, undefined, 'earlier versions kept nothing else')

@@ -2,8 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { ADDRESS_BOOK_SCHEMA, AddressBook, type BookEntry, type BookOptions, upgradeAddressBook } from '../../../src/gossip/address-book.ts'
+import { AddressBook, type BookOptions } from '../../../src/gossip/address-book.ts'
+import type { BookEntry } from '../../../src/gossip/book-entry.ts'
 import { sealPeerRecord } from '../../../src/gossip/peer-record.ts'
+import { HOME_MIGRATIONS } from '../../../src/node/home/home-database.ts'
 import { openDatabase } from '../../../src/primitives/database.ts'
 import { addresses, type TestPeer } from '../../support/keys.ts'
 
@@ -31,7 +33,7 @@ export class TemporaryBook {
   }
 
   async connect(): Promise<DatabaseSync> {
-    const database = await openDatabase({ file: this.file }, ADDRESS_BOOK_SCHEMA, upgradeAddressBook)
+    const database = await openDatabase({ file: this.file }, HOME_MIGRATIONS)
     this.#open.push(database)
     return database
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { loadSettings } from '../../../src/node/home/config.ts'
 import { homeAt } from '../../../src/node/home/home.ts'
+import { loadSettings } from '../../../src/node/home/load-settings.ts'
 import { parseAnnounce, parseListen } from '../../../src/node/home/named-addresses.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 

@@ -69,7 +69,7 @@ describe("SQLite's word for a file", () => {
   })
 
   it('comes through every way to ask a database', async () => {
-    const database = await openDatabase(about(), SCHEMA)
+    const database = await openDatabase(about(), [SCHEMA])
     const [insert, all] = [database.prepare("INSERT INTO words VALUES ('word')"), database.prepare('SELECT * FROM words')]
     insert.run()
     const other = new DatabaseSync(file, { timeout: 0 })
@@ -88,9 +88,9 @@ describe("SQLite's word for a file", () => {
 
   it('a file that is no database, or was cut, is told from one that is whole', async () => {
     await writeFile(file, 'a text that is long enough not to be taken for an empty database\n'.repeat(20))
-    await assert.rejects(openDatabase(about(), SCHEMA), fails('USAGE', /is not an SQLite database/, /a new one is made/))
+    await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /is not an SQLite database/, /a new one is made/))
     await writeFile(file, '')
-    const database = await openDatabase(about(), SCHEMA)
+    const database = await openDatabase(about(), [SCHEMA])
     transaction(database, () => {
       for (let count = 0; count < 2_000; count++) {
         database.prepare('INSERT INTO words VALUES (?)').run('word '.repeat(20))
@@ -98,30 +98,30 @@ describe("SQLite's word for a file", () => {
     })
     database.close()
     await truncate(file, 8_192)
-    await assert.rejects(openDatabase(about(), SCHEMA), fails('USAGE', /is damaged/, /a new one is made/))
+    await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /is damaged/, /a new one is made/))
   })
 
   it('where a file cannot be opened, says why', async () => {
     await mkdir(join(folder, 'words.db'))
-    await assert.rejects(openDatabase(about(), SCHEMA), fails('USAGE', /it is a directory/, /--list names another/))
+    await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /it is a directory/, /--list names another/))
     file = join(folder, 'nowhere', 'words.db')
-    await assert.rejects(openDatabase(about(), SCHEMA), fails('USAGE', /no such file or directory/, /must be there/))
+    await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /no such file or directory/, /must be there/))
     await assert.rejects(openToRead(about()), fails('USAGE', /no such file or directory/, /must be there/))
   })
 
   it('permissions are named: of the file, or of its folder', async () => {
-    const database = await openDatabase(about(), SCHEMA)
+    const database = await openDatabase(about(), [SCHEMA])
     database.close()
     await Promise.all([chmod(file, 0o444), chmod(folder, 0o777)])
     await asAnyUser(async () => {
-      await assert.rejects(openDatabase(about(), SCHEMA), fails('USAGE', /cannot be written: permission denied/, /is whole/))
+      await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /cannot be written: permission denied/, /is whole/))
       const readOnly = await openToRead(about())
       assert.throws(() => readOnly.exec('DELETE FROM words'), fails('USAGE', /cannot be written/, /is whole/))
       readOnly.close()
     })
     await chmod(file, 0o000)
     await asAnyUser(async () => {
-      await assert.rejects(openDatabase(about(), SCHEMA), fails('USAGE', /cannot be opened: permission denied/, /readable and writable/))
+      await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /cannot be opened: permission denied/, /readable and writable/))
     })
   })
 
@@ -130,7 +130,7 @@ describe("SQLite's word for a file", () => {
     try {
       file = join(disk.path, 'words.db')
       const full = fails('USAGE', /cannot be written: the disk is full/, /is whole: make room/)
-      const database = await openDatabase(about(), SCHEMA)
+      const database = await openDatabase(about(), [SCHEMA])
       database.exec("INSERT INTO words VALUES ('word'); PRAGMA wal_checkpoint(TRUNCATE)")
       await disk.fill()
       const insert = (): void =>
@@ -148,9 +148,9 @@ describe("SQLite's word for a file", () => {
       await rm(`${file}-wal`, { force: true })
       await rm(`${file}-shm`, { force: true })
       await disk.fill()
-      await assert.rejects(openDatabase(about(), SCHEMA), full)
+      await assert.rejects(openDatabase(about(), [SCHEMA]), full)
       await disk.makeRoom()
-      const again = await openDatabase(about(), SCHEMA)
+      const again = await openDatabase(about(), [SCHEMA])
       assert.equal(again.prepare('SELECT count(*) AS n FROM words').get()?.n, 1)
       again.close()
     } finally {
@@ -164,7 +164,7 @@ describe("SQLite's word for a file", () => {
       file = join(disk.path, 'words.db')
       new Database(about(), { timeout: 0 }).close()
       await disk.setReadOnly(true)
-      await assert.rejects(openDatabase(about(), SCHEMA), fails('USAGE', /cannot be written: the file system is read-only/, /is whole/))
+      await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /cannot be written: the file system is read-only/, /is whole/))
     } finally {
       await disk.close()
     }

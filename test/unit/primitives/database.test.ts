@@ -16,7 +16,7 @@ describe('a database that processes share', () => {
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'subnet-database-'))
     file = join(folder, 'test.db')
-    database = await openDatabase({ file }, SCHEMA)
+    database = await openDatabase({ file }, [SCHEMA])
   })
 
   afterEach(async () => {
@@ -44,7 +44,7 @@ describe('a database that processes share', () => {
   it('is opened in WAL mode, and again with what is in it', async () => {
     assert.equal(database.prepare('PRAGMA journal_mode').get()?.journal_mode, 'wal')
     write()
-    const again = await openDatabase({ file }, SCHEMA)
+    const again = await openDatabase({ file }, [SCHEMA])
     assert.equal(again.prepare('SELECT count(*) AS n FROM words').get()?.n, 1)
     again.close()
   })
@@ -67,7 +67,7 @@ describe('a database that processes share', () => {
     const holder = new DatabaseSync(other)
     holder.exec('CREATE TABLE unrelated (a); BEGIN EXCLUSIVE')
     setTimeout(() => holder.close(), HELD_MS)
-    const opened = await openDatabase({ file: other }, SCHEMA)
+    const opened = await openDatabase({ file: other }, [SCHEMA])
     opened.close()
   })
 
@@ -99,6 +99,6 @@ describe('a database that processes share', () => {
     assert.equal(tries, 1)
     assert.equal(sqliteCode(new Error('of something else')), undefined)
     assert.equal(sqliteCode(undefined), undefined)
-    await assert.rejects(openDatabase({ file: folder }, SCHEMA))
+    await assert.rejects(openDatabase({ file: folder }, [SCHEMA]))
   })
 })

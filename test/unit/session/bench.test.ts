@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import type { TaskAnswer } from '../../../src/session/answers.ts'
 import { bench, type SendTask } from '../../../src/session/bench.ts'
 import { checkBenchPlan, MAX_BENCH_PLAN } from '../../../src/session/bench-plan.ts'
-import type { BenchPlan, TaskAnswer } from '../../../src/session/session.ts'
+import type { BenchPlan } from '../../../src/session/session.ts'
 
 const PLAN: BenchPlan = { durationMs: 60_000, count: 20, concurrency: 4, sizeBytes: 1_000 }
 

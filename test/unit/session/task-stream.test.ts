@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { createClient, createRouterTransport } from '@connectrpc/connect'
 import { ControlService } from '../../../src/gen/subnet/control/v1/control_pb.ts'
+import type { TaskAnswer } from '../../../src/session/answers.ts'
 import { toConnectError } from '../../../src/session/control/control-codec.ts'
 import { serveTasks } from '../../../src/session/control/serve-tasks.ts'
 import { TaskStream } from '../../../src/session/control/task-stream.ts'
-import type { Session, SessionOptions, TaskAnswer, TaskInput } from '../../../src/session/session.ts'
+import type { Session, SessionOptions, TaskInput } from '../../../src/session/session.ts'
 
 const MIB = 1024 * 1024
 const never = new AbortController().signal

@@ -22,7 +22,7 @@ describe('the last answers of a chain', () => {
   afterEach(async () => folders.clean())
 
   async function open(): ReturnType<typeof openDatabase> {
-    return openDatabase({ file: join(home, 'node.db'), name: 'the answers' }, CHAIN_ANSWERS_SCHEMA)
+    return openDatabase({ file: join(home, 'node.db'), name: 'the answers' }, [CHAIN_ANSWERS_SCHEMA])
   }
 
   async function bytes(): Promise<string> {

@@ -1,10 +1,10 @@
 import { setImmediate as nextLoop } from 'node:timers/promises'
 
-/** How long such work may keep the event loop before everything else has its turn. */
+/** How long such work may keep the event loop before it yields. */
 const SLICE_MS = 10
 
-/** Pieces of work that come by the thousand, and would together hold up the event loop, run one behind the other, with pauses. */
-export class Turns {
+/** Work that comes in thousands of short pieces: they run in order, and the queue yields to the event loop between them. */
+export class YieldingQueue {
   #last: Promise<void> = Promise.resolve()
   #endsAtMs = 0
 

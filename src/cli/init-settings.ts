@@ -1,0 +1,17 @@
+import type { SettingName } from '../node/home/config.ts'
+
+/** What `init` asks, in this order. */
+export const QUESTIONS = {
+  listen: 'Where to listen (multiaddrs, with commas between)',
+  subnetId: 'Which subnet',
+  network: "Which network (native, or template: of Hypertensor's template)",
+  chain: 'Which chain (ledger:, ledger:/path/file.db)',
+  bootstrap: 'Peers to connect to first (multiaddrs, with commas between)',
+  handler: 'What answers tasks (echo, upper, exec:COMMAND, sh:COMMAND or a module file)',
+} satisfies Partial<Record<SettingName, string>>
+
+/** A setting that `init` asks for. */
+export type AskedSetting = keyof typeof QUESTIONS
+
+/** What a node needs to know first. */
+export const INIT_SETTINGS = Object.keys(QUESTIONS) as AskedSetting[]

@@ -1,0 +1,105 @@
+import { Writable } from 'node:stream'
+
+const LINE_FEED = 10
+
+/**
+ * What readline draws on. While `muted` nothing of that is shown: a command has the terminal. It knows whether the cursor stands at the
+ * begin of a line.
+ */
+export class Screen extends Writable {
+  muted = false
+  readonly isTTY = true
+  readonly #onStray: (text: string) => void
+  #atStart = true
+  #undo: Array<() => void> = []
+  readonly #onResize = (): void => {
+    this.emit('resize')
+  }
+
+  constructor(onStray: (text: string) => void) {
+    super()
+    this.#onStray = onStray
+    this.watch()
+  }
+
+  get columns(): number {
+    return process.stdout.columns
+  }
+
+  get rows(): number {
+    return process.stdout.rows
+  }
+
+  /** What is missing for the cursor to stand at the begin of a line. */
+  get lineFeed(): string {
+    return this.#atStart ? '' : '\n'
+  }
+
+  /** Watches what is written to the terminal: `onStray` gets, instead of it, what nobody expects there who types. */
+  watch(): void {
+    const { stdout, stderr } = process
+    this.#undo = [
+      intercept(stdout, (chunk, write) => {
+        this.#note(chunk)
+        write()
+      }),
+    ]
+    if (stderr.isTTY) {
+      const onStderr = (chunk: string | Uint8Array, write: () => void): void => {
+        if (this.muted) {
+          this.#note(chunk)
+          write()
+        } else {
+          this.#onStray(
+            Buffer.from(chunk as Uint8Array)
+              .toString()
+              .trimEnd(),
+          )
+        }
+      }
+      this.#undo.push(intercept(stderr, onStderr))
+    }
+    stdout.on('resize', this.#onResize)
+  }
+
+  /** Somebody else writes to the terminal from now on. */
+  lend(): void {
+    this.restore()
+    this.#atStart = false
+  }
+
+  restore(): void {
+    for (const undo of this.#undo.splice(0)) {
+      undo()
+    }
+    process.stdout.off('resize', this.#onResize)
+  }
+
+  #note(chunk: string | Uint8Array): void {
+    if (chunk.length > 0) {
+      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED
+    }
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    if (!this.muted) {
+      process.stdout.write(chunk)
+    }
+    done()
+  }
+}
+
+/** Lets `see` have everything that is written to a stream; `write` goes on with it. Gives what undoes that. */
+function intercept(stream: NodeJS.WriteStream, see: (chunk: string | Uint8Array, write: () => void) => void): () => void {
+  const original = stream.write
+  stream.write = ((chunk: string | Uint8Array, ...rest: unknown[]) => {
+    let room = true
+    see(chunk, () => {
+      room = (original as (...args: unknown[]) => boolean).call(stream, chunk, ...rest)
+    })
+    return room
+  }) as typeof original
+  return () => {
+    stream.write = original
+  }
+}

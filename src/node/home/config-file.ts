@@ -1,0 +1,81 @@
+import { isDeepStrictEqual } from 'node:util'
+import { AtomicFile } from '../../primitives/atomic-file.ts'
+import { DEFAULT_TIMEOUT_MS, isDeadline } from '../../primitives/deadline.ts'
+import { describeError, UsageError } from '../../primitives/errors.ts'
+import { readInputFile } from '../../primitives/input-file.ts'
+import { toText } from '../../primitives/strict-text.ts'
+import { ProtocolError } from '../../protocol/api/errors.ts'
+import { formatted, type RawSettings, SETTINGS, type SettingName, type Settings } from './config.ts'
+import { HOME_HINT, type Home, reasonOf } from './home.ts'
+import { markedChain } from './shown-chain.ts'
+
+const MAX_CONFIG_BYTES = 1 << 20
+
+/** Writes these settings to config.json, those that are the default not; what else stands there stays. Gives all that it holds. @throws UsageError */
+export async function updateConfigFile({ configFile }: Home, settings: Settings, names: SettingName[]): Promise<RawSettings> {
+  const config = await readConfigFile(configFile, settings.timeout)
+  for (const name of names) {
+    config[name] = isDeepStrictEqual(settings[name], SETTINGS[name].fallback) ? undefined : (formatted(name, settings) as string)
+  }
+  const json = JSON.stringify(config, undefined, 2)
+  let file: AtomicFile | undefined
+  try {
+    file = await AtomicFile.open(configFile, 0o600)
+    await file.write(Buffer.from(`${json}\n`))
+    await file.commit()
+  } catch (cause) {
+    throw new UsageError(`config ${configFile} cannot be written: ${reasonOf(cause)}`, { cause })
+  } finally {
+    await file?.discard()
+  }
+  return JSON.parse(json) as RawSettings
+}
+
+/** What config.json holds; nothing where there is none. @throws UsageError, ProtocolError TIMEOUT for a pipe that does not end */
+export async function readConfigFile(file: string, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<RawSettings> {
+  let content: Buffer
+  try {
+    content = await readInputFile(file, { timeoutMs, maxBytes: MAX_CONFIG_BYTES })
+  } catch (cause) {
+    // a home that is no directory is told of by whoever uses it
+    if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
+      return {}
+    }
+    if (isDeadline(cause)) {
+      throw new ProtocolError('TIMEOUT', `config ${file} did not come to its end in time`, { cause, hint: 'it is no regular file' })
+    }
+    throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause, hint: HOME_HINT })
+  }
+  const text = toText(content, `config ${file}`)
+  let config: unknown
+  try {
+    config = JSON.parse(text)
+  } catch (cause) {
+    throw new UsageError(`config ${file} is not JSON: ${withoutExcerpt(describeError(cause))}`, { cause })
+  }
+  if (config == null || typeof config !== 'object' || Array.isArray(config)) {
+    throw new UsageError(`config ${file} is not a JSON object`)
+  }
+  const unknown = Object.keys(config).filter((key) => !Object.hasOwn(SETTINGS, key))
+  if (unknown.length > 0) {
+    throw new UsageError(`config ${file} has unknown settings: ${unknown.join(', ')}`, {
+      hint: `known are ${Object.keys(SETTINGS).join(', ')}`,
+    })
+  }
+  return config as RawSettings
+}
+
+/** V8 quotes what it could not read, which may be a key. */
+function withoutExcerpt(message: string): string {
+  return message.replace(/, (?:\.{3})?".*"(?:\.{3})? is not valid JSON$/s, '')
+}
+
+/** What was written or read of config.json, as it may be shown. */
+export function shownSettings(settings: RawSettings): RawSettings {
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, shownSetting(name as SettingName, value)]))
+}
+
+/** One of them. */
+export function shownSetting<T>(name: SettingName, value: T): T | string {
+  return name === 'chain' && typeof value === 'string' ? markedChain(value) : value
+}

@@ -1,0 +1,13 @@
+/** The bounds of a pause that doubles with each failure, in milliseconds. */
+export interface Backoff {
+  firstMs: number
+  maxMs: number
+}
+
+/** More doublings than any backoff needs. */
+const MAX_DOUBLINGS = 30
+
+/** How long to wait after so many failures in a row, the last one not counted. @param jitter the share of the pause, at most, that chance takes off */
+export function backoffMs(failures: number, { firstMs, maxMs }: Backoff, jitter = 0): number {
+  return Math.min(firstMs * 2 ** Math.min(failures, MAX_DOUBLINGS), maxMs) * (1 - jitter * Math.random())
+}

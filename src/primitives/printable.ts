@@ -1,0 +1,29 @@
+import { stripVTControlCharacters } from 'node:util'
+
+/** Characters that take no room, or turn the direction of the text around them: nobody sees them. */
+const UNSEEN = /[\p{DI}\p{Bidi_C}\ufff9-\ufffb]/gu
+
+/**
+ * Text that may have come from a peer, made harmless for a terminal: one line, without control characters. A character that nobody would see is
+ * shown as its code, as JSON writes it.
+ */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  const line = stripVTControlCharacters(text).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
+  return line.replace(UNSEEN, codeOf)
+}
+
+function codeOf(character: string): string {
+  return character
+    .split('')
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .join('')
+}
+
+/** Like `printable`, of a text of many lines: these and tabs stay. */
+export function printableLines(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => line.split('\t').map(printable).join('\t'))
+    .join('\n')
+}

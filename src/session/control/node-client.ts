@@ -1,0 +1,154 @@
+import { connect, type Socket } from 'node:net'
+import type { DescMessage, MessageShape } from '@bufbuild/protobuf'
+import { type Client, ConnectError, createClient } from '@connectrpc/connect'
+import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
+import { ControlService } from '../../gen/subnet/control/v1/control_pb.ts'
+import { NodeError } from '../../node/home/errors.ts'
+import type { Home } from '../../node/home/home.ts'
+import { type Deadline, isDeadline, startDeadline } from '../../primitives/deadline.ts'
+import { describeError } from '../../primitives/errors.ts'
+import { ProtocolError } from '../../protocol/api/errors.ts'
+import type { Plain } from '../answers.ts'
+import type { SessionOptions } from '../session.ts'
+import { type Exactly, fromConnectError, toPlain } from './control-codec.ts'
+import { holderOf, socketPath } from './control-socket.ts'
+
+const MAX_MESSAGE_BYTES = 64 << 20
+const WINDOW_BYTES = 1 << 20
+/** The node ends a call itself when its time is up; a node that does not even do that hangs. */
+const GUARD_MS = 500
+/** For calls that the node answers by itself. */
+const AT_ONCE_MS = 8_000
+
+/** What each call of the service takes. */
+export interface CallSignal {
+  signal: AbortSignal
+}
+
+/** The control service of a node in another process: every call has its deadline, and fails with the node's own error. */
+export class NodeClient {
+  readonly service: Client<typeof ControlService>
+  readonly #socket: Socket
+  readonly #home: Home
+  readonly #manager: Http2SessionManager
+
+  /** @param socket connected to the node's control socket */
+  constructor(socket: Socket, home: Home) {
+    this.#socket = socket
+    this.#home = home
+    this.#manager = new Http2SessionManager(
+      'http://node',
+      {},
+      {
+        createConnection: () => (socket.destroyed ? connect(socketPath(home)) : socket),
+        settings: { initialWindowSize: WINDOW_BYTES },
+      },
+    )
+    const transport = createConnectTransport({
+      httpVersion: '2',
+      baseUrl: 'http://node',
+      sessionManager: this.#manager,
+      readMaxBytes: MAX_MESSAGE_BYTES,
+      acceptCompression: [],
+    })
+    this.service = createClient(ControlService, transport)
+  }
+
+  /** One request, one answer as a plain object. @throws as `call` */
+  async ask<Schema extends DescMessage, Found extends Exactly<Plain<MessageShape<Schema>>, Found>>(
+    schema: Schema,
+    options: SessionOptions,
+    work: (call: CallSignal) => Promise<MessageShape<Schema>>,
+  ): Promise<Found> {
+    return toPlain<Schema, Found>(schema, await this.call(options, work))
+  }
+
+  /**
+   * @param consequence what is to be said where the node went silent
+   * @throws the node's own error; NodeError where there is no node any more; ProtocolError TIMEOUT; the signal's reason
+   */
+  async call<T>(options: SessionOptions, work: (call: CallSignal) => Promise<T>, consequence?: string): Promise<T> {
+    const guarded = guard(options)
+    try {
+      return await work({ signal: guarded.signal })
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      throw await this.translated(error, guarded.signal, consequence)
+    } finally {
+      guarded.clear()
+    }
+  }
+
+  /** @param failure why it broke, where that is known here. @throws as `call` */
+  async *stream<T>(
+    options: SessionOptions,
+    work: (call: CallSignal) => AsyncIterable<T>,
+    failure: () => unknown = () => undefined,
+  ): AsyncGenerator<T> {
+    const left = new AbortController()
+    const guarded = guard(options, left.signal)
+    try {
+      yield* work({ signal: guarded.signal })
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      throw failure() ?? (await this.translated(error, guarded.signal, MAY_HAVE_ACTED))
+    } finally {
+      // whoever leaves the answers: the client itself does not end the call then
+      left.abort(new Error('nobody waits for the answers'))
+      guarded.clear()
+    }
+  }
+
+  /** What a call of the node threw, or that there is no node any more. */
+  async translated(error: unknown, guarded?: AbortSignal, consequence?: string): Promise<unknown> {
+    const words = (text: string): string => (consequence == null ? text : `${text}; ${consequence}`)
+    if (guarded?.aborted === true && isDeadline(guarded.reason)) {
+      return new ProtocolError('TIMEOUT', words(`the node of ${this.#home.path} did not answer in time`), {
+        cause: error,
+        hint: '--timeout DUR gives it longer; if it hangs, its process has to be ended',
+      })
+    }
+    if (!(error instanceof ConnectError)) {
+      return error
+    }
+    const failure = fromConnectError(error)
+    if (failure != null) {
+      return failure
+    }
+    const holder = await holderOf(this.#home)
+    if (holder != null) {
+      const text = `a node runs in ${this.#home.path} (${holder}), but ended the connection before it had answered (${describeError(error)})`
+      return new NodeError('ALREADY_RUNNING', words(text), {
+        cause: error,
+        hint: 'it may be out of file descriptors ("ulimit -n"): try again',
+      })
+    }
+    return new NodeError('NOT_RUNNING', words(`the node of ${this.#home.path} was gone before it had answered (${describeError(error)})`), {
+      cause: error,
+      hint: 'run the command again: without a running node it uses one of its own',
+    })
+  }
+
+  close(): void {
+    this.#manager.abort()
+    this.#socket.destroy()
+  }
+}
+
+/** What is to be said of a call to a peer that broke. */
+export const MAY_HAVE_ACTED = 'the peer may have acted on the request'
+
+/** The deadline as a request has it. */
+export function timeOf({ timeoutMs }: SessionOptions): { timeoutMs?: number } {
+  return timeoutMs == null ? {} : { timeoutMs }
+}
+
+/** For requests without a deadline: what is left of the command's time is all there is. */
+export function atOnce({ signal, timeoutMs }: SessionOptions): SessionOptions {
+  return { signal, timeoutMs: Math.min(timeoutMs ?? AT_ONCE_MS, AT_ONCE_MS) - GUARD_MS }
+}
+
+/** A deadline behind the node's own. */
+export function guard({ signal, timeoutMs }: SessionOptions, left?: AbortSignal): Deadline {
+  return startDeadline(timeoutMs == null ? undefined : timeoutMs + GUARD_MS, signal, left)
+}

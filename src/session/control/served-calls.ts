@@ -1,0 +1,90 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { CallRequest, CallResponseSchema, SendTaskRequest, SendTaskResponseSchema } from '../../gen/subnet/control/v1/control_pb.ts'
+import { UsageError } from '../../primitives/errors.ts'
+import { kindOf } from '../protocol-calls.ts'
+import type { Session, SessionOptions } from '../session.ts'
+import { chunksOf } from './chunks.ts'
+import { checkTimeout } from './control-codec.ts'
+import { toAnswer, toEnd } from './task-answers.ts'
+
+/** What the calls need of Connect's context. */
+export interface CallContext {
+  signal: AbortSignal
+}
+
+/** What a session takes, of a request and its call. @throws UsageError */
+export function optionsOf({ timeoutMs }: { timeoutMs?: number | undefined }, { signal }: CallContext): SessionOptions {
+  return { signal, timeoutMs: checkTimeout(timeoutMs) }
+}
+
+/** `SendTask`: the payload comes in chunks, and so does the result go. */
+export async function* serveTask(
+  session: Session,
+  requests: AsyncIterable<SendTaskRequest>,
+  context: CallContext,
+): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
+  const { head, chunks } = await headOf(requests, 'SendTask')
+  const task = { taskId: head.taskId, payload: chunks, size: sizeOf(head.size) }
+  const answer = await session.sendTask(head.peer, task, optionsOf(head, context))
+  yield { part: { case: 'answer', value: toAnswer(answer) } }
+  for await (const bytes of answer.result) {
+    for (const value of chunksOf(bytes)) {
+      yield { part: { case: 'chunk', value } }
+    }
+  }
+  yield { part: { case: 'end', value: toEnd(answer) } }
+}
+
+/** @throws UsageError */
+function sizeOf(size: number | undefined): number | undefined {
+  if (size != null && !(Number.isSafeInteger(size) && size >= 0)) {
+    throw new UsageError('the size of a payload is a number of bytes')
+  }
+  return size
+}
+
+/** `Call`: the request comes in chunks, and so do the answers go. */
+export async function* serveCall(
+  { protocols }: Session,
+  requests: AsyncIterable<CallRequest>,
+  context: CallContext,
+): AsyncGenerator<MessageInitShape<typeof CallResponseSchema>> {
+  const { head, chunks } = await headOf(requests, 'Call')
+  const kind = kindOf(head.kind)
+  for await (const answer of protocols.call(head.peer, { protocolId: head.protocolId, kind, request: chunks }, optionsOf(head, context))) {
+    let sent = 0
+    for (const chunk of chunksOf(answer)) {
+      sent += chunk.byteLength
+      yield { chunk, last: sent === answer.byteLength }
+    }
+    if (answer.byteLength === 0) {
+      yield { last: true }
+    }
+  }
+}
+
+type PartOf<Head> = { part: { case: 'head'; value: Head } | { case: 'chunk'; value: Uint8Array } | { case: undefined; value?: undefined } }
+
+/** A call that begins with a head, and what follows it. @throws UsageError */
+async function headOf<Head>(
+  requests: AsyncIterable<PartOf<Head>>,
+  method: string,
+): Promise<{ head: Head; chunks: AsyncGenerator<Uint8Array> }> {
+  const parts = requests[Symbol.asyncIterator]()
+  const first = await parts.next()
+  const part = first.done === true ? undefined : first.value.part
+  if (part?.case !== 'head') {
+    throw new UsageError(`the first message of ${method} is its head`)
+  }
+  return { head: part.value, chunks: restOf(parts, method) }
+}
+
+async function* restOf(parts: AsyncIterator<PartOf<unknown>>, method: string): AsyncGenerator<Uint8Array> {
+  for (let next = await parts.next(); next.done !== true; next = await parts.next()) {
+    const { part } = next.value
+    if (part.case !== 'chunk') {
+      throw new UsageError(`after the head of ${method} come chunks`)
+    }
+    yield part.value
+  }
+}

@@ -1,0 +1,24 @@
+import { isDeadline, startDeadline } from '../primitives/deadline.ts'
+import { type CallPhase, ProtocolError } from '../protocol/api/errors.ts'
+import type { SessionOptions } from './session.ts'
+
+/** Gives a step of a call the call's deadline. @param late the message of the error when the time is up. @throws ProtocolError TIMEOUT */
+export async function withStepDeadline<T>(
+  phase: CallPhase,
+  options: SessionOptions,
+  late: string,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const deadline = startDeadline(options.timeoutMs, options.signal)
+  const { signal } = deadline
+  try {
+    return await work(signal)
+  } catch (cause) {
+    if (options.signal?.aborted !== true && signal.aborted && isDeadline(signal.reason)) {
+      throw new ProtocolError('TIMEOUT', late, { cause, phase, hint: '--timeout DUR gives it longer' })
+    }
+    throw cause
+  } finally {
+    deadline.clear()
+  }
+}
