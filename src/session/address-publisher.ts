@@ -9,9 +9,9 @@ import { kindOf } from '../primitives/address-kind.ts'
 import { describeError, SubnetError, UsageError } from '../primitives/errors.ts'
 import { humanMs } from '../primitives/human-ms.ts'
 import type { Logger } from '../primitives/log.ts'
+import type { StatusProblem } from './answers.ts'
 import { publishCommand } from './publish-command.ts'
 import { type PaceOptions, PublishPace } from './publish-pace.ts'
-import type { StatusProblem } from './session.ts'
 
 export interface AddressPublisherInit {
   registry: ChainRegistry
