@@ -38,11 +38,11 @@ export type { KnownPeer, NodeEvents, NodeStats, Resolved, SubnetNode } from './n
 export type { DatabaseError, DatabaseFile } from './primitives/database-error.ts'
 export { type ErrorCode, EXIT_CODES, SubnetError, type SubnetErrorOptions, UsageError } from './primitives/errors.ts'
 export { LOG_LEVELS, type Logger, type LogLevel } from './primitives/log.ts'
-export type { IncomingMessage, OpenBeginning, OpenMessage, OutgoingMessage, SizedMessage } from './protocol/api/call-stream.ts'
 export { type CallPhase, ProtocolError, type ProtocolErrorCode, type ProtocolErrorOptions } from './protocol/api/errors.ts'
 export type { Destination, MessageSchemas, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from './protocol/api/host.ts'
 export type { Exchange, Interceptor, ProtocolKind } from './protocol/api/interceptor.ts'
 export { type ByteBudget, DEFAULT_LIMITS, type ProtocolLimits, type Release } from './protocol/api/limits.ts'
+export type { Body, IncomingMessage, MessageInParts } from './protocol/api/message-in-parts.ts'
 export { type DescribedProtocol, type ProtocolDescription, ReflectionCaller } from './protocol/builtin/reflection.ts'
 export {
   type StreamedTask,
@@ -55,7 +55,7 @@ export {
 } from './protocol/builtin/task.ts'
 export type { BegunCall, CallOptions, CallReport, StreamCallOptions } from './protocol/call/call.ts'
 export { type Codec, type Collect, protobufCodec, type WholeCodec } from './protocol/message/codec.ts'
-export { type Body, type StreamedInit, type StreamedMessage, streamedCodec } from './protocol/message/streamed-codec.ts'
+export { type StreamedInit, type StreamedMessage, streamedCodec } from './protocol/message/streamed-codec.ts'
 export { ProtobufProtocol, type ProtobufProtocolInit, ProtobufStreamingProtocol } from './protocol/protobuf-protocol.ts'
 export { ProtocolBase, type ProtocolInit } from './protocol/protocol-base.ts'
 export type { RequestContext } from './protocol/serve/responder.ts'

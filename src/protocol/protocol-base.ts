@@ -65,7 +65,6 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       encode: request.encode,
       decode: response.decode,
       decodeStream: response.decodeStream,
-      patient: response.patient,
     })
     this.#responder = new Responder(host, {
       id,
@@ -76,7 +75,6 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       pipelined,
       decode: request.decode,
       decodeStream: request.decodeStream,
-      patient: request.patient,
       encode: response.encode,
       answer: (context, message) => this.handleRequest(context, message),
       answerFailure: (context, error) => this.answerFailure(context, error),

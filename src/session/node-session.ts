@@ -11,7 +11,7 @@ import { parsePeerMultiaddr } from '../primitives/address.ts'
 import { DEFAULT_TIMEOUT_MS, withDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { Destination } from '../protocol/api/host.ts'
-import { bodyOf } from '../protocol/message/streamed-codec.ts'
+import { bodyOf } from '../protocol/message/body-bytes.ts'
 import type { AddressSource } from '../resolve/tier.ts'
 import { AliasCalls } from './alias-calls.ts'
 import type {

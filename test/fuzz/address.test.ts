@@ -6,14 +6,15 @@ import { AddressAnswerSchema, AddressQuerySchema, AddressStatus } from '../../sr
 import { openPeerRecord } from '../../src/gossip/peer-record.ts'
 import { type AddressDirectory, AddressProtocol } from '../../src/protocol/builtin/address.ts'
 import { AskingHost, outcomeOf, request, sentOf } from '../support/fuzz-hosts.ts'
-import { fuzz, mutated } from '../support/fuzzing.ts'
+import { fuzz } from '../support/fuzzing.ts'
+import { mutated, mutatedMessage } from '../support/mutations.ts'
 
 const ID = '/subnet/address/1.0.0'
 const MAX_FRAME_BYTES = 8 * 1024
 const MAX_CUT = 300
 
 describe('address messages, whatever is in them', function () {
-  this.timeout(120_000)
+  this.timeout(0)
   let host: AskingHost
   let known: AskingHost
   let asker: AskingHost
@@ -58,11 +59,11 @@ describe('address messages, whatever is in them', function () {
     const peerId = fc.oneof(fc.constantFrom(...peers), fc.uint8Array({ maxLength: 40 }), mutated(peers[0] as Uint8Array))
     const queryId = fc.oneof(fc.uint8Array({ minLength: 16, maxLength: 16 }), fc.uint8Array({ maxLength: 20 }))
     const made = fc.record({ peerId, queryId, hops: uint32, deadlineMs: uint32 }).map(query)
-    return fc.oneof(made, made, mutated(query()), fc.uint8Array({ maxLength: 80 }))
+    return fc.oneof(made, made, mutatedMessage(made), fc.uint8Array({ maxLength: 80 }))
   }
 
   function answers(): fc.Arbitrary<Uint8Array> {
-    const record = fc.oneof(fc.constant(envelope), mutated(envelope), fc.uint8Array({ maxLength: 60 }))
+    const record = fc.oneof(fc.constant(envelope), mutatedMessage(envelope), fc.uint8Array({ maxLength: 60 }))
     const made = fc
       .record({
         signedPeerRecord: record,
@@ -72,7 +73,7 @@ describe('address messages, whatever is in them', function () {
         hops: uint32,
       })
       .map(answer)
-    return fc.oneof(made, mutated(answer()), fc.uint8Array({ maxLength: 80 }))
+    return fc.oneof(made, mutatedMessage(made), fc.uint8Array({ maxLength: 80 }))
   }
 
   function checkAnswer(bytes: Uint8Array | undefined): void {
@@ -88,7 +89,7 @@ describe('address messages, whatever is in them', function () {
   it('are answered as queries, or reset', async () => {
     let nowMs = 0
     const protocol = new AddressProtocol(host, directory(), { now: () => nowMs })
-    await fuzz(sentOf(queries(), MAX_CUT), { runs: 8_000 }, MAX_FRAME_BYTES, async (sent) => {
+    await fuzz(sentOf(queries(), MAX_CUT), { runs: 8_000, target: 'address: queries' }, MAX_FRAME_BYTES, async (sent) => {
       nowMs += 1_000
       checkAnswer(await request(host, ID, asker.peerId, sent))
     })
@@ -99,7 +100,7 @@ describe('address messages, whatever is in them', function () {
     let nowMs = 0
     new AddressProtocol(host, directory([known.peerId]), { now: () => nowMs })
     const both = fc.record({ sent: sentOf(queries(), MAX_CUT), back: sentOf(answers(), MAX_CUT) })
-    await fuzz(both, { runs: 3_000 }, MAX_FRAME_BYTES, async ({ sent, back }) => {
+    await fuzz(both, { runs: 3_000, target: 'address: queries passed on' }, MAX_FRAME_BYTES, async ({ sent, back }) => {
       nowMs += 1_000
       host.answer = back
       checkAnswer(await request(host, ID, asker.peerId, sent))
@@ -109,7 +110,7 @@ describe('address messages, whatever is in them', function () {
   it('are taken for the signed record of the peer that was asked for, or for none, as answers', async () => {
     const protocol = new AddressProtocol(host, directory())
     let found = 0
-    await fuzz(sentOf(answers(), MAX_CUT), { runs: 8_000 }, MAX_FRAME_BYTES, async (sent) => {
+    await fuzz(sentOf(answers(), MAX_CUT), { runs: 8_000, target: 'address: answers' }, MAX_FRAME_BYTES, async (sent) => {
       host.answer = sent
       const record = await outcomeOf(protocol.ask(asker.peerId, known.peerId))
       if (record != null) {

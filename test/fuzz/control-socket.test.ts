@@ -8,7 +8,8 @@ import { loadSettings } from '../../src/node/home/load-settings.ts'
 import { createLogger } from '../../src/primitives/log.ts'
 import { socketPath } from '../../src/session/control/control-socket.ts'
 import { type RunningNode, serve } from '../../src/session/serve.ts'
-import { fuzz, mutated } from '../support/fuzzing.ts'
+import { fuzz } from '../support/fuzzing.ts'
+import { mutated } from '../support/mutations.ts'
 import { Lab } from '../support/nodes.ts'
 
 const SERVICE = '/subnet.control.v1.ControlService/'
@@ -29,7 +30,7 @@ const HTTP2 = Buffer.concat([
 ])
 
 describe('the control socket, whatever is written to it', function () {
-  this.timeout(120_000)
+  this.timeout(0)
   const lab = new Lab()
   let served: RunningNode
   let path: string
@@ -55,12 +56,12 @@ describe('the control socket, whatever is written to it', function () {
       HTTP2,
     ]
     const bytes = fc.oneof(
-      { weight: 6, arbitrary: fc.constantFrom(...valid).chain(mutated) },
+      { weight: 6, arbitrary: mutated(fc.constantFrom(...valid)) },
       { weight: 1, arbitrary: fc.constantFrom(...valid) },
       { weight: 1, arbitrary: fc.uint8Array({ minLength: 1, maxLength: 200 }) },
     )
     let tried = 0
-    await fuzz(bytes, { runs: RUNS }, MAX_BUFFER_BYTES, async (sent) => {
+    await fuzz(bytes, { runs: RUNS, target: 'control socket' }, MAX_BUFFER_BYTES, async (sent) => {
       const socket = connect(path)
       const closed = once(socket, 'close')
       socket.on('error', () => undefined).resume()

@@ -1,11 +1,15 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { SubnetProcess } from '../chaos/processes.ts'
 import { ThrowawayPeers } from '../support/throwaway-crowd.ts'
 
-const VISITORS = 40
-/** A visitor gives up after a few seconds: where the machine is busy it may do so before the node is at fault. */
-const MAY_FAIL = 8
+const VISITORS = 80
+/**
+ * A visitor gives up after a few seconds: where the machine is busy it may do so before the node is at fault. Most only look in: the new identity, not
+ * what it asks, is what the node may keep.
+ */
+const VISIT = { mayFail: 16, atOnce: 16, thoroughEvery: 8 }
 const BATCH = 400
 const LARGE_EVERY = 40
 const SMALL_BYTES = 64
@@ -16,6 +20,14 @@ const NOT_FOUND = 3
 /** A batch has one dial of its own, which a busy machine may let come too late. */
 const UNREACHABLE = 4
 const TIMEOUT = '60s'
+
+/** Between two commands, and between two batches: each starts a process, and most of what that costs is not the node's. */
+const [COMMAND_PAUSE_MS, BATCH_PAUSE_MS] = [1_000, 2_000]
+
+/** Not longer than the signal lets it be. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => undefined)
+}
 
 export interface LoadOptions {
   folder: string
@@ -51,7 +63,7 @@ export class Load {
     const peers = new ThrowawayPeers()
     try {
       while (!signal.aborted) {
-        await peers.visit(address, kadProtocol, VISITORS, MAY_FAIL)
+        await peers.visit(address, kadProtocol, VISITORS, VISIT)
         this.visitorsFailed = peers.failed
         this.visitors += VISITORS
       }
@@ -76,6 +88,7 @@ export class Load {
       const accepted = stdout.split('\n').filter((line) => line.includes('"accepted":true')).length
       this.tasks += BATCH
       this.unreached += BATCH - accepted
+      await pause(BATCH_PAUSE_MS, signal)
     }
   }
 
@@ -91,6 +104,7 @@ export class Load {
       for (const [args, code] of commands) {
         await this.#run(home, args, [code])
         this.commands++
+        await pause(COMMAND_PAUSE_MS, signal)
       }
     }
   }

@@ -1,5 +1,5 @@
-// npm run soak -- [--minutes N] [--seed S]: one node under a mixed load, and the fuzzers beside it. It ends with 1 where a limit does not hold or a
-// fuzzer finds something.
+// npm run soak -- [--minutes N] [--seed S] [--fuzz-only]: one node under a mixed load, and the fuzzers beside it, or the fuzzers alone. It ends with 1
+// where a limit does not hold or a fuzzer finds something.
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { SubnetProcess } from '../chaos/processes.ts'
 import { judge, readFigures } from './figures.ts'
-import { fuzzUntil } from './fuzzing.ts'
+import { type Fuzzed, fuzzUntil } from './fuzzing.ts'
 import { Load } from './load.ts'
 
 const INSIDE = fileURLToPath(new URL('./inside.ts', import.meta.url))
@@ -24,17 +24,46 @@ const MAY_FAIL = 0.03
 /** Before the load. */
 const CALM_MS = 3_000
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '2' }, seed: { type: 'string', default: '1' } } })
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '2' },
+    seed: { type: 'string', default: '1' },
+    'fuzz-only': { type: 'boolean', default: false },
+  },
+})
 const [minutes, seed] = [Number(values.minutes), Number(values.seed)]
+const forMs = minutes * 60_000
 const folder = await mkdtemp(join(tmpdir(), 'subnet-soak-'))
 const over = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => over.abort())
 }
 try {
-  process.exitCode = (await soak()) ? 0 : 1
+  process.exitCode = (await (values['fuzz-only'] ? fuzzOnly() : soak())) ? 0 : 1
 } finally {
   await rm(folder, { recursive: true, force: true })
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+async function fuzzOnly(): Promise<boolean> {
+  setTimeout(() => over.abort(), forMs)
+  const fuzzed = await fuzzUntil(folder, seed, forMs, over.signal)
+  sayFuzzed(fuzzed)
+  for (const failure of fuzzed.failures) {
+    say(`failed: ${failure}`)
+  }
+  return fuzzed.failures.length === 0
+}
+
+function sayFuzzed({ targets, failures }: Fuzzed): void {
+  const inputs = targets.reduce((all, one) => all + one.inputs, 0)
+  say(`fuzz: ${inputs} inputs, ${Math.round(inputs / (forMs / 1_000))} a second, ${failures.length} failures`)
+  for (const { target, inputs: count, cpuMs } of targets) {
+    say(`fuzz: ${count} of ${target}, ${Math.round(count / (cpuMs / 1_000))} a second of processor time`)
+  }
 }
 
 async function soak(): Promise<boolean> {
@@ -53,9 +82,9 @@ async function soak(): Promise<boolean> {
   const idle = monitorEventLoopDelay({ resolution: 10 })
   idle.enable()
   const load = new Load({ folder, home, address, kadProtocol: KAD, signal: over.signal })
-  const [loadEnd, fuzzEnd] = [load.run(), fuzzUntil(folder, seed, over.signal)]
+  const [loadEnd, fuzzEnd] = [load.run(), fuzzUntil(folder, seed, forMs, over.signal)]
   const ended = node.ended.then(({ code, signal, stderr }) => `the node ended with ${code ?? signal}: ${stderr.slice(-400)}`)
-  await Promise.race([delay(minutes * 60_000, undefined, { signal: over.signal }).catch(() => undefined), ended])
+  await Promise.race([delay(forMs, undefined, { signal: over.signal }).catch(() => undefined), ended])
   over.abort()
   const [fuzzed] = await Promise.all([fuzzEnd, loadEnd])
   await delay(SETTLES_MS)
@@ -72,11 +101,10 @@ async function soak(): Promise<boolean> {
   }
   const figures = await readFigures(file)
   const judged = before == null ? [] : judge(figures, before, (idle.percentile(99) / NANOSECONDS) * IDLE_TIMES)
-  const say = (line: string): unknown => process.stdout.write(`${line}\n`)
   say(
     `soak: ${minutes} minutes, seed ${seed}: ${load.visitors} identities (${load.visitorsFailed} gave up), ${load.tasks} tasks in batches (${load.unreached} not accepted), ${load.commands} commands`,
   )
-  say(`fuzz: ${fuzzed.inputs} inputs, ${fuzzed.failures.length} failures`)
+  sayFuzzed(fuzzed)
   for (const { text, holds } of judged) {
     say(`${holds ? 'holds' : 'BROKEN'}: ${text}`)
   }

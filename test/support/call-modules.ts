@@ -131,9 +131,12 @@ import { request, response } from './driver.mjs'
 export default (node) => { new ProtobufProtocol(node, { id: 'no id', request, response }) }`,
 }
 
-/** A folder with modules for --protocol: `greet.mjs`, `count.mjs`, `raw.ts`, broken ones; and with `greet.proto`, what the first two speak. */
-export async function callModules(folder: string): Promise<void> {
-  await linkedProject(folder)
+/**
+ * A folder with modules for --protocol: `greet.mjs`, `count.mjs`, `raw.ts`, broken ones; and with `greet.proto`, what the first two speak. They import
+ * this package, or the version of it at `root`.
+ */
+export async function callModules(folder: string, root?: string): Promise<void> {
+  await linkedProject(folder, root)
   const proto = join(folder, 'greet.proto')
   await writeFile(proto, GREET_PROTO)
   const descriptors = Buffer.from(toBinary(FileDescriptorSetSchema, await compileProto(proto))).toString('base64')

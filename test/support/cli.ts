@@ -39,10 +39,25 @@ export interface RunOptions {
 /** One line of `start --json`. */
 export type CliEvent = { event: string; atMs: number } & Record<string, unknown>
 
+/** Which version is run. */
+export interface CliInit {
+  /** Its `bin/run.js`. @default this tree's */
+  bin?: string
+  /** What every process of it has in its environment. */
+  env?: NodeJS.ProcessEnv
+}
+
 /** Homes and processes of one test. After `clean` none is left, whatever happened. */
 export class Cli {
+  readonly #bin: string
+  readonly #env: NodeJS.ProcessEnv
   readonly #folders = new TempFolders()
   readonly #running = new Set<Running>()
+
+  constructor({ bin = BIN, env = {} }: CliInit = {}) {
+    this.#bin = bin
+    this.#env = env
+  }
 
   async folder(): Promise<string> {
     return this.#folders.make()
@@ -81,7 +96,7 @@ export class Cli {
 
   /** Starts a command that may be told to end before it does. */
   launch(home: string, args: string[], options: RunOptions = {}): Running {
-    return this.#spawn(process.execPath, [BIN, ...args], home, options)
+    return this.#spawn(process.execPath, [this.#bin, ...args], home, options)
   }
 
   /** `start --json` on a free loopback port, once it is ready. */
@@ -103,7 +118,8 @@ export class Cli {
       ...Object.fromEntries(own),
       SUBNET_HOME: home,
       SUBNET_TEST_NODE: process.execPath,
-      SUBNET_TEST_BIN: BIN,
+      SUBNET_TEST_BIN: this.#bin,
+      ...this.#env,
       ...options.env,
     }
     const [first = program, ...rest] = [...(options.within ?? []), program, ...args]

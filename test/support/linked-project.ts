@@ -19,9 +19,9 @@ export interface Ran {
 
 /**
  * Gives a folder a node_modules as if this package (built: it has a dist/) and all that its own repository has were installed there,
- * without a network. Nothing else of the folder is touched.
+ * without a network. Nothing else of the folder is touched. `root` is that of another version of the package.
  */
-export async function linkedProject(folder: string): Promise<void> {
+export async function linkedProject(folder: string, root = ROOT): Promise<void> {
   const from = join(ROOT, 'node_modules')
   const to = join(folder, 'node_modules')
   await mkdir(join(to, '.bin'), { recursive: true })
@@ -30,8 +30,8 @@ export async function linkedProject(folder: string): Promise<void> {
   await Promise.all([
     ...names.map(async (name) => symlink(join(from, name), join(to, name))),
     ...programs.map(async (name) => symlink(join(from, '.bin', name), join(to, '.bin', name))),
-    symlink(ROOT, join(to, 'subnet-cli')),
-    symlink(join(ROOT, 'bin/run.js'), join(to, '.bin/subnet')),
+    symlink(root, join(to, 'subnet-cli')),
+    symlink(join(root, 'bin/run.js'), join(to, '.bin/subnet')),
   ])
 }
 

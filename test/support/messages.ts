@@ -1,11 +1,11 @@
-import type { IncomingMessage } from '../../src/protocol/api/call-stream.ts'
-import { beginIncoming } from '../../src/protocol/message/incoming.ts'
+import type { IncomingMessage } from '../../src/protocol/api/message-in-parts.ts'
+import { ReceivedMessage } from '../../src/protocol/message/received-message.ts'
 
 /** A message that comes in these chunks, none of them before it is asked for. */
 export async function incomingOf(chunks: Uint8Array[], acquire = async (_bytes: number) => () => undefined): Promise<IncomingMessage> {
   let next = 0
-  const length = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0)
-  return beginIncoming({ length, next: async () => chunks[next++], acquire })
+  const size = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  return ReceivedMessage.begin({ size, next: async () => chunks[next++], acquire })
 }
 
 /** Bytes that come when they are asked for; counts them. */

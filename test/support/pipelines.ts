@@ -1,7 +1,8 @@
 import { streamPair } from '@libp2p/utils'
 import { ByteBudget } from '../../src/protocol/api/limits.ts'
+import type { CallBounds } from '../../src/protocol/carrier/kept/call-bounds.ts'
 import { Pipeline, type PipelineInit } from '../../src/protocol/carrier/kept/pipeline.ts'
-import type { CallBounds, PipelinedCall } from '../../src/protocol/carrier/kept/pipelined-call.ts'
+import type { PipelinedCall } from '../../src/protocol/carrier/kept/pipelined-call.ts'
 import { encodeFrames, type Frame, type FrameInit, FrameReader } from '../../src/protocol/carrier/kept/pipelined-frame.ts'
 import { TestStream } from './streams.ts'
 
@@ -20,6 +21,7 @@ export function boundsOf(limits: Partial<CallBounds['limits']> = {}): TestBounds
       stallTimeoutMs: NEVER_MS,
       consumerTimeoutMs: NEVER_MS,
       minBytesPerSecond: 1,
+      allowSlowBodies: false,
       ...limits,
     },
     budget: new ByteBudget(CAPACITY),

@@ -7,6 +7,9 @@ import { defaultLogger } from '@libp2p/logger'
 import { AbstractStream, type SendResult } from '@libp2p/utils'
 import * as varint from 'uint8-varint'
 
+/** One for all streams: each logger that is made asks whether there is a terminal. */
+const log = defaultLogger().forComponent('test:stream')
+
 /** A libp2p stream in memory whose other end is the test: what it is given arrives in exactly these pieces, at once. */
 export class TestStream extends AbstractStream {
   /** What was sent, in the pieces that the muxer would have got. */
@@ -15,7 +18,7 @@ export class TestStream extends AbstractStream {
   #window = Number.POSITIVE_INFINITY
 
   constructor(direction: 'inbound' | 'outbound' = 'inbound') {
-    super({ id: 'test', direction, log: defaultLogger().forComponent('test:stream') })
+    super({ id: 'test', direction, log })
   }
 
   /** Everything that was sent. */

@@ -9,6 +9,18 @@ export interface Crowd {
   /** The index of the first peer. */
   first: number
   count: number
+  atOnce: number
+  /** One in so many makes calls of each kind; the others make one call, and listen to nobody: that costs a third. */
+  thoroughEvery: number
+}
+
+export interface VisitOptions {
+  /** How many of them may fail, on a machine that is busy. @default 0 */
+  mayFail?: number
+  /** @default 8 */
+  atOnce?: number
+  /** One in so many makes calls of each kind, the others one. @default 1 */
+  thoroughEvery?: number
 }
 
 export interface CrowdAnswer {
@@ -38,13 +50,13 @@ export class ThrowawayPeers {
   }
 
   /**
-   * Each of `count` peers has a new identity, makes one of each kind of call, and disconnects. Gives the number of tasks sent.
-   * @param mayFail how many of them may fail, on a machine that is busy
-   * @throws Error if more peers failed
+   * Each of `count` peers has a new identity, makes its calls, and disconnects. Gives the number of tasks sent.
+   * @throws Error if more peers failed than may
    */
-  async visit(address: string, kadProtocol: string, count: number, mayFail = 0): Promise<number> {
+  async visit(address: string, kadProtocol: string, count: number, options: VisitOptions = {}): Promise<number> {
+    const { mayFail = 0, atOnce = 8, thoroughEvery = 1 } = options
     const first = this.#lived
-    this.#child.send({ address, kadProtocol, first, count } satisfies Crowd)
+    this.#child.send({ address, kadProtocol, first, count, atOnce, thoroughEvery } satisfies Crowd)
     const [{ lived, failures }] = (await Promise.race([once(this.#child, 'message'), this.#ended])) as [CrowdAnswer]
     this.#lived += count
     this.failed += count - lived

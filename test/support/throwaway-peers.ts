@@ -29,38 +29,62 @@ import { type Crowd, type CrowdAnswer, passesBy } from './throwaway-crowd.ts'
 const TASK = '/subnet/task_protocol/1.0.0'
 const ADDRESS = '/subnet/address/1.0.0'
 const SUBNET = 1
-const AT_ONCE = 8
 const STREAMS = { maxInboundStreams: 64, maxOutboundStreams: 64 }
 /** The types of a DHT message. */
 const DHT = { putValue: 0, getValue: 1, addProvider: 2, getProviders: 3, findNode: 4 }
 
 type Stack = Libp2p<{ identify: unknown; ping: Ping; pubsub: GossipSub }>
 
+/** What every peer has. */
+const PARTS = {
+  transports: [tcp()],
+  connectionEncrypters: [noise()],
+  streamMuxers: [yamux()],
+  connectionManager: { maxConnections: 10 },
+  connectionMonitor: { enabled: false },
+}
+
 process.on('disconnect', () => process.exit())
-process.on('message', async ({ address, kadProtocol, first, count }: Crowd) => {
+process.on('message', async ({ address, kadProtocol, first, count, atOnce, thoroughEvery }: Crowd) => {
   const failures: string[] = []
   let next = first
   const work = async (): Promise<void> => {
     for (let index = next++; index < first + count; index = next++) {
-      await livesOnce(multiaddr(address), kadProtocol, index).catch((error) => failures.push(textOf(error)))
+      const life = index % thoroughEvery === 0 ? livesOnce(multiaddr(address), kadProtocol, index) : looksIn(multiaddr(address), index)
+      await life.catch((error) => failures.push(textOf(error)))
     }
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, work))
+  await Promise.all(Array.from({ length: atOnce }, work))
   process.send?.({ lived: count - failures.length, failures: failures.slice(0, 3) } satisfies CrowdAnswer)
 })
+
+/** One peer with a new identity: it connects, tells of itself, makes one call, and disconnects. */
+async function looksIn(address: Multiaddr, index: number): Promise<void> {
+  const libp2p = await createLibp2p({ ...PARTS, privateKey: await generateKeyPair('Ed25519'), services: { identify: identify() } })
+  try {
+    const connection = await libp2p.dial(address)
+    if (passesBy(index)) {
+      connection.abort(new Error('seen enough'))
+      return
+    }
+    await asks(connection, TASK, taskOf(index))
+  } finally {
+    await libp2p.stop()
+  }
+}
+
+function taskOf(index: number): Uint8Array {
+  return toBinary(TaskRequestSchema, create(TaskRequestSchema, { taskId: `task-${index}`, payload: randomBytes(64) }))
+}
 
 /** One peer with a new identity: it connects, makes one of each kind of call, and disconnects. */
 async function livesOnce(address: Multiaddr, kadProtocol: string, index: number): Promise<void> {
   await leavesHalfWay(address)
   const privateKey = await generateKeyPair('Ed25519')
   const libp2p: Stack = await createLibp2p({
+    ...PARTS,
     privateKey,
     addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    connectionManager: { maxConnections: 10 },
-    connectionMonitor: { enabled: false },
     services: { identify: identify(), ping: ping(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }) },
   })
   try {
@@ -82,7 +106,7 @@ async function livesOnce(address: Multiaddr, kadProtocol: string, index: number)
     }
     await Promise.all([
       libp2p.services.ping.ping(address),
-      asks(connection, TASK, toBinary(TaskRequestSchema, create(TaskRequestSchema, { taskId: `task-${index}`, payload: randomBytes(64) }))),
+      asks(connection, TASK, taskOf(index)),
       asks(connection, ADDRESS, await addressQuery()),
       asksTheDht(connection, kadProtocol, libp2p),
     ])

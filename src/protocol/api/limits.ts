@@ -14,6 +14,11 @@ export interface ProtocolLimits {
   stallTimeoutMs: number
   /** Below this average a frame is given up; the stall timeout comes on top. */
   minBytesPerSecond: number
+  /**
+   * A body whose size nobody knows may be silent, and slow, also where all of it is read before it is used: the side that answers waits for
+   * `consumerTimeoutMs`, the caller until its deadline. A body that is used while it comes always may.
+   */
+  allowSlowBodies: boolean
   /** The share of that which the frames of one peer may take. */
   maxBytesInFlightPerPeer: number
   /** How long the caller of a streaming protocol may take nothing of what is sent to it. */
@@ -35,6 +40,7 @@ export const DEFAULT_LIMITS = {
   maxBytesInFlight: 512 * 1024 * 1024,
   stallTimeoutMs: 10_000,
   minBytesPerSecond: 16 * 1024,
+  allowSlowBodies: false,
   maxBytesInFlightPerPeer: 256 * 1024 * 1024,
   consumerTimeoutMs: 120_000,
   maxConcurrentRequests: 1_024,

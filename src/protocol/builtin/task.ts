@@ -5,15 +5,10 @@ import type { Logger } from '../../primitives/log.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { LimitError } from '../api/errors.ts'
 import type { Destination, ProtocolHost } from '../api/host.ts'
+import type { Body } from '../api/message-in-parts.ts'
 import type { BegunCall, CallOptions } from '../call/call.ts'
-import {
-  type Body,
-  collectBody,
-  SMALL_BODY_BYTES,
-  type StreamedInit,
-  type StreamedMessage,
-  streamedCodec,
-} from '../message/streamed-codec.ts'
+import { collectBody } from '../message/body-bytes.ts'
+import { SMALL_BODY_BYTES, type StreamedInit, type StreamedMessage, streamedCodec } from '../message/streamed-codec.ts'
 import { ProtocolBase } from '../protocol-base.ts'
 import type { RequestContext } from '../serve/responder.ts'
 
@@ -112,6 +107,7 @@ export class TaskProtocol extends ProtocolBase<
       request: typeof run === 'function' ? { ...requestCodec, decodeStream: undefined } : requestCodec,
       response: streamedCodec(TaskResponseSchema, 'result'),
       schemas: { request: TaskRequestSchema, response: TaskResponseSchema },
+      limits: { allowSlowBodies: true },
     })
     this.#maxResultBytes = (typeof run === 'function' ? host.limits.maxFrameBytes : host.limits.maxStreamedBytes) - RESPONSE_OVERHEAD_BYTES
     this.#run = run

@@ -1,9 +1,11 @@
 import { isDeadline } from '../../primitives/deadline.ts'
 import { SubnetError } from '../../primitives/errors.ts'
 import type { CallEnd } from '../api/call-end.ts'
-import { NotTakenError, type OutgoingMessage } from '../api/call-stream.ts'
 import { type CallPhase, ProtocolError } from '../api/errors.ts'
 import { ConnectionLostError, type Reached } from '../api/host.ts'
+import type { MessageInParts } from '../api/message-in-parts.ts'
+import { NotTakenError } from '../api/not-taken-error.ts'
+import { wireSize } from '../message/wire-body.ts'
 
 /** What a call was, once it has ended. */
 export interface CallReport {
@@ -55,9 +57,18 @@ const WHOLE_BYTES = 16 * 1024
 export const ACTED = 'the peer may have acted on the request'
 export const NOT_ACTED = 'the peer has not acted on it'
 
+/** How many bytes a request has; undefined where nobody knows yet. */
+function sizeOf(request: Uint8Array | MessageInParts): number | undefined {
+  if (request instanceof Uint8Array) {
+    return request.byteLength
+  }
+  const { size } = request.body
+  return size == null ? undefined : wireSize(request, size)
+}
+
 /** What is known about a call while it runs. */
 export class Call {
-  readonly request: Uint8Array | OutgoingMessage
+  readonly request: Uint8Array | MessageInParts
   reached: Reached | undefined
   bytesReceived = 0
   /** What the bytes of the request threw, where they come while it is sent. */
@@ -71,12 +82,16 @@ export class Call {
   #connectedAtMs: number | undefined
 
   /** @param inParts peers may use the request as it comes */
-  constructor(request: Uint8Array | OutgoingMessage, inParts = false) {
-    this.#inParts = inParts && (request.length ?? Number.POSITIVE_INFINITY) > WHOLE_BYTES
-    this.request = request instanceof Uint8Array ? request : { ...request, chunks: this.#watched(request.chunks) }
+  constructor(request: Uint8Array | MessageInParts, inParts = false) {
+    this.#inParts = inParts && (sizeOf(request) ?? Number.POSITIVE_INFINITY) > WHOLE_BYTES
+    this.request = request instanceof Uint8Array ? request : this.#watched(request)
   }
 
-  async *#watched(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  #watched({ head, field, body: { size, chunks } }: MessageInParts): MessageInParts {
+    return { head, field, body: { size, chunks: this.#count(chunks) } }
+  }
+
+  async *#count(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
       for await (const chunk of chunks) {
         this.#sourceBytes += chunk.byteLength
@@ -141,7 +156,7 @@ export class Call {
 
   get #requestBytes(): number {
     const { request } = this
-    return request instanceof Uint8Array || request.open == null ? request.length : request.open.head.byteLength + this.#sourceBytes
+    return sizeOf(request) ?? (request as MessageInParts).head.byteLength + this.#sourceBytes
   }
 
   /** What a caller that gives up throws is its own. */

@@ -3,7 +3,6 @@ import { startDeadline } from '../../primitives/deadline.ts'
 import { describeError, SubnetError } from '../../primitives/errors.ts'
 import { type Place, Roster } from '../../primitives/roster.ts'
 import { CallEnd } from '../api/call-end.ts'
-import { type CallStream, type Frame, type IncomingMessage, NotTakenError, type NotTakenWhy } from '../api/call-stream.ts'
 import { type CallPhase, ProtocolError } from '../api/errors.ts'
 import {
   ConnectionLostError,
@@ -17,9 +16,12 @@ import {
 import type { ProtocolKind } from '../api/interceptor.ts'
 import { type Interceptor, intercept } from '../api/interceptor.ts'
 import { limitsOf, PeerShares, type ProtocolLimits } from '../api/limits.ts'
-import { CallStreams } from '../carrier/call-streams.ts'
+import type { IncomingMessage } from '../api/message-in-parts.ts'
+import type { MessageStream, WholeMessage } from '../api/message-stream.ts'
+import { NotTakenError, type NotTakenWhy } from '../api/not-taken-error.ts'
+import { StreamOpener } from '../carrier/stream-opener.ts'
 import type { Codec } from '../message/codec.ts'
-import { collect, discard } from '../message/incoming.ts'
+import { collect, discard } from '../message/collect.ts'
 import { ACTED, type BegunCall, Call, type CallOptions, type StreamCallOptions } from './call.ts'
 
 /** What a call needs to know of a protocol. */
@@ -28,7 +30,6 @@ export interface CalledProtocol<RequestInit, Response> {
   encode: Codec<RequestInit, unknown>['encode']
   decode: Codec<never, Response>['decode']
   decodeStream?: Codec<never, Response>['decodeStream']
-  patient?: boolean | undefined
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
   /** Around the calls of this protocol, inside of the host's. */
@@ -43,7 +44,7 @@ const MAX_TRIES = { goodbye: 2, unconfirmed: 2, unsupported: 3, 'over limit': 8 
 
 /** What carries a call, and the place that it takes up among the calls to its peer. */
 interface Opened {
-  stream: CallStream
+  stream: MessageStream
   leave(): void
 }
 
@@ -88,7 +89,7 @@ export class Caller<RequestInit, Response> {
   readonly #protocol: CalledProtocol<RequestInit, Response>
   readonly #limits: ProtocolLimits
   readonly #shares: PeerShares
-  readonly #streams: CallStreams
+  readonly #streams: StreamOpener
   readonly #running = new Roster<CallEnd>()
   #stopped: Error | undefined
 
@@ -98,7 +99,7 @@ export class Caller<RequestInit, Response> {
     this.#limits = limitsOf(host.limits, protocol.limits)
     this.#shares = new PeerShares({ limits: this.#limits, budget: host.budget })
     const { id, pipelined = true } = protocol
-    this.#streams = new CallStreams({ host, id, limits: this.#limits, pipelined })
+    this.#streams = new StreamOpener({ host, id, limits: this.#limits, pipelined })
   }
 
   /** One request, its one answer. @throws as `ProtocolBase.callRemote` */
@@ -294,7 +295,7 @@ export class Caller<RequestInit, Response> {
       await stream.write(call.request as Uint8Array)
       stream.finish()
       call.enter('wait')
-      const frame = await stream.read({ over: end, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
+      const frame = await stream.read({ over: end, onFirstByte: () => call.enter('receive') })
       stream.expectEnd()
       const answer = this.#decode(frame, call)
       await stream.untilEnd()
@@ -345,7 +346,7 @@ export class Caller<RequestInit, Response> {
   }
 
   /** Sends and receives at once: the answer may begin before its request has ended. */
-  async *#exchangeAtOnce(stream: CallStream, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
+  async *#exchangeAtOnce(stream: MessageStream, call: Call, options: ExchangeOptions): AsyncGenerator<Response> {
     const { signal } = options
     const over = new AbortController()
     // what is there already is written without waiting for anybody but the stream, which ends with the call
@@ -374,21 +375,21 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  async *#wholeAnswer(stream: CallStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
-    const frame = await stream.read({ signal, patient: this.#protocol.patient, onFirstByte: () => call.enter('receive') })
+  async *#wholeAnswer(stream: MessageStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
+    const frame = await stream.read({ signal, onFirstByte: () => call.enter('receive') })
     stream.expectEnd()
     yield this.#decode(frame, call)
   }
 
-  async *#answerInParts(stream: CallStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
+  async *#answerInParts(stream: MessageStream, call: Call, signal: AbortSignal): AsyncGenerator<Response> {
     const incoming = await stream.readMessage({ signal, onFirstByte: () => call.enter('receive') })
     try {
       stream.expectEnd()
-      call.bytesReceived = incoming.length ?? incoming.takenBytes
+      call.bytesReceived = incoming.body.size ?? incoming.takenBytes
       yield await this.#decodeStream(incoming)
       await discard(incoming)
     } finally {
-      call.bytesReceived = incoming.length ?? incoming.takenBytes
+      call.bytesReceived = incoming.body.size ?? incoming.takenBytes
       incoming.release()
     }
   }
@@ -404,7 +405,7 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  async #write(stream: CallStream, call: Call, { signal, idleTimeoutMs }: ExchangeOptions): Promise<void> {
+  async #write(stream: MessageStream, call: Call, { signal, idleTimeoutMs }: ExchangeOptions): Promise<void> {
     const { request } = call
     await this.#inTime(idleTimeoutMs, signal, async (inTime) => {
       await (request instanceof Uint8Array ? stream.write(request, { signal: inTime }) : stream.writeMessage(request, { signal: inTime }))
@@ -445,7 +446,7 @@ export class Caller<RequestInit, Response> {
     return this.#host.reach(to, open, new ReachFor(call, end, options.connectedOnly))
   }
 
-  #decode(frame: Frame, call: Call): Response {
+  #decode(frame: WholeMessage, call: Call): Response {
     call.bytesReceived += frame.bytes.byteLength
     try {
       return this.#protocol.decode(frame.bytes)

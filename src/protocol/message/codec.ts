@@ -1,11 +1,11 @@
 import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
-import type { IncomingMessage, OutgoingMessage } from '../api/call-stream.ts'
+import type { IncomingMessage, MessageInParts } from '../api/message-in-parts.ts'
 import { checkValues } from './count-values.ts'
 
 /** How a message becomes bytes, and bytes a message. What is written may be looser than what is read. */
 export interface Codec<Written, Read = Written> {
-  /** Its bytes, or how many there are of them, and where they come from while it is sent. @throws Error for what cannot be written */
-  encode(message: Written): Uint8Array | OutgoingMessage
+  /** The bytes of a message; or its head, and a body whose bytes come while it is sent. @throws Error for what cannot be written */
+  encode(message: Written): Uint8Array | MessageInParts
   /** @throws Error for bytes that are no such message */
   decode(bytes: Uint8Array): Read
   /**
@@ -13,8 +13,6 @@ export interface Codec<Written, Read = Written> {
    * @param collect all that is still to come, where it has to be collected after all: at most `maxFrameBytes`
    */
   decodeStream?: ((message: IncomingMessage, collect: Collect) => Promise<Read>) | undefined
-  /** Where all of an open message is collected first: whether its source may be silent, and slow, as it may be where it is used as it comes. @default false */
-  patient?: boolean | undefined
 }
 
 /** The bytes that were taken of a message already, and all that come behind them. @throws ProtocolError LIMIT_EXCEEDED */

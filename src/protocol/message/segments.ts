@@ -1,16 +1,16 @@
 import { raceSignal } from 'race-signal'
 import { UsageError } from '../../primitives/errors.ts'
-import type { SizedMessage } from '../api/call-stream.ts'
+import type { SizedBody } from './wire-body.ts'
 
 /**
- * The bytes of a message in segments of this size, the last one smaller. The end is given only when it is sure that nothing comes behind it: what
- * has another size than it announced never arrives whole.
+ * The bytes of a body in segments of this size, the last one smaller. The end is given only when it is sure that nothing comes behind it: a body of
+ * another size than it announced never arrives whole.
  * @throws UsageError when there are more or fewer than it announced; what its chunks throw; the signal's reason
  */
-export async function* segmentsOf(message: SizedMessage, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* segmentsOf(body: SizedBody, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   let buffer = new Uint8Array(0)
   let filled = 0
-  for await (const chunk of asAnnounced(message, signal)) {
+  for await (const chunk of asAnnounced(body, signal)) {
     for (let at = 0; at < chunk.byteLength; ) {
       const part = chunk.subarray(at, at + size - filled)
       at += part.byteLength
@@ -21,7 +21,7 @@ export async function* segmentsOf(message: SizedMessage, size: number, signal?: 
       }
       if (filled === 0) {
         // each its own: a muxer may still hold the one before
-        buffer = new Uint8Array(Math.min(size, message.length))
+        buffer = new Uint8Array(Math.min(size, body.size))
       }
       buffer.set(part, filled)
       filled = (filled + part.byteLength) % size
@@ -35,9 +35,9 @@ export async function* segmentsOf(message: SizedMessage, size: number, signal?: 
   }
 }
 
-async function* asAnnounced({ length, chunks }: SizedMessage, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* asAnnounced({ size, chunks }: SizedBody, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   const iterator = chunks[Symbol.asyncIterator]()
-  let left = length
+  let left = size
   let last: Uint8Array | undefined
   try {
     for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {

@@ -8,17 +8,10 @@ import {
   toBinary,
 } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
-import { UsageError } from '../../primitives/errors.ts'
-import type { IncomingMessage } from '../api/call-stream.ts'
+import type { Body, IncomingMessage } from '../api/message-in-parts.ts'
+import { bodyOf } from './body-bytes.ts'
 import { type Codec, type Collect, protobufCodec } from './codec.ts'
-import { behind, prefixOf } from './open-message.ts'
-
-/** Bytes that come while they are used, to be taken once. */
-export interface Body {
-  /** In bytes; undefined where nobody knows: it comes from a pipe. */
-  size?: number | undefined
-  chunks: AsyncIterable<Uint8Array>
-}
+import { behind, fieldPrefix } from './wire-body.ts'
 
 /** A message, and beside it the bytes of the one field that is streamed. */
 export interface StreamedMessage<Message> {
@@ -62,24 +55,18 @@ export function streamedCodec<Desc extends DescMessage>(
   return {
     encode: ({ message, body: given }) => {
       const head = toBinary(schema, create(schema, message))
-      const size = given instanceof Uint8Array ? given.byteLength : given.size
-      if (size == null) {
-        return { open: { field: field.number, head }, chunks: (given as Body).chunks }
+      if (!(given instanceof Uint8Array)) {
+        return { head, field: field.number, body: given }
       }
-      if (size === 0) {
-        return given instanceof Uint8Array ? head : { length: head.byteLength, chunks: behind(head, given.chunks) }
+      if (given.byteLength === 0) {
+        return head
       }
-      const prefix = prefixOf(field.number, size)
-      if (given instanceof Uint8Array && size <= SMALL_BODY_BYTES) {
-        return Buffer.concat([head, prefix, given])
-      }
-      // a writer of protobuf would copy it
-      const { chunks } = given instanceof Uint8Array ? bodyOf(given) : given
-      const beginning = Buffer.concat([head, prefix])
-      return { length: beginning.byteLength + size, chunks: behind(beginning, chunks) }
+      return given.byteLength <= SMALL_BODY_BYTES
+        ? Buffer.concat([head, fieldPrefix(field.number, given.byteLength), given])
+        : // a writer of protobuf would copy it
+          { head, field: field.number, body: bodyOf(given) }
     },
     decode,
-    patient: true,
     decodeStream: async (incoming, collect) => decodeStream({ schema, field, whole, decode }, incoming, collect),
   }
 }
@@ -96,10 +83,10 @@ async function decodeStream<Desc extends DescMessage>(
   incoming: IncomingMessage,
   collect: Collect,
 ): Promise<StreamedMessage<MessageShape<Desc>>> {
-  const { length, open } = incoming
-  if (open?.field === field.number) {
-    const { message } = decode(open.head)
-    return { message, body: { size: undefined, chunks: rest(new Uint8Array(0), incoming) } }
+  const { size: length, chunks } = incoming.body
+  if (incoming.field === field.number) {
+    const { message } = decode(incoming.head)
+    return { message, body: incoming.body }
   }
   if (length == null || length <= SMALL_BODY_BYTES) {
     return decode(await collect(new Uint8Array(0)))
@@ -115,7 +102,7 @@ async function decodeStream<Desc extends DescMessage>(
   }
   const { start, size, tagAt } = body
   const message = whole.decode(head.subarray(0, tagAt))
-  return { message, body: { size, chunks: rest(head.subarray(start), incoming) } }
+  return { message, body: { size, chunks: behind(head.subarray(start), chunks) } }
 }
 
 /** Where the first of these fields begins; `cut` where it does not begin in these bytes, `none` where only a decoder knows. */
@@ -165,70 +152,5 @@ function wireTypeOf({ fieldKind, scalar }: DescField): WireType | undefined {
       return WireType.Bit64
     default:
       return WireType.Varint
-  }
-}
-
-/** A body whose bytes are there. */
-class WholeBody implements Body {
-  readonly bytes: Uint8Array
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes
-  }
-
-  get size(): number {
-    return this.bytes.byteLength
-  }
-
-  get chunks(): AsyncIterable<Uint8Array> {
-    return once(this.bytes)
-  }
-}
-
-export function bodyOf(bytes: Uint8Array): Body {
-  return new WholeBody(bytes)
-}
-
-/** All of a body: whoever calls has looked at its size. @throws UsageError when it is not as many bytes; what its chunks throw */
-export async function collectBody(body: Body): Promise<Uint8Array> {
-  if (body instanceof WholeBody) {
-    return body.bytes
-  }
-  const { size, chunks } = body
-  if (size == null) {
-    return Buffer.concat(await Array.fromAsync(chunks))
-  }
-  let bytes: Uint8Array | undefined
-  let at = 0
-  for await (const chunk of chunks) {
-    if (bytes == null && chunk.byteLength === size) {
-      bytes = chunk
-    } else if (at + chunk.byteLength <= size) {
-      bytes ??= new Uint8Array(size)
-      bytes.set(chunk, at)
-    }
-    at += chunk.byteLength
-    if (at > size) {
-      break
-    }
-  }
-  if (at !== size) {
-    throw new UsageError(`a body ${at > size ? 'longer' : 'shorter'} than the ${size} bytes that it is said to have`)
-  }
-  return bytes ?? new Uint8Array(0)
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (bytes.byteLength > 0) {
-    yield bytes
-  }
-}
-
-async function* rest(beginning: Uint8Array, incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
-  if (beginning.byteLength > 0) {
-    yield beginning
-  }
-  for (let bytes = await incoming.next(); bytes != null; bytes = await incoming.next()) {
-    yield bytes
   }
 }

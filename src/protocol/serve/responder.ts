@@ -2,17 +2,18 @@ import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import { Roster } from '../../primitives/roster.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { CallEnd } from '../api/call-end.ts'
-import type { CallStream, IncomingMessage, OutgoingMessage } from '../api/call-stream.ts'
 import { LimitError, ProtocolError } from '../api/errors.ts'
 import type { MessageSchemas, ProtocolHandler, ProtocolHost } from '../api/host.ts'
 import type { ProtocolKind } from '../api/interceptor.ts'
 import { type Interceptor, intercept } from '../api/interceptor.ts'
 import { limitsOf, type PeerShare, PeerShares, type ProtocolLimits } from '../api/limits.ts'
+import type { IncomingMessage, MessageInParts } from '../api/message-in-parts.ts'
+import type { MessageStream } from '../api/message-stream.ts'
 import { Pipeline } from '../carrier/kept/pipeline.ts'
-import { behindRequest } from '../carrier/plain/behind-request.ts'
-import { FramedStream } from '../carrier/plain/framing.ts'
+import { answerAfterRequest } from '../carrier/plain/answer-after-request.ts'
+import { FramedStream } from '../carrier/plain/framed-stream.ts'
 import type { Codec } from '../message/codec.ts'
-import { collect, discard } from '../message/incoming.ts'
+import { collect, discard } from '../message/collect.ts'
 
 /** What a handler knows of a request beside its message. */
 export interface RequestContext {
@@ -52,7 +53,6 @@ export interface ServedProtocol<Request, ResponseInit> {
   schemas?: MessageSchemas | undefined
   decode: Codec<never, Request>['decode']
   decodeStream?: Codec<never, Request>['decodeStream']
-  patient?: boolean | undefined
   encode: Codec<ResponseInit, unknown>['encode']
   /** In place of the host's own. */
   limits?: Partial<ProtocolLimits> | undefined
@@ -79,7 +79,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   readonly #pipelines = new Set<Pipeline>()
   readonly onPipeline: ProtocolHandler['onPipeline']
   /** Of the requests that are being answered. */
-  readonly #streams = new Roster<CallStream>()
+  readonly #streams = new Roster<MessageStream>()
   #handling = 0
 
   constructor(host: ProtocolHost, protocol: ServedProtocol<Request, ResponseInit>) {
@@ -152,7 +152,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     this.#pipelines.add(pipeline)
   }
 
-  #take(stream: CallStream, remotePeer: PeerId, share: PeerShare, leave: () => void): void {
+  #take(stream: MessageStream, remotePeer: PeerId, share: PeerShare, leave: () => void): void {
     const { maxConcurrentRequests, maxRequestsPerPeer } = this.#limits
     if (this.#handling >= maxConcurrentRequests || share.requests >= maxRequestsPerPeer) {
       leave()
@@ -176,7 +176,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     })
   }
 
-  async #serve(stream: CallStream, peerId: PeerId): Promise<void> {
+  async #serve(stream: MessageStream, peerId: PeerId): Promise<void> {
     // what the stream breaks of, reading and writing do too: only handlers need to be told
     const end = new CallEnd()
     stream.onClosed((error) => end.end(error ?? CLOSED))
@@ -217,12 +217,12 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
 
   /** Its caller takes it as fast as whoever uses it does. */
   async #writeInParts(
-    stream: CallStream,
-    answer: OutgoingMessage,
+    stream: MessageStream,
+    answer: MessageInParts,
     rest: IncomingMessage | undefined,
     context: RequestContext,
   ): Promise<void> {
-    const parts = rest == null || stream.duplex ? answer : behindRequest(answer, rest)
+    const parts = rest == null || stream.duplex ? answer : answerAfterRequest(answer, rest)
     try {
       await stream.writeMessage(parts, { signal: context.signal, stallTimeoutMs: this.#limits.consumerTimeoutMs })
     } catch (error) {
@@ -235,10 +235,10 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   /** @returns `rest`: what may still come of the request */
-  async #read(stream: CallStream, over: CallEnd): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
-    const { decode, decodeStream, patient } = this.#protocol
+  async #read(stream: MessageStream, over: CallEnd): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
+    const { decode, decodeStream } = this.#protocol
     const { maxFrameBytes, stallTimeoutMs } = this.#limits
-    const options = { over, patient, firstByteTimeoutMs: stallTimeoutMs }
+    const options = { over, firstByteTimeoutMs: stallTimeoutMs }
     if (decodeStream == null) {
       const { bytes, release } = await stream.read(options)
       try {

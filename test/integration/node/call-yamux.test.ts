@@ -7,7 +7,7 @@ import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
 import { forCalls } from '../../../src/node/adapters/call-yamux.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { header, RawCaller, type Shape } from '../../support/raw-caller.ts'
 import { frameOf } from '../../support/streams.ts'
 

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import type { Stream } from '@libp2p/interface'
 import { ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { TaskProtocol } from '../../../src/protocol/builtin/task.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { eventually, TestHost, TextProtocol } from '../../support/protocol-host.ts'
 import { bytesInUse, frameOf, someBytes } from '../../support/streams.ts'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { eventually, type TestHost, TextProtocol, TextStreamProtocol } from '../../support/protocol-host.ts'
 import { failure, freshId, twoHosts, verdict } from '../../support/two-hosts.ts'
 

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { Stream } from '@libp2p/interface'
 import type { SubnetNode } from '../../../src/index.ts'
-import type { OutgoingMessage } from '../../../src/protocol/api/call-stream.ts'
+import type { MessageInParts } from '../../../src/protocol/api/message-in-parts.ts'
 import { type StreamingTaskHandler, TaskProtocol } from '../../../src/protocol/builtin/task.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import type { RequestContext } from '../../../src/protocol/serve/responder.ts'
 import { Source } from '../../support/messages.ts'
 import { Lab } from '../../support/nodes.ts'
@@ -47,14 +47,14 @@ function answerOf(result: Uint8Array): Uint8Array {
 }
 
 /** The beginning of a message of which no more comes. */
-function beginningOf(message: Uint8Array, bytes: number): { message: OutgoingMessage; given: Promise<void> } {
+function beginningOf(message: Uint8Array, bytes: number): { message: MessageInParts; given: Promise<void> } {
   const given = Promise.withResolvers<void>()
   const chunks = async function* (): AsyncGenerator<Uint8Array> {
     yield message.subarray(0, bytes)
     given.resolve()
     await new Promise(() => undefined)
   }
-  return { message: { length: message.byteLength, chunks: chunks() }, given: given.promise }
+  return { message: { head: new Uint8Array(0), body: { size: message.byteLength, chunks: chunks() } }, given: given.promise }
 }
 
 describe('a task that is streamed, on a stream of its own', function () {

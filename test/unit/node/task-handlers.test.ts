@@ -6,7 +6,7 @@ import { loadHandler } from '../../../src/node/handlers/task-handlers.ts'
 import { parsePeerId } from '../../../src/primitives/address.ts'
 import { UsageError } from '../../../src/primitives/errors.ts'
 import type { StreamingTaskHandler, TaskHandler } from '../../../src/protocol/builtin/task.ts'
-import { bodyOf, collectBody } from '../../../src/protocol/message/streamed-codec.ts'
+import { bodyOf, collectBody } from '../../../src/protocol/message/body-bytes.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 import { TempFolders } from '../../support/temp.ts'
 

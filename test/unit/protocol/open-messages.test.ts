@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { streamPair } from '@libp2p/utils'
 import { UsageError } from '../../../src/primitives/errors.ts'
-import type { IncomingMessage, OpenMessage } from '../../../src/protocol/api/call-stream.ts'
 import { LimitError, ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
+import type { IncomingMessage, MessageInParts } from '../../../src/protocol/api/message-in-parts.ts'
 import type { PipelinedCall } from '../../../src/protocol/carrier/kept/pipelined-call.ts'
 import { type FrameInit, Reset } from '../../../src/protocol/carrier/kept/pipelined-frame.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
-import { asTheyCome, prefixOf } from '../../../src/protocol/message/open-message.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
+import { coalesce } from '../../../src/protocol/message/coalesce.ts'
+import { fieldPrefix } from '../../../src/protocol/message/wire-body.ts'
 import { Pipe, Source } from '../../support/messages.ts'
 import { answeringEnd, bothEnds, boundsOf, CAPACITY, callingEnd, type HeldEnd, type TestBounds } from '../../support/pipelines.ts'
 import { eventually } from '../../support/protocol-host.ts'
@@ -25,13 +26,13 @@ async function* from(chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* chunks
 }
 
-function openOf(chunks: AsyncIterable<Uint8Array>, head = HEAD): OpenMessage {
-  return { open: { field: 2, head }, chunks }
+function openOf(chunks: AsyncIterable<Uint8Array>, head = HEAD): MessageInParts {
+  return { head, field: 2, body: { chunks } }
 }
 
 /** The message as it is where its length comes first. */
 function wholeOf(bytes: Uint8Array, head = HEAD): Buffer {
-  return Buffer.concat([head, prefixOf(2, bytes.byteLength), bytes])
+  return Buffer.concat([head, fieldPrefix(2, bytes.byteLength), bytes])
 }
 
 async function contentOf(message: IncomingMessage): Promise<Buffer> {
@@ -58,7 +59,7 @@ async function begun(
 describe('bytes as they come', () => {
   it('are all that was given, in order, the last marked, each at once', async () => {
     const pipe = new Pipe()
-    const segments = asTheyCome(pipe, 10, undefined)
+    const segments = coalesce(pipe, 10, undefined)
     for (const text of ['a', 'bc', 'a longer one than is wanted']) {
       const next = segments.next()
       pipe.give(text)
@@ -74,14 +75,14 @@ describe('bytes as they come', () => {
   it('go together where they are there already, and the end with them', async () => {
     const bytes = someBytes(1_000)
     const random = seeded(3)
-    const segments = await Array.fromAsync(asTheyCome(from(cut(bytes, () => random() * 9)), 100, undefined))
+    const segments = await Array.fromAsync(coalesce(from(cut(bytes, () => random() * 9)), 100, undefined))
     same(Buffer.concat(segments.map((segment) => segment.bytes)), bytes)
     assert.ok(segments.length <= 10, `${segments.length} segments`)
     assert.deepEqual(
       segments.map(({ last }) => last),
       [...Array(segments.length - 1).fill(false), true],
     )
-    const [only, ...rest] = await Array.fromAsync(asTheyCome(from([new Uint8Array(0), bytes, new Uint8Array(0)]), 10_000, undefined))
+    const [only, ...rest] = await Array.fromAsync(coalesce(from([new Uint8Array(0), bytes, new Uint8Array(0)]), 10_000, undefined))
     same(only?.bytes ?? assert.fail(), bytes)
     assert.deepEqual([only?.last, rest.length], [true, 0])
   })
@@ -92,7 +93,7 @@ describe('bytes as they come', () => {
       yield chunk.fill(1)
       yield chunk.fill(2)
     }
-    const segments = await Array.fromAsync(asTheyCome(chunks(), 100, undefined))
+    const segments = await Array.fromAsync(coalesce(chunks(), 100, undefined))
     assert.deepEqual([...Buffer.concat(segments.map(({ bytes }) => bytes))], [1, 1, 2, 2])
   })
 
@@ -100,16 +101,16 @@ describe('bytes as they come', () => {
     const broken = new Pipe()
     broken.give('half')
     broken.end(new Error('the disk is gone'))
-    await assert.rejects(Array.fromAsync(asTheyCome(broken, 10, undefined)), { message: 'the disk is gone' })
+    await assert.rejects(Array.fromAsync(coalesce(broken, 10, undefined)), { message: 'the disk is gone' })
     const silent = new Pipe()
     const enough = new AbortController()
-    const next = asTheyCome(silent, 10, enough.signal).next()
+    const next = coalesce(silent, 10, enough.signal).next()
     enough.abort(new Error('had enough'))
     await assert.rejects(next, { message: 'had enough' })
     silent.end()
     await silent.left.promise
     const source = new Source(100, { chunkBytes: 10 })
-    for await (const { bytes } of asTheyCome(source, 10, undefined)) {
+    for await (const { bytes } of coalesce(source, 10, undefined)) {
       assert.equal(bytes.byteLength, 10)
       break
     }
@@ -129,8 +130,8 @@ describe('a message whose length nobody knows, on a stream of many', function ()
         const { caller, answerer, bounds } = await begun()
         const sending = caller.writeMessage(openOf(from(cut(bytes, () => 1 + random() * 100_000)), head))
         const message = await (await answerer).readMessage()
-        assert.deepEqual([message.length, message.open?.field], [undefined, 2])
-        same(message.open?.head ?? assert.fail(), head)
+        assert.deepEqual([message.body.size, message.field], [undefined, 2])
+        same(message.head, head)
         same(await contentOf(message), bytes)
         assert.deepEqual([message.ended, message.takenBytes], [true, head.byteLength + size])
         await sending
@@ -222,17 +223,17 @@ describe('a message whose length nobody knows, on a stream of many', function ()
     asking.pipeline.abort(new Error('done'))
   })
 
-  it('that is wanted whole may be silent, and slow, only where its reader says so', async () => {
-    for (const [limits, patient, says] of [
+  it('that is wanted whole may be silent, and slow, only where its protocol says so', async () => {
+    for (const [limits, allowSlowBodies, says] of [
       [{ stallTimeoutMs: 50 }, false, /silent for 50 ms after 10 bytes of a message/],
       [{ stallTimeoutMs: 1_000, minBytesPerSecond: 2 ** 40 }, false, /less than 1099511627776 bytes/],
       [{ stallTimeoutMs: 1, minBytesPerSecond: 2 ** 40, consumerTimeoutMs: 300 }, true, /silent for 300 ms after \d+ bytes of a message/],
     ] as const) {
-      const { caller, answerer } = await begun(boundsOf(limits))
+      const { caller, answerer } = await begun(boundsOf({ ...limits, allowSlowBodies }))
       const pipe = new Pipe()
       pipe.give('a')
       const sending = assert.rejects(caller.writeMessage(openOf(pipe)))
-      const reading = failure((await answerer).read({ patient }))
+      const reading = failure((await answerer).read())
       const trickle = limits.stallTimeoutMs === 1_000 ? setInterval(() => pipe.give('b'), 40) : undefined
       assert.match((await reading).message, says)
       clearInterval(trickle)

@@ -26,7 +26,7 @@ describe('the segments of a message', () => {
       const bytes = someBytes(length, length)
       const random = seeded(length)
       for (const chunks of [[bytes], cut(bytes, () => 1), cut(bytes, () => random() * 25), [new Uint8Array(0), bytes, new Uint8Array(0)]]) {
-        const segments = await collected(segmentsOf({ length, chunks: from(chunks) }, size))
+        const segments = await collected(segmentsOf({ size: length, chunks: from(chunks) }, size))
         assert.ok(Buffer.concat(segments).equals(bytes))
         assert.ok(segments.every(({ byteLength }, index) => byteLength === size || (index === segments.length - 1 && byteLength > 0)))
       }
@@ -40,12 +40,12 @@ describe('the segments of a message', () => {
         yield chunk.fill(value)
       }
     }
-    const [segment] = await collected(segmentsOf({ length: 8, chunks: chunks() }, 8))
+    const [segment] = await collected(segmentsOf({ size: 8, chunks: chunks() }, 8))
     assert.deepEqual([...(segment ?? [])], [1, 1, 1, 1, 2, 2, 2, 2])
   })
 
   it('are not all given before it is sure that nothing comes behind them', async () => {
-    const segments = segmentsOf({ length: 8, chunks: new Source(12, { chunkBytes: 4 }) }, 4)
+    const segments = segmentsOf({ size: 8, chunks: new Source(12, { chunkBytes: 4 }) }, 4)
     assert.equal((await segments.next()).value?.byteLength, 4)
     await assert.rejects(segments.next(), UsageError)
   })
@@ -58,7 +58,7 @@ describe('the segments of a message', () => {
   ] as const) {
     it(`end with a usage error when it ${what}, and let its source go`, async () => {
       const source = new Source(given, { chunkBytes: 3 })
-      await assert.rejects(collected(segmentsOf({ length: 10, chunks: source }, 4)), (error) => {
+      await assert.rejects(collected(segmentsOf({ size: 10, chunks: source }, 4)), (error) => {
         assert.ok(error instanceof UsageError)
         assert.equal(error.message, says)
         return true
@@ -70,7 +70,7 @@ describe('the segments of a message', () => {
 
   it('end with what the source throws', async () => {
     const failing = new Source(5, { fails: new Error('the disk is gone') })
-    await assert.rejects(collected(segmentsOf({ length: 10, chunks: failing }, 4)), { message: 'the disk is gone' })
+    await assert.rejects(collected(segmentsOf({ size: 10, chunks: failing }, 4)), { message: 'the disk is gone' })
   })
 
   it('end with the signal, although the source hangs, which is left when it goes on', async () => {
@@ -87,7 +87,7 @@ describe('the segments of a message', () => {
       }
     }
     const controller = new AbortController()
-    const segments = segmentsOf({ length: 12, chunks: hanging() }, 4, controller.signal)
+    const segments = segmentsOf({ size: 12, chunks: hanging() }, 4, controller.signal)
     assert.equal((await segments.next()).done, false)
     const next = segments.next()
     controller.abort(new Error('had enough'))
@@ -98,7 +98,7 @@ describe('the segments of a message', () => {
 
   it('let their source go when nobody wants more of them', async () => {
     const source = new Source(100, { chunkBytes: 10 })
-    for await (const segment of segmentsOf({ length: 100, chunks: source }, 10)) {
+    for await (const segment of segmentsOf({ size: 100, chunks: source }, 10)) {
       assert.equal(segment.byteLength, 10)
       break
     }

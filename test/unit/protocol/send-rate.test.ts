@@ -38,12 +38,12 @@ describe('SendRate', () => {
     assert.equal(rate.room, 106 * KIB)
   })
 
-  it('lets more be under way while round trips stay short, up to 4 MiB', () => {
+  it('lets more be under way while round trips stay short, up to 1 MiB', () => {
     const rate = new SendRate()
-    roundTrips(rate, 2, 10)
-    assert.equal(rate.room, 1_024 * KIB)
+    roundTrips(rate, 1, 10)
+    assert.equal(rate.room, 512 * KIB)
     roundTrips(rate, 10, 10)
-    assert.equal(rate.room, 4 * 1_024 * KIB)
+    assert.equal(rate.room, 1_024 * KIB)
   })
 
   it('lets less be under way when they grow, down to 128 KiB, and more when they are short again', () => {
@@ -61,10 +61,10 @@ describe('SendRate', () => {
   it('lets less be under way for a second after a small message left among large ones', () => {
     const rate = new SendRate()
     roundTrips(rate, 4, 10)
-    assert.equal(rate.room, 4 * 1_024 * KIB)
+    assert.equal(rate.room, 1_024 * KIB)
     rate.hurry()
     roundTrips(rate, 1, 15)
-    assert.equal(rate.room, 4 * 1_024 * KIB, 'half as long again is no queue yet')
+    assert.equal(rate.room, 1_024 * KIB, 'half as long again is no queue yet')
     roundTrips(rate, 5, 16)
     assert.equal(rate.room, 128 * KIB)
     ms += 1_000
@@ -102,9 +102,9 @@ describe('SendRate', () => {
     const rate = new SendRate()
     rate.sent(KIB, true)
     rate.acknowledged(0xffff_ffff)
-    assert.equal(rate.room, 4 * 1_024 * KIB)
+    assert.equal(rate.room, 1_024 * KIB)
     rate.sent(KIB, true)
-    assert.equal(rate.room, (4 * 1_024 - 1) * KIB)
+    assert.equal(rate.room, 1_023 * KIB)
   })
 
   it('keeps next to nothing for a peer that never says what it read', async () => {

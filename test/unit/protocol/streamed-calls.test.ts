@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { streamPair } from '@libp2p/utils'
-import type { CallStream, IncomingMessage, OutgoingMessage } from '../../../src/protocol/api/call-stream.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../../src/protocol/api/limits.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import type { IncomingMessage, MessageInParts } from '../../../src/protocol/api/message-in-parts.ts'
+import type { MessageStream } from '../../../src/protocol/api/message-stream.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { Source } from '../../support/messages.ts'
 import { answeringEnd, bothEnds, boundsOf } from '../../support/pipelines.ts'
 import { eventually } from '../../support/protocol-host.ts'
@@ -12,6 +13,7 @@ import { failure } from '../../support/two-hosts.ts'
 
 const KIB = 1024
 const MIB = KIB * KIB
+const NOTHING = new Uint8Array(0)
 const CAPACITY = 64 * MIB
 /** Longer than any loaded machine needs, where a test is not about silence. */
 const NEVER_MS = 60_000
@@ -25,8 +27,8 @@ function limitsOf(limits: Partial<Limits> = {}): Limits {
 
 /** The two sides of a call, and what the one that answers has of its byte budget. */
 interface Call {
-  caller: CallStream
-  answerer: CallStream
+  caller: MessageStream
+  answerer: MessageStream
   budget: ByteBudget
 }
 
@@ -45,16 +47,16 @@ const CARRIERS = {
   },
   [MANY]: async (limits?: Partial<Limits>): Promise<Call> => {
     const bounds = boundsOf(limitsOf(limits))
-    const taken = Promise.withResolvers<CallStream>()
+    const taken = Promise.withResolvers<MessageStream>()
     const { caller } = await bothEnds({
       answerer: { bounds, answer: (call) => taken.resolve(call) },
       caller: { bounds: boundsOf(limitsOf()) },
     })
     const call = caller.pipeline.begin(caller.bounds)
     // the other side hears of it with its first frame
-    const answerer = new Proxy({} as CallStream, {
+    const answerer = new Proxy({} as MessageStream, {
       get:
-        (_, name: keyof CallStream) =>
+        (_, name: keyof MessageStream) =>
         async (...args: unknown[]) => {
           const stream = await taken.promise
           return (stream[name] as (...args: unknown[]) => unknown).apply(stream, args)
@@ -64,11 +66,11 @@ const CARRIERS = {
   },
 }
 
-function messageOf(bytes: Uint8Array, size: () => number): OutgoingMessage {
+function messageOf(bytes: Uint8Array, size: () => number): MessageInParts {
   const chunks = async function* (): AsyncGenerator<Uint8Array> {
     yield* cut(bytes, size)
   }
-  return { length: bytes.byteLength, chunks: chunks() }
+  return { head: NOTHING, body: { size: bytes.byteLength, chunks: chunks() } }
 }
 
 async function* partsOf(message: IncomingMessage): AsyncGenerator<Uint8Array> {
@@ -97,7 +99,7 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
           const { caller, answerer, budget } = await begin()
           const sending = caller.writeMessage(messageOf(bytes, chunkSize))
           const message = await answerer.readMessage()
-          assert.equal(message.length, size)
+          assert.equal(message.body.size, size)
           same(await contentOf(message), bytes)
           assert.equal(message.ended, true)
           await sending
@@ -127,7 +129,7 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
       const bytes = someBytes(5 * MIB)
       const echoing = (async () => {
         const request = await answerer.readMessage()
-        await answerer.writeMessage({ length: request.length ?? assert.fail(), chunks: partsOf(request) })
+        await answerer.writeMessage({ head: NOTHING, body: { size: request.body.size, chunks: partsOf(request) } })
       })()
       const sending = caller.writeMessage(messageOf(bytes, () => 50_000))
       same(await contentOf(await caller.readMessage()), bytes)
@@ -142,7 +144,7 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
         [10 * MIB, MIB],
       ] as const) {
         const { caller, answerer, budget } = await begin()
-        const sending = caller.writeMessage({ length: size, chunks: new Source(size) })
+        const sending = caller.writeMessage({ head: NOTHING, body: { size: size, chunks: new Source(size) } })
         const message = await answerer.readMessage()
         assert.equal(CAPACITY - budget.free, part)
         await message.hold()
@@ -159,7 +161,7 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
       const bounds = await begin()
       const others = await bounds.budget.acquire(CAPACITY - 2 * MIB)
       const { caller, answerer, budget } = bounds
-      const sending = caller.writeMessage({ length: 10 * MIB, chunks: new Source(10 * MIB) })
+      const sending = caller.writeMessage({ head: NOTHING, body: { size: 10 * MIB, chunks: new Source(10 * MIB) } })
       const message = await answerer.readMessage()
       const holding = message.hold()
       await turn()
@@ -199,7 +201,7 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
       const reading = answerer.readMessage().then(contentOf)
       const source = new Source(600 * KIB, { fails: new Error('the disk is gone') })
       const read = failure(reading)
-      await assert.rejects(caller.writeMessage({ length: MIB, chunks: source }), { message: 'the disk is gone' })
+      await assert.rejects(caller.writeMessage({ head: NOTHING, body: { size: MIB, chunks: source } }), { message: 'the disk is gone' })
       caller.abort(new Error('the disk is gone'))
       assert.equal((await read).code, 'REMOTE_FAILED')
     })
@@ -211,7 +213,7 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
         yield new Uint8Array(256 * KIB)
         await goesOn.promise
       }
-      const sending = assert.rejects(caller.writeMessage({ length: MIB, chunks: chunks() }))
+      const sending = assert.rejects(caller.writeMessage({ head: NOTHING, body: { size: MIB, chunks: chunks() } }))
       const message = await answerer.readMessage()
       for (let bytes = 0; bytes < 256 * KIB; ) {
         bytes += (await message.next())?.byteLength ?? 0
@@ -233,7 +235,9 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
         yield new Uint8Array(256 * KIB)
         await new Promise<void>((resolve) => silence.signal.addEventListener('abort', () => resolve()))
       }
-      const sending = assert.rejects(caller.writeMessage({ length: MIB, chunks: chunks() }, { signal: silence.signal }))
+      const sending = assert.rejects(
+        caller.writeMessage({ head: NOTHING, body: { size: MIB, chunks: chunks() } }, { signal: silence.signal }),
+      )
       const error = await failure(answerer.readMessage().then(contentOf))
       assert.equal(error.code, 'TIMEOUT')
       assert.match(error.message, /silent for 200 ms after 262144 of 1048576 bytes/)
@@ -243,7 +247,7 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
 
       const patient = await begin()
       const unwanted = new AbortController()
-      void patient.caller.writeMessage({ length: MIB, chunks: new Source(256 * KIB) }).catch(() => undefined)
+      void patient.caller.writeMessage({ head: NOTHING, body: { size: MIB, chunks: new Source(256 * KIB) } }).catch(() => undefined)
       const reading = assert.rejects(patient.answerer.readMessage({ signal: unwanted.signal }).then(contentOf), { message: 'not wanted' })
       await turn()
       unwanted.abort(new Error('not wanted'))
@@ -253,12 +257,12 @@ for (const [where, begin] of Object.entries(CARRIERS)) {
 
     it('is refused over the limit of messages in parts, by its sender and by its reader', async () => {
       const { caller } = await begin()
-      const sending = await failure(caller.writeMessage({ length: 2 ** 31, chunks: new Source(1) }))
+      const sending = await failure(caller.writeMessage({ head: NOTHING, body: { size: 2 ** 31, chunks: new Source(1) } }))
       assert.equal(sending.code, 'LIMIT_EXCEEDED')
       assert.match(sending.message, /2147483648 bytes to send is over the limit of 2147483647 bytes/)
       assert.match(sending.hint ?? '', /in parts/)
       const small = await begin({ maxStreamedBytes: 100_000 })
-      void small.caller.writeMessage({ length: 100_001, chunks: new Source(100_001) }).catch(() => undefined)
+      void small.caller.writeMessage({ head: NOTHING, body: { size: 100_001, chunks: new Source(100_001) } }).catch(() => undefined)
       const reading = await failure(small.answerer.readMessage())
       assert.equal(reading.code, 'LIMIT_EXCEEDED')
       assert.match(reading.message, /100001 bytes announced by the peer is over the limit of 100000 bytes/)
@@ -274,7 +278,9 @@ describe('a message in parts', () => {
   it('that is on a stream of many is not asked of its source faster than it is taken', async () => {
     const { caller, answerer } = await CARRIERS[MANY]()
     const source = new Source(100 * MIB)
-    const sending = assert.rejects(caller.writeMessage({ length: 100 * MIB, chunks: source }), { message: /had enough|broke/ })
+    const sending = assert.rejects(caller.writeMessage({ head: NOTHING, body: { size: 100 * MIB, chunks: source } }), {
+      message: /had enough|broke/,
+    })
     const message = await answerer.readMessage()
     for (const taken of [0, 1 * MIB, 10 * MIB]) {
       let bytes = 0

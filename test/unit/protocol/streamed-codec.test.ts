@@ -3,16 +3,19 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import fc, { type Arbitrary } from 'fast-check'
 import { TaskRequestSchema, TaskResponseSchema } from '../../../src/gen/task_protocol_pb.ts'
-import type { IncomingMessage, OutgoingMessage } from '../../../src/protocol/api/call-stream.ts'
 import { ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import type { IncomingMessage, MessageInParts } from '../../../src/protocol/api/message-in-parts.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
+import { bodyOf, collectBody } from '../../../src/protocol/message/body-bytes.ts'
 import { type Codec, type Collect, protobufCodec } from '../../../src/protocol/message/codec.ts'
-import { beginOpen, collect } from '../../../src/protocol/message/incoming.ts'
-import { prefixOf } from '../../../src/protocol/message/open-message.ts'
-import { bodyOf, collectBody, type StreamedMessage, streamedCodec } from '../../../src/protocol/message/streamed-codec.ts'
-import { fuzz, mutated } from '../../support/fuzzing.ts'
+import { collect } from '../../../src/protocol/message/collect.ts'
+import { ReceivedMessage } from '../../../src/protocol/message/received-message.ts'
+import { type StreamedMessage, streamedCodec } from '../../../src/protocol/message/streamed-codec.ts'
+import { fieldPrefix, type SizedBody, wireBody } from '../../../src/protocol/message/wire-body.ts'
+import { fuzz } from '../../support/fuzzing.ts'
 import { incomingOf, Source } from '../../support/messages.ts'
+import { mutatedMessage } from '../../support/mutations.ts'
 import { cut, someBytes, TestStream } from '../../support/streams.ts'
 import { MAX_FRAME_BYTES, type Outcome, VECTORS, type Vector } from '../../vectors/load.ts'
 
@@ -51,7 +54,7 @@ const field: Arbitrary<Uint8Array> = fc
   })
 
 const messages = fc.array(field, { minLength: 1, maxLength: 5 }).map((fields) => Buffer.concat(fields))
-const hostile = fc.oneof({ weight: 3, arbitrary: messages }, { weight: 1, arbitrary: messages.chain(mutated) })
+const hostile = fc.oneof({ weight: 3, arbitrary: messages }, { weight: 1, arbitrary: mutatedMessage(messages) })
 
 /** What a decoder makes of a request. */
 interface Read {
@@ -83,17 +86,23 @@ function decodeOf<Read>({ decodeStream }: Codec<never, Read>): NonNullable<Codec
   return decodeStream ?? assert.fail('it streams')
 }
 
-async function bytesOf(encoded: ReturnType<typeof requests.encode>): Promise<Buffer> {
-  return encoded instanceof Uint8Array ? Buffer.from(encoded) : Buffer.concat(await Array.fromAsync(encoded.chunks))
+/** What is sent where the length of a message comes first. */
+function sentOf({ head, field, body: { size, chunks } }: MessageInParts): SizedBody {
+  return wireBody({ head, field, body: { size: size ?? assert.fail('it has a size'), chunks } })
 }
 
-function openOf(field: number, head: Uint8Array, chunks: Uint8Array[]): IncomingMessage {
+async function bytesOf(encoded: ReturnType<typeof requests.encode>): Promise<Buffer> {
+  return encoded instanceof Uint8Array ? Buffer.from(encoded) : Buffer.concat(await Array.fromAsync(sentOf(encoded).chunks))
+}
+
+async function openOf(field: number, head: Uint8Array, chunks: Uint8Array[]): Promise<IncomingMessage> {
   let next = 0
-  return beginOpen({
-    open: { field, head },
+  return ReceivedMessage.begin({
+    field,
+    head,
+    size: undefined,
     next: async () => chunks[next++],
     acquire: async () => () => undefined,
-    onWide: () => undefined,
   })
 }
 
@@ -156,7 +165,7 @@ describe('a codec of messages with a streamed field', function () {
       const inParts = requests.encode({ message: { taskId }, body })
       assert.ok(!(inParts instanceof Uint8Array))
       const bytes = await bytesOf(inParts)
-      assert.equal(bytes.byteLength, inParts.length)
+      assert.equal(bytes.byteLength, sentOf(inParts).size)
       assert.ok(bytes.equals(await bytesOf(requests.encode({ message: { taskId }, body: payload }))))
       assert.ok(bytes.equals(toBinary(TaskRequestSchema, create(TaskRequestSchema, { taskId, payload }))))
     })
@@ -216,10 +225,10 @@ describe('a codec of messages with a streamed field', function () {
 
   it('gives a body whose size nobody knows as an open message, and takes one as such', async () => {
     const chunks = new Source(100_000)
-    const { open, length, chunks: given } = requests.encode({ message: { taskId: 'task' }, body: { chunks } }) as OutgoingMessage
-    assert.deepEqual([length, open?.field, given], [undefined, 2, chunks])
-    assert.deepEqual(whole.decode(open?.head ?? assert.fail()).taskId, 'task')
-    const incoming = openOf(2, open?.head ?? assert.fail(), [someBytes(5), someBytes(7)])
+    const { head, field, body: given } = requests.encode({ message: { taskId: 'task' }, body: { chunks } }) as MessageInParts
+    assert.deepEqual([given.size, field, given.chunks], [undefined, 2, chunks])
+    assert.deepEqual(whole.decode(head).taskId, 'task')
+    const incoming = await openOf(2, head, [someBytes(5), someBytes(7)])
     const { message, body } = await decodeOf(requests)(incoming, async () => assert.fail('it is not collected'))
     assert.deepEqual([message.taskId, body.size, (await collectBody(body)).byteLength], ['task', undefined, 12])
   })
@@ -239,10 +248,10 @@ describe('a codec of messages with a streamed field', function () {
       }
     }
     await fuzz(inputs, { runs: 500 }, MIB, async ({ head, field, body }) => {
-      const expected = readWhole(Buffer.concat([head, prefixOf(field, body.byteLength), body]))
+      const expected = readWhole(Buffer.concat([head, fieldPrefix(field, body.byteLength), body]))
       assert.deepEqual(
         await read(
-          openOf(
+          await openOf(
             field,
             head,
             cut(body, () => 7),
@@ -255,7 +264,7 @@ describe('a codec of messages with a streamed field', function () {
       if (readWhole(head) !== 'undecodable') {
         assert.deepEqual(
           await read(
-            openOf(
+            await openOf(
               field,
               head,
               cut(body, () => 7),

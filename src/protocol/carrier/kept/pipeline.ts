@@ -1,24 +1,21 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import { startDeadline } from '../../../primitives/deadline.ts'
 import { Roster } from '../../../primitives/roster.ts'
-import { NotTakenError } from '../../api/call-stream.ts'
 import { ProtocolError } from '../../api/errors.ts'
-import { lingerUntilClosed } from '../negotiate/linger.ts'
+import { NotTakenError } from '../../api/not-taken-error.ts'
+import { closeInTime } from '../negotiate/close-in-time.ts'
 import { lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
-import { type CallBounds, type CallCarrier, type Outgoing, PIECE_BYTES, PipelinedCall } from './pipelined-call.ts'
-import { encodeFrames, type Frame, type FrameInit, FrameReader, sizeOf } from './pipelined-frame.ts'
-import { SendRate } from './send-rate.ts'
+import { resetUnlessClosed } from '../negotiate/reset-unless-closed.ts'
+import type { CallBounds } from './call-bounds.ts'
+import type { OutgoingSegment } from './outgoing-segment.ts'
+import { type CallCarrier, PipelinedCall } from './pipelined-call.ts'
+import { encodeFrames, type Frame, type FrameInit, FrameReader } from './pipelined-frame.ts'
+import { BATCH_BYTES, SendQueue } from './send-queue.ts'
 
-/** Given to the muxer at a time. */
-const BATCH_BYTES = 64 * 1024
-/** Then what has come in the meantime has its turn. */
+/** Sent in one turn of the event loop. Then bytes that came are read. */
 const MAX_BYTES_A_TURN = 4 * BATCH_BYTES
-/** The other side is told of what was read after so much. */
+/** After so many bytes the other side is told that they were read. */
 const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
-/** Of whole messages, in it: with more, two sides that have many calls under way would work by turns, each waiting for all that the other has. */
-const BATCH_FRAMES = 8
-/** Frames that leave together, and the bytes of messages in them: what is more waits where its writer does. */
-const MAX_FRAMES_AT_ONCE = 512
-const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
 /** Frames that wait while the other side does not read. Messages wait elsewhere: these are refusals, without end if it goes on sending. */
 const MAX_WAITING_FRAMES = 8_192
 const MAX_CALL_ID = 0xffff_ffff
@@ -44,7 +41,7 @@ export interface PipelineInit {
 }
 
 /**
- * Many calls on one kept stream, by the frames of proto/subnet/pipelined/v1: whole small messages go first, large ones in pieces, in turn, as
+ * Many calls on one kept stream, by the frames of proto/subnet/pipelined/v1. Small messages go first and whole, large ones in pieces, in turn, as
  * many at a time as the other side keeps up with. What no peer that keeps to the protocol sends ends the stream.
  */
 export class Pipeline implements CallCarrier {
@@ -53,14 +50,8 @@ export class Pipeline implements CallCarrier {
   readonly #calls = new Roster<PipelinedCall>()
   #lastCall = 0
   readonly #reader = new FrameReader()
-  /** Leave in order, before any piece. */
-  #frames: FrameInit[] = []
-  /** Of messages, in these. */
-  #frameBytes = 0
-  /** Messages of one piece that wait for room; then those of many, each of which gives a piece in turn. */
-  readonly #small: Outgoing[] = []
-  readonly #large: Outgoing[] = []
-  readonly #rate = new SendRate()
+  readonly #queue = new SendQueue()
+  /** Bytes that were read. The other side does not know it yet. */
   #unacknowledged = 0
   #acknowledging = false
   #flushing = false
@@ -73,9 +64,9 @@ export class Pipeline implements CallCarrier {
   #idle: NodeJS.Timeout | undefined
 
   constructor(init: PipelineInit) {
-    this.#init = init
-    this.#stream = init.stream
     const { stream } = init
+    this.#init = init
+    this.#stream = stream
     PIPELINES.set(stream, this)
     stream.addEventListener('message', this.#onMessage)
     stream.addEventListener('idle', this.#onRoom)
@@ -83,7 +74,7 @@ export class Pipeline implements CallCarrier {
     stream.addEventListener('remoteCloseWrite', this.#onRemoteClose)
     stream.addEventListener('close', this.#onClose)
     this.#waitForCalls()
-    // behind what the stream has kept for a listener
+    // after the messages that the stream kept for its first listener
     queueMicrotask(this.#catchUp)
   }
 
@@ -111,7 +102,7 @@ export class Pipeline implements CallCarrier {
     return ++this.#lastCall
   }
 
-  /** Begins no more calls, and takes none; the stream is closed when those that run have ended. */
+  /** Begins and takes no more calls. The stream is closed when the running calls have ended. */
   close(): void {
     this.#draining = true
     if (this.#calls.size === 0) {
@@ -130,35 +121,26 @@ export class Pipeline implements CallCarrier {
     if (this.#closed) {
       return
     }
-    this.#frames.push(frame)
-    this.#frameBytes += frame.piece?.byteLength ?? 0
-    if (this.#frames.length > MAX_WAITING_FRAMES) {
+    this.#queue.push(frame)
+    if (this.#queue.frames > MAX_WAITING_FRAMES) {
       this.abort(new ProtocolError('REMOTE_FAILED', 'the peer sends, but does not read what it is answered'))
       return
     }
     this.#flushSoon()
   }
 
-  /** True while what is sent only waits: a message does better to wait where its writer does too. */
+  /** True while frames cannot leave. Then a message waits with its writer, not in memory. */
   get busy(): boolean {
-    return this.#blocked || this.#frames.length >= MAX_FRAMES_AT_ONCE || this.#frameBytes >= MAX_FRAME_BYTES_AT_ONCE
+    return this.#blocked || this.#queue.busy
   }
 
-  sendInPieces(message: Outgoing): void {
-    this.#queueOf(message).push(message)
+  sendInPieces(segment: OutgoingSegment): void {
+    this.#queue.add(segment)
     this.#flushSoon()
   }
 
-  drop(message: Outgoing): void {
-    const queue = this.#queueOf(message)
-    const index = queue.indexOf(message)
-    if (index >= 0) {
-      queue.splice(index, 1)
-    }
-  }
-
-  #queueOf({ bytes, length = bytes.byteLength }: Outgoing): Outgoing[] {
-    return length <= PIECE_BYTES ? this.#small : this.#large
+  drop(segment: OutgoingSegment): void {
+    this.#queue.remove(segment)
   }
 
   forget(call: PipelinedCall): void {
@@ -190,7 +172,7 @@ export class Pipeline implements CallCarrier {
     this.#idle.unref()
   }
 
-  /** After all that is done in this turn, so that what is sent in it goes as one. */
+  /** Sends at the end of this turn, so that all frames of the turn leave together. */
   #flushSoon(): void {
     if (!this.#flushing && !this.#blocked && !this.#closed) {
       this.#flushing = true
@@ -206,14 +188,12 @@ export class Pipeline implements CallCarrier {
           setImmediate(() => this.#flushSoon())
           return
         }
-        const frames = this.#batch()
-        if (frames.length === 0) {
+        const bytes = this.#queue.take(this.#acknowledgement())
+        if (bytes == null) {
           this.#closeIfDone()
           return
         }
-        const bytes = encodeFrames(frames)
         sent += bytes.byteLength
-        this.#rate.sent(bytes.byteLength, this.#large.length > 0)
         this.#blocked = !this.#stream.send(bytes)
       }
     } catch (error) {
@@ -221,50 +201,14 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  #batch(): FrameInit[] {
-    const batch: FrameInit[] = []
-    let size = 0
-    const add = (frame: FrameInit): void => {
-      batch.push(frame)
-      size += sizeOf(frame)
+  /** The frame that tells the other side how much was read, once that is enough. */
+  #acknowledgement(): FrameInit | undefined {
+    if (this.#unacknowledged < ACKNOWLEDGE_EVERY_BYTES) {
+      return undefined
     }
-    if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
-      add({ read: this.#unacknowledged })
-      this.#unacknowledged = 0
-    }
-    let taken = 0
-    while (taken < this.#frames.length && size < BATCH_BYTES && taken < BATCH_FRAMES) {
-      const frame = this.#frames[taken++] as FrameInit
-      this.#frameBytes -= frame.piece?.byteLength ?? 0
-      if (frame.piece != null && this.#large.length > 0) {
-        this.#rate.hurry()
-      }
-      add(frame)
-    }
-    this.#frames = taken === this.#frames.length ? [] : this.#frames.slice(taken)
-    if (this.#frames.length > 0) {
-      // theirs are lower numbers than those of calls whose first pieces would leave now
-      return batch
-    }
-    this.#addPieces(this.#small, add, () => size < BATCH_BYTES)
-    this.#addPieces(this.#large, add, () => size < BATCH_BYTES && this.#rate.room > size)
-    return batch
-  }
-
-  /** In turn; a message without room in its own window is passed over. */
-  #addPieces(queue: Outgoing[], add: (frame: FrameInit) => void, hasRoom: () => boolean): void {
-    let passedOver = 0
-    while (passedOver < queue.length && hasRoom()) {
-      const message = queue.shift() as Outgoing
-      const piece = message.call.nextPiece(message)
-      passedOver = piece == null ? passedOver + 1 : 0
-      if (piece != null) {
-        add(piece)
-      }
-      if (!message.left) {
-        queue.push(message)
-      }
-    }
+    const read = this.#unacknowledged
+    this.#unacknowledged = 0
+    return { read }
   }
 
   readonly #onRoom = (): void => {
@@ -275,7 +219,7 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  /** With what happened to the stream before anybody heard of it. */
+  /** Handles what happened to the stream before there were listeners. */
   readonly #catchUp = (): void => {
     if (this.#stream.status !== 'open') {
       this.#end(new Error('the stream is closed'))
@@ -302,7 +246,7 @@ export class Pipeline implements CallCarrier {
     }
     this.#unacknowledged += data.byteLength
     if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES && !this.#acknowledging) {
-      // once for all that is there to be read
+      // once for all chunks that are there
       this.#acknowledging = true
       setImmediate(this.#acknowledge)
     }
@@ -327,12 +271,8 @@ export class Pipeline implements CallCarrier {
       }
       return
     }
-    if (frame.call <= this.#lastCall) {
-      // of a call that is over here: it was on its way
-      return
-    }
-    if (this.#draining) {
-      // the close on its way says that it was not taken
+    if (frame.call <= this.#lastCall || this.#draining) {
+      // the call is over here, or is not taken: the close that is on its way says so
       return
     }
     const { answers } = this.#init
@@ -357,7 +297,7 @@ export class Pipeline implements CallCarrier {
       )
       this.close()
     }
-    this.#rate.acknowledged(read)
+    this.#queue.acknowledged(read)
     this.#flushSoon()
   }
 
@@ -375,11 +315,11 @@ export class Pipeline implements CallCarrier {
   }
 
   #closeIfDone(): void {
-    if (this.#draining && !this.#closed && this.#calls.size === 0 && this.#frames.length === 0) {
+    if (this.#draining && !this.#closed && this.#calls.size === 0 && this.#queue.frames === 0) {
       this.#closed = true
       clearTimeout(this.#idle)
       this.#closeStream().catch((error) => this.#stream.abort(error))
-      lingerUntilClosed(this.#stream, this.#init.stallTimeoutMs)
+      resetUnlessClosed(this.#stream, this.#init.stallTimeoutMs)
       this.#init.onClosed(undefined)
     }
   }
@@ -388,7 +328,7 @@ export class Pipeline implements CallCarrier {
     if (this.#init.answers != null) {
       this.#stream.send(encodeFrames([{ end: true }]))
     }
-    await this.#stream.close({ signal: AbortSignal.timeout(this.#init.stallTimeoutMs) })
+    await closeInTime(this.#stream, startDeadline(this.#init.stallTimeoutMs))
   }
 
   #breakCalls(reasonFor: (call: PipelinedCall) => Error): void {
@@ -403,9 +343,7 @@ export class Pipeline implements CallCarrier {
     }
     this.#closed = true
     clearTimeout(this.#idle)
-    this.#frames = []
-    this.#small.length = 0
-    this.#large.length = 0
+    this.#queue.clear()
     const failure = notTaken(this.#stream, reason, this.#heard) ?? lostUnconfirmed(this.#stream, reason) ?? reason
     this.#breakCalls(() => failure)
     this.#init.onClosed(reason)

@@ -2,6 +2,7 @@ import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import * as varint from 'uint8-varint'
 import { type Frame as FrameMessage, FrameSchema, Reset } from '../../../gen/subnet/pipelined/v1/frame_pb.ts'
 import { ProtocolError } from '../../api/errors.ts'
+import { PIECE_BYTES } from './flow-control.ts'
 
 export { Reset }
 
@@ -14,8 +15,9 @@ export interface FrameInit extends Partial<Frame> {
 }
 
 /** A piece of a message, and the other fields. */
-const MAX_FRAME_BYTES = 16 * 1024 + 64
-const MAX_PREFIX_BYTES = 3
+export const MAX_FRAME_BYTES = PIECE_BYTES + 64
+/** The length before a frame. */
+export const MAX_PREFIX_BYTES = 3
 const NOTHING = new Uint8Array(0)
 
 const { field } = FrameSchema

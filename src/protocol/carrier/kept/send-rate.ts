@@ -1,5 +1,5 @@
-/** Bytes under way, at least and at most. */
-const WINDOW_BYTES = { min: 128 * 1024, initial: 256 * 1024, max: 4 * 1024 * 1024 }
+/** Bytes under way. No more than yamux's window for a stream (`node/stack/create-libp2p`): further bytes would wait in the muxer. */
+const WINDOW_BYTES = { min: 128 * 1024, initial: 256 * 1024, max: 1024 * 1024 }
 /** A round trip may take so many times the shortest that was seen, and so many milliseconds, before bytes are held to queue. */
 const PATIENT = { times: 2, ms: 2 }
 /** The same while small messages would wait behind them. */

@@ -1,8 +1,8 @@
 import { type Stream, UnsupportedProtocolError } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
-import { NotTakenError } from '../../api/call-stream.ts'
 import { ProtocolError } from '../../api/errors.ts'
 import { plainId } from '../../api/host.ts'
+import { NotTakenError } from '../../api/not-taken-error.ts'
 import { UnreadBytes } from './unread-bytes.ts'
 
 /** go-libp2p's code for a stream that its resource manager refused: https://github.com/libp2p/specs/tree/master/error-codes */

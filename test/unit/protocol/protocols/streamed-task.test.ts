@@ -6,6 +6,7 @@ import { createLogger } from '../../../../src/primitives/log.ts'
 import { ProtocolError } from '../../../../src/protocol/api/errors.ts'
 import type { Interceptor } from '../../../../src/protocol/api/interceptor.ts'
 import type { ProtocolLimits } from '../../../../src/protocol/api/limits.ts'
+import type { Body } from '../../../../src/protocol/api/message-in-parts.ts'
 import {
   type StreamedTaskResponse,
   type StreamingTaskHandler,
@@ -14,7 +15,6 @@ import {
   TaskProtocol,
 } from '../../../../src/protocol/builtin/task.ts'
 import type { CallOptions, CallReport } from '../../../../src/protocol/call/call.ts'
-import type { Body } from '../../../../src/protocol/message/streamed-codec.ts'
 import type { RequestContext } from '../../../../src/protocol/serve/responder.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { Pipe, Source } from '../../../support/messages.ts'

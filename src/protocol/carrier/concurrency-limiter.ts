@@ -4,7 +4,7 @@ import { raceSignal } from 'race-signal'
 const MAX_CALLS = 64
 /** A stream that ends without a reason never reduces the calls below this: a handler, too, may end a stream. */
 const MIN_AFTER_DROP = 16
-/** One place is added after this many answers, or after four answers for each place, whichever is more. */
+/** One slot is added after this many answers, or after four answers for each slot, whichever is more. */
 const GROW_AFTER = 32
 /** How long no call begins after a refusal, in milliseconds. It doubles with each refusal until a call is answered. */
 const PAUSE_MS = { first: 25, max: 1_000 }
@@ -12,25 +12,25 @@ const PAUSE_MS = { first: 25, max: 1_000 }
 /** How a call on a stream of its own ended: the peer said that it takes no more, or ended the stream without a word. */
 export type CallOutcome = 'answered' | 'refused' | 'dropped' | 'other'
 
-/** The place that a call holds. */
-export interface CallPlace {
-  /** The peer has confirmed the protocol of its stream: another may be opened. May be called twice. */
-  opened(): void
+/** The slot that a call holds. */
+export interface Slot {
+  /** The peer has confirmed the protocol of its stream: another stream may be opened. May be called twice. */
+  confirmed(): void
   /** The stream is over for both sides. To be called once. */
-  leave(outcome: CallOutcome): void
+  release(outcome: CallOutcome): void
 }
 
 /**
  * Limits two things for one peer: the calls that are under way, each on its own stream, and the streams that the peer has not confirmed yet.
  * Both limits begin at 64. A refusal halves the number of calls, down to 1. Some peers drop a stream without a refusal: rust-libp2p's
  * libp2p-stream has room for one that nobody has taken yet. A dropped stream halves both limits, the calls down to 16, the unconfirmed
- * streams down to 1. Answers raise both again, slowly. A call without a place waits; the first to come is served first.
+ * streams down to 1. Answers raise both again, slowly. A call without a slot waits; the first to come is served first.
  */
-export class CallPlaces {
+export class ConcurrencyLimiter {
   #limit = MAX_CALLS
-  #openings = MAX_CALLS
+  #unconfirmedLimit = MAX_CALLS
   #taken = 0
-  #opening = 0
+  #unconfirmed = 0
   #answered = 0
   #pauseMs: number = PAUSE_MS.first
   #pausedUntilMs = 0
@@ -42,23 +42,23 @@ export class CallPlaces {
   }
 
   /** Unconfirmed streams that are allowed at a time. */
-  get openings(): number {
-    return this.#openings
+  get unconfirmedLimit(): number {
+    return this.#unconfirmedLimit
   }
 
-  /** Somebody waits for a place. */
+  /** Somebody waits for a slot. */
   get wanted(): boolean {
     return this.#waiting.length > 0
   }
 
-  /** Waits for a place. @throws the signal's reason */
-  async enter(signal: AbortSignal): Promise<CallPlace> {
+  /** Waits for a slot. @throws the signal's reason */
+  async acquire(signal: AbortSignal): Promise<Slot> {
     signal.throwIfAborted()
     if (this.#waiting.length === 0 && this.#free) {
-      return this.enterAnyway()
+      return this.acquireBeyondLimit()
     }
-    const { promise, resolve } = Promise.withResolvers<CallPlace>()
-    const grant = (): void => resolve(this.enterAnyway())
+    const { promise, resolve } = Promise.withResolvers<Slot>()
+    const grant = (): void => resolve(this.acquireBeyondLimit())
     this.#waiting.push(grant)
     try {
       return await raceSignal(promise, signal)
@@ -68,37 +68,37 @@ export class CallPlaces {
         this.#waiting.splice(index, 1)
       } else {
         // granted and aborted in the same turn
-        void promise.then((place) => place.leave('other'))
+        void promise.then((slot) => slot.release('other'))
       }
       throw error
     }
   }
 
-  /** Takes a place even beyond the limit, for a stream that exists already. */
-  enterAnyway(): CallPlace {
+  /** Takes a slot even beyond the limit, for a stream that exists already. */
+  acquireBeyondLimit(): Slot {
     this.#taken++
-    this.#opening++
-    let opening = true
-    const opened = (): void => {
-      if (opening) {
-        opening = false
-        this.#opening--
+    this.#unconfirmed++
+    let unconfirmed = true
+    const confirmed = (): void => {
+      if (unconfirmed) {
+        unconfirmed = false
+        this.#unconfirmed--
         this.#serve()
       }
     }
     return {
-      opened,
-      leave: (outcome) => {
+      confirmed,
+      release: (outcome) => {
         this.#learn(outcome)
         this.#taken--
-        opened()
+        confirmed()
         this.#serve()
       },
     }
   }
 
   get #free(): boolean {
-    return this.#taken < this.#limit && this.#opening < this.#openings && performance.now() >= this.#pausedUntilMs
+    return this.#taken < this.#limit && this.#unconfirmed < this.#unconfirmedLimit && performance.now() >= this.#pausedUntilMs
   }
 
   #learn(outcome: CallOutcome): void {
@@ -117,15 +117,15 @@ export class CallPlaces {
       return
     }
     this.#limit = Math.max(half, Math.min(this.#limit, MIN_AFTER_DROP))
-    this.#openings = Math.max(1, Math.floor(this.#openings / 2))
+    this.#unconfirmedLimit = Math.max(1, Math.floor(this.#unconfirmedLimit / 2))
   }
 
   #grow(): void {
     this.#pauseMs = PAUSE_MS.first
-    if (++this.#answered >= Math.max(GROW_AFTER, 4 * Math.min(this.#limit, this.#openings))) {
+    if (++this.#answered >= Math.max(GROW_AFTER, 4 * Math.min(this.#limit, this.#unconfirmedLimit))) {
       this.#answered = 0
       this.#limit = Math.min(MAX_CALLS, this.#limit + 1)
-      this.#openings = Math.min(MAX_CALLS, this.#openings + 1)
+      this.#unconfirmedLimit = Math.min(MAX_CALLS, this.#unconfirmedLimit + 1)
     }
   }
 

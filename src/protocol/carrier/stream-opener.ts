@@ -2,27 +2,27 @@ import { type Connection, type Stream, StreamResetError } from '@libp2p/interfac
 import { raceSignal } from 'race-signal'
 import { startDeadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
-import type { CallStream } from '../api/call-stream.ts'
 import { ProtocolError } from '../api/errors.ts'
 import { ConnectionLostError, type LazyStreamOptions, type ProtocolHost, pipelinedId, withoutPipelined } from '../api/host.ts'
 import type { PeerShare, ProtocolLimits } from '../api/limits.ts'
-import { type CallOutcome, type CallPlace, CallPlaces } from './call-places.ts'
+import type { MessageStream } from '../api/message-stream.ts'
+import { type CallOutcome, ConcurrencyLimiter, type Slot } from './concurrency-limiter.ts'
 import { Pipeline } from './kept/pipeline.ts'
 import { isConfirmed, isUnsupported, overLimit, resetUnconfirmed, settled } from './negotiate/negotiation.ts'
-import { FramedStream } from './plain/framing.ts'
+import { FramedStream } from './plain/framed-stream.ts'
 
 /** How long a connection may take to open a stream, before it is held for dead. */
 const NEGOTIATE_TIMEOUT_MS = 10_000
 /** A kept stream without calls is closed after this. */
 const IDLE_MS = 60_000
-/** After a kept stream broke, calls go on streams of their own for a while: the longer the more often it broke. */
+/** After a kept stream broke, each call has a stream of its own for a while. The time doubles with each failure. In milliseconds. */
 const BACKOFF_MS = { first: 100, max: 10_000 }
 /** For one call: a peer may close each kept stream as soon as it is there. */
 const MAX_TRIES = 3
-/** Of what a peer says that it speaks, in an error. */
+/** Protocols of a peer that an error names. */
 const MAX_PROTOCOLS_NAMED = 20
 
-export interface CallStreamsInit {
+export interface StreamOpenerInit {
   host: Pick<ProtocolHost, 'protocolsOf' | 'servedOn'>
   id: string
   limits: ProtocolLimits
@@ -35,8 +35,8 @@ export interface CallStreamsInit {
 /** What is known of the other side of a connection. */
 interface Kept {
   pipeline?: Pipeline | undefined
-  /** Gives a stream of its own to the call that made it, where the peer does not speak the pipelined protocol. */
-  opening?: Promise<CallStream | undefined> | undefined
+  /** A call that opens the kept stream. Where the peer has none, that call gets the new stream for itself. */
+  opening?: Promise<MessageStream | undefined> | undefined
   /** The peer has no kept streams of this protocol. */
   plain: boolean
   /** It has: it answered on one. */
@@ -45,8 +45,8 @@ interface Kept {
   served: boolean
   /** The peer answered "na" to a protocol that it was expected to speak. From then on its answer is waited for. */
   denied: boolean
-  /** Limits the calls on streams of their own, where the peer has no kept ones. */
-  places: CallPlaces
+  /** Limits the calls on streams of their own, to a peer without kept streams. */
+  slots: ConcurrencyLimiter
   failures: number
   retryAtMs: number
 }
@@ -58,7 +58,7 @@ export interface OpenOptions {
   repeatable: boolean
 }
 
-/** Of one protocol each: all that call it on a connection share what is kept there. */
+/** By connection, then by protocol. All callers of a protocol on a connection share its kept stream. */
 const KEPT = new WeakMap<Connection, Map<string, Kept>>()
 
 function keptOn(connection: Connection, id: string): Kept {
@@ -69,7 +69,7 @@ function keptOn(connection: Connection, id: string): Kept {
     keeps: false,
     served: false,
     denied: false,
-    places: new CallPlaces(),
+    slots: new ConcurrencyLimiter(),
     failures: 0,
     retryAtMs: 0,
   }
@@ -77,17 +77,17 @@ function keptOn(connection: Connection, id: string): Kept {
   return kept
 }
 
-/** Where the calls of one protocol get their streams: one that is kept for each peer, or, where the peer does not speak that, one each. */
-export class CallStreams {
-  readonly #init: CallStreamsInit
+/** Opens the streams for the calls of one protocol: one kept stream for each connection, or, to a peer without kept streams, one for each call. */
+export class StreamOpener {
+  readonly #init: StreamOpenerInit
   readonly #pipelines = new Set<Pipeline>()
 
-  constructor(init: CallStreamsInit) {
+  constructor(init: StreamOpenerInit) {
     this.#init = init
   }
 
-  /** A place on the kept stream, if there is one: for a call that can be made again also where the peer has not confirmed that stream yet. */
-  onKept(connection: Connection, share: PeerShare, repeatable: boolean): CallStream | undefined {
+  /** A call on the kept stream, if there is one. Where the peer has not confirmed that stream yet, it carries only calls that can be made again. */
+  onKept(connection: Connection, share: PeerShare, repeatable: boolean): MessageStream | undefined {
     const { pipeline } = keptOn(connection, this.#init.id)
     if (pipeline?.open !== true || !(repeatable || isConfirmed(pipeline.stream))) {
       return undefined
@@ -97,7 +97,7 @@ export class CallStreams {
   }
 
   /** @throws ProtocolError PROTOCOL_UNSUPPORTED or LIMIT_EXCEEDED; NotTakenError; ConnectionLostError; the signal's reason */
-  async open(connection: Connection, share: PeerShare, options: OpenOptions): Promise<CallStream> {
+  async open(connection: Connection, share: PeerShare, options: OpenOptions): Promise<MessageStream> {
     const kept = keptOn(connection, this.#init.id)
     for (let tries = 0; ; tries++) {
       const call = this.onKept(connection, share, options.repeatable)
@@ -139,7 +139,7 @@ export class CallStreams {
     return served == null ? repeatable : served.has(id)
   }
 
-  /** Begins no more calls on the kept streams that were used; whoever else has calls on them is not disturbed. */
+  /** Begins no more calls on the kept streams that were used. Calls of others on them go on. */
   stop(): void {
     for (const pipeline of this.#pipelines) {
       pipeline.close()
@@ -158,16 +158,16 @@ export class CallStreams {
     }
   }
 
-  async #openPipeline(connection: Connection, share: PeerShare, kept: Kept, options: OpenOptions): Promise<CallStream | undefined> {
+  async #openPipeline(connection: Connection, share: PeerShare, kept: Kept, options: OpenOptions): Promise<MessageStream | undefined> {
     const { id } = this.#init
     const { signal, repeatable } = options
     const lazily = this.#lazily(connection, kept, pipelinedId(id), repeatable)
-    const open = async (): Promise<CallStream | undefined> => {
+    const open = async (): Promise<MessageStream | undefined> => {
       try {
         const stream = await this.#newStream(connection, lazily ? [pipelinedId(id)] : [pipelinedId(id), id], lazily, signal)
         if (stream.protocol !== pipelinedId(id)) {
           kept.plain = true
-          return this.#onOwn(stream, kept, share, kept.places.enterAnyway())
+          return this.#onOwn(stream, kept, share, kept.slots.acquireBeyondLimit())
         }
         kept.pipeline = this.#keep(stream, kept)
         return undefined
@@ -176,7 +176,7 @@ export class CallStreams {
           kept.plain = true
           return undefined
         }
-        // whoever waits tries by itself
+        // calls that wait try by themselves
         kept.retryAtMs = signal.aborted ? 0 : performance.now() + BACKOFF_MS.first
         throw await this.#told(error, connection, signal)
       } finally {
@@ -207,32 +207,32 @@ export class CallStreams {
     })
   }
 
-  async #own(connection: Connection, kept: Kept, share: PeerShare, { signal, repeatable }: OpenOptions): Promise<CallStream> {
+  async #own(connection: Connection, kept: Kept, share: PeerShare, { signal, repeatable }: OpenOptions): Promise<MessageStream> {
     const { id } = this.#init
     // a peer with kept streams takes as many as there may be calls: it is only for a moment that there is none
-    const place = kept.keeps ? kept.places.enterAnyway() : await kept.places.enter(signal)
+    const slot = kept.keeps ? kept.slots.acquireBeyondLimit() : await kept.slots.acquire(signal)
     try {
       const lazily = !kept.denied && (kept.served || this.#lazily(connection, kept, id, repeatable))
       const stream = await this.#newStream(connection, [id], lazily, signal)
       kept.denied &&= lazily
-      return this.#onOwn(stream, kept, share, place)
+      return this.#onOwn(stream, kept, share, slot)
     } catch (error) {
-      place.leave('other')
+      slot.release('other')
       // it may learn both
       kept.plain &&= !isUnsupported(error)
       throw await this.#told(error, connection, signal)
     }
   }
 
-  /** A call on a stream that has a place: until both sides have closed the stream, or until it is done where others wait for a place. */
-  #onOwn(stream: Stream, kept: Kept, share: PeerShare, place: CallPlace): CallStream {
-    const framed = new FramedStream(stream, this.#init.limits, share, () => kept.places.wanted)
+  /** A call on a stream of its own. It keeps its slot until both sides have closed the stream, or, where others wait for a slot, until it is done. */
+  #onOwn(stream: Stream, kept: Kept, share: PeerShare, slot: Slot): MessageStream {
+    const framed = new FramedStream(stream, this.#init.limits, share, () => kept.slots.wanted)
     framed.onClosed((error) => {
       kept.denied ||= isUnsupported(error)
       kept.served = !kept.denied && (kept.served || isConfirmed(stream))
-      place.leave(outcomeOf(stream, framed))
+      slot.release(outcomeOf(stream, framed))
     })
-    void settled(stream).then(place.opened)
+    void settled(stream).then(slot.confirmed)
     return framed
   }
 

@@ -5,13 +5,14 @@ import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import { StreamResetError, UnsupportedProtocolError } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { streamPair } from '@libp2p/utils'
-import { type CallStream, NotTakenError } from '../../../src/protocol/api/call-stream.ts'
 import { pipelinedId } from '../../../src/protocol/api/host.ts'
 import { ByteBudget, DEFAULT_LIMITS, PeerShare } from '../../../src/protocol/api/limits.ts'
-import { CallStreams } from '../../../src/protocol/carrier/call-streams.ts'
+import type { MessageStream } from '../../../src/protocol/api/message-stream.ts'
+import { NotTakenError } from '../../../src/protocol/api/not-taken-error.ts'
 import { Pipeline } from '../../../src/protocol/carrier/kept/pipeline.ts'
 import { PipelinedCall } from '../../../src/protocol/carrier/kept/pipelined-call.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
+import { StreamOpener } from '../../../src/protocol/carrier/stream-opener.ts'
 import { boundsOf, echo, NEVER_MS } from '../../support/pipelines.ts'
 
 const ID = '/test/1.0.0'
@@ -75,7 +76,7 @@ class Peer {
 }
 
 /** One request, its answer. */
-async function ask(stream: CallStream): Promise<string> {
+async function ask(stream: MessageStream): Promise<string> {
   await stream.write(Buffer.from('hello'))
   const { bytes } = await stream.read()
   stream.expectEnd()
@@ -88,10 +89,10 @@ describe('the streams of calls to a peer', () => {
   let peer: Peer
   let connection: Connection
   let share: PeerShare
-  let streams: CallStreams
+  let streams: StreamOpener
 
-  function streamsWith(init: Partial<ConstructorParameters<typeof CallStreams>[0]> = {}): CallStreams {
-    return new CallStreams({
+  function streamsWith(init: Partial<ConstructorParameters<typeof StreamOpener>[0]> = {}): StreamOpener {
+    return new StreamOpener({
       host: { protocolsOf: async () => [], servedOn: () => peer.served },
       id: ID,
       limits: DEFAULT_LIMITS,

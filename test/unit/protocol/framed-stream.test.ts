@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { ByteBudget } from '../../../src/protocol/api/limits.ts'
-import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { bytesInUse, cut, frameOf, keepsLess, prefixOf, seeded, someBytes, TestStream } from '../../support/streams.ts'
 import { failure } from '../../support/two-hosts.ts'
 
@@ -9,6 +9,12 @@ const KIB = 1024
 const MIB = KIB * KIB
 /** Longer than any loaded machine needs, where a test is not about silence. */
 const NEVER_MS = 60_000
+
+const ENDS = [
+  (stream: TestStream) => stream.onRemoteReset(),
+  (stream: TestStream) => stream.abort(new Error('local')),
+  (stream: TestStream) => stream.onTransportClosed(),
+]
 
 interface Setup {
   maxFrameBytes?: number
@@ -404,13 +410,19 @@ describe('FramedStream, writing', () => {
     assert.equal(fresh.stream.sent.length, 0)
   })
 
+  it('does not wait for a stream that ends while it is closed', async () => {
+    for (const end of ENDS) {
+      const { stream, framed } = setUp()
+      stream.shutWindow()
+      await framed.write(new Uint8Array(9), { stallTimeoutMs: 1 }).catch(() => undefined)
+      const closed = framed.close({ timeoutMs: NEVER_MS })
+      end(stream)
+      await closed.catch(() => undefined)
+    }
+  })
+
   it('fails when the stream is reset, aborted or lost, before and while the peer takes nothing', async () => {
-    const ends = [
-      (stream: TestStream) => stream.onRemoteReset(),
-      (stream: TestStream) => stream.abort(new Error('local')),
-      (stream: TestStream) => stream.onTransportClosed(),
-    ]
-    for (const end of ends) {
+    for (const end of ENDS) {
       const late = setUp()
       late.stream.shutWindow(1)
       const writing = late.framed.write(new Uint8Array(10))

@@ -1,24 +1,20 @@
 import { type Stream, type StreamCloseEvent, type StreamMessageEvent, StreamResetError } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
 import { raceTime, startDeadline } from '../../../primitives/deadline.ts'
-import type {
-  CallStream,
-  CloseOptions,
-  Frame,
-  IncomingMessage,
-  OutgoingMessage,
-  ReadOptions,
-  SizedMessage,
-  WriteOptions,
-} from '../../api/call-stream.ts'
 import { ProtocolError, streamBroke, tooLarge } from '../../api/errors.ts'
 import type { PeerShare, ProtocolLimits } from '../../api/limits.ts'
-import { acquireShare, beginIncoming, Pace, tooSlow } from '../../message/incoming.ts'
-import { withLength } from '../../message/open-message.ts'
+import type { IncomingMessage, MessageInParts } from '../../api/message-in-parts.ts'
+import type { CloseOptions, MessageStream, ReadOptions, WholeMessage, WriteOptions } from '../../api/message-stream.ts'
+import { acquireShare } from '../../message/byte-share.ts'
+import { Pace, tooSlow } from '../../message/pace.ts'
+import { ReceivedMessage } from '../../message/received-message.ts'
 import { segmentsOf } from '../../message/segments.ts'
-import { lingerUntilClosed } from '../negotiate/linger.ts'
+import { withKnownSize } from '../../message/with-known-size.ts'
+import { closeInTime } from '../negotiate/close-in-time.ts'
 import { isConfirmed, lostUnconfirmed, notTaken } from '../negotiate/negotiation.ts'
+import { resetUnlessClosed } from '../negotiate/reset-unless-closed.ts'
 import { UnreadBytes } from '../negotiate/unread-bytes.ts'
+import { StreamWriter } from './stream-writer.ts'
 
 /** A length prefix is an unsigned varint of at most this many bytes (64 bits). */
 const MAX_PREFIX_BYTES = 10
@@ -38,9 +34,10 @@ type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' |
  * A call on a stream of its own: messages in frames, an unsigned varint length, then that many bytes. Must be made in the same turn as the
  * stream, for bytes that arrive without a listener pile up. Whoever reads or writes aborts it when that throws: this class does not.
  */
-export class FramedStream implements CallStream {
+export class FramedStream implements MessageStream {
   readonly duplex = false
   readonly #stream: Stream
+  readonly #writer: StreamWriter
   readonly #limits: FramingLimits
   readonly #budget: Pick<PeerShare, 'acquire'>
   readonly #wanted: () => boolean
@@ -62,6 +59,7 @@ export class FramedStream implements CallStream {
   constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>, wanted: () => boolean = () => false) {
     this.#wanted = wanted
     this.#stream = stream
+    this.#writer = new StreamWriter(stream, (cause) => this.#notWritten(cause))
     this.#limits = limits
     this.#budget = budget
     // events from before this listener are not repeated
@@ -79,11 +77,11 @@ export class FramedStream implements CallStream {
     return this.#heard
   }
 
-  async read(options: ReadOptions = {}): Promise<Frame> {
+  async read(options: ReadOptions = {}): Promise<WholeMessage> {
     return this.#readFrame(await this.#readPrefix(this.#limits.maxFrameBytes, options), options)
   }
 
-  async readOrEnd(options: ReadOptions = {}): Promise<Frame | undefined> {
+  async readOrEnd(options: ReadOptions = {}): Promise<WholeMessage | undefined> {
     while (this.#unread.length === 0) {
       if (this.#finished && this.#ended && this.#failure == null && isConfirmed(this.#stream)) {
         return undefined
@@ -110,10 +108,10 @@ export class FramedStream implements CallStream {
       this.#streamedBytes -= bytes.byteLength
       return bytes.byteLength === 0 ? undefined : bytes
     }
-    return beginIncoming({ length, next, acquire: async (bytes) => acquireShare(this.#budget, bytes, options) })
+    return ReceivedMessage.begin({ size: length, next, acquire: async (bytes) => acquireShare(this.#budget, bytes, options) })
   }
 
-  async #readFrame(length: number, options: ReadOptions): Promise<Frame> {
+  async #readFrame(length: number, options: ReadOptions): Promise<WholeMessage> {
     const release = await acquireShare(this.#budget, length, options)
     try {
       return { bytes: await this.#readBody(length, options.signal), release }
@@ -132,28 +130,17 @@ export class FramedStream implements CallStream {
     if (bytes.byteLength > this.#limits.maxFrameBytes) {
       throw tooLarge(bytes.byteLength, this.#limits.maxFrameBytes, 'to send')
     }
-    await this.#send(varint.encode(bytes.byteLength), options)
+    await this.#writer.send(varint.encode(bytes.byteLength), options)
     for (let at = 0; at < bytes.byteLength; at += WRITE_CHUNK_BYTES) {
-      await this.#send(bytes.subarray(at, at + WRITE_CHUNK_BYTES), options)
+      await this.#writer.send(bytes.subarray(at, at + WRITE_CHUNK_BYTES), options)
     }
   }
 
-  async writeMessage(message: OutgoingMessage, options: WriteOptions = {}): Promise<void> {
-    if (message.open == null) {
-      await this.#writeInSegments(message, options)
-      return
-    }
-    await using sized = await withLength(message, this.#limits.maxStreamedBytes, options.signal)
-    await this.#writeInSegments(sized, options)
-  }
-
-  async #writeInSegments(message: SizedMessage, options: WriteOptions): Promise<void> {
-    if (message.length > this.#limits.maxStreamedBytes) {
-      throw tooLarge(message.length, this.#limits.maxStreamedBytes, 'to send')
-    }
-    await this.#send(varint.encode(message.length), options)
-    for await (const segment of segmentsOf(message, WRITE_CHUNK_BYTES, options.signal)) {
-      await this.#send(segment, options)
+  async writeMessage(message: MessageInParts, options: WriteOptions = {}): Promise<void> {
+    await using body = await withKnownSize(message, this.#limits.maxStreamedBytes, options.signal)
+    await this.#writer.send(varint.encode(body.size), options)
+    for await (const segment of segmentsOf(body, WRITE_CHUNK_BYTES, options.signal)) {
+      await this.#writer.send(segment, options)
     }
   }
 
@@ -163,9 +150,8 @@ export class FramedStream implements CallStream {
   }
 
   async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
-    const deadline = startDeadline(timeoutMs, signal ?? over?.signal)
-    await this.#stream.close({ signal: deadline.signal }).finally(() => deadline.clear())
-    lingerUntilClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
+    await closeInTime(this.#stream, startDeadline(timeoutMs, signal ?? over?.signal))
+    resetUnlessClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
   }
 
   async untilEnd(): Promise<void> {
@@ -286,45 +272,7 @@ export class FramedStream implements CallStream {
     return failure instanceof ProtocolError ? failure : streamBroke(failure, where)
   }
 
-  async #send(bytes: Uint8Array, options: WriteOptions): Promise<void> {
-    options.signal?.throwIfAborted()
-    let taken: boolean
-    try {
-      taken = this.#stream.send(bytes)
-    } catch (cause) {
-      throw this.#notWritten(cause)
-    }
-    if (!taken) {
-      await this.#taken(options)
-    }
-  }
-
-  /** Waits until the muxer has taken what was sent, and takes more. */
-  async #taken({ signal, stallTimeoutMs }: WriteOptions): Promise<void> {
-    // 'drain' comes to all streams of a connection, also to one whose own reader took nothing
-    const sign = this.#stream.writeBufferLength > 0 ? 'idle' : 'drain'
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const onSign = (): void => resolve()
-    this.#stream.addEventListener(sign, onSign)
-    this.#stream.addEventListener('close', onSign)
-    try {
-      await raceTime(
-        promise,
-        signal,
-        stallTimeoutMs,
-        () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
-      )
-    } finally {
-      this.#stream.removeEventListener(sign, onSign)
-      this.#stream.removeEventListener('close', onSign)
-    }
-    if (this.#stream.writeStatus === 'closed') {
-      // an aborted stream is idle too
-      throw this.#notWritten()
-    }
-  }
-
-  #notWritten(cause?: unknown): Error {
+  #notWritten(cause: unknown): Error {
     return this.#failure == null
       ? (this.#lost(cause) ?? new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause }))
       : this.#broken(this.#failure, 'while it was written to')

@@ -1,0 +1,35 @@
+import { hintFor, LimitError, ProtocolError } from '../../api/errors.ts'
+import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
+
+/** The fields of the frame that resets a request for this reason. */
+export function resetFor(reason: Error): FrameInit {
+  return reason instanceof LimitError
+    ? { reset: reason.exceeded === 'requests' ? Reset.TOO_MANY : Reset.TOO_LARGE, length: reason.limit }
+    : { reset: Reset.FAILED }
+}
+
+/** The error of a call that was reset for a limit of the peer, which has not acted on the request. Undefined for other resets. */
+export function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
+  switch (reset) {
+    case Reset.TOO_LARGE:
+      return new ProtocolError('LIMIT_EXCEEDED', `the peer takes no frame of over ${length} bytes`, {
+        phase: 'send',
+        hint: hintFor(length, 'its --max-frame-bytes raises the limit'),
+      })
+    case Reset.TOO_MANY:
+      return new ProtocolError('LIMIT_EXCEEDED', `the peer handles no more than ${length} requests at a time`, {
+        phase: 'send',
+        hint: 'ask again when some have ended, or fewer at a time (--concurrency)',
+      })
+    default:
+      return undefined
+  }
+}
+
+/** The same for a request whose size the peer did not know: it met the limit later, so it may have acted on a part. */
+export function refusalOfOpen(frame: Frame): ProtocolError | undefined {
+  const refusal = refusalOf(frame)
+  return refusal == null || frame.reset === Reset.TOO_MANY
+    ? refusal
+    : new ProtocolError(refusal.code, refusal.message, { hint: refusal.hint })
+}

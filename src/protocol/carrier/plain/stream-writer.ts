@@ -1,0 +1,54 @@
+import type { Stream } from '@libp2p/interface'
+import { raceTime } from '../../../primitives/deadline.ts'
+import { ProtocolError } from '../../api/errors.ts'
+import type { WriteOptions } from '../../api/message-stream.ts'
+
+/** Writes to a stream as fast as the other side reads. */
+export class StreamWriter {
+  readonly #stream: Stream
+  readonly #notWritten: (cause?: unknown) => Error
+
+  /** @param notWritten the error of a stream that can be written to no more */
+  constructor(stream: Stream, notWritten: (cause?: unknown) => Error) {
+    this.#stream = stream
+    this.#notWritten = notWritten
+  }
+
+  /** Resolves when the muxer has taken the bytes, and takes more. @throws what `notWritten` makes; ProtocolError TIMEOUT; the signal's reason */
+  async send(bytes: Uint8Array, options: WriteOptions): Promise<void> {
+    options.signal?.throwIfAborted()
+    let taken: boolean
+    try {
+      taken = this.#stream.send(bytes)
+    } catch (cause) {
+      throw this.#notWritten(cause)
+    }
+    if (!taken) {
+      await this.#untilTaken(options)
+    }
+  }
+
+  async #untilTaken({ signal, stallTimeoutMs }: WriteOptions): Promise<void> {
+    // 'drain' comes to all streams of a connection, also to one whose own reader took nothing
+    const sign = this.#stream.writeBufferLength > 0 ? 'idle' : 'drain'
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const onSign = (): void => resolve()
+    this.#stream.addEventListener(sign, onSign)
+    this.#stream.addEventListener('close', onSign)
+    try {
+      await raceTime(
+        promise,
+        signal,
+        stallTimeoutMs,
+        () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
+      )
+    } finally {
+      this.#stream.removeEventListener(sign, onSign)
+      this.#stream.removeEventListener('close', onSign)
+    }
+    if (this.#stream.writeStatus === 'closed') {
+      // an aborted stream is idle too
+      throw this.#notWritten()
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { raceSignal } from 'race-signal'
+
+/**
+ * Joins chunks that are there already, up to about `size` bytes. It does not wait for more, so a single byte goes at once. The last may be empty.
+ * @throws what the chunks throw; the signal's reason
+ */
+export async function* coalesce(
+  chunks: AsyncIterable<Uint8Array>,
+  size: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ bytes: Uint8Array; last: boolean }> {
+  const iterator = chunks[Symbol.asyncIterator]()
+  const ask = (): Promise<IteratorResult<Uint8Array>> => {
+    const next = iterator.next()
+    // it is asked for before anybody waits for it
+    next.catch(() => undefined)
+    return next
+  }
+  try {
+    let asked: Promise<IteratorResult<Uint8Array>> | undefined
+    for (let last = false; !last; ) {
+      const parts: Uint8Array[] = []
+      let filled = 0
+      let result: IteratorResult<Uint8Array> | undefined = await raceSignal(asked ?? ask(), signal)
+      while (result != null && result.done !== true) {
+        filled += result.value.byteLength
+        if (filled >= size) {
+          parts.push(result.value)
+          asked = undefined
+          break
+        }
+        // a copy: its memory may be used again once the next is asked for
+        parts.push(new Uint8Array(result.value))
+        asked = ask()
+        result = await Promise.race([asked, turn(undefined)])
+      }
+      last = result?.done === true
+      if (filled > 0 || last) {
+        yield { bytes: parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts), last }
+      }
+    }
+  } finally {
+    void iterator.return?.()?.catch(() => undefined)
+  }
+}
