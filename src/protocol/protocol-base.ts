@@ -2,10 +2,11 @@ import { UsageError } from '../primitives/errors.ts'
 import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost } from './api/host.ts'
 import type { Interceptor, ProtocolKind } from './api/interceptor.ts'
 import type { ProtocolLimits } from './api/limits.ts'
-import type { BegunCall, CallOptions, StreamCallOptions } from './call/call.ts'
+import type { BegunCall, CallOptions, StreamCallOptions } from './call/call-options.ts'
 import { Caller } from './call/caller.ts'
 import type { Codec } from './message/codec.ts'
-import { type RequestContext, Responder } from './serve/responder.ts'
+import type { RequestContext } from './serve/incoming-request.ts'
+import { Responder } from './serve/responder.ts'
 
 /** What makes one protocol differ from another. */
 export interface ProtocolInit<RequestInit, ResponseInit, Request, Response> {

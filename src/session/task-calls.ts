@@ -1,6 +1,6 @@
 import type { SubnetNode } from '../node/subnet-node.ts'
 import type { Destination, Reached } from '../protocol/api/host.ts'
-import type { CallReport } from '../protocol/call/call.ts'
+import type { CallReport } from '../protocol/call/call-options.ts'
 import { type Body, bodyOf, collectBody } from '../protocol/message/streamed-codec.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource } from '../resolve/tier.ts'

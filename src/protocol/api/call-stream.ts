@@ -1,4 +1,4 @@
-import type { CallEnd } from './call-end.ts'
+import type { Cancellation } from './cancellation.ts'
 
 /** A message that was received. */
 export interface Frame {
@@ -10,7 +10,7 @@ export interface Frame {
 export interface ReadOptions {
   signal?: AbortSignal | undefined
   /** Where there is no signal: what ends the wait for room for a large message when the stream does. */
-  over?: CallEnd | undefined
+  over?: Cancellation | undefined
   /** How long the message's first byte may take. Unlimited when absent: then the signal is the only bound. */
   firstByteTimeoutMs?: number | undefined
   /** Of an open message that is read whole: its source may be silent for long. @default false */
@@ -86,7 +86,7 @@ export class NotTakenError extends Error {
 export interface CloseOptions {
   signal?: AbortSignal | undefined
   /** Where there is no signal: what ends the wait. */
-  over?: CallEnd | undefined
+  over?: Cancellation | undefined
   /** How long the muxer may take to close. */
   timeoutMs?: number | undefined
 }

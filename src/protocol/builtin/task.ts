@@ -5,7 +5,7 @@ import type { Logger } from '../../primitives/log.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { LimitError } from '../api/errors.ts'
 import type { Destination, ProtocolHost } from '../api/host.ts'
-import type { BegunCall, CallOptions } from '../call/call.ts'
+import type { BegunCall, CallOptions } from '../call/call-options.ts'
 import {
   type Body,
   collectBody,
@@ -15,7 +15,7 @@ import {
   streamedCodec,
 } from '../message/streamed-codec.ts'
 import { ProtocolBase } from '../protocol-base.ts'
-import type { RequestContext } from '../serve/responder.ts'
+import type { RequestContext } from '../serve/incoming-request.ts'
 
 /** Work for a peer. */
 export interface Task {

@@ -9,7 +9,7 @@ import type {
 } from '../../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../../node/home/errors.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
-import { ACTED, NOT_ACTED } from '../../protocol/call/call.ts'
+import { ACTED, NOT_ACTED } from '../../protocol/call/call-progress.ts'
 import { bodyOf } from '../../protocol/message/streamed-codec.ts'
 import type { Session } from '../session.ts'
 import { CHUNK_BYTES, checkTimeout, toFailure } from './control-codec.ts'

@@ -9,7 +9,7 @@ import { loadSettings, type RawSettings, type Settings } from '../../../src/node
 import { ensureHome, type Home, homeAt } from '../../../src/node/home/home.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import { bodyOf, collectBody } from '../../../src/protocol/message/streamed-codec.ts'
-import type { RequestContext } from '../../../src/protocol/serve/responder.ts'
+import type { RequestContext } from '../../../src/protocol/serve/incoming-request.ts'
 import { socketPath } from '../../../src/session/control/control-socket.ts'
 import { RemoteSession } from '../../../src/session/control/remote-session.ts'
 import { LocalSession } from '../../../src/session/local-session.ts'
