@@ -80,7 +80,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       patient: request.patient,
       encode: response.encode,
       answer: (context, message) => this.handleRequest(context, message),
-      answerFailure: (context, error) => this.answerFailure(context, error),
+      answerFailure: (context, error, handled) => this.answerFailure(context, error, handled),
       onStarted: () => {
         this.#caller.start()
         resolve()
@@ -128,8 +128,11 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
    */
   protected abstract handleRequest(context: RequestContext, request: Request): Promise<ResponseInit> | AsyncIterable<ResponseInit>
 
-  /** The answer that tells a caller why there is none: for a protocol whose messages can say so. Without it the stream is reset. */
-  protected answerFailure(_context: RequestContext, _error: unknown): ResponseInit | undefined {
+  /**
+   * The answer that tells a caller why there is none: for a protocol whose messages can say so. Without it the stream is reset.
+   * @param _handled the handler had answered, and an interceptor failed behind it
+   */
+  protected answerFailure(_context: RequestContext, _error: unknown, _handled: boolean): ResponseInit | undefined {
     return undefined
   }
 

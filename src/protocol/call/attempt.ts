@@ -6,12 +6,6 @@ import type { Codec } from '../message/codec.ts'
 import { collect, discard } from '../message/incoming.ts'
 import type { OutgoingCall } from './outgoing-call.ts'
 
-/** What carries a call, and the place that it takes up among the calls to its peer. */
-export interface Opened {
-  stream: CallStream
-  leave(): void
-}
-
 /** How answers are read. */
 export interface AnswerCodec<Response> extends Pick<Codec<never, Response>, 'decode' | 'decodeStream' | 'patient'> {
   /** For an answer that is collected. */
@@ -26,7 +20,7 @@ interface Sending {
   done: Promise<boolean>
 }
 
-/** One try of a call, on a stream of its own or a place on a kept one. First `begin`, then `finish` or `messages`; what each throws ends the try. */
+/** One try of a call, on a stream of its own or a place on a kept one. First `begin`, then `finish` or `messages`; what they throw ends the try. */
 export class Attempt<Response> {
   readonly #codec: AnswerCodec<Response>
   readonly #call: OutgoingCall
@@ -38,7 +32,8 @@ export class Attempt<Response> {
   #incoming: IncomingMessage | undefined
   #over = false
 
-  constructor(codec: AnswerCodec<Response>, call: OutgoingCall, { stream, leave }: Opened) {
+  /** @param leave gives back the place that the call takes up among those to its peer */
+  constructor(codec: AnswerCodec<Response>, call: OutgoingCall, stream: CallStream, leave: () => void) {
     this.#codec = codec
     this.#call = call
     this.#stream = stream
@@ -47,26 +42,33 @@ export class Attempt<Response> {
   }
 
   /** Sends the request, and waits for the first answer. */
-  async begin(): Promise<this> {
+  async begin(): Promise<void> {
     try {
       const { cancellation, kind, options, progress } = this.#call
       cancellation.throwIfCancelled()
       if (kind === 'unary' && (options.inParts === true || !progress.isWhole)) {
         this.#sendMeanwhile()
       } else {
-        await this.#send()
+        await this.#write()
+        this.#onSent()
       }
       this.#first = await this.#readFirst()
-      return this
     } catch (error) {
       throw this.#fail(error)
     }
   }
 
-  /** The one answer of a unary call, once it is sure that nothing comes behind it. */
+  /** Closes the stream behind the last answer. @returns the one of a unary call, once it is sure that nothing comes behind it */
   async finish(): Promise<Response> {
     try {
-      await this.#close()
+      if (this.#sending == null || (await Promise.race([this.#sending.done, turn(false)]))) {
+        if (this.#call.kind === 'unary') {
+          await this.#stream.untilEnd()
+        }
+        await this.#stream.close({ over: this.#call.cancellation })
+      } else {
+        this.#stream.abort(new Error('the answer has ended before its request'))
+      }
       this.#leaveOnce()
       return this.#first?.message as Response
     } catch (error) {
@@ -81,7 +83,7 @@ export class Attempt<Response> {
       for (let next = this.#first; next != null; next = await this.#readNext()) {
         yield next.message
       }
-      await this.#close()
+      await this.finish()
       left = false
     } catch (error) {
       left = false
@@ -102,37 +104,58 @@ export class Attempt<Response> {
       this.#stream.abort(toError(error))
       return false
     }
-    const sending: Sending = { over, failure: undefined, done: this.#send(over.signal).then(() => true, onFailure) }
+    const sent = this.#write(over.signal).then(() => this.#onSent())
+    const sending: Sending = { over, failure: undefined, done: sent.then(() => true, onFailure) }
     this.#sending = sending
   }
 
-  async #send(over?: AbortSignal): Promise<void> {
+  #write(over?: AbortSignal): Promise<void> {
     const { options, progress } = this.#call
     const { request } = progress
-    await this.#call.step(async (within) => {
+    return this.#call.step((within) => {
       if (request instanceof Uint8Array) {
-        // where only the end of the call ends it, that of the stream does
-        await this.#stream.write(request, options.idleTimeoutMs == null ? undefined : { signal: within.signal })
-      } else {
-        await this.#stream.writeMessage(request, { signal: over == null ? within.signal : AbortSignal.any([within.signal, over]) })
+        // a call that has only one deadline breaks its stream then: it needs no signal
+        return this.#stream.write(request, options.idleTimeoutMs == null ? undefined : { signal: within.signal })
       }
+      return this.#stream.writeMessage(request, { signal: over == null ? within.signal : AbortSignal.any([within.signal, over]) })
     })
-    this.#stream.finish()
-    progress.enter('wait')
   }
 
-  async #readFirst(): Promise<{ message: Response } | undefined> {
-    const { cancellation, kind, options } = this.#call
+  #onSent(): void {
+    this.#stream.finish()
+    this.#call.progress.enter('wait')
+  }
+
+  #readFirst(): Promise<{ message: Response } | undefined> {
+    const { kind, options } = this.#call
     if (kind === 'server-streaming') {
       return this.#readNext()
     }
-    const reading = { over: cancellation, onFirstByte: this.#onFirstByte }
-    if (options.inParts === true) {
-      return { message: await this.#decodeInParts(await this.#stream.readMessage({ ...reading, signal: cancellation.signal })) }
-    }
-    const frame = await this.#stream.read({ ...reading, patient: this.#codec.patient })
+    return options.inParts === true ? this.#readInParts() : this.#readWhole()
+  }
+
+  async #readWhole(): Promise<{ message: Response }> {
+    const frame = await this.#stream.read({
+      over: this.#call.cancellation,
+      patient: this.#codec.patient,
+      onFirstByte: this.#onFirstByte,
+    })
     this.#stream.expectEnd()
     return { message: this.#decode(frame) }
+  }
+
+  async #readInParts(): Promise<{ message: Response }> {
+    const { decode, decodeStream, maxFrameBytes } = this.#codec
+    const incoming = await this.#stream.readMessage({ signal: this.#call.signal, onFirstByte: this.#onFirstByte })
+    this.#incoming = incoming
+    this.#stream.expectEnd()
+    this.#call.progress.bytesReceived = incoming.length ?? incoming.takenBytes
+    const all = async (taken: Uint8Array): Promise<Uint8Array> => collect(incoming, taken, maxFrameBytes)
+    try {
+      return { message: decodeStream == null ? decode(await all(new Uint8Array(0))) : await decodeStream(incoming, all) }
+    } catch (cause) {
+      throw cause instanceof SubnetError ? cause : undecodable(cause)
+    }
   }
 
   /** Undefined where there are no more. */
@@ -161,31 +184,6 @@ export class Attempt<Response> {
     } finally {
       frame.release()
     }
-  }
-
-  async #decodeInParts(incoming: IncomingMessage): Promise<Response> {
-    const { decode, decodeStream, maxFrameBytes } = this.#codec
-    this.#incoming = incoming
-    this.#stream.expectEnd()
-    this.#call.progress.bytesReceived = incoming.length ?? incoming.takenBytes
-    const all = async (taken: Uint8Array): Promise<Uint8Array> => collect(incoming, taken, maxFrameBytes)
-    try {
-      return decodeStream == null ? decode(await all(new Uint8Array(0))) : await decodeStream(incoming, all)
-    } catch (cause) {
-      throw cause instanceof SubnetError ? cause : undecodable(cause)
-    }
-  }
-
-  /** Closes the stream behind the last answer. */
-  async #close(): Promise<void> {
-    if (this.#sending != null && !(await Promise.race([this.#sending.done, turn(false)]))) {
-      this.#stream.abort(new Error('the answer has ended before its request'))
-      return
-    }
-    if (this.#call.kind === 'unary') {
-      await this.#stream.untilEnd()
-    }
-    await this.#stream.close({ over: this.#call.cancellation })
   }
 
   /** @returns what the call fails with */

@@ -8,12 +8,12 @@ import { limitsOf, PeerShares, type ProtocolLimits, type Release } from '../api/
 import type { Reached, ReachOptions } from '../api/reach.ts'
 import { CallStreams } from '../carrier/call-streams.ts'
 import type { Codec } from '../message/codec.ts'
-import { type AnswerCodec, Attempt, type Opened } from './attempt.ts'
+import { type AnswerCodec, Attempt } from './attempt.ts'
 import type { BegunCall, CallOptions, StreamCallOptions } from './call-options.ts'
 import { CallProgress } from './call-progress.ts'
 import { OutgoingCall, type OutgoingCallOptions } from './outgoing-call.ts'
 import { refusalBehind } from './refusal.ts'
-import { untilTaken } from './retry.ts'
+import { mayTryAgain } from './retry.ts'
 
 /** What a call needs to know of a protocol. */
 export interface CalledProtocol<RequestInit, Response> {
@@ -139,7 +139,7 @@ export class Caller<RequestInit, Response> {
     const { id, encode, decodeStream } = this.#protocol
     const destination = readDestination(to)
     const progress = new CallProgress(encode(message), decodeStream != null)
-    const call = new OutgoingCall({ protocolId: id, to: destination, message, progress, options })
+    const call = new OutgoingCall(id, destination, message, progress, options)
     if (this.#stopped != null) {
       call.cancellation.cancel(this.#stopped)
     }
@@ -149,7 +149,9 @@ export class Caller<RequestInit, Response> {
 
   #leave({ cancellation, options, place, progress }: OutgoingCall, failure: unknown): void {
     cancellation.clear()
-    this.#running.leave(place)
+    if (place != null) {
+      this.#running.leave(place)
+    }
     options.onReport?.(progress.report(failure))
   }
 
@@ -179,41 +181,48 @@ export class Caller<RequestInit, Response> {
   #through(call: OutgoingCall): Promise<Answer> {
     call.cancellation.throwIfCancelled()
     // at the first call: a node may get interceptors after its first protocols
-    this.#carryOut ??= intercept([...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])], async (exchange) => {
-      return this.#answerOf(ownCall(exchange))
-    })
+    this.#carryOut ??= intercept([...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])], (exchange) => this.#answer(exchange))
     return this.#carryOut(call)
   }
 
-  async #answerOf(call: OutgoingCall): Promise<Answer> {
-    return call.kind === 'unary' && call.options.inParts !== true
-      ? { message: await untilTaken(call.progress, async () => (await this.#begin(call)).finish()) }
-      : { messages: this.#messagesOf(call) }
+  async #answer(exchange: Exchange): Promise<Answer> {
+    const call = ownCall(exchange)
+    if (call.kind === 'server-streaming' || call.options.inParts === true) {
+      return { messages: this.#messages(call) }
+    }
+    const attempt = await this.#begin(call)
+    return { message: await attempt.finish() }
   }
 
-  async *#messagesOf(call: OutgoingCall): AsyncGenerator<Response> {
-    const attempt = await untilTaken(call.progress, async () => this.#begin(call))
+  async *#messages(call: OutgoingCall): AsyncGenerator<Response> {
+    const attempt = await this.#begin(call)
     yield* attempt.messages()
   }
 
-  /** Sends a call, and waits until its answer begins. */
+  /** Sends a call, again where it was not taken, and waits until its answer begins. */
   async #begin(call: OutgoingCall): Promise<Attempt<Response>> {
-    const opened = await call.step(async (within) => this.#reach(call, within))
-    return new Attempt(this.#codec, call, opened).begin()
-  }
-
-  async #reach(call: OutgoingCall, within: Pick<Cancellation, 'signal'>): Promise<Opened> {
-    const use = async (reached: Reached): Promise<Opened> => {
-      call.progress.reached = reached
-      call.options.onReached?.(reached)
-      call.progress.enter('negotiate')
-      return this.#open(call, reached, within)
+    for (let tries = 1; ; tries++) {
+      try {
+        const attempt = await call.step((within) => {
+          return this.#host.reach(call.to, (reached) => this.#open(call, reached, within), new ReachFor(call, within))
+        })
+        await attempt.begin()
+        return attempt
+      } catch (error) {
+        if (!mayTryAgain(error, tries, call.progress)) {
+          throw error
+        }
+      }
     }
-    return this.#host.reach(call.to, use, new ReachFor(call, within))
   }
 
-  /** A stream to a peer that was reached, when it is this call's turn among those to the peer. */
-  async #open({ progress }: OutgoingCall, { connection }: Reached, within: Pick<Cancellation, 'signal'>): Promise<Opened> {
+  /** Opens a stream to a peer that was reached, when it is this call's turn among those to the peer. */
+  async #open(call: OutgoingCall, reached: Reached, within: Pick<Cancellation, 'signal'>): Promise<Attempt<Response>> {
+    const { progress, options } = call
+    const { connection } = reached
+    progress.reached = reached
+    options.onReached?.(reached)
+    progress.enter('negotiate')
     const { share, leave } = this.#shares.enter(connection.remotePeer.toString())
     let done: Release | undefined
     const leaveAll = (): void => {
@@ -227,7 +236,7 @@ export class Caller<RequestInit, Response> {
         this.#streams.onKept(connection, share, repeatable) ??
         (await this.#streams.open(connection, share, { signal: within.signal, repeatable }))
       progress.enter('send')
-      return { stream, leave: leaveAll }
+      return new Attempt(this.#codec, call, stream, leaveAll)
     } catch (error) {
       leaveAll()
       throw error

@@ -15,14 +15,6 @@ export interface OutgoingCallOptions extends StreamCallOptions {
   inParts?: boolean
 }
 
-interface OutgoingCallInit {
-  protocolId: string
-  to: Exclude<Destination, string>
-  message: unknown
-  progress: CallProgress
-  options: OutgoingCallOptions
-}
-
 /** A call that is under way: what is asked of whom, until when, and how far it has come. Interceptors see it as an exchange. */
 export class OutgoingCall implements Exchange {
   readonly callId = nextCallId()
@@ -34,10 +26,16 @@ export class OutgoingCall implements Exchange {
   readonly progress: CallProgress
   readonly cancellation: Cancellation
   /** Among the calls that run. */
-  place: Place<OutgoingCall> = { item: this, index: -1 }
+  place: Place<OutgoingCall> | undefined
   #restFailure: { cause: unknown } | undefined
 
-  constructor({ protocolId, to, message, progress, options }: OutgoingCallInit) {
+  constructor(
+    protocolId: string,
+    to: Exclude<Destination, string>,
+    message: unknown,
+    progress: CallProgress,
+    options: OutgoingCallOptions,
+  ) {
     this.protocolId = protocolId
     this.to = to
     this.message = message
@@ -79,11 +77,12 @@ export class OutgoingCall implements Exchange {
   }
 
   /** Does one step of the call, within `idleTimeoutMs`, where it has that. @throws ProtocolError TIMEOUT; what `work` throws */
-  async step<T>(work: (within: Pick<Cancellation, 'signal'>) => Promise<T>): Promise<T> {
+  step<T>(work: (within: Pick<Cancellation, 'signal'>) => Promise<T>): Promise<T> {
     const { idleTimeoutMs } = this.options
-    if (idleTimeoutMs == null) {
-      return work(this.cancellation)
-    }
+    return idleTimeoutMs == null ? work(this.cancellation) : this.#inTime(idleTimeoutMs, work)
+  }
+
+  async #inTime<T>(idleTimeoutMs: number, work: (within: Pick<Cancellation, 'signal'>) => Promise<T>): Promise<T> {
     const deadline = startDeadline(idleTimeoutMs, this.cancellation.signal)
     try {
       return await work(deadline)

@@ -11,14 +11,6 @@ export interface RequestContext {
   signal: AbortSignal
 }
 
-interface IncomingRequestInit {
-  protocolId: string
-  kind: ProtocolKind
-  peerId: PeerId
-  message: unknown
-  cancellation: Cancellation
-}
-
 /**
  * A request that is being answered. Interceptors see it as an exchange, the handler as its context. Its signal is made when somebody asks for it.
  * A class: each literal with a getter has a shape of its own, in V8's old space, where it keeps the request.
@@ -26,22 +18,41 @@ interface IncomingRequestInit {
 export class IncomingRequest implements Exchange, RequestContext {
   readonly callId = nextCallId()
   readonly direction = 'request'
-  readonly protocolId: string
-  readonly kind: ProtocolKind
   readonly peerId: PeerId
   readonly message: unknown
-  readonly phase = undefined
-  readonly reached = undefined
+  /** The handler has answered. */
+  handled = false
   /** What the handler threw. */
   thrown: unknown
+  readonly #protocol: { readonly id: string; readonly kind: ProtocolKind }
   readonly #cancellation: Cancellation
 
-  constructor({ protocolId, kind, peerId, message, cancellation }: IncomingRequestInit) {
-    this.protocolId = protocolId
-    this.kind = kind
+  constructor(
+    protocol: { readonly id: string; readonly kind: ProtocolKind },
+    peerId: PeerId,
+    message: unknown,
+    cancellation: Cancellation,
+  ) {
+    this.#protocol = protocol
     this.peerId = peerId
     this.message = message
     this.#cancellation = cancellation
+  }
+
+  get protocolId(): string {
+    return this.#protocol.id
+  }
+
+  get kind(): ProtocolKind {
+    return this.#protocol.kind
+  }
+
+  get phase(): undefined {
+    return undefined
+  }
+
+  get reached(): undefined {
+    return undefined
   }
 
   get signal(): AbortSignal {

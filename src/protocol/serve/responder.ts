@@ -5,7 +5,7 @@ import type { CallStream, IncomingMessage, OutgoingMessage } from '../api/call-s
 import { Cancellation } from '../api/cancellation.ts'
 import { LimitError, ProtocolError } from '../api/errors.ts'
 import type { MessageSchemas, ProtocolHandler, ProtocolHost } from '../api/host.ts'
-import { type Answer, type Interceptor, intercept, messagesOf, type Next, type ProtocolKind } from '../api/interceptor.ts'
+import { type Answer, type Exchange, type Interceptor, intercept, messagesOf, type Next, type ProtocolKind } from '../api/interceptor.ts'
 import { limitsOf, type PeerShare, PeerShares, type ProtocolLimits } from '../api/limits.ts'
 import { Pipeline } from '../carrier/kept/pipeline.ts'
 import { behindRequest } from '../carrier/plain/behind-request.ts'
@@ -40,7 +40,7 @@ export interface ServedProtocol<Request, ResponseInit> {
   /** The answer to one request, or the answers. */
   answer(context: RequestContext, request: Request): Promise<ResponseInit> | AsyncIterable<ResponseInit>
   /** The answer that tells of a failure, where the protocol has one; without it the stream is reset. */
-  answerFailure(context: RequestContext, error: unknown): ResponseInit | undefined
+  answerFailure(context: RequestContext, error: unknown, handled: boolean): ResponseInit | undefined
   onStarted(): void
   onFailed(reason: Error): void
   onStopped(reason: Error): void
@@ -164,7 +164,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
     try {
       cancellation.throwIfCancelled()
-      const request = new IncomingRequest({ protocolId: this.id, kind: this.kind, peerId, message, cancellation })
+      const request = new IncomingRequest(this.#protocol, peerId, message, cancellation)
       const give = async (given: unknown): Promise<void> => {
         const encoded = this.#protocol.encode(given as ResponseInit)
         cancellation.throwIfCancelled()
@@ -273,7 +273,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
 
   /** The answer that tells of a failure, where there was none before and the protocol has one. @throws the failure */
   #answerTo(error: unknown, request: IncomingRequest, given = 0): ResponseInit {
-    const answer = given > 0 ? undefined : this.#protocol.answerFailure(request, error)
+    const answer = given > 0 ? undefined : this.#protocol.answerFailure(request, error, request.handled)
     if (answer != null) {
       return answer
     }
@@ -287,19 +287,20 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   /** Has a request handled, through the interceptors. */
   #through(request: IncomingRequest): Promise<Answer> {
     // at the first request: a node may get interceptors after its first protocols
-    this.#carryOut ??= intercept([...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])], async (exchange) => {
-      return this.#handle(ownRequest(exchange))
-    })
+    this.#carryOut ??= intercept([...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])], (exchange) => this.#handle(exchange))
     return this.#carryOut(request)
   }
 
-  async #handle(request: IncomingRequest): Promise<Answer> {
+  async #handle(exchange: Exchange): Promise<Answer> {
+    const request = ownRequest(exchange)
     try {
       const given = this.#protocol.answer(request, request.message as Request)
-      if (!(Symbol.asyncIterator in given)) {
-        return { message: await given }
+      if (Symbol.asyncIterator in given && this.kind === 'server-streaming') {
+        return { messages: noting(request, given) }
       }
-      return this.kind === 'unary' ? { message: await onlyOf(given) } : { messages: noting(request, given) }
+      const message = await (Symbol.asyncIterator in given ? onlyOf(given) : given)
+      request.handled = true
+      return { message }
     } catch (error) {
       request.thrown = error
       throw error
