@@ -6,8 +6,8 @@ import { type Effort, type Load, type RequestFigures, timeBeside, timeInTurn, ti
 import { type BenchServer, SINK_TASK_ID } from './server-contract.ts'
 import { connectedTcp, connectedTls } from './sockets.ts'
 
-/** What takes turns: the subnet, libp2p by itself with one kept stream and with a stream for each request, TLS, plain TCP. */
-export type Kind = 'subnet' | 'kept' | 'streams' | 'tls' | 'tcp'
+/** What takes turns: the subnet, the same with interceptors at both ends that do nothing, libp2p by itself with one kept stream and with a stream for each request, TLS, plain TCP. */
+export type Kind = 'subnet' | 'intercepted' | 'kept' | 'streams' | 'tls' | 'tcp'
 
 export interface Requests {
   payloadBytes: number
@@ -53,6 +53,7 @@ export const MAX_FRAME_BYTES = TRANSFER_BYTES + 1_024
 /** Exchanges with a server in a process of its own, over connections that are open. */
 export class Exchanges {
   readonly #subnet: Servers
+  readonly #intercepted: Exchange
   readonly #tls: Servers
   readonly #tcp: Servers
   readonly #kept: Exchange
@@ -60,21 +61,28 @@ export class Exchanges {
   readonly #small = randomBytes(SMALL_BYTES)
   readonly #large = randomBytes(TRANSFER_BYTES)
 
-  private constructor(subnet: Servers, tls: Servers, tcp: Servers, kept: Exchange, streams: Exchange) {
+  private constructor(subnet: Servers, intercepted: Exchange, tls: Servers, tcp: Servers, kept: Exchange, streams: Exchange) {
     this.#subnet = subnet
+    this.#intercepted = intercepted
     this.#tls = tls
     this.#tcp = tcp
     this.#kept = kept
     this.#streams = streams
   }
 
-  /** @param stack closes the connections */
-  static async open(stack: AsyncDisposableStack, node: SubnetNode, server: BenchServer): Promise<Exchanges> {
-    const address = multiaddr(server.multiaddr)
-    const task = (taskId: string) => async (payload: Uint8Array) => {
-      const { accepted, error } = await node.tasks.sendTask(address, taskId, payload)
-      if (!accepted) {
-        throw new Error(`the server rejects what is measured: ${error}`)
+  /** @param nodes the caller, and one that has an interceptor which does nothing @param stack closes the connections */
+  static async open(
+    stack: AsyncDisposableStack,
+    nodes: { plain: SubnetNode; intercepted: SubnetNode },
+    server: BenchServer,
+  ): Promise<Exchanges> {
+    const task = (node: SubnetNode, address: string, taskId: string): Exchange => {
+      const to = multiaddr(address)
+      return async (payload) => {
+        const { accepted, error } = await node.tasks.sendTask(to, taskId, payload)
+        if (!accepted) {
+          throw new Error(`the server rejects what is measured: ${error}`)
+        }
       }
     }
     const over = async (connected: typeof connectedTcp, ports: Record<keyof Servers, number>): Promise<Servers> => {
@@ -86,7 +94,8 @@ export class Exchanges {
     const connection = await bare.dial(multiaddr(server.bareMultiaddr))
     const kept = await keptStream(connection, 'echo')
     return new Exchanges(
-      { echo: task('echo'), sink: task(SINK_TASK_ID) },
+      { echo: task(nodes.plain, server.multiaddr, 'echo'), sink: task(nodes.plain, server.multiaddr, SINK_TASK_ID) },
+      task(nodes.intercepted, server.interceptedMultiaddr, 'echo'),
       await over(connectedTls, server.tls),
       await over(connectedTcp, server.tcp),
       async (payload) => kept.request(payload),
@@ -97,6 +106,7 @@ export class Exchanges {
   async requests(effort: Effort): Promise<Requests> {
     const kinds: Record<Kind, Exchange> = {
       subnet: this.#subnet.echo,
+      intercepted: this.#intercepted,
       kept: this.#kept,
       streams: this.#streams,
       tls: this.#tls.echo,
@@ -115,6 +125,7 @@ export class Exchanges {
       loads: CONCURRENCIES.map((concurrency) => ({
         concurrency,
         subnet: of('subnet', concurrency),
+        intercepted: of('intercepted', concurrency),
         kept: of('kept', concurrency),
         streams: of('streams', concurrency),
         tls: of('tls', concurrency),

@@ -25,7 +25,14 @@ export interface Report {
 
 const LABEL_COLUMNS = 32
 const PROFILED_FUNCTIONS = 25
-const NAMES = { subnet: 'subnet', kept: 'libp2p, kept', streams: 'libp2p, new', tls: 'TLS', tcp: 'plain TCP' } as const
+const NAMES = {
+  subnet: 'subnet',
+  intercepted: 'interceptors',
+  kept: 'libp2p, kept',
+  streams: 'libp2p, new',
+  tls: 'TLS',
+  tcp: 'plain TCP',
+} as const
 
 export function describeMachine(): Pick<Report, 'at' | 'machine' | 'versions'> {
   const cores = cpus()

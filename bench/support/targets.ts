@@ -33,6 +33,11 @@ export const TARGETS: readonly Target[] = [
     of: compared(16, 'subnet', 'streams', ({ perSecond }) => perSecond),
   },
   { name: '64 bytes: rate at 128, times that at 16', atLeast: 1, of: atManyToFew },
+  ...[1, 16, 128].map((concurrency) => ({
+    name: `64 bytes, ${concurrency} at a time: rate, no-op interceptors`,
+    atLeast: 0.9,
+    of: compared(concurrency, 'intercepted', 'subnet', ({ perSecond }) => perSecond),
+  })),
   { name: '64 bytes, 1 at a time: p99, times p50', atMost: 5, of: tail(1) },
   // docs/performance.md, "The longest of a hundred"
   { name: '64 bytes, 16 at a time: p99, times p50', atMost: 5, knownUpTo: 15, of: tail(16) },
