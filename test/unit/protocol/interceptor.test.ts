@@ -181,6 +181,57 @@ describe('an interceptor', () => {
     )
   })
 
+  it('knows each exchange by a number, how far a call has come, and what it reached', async () => {
+    const seen: Array<Pick<Exchange, 'callId' | 'direction'> & { phases: unknown[]; reached: unknown[] }> = []
+    const look: Interceptor = (next) => async (exchange) => {
+      const [phase, before] = [exchange.phase, exchange.reached]
+      const answer = await next(exchange)
+      const { callId, direction, reached } = exchange
+      seen.push({ callId, direction, phases: [phase, exchange.phase], reached: [before, reached?.connection.remotePeer] })
+      return answer
+    }
+    await ask('x', { calls: [look], requests: [look] })
+    await ask('x', { calls: [look], requests: [look] })
+    const call = { direction: 'call', phases: ['resolve', 'receive'], reached: [undefined, server.peerId] }
+    const request = { direction: 'request', phases: [undefined, undefined], reached: [undefined, undefined] }
+    assert.deepEqual(
+      seen.map(({ callId: _, ...rest }) => rest),
+      [request, call, request, call],
+    )
+    assert.equal(new Set(seen.map(({ callId }) => callId)).size, 4)
+  })
+
+  it('is made ready once for each half of a protocol, not for each call', async () => {
+    let made = 0
+    const counts: Interceptor = (next) => {
+      made++
+      return next
+    }
+    new TextProtocol(server, ID)
+    const words = new TextProtocol(caller, ID, undefined, [counts])
+    for (const text of ['a', 'b', 'c']) {
+      assert.equal(await words.call(server.peerId, text), text)
+    }
+    assert.equal(made, 1)
+  })
+
+  it('may ask again where a call failed', async () => {
+    const again: Interceptor = (next) => async (exchange) => next(exchange).catch(async () => next(exchange))
+    let asked = 0
+    const handle = (text: string): string => {
+      asked++
+      return asked === 1 ? assert.fail('the first time') : text
+    }
+    assert.equal(await ask('x', { calls: [again], handle }), 'x')
+    assert.equal(asked, 2)
+  })
+
+  it('that gives another exchange on than it got fails the call, and resets the stream of a request', async () => {
+    const other: Interceptor = (next) => async (exchange) => next({ ...exchange, message: 'other' })
+    await assert.rejects(ask('x', { calls: [other] }), { name: 'UsageError', message: /gave another exchange to next/ })
+    assert.equal((await failure(ask('x', { requests: [other] }))).code, 'REMOTE_FAILED')
+  })
+
   it('may give other answers, more of a stream and fewer', async () => {
     const upper = around(
       (message) => String(message).toUpperCase(),
