@@ -125,7 +125,7 @@ export function peerOf(to: Exclude<Destination, string>): PeerId {
   if (isPeerId(to)) {
     return to
   }
-  const [first] = [to].flat()
+  const first = Array.isArray(to) ? to[0] : to
   if (first == null) {
     throw new UsageError('there is no multiaddr to dial')
   }
