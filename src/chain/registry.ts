@@ -76,6 +76,11 @@ export interface ChainState {
   lastError: string | undefined
   /** What is wrong with the chain though it answers, each in one line; empty where nothing is. */
   problems: string[]
+  /**
+   * How far the clock of this machine is ahead of the times of new blocks, in milliseconds; negative where it is behind. Undefined where no new
+   * blocks were heard, and on a chain whose blocks have no time.
+   */
+  clockOffsetMs: number | undefined
 }
 
 /** Something about the subnet changed on the chain. */
@@ -181,7 +186,9 @@ export interface ChainRegistry {
   watch(options: { signal: AbortSignal; only?: 'blocks' | undefined }): AsyncIterable<ChainChange>
   /** What is known of the chain now; asks nothing. */
   state(): ChainState
-  /** Stores addresses of one's own, replacing earlier ones. @throws ChainError, UsageError for what the chain does not take */
+  /** The addresses of this machine changed: a connection may be lost, or possible again. Not there where a chain is read without a network. */
+  networkChanged?(): void
+  /** Stores addresses of one's own, replacing earlier ones; writes nothing where they are there. @throws ChainError, UsageError for what the chain does not take */
   publish(multiaddrs: Multiaddr[], options?: PublishOptions): Promise<PublishedRecord>
   /** Takes one's own addresses out; false when there were none. @throws ChainError */
   remove(options?: ChainOptions): Promise<boolean>

@@ -13,7 +13,7 @@ import type { Blame } from './blame.ts'
 import { Heard, type HeartbeatEvent } from './heard.ts'
 import { affordableIntervalMs, HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 import { OwnKey } from './own-key.ts'
-import { PeerClocks } from './peer-clocks.ts'
+import { type OtherClock, PeerClocks } from './peer-clocks.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
 import { ignore, reject, type Verdict, validatorOf } from './verdict.ts'
 
@@ -63,6 +63,8 @@ export interface HeartbeatInit {
   namedOver?: (sender: PeerId) => NamedOver
   /** This node's own record as another one has it; undefined where that has none. Asked before each beat but the first. */
   recordElsewhere?: () => Promise<SignedRecord | undefined>
+  /** A clock beside those of peers, as that of the chain. */
+  otherClock?: () => OtherClock | undefined
   /** Whether this author's beats count; without it all do. */
   admits?: (author: PeerId) => Promise<boolean>
   log: Logger
@@ -123,7 +125,7 @@ export class HeartbeatService {
     this.#rates = new TokenBuckets({ maxKeys: MAX_AUTHORS, now: this.#now })
     this.#heard = new Heard({ ...init, now: this.#now })
     this.#ownKey = new OwnKey({ log: init.log, now: this.#now })
-    this.#clocks = new PeerClocks({ log: init.log, now: this.#now })
+    this.#clocks = new PeerClocks({ log: init.log, now: this.#now, other: init.otherClock })
     this.#counts = { sent: 0, intervalMs: init.intervalMs }
   }
 
@@ -136,7 +138,7 @@ export class HeartbeatService {
     return { ...this.#counts, ...this.#heard.counts }
   }
 
-  /** How far the clock of this machine is off, and against whose; undefined where it is not, or too few peers are heard. */
+  /** How far the clock of this machine is off, and against whose; undefined where it is not, or nobody who counts is heard. */
   get clockProblem(): string | undefined {
     return this.#clocks.problem
   }
@@ -270,6 +272,7 @@ export class HeartbeatService {
       this.#timer = setTimeout(
         () => {
           void this.#lookElsewhere()
+          this.#clocks.judge()
           void this.#beat()
         },
         this.#counts.intervalMs * (1 + JITTER * Math.random()),
@@ -319,12 +322,18 @@ export class HeartbeatService {
     this.#beatBytes += (byteLength - this.#beatBytes) / AVERAGED_BEATS
   }
 
-  /** The first listener hears that this peer is there; what was said before, nobody heard. */
+  /**
+   * The first listener hears that this peer is there; what was said before, nobody heard. The same goes for the only one, later: it may come over a new
+   * connection after the last beat was lost with the old one.
+   */
   readonly #onSubscription = (event: CustomEvent<SubscriptionChangeData>): void => {
     const listens = event.detail.subscriptions.some(({ topic, subscribe }) => subscribe && topic === this.#topic)
     if (listens && this.#state === 'joining') {
       this.#state = 'online'
       void this.#beat()
+    } else if (listens && this.#init.pubsub.getSubscribers(this.#topic).length <= 1) {
+      // with the next second: a peer may subscribe again and again
+      this.#unheard = true
     }
   }
 

@@ -6,6 +6,8 @@ import type { Logger } from '../primitives/log.ts'
 const MAX_OFFSET_MS = 30_000
 /** The least number of peers. With fewer, one peer could raise the warning alone. */
 const MIN_PEERS = 3
+/** The same for a clock that speaks alone. */
+const MAX_OFFSET_ALONE_MS = 60_000
 const MAX_PEERS = 1_000
 const INTERVALS = 3
 /** The shortest lifetime of a measurement, in milliseconds. */
@@ -17,13 +19,31 @@ interface Word {
   lifetimeMs: number
 }
 
-/** Compares this node's clock with the clocks of its peers: the median of the send times in their last heartbeats. */
+/** A clock that is no peer's, as that of a chain. */
+export interface OtherClock {
+  /** Whose it is, as "the blocks of chain ws://…". */
+  name: string
+  /** How far this node's clock is ahead of it, in milliseconds; negative where it is behind. */
+  offsetMs: number
+}
+
+export interface PeerClocksInit {
+  log: Logger
+  now: () => number
+  /** Undefined where there is none, or it is not heard. */
+  other?: (() => OtherClock | undefined) | undefined
+}
+
+/**
+ * Compares this node's clock with the clocks of its peers: the median of the send times in their last heartbeats. Another clock is one more voice. Where fewer
+ * than 3 peers are heard it decides alone.
+ */
 export class PeerClocks {
-  readonly #init: { log: Logger; now: () => number }
+  readonly #init: PeerClocksInit
   readonly #words = new LRUCache<string, Word>({ max: MAX_PEERS })
   #told = false
 
-  constructor(init: { log: Logger; now: () => number }) {
+  constructor(init: PeerClocksInit) {
     this.#init = init
   }
 
@@ -35,37 +55,49 @@ export class PeerClocks {
       return
     }
     this.#words.set(author, { sentAtMs, heardAtMs, lifetimeMs: Math.max(MIN_LIFETIME_MS, INTERVALS * intervalMs) })
-    this.#tell()
+    this.judge()
   }
 
-  /** The problem of this node's clock, with its offset. Undefined where the clock is right, or fewer than 3 peers are heard. */
+  /** The problem of this node's clock, with its offset. Undefined where the clock is right, or nobody who counts is heard. */
   get problem(): string | undefined {
-    const offsets = [...this.#words.values()]
-      .filter((word) => this.#counts(word))
-      .map(({ heardAtMs, sentAtMs }) => heardAtMs - sentAtMs)
-      .sort((a, b) => a - b)
-    // an even number has two middles: the smaller offset counts, as half of the peers is no majority
-    const [low = 0, high = 0] = [offsets[(offsets.length - 1) >> 1], offsets[offsets.length >> 1]]
-    const offsetMs = Math.abs(low) < Math.abs(high) ? low : high
-    if (offsets.length < MIN_PEERS || Math.abs(offsetMs) <= MAX_OFFSET_MS) {
+    const other = this.#init.other?.()
+    const peers = [...this.#words.values()].filter((word) => this.#counts(word)).map(({ heardAtMs, sentAtMs }) => heardAtMs - sentAtMs)
+    if (peers.length < MIN_PEERS) {
+      return other == null || Math.abs(other.offsetMs) <= MAX_OFFSET_ALONE_MS ? undefined : described(other.offsetMs, other.name)
+    }
+    const offsetMs = medianOf(other == null ? peers : [...peers, other.offsetMs])
+    if (Math.abs(offsetMs) <= MAX_OFFSET_MS) {
       return undefined
     }
-    const direction = offsetMs > 0 ? 'ahead of' : 'behind'
-    return (
-      `the clock of this machine is ${humanMs(Math.abs(offsetMs))} ${direction} those of ${offsets.length} peers (their median): ` +
-      'nodes whose clocks differ by more than 60 s ignore what the other says of itself'
-    )
+    const agrees = other != null && Math.abs(other.offsetMs) > MAX_OFFSET_MS && Math.sign(other.offsetMs) === Math.sign(offsetMs)
+    return described(offsetMs, `those of ${peers.length} peers${agrees ? ` and ${other.name}` : ''} (their median)`)
   }
 
-  #counts({ heardAtMs, lifetimeMs }: Word): boolean {
-    return Math.abs(this.#init.now() - heardAtMs) <= lifetimeMs
-  }
-
-  #tell(): void {
+  /** Tells of a problem that is new. */
+  judge(): void {
     const { problem } = this
     if (problem != null && !this.#told) {
       this.#init.log.warn(problem)
     }
     this.#told = problem != null
   }
+
+  #counts({ heardAtMs, lifetimeMs }: Word): boolean {
+    return Math.abs(this.#init.now() - heardAtMs) <= lifetimeMs
+  }
+}
+
+/** An even number has two middles: the smaller offset counts, as half of the voices is no majority. */
+function medianOf(offsets: number[]): number {
+  const sorted = offsets.toSorted((a, b) => a - b)
+  const [low = 0, high = 0] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]]
+  return Math.abs(low) < Math.abs(high) ? low : high
+}
+
+/** @param whose the clocks that say so */
+function described(offsetMs: number, whose: string): string {
+  return (
+    `the clock of this machine is ${humanMs(Math.abs(offsetMs))} ${offsetMs > 0 ? 'ahead of' : 'behind'} ${whose}: ` +
+    'nodes whose clocks differ by more than 60 s ignore what the other says of itself'
+  )
 }

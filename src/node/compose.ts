@@ -6,7 +6,7 @@ import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
-import { parsePeerMultiaddr } from '../primitives/address.ts'
+import { addressesOf, farthestFirst, parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
 import { withDeadline } from '../primitives/deadline.ts'
@@ -24,6 +24,7 @@ import type { Candidate } from '../resolve/tier.ts'
 import { type ChainSource, ChainTier } from '../resolve/tiers/chain.ts'
 import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
 import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
+import { askForRecord } from './adapters/identify-all-keys.ts'
 import { type LiveRecord, LiveRecords } from './adapters/live-records.ts'
 import { Door } from './admission/door.ts'
 import { Doorkeeper } from './admission/doorkeeper.ts'
@@ -31,7 +32,7 @@ import { OwnRegistration } from './admission/own-registration.ts'
 import { RefusalWatch } from './admission/refusal-watch.ts'
 import { type RedialDelays, RefusedPeers } from './admission/refused-peers.ts'
 import { ChainFollower } from './chain-follower.ts'
-import { Bootstrap } from './dial/bootstrap.ts'
+import { Bootstrap, type Whereabouts } from './dial/bootstrap.ts'
 import { DialPolicy, type NetworkInterfaces } from './dial/dial-policy.ts'
 import { Dialler } from './dial/dialler.ts'
 import { Aliases } from './home/aliases.ts'
@@ -46,6 +47,7 @@ import { createLibp2p, gossipTopics } from './stack/create-libp2p.ts'
 import { walkTo } from './stack/kademlia-walk.ts'
 import { Liveness } from './stack/liveness.ts'
 import { Places } from './stack/places.ts'
+import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
 
 export type NodeSettings = Pick<
@@ -119,7 +121,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   const door = doorOf(init, registry)
   const { listen, agent, networkInterfaces, liveness = new Liveness() } = init
-  const liveRecords = new LiveRecords()
+  const sharedKeys = new SharedKeys({ log, ask: askForRecord })
+  const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
   const blame = new Blame()
   const places = new Places({
@@ -139,6 +142,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   places.follow(libp2p)
   liveness.follow(libp2p)
   liveRecords.follow(libp2p)
+  sharedKeys.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
   const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log })
@@ -146,6 +150,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     libp2p,
     dialler,
     targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
+    acquaintances: (count) => acquaintances({ book, policy }, libp2p.peerId, count),
     ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
     refusalOf: async (connection) => node.refusalOf(connection),
     refused,
@@ -213,6 +218,10 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
           addresses: () => libp2p.getMultiaddrs(),
+          otherClock: () => {
+            const { clockOffsetMs: offsetMs, endpoint } = registry.state()
+            return offsetMs == null ? undefined : { offsetMs, name: `the blocks of chain ${endpoint}` }
+          },
           recordElsewhere: async () => {
             const neighbours = speakers.list()
             const neighbour = neighbours[Math.floor(Math.random() * neighbours.length)]
@@ -242,6 +251,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     otherNetwork,
+    sharedKeys,
     doorkeeper,
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
@@ -306,6 +316,8 @@ function meshOf(pubsub: object | undefined, settings: NodeSettings): string[] {
 }
 
 const MAX_ADDRESSES = 16
+/** By so much a stale entry comes behind a fresh one: half of the stale ones come among the fresh ones. */
+const STALE_RANK = 0.5
 /** How long a neighbour may be asked, by its round trip; a node that was only just started has to connect to one first. */
 const ASK: Budget = { times: 50, minMs: 3_000, maxMs: 15_000 }
 const CONNECT_MS = 2_000
@@ -329,6 +341,20 @@ function toCandidate(entry: BookEntry, policy: DialPolicy, ageMs: number, detail
   policy.note(entry.multiaddrs, entry.namedOver ?? 'stranger')
   // what else the book holds came in a signed record, was read from the chain, or confirmed by a connection
   return { multiaddrs: entry.multiaddrs, source: entry.origin, verified: entry.verified !== false, seq: entry.seq, ageMs, detail }
+}
+
+/** Some peers of the address book, by chance; peers whose entries are fresh have the better one. */
+function acquaintances({ book, policy }: Pick<Memory, 'book' | 'policy'>, self: PeerId, count: number): Whereabouts[] {
+  return book
+    .list()
+    .filter(({ peerId, bad }) => !bad && !peerId.equals(self))
+    .map((entry) => ({ entry, rank: Math.random() + (book.isFresh(entry) ? 0 : STALE_RANK) }))
+    .sort((a, b) => a.rank - b.rank)
+    .slice(0, count)
+    .map(({ entry: { peerId, multiaddrs, namedOver = 'stranger' } }) => {
+      policy.note(multiaddrs, namedOver)
+      return { peerId, multiaddrs: farthestFirst(addressesOf(peerId, policy.allowed(multiaddrs), MAX_ADDRESSES)) }
+    })
 }
 
 function bookSource(book: AddressBook, policy: DialPolicy): BookSource {

@@ -52,6 +52,7 @@ import type { OtherNetwork } from './network/other-network.ts'
 import { type Services, startLibp2p } from './stack/create-libp2p.ts'
 import type { Liveness } from './stack/liveness.ts'
 import type { Places, PlacesState } from './stack/places.ts'
+import type { SharedKeys } from './stack/shared-keys.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -124,6 +125,7 @@ export interface NodeParts {
   places: Places
   liveness: Liveness
   otherNetwork: OtherNetwork
+  sharedKeys: SharedKeys
   log: Logger
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
@@ -215,10 +217,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** What the owner of this node should know, though nothing is wrong with the node. */
   get notices(): string[] {
     const own = this.#parts.heartbeats?.notices ?? []
-    return [...own, ...this.#parts.otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
+    const { otherNetwork, sharedKeys } = this.#parts
+    return [...own, ...sharedKeys.notices, ...otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
   }
 
-  /** How far the clock of this machine is off those of its peers; undefined where it is not, or that is not known. */
+  /** How far the clock of this machine is off those of its peers, or of the chain; undefined where it is not, or that is not known. */
   get clockProblem(): string | undefined {
     return this.#parts.heartbeats?.clockProblem
   }
@@ -728,6 +731,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     const multiaddrs = this.multiaddrs
     if (multiaddrs.join() !== this.#announced) {
       this.#announced = multiaddrs.join()
+      this.registry.networkChanged?.()
+      this.#parts.bootstrap.retryNow()
       void this.#parts.heartbeats?.addressesChanged()
       this.emit('addresses', { multiaddrs: multiaddrs.map(String) })
     }

@@ -4,25 +4,32 @@ import type { ChainRegistry, ChainSigner, PublishedRecord, PublishPlan } from '.
 import type { Settings } from '../node/home/config.ts'
 import { readOwnerKey } from '../node/home/owner-key.ts'
 import { checkChain } from '../node/open-registry.ts'
-import { farthestFirst, nearness, withPeerId } from '../primitives/address.ts'
-import { describeError, UsageError } from '../primitives/errors.ts'
+import { farthestFirst, withPeerId } from '../primitives/address.ts'
+import { kindOf } from '../primitives/address-kind.ts'
+import { describeError, SubnetError, UsageError } from '../primitives/errors.ts'
+import { humanMs } from '../primitives/human-ms.ts'
 import type { Logger } from '../primitives/log.ts'
 import { publishCommand } from './publish-command.ts'
+import { type PaceOptions, PublishPace } from './publish-pace.ts'
+import type { StatusProblem } from './session.ts'
 
 export interface AddressPublisherInit {
   registry: ChainRegistry
-  settings: Pick<Settings, 'chain' | 'subnetId' | 'ownerKey'>
+  settings: Pick<Settings, 'chain' | 'subnetId' | 'ownerKey' | 'listen' | 'announce'>
   /** Of this node. */
   peerId: PeerId
   /** What is to be on the chain now. */
   addresses(): Multiaddr[]
   log: Logger
-  /** Between two changes that cost a fee, in milliseconds. @default 10 minutes */
-  pauseMs?: number | undefined
+  /** Of changes that cost a fee. */
+  pace?: Partial<PaceOptions> | undefined
+  /** In milliseconds, from any moment on. */
+  now?: () => number
 }
 
-/** An address that comes and goes must not cost a fee each time. In milliseconds. */
-const PAUSE_MS = 600_000
+/** The delay after a failure, in milliseconds. Each further one doubles it; a random part of it, at most `jitter`, is left out. */
+const RETRY = { firstMs: 2_000, maxMs: 300_000, jitter: 0.25 }
+const NO_ADDRESS = 'the node has no address to publish: one that comes is published, and until then the chain keeps what it has'
 
 /**
  * Whether a node may publish by itself. Where that costs a fee, somebody has to have said so, and the key has to be in a file: nobody
@@ -56,24 +63,52 @@ function commandFor(settings: Pick<Settings, 'chain' | 'subnetId'>, addresses: M
   return publishCommand(settings, peerId.toString(), first == null ? undefined : withPeerId(first, peerId)?.toString())
 }
 
+/** The addresses of the node changed while the chain was asked: nothing is paid for the old ones. */
+class Superseded extends Error {}
+
 /**
- * Keeps the addresses of a node that runs on the chain: one change at a time, the newest. Where it costs a fee, at most one
- * in ten minutes, and a public address is replaced by a private one only after ten minutes without it.
+ * Keeps the addresses of a node that runs on the chain: one change at a time, the newest. What fails is tried again, after growing delays. Where a
+ * change costs a fee, the best address has to stay for a moment, and changes are rare (`PublishPace`). A node that has no address any more takes
+ * nothing out: its addresses may come back, and who dials finds out.
  */
 export class AddressPublisher {
   readonly #init: AddressPublisherInit
   readonly #stopped = new AbortController()
+  /** Where each change costs a fee. */
+  readonly #pace: PublishPace | undefined
+  readonly #now: () => number
   #publishing: Promise<void> | undefined
   #again = false
-  #paidAtMs = Number.NEGATIVE_INFINITY
-  /** Of the address that was published last. */
-  #nearness = Number.POSITIVE_INFINITY
-  /** Since when the node has only had nearer addresses. */
-  #nearerSinceMs: number | undefined
+  /** What the chain has, as `#keyOf` tells it; undefined where that is not known. */
+  #published: string | undefined
+  #failure: unknown
+  /** What was said last of that which is tried again: each is said once. */
+  #told = ''
+  #delayMs = RETRY.firstMs
+  #hasNone = false
+  #heldUntilMs: number | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(init: AddressPublisherInit) {
     this.#init = init
+    this.#now = init.now ?? (() => performance.now())
+    this.#pace = checkChain(init.settings.chain).driver === 'hypertensor' ? new PublishPace(this.#now, init.pace) : undefined
+  }
+
+  /** Why the chain does not have the addresses of this node; undefined where it has them, or is about to. */
+  get problem(): StatusProblem | undefined {
+    if (this.#hasNone) {
+      return { code: 'UNREACHABLE', severity: 'error', message: NO_ADDRESS }
+    }
+    if (this.#failure != null) {
+      const message = `addresses not published, tried again until it succeeds: ${describeError(this.#failure)}`
+      return { code: codeOf(this.#failure), severity: 'error', message }
+    }
+    if (this.#heldUntilMs != null) {
+      const message = `addresses changed, published in ${humanMs(this.#heldUntilMs - this.#now())}: each change costs a fee`
+      return { code: 'LIMIT_EXCEEDED', severity: 'warning', message }
+    }
+    return undefined
   }
 
   /** The addresses are, or may be, others than before. */
@@ -81,22 +116,23 @@ export class AddressPublisher {
     if (this.#stopped.signal.aborted) {
       return
     }
-    const waitMs = this.#earliestMs() - performance.now()
     if (this.#publishing != null) {
       this.#again = true
-    } else if (waitMs > 0) {
-      this.#timer ??= setTimeout(() => {
-        this.#timer = undefined
-        this.changed()
-      }, waitMs).unref()
+      return
+    }
+    clearTimeout(this.#timer)
+    this.#heldUntilMs = undefined
+    const own = this.#publishable()
+    const waitMs = this.#pace?.waitMs(own) ?? 0
+    this.#noteNone(own.length === 0)
+    if (own.length === 0 || this.#keyOf(own) === this.#published) {
+      return
+    }
+    if (waitMs > 0) {
+      this.#heldUntilMs = this.#now() + waitMs
+      this.#lookIn(waitMs)
     } else {
-      this.#publishing = this.#publish().finally(() => {
-        this.#publishing = undefined
-        if (this.#again) {
-          this.#again = false
-          this.changed()
-        }
-      })
+      this.#publishing = this.#publish(own).then((retryMs) => this.#ended(retryMs))
     }
   }
 
@@ -107,41 +143,94 @@ export class AddressPublisher {
     await this.#publishing
   }
 
-  /** When the next change may be published: a public address that is away for a moment must not cost two fees. */
-  #earliestMs(): number {
-    const pauseMs = this.#init.pauseMs ?? PAUSE_MS
-    const isNearer = this.#paysFees && Math.min(...this.#init.addresses().map(nearness)) > this.#nearness
-    this.#nearerSinceMs = isNearer ? (this.#nearerSinceMs ?? performance.now()) : undefined
-    return Math.max(this.#paidAtMs, this.#nearerSinceMs ?? Number.NEGATIVE_INFINITY) + pauseMs
+  #ended(retryMs: number | undefined): void {
+    this.#publishing = undefined
+    if (this.#again) {
+      this.#again = false
+      this.changed()
+    } else if (retryMs != null && !this.#stopped.signal.aborted) {
+      this.#lookIn(retryMs)
+    }
   }
 
-  async #publish(): Promise<void> {
-    const { registry, addresses, log } = this.#init
+  #lookIn(waitMs: number): void {
+    this.#timer = setTimeout(() => this.changed(), waitMs).unref()
+  }
+
+  /**
+   * Where a change costs a fee, the best address comes first, and loopback counts only if the user named a loopback address: without that, the
+   * machine has no network yet.
+   */
+  #publishable(): Multiaddr[] {
+    const { addresses, settings } = this.#init
     const own = addresses()
-    if (own.length === 0) {
-      return
+    if (this.#pace == null) {
+      return own
     }
+    const isNamed = [...settings.listen, ...settings.announce].some((address) => isLoopback(multiaddr(address)))
+    return this.#pace.order(isNamed ? own : own.filter((address) => !isLoopback(address)))
+  }
+
+  /** Equal for two lists of which the chain would store the same: one that takes fees stores one address. */
+  #keyOf(own: Multiaddr[]): string {
+    return this.#pace == null ? own.join() : String(own[0])
+  }
+
+  #noteNone(hasNone: boolean): void {
+    if (hasNone && !this.#hasNone) {
+      this.#init.log.warn(NO_ADDRESS)
+      this.#failure = undefined
+    }
+    this.#hasNone = hasNone
+  }
+
+  /** Gives the delay before the next attempt, in milliseconds; undefined where none is needed. */
+  async #publish(own: Multiaddr[]): Promise<number | undefined> {
+    const { registry, log } = this.#init
+    // until it is known how this ends
+    this.#published = undefined
     try {
-      const { receipt, waiting, multiaddrs, block } = await registry.publish(
-        this.#paysFees ? farthestFirst(own) : own,
-        await this.#options(own),
-      )
-      this.#nearness = Math.min(...multiaddrs.map(nearness))
-      if (receipt != null) {
-        log.warn(`published ${multiaddrs.join()} at block ${block}, transaction ${receipt.extrinsicHash}${feeText(receipt)}`)
-      } else if (waiting != null) {
-        log.info(`transaction ${waiting.extrinsicHash} waits for its block and publishes ${multiaddrs.join()}: nothing was sent`)
+      const { receipt, waiting, multiaddrs, block } = await registry.publish(own, await this.#options(own))
+      if (waiting != null) {
+        this.#tell('info', `transaction ${waiting.extrinsicHash} waits for its block and publishes ${multiaddrs.join()}: nothing was sent`)
+        return this.#nextDelayMs()
       }
+      const cost = receipt == null ? '' : `, transaction ${receipt.extrinsicHash}${feeText(receipt)}`
+      log[receipt != null || this.#failure != null ? 'warn' : 'info'](`published ${multiaddrs.join()} at block ${block}${cost}`)
+      this.#pace?.published(multiaddrs)
+      this.#published = this.#keyOf(own)
+      this.#failure = undefined
+      this.#told = ''
+      this.#delayMs = RETRY.firstMs
+      return undefined
     } catch (error) {
-      // given up before anything was handed in
-      if (error !== this.#stopped.signal.reason) {
-        log.error('addresses not published', error)
-      }
+      return this.#failed(error)
     }
   }
 
-  get #paysFees(): boolean {
-    return checkChain(this.#init.settings.chain).driver === 'hypertensor'
+  #failed(error: unknown): number | undefined {
+    // given up before anything was handed in
+    if (error === this.#stopped.signal.reason) {
+      return undefined
+    }
+    if (error instanceof Superseded) {
+      return 0
+    }
+    this.#failure = error
+    this.#tell('error', 'addresses not published', error)
+    return this.#nextDelayMs()
+  }
+
+  #tell(level: 'info' | 'error', message: string, error?: unknown): void {
+    const text = error == null ? message : `${message}: ${describeError(error)}`
+    this.#init.log[text === this.#told ? 'debug' : level](message, error)
+    this.#told = text
+  }
+
+  #nextDelayMs(): number {
+    const delayMs = this.#delayMs
+    this.#delayMs = Math.min(delayMs * 2, RETRY.maxMs)
+    return delayMs * (1 - RETRY.jitter * Math.random())
   }
 
   /** Read anew: it is in memory only as long as it takes to sign. @throws UsageError with the command that does it elsewhere */
@@ -157,7 +246,8 @@ export class AddressPublisher {
   async #options(own: Multiaddr[]): Promise<Parameters<ChainRegistry['publish']>[1]> {
     const { log } = this.#init
     const { signal } = this.#stopped
-    if (!this.#paysFees) {
+    const pace = this.#pace
+    if (pace == null) {
       return { signal }
     }
     const signer = await this.#signer(own)
@@ -165,16 +255,27 @@ export class AddressPublisher {
       if (unchecked != null) {
         throw new UsageError(`${unchecked}: nobody is there to agree to that; nothing was sent`)
       }
+      if (this.#keyOf(this.#publishable()) !== this.#keyOf(own)) {
+        throw new Superseded()
+      }
       log.info(`publishing ${to.multiaddr}, signed by ${account}`)
       return true
     }
     const onSent = ({ extrinsicHash }: { extrinsicHash: string }): void => {
-      // whatever becomes of it, it may have cost something
-      this.#paidAtMs = performance.now()
+      pace.paid()
       log.info(`handed in: transaction ${extrinsicHash}`)
     }
     return { signal, signer, approve, onSent }
   }
+}
+
+function isLoopback(address: Multiaddr): boolean {
+  return kindOf(address) === 'loopback'
+}
+
+function codeOf(error: unknown): 'USAGE' | 'TIMEOUT' | 'CHAIN_UNAVAILABLE' {
+  const code = error instanceof SubnetError ? error.code : undefined
+  return code === 'USAGE' || code === 'TIMEOUT' ? code : 'CHAIN_UNAVAILABLE'
 }
 
 function feeText({ feePlanck }: NonNullable<PublishedRecord['receipt']>): string {

@@ -35,6 +35,7 @@ import type {
   Session,
   SessionOptions,
   StatusAnswer,
+  StatusProblem,
   TaskAnswer,
   TaskInput,
 } from './session.ts'
@@ -46,6 +47,8 @@ export interface NodeSessionInit {
   home: Home
   settings: Settings
   agent: string
+  /** Why the chain does not have the addresses of a node that publishes them. */
+  publishProblem?: (() => StatusProblem | undefined) | undefined
   /** Begins to stop the node. */
   stop(): void
 }
@@ -115,6 +118,7 @@ export class NodeSession implements Session {
       connections: directions.length,
       bootstrapRefusals: this.#node.bootstrapRefusals,
       chain: [...(chain.error == null ? [] : [chain.error]), ...this.#node.registry.state().problems],
+      publishing: this.#init.publishProblem?.(),
       ownRefusal: await this.#node.ownRefusal(options.signal),
       full: placesProblem(places),
       clock: this.#node.clockProblem,

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { NoSubnetError } from '../chain/registry.ts'
+import { ChainError, NoSubnetError } from '../chain/registry.ts'
 import { composeNode } from '../node/compose.ts'
 import { loadProtocols } from '../node/handlers/protocol-modules.ts'
 import { loadHandler } from '../node/handlers/task-handlers.ts'
@@ -10,6 +10,8 @@ import { DEFAULT_LISTEN, type Settings } from '../node/home/config.ts'
 import { ensureHome, type Home } from '../node/home/home.ts'
 import { loadIdentity } from '../node/home/identity.ts'
 import { HomeLock } from '../node/home/lock.ts'
+import { namedOverChain } from '../node/open-registry.ts'
+import { hasNetwork } from '../node/stack/own-addresses.ts'
 import type { NodeEvents, SubnetNode } from '../node/subnet-node.ts'
 import { peerIdOf } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
@@ -81,7 +83,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     const node = await startListening(compose, settings.listen, log)
     try {
       // a chain that is none is found out now, not at the first peer that is looked up
-      await node.registry.lookup(node.peerId).catch(unlessNoSubnet)
+      await node.registry.lookup(node.peerId).catch((error) => unlessLater(error, init))
       // one that others would not let in says so in its log
       await node.ownRefusal()
       return await Running.open(init, { node, lock, journal })
@@ -95,11 +97,16 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   }
 }
 
-/** A subnet may appear later: a node waits for it. @throws any other error */
-function unlessNoSubnet(error: unknown): void {
-  if (!(error instanceof NoSubnetError)) {
+/** A subnet may appear later, and so may the network of this machine: a node waits for both. @throws any other error */
+function unlessLater(error: unknown, { settings, log }: ServeInit): void {
+  if (error instanceof NoSubnetError) {
+    return
+  }
+  const isElsewhere = !['loopback', 'trusted'].includes(namedOverChain(settings.chain))
+  if (!(error instanceof ChainError && isElsewhere && !hasNetwork())) {
     throw error
   }
+  log.warn('this machine has no network yet: the node starts without its chain', error)
 }
 
 /** @throws UsageError for an address that ends in the ID of another peer */
@@ -223,7 +230,14 @@ class Running implements RunningNode {
     this.#parts = parts
     this.stopped = this.#stopping.promise.then(async () => this.#stop())
     // only once its answer is on its way
-    this.session = new NodeSession({ node, home, settings, agent, stop: () => setImmediate(() => this.#stopping.resolve()) })
+    this.session = new NodeSession({
+      node,
+      home,
+      settings,
+      agent,
+      publishProblem: () => this.#publisher?.problem,
+      stop: () => setImmediate(() => this.#stopping.resolve()),
+    })
     this.ready = {
       event: 'ready',
       atMs: Date.now(),

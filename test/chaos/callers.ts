@@ -121,8 +121,13 @@ export class Callers {
     const ended = dice == null ? await command.ended : await this.#toEnd(command, dice)
     const missing = new Map(tasks.map((task) => [task.taskId, task]))
     const accepted = new Map<string, boolean>()
+    let failure: TaskJson | undefined
     for (const line of ended.stdout.split('\n').filter((text) => text !== '')) {
       const answer = parsed(line)
+      if (answer?.taskId == null && answer?.error != null) {
+        // the command failed before it came to the other tasks
+        failure = answer
+      }
       const taskId = answer?.taskId ?? ''
       if (answer != null && tasks.some((task) => task.taskId === taskId)) {
         this.#report(taskId, answer, false, ended)
@@ -131,7 +136,7 @@ export class Callers {
       }
     }
     for (const taskId of missing.keys()) {
-      this.#report(taskId, undefined, command.told != null, ended)
+      this.#report(taskId, failure, command.told != null, ended)
     }
     return accepted
   }
@@ -170,7 +175,7 @@ export class Callers {
   }
 
   /** @param answer what the command printed of it, if anything */
-  #report(taskId: string, answer: TaskJson | undefined, killed: boolean, { code, stderr }: Ended): void {
+  #report(taskId: string, answer: TaskJson | undefined, killed: boolean, { code, stdout, stderr }: Ended): void {
     const { account } = this.#options
     if (answer?.accepted === true) {
       account.reported(taskId, 'accepted', { result: Buffer.from(answer.resultBase64 ?? '', 'base64') })
@@ -180,7 +185,9 @@ export class Callers {
       if (killed) {
         account.reported(taskId, 'unknown')
       } else {
-        this.#complain(`${taskId}: its command ended with ${code} and told nothing of it: ${stderr.trim().slice(-300)}`)
+        this.#complain(
+          `${taskId}: its command ended with ${code} and told nothing of it: ${stderr.trim().slice(-300)} ${stdout.trim().slice(-300)}`,
+        )
       }
       return
     }

@@ -76,7 +76,12 @@ export async function runCampaign(options: CampaignOptions): Promise<boolean> {
 }
 
 async function openClocks(folder: string): Promise<Map<number, Clock>> {
-  return new Map(await Promise.all(WITH_CLOCK.map(async (index) => [index, await Clock.open(join(folder, `clock-${index}`))] as const)))
+  const clocks = new Map<number, Clock>()
+  for (const index of WITH_CLOCK) {
+    // faketime fails where another one starts at the same time
+    clocks.set(index, await Clock.open(join(folder, `clock-${index}`)))
+  }
+  return clocks
 }
 
 interface Surroundings {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { TIME_KEY } from '../../src/chain/hypertensor/runtime.ts'
 import { Cli } from '../support/cli.ts'
 import { SUBNET } from '../support/hypertensor-state.ts'
 import { PEER_ID, seedFile } from '../support/seeds.ts'
@@ -44,9 +43,7 @@ describe('status, of a chain that answers and is not well', function () {
     const severity = 'error'
 
     it(`it stands still (--admission ${admission}): a problem with its age, until the next block`, async () => {
-      const time = Buffer.alloc(8)
-      time.writeBigUInt64LE(BigInt(Date.now() - 3 * 86_400_000))
-      chain.state.storage.set(TIME_KEY, `0x${time.toString('hex')}`)
+      chain.tellTime(Date.now() - 3 * 86_400_000)
       const { running } = await cli.start(home, flags(admission, SUBNET))
       await running.says(/warn: chain ws:\S+ it stands still at block 5/)
       const { healthy, problems, chain: state } = await health()
@@ -74,4 +71,28 @@ describe('status, of a chain that answers and is not well', function () {
       assert.deepEqual(await health().then((now) => [now.healthy, now.problems]), [true, []])
     })
   }
+
+  it('its new blocks are of another time than this machine has: a warning with the offset and the chain, while the clocks differ', async () => {
+    chain.blockTimesAheadMs = 120_500
+    chain.newHead()
+    const { running } = await cli.start(home, [...flags('open', SUBNET), '--heartbeat-interval', '500ms'])
+    const blocks = setInterval(() => chain.newHead(), 50)
+    try {
+      const message = `the clock of this machine is 2 min behind the blocks of chain ${chain.url}: nodes whose clocks differ by more than 60 s ignore what the other says of itself`
+      await running.says(new RegExp(`warn: ${message}`))
+      assert.deepEqual(await health().then((now) => [now.healthy, now.problems]), [
+        true,
+        [{ code: 'CLOCK_OFF', severity: 'warning', message }],
+      ])
+      const text = await cli.run(home, ['status'])
+      assert.equal(text.code, 0)
+      assert.match(text.stdout, /^warning +the clock of this machine is 2 min behind the blocks of chain ws:\S+:/m)
+      chain.blockTimesAheadMs = 0
+      while ((await health()).problems.length > 0) {
+        // the next block is read
+      }
+    } finally {
+      clearInterval(blocks)
+    }
+  })
 })

@@ -17,6 +17,7 @@ The first argument, JSON, has what peer.py knows, and:
 import hashlib
 import json
 import secrets
+import time
 
 from peer import Peer, main, tell
 
@@ -50,11 +51,11 @@ class ChainChecked:
         self.noise = Noise(key_pair, noise_privkey=create_new_key_pair().private_key)
         #: peer IDs, or None for everybody
         self.allowed = allowed
-        #: connections that came, whatever became of them
-        self.came = 0
+        #: connections that came, whatever became of them: the seconds when each came, of a clock that is never set
+        self.came_at = []
 
     async def secure_inbound(self, conn):
-        self.came += 1
+        self.came_at.append(time.monotonic())
         return self.admitted(await self.noise.secure_inbound(conn), "inbound")
 
     async def secure_outbound(self, conn, peer_id):
@@ -174,7 +175,8 @@ class Template(Peer):
 
     async def do_counts(self):
         """Connections that came since it began, and those that are open."""
-        return {"came": self.chain.came, "open": len(self.host.get_connected_peers()), "started": self.sync.started}
+        came = self.chain.came_at
+        return {"came": len(came), "cameAtMs": [at * 1000 for at in came], "open": len(self.host.get_connected_peers()), "started": self.sync.started}
 
     async def do_known(self):
         return {"peers": self.known(), "table": [str(peer) for peer in self.dht.routing_table.get_peer_ids()]}

@@ -42,6 +42,18 @@ export class NetworkNamespace {
     }
   }
 
+  /** A second network at the other end of the cable, with a loopback and an `e0` of its own. Ends before this one. */
+  async neighbour(): Promise<NetworkNamespace> {
+    const [program = '', ...entering] = this.within
+    const holder = spawn(program, [...entering, 'unshare', '--net', 'sh', '-c', 'echo held; exec cat'], { stdio: 'pipe' })
+    await once(holder.stdout, 'data')
+    const neighbour = new NetworkNamespace(holder)
+    await this.ip('link', 'set', 'e1', 'netns', String(holder.pid), 'name', 'e0')
+    await neighbour.ip('link', 'set', 'lo', 'up')
+    await neighbour.ip('link', 'set', 'e0', 'up')
+    return neighbour
+  }
+
   /** Before a command it makes the command run in this network. */
   get within(): string[] {
     return ['nsenter', `--target=${this.#holder.pid}`, '--user', '--net', '--preserve-credentials']

@@ -81,6 +81,13 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.deepEqual(plain(await reader.lookup(peer.peerId)), plain(second))
     })
 
+    it('writes nothing where a peer publishes what is there', async () => {
+      const first = await own.publish(addresses(peer, 2))
+      const again = await own.publish(addresses(peer, 2))
+      assert.deepEqual([again.seq, again.block, again.multiaddrs.join()], [first.seq, first.block, first.multiaddrs.join()])
+      assert.deepEqual(plain(await reader.lookup(peer.peerId)), plain(first))
+    })
+
     it('lists all who published, each once', async () => {
       await own.publish(addresses(peer, 2))
       await reader.publish(addresses(other, 1))

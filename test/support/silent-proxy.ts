@@ -32,9 +32,11 @@ export class SilentProxy {
     return new SilentProxy(server, sockets)
   }
 
-  /** From now on the connections that are open carry nothing; new ones do. */
+  /** From now on the connections that are open carry nothing, their end neither; new ones do. */
   silence(): void {
     for (const socket of this.#sockets) {
+      socket.removeAllListeners('close').removeAllListeners('error')
+      socket.on('error', () => undefined)
       socket.unpipe()
       socket.resume()
     }

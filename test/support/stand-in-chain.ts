@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { BLOCK_KEY } from '../../src/chain/hypertensor/runtime.ts'
+import { BLOCK_KEY, TIME_KEY } from '../../src/chain/hypertensor/runtime.ts'
 import { HypertensorState } from './hypertensor-state.ts'
 import { StandInHeads } from './stand-in-heads.ts'
 import { PoolError, type StandInBlock, StandInPool } from './stand-in-pool.ts'
@@ -34,6 +34,8 @@ export interface StandInOptions {
   strict?: boolean
   /** Methods that are unknown beside. */
   without?: string[]
+  /** Of this machine. @default the loopback */
+  host?: string
 }
 
 const ANSWER_AFTER_MS = 2
@@ -54,6 +56,8 @@ export class StandInChain {
   readonly storageFeed: StandInStorageFeed
   /** Makes a block as soon as something is handed in; false: only when a test says so. */
   makesBlocks = true
+  /** New blocks have the time of this machine, and so many milliseconds; undefined: no time. */
+  blockTimesAheadMs: number | undefined
   /** How often each method was called; calls of the runtime under their own names. */
   readonly calls = new Map<string, number>()
   /** Times that a request came while none was being answered: what a client waits for. */
@@ -71,10 +75,12 @@ export class StandInChain {
   readonly #subscribers = new Map<string, WebSocket>()
   readonly #watched = new Map<string, { socket: WebSocket; hex: string }>()
   #server: WebSocketServer | undefined
+  readonly #host: string
   #port = 0
   #answering = 0
 
-  private constructor({ state = new HypertensorState(), strict = false, without = [] }: StandInOptions) {
+  private constructor({ state = new HypertensorState(), strict = false, without = [], host = '127.0.0.1' }: StandInOptions) {
+    this.#host = host
     this.state = state
     this.pool = new StandInPool(state)
     this.storageFeed = new StandInStorageFeed(state)
@@ -82,7 +88,7 @@ export class StandInChain {
     this.#methods = new Map(Object.entries(methods).filter(([name]) => !without.includes(name)))
   }
 
-  /** On a free port of the loopback. */
+  /** On a free port. */
   static async start(options: StandInOptions = {}): Promise<StandInChain> {
     const chain = new StandInChain(options)
     await chain.listen()
@@ -90,12 +96,12 @@ export class StandInChain {
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${this.#port}`
+    return `ws://${this.#host}:${this.#port}`
   }
 
   /** Again at the same port, after `stop`. */
   async listen(): Promise<void> {
-    this.#server = new WebSocketServer({ host: '127.0.0.1', port: this.#port })
+    this.#server = new WebSocketServer({ host: this.#host, port: this.#port })
     this.#server.on('connection', (socket) => {
       this.connections++
       socket.setMaxListeners(0)
@@ -155,6 +161,9 @@ export class StandInChain {
   /** The next block, told to those who subscribed. */
   newHead(): void {
     this.state.block++
+    if (this.blockTimesAheadMs != null) {
+      this.tellTime(Date.now() + this.blockTimesAheadMs)
+    }
     if (this.state.storage.has(BLOCK_KEY)) {
       this.tellBlockInStorage()
     }
@@ -173,6 +182,13 @@ export class StandInChain {
     const bytes = Buffer.alloc(4)
     bytes.writeUInt32LE(this.state.block)
     this.state.storage.set(BLOCK_KEY, `0x${bytes.toString('hex')}`)
+  }
+
+  /** The time of the newest block, a Unix time in milliseconds. */
+  tellTime(unixMs: number): void {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigUInt64LE(BigInt(unixMs))
+    this.state.storage.set(TIME_KEY, `0x${bytes.toString('hex')}`)
   }
 
   #header(): unknown {

@@ -9,6 +9,7 @@ import type { Logger } from '../../primitives/log.ts'
 import { blocks } from '../hypertensor/block-watch.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
+import { readBlockHash } from '../hypertensor/runtime.ts'
 import { type AtBlock, type StoredPeer, SubnetStorage } from '../hypertensor/subnet-storage.ts'
 import { SubnetWatch } from '../hypertensor/subnet-watch.ts'
 import {
@@ -181,8 +182,8 @@ export class HypertensorRegistry implements ChainRegistry {
 
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
-    const { block, problems } = this.#chain.health
-    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, problems }
+    const { block, problems, clockOffsetMs } = this.#chain.health
+    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, problems, clockOffsetMs }
   }
 
   async register(): Promise<Registration> {
@@ -227,6 +228,13 @@ export class HypertensorRegistry implements ChainRegistry {
       'addresses are not removed from here',
       '"subnet chain publish" puts another in its place; Network.update_peer_info without an address, on the chain, takes it out, signed by the coldkey',
     )
+  }
+
+  networkChanged(): void {
+    const { rpc } = this.#chain
+    rpc.retryNow()
+    // a connection from an address that is gone only falls silent: it is asked for a word now, not when an answer is needed
+    rpc.call('chain_getBlockHash', [0], { read: readBlockHash }).catch(() => undefined)
   }
 
   async close(): Promise<void> {

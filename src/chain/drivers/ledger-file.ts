@@ -118,6 +118,7 @@ export class LedgerFile {
       lagMs: this.#heardAtMs == null ? undefined : Math.round(performance.now() - this.#heardAtMs),
       lastError: this.#lastError,
       problems: [],
+      clockOffsetMs: undefined,
     }
   }
 

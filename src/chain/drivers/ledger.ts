@@ -157,8 +157,14 @@ export class LedgerRegistry implements ChainRegistry {
     return this.#file.state
   }
 
+  /** Writes nothing where the ledger has just these. */
   async publish(multiaddrs: Multiaddr[], { signal }: ChainOptions = {}): Promise<PublishedRecord> {
     const own = this.#checkAddresses(multiaddrs).map(({ bytes }) => bytes)
+    const before = present(await this.#addresses.find(this.#self, signal))
+    // a revision that somebody made up is mended by writing
+    if (before != null && Number.isSafeInteger(before.revision) && isSame(before.record.multiaddrs, own)) {
+      return toChainRecord(this.#self, before, undefined, before.revision)
+    }
     const row = await this.#addresses.write((signed) => create(LedgerRecordSchema, { ...signed, multiaddrs: own }), signal)
     return toChainRecord(this.#self, row, undefined, row.revision)
   }
@@ -254,6 +260,10 @@ function toChainRecord(
     stale: false,
     readAtMs: Date.now(),
   }
+}
+
+function isSame(some: Uint8Array[], others: Uint8Array[]): boolean {
+  return some.length === others.length && some.every((bytes, index) => Buffer.from(bytes).equals(others[index] as Uint8Array))
 }
 
 function isPresent({ record }: SignedRow<LedgerRecord | LedgerRegistration>): boolean {

@@ -1,5 +1,6 @@
 import { humanMs } from '../../primitives/human-ms.ts'
 import type { Logger } from '../../primitives/log.ts'
+import { BlockClock } from './block-clock.ts'
 
 /** After so many blocks' time without a new head the chain stands still. */
 const STANDS_AFTER_BLOCKS = 10
@@ -29,6 +30,7 @@ export class ChainHealth {
   #isMoving = false
   /** How old the newest block was by its own time, and when that was read. */
   #ownAge: { ageMs: number; atMs: number } | undefined
+  readonly #clock = new BlockClock()
   #followed = false
   /** Since when no heads come because the chain is away. */
   #lostAtMs: number | undefined
@@ -46,6 +48,16 @@ export class ChainHealth {
   /** True when a new head was seen: until then only the time in the newest block tells how old it is. */
   get isMoving(): boolean {
     return this.#isMoving
+  }
+
+  /** True where the newest block is a new head whose time is worth reading, to compare it with the clock of this machine. */
+  get wantsTime(): boolean {
+    return this.#isMoving && this.block != null && this.#clock.wants(this.block)
+  }
+
+  /** How far the clock of this machine is ahead of new blocks, in milliseconds; negative where it is behind. Undefined where that is not known. */
+  get clockOffsetMs(): number | undefined {
+    return this.#clock.offsetMs(this.#now())
   }
 
   /** Each in one line. */
@@ -69,6 +81,9 @@ export class ChainHealth {
     if (newest == null || isLower || block > newest.block) {
       this.#newest = { block, atMs: this.#now() }
       this.#isMoving ||= newest != null
+      if (isLower) {
+        this.#clock.forget()
+      }
     } else if (wasLost) {
       // the time without a connection is no age of the head
       this.#newest = { block: newest.block, atMs: this.#now() }
@@ -83,9 +98,21 @@ export class ChainHealth {
     this.judge()
   }
 
-  /** The chain's own time of the newest block, a Unix time in milliseconds. It counts until a new head is seen: a clock may be wrong. */
-  sawTime(unixMs: number): void {
-    this.#ownAge = { ageMs: Date.now() - unixMs, atMs: this.#now() }
+  /**
+   * The chain's own time of the newest block, a Unix time in milliseconds; undefined where it has none. Until a new head is seen it is the age of the
+   * chain, and no longer: a clock may be wrong.
+   */
+  sawTime(unixMs: number | undefined): void {
+    const nowMs = this.#now()
+    if (unixMs == null) {
+      this.#clock.sawNone(this.block ?? 0)
+      return
+    }
+    this.#ownAge = { ageMs: Date.now() - unixMs, atMs: nowMs }
+    if (this.#isMoving && this.#newest != null) {
+      const { block, atMs } = this.#newest
+      this.#clock.saw({ block, timeMs: unixMs, heardAtMs: atMs, heardAtUnixMs: Date.now() - (nowMs - atMs) })
+    }
     this.judge()
   }
 
@@ -111,6 +138,7 @@ export class ChainHealth {
     this.#highest = 0
     this.#isMoving = false
     this.#ownAge = undefined
+    this.#clock.forget()
     for (const kind of ['lower', 'still', 'genesis']) {
       this.end(kind)
     }

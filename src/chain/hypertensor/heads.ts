@@ -38,6 +38,7 @@ export class Heads {
   #tellsHeader = true
   #newestTold = 0
   #following: AbortController | undefined
+  #comparesTime = false
 
   constructor(init: HeadsInit) {
     this.#init = init
@@ -85,6 +86,9 @@ export class Heads {
     await this.#subscribe(signal)
     if (health.block != null && !health.isMoving) {
       await this.#readTime(signal)
+    }
+    if (health.wantsTime && !this.#comparesTime) {
+      void this.#compareTime(signal)
     }
     const waitMs = this.#subscription == null ? pollMs : LOOKS_ANYWAY_AFTER * pollMs
     if ((await this.#bell.heard(signal, waitMs)) || signal.aborted) {
@@ -164,13 +168,25 @@ export class Heads {
     return undefined
   }
 
-  /** The time in the newest block, where the chain has one. @throws ChainError; the signal's reason */
+  /** Reads the time of a new head in the background: heads are followed without it. Never fails. */
+  async #compareTime(signal: AbortSignal): Promise<void> {
+    this.#comparesTime = true
+    try {
+      await this.#readTime(signal)
+    } catch (error) {
+      if (!signal.aborted) {
+        this.#init.health.sawTime(undefined)
+        this.#init.log.debug('the time of a block was not read', error)
+      }
+    } finally {
+      this.#comparesTime = false
+    }
+  }
+
+  /** The time in the newest block. @throws ChainError; the signal's reason */
   async #readTime(signal: AbortSignal): Promise<void> {
     const read = (answer: unknown): number | undefined => readTime(readStorageValue(answer))
-    const timeMs = await this.#init.rpc.call('state_getStorage', [TIME_KEY], { signal, read })
-    if (timeMs != null) {
-      this.#init.health.sawTime(timeMs)
-    }
+    this.#init.health.sawTime(await this.#init.rpc.call('state_getStorage', [TIME_KEY], { signal, read }))
   }
 }
 

@@ -125,6 +125,14 @@ export class RpcClient {
     })
   }
 
+  /** An endpoint that failed need not wait for its next attempt: this machine has another network than it failed in. */
+  retryNow(): void {
+    for (const state of this.#endpoints) {
+      state.failures = 0
+      state.retryAtMs = 0
+    }
+  }
+
   /** Whoever waits for an answer is told so. May be called twice. */
   close(): void {
     const closed = new RpcError('closed', `chain ${this.endpoint}: it was closed`)

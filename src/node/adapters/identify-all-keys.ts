@@ -8,6 +8,7 @@ import {
 } from '@libp2p/identify'
 import type { Connection, IdentifyResult, PeerId, Stream, StreamHandler } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
+import { openPeerRecord, type SignedRecord } from '../../gossip/peer-record.ts'
 import { readNamed } from '../../primitives/address.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { bytesFields } from '../../primitives/wire-fields.ts'
@@ -25,6 +26,7 @@ const PUSHES = { burst: 10, refillMs: 1_000 }
 const MAX_PUSHING_PEERS = 1_000
 /** Peers may tell of themselves in parts. */
 const MAX_MESSAGES = 10
+const SIGNED_RECORD = 8
 
 /**
  * Identify that understands peers with ECDSA keys too: `@libp2p/identify` cannot read the key that they tell. The addresses of such a peer
@@ -79,13 +81,34 @@ function filtered(connection: Connection, records: Pick<LiveRecords, 'note'> | u
   return connection
 }
 
-function noting(stream: Stream, { remotePeer }: Connection, records: Pick<LiveRecords, 'note'> | undefined): Stream {
-  return filterIdentify(stream, (envelope) => void records?.note(remotePeer, envelope))
+function noting(stream: Stream, connection: Connection, records: Pick<LiveRecords, 'note'> | undefined): Stream {
+  return filterIdentify(stream, (envelope) => void records?.note(connection, envelope))
 }
 
 /** The peer ID of a connection holds its key, except for ECDSA. */
 function isEcdsaPeer(peerId: PeerId): boolean {
   return peerId.publicKey == null
+}
+
+/**
+ * Asks the other side of a connection for its signed record, and changes nothing that is known of the peer. Undefined where it has none.
+ * @throws Error where it does not answer, or the record is not its own
+ */
+export async function askForRecord(connection: Connection): Promise<SignedRecord | undefined> {
+  const stream = await connection.newStream(PROTOCOL, { signal: AbortSignal.timeout(TIMEOUT_MS), runOnLimitedConnection: true })
+  try {
+    const fields = [...bytesFields(await readMessages(stream))]
+    await stream.close()
+    const envelope = fields.find(([field]) => field === SIGNED_RECORD)?.[1]
+    const record = envelope == null ? undefined : await openPeerRecord(envelope)
+    if (record?.peerId.equals(connection.remotePeer) === false) {
+      throw new Error(`the record of another peer than ${connection.remotePeer.toString()}`)
+    }
+    return record
+  } catch (error) {
+    stream.abort(error as Error)
+    throw error
+  }
 }
 
 async function ask(components: IdentifyComponents, connection: Connection): Promise<void> {

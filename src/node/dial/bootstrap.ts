@@ -8,18 +8,30 @@ import type { Logger } from '../../primitives/log.ts'
 import { type Budget, budgetOf, Patience } from '../../primitives/patience.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
 import { DialError, NOT_ADMITTED_HINT } from './dial-failure.ts'
-import { TRUSTED } from './dial-permit.ts'
+import { type Permit, TRUSTED } from './dial-permit.ts'
 import { type Dialler, MAX_DIAL_MS } from './dialler.ts'
 
 /** How long a bootstrap that is connected may take to say which protocols it speaks, by how long the connecting took. */
 const IDENTIFY: Budget = { times: 50, minMs: 2_000, maxMs: 15_000 }
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 60_000
+/** Peers of the address book that are dialled at once, the addresses of each, and further IP addresses of all their names. */
+const MAX_ACQUAINTANCES = 8
+const MAX_ADDRESSES = 2
+const MAX_NAMES = 4
+
+/** A peer, and where it may be. */
+export interface Whereabouts {
+  peerId: PeerId
+  multiaddrs: Multiaddr[]
+}
 
 export interface BootstrapInit {
   libp2p: Libp2p
   dialler: Dialler
   targets: Array<{ peerId: PeerId; multiaddr: Multiaddr }>
+  /** So many peers that this node knew in the last 24 hours, others each time. Asked only while no peer is connected. */
+  acquaintances(count: number): Whereabouts[]
   /** Why this node does not let a peer in; undefined where it does. What it finds is noted in `refused`. */
   ownRefusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined>
   /** Why the other side does not let this node in; the same. */
@@ -35,10 +47,15 @@ export interface BootstrapRefusal {
   hint: string
 }
 
-/** Keeps a connection to every bootstrap peer: each on its own, tried for ever, so that a dead one hinders nothing. */
+/**
+ * Keeps a connection to every bootstrap peer: each on its own, tried for ever, so that a dead one hinders nothing. Where all are away, and no peer is
+ * connected, peers that this node knew are dialled in their place: a subnet outlives its bootstraps.
+ */
 export class Bootstrap extends EventTarget {
   readonly #init: BootstrapInit
   #stopped = new AbortController()
+  /** Ends attempts, and the delays between them, so that all begin anew. */
+  #round = new AbortController()
   #running: Array<Promise<void>> = []
   #pending = 0
   #aliveUntilMs = 0
@@ -76,7 +93,12 @@ export class Bootstrap extends EventTarget {
 
   /** Waits until there is a peer to ask, or all bootstraps were tried once, or the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
-    while (this.pending && this.#init.libp2p.getPeers().length === 0 && !signal.aborted) {
+    await this.#tried(0, signal)
+  }
+
+  /** The same, but for so many that were not tried. */
+  async #tried(but: number, signal: AbortSignal): Promise<void> {
+    while (this.#pending > but && this.#init.libp2p.getPeers().length === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.addEventListener('settled', () => resolve(), { once: true, signal })
         signal.addEventListener('abort', () => resolve(), { once: true })
@@ -101,9 +123,18 @@ export class Bootstrap extends EventTarget {
       return
     }
     this.#stopped = new AbortController()
-    this.#pending = this.#init.targets.length
-    this.#init.libp2p.addEventListener('peer:identify', this.#onIdentify)
-    this.#running = this.#init.targets.map(async (target) => this.#keep(target, this.#stopped.signal))
+    const { targets, libp2p } = this.#init
+    const { signal } = this.#stopped
+    // the last one are the acquaintances
+    this.#pending = targets.length + 1
+    libp2p.addEventListener('peer:identify', this.#onIdentify)
+    this.#running = [...targets.map(async (target) => this.#keep(target, signal)), this.#keepCompany(signal)]
+  }
+
+  /** The network of this machine changed: bootstraps, and peers that this node knew, are tried at once. One that refuses this node is left in peace as before. */
+  retryNow(): void {
+    this.#round.abort(new Error('the network changed'))
+    this.#round = new AbortController()
   }
 
   async stop(): Promise<void> {
@@ -113,24 +144,75 @@ export class Bootstrap extends EventTarget {
     this.#running = []
   }
 
-  async #keep(target: BootstrapInit['targets'][number], signal: AbortSignal): Promise<void> {
+  /** Ends the first attempt of one of those that are tried, when it is called first. */
+  #settler(): () => void {
     let first = true
-    const settle = (): void => {
+    return () => {
       if (first) {
         first = false
         this.#pending--
         this.dispatchEvent(new Event('settled'))
       }
     }
+  }
+
+  /** While no peer is connected, and every bootstrap was tried, dials peers that this node knew. */
+  async #keepCompany(signal: AbortSignal): Promise<void> {
+    const { libp2p, log } = this.#init
+    const settle = this.#settler()
+    const isAlone = (): boolean => libp2p.getPeers().length === 0
+    await this.#tried(1, signal)
+    for (let waitMs = FIRST_RETRY_MS; !signal.aborted; ) {
+      const round = this.#round.signal
+      if (!isAlone()) {
+        settle()
+        waitMs = FIRST_RETRY_MS
+        await until(libp2p, 'peer:disconnect', () => true, signal)
+      } else if (await this.#meetAgain(signal)) {
+        log.info('no bootstrap is connected; connected to a peer of the address book')
+        continue
+      }
+      settle()
+      await delay(waitMs * (1 + Math.random()), undefined, { signal: AbortSignal.any([signal, round]) }).catch(() => undefined)
+      waitMs = round.aborted ? FIRST_RETRY_MS : Math.min(2 * waitMs, MAX_RETRY_MS)
+    }
+    settle()
+  }
+
+  /** True once one of some peers that this node knew lets it in. */
+  async #meetAgain(signal: AbortSignal): Promise<boolean> {
+    const { acquaintances, ownRefusalOf, refused, log } = this.#init
+    let names = MAX_NAMES
+    const permit: Permit = { trusted: false, more: () => names-- > 0 }
+    const known = acquaintances(MAX_ACQUAINTANCES).filter(({ peerId, multiaddrs }) => multiaddrs.length > 0 && refused.mayDial(peerId))
+    const tries = known.map(async ({ peerId, multiaddrs }) => {
+      const own = await ownRefusalOf(peerId, signal)
+      const refusal = own ?? (await this.#meet({ peerId, multiaddrs: multiaddrs.slice(0, MAX_ADDRESSES) }, permit, signal))
+      if (refusal != null) {
+        throw new Error(refusal)
+      }
+    })
+    return Promise.any(tries).then(
+      () => true,
+      (error) => {
+        log.debug('no peer of the address book was reached', error)
+        return false
+      },
+    )
+  }
+
+  async #keep(target: BootstrapInit['targets'][number], signal: AbortSignal): Promise<void> {
+    const settle = this.#settler()
     while (!signal.aborted) {
+      const round = this.#round.signal
       try {
-        await this.#connect(target, signal, settle)
+        await this.#connect(target, AbortSignal.any([signal, round]), settle)
         settle()
         await this.#disconnected(target.peerId, signal)
         // a peer that takes connections only to drop them is not hammered
         await delay(FIRST_RETRY_MS * (1 + Math.random()), undefined, { signal })
       } catch (error) {
-        if (!signal.aborted) {
+        if (!signal.aborted && !round.aborted) {
           this.#init.log.warn(`bootstrap ${target.multiaddr.toString()}`, error)
         }
       }
@@ -138,16 +220,16 @@ export class Bootstrap extends EventTarget {
     settle()
   }
 
-  async #connect(target: BootstrapInit['targets'][number], signal: AbortSignal, settle: () => void): Promise<void> {
+  async #connect({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal, settle: () => void): Promise<void> {
     const { refused, log } = this.#init
     await pRetry(
       async () => {
         for (let isLetIn = false; !isLetIn; ) {
-          if (!refused.mayDial(target.peerId)) {
+          if (!refused.mayDial(peerId)) {
             settle()
           }
-          await refused.untilDial(target.peerId, signal)
-          isLetIn = await this.#tryOnce(target, signal)
+          await refused.untilDial(peerId, signal)
+          isLetIn = await this.#tryOnce({ peerId, multiaddr }, signal)
         }
       },
       {
@@ -166,58 +248,68 @@ export class Bootstrap extends EventTarget {
 
   /** True once the bootstrap lets this node in, false where one of the two refuses the other. @throws DialError */
   async #tryOnce({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal): Promise<boolean> {
-    const { dialler, ownRefusalOf, refusalOf } = this.#init
     // this node would only turn it away
-    if ((await ownRefusalOf(peerId, signal)) != null) {
+    if ((await this.#init.ownRefusalOf(peerId, signal)) != null) {
       return false
     }
+    const peer = peerId.toString()
+    try {
+      const refusal = await this.#meet({ peerId, multiaddrs: [multiaddr] }, TRUSTED, signal)
+      if (refusal != null) {
+        this.#refusals.set(peer, { message: `bootstrap ${peer}: ${refusal}`, hint: NOT_ADMITTED_HINT })
+        return false
+      }
+    } catch (error) {
+      this.#refusals.delete(peer)
+      throw error
+    }
+    this.#refusals.delete(peer)
+    return true
+  }
+
+  /** Undefined once the peer has said which protocols it speaks; the reason where it refuses this node. @throws DialError */
+  async #meet({ peerId, multiaddrs }: Whereabouts, permit: Permit, signal: AbortSignal): Promise<string | undefined> {
+    const { dialler, refusalOf } = this.#init
     const [open] = dialler.connectionsTo(peerId)
     const enough = new AbortController()
     const identified = open == null ? this.#identified(peerId, AbortSignal.any([signal, enough.signal])) : undefined
     let timer: NodeJS.Timeout | undefined
     try {
-      const { connection, connectMs } = open == null ? await this.#dial(multiaddr, signal) : { connection: open, connectMs: 0 }
+      const { connection, connectMs } = open == null ? await this.#dial(multiaddrs, permit, signal) : { connection: open, connectMs: 0 }
       const identifyMs = budgetOf(connectMs, IDENTIFY)
       this.#alive(identifyMs)
       timer = setTimeout(() => enough.abort(), identifyMs)
-      // a bootstrap that refuses keeps the connection open for a moment, to tell the reason
+      // a peer that refuses keeps the connection open for a moment, to tell the reason
       const reason = await refusalOf(connection)
       if (reason != null) {
-        return this.#refusedBy(peerId, `does not let this peer in: ${reason}`)
+        return `does not let this peer in: ${reason}`
       }
       await identified
+      return undefined
     } catch (error) {
       if (error instanceof DialError && error.verdict != null) {
-        return this.#refusedBy(peerId, error.message)
+        return error.message
       }
-      this.#refusals.delete(peerId.toString())
       throw error
     } finally {
       clearTimeout(timer)
       enough.abort()
     }
-    this.#refusals.delete(peerId.toString())
-    return true
   }
 
-  async #dial(multiaddr: Multiaddr, signal: AbortSignal): Promise<{ connection: Connection; connectMs: number }> {
+  async #dial(multiaddrs: Multiaddr[], permit: Permit, signal: AbortSignal): Promise<{ connection: Connection; connectMs: number }> {
     let connectMs = 0
     const onConnected = (ms: number): void => {
       connectMs = ms
       this.#alive(MAX_DIAL_MS)
     }
-    const connection = await this.#init.dialler.dial([multiaddr], signal, { ...TRUSTED, onConnected })
+    const connection = await this.#init.dialler.dial(multiaddrs, signal, { ...permit, onConnected })
     return { connection, connectMs }
   }
 
   #alive(nextStepMs: number): void {
     this.#aliveUntilMs = Math.max(this.#aliveUntilMs, performance.now() + nextStepMs)
     this.dispatchEvent(new Event('alive'))
-  }
-
-  #refusedBy(peerId: PeerId, message: string): false {
-    this.#refusals.set(peerId.toString(), { message: `bootstrap ${peerId.toString()}: ${message}`, hint: NOT_ADMITTED_HINT })
-    return false
   }
 
   /** A peer that answers identify lets this node in. It may have dialled this node itself. */

@@ -20,6 +20,7 @@ import { identifyForAllKeys, identifyPushForAllKeys } from '../adapters/identify
 import type { LiveRecords } from '../adapters/live-records.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
 import { tellingRefusals } from '../adapters/refused-security.ts'
+import { withReopenedStreams } from '../adapters/reopened-streams.ts'
 import { sendOwnRecord } from '../adapters/sender-record.ts'
 import { sparing } from '../adapters/sparing-yamux.ts'
 import { explainingTcp } from '../adapters/tcp-dial.ts'
@@ -163,7 +164,9 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ...(serves
         ? {
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),
-            pubsub: behindDoor(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),
+            pubsub: behindDoor(
+              withReopenedStreams(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),
+            ),
           }
         : {}),
     },

@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os'
 import type { ComponentLogger, Libp2pEvents, Listener, Startable } from '@libp2p/interface'
 import type { AddressManager, TransportManager } from '@libp2p/interface-internal'
 import type { tcp } from '@libp2p/tcp'
@@ -18,10 +19,15 @@ export interface OwnAddressComponents {
   }
 }
 
+/** False on a machine that has loopback and link-local addresses alone, as before its network comes up. */
+export function hasNetwork(interfaces: NetworkInterfaces = networkInterfaces): boolean {
+  return Object.values(interfaces()).some((addresses) => addresses?.some(({ internal, address }) => !internal && !isLinkLocalIp(address)))
+}
+
 type Tcp = ReturnType<typeof tcp>
 
 /** An address that appears or goes away is noticed within this, and told a second later. */
-const LOOK_EVERY_MS = 5_000
+const LOOK_EVERY_MS = 2_000
 
 /**
  * Which of the addresses on which a node listens are told to others, at most 16. The order counts: others that take few take the

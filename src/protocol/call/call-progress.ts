@@ -126,7 +126,9 @@ export class CallProgress {
     const phase = this.#phase
     const inPart = phase === 'send' && this.#inParts
     const mayHaveActed = inPart || phase === 'wait' || phase === 'receive'
+    // UNREACHABLE is a call without a connection: behind the request it was the peer, or its connection, that failed
+    const told = code === 'UNREACHABLE' && mayHaveActed ? 'REMOTE_FAILED' : code
     const acted = inPart ? 'the peer may have acted on a part of the request' : mayHaveActed ? ACTED : NOT_ACTED
-    return new ProtocolError(code, `${message}; ${acted}`, { cause, phase, hint, mayHaveActed })
+    return new ProtocolError(told, `${message}; ${acted}`, { cause, phase, hint, mayHaveActed })
   }
 }

@@ -6,6 +6,7 @@ import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
 import type { CreateNodeOptions, SubnetNode } from '../../../src/index.ts'
+import type { ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { askForRefusal } from '../../../src/protocol/builtin/admission.ts'
 import { addressOf, event, heartbeats, Lab } from '../../support/nodes.ts'
 import { eventually, TestHost } from '../../support/protocol-host.ts'
@@ -206,7 +207,7 @@ describe('a subnet that requires registration', function () {
     }
   })
 
-  it('is UNREACHABLE where the one who refuses is not ours and says nothing', async () => {
+  it('is REMOTE_FAILED where the one who refuses is not ours, says nothing, and may have acted; UNREACHABLE where the request had not left', async () => {
     const node = await stranger()
     const refuser = await createLibp2p({
       addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
@@ -216,7 +217,10 @@ describe('a subnet that requires registration', function () {
       connectionGater: { denyInboundUpgradedConnection: () => true },
     })
     try {
-      await assert.rejects(node.tasks.sendTask(refuser.getMultiaddrs(), 'a task', Buffer.from('x')), { code: 'UNREACHABLE' })
+      await assert.rejects(node.tasks.sendTask(refuser.getMultiaddrs(), 'a task', Buffer.from('x')), (error: ProtocolError) => {
+        assert.equal(error.code, error.mayHaveActed ? 'REMOTE_FAILED' : 'UNREACHABLE')
+        return true
+      })
     } finally {
       await refuser.stop()
     }

@@ -8,6 +8,7 @@ import type { PublishPlan } from '../../../src/chain/registry.ts'
 import type { UsageError } from '../../../src/primitives/errors.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 import { AddressPublisher, checkPublishing } from '../../../src/session/address-publisher.ts'
+import type { PaceOptions } from '../../../src/session/publish-pace.ts'
 import { HypertensorSetup } from '../../support/hypertensor-setup.ts'
 import { NODE_1, SUBNET } from '../../support/hypertensor-state.ts'
 import { OWNER_KEY, own } from '../../support/owner.ts'
@@ -43,8 +44,8 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
     await folders.clean()
   })
 
-  function publisherOf(pauseMs?: number): AddressPublisher {
-    const settings = { chain: `hypertensor:${chain.url}`, subnetId: SUBNET, ownerKey }
+  function publisherOf(pace?: Partial<PaceOptions>): AddressPublisher {
+    const settings = { chain: `hypertensor:${chain.url}`, subnetId: SUBNET, ownerKey, listen: [], announce: [] }
     const log = createLogger('info', (line) => {
       logged.push(line)
       news.emit('line')
@@ -56,7 +57,7 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
       peerId: NODE_1,
       log,
       addresses: own as () => NonNullable<typeof PUBLIC>[],
-      pauseMs,
+      pace,
     })
     publishers.push(publisher)
     return publisher
@@ -89,8 +90,9 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
   })
 
   it('publishes the newest once the pause is over', async () => {
-    const publisher = publisherOf(50)
+    const publisher = publisherOf({ settleMs: 0, burst: 1, pauseMs: 50 })
     publisher.changed()
+    await untilLogged(/handed in/)
     addresses = [OTHER]
     publisher.changed()
     await untilLogged(/published/, 2)
@@ -117,6 +119,18 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
     await stopped.stop()
     stopped.changed()
     assert.match(logged.at(-1) ?? '', /the node stops: transaction 0x[0-9a-f]{64} may have been included/)
+  })
+
+  it('does what failed before once it can be done, with nobody asking', async () => {
+    await chmod(ownerKey, 0o644)
+    const publisher = publisherOf()
+    publisher.changed()
+    await untilLogged(/error: addresses not published: owner key .* can be read by others/)
+    assert.deepEqual([publisher.problem?.code, publisher.problem?.severity], ['USAGE', 'error'])
+    await chmod(ownerKey, 0o600)
+    await untilLogged(/warn: published/)
+    assert.equal(publisher.problem, undefined)
+    assert.equal(chain.pool.blocks.length, 1)
   })
 
   it('does not pay for what cannot be checked, nor for what waits already', async () => {

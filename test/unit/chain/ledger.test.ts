@@ -278,7 +278,7 @@ describe('the ledger', () => {
     const seq = BigInt(Date.now()) + 3_600_000n
     await own.publish(addresses(peer, 1))
     await write(peer, { seq })
-    assert.equal((await open(peer).publish(addresses(peer, 1))).seq, seq + 1n)
+    assert.equal((await open(peer).publish(addresses(peer, 1, 2_000))).seq, seq + 1n)
     // the row is lost, but it remembers
     raw().exec('DELETE FROM ledger')
     assert.equal((await own.lookup(peer.peerId)).known, false)

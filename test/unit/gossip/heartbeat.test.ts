@@ -608,6 +608,24 @@ describe('the heartbeat service', () => {
       assert.equal(pubsub.published.length, 3)
     })
 
+    it('says again, a second later, to the only subscriber that comes anew: the last beat may be lost with its old connection', async () => {
+      await start()
+      pubsub.peerSubscribes(author)
+      assert.deepEqual(await pubsub.states(2), [PeerState.JOINING, PeerState.ONLINE])
+      await new Promise(setImmediate)
+      pubsub.peerSubscribes(author, TOPIC, false)
+      pubsub.peerSubscribes(author)
+      pubsub.peerSubscribes(author)
+      assert.equal(pubsub.published.length, 2)
+      pubsub.passes()
+      await pubsub.until(3)
+      await new Promise(setImmediate)
+      pubsub.peerSubscribes(other)
+      pubsub.passes()
+      await new Promise(setImmediate)
+      assert.equal(pubsub.published.length, 3)
+    })
+
     it('beats again each interval, in the same state', async () => {
       await start({ intervalMs: 20 })
       pubsub.peerSubscribes(author)

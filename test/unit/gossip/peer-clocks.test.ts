@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { PeerClocks } from '../../../src/gossip/peer-clocks.ts'
+import { type OtherClock, PeerClocks } from '../../../src/gossip/peer-clocks.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
 
 const INTERVAL_MS = 20_000
@@ -8,11 +8,13 @@ describe('the clocks of peers', () => {
   const lines: string[] = []
   let now: number
   let clocks: PeerClocks
+  let other: OtherClock | undefined
 
   beforeEach(() => {
     now = 1_800_000_000_000
     lines.length = 0
-    clocks = new PeerClocks({ log: createLogger('warn', (line) => lines.push(line)), now: () => now })
+    other = undefined
+    clocks = new PeerClocks({ log: createLogger('warn', (line) => lines.push(line)), now: () => now, other: () => other })
   })
 
   /** Each of these peers says that it is so much later than here, in seconds. */
@@ -77,4 +79,55 @@ describe('the clocks of peers', () => {
     now += 1
     assert.equal(clocks.problem, undefined)
   })
+
+  /** The chain says that it is so much later than here, in seconds. */
+  function chainSays(aheadS: number): void {
+    other = { name: 'the blocks of chain ws://node', offsetMs: -aheadS * 1_000 }
+  }
+
+  for (const [what, ahead] of [
+    ['nobody', []],
+    ['two peers who are right', [0, 0]],
+    ['two peers who lie', [-3_600, -3_600]],
+  ] as const) {
+    it(`leave it to the chain where it is beside ${what}: over 60 s that warns, once, with its name`, () => {
+      chainSays(60)
+      say(...ahead)
+      assert.equal(clocks.problem, undefined)
+      chainSays(120)
+      clocks.judge()
+      clocks.judge()
+      assert.match(clocks.problem ?? '', /^the clock of this machine is 2 min behind the blocks of chain ws:\/\/node: nodes whose/)
+      assert.equal(lines.length, 1)
+      other = undefined
+      assert.equal(clocks.problem, undefined)
+    })
+  }
+
+  it('have the chain as one more voice: it is named where it says the same', () => {
+    chainSays(121)
+    say(119, 120, 122)
+    assert.match(
+      clocks.problem ?? '',
+      /^the clock of this machine is 2 min behind those of 3 peers and the blocks of chain ws:\/\/node \(their median\)/,
+    )
+    chainSays(0)
+    assert.match(clocks.problem ?? '', /^the clock of this machine is 119 s behind those of 3 peers \(their median\)/)
+  })
+
+  for (const [what, ahead, chain] of [
+    ['the chain alone', [0, 1, 2], 3_600],
+    ['the chain and one of three', [0, 1, 3_600], 3_600],
+    ['one of three, beside a chain that is a little off', [0, 29, 3_600], 45],
+    ['two of three, and not the chain', [0, 120, 120], 0],
+  ] as const) {
+    it(`say nothing of this one where it is ${what}`, () => {
+      chainSays(0)
+      say(...ahead)
+      chainSays(chain)
+      clocks.judge()
+      assert.equal(clocks.problem, undefined)
+      assert.deepEqual(lines, [])
+    })
+  }
 })

@@ -2,11 +2,15 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { NotTakenError } from '../../../src/protocol/api/call-stream.ts'
+import type { ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
 import { isConfirmed, negotiateLazily, noteReset, settled } from '../../../src/protocol/carrier/negotiate/negotiation.ts'
 import { FramedStream } from '../../../src/protocol/carrier/plain/framing.ts'
+import { MemoryHost } from '../../support/memory-network.ts'
+import { eventually, TextProtocol } from '../../support/protocol-host.ts'
 import { header, line } from '../../support/raw-caller.ts'
 import { cut, frameOf, TestStream } from '../../support/streams.ts'
+import { failure, verdict } from '../../support/two-hosts.ts'
 
 const ID = '/test/1.0.0'
 const REQUEST = Buffer.from('request')
@@ -192,5 +196,43 @@ describe('a stream that is negotiated lazily', () => {
     const ended = settled(other)
     other.abort(new Error('the test'))
     await ended
+  })
+})
+
+describe('a call whose connection is lost before the peer confirms the protocol', () => {
+  const text = 'the request'
+  const kept = `${ID}/pipelined`
+
+  /** A call to a peer that has got this of it when the connection is lost: the whole request, or nothing. */
+  async function lostAt(sent: 'the request' | 'nothing', protocolId: string): Promise<ProtocolError> {
+    const [client, server] = await Promise.all([MemoryHost.create(), MemoryHost.create()])
+    client.link(server)
+    const stream = new TestStream('outbound')
+    client.open = async () => {
+      negotiateLazily(stream, protocolId)
+      if (sent === 'nothing') {
+        stream.shutWindow()
+      }
+      return stream
+    }
+    const failed = failure(new TextProtocol(client, ID).call(server.peerId, text))
+    await eventually(() => (sent === 'nothing' ? stream.writeBufferLength > 0 : stream.output.includes(text)), `it has sent ${sent}`)
+    stream.onTransportClosed()
+    return failed
+  }
+
+  for (const [way, protocolId] of [
+    ['of its own', ID],
+    ['that all share', kept],
+  ] as const) {
+    it(`failed at the peer, which may have acted, where the request had left on a stream ${way}`, async () => {
+      const error = await lostAt('the request', protocolId)
+      assert.deepEqual(verdict(error), { code: 'REMOTE_FAILED', phase: 'wait', mayHaveActed: true })
+      assert.match(error.message, /^the peer closed the connection before it confirmed \S+; the peer may have acted on the request$/)
+    })
+  }
+
+  it('did not reach it where nothing had left', async () => {
+    assert.deepEqual(verdict(await lostAt('nothing', ID)), { code: 'UNREACHABLE', phase: 'send', mayHaveActed: false })
   })
 })

@@ -74,6 +74,25 @@ describe('the health of a Hypertensor chain', () => {
     assert.match(health.problems.join(), /no new one for 61 s/)
   })
 
+  it('compares the clock here with the times of new heads alone, and of one chain', () => {
+    health.saw(7)
+    for (let read = 0; read < 9; read++) {
+      health.sawTime(Date.now() - 300_000)
+    }
+    assert.deepEqual([health.wantsTime, health.clockOffsetMs], [false, undefined])
+    const began = Date.now()
+    for (let block = 8; block <= 12; block++) {
+      passes(6)
+      health.saw(block)
+      assert.equal(health.wantsTime, true)
+      health.sawTime(began + (block - 8) * 6_000 - 300_000)
+    }
+    // Unix time stands still in this test: the blocks after the first come ever earlier by it
+    assert.ok(Math.abs((health.clockOffsetMs ?? 0) - 276_000) < 5_000, String(health.clockOffsetMs))
+    health.becameOther(`0x${'22'.repeat(32)}`, `0x${'11'.repeat(32)}`, 'ws://other')
+    assert.equal(health.clockOffsetMs, undefined)
+  })
+
   it('does not grow older while the chain is away', () => {
     health.saw(7)
     passes(30)

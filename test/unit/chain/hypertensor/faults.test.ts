@@ -196,6 +196,28 @@ describe('a Hypertensor chain that fails', () => {
     assert.equal((await soon.bootnodes()).records.length, 1)
   })
 
+  it('connects at once, however often that failed, when the network of this machine changed', async () => {
+    const chain = await setup.chain()
+    await chain.stop()
+    const registry = setup.registry(chain, { options: { backoff: { firstMs: 600_000, maxMs: 600_000 } } })
+    await assert.rejects(registry.bootnodes(), /ECONNREFUSED/)
+    await chain.listen()
+    await assert.rejects(registry.bootnodes(), /tried again in \d+ s/)
+    registry.networkChanged()
+    assert.equal((await registry.bootnodes()).records.length, 1)
+  })
+
+  it('finds out about a connection that fell silent when the network of this machine changed, with nobody asking', async () => {
+    const chain = await setup.chain()
+    const registry = setup.registry(chain, { options: { backoff: { firstMs: 1, maxMs: 1 } } })
+    await registry.lookup(NODE_1)
+    chain.fault = 'silent'
+    registry.networkChanged()
+    while (registry.state().lastError?.includes('it is silent') !== true) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  })
+
   describe('with another endpoint', () => {
     let chains: StandInChain[]
     let registry: HypertensorRegistry
