@@ -3,6 +3,7 @@ import type { Config } from '@oclif/core/config'
 import type { RawSettings, SettingName, SettingSource, Settings } from '../node/home/config.ts'
 import { loadSettings, withFlags } from '../node/home/config.ts'
 import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home/home.ts'
+import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { createLogger, type Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
@@ -18,7 +19,6 @@ import { printable } from './text/render.ts'
 import { Interrupted, printError } from './text/report.ts'
 import { helpOf, toUsageError } from './text/usage.ts'
 
-const DEFAULT_TIMEOUT_MS = 60_000
 /** A command that was told to end is gone after this, whatever still hangs. */
 const LAST_WAY_OUT_MS = 1_800
 const MORE_TIME = '--timeout DUR gives it longer'

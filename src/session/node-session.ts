@@ -8,7 +8,7 @@ import type { Home } from '../node/home/home.ts'
 import { shownChain } from '../node/home/shown-chain.ts'
 import type { KnownPeer, SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
-import { withDeadline } from '../primitives/deadline.ts'
+import { DEFAULT_TIMEOUT_MS, withDeadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { Destination } from '../protocol/api/host.ts'
 import { bodyOf } from '../protocol/message/streamed-codec.ts'
@@ -59,7 +59,6 @@ const WATCH = { atMostEveryMs: 200, atLeastEveryMs: 2_000 }
 const CHANGES = ['peer:connect', 'peer:disconnect', 'heartbeat'] as const
 /** How long the chain may take to say that it is there. */
 const CHAIN_CHECK_MS = 5_000
-const DEFAULT_TIMEOUT_MS = 60_000
 
 /** A session on a node of this process. */
 export class NodeSession implements Session {

@@ -1,4 +1,5 @@
 import type { SubnetNode } from '../node/subnet-node.ts'
+import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { checkProtocolId, type Destination, peerOf, withoutPipelined } from '../protocol/api/host.ts'
@@ -15,7 +16,6 @@ export interface ProtocolCallsInit {
   maxRequestBytes: number
 }
 
-const DEFAULT_TIMEOUT_MS = 60_000
 /** Of what a peer speaks, in a hint. */
 const MAX_PROTOCOLS_NAMED = 20
 /** What is called is encoded and decoded by whoever calls. */

@@ -1,4 +1,5 @@
 import type { SubnetNode } from '../node/subnet-node.ts'
+import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
 import type { Destination, Reached } from '../protocol/api/host.ts'
 import type { CallReport } from '../protocol/call/call-options.ts'
 import { type Body, bodyOf, collectBody } from '../protocol/message/streamed-codec.ts'
@@ -10,7 +11,6 @@ import type { SessionOptions, TaskAnswer, TaskInput } from './session.ts'
 
 /** Payloads and results up to this are read whole at once. */
 const SMALL_BYTES = 256 * 1024
-const DEFAULT_TIMEOUT_MS = 60_000
 
 /** Told once how a task ended: of one whose result is still coming, when that has come. */
 type Count = (outcome: 'sentAccepted' | 'sentRejected' | 'sentFailed') => void

@@ -1,4 +1,4 @@
-import type { Cancellation } from './cancellation.ts'
+import type { Cancellation } from '../../primitives/cancellation.ts'
 
 /** A message that was received. */
 export interface Frame {

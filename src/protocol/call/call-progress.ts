@@ -1,7 +1,7 @@
+import type { Cancellation } from '../../primitives/cancellation.ts'
 import { isDeadline } from '../../primitives/deadline.ts'
 import { SubnetError } from '../../primitives/errors.ts'
 import { NotTakenError, type OutgoingMessage } from '../api/call-stream.ts'
-import type { Cancellation } from '../api/cancellation.ts'
 import { type CallPhase, ProtocolError } from '../api/errors.ts'
 import { ConnectionLostError } from '../api/host.ts'
 import type { Reached } from '../api/reach.ts'

@@ -1,6 +1,7 @@
+import type { Cancellation } from '../../primitives/cancellation.ts'
+import { DEFAULT_TIMEOUT_MS } from '../../primitives/deadline.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import { Roster } from '../../primitives/roster.ts'
-import type { Cancellation } from '../api/cancellation.ts'
 import type { CallPhase } from '../api/errors.ts'
 import { type Destination, type ProtocolHost, readDestination } from '../api/host.ts'
 import { type Answer, type Exchange, type Interceptor, intercept, messagesOf, type Next } from '../api/interceptor.ts'
@@ -29,8 +30,6 @@ export interface CalledProtocol<RequestInit, Response> {
   /** False to give each call a stream of its own, also where the peer could do with one for all. @default true */
   pipelined?: boolean | undefined
 }
-
-const DEFAULT_TIMEOUT_MS = 60_000
 
 /** How far to go for a call. Its signal is made when somebody asks for it. */
 class ReachFor implements ReachOptions {

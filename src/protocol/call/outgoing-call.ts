@@ -1,7 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
-import { startDeadline } from '../../primitives/deadline.ts'
+import { Cancellation } from '../../primitives/cancellation.ts'
 import type { Place } from '../../primitives/roster.ts'
-import { Cancellation } from '../api/cancellation.ts'
 import { type CallPhase, ProtocolError } from '../api/errors.ts'
 import { type Destination, peerOf } from '../api/host.ts'
 import { type Exchange, nextCallId, type ProtocolKind } from '../api/interceptor.ts'
@@ -41,7 +40,7 @@ export class OutgoingCall implements Exchange {
     this.message = message
     this.options = options
     this.progress = progress
-    this.cancellation = new Cancellation(options)
+    this.cancellation = new Cancellation(options.timeoutMs, options.signal)
   }
 
   get kind(): ProtocolKind {
@@ -83,12 +82,12 @@ export class OutgoingCall implements Exchange {
   }
 
   async #inTime<T>(idleTimeoutMs: number, work: (within: Pick<Cancellation, 'signal'>) => Promise<T>): Promise<T> {
-    const deadline = startDeadline(idleTimeoutMs, this.cancellation.signal)
+    const deadline = new Cancellation(idleTimeoutMs, this.cancellation.signal)
     try {
       return await work(deadline)
     } catch (cause) {
       this.cancellation.throwIfCancelled()
-      if (deadline.signal.aborted) {
+      if (deadline.cancelled) {
         throw new ProtocolError('TIMEOUT', `no answer within ${idleTimeoutMs} ms`, { cause })
       }
       throw cause

@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
+import type { Cancellation } from '../../primitives/cancellation.ts'
 import { UsageError } from '../../primitives/errors.ts'
-import type { Cancellation } from '../api/cancellation.ts'
 import { type Exchange, nextCallId, type ProtocolKind } from '../api/interceptor.ts'
 
 /** What a handler knows of a request beside its message. */

@@ -1,28 +1,26 @@
-/** What may cancel a call. */
-export interface CancellationInit {
-  /** It is cancelled after so long, in milliseconds. */
-  timeoutMs?: number | undefined
-  /** It is cancelled when this aborts. */
-  signal?: AbortSignal | undefined
-}
-
-/** Whether a call was cancelled: by its deadline, by its caller, or because it is over. Its AbortSignal is made when somebody asks for it: most calls end without. */
+/**
+ * Whether work was cancelled: its time is up, a signal aborted, somebody gave it up, or it is over. Its AbortSignal is made when somebody asks for
+ * it: most work ends without.
+ */
 export class Cancellation {
   #controller: AbortController | undefined
   #reason: Error | undefined
   #cancelled = false
   readonly #timer: NodeJS.Timeout | undefined
-  readonly #given: AbortSignal | undefined
+  readonly #signals: ReadonlyArray<AbortSignal | undefined>
   #onCancel: ((reason: Error) => void) | undefined
 
-  constructor({ timeoutMs, signal }: CancellationInit = {}) {
+  /** @param timeoutMs none for work that may take any time @param signals those that cancel it too */
+  constructor(timeoutMs?: number | undefined, ...signals: ReadonlyArray<AbortSignal | undefined>) {
+    this.#signals = signals
     this.#timer =
       timeoutMs == null ? undefined : setTimeout(() => this.cancel(new DOMException('the time is up', 'TimeoutError')), timeoutMs).unref()
-    this.#given = signal
-    if (signal?.aborted === true) {
-      this.cancel(signal.reason)
+    for (const signal of signals) {
+      if (signal?.aborted === true) {
+        this.cancel(signal.reason)
+      }
+      signal?.addEventListener('abort', this.#onAbort)
     }
-    signal?.addEventListener('abort', this.#onAbort)
   }
 
   get cancelled(): boolean {
@@ -56,10 +54,12 @@ export class Cancellation {
     }
   }
 
-  /** To be called when the call is over: its deadline and the given signal no longer count. */
+  /** To be called when the work has ended: until then the timer and the listeners stay. */
   clear(): void {
     clearTimeout(this.#timer)
-    this.#given?.removeEventListener('abort', this.#onAbort)
+    for (const signal of this.#signals) {
+      signal?.removeEventListener('abort', this.#onAbort)
+    }
   }
 
   /** @throws the reason, once it was cancelled */
@@ -69,5 +69,5 @@ export class Cancellation {
     }
   }
 
-  readonly #onAbort = (): void => this.cancel(this.#given?.reason)
+  readonly #onAbort = ({ target }: { target: unknown }): void => this.cancel((target as AbortSignal).reason)
 }
