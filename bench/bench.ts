@@ -74,7 +74,9 @@ class Bench {
   async run(parts: readonly Part[], effort: BenchEffort): Promise<Report> {
     return {
       ...describeMachine(),
-      ...(parts.includes('exchanges') ? await this.#exchanges(effort) : { requests: undefined, transfers: [], beside: undefined }),
+      ...(parts.includes('exchanges')
+        ? await this.#exchanges(effort)
+        : { requests: undefined, intercepted: [], transfers: [], beside: undefined }),
       delays: parts.includes('delay') ? await this.#delays(effort.delays) : [],
       resolve: parts.includes('resolve') ? [await this.#gossip(), await this.#neighbour(), await this.#chain()] : [],
       coldStart: parts.includes('start') ? await this.#coldStarts() : [],
@@ -96,14 +98,16 @@ class Bench {
     return texts.join('\n\n')
   }
 
-  async #exchanges(effort: BenchEffort): Promise<Pick<Report, 'requests' | 'transfers' | 'beside'>> {
+  async #exchanges(effort: BenchEffort): Promise<Pick<Report, 'requests' | 'intercepted' | 'transfers' | 'beside'>> {
     const exchanges = await this.#openExchanges()
     progress('requests')
     const requests = await exchanges.requests(effort.requests)
+    progress('interceptors')
+    const intercepted = await exchanges.intercepted(effort.requests)
     progress('transfers')
     const transfers = await exchanges.transfers(effort.transfers)
     progress('small tasks beside large ones')
-    return { requests, transfers, beside: await exchanges.beside(effort.beside) }
+    return { requests, intercepted, transfers, beside: await exchanges.beside(effort.beside) }
   }
 
   async #openExchanges(): Promise<Exchanges> {

@@ -6,12 +6,19 @@ import { type Effort, type Load, type RequestFigures, timeBeside, timeInTurn, ti
 import { type BenchServer, SINK_TASK_ID } from './server-contract.ts'
 import { connectedTcp, connectedTls } from './sockets.ts'
 
-/** What takes turns: the subnet, the same with interceptors at both ends that do nothing, libp2p by itself with one kept stream and with a stream for each request, TLS, plain TCP. */
-export type Kind = 'subnet' | 'intercepted' | 'kept' | 'streams' | 'tls' | 'tcp'
+/** What takes turns: the subnet, libp2p by itself with one kept stream and with a stream for each request, TLS, plain TCP. */
+export type Kind = 'subnet' | 'kept' | 'streams' | 'tls' | 'tcp'
 
 export interface Requests {
   payloadBytes: number
   loads: Array<{ concurrency: number } & Record<Kind, RequestFigures>>
+}
+
+/** The same tasks without interceptors, and with one at both ends that does nothing. */
+export interface Intercepted {
+  concurrency: number
+  without: RequestFigures
+  with: RequestFigures
 }
 
 /** Milliseconds of each run. */
@@ -46,7 +53,9 @@ const SMALL_BYTES = 64
 const TRANSFER_BYTES = 64 * 1024 * 1024
 const LARGE_BYTES = 16 * 1024 * 1024
 const LARGE_AT_A_TIME = 16
-const CONCURRENCIES = [1, 16, 128]
+export const CONCURRENCIES = [1, 16, 128]
+/** For each round. */
+const SHORT_ROUNDS = 6
 /** A frame holds more than its payload. */
 export const MAX_FRAME_BYTES = TRANSFER_BYTES + 1_024
 
@@ -106,7 +115,6 @@ export class Exchanges {
   async requests(effort: Effort): Promise<Requests> {
     const kinds: Record<Kind, Exchange> = {
       subnet: this.#subnet.echo,
-      intercepted: this.#intercepted,
       kept: this.#kept,
       streams: this.#streams,
       tls: this.#tls.echo,
@@ -125,13 +133,26 @@ export class Exchanges {
       loads: CONCURRENCIES.map((concurrency) => ({
         concurrency,
         subnet: of('subnet', concurrency),
-        intercepted: of('intercepted', concurrency),
         kept: of('kept', concurrency),
         streams: of('streams', concurrency),
         tls: of('tls', concurrency),
         tcp: of('tcp', concurrency),
       })),
     }
+  }
+
+  /** In many short rounds: what is looked for is less than what the machine does beside it. */
+  async intercepted({ rounds, roundMs, warmUpMs }: Effort): Promise<Intercepted[]> {
+    const effort = { rounds: SHORT_ROUNDS * rounds, roundMs: roundMs / SHORT_ROUNDS, warmUpMs }
+    const measured: Intercepted[] = []
+    for (const concurrency of CONCURRENCIES) {
+      const figures = await timeRequests(effort, {
+        without: { concurrency, send: async () => this.#subnet.echo(this.#small) },
+        with: { concurrency, send: async () => this.#intercepted(this.#small) },
+      })
+      measured.push({ concurrency, ...figures })
+    }
+    return measured
   }
 
   async transfers(runs: number): Promise<Transfers[]> {
