@@ -40,7 +40,7 @@ export { type ErrorCode, EXIT_CODES, SubnetError, type SubnetErrorOptions, Usage
 export { LOG_LEVELS, type Logger, type LogLevel } from './primitives/log.ts'
 export { type CallPhase, ProtocolError, type ProtocolErrorCode, type ProtocolErrorOptions } from './protocol/api/errors.ts'
 export type { Destination, MessageSchemas, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from './protocol/api/host.ts'
-export type { Exchange, Interceptor, ProtocolKind } from './protocol/api/interceptor.ts'
+export type { Answer, Exchange, Interceptor, Next, ProtocolKind, StreamedAnswer, UnaryAnswer } from './protocol/api/interceptor.ts'
 export { type ByteBudget, DEFAULT_LIMITS, type ProtocolLimits, type Release } from './protocol/api/limits.ts'
 export type { Body, IncomingMessage, MessageInParts } from './protocol/api/message-in-parts.ts'
 export { type DescribedProtocol, type ProtocolDescription, ReflectionCaller } from './protocol/builtin/reflection.ts'
@@ -53,12 +53,12 @@ export {
   type TaskHandler,
   TaskProtocol,
 } from './protocol/builtin/task.ts'
-export type { BegunCall, CallOptions, CallReport, StreamCallOptions } from './protocol/call/call.ts'
+export type { BegunCall, CallOptions, CallReport, StreamCallOptions } from './protocol/call/call-options.ts'
 export { type Codec, type Collect, protobufCodec, type WholeCodec } from './protocol/message/codec.ts'
 export { type StreamedInit, type StreamedMessage, streamedCodec } from './protocol/message/streamed-codec.ts'
 export { ProtobufProtocol, type ProtobufProtocolInit, ProtobufStreamingProtocol } from './protocol/protobuf-protocol.ts'
 export { ProtocolBase, type ProtocolInit } from './protocol/protocol-base.ts'
-export type { RequestContext } from './protocol/serve/responder.ts'
+export type { RequestContext } from './protocol/serve/incoming-request.ts'
 export { type Attempt, type Outcome, ResolveError, type ResolveErrorCode } from './resolve/errors.ts'
 export { type Judge, type Resolution, type ResolveOptions, Resolver, type ResolverMemory } from './resolve/resolver.ts'
 export { type AddressSource, type Candidate, type FindOptions, TIER_NAMES, type Tier, type TierName } from './resolve/tier.ts'
