@@ -1,6 +1,6 @@
+import { checkChain } from '../chain/chain-url.ts'
 import { loadHandler } from '../node/handlers/task-handlers.ts'
 import { describeSettings, type LoadedSettings, type SettingName, type Settings, withFlags } from '../node/home/config.ts'
-import { checkChain } from '../node/open-registry.ts'
 import { describeError } from '../primitives/errors.ts'
 import { input } from './text/prompt.ts'
 

@@ -8,7 +8,7 @@ import { DatabaseError } from '../primitives/database-error.ts'
 import { HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 
 /** How an address came to the book first. */
-export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain'
+export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain' | (string & {})
 
 /** What a peer said of itself last. */
 export type PeerState = 'joining' | 'online' | 'offline'

@@ -1,9 +1,9 @@
 import type { PeerId } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { checkChain } from '../chain/chain-url.ts'
 import type { ChainRegistry, ChainSigner, PublishedRecord, PublishPlan } from '../chain/registry.ts'
 import type { Settings } from '../node/home/config.ts'
 import { readOwnerKey } from '../node/home/owner-key.ts'
-import { checkChain } from '../node/open-registry.ts'
 import { farthestFirst, nearness, withPeerId } from '../primitives/address.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
@@ -34,7 +34,7 @@ export async function checkPublishing(
   paysFees: boolean,
   peerId: () => Promise<PeerId>,
 ): Promise<void> {
-  if (!settings.publish || checkChain(settings.chain).driver !== 'hypertensor') {
+  if (!settings.publish || checkChain(settings.chain).writes !== 'paid') {
     return
   }
   if (settings.ownerKey == null || !paysFees) {
@@ -141,7 +141,7 @@ export class AddressPublisher {
   }
 
   get #paysFees(): boolean {
-    return checkChain(this.#init.settings.chain).driver === 'hypertensor'
+    return checkChain(this.#init.settings.chain).writes === 'paid'
   }
 
   /** Read anew: it is in memory only as long as it takes to sign. @throws UsageError with the command that does it elsewhere */
