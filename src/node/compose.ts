@@ -156,6 +156,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
     refusalOf: async (connection) => node.refusalOf(connection),
     refused,
+    serves,
     log,
   })
   const speakers = new Speakers()

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { IdentifyResult, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import pRetry from 'p-retry'
+import { raceSignal } from 'race-signal'
 import type { Logger } from '../../primitives/log.ts'
 import { Patience } from '../../primitives/patience.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
@@ -21,12 +22,17 @@ export interface BootstrapInit extends MeetingInit {
   targets: Array<{ peerId: PeerId; multiaddr: Multiaddr }>
   /** So many peers that this node knew in the last 24 hours, others each time. Asked only while no peer is connected. */
   acquaintances(count: number): Whereabouts[]
-  /** So many peers that the chain names to start from; none where the user named bootstraps. Asked at the same times. Never rejects. */
+  /**
+   * So many peers that the chain names to start from; none where the user named bootstraps. Asked at the same times, of a node that only asks first when
+   * somebody waits for a peer: a command that is given an address needs no chain. Never rejects.
+   */
   bootnodes(count: number, signal: AbortSignal): Promise<Whereabouts[]>
   /** Why this node does not let a peer in; undefined where it does. What it finds is noted in `refused`. */
   ownRefusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined>
   /** Says when a bootstrap that refuses this node, or is refused, may be dialled again. */
   refused: Pick<RefusedPeers, 'mayDial' | 'untilDial'>
+  /** False for a node that only asks. */
+  serves: boolean
   log: Logger
 }
 
@@ -48,6 +54,8 @@ export class Bootstrap extends EventTarget {
   #running: Array<Promise<void>> = []
   #pending = 0
   #aliveUntilMs = 0
+  /** Resolved once bootnodes are of use. */
+  readonly #bootnodesWanted = Promise.withResolvers<void>()
   readonly #refusals = new Map<string, BootstrapRefusal>()
 
   constructor(init: BootstrapInit) {
@@ -73,6 +81,7 @@ export class Bootstrap extends EventTarget {
    * @returns what ends the telling
    */
   onAlive(listener: (ms: number) => void): () => void {
+    this.#bootnodesWanted.resolve()
     const onEvent = (): void => listener(this.#aliveUntilMs - performance.now())
     this.addEventListener('alive', onEvent)
     if (this.pending) {
@@ -83,12 +92,13 @@ export class Bootstrap extends EventTarget {
 
   /** Waits until there is a peer to ask, or all bootstraps were tried once, or the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
+    this.#bootnodesWanted.resolve()
     await this.#tried(0, signal)
   }
 
   /** The same, but for so many that were not tried. */
   async #tried(but: number, signal: AbortSignal): Promise<void> {
-    while (this.#pending > but && this.#init.libp2p.getPeers().length === 0 && !signal.aborted) {
+    while (this.#pending > but && this.#isAlone && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.addEventListener('settled', () => resolve(), { once: true, signal })
         signal.addEventListener('abort', () => resolve(), { once: true })
@@ -113,8 +123,11 @@ export class Bootstrap extends EventTarget {
       return
     }
     this.#stopped = new AbortController()
-    const { targets, libp2p } = this.#init
+    const { targets, libp2p, serves } = this.#init
     const { signal } = this.#stopped
+    if (serves) {
+      this.#bootnodesWanted.resolve()
+    }
     // the last one are the acquaintances and the bootnodes
     this.#pending = targets.length + 1
     libp2p.addEventListener('peer:identify', this.#onIdentify)
@@ -144,10 +157,9 @@ export class Bootstrap extends EventTarget {
   async #keepCompany(signal: AbortSignal): Promise<void> {
     const { libp2p, log } = this.#init
     const settle = this.#settler()
-    const isAlone = (): boolean => libp2p.getPeers().length === 0
     await this.#tried(1, signal)
     for (let waitMs = FIRST_RETRY_MS; !signal.aborted; ) {
-      if (!isAlone()) {
+      if (!this.#isAlone) {
         settle()
         waitMs = FIRST_RETRY_MS
         await until(libp2p, 'peer:disconnect', () => true, signal)
@@ -162,14 +174,18 @@ export class Bootstrap extends EventTarget {
     settle()
   }
 
+  get #isAlone(): boolean {
+    return this.#init.libp2p.getPeers().length === 0
+  }
+
   /** True once one of some peers that this node knew, or that the chain names, lets it in. */
   async #meetSome(signal: AbortSignal): Promise<boolean> {
-    const { acquaintances, bootnodes, log } = this.#init
+    const { acquaintances, log } = this.#init
     let names = MAX_NAMES
     const permit: Permit = { trusted: false, more: () => names-- > 0 }
     const tries = [
       this.#meetAnyOf(acquaintances(MAX_ACQUAINTANCES), permit, signal),
-      bootnodes(MAX_ACQUAINTANCES, signal).then(async (named) => this.#meetAnyOf(named, permit, signal)),
+      this.#bootnodes(signal).then(async (named) => this.#meetAnyOf(named, permit, signal)),
     ]
     return Promise.any(tries).then(
       () => true,
@@ -178,6 +194,11 @@ export class Bootstrap extends EventTarget {
         return false
       },
     )
+  }
+
+  async #bootnodes(signal: AbortSignal): Promise<Whereabouts[]> {
+    await raceSignal(this.#bootnodesWanted.promise, signal)
+    return this.#isAlone ? this.#init.bootnodes(MAX_ACQUAINTANCES, signal) : []
   }
 
   /** @throws AggregateError where none of them lets this node in */
