@@ -22,16 +22,13 @@ export interface BootstrapInit extends MeetingInit {
   targets: Array<{ peerId: PeerId; multiaddr: Multiaddr }>
   /** So many peers that this node knew in the last 24 hours, others each time. Asked only while no peer is connected. */
   acquaintances(count: number): Whereabouts[]
-  /**
-   * So many peers that the chain names to start from; none where the user named bootstraps. Asked at the same times, of a node that only asks first when
-   * somebody waits for a peer: a command that is given an address needs no chain. Never rejects.
-   */
+  /** So many peers that the chain names to start from; none where the user named bootstraps. Asked at the same times. Never rejects. */
   bootnodes(count: number, signal: AbortSignal): Promise<Whereabouts[]>
   /** Why this node does not let a peer in; undefined where it does. What it finds is noted in `refused`. */
   ownRefusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined>
   /** Says when a bootstrap that refuses this node, or is refused, may be dialled again. */
   refused: Pick<RefusedPeers, 'mayDial' | 'untilDial'>
-  /** False for a node that only asks. */
+  /** A node that only asks looks for company when somebody waits for a peer: a command that is given an address needs none. */
   serves: boolean
   log: Logger
 }
@@ -54,8 +51,8 @@ export class Bootstrap extends EventTarget {
   #running: Array<Promise<void>> = []
   #pending = 0
   #aliveUntilMs = 0
-  /** Resolved once bootnodes are of use. */
-  readonly #bootnodesWanted = Promise.withResolvers<void>()
+  /** Resolved once the company of any peer is of use. */
+  readonly #wanted = Promise.withResolvers<void>()
   readonly #refusals = new Map<string, BootstrapRefusal>()
 
   constructor(init: BootstrapInit) {
@@ -81,7 +78,7 @@ export class Bootstrap extends EventTarget {
    * @returns what ends the telling
    */
   onAlive(listener: (ms: number) => void): () => void {
-    this.#bootnodesWanted.resolve()
+    this.#wanted.resolve()
     const onEvent = (): void => listener(this.#aliveUntilMs - performance.now())
     this.addEventListener('alive', onEvent)
     if (this.pending) {
@@ -92,7 +89,7 @@ export class Bootstrap extends EventTarget {
 
   /** Waits until there is a peer to ask, or all bootstraps were tried once, or the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
-    this.#bootnodesWanted.resolve()
+    this.#wanted.resolve()
     await this.#tried(0, signal)
   }
 
@@ -126,7 +123,7 @@ export class Bootstrap extends EventTarget {
     const { targets, libp2p, serves } = this.#init
     const { signal } = this.#stopped
     if (serves) {
-      this.#bootnodesWanted.resolve()
+      this.#wanted.resolve()
     }
     // the last one are the acquaintances and the bootnodes
     this.#pending = targets.length + 1
@@ -158,6 +155,7 @@ export class Bootstrap extends EventTarget {
     const { libp2p, log } = this.#init
     const settle = this.#settler()
     await this.#tried(1, signal)
+    await raceSignal(this.#wanted.promise, signal).catch(() => undefined)
     for (let waitMs = FIRST_RETRY_MS; !signal.aborted; ) {
       if (!this.#isAlone) {
         settle()
@@ -180,12 +178,12 @@ export class Bootstrap extends EventTarget {
 
   /** True once one of some peers that this node knew, or that the chain names, lets it in. */
   async #meetSome(signal: AbortSignal): Promise<boolean> {
-    const { acquaintances, log } = this.#init
+    const { acquaintances, bootnodes, log } = this.#init
     let names = MAX_NAMES
     const permit: Permit = { trusted: false, more: () => names-- > 0 }
     const tries = [
       this.#meetAnyOf(acquaintances(MAX_ACQUAINTANCES), permit, signal),
-      this.#bootnodes(signal).then(async (named) => this.#meetAnyOf(named, permit, signal)),
+      bootnodes(MAX_ACQUAINTANCES, signal).then(async (named) => this.#meetAnyOf(named, permit, signal)),
     ]
     return Promise.any(tries).then(
       () => true,
@@ -194,11 +192,6 @@ export class Bootstrap extends EventTarget {
         return false
       },
     )
-  }
-
-  async #bootnodes(signal: AbortSignal): Promise<Whereabouts[]> {
-    await raceSignal(this.#bootnodesWanted.promise, signal)
-    return this.#isAlone ? this.#init.bootnodes(MAX_ACQUAINTANCES, signal) : []
   }
 
   /** @throws AggregateError where none of them lets this node in */
