@@ -54,6 +54,10 @@ const lazyModules = {
         )
         .join('\n'),
     }))
+    // the first asynchronous read starts the threads of libuv, and help needs no other
+    onLoad({ filter: /@oclif.core.lib.util.fs\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replace('await (0, promises_1.readFile)(path', '(0, node_fs_1.readFileSync)(path'),
+    }))
     // they promisify functions of built-in modules as they are loaded, and Node then loads those
     onLoad({ filter: /(connect-node.dist.esm.compression|(wsl|powershell)-utils.index)\.js$/ }, ({ path }) => ({
       contents: readFileSync(path, 'utf8').replaceAll(/= (promisify\(\w+\.\w+\));/g, '= (...args) => $1(...args);'),
