@@ -1,5 +1,5 @@
 // Arrows go one way: commands → cli → session → node → {protocol, resolve, gossip, chain} → primitives, gen.
-const layers = ['primitives', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session', 'cli', 'commands']
+const layers = ['primitives', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session', 'cli', 'commands', 'testing']
 const allowed = {
   primitives: [],
   protocol: ['primitives', 'gen'],
@@ -9,6 +9,7 @@ const allowed = {
   node: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain'],
   session: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node'],
   cli: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session'],
+  testing: ['primitives', 'resolve', 'chain'],
   commands: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session', 'cli'],
 }
 

@@ -1,7 +1,7 @@
 import { setV8Flags } from '../bin/v8-flags.js'
-import { createNode } from '../src/index.ts'
+import { type CreateNodeOptions, createNode } from '../src/index.ts'
 import { bareNode, serveBare } from './support/bare-libp2p.ts'
-import { type BenchServer, SINK_TASK_ID } from './support/server-contract.ts'
+import { type BenchServer, NO_OP, SINK_TASK_ID } from './support/server-contract.ts'
 import { listenTcp, listenTls } from './support/sockets.ts'
 import { enterStrangersInBook } from './support/strangers.ts'
 
@@ -14,16 +14,19 @@ const [home = '', maxFrameBytes, knownPeers] = process.argv.slice(2)
 
 process.on('disconnect', () => process.exit())
 const known = await enterStrangersInBook(home, Number(knownPeers))
-const node = await createNode({
+const options: CreateNodeOptions = {
   home,
   settings: { listen: LISTEN, heartbeatInterval: '10m', maxFrameBytes },
   handler: ({ taskId, payload }) => (taskId === SINK_TASK_ID ? NOTHING : payload),
-})
-await node.start()
+}
+const node = await createNode(options)
+const intercepted = await createNode({ ...options, home: `${home}-intercepted`, interceptors: [NO_OP] })
+await Promise.all([node.start(), intercepted.start()])
 const echo = (body: Uint8Array): Uint8Array => body
 const sink = (): Uint8Array => NOTHING
 process.send?.({
   multiaddr: String(node.multiaddrs[0]),
+  interceptedMultiaddr: String(intercepted.multiaddrs[0]),
   knownPeers: known.map(String),
   tcp: { echo: await listenTcp(echo), sink: await listenTcp(sink) },
   tls: { echo: await listenTls(echo), sink: await listenTls(sink) },

@@ -5,14 +5,14 @@ import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { raceSignal } from 'race-signal'
 import { setV8Flags } from '../bin/v8-flags.js'
-import { type CreateNodeOptions, createNode, type SubnetNode, type TierName } from '../src/index.ts'
+import { type CreateNodeOptions, createNode, type Interceptor, type SubnetNode, type TierName } from '../src/index.ts'
 import { type Delays, measureDelays } from './support/delays.ts'
 import { Exchanges, MAX_FRAME_BYTES } from './support/exchanges.ts'
 import { interruptible } from './support/interruptible.ts'
 import { type Effort, keepBusy, measureInTurn, median, timeEach } from './support/measure.ts'
 import { profile } from './support/profile.ts'
 import { describeMachine, profileOf, type Report, tableOf, verdictsOf } from './support/report.ts'
-import type { BenchServer, DelayedPeer } from './support/server-contract.ts'
+import { type BenchServer, type DelayedPeer, NO_OP } from './support/server-contract.ts'
 import { enterStrangersInBook, publishInLedger } from './support/strangers.ts'
 import { judge } from './support/targets.ts'
 import { type RunningNode, Workspace } from './support/workspace.ts'
@@ -78,7 +78,9 @@ class Bench {
   async run(parts: readonly Part[], effort: BenchEffort): Promise<Report> {
     return {
       ...describeMachine(),
-      ...(parts.includes('exchanges') ? await this.#exchanges(effort) : { requests: undefined, transfers: [], beside: undefined }),
+      ...(parts.includes('exchanges')
+        ? await this.#exchanges(effort)
+        : { requests: undefined, intercepted: [], transfers: [], beside: undefined }),
       delays: parts.includes('delay') ? await this.#delays(effort.delays) : [],
       resolve: parts.includes('resolve') ? [await this.#gossip(), await this.#neighbour(), await this.#chain()] : [],
       coldStart: parts.includes('start') ? await this.#coldStarts(effort.coldStarts) : [],
@@ -100,19 +102,22 @@ class Bench {
     return texts.join('\n\n')
   }
 
-  async #exchanges(effort: BenchEffort): Promise<Pick<Report, 'requests' | 'transfers' | 'beside'>> {
+  async #exchanges(effort: BenchEffort): Promise<Pick<Report, 'requests' | 'intercepted' | 'transfers' | 'beside'>> {
     const exchanges = await this.#openExchanges()
     progress('requests')
     const requests = await exchanges.requests(effort.requests)
+    progress('interceptors')
+    const intercepted = await exchanges.intercepted(effort.requests)
     progress('transfers')
     const transfers = await exchanges.transfers(effort.transfers)
     progress('small tasks beside large ones')
-    return { requests, transfers, beside: await exchanges.beside(effort.beside) }
+    return { requests, intercepted, transfers, beside: await exchanges.beside(effort.beside) }
   }
 
   async #openExchanges(): Promise<Exchanges> {
-    const node = await this.#node('caller', { maxFrameBytes: String(MAX_FRAME_BYTES) })
-    return Exchanges.open(this.#stack, node, this.#server)
+    const settings = { maxFrameBytes: String(MAX_FRAME_BYTES) }
+    const [plain, intercepted] = [await this.#node('caller', settings), await this.#node('intercepted-caller', settings, [NO_OP])]
+    return Exchanges.open(this.#stack, { plain, intercepted }, this.#server)
   }
 
   /** Whole ways through the libp2p of a new node, with a network's delay in between. */
@@ -212,8 +217,8 @@ class Bench {
   }
 
   /** A started node of this process that only asks. */
-  async #node(name: string, settings: CreateNodeOptions['settings'] = {}): Promise<SubnetNode> {
-    const node = await createNode({ home: this.#workspace.path(name), settings })
+  async #node(name: string, settings: CreateNodeOptions['settings'] = {}, interceptors: Interceptor[] = []): Promise<SubnetNode> {
+    const node = await createNode({ home: this.#workspace.path(name), settings, interceptors })
     this.#stack.defer(async () => node.stop())
     await node.start()
     return node

@@ -14,6 +14,13 @@ export interface Requests {
   loads: Array<{ concurrency: number } & Record<Kind, RequestFigures>>
 }
 
+/** The same tasks without interceptors, and with one at both ends that does nothing. */
+export interface Intercepted {
+  concurrency: number
+  without: RequestFigures
+  with: RequestFigures
+}
+
 /** Milliseconds of each run. */
 export interface Transfers {
   name: string
@@ -46,13 +53,16 @@ const SMALL_BYTES = 64
 const TRANSFER_BYTES = 64 * 1024 * 1024
 const LARGE_BYTES = 16 * 1024 * 1024
 const LARGE_AT_A_TIME = 16
-const CONCURRENCIES = [1, 16, 128]
+export const CONCURRENCIES = [1, 16, 128]
+/** For each round. */
+const SHORT_ROUNDS = 6
 /** A frame holds more than its payload. */
 export const MAX_FRAME_BYTES = TRANSFER_BYTES + 1_024
 
 /** Exchanges with a server in a process of its own, over connections that are open. */
 export class Exchanges {
   readonly #subnet: Servers
+  readonly #intercepted: Exchange
   readonly #tls: Servers
   readonly #tcp: Servers
   readonly #kept: Exchange
@@ -60,21 +70,28 @@ export class Exchanges {
   readonly #small = randomBytes(SMALL_BYTES)
   readonly #large = randomBytes(TRANSFER_BYTES)
 
-  private constructor(subnet: Servers, tls: Servers, tcp: Servers, kept: Exchange, streams: Exchange) {
+  private constructor(subnet: Servers, intercepted: Exchange, tls: Servers, tcp: Servers, kept: Exchange, streams: Exchange) {
     this.#subnet = subnet
+    this.#intercepted = intercepted
     this.#tls = tls
     this.#tcp = tcp
     this.#kept = kept
     this.#streams = streams
   }
 
-  /** @param stack closes the connections */
-  static async open(stack: AsyncDisposableStack, node: SubnetNode, server: BenchServer): Promise<Exchanges> {
-    const address = multiaddr(server.multiaddr)
-    const task = (taskId: string) => async (payload: Uint8Array) => {
-      const { accepted, error } = await node.tasks.sendTask(address, taskId, payload)
-      if (!accepted) {
-        throw new Error(`the server rejects what is measured: ${error}`)
+  /** @param nodes the caller, and one that has an interceptor which does nothing @param stack closes the connections */
+  static async open(
+    stack: AsyncDisposableStack,
+    nodes: { plain: SubnetNode; intercepted: SubnetNode },
+    server: BenchServer,
+  ): Promise<Exchanges> {
+    const task = (node: SubnetNode, address: string, taskId: string): Exchange => {
+      const to = multiaddr(address)
+      return async (payload) => {
+        const { accepted, error } = await node.tasks.sendTask(to, taskId, payload)
+        if (!accepted) {
+          throw new Error(`the server rejects what is measured: ${error}`)
+        }
       }
     }
     const over = async (connected: typeof connectedTcp, ports: Record<keyof Servers, number>): Promise<Servers> => {
@@ -86,7 +103,8 @@ export class Exchanges {
     const connection = await bare.dial(multiaddr(server.bareMultiaddr))
     const kept = await keptStream(connection, 'echo')
     return new Exchanges(
-      { echo: task('echo'), sink: task(SINK_TASK_ID) },
+      { echo: task(nodes.plain, server.multiaddr, 'echo'), sink: task(nodes.plain, server.multiaddr, SINK_TASK_ID) },
+      task(nodes.intercepted, server.interceptedMultiaddr, 'echo'),
       await over(connectedTls, server.tls),
       await over(connectedTcp, server.tcp),
       async (payload) => kept.request(payload),
@@ -121,6 +139,20 @@ export class Exchanges {
         tcp: of('tcp', concurrency),
       })),
     }
+  }
+
+  /** In many short rounds: what is looked for is less than what the machine does beside it. */
+  async intercepted({ rounds, roundMs, warmUpMs }: Effort): Promise<Intercepted[]> {
+    const effort = { rounds: SHORT_ROUNDS * rounds, roundMs: roundMs / SHORT_ROUNDS, warmUpMs }
+    const measured: Intercepted[] = []
+    for (const concurrency of CONCURRENCIES) {
+      const figures = await timeRequests(effort, {
+        without: { concurrency, send: async () => this.#subnet.echo(this.#small) },
+        with: { concurrency, send: async () => this.#intercepted(this.#small) },
+      })
+      measured.push({ concurrency, ...figures })
+    }
+    return measured
   }
 
   async transfers(runs: number): Promise<Transfers[]> {

@@ -2,7 +2,7 @@ import { arch, cpus, loadavg, release, totalmem, type } from 'node:os'
 import { version as libp2pVersion } from 'libp2p/version'
 import packageJson from '../../package.json' with { type: 'json' }
 import { type Delays, roundTrips } from './delays.ts'
-import type { Beside, Requests, Transfers } from './exchanges.ts'
+import type { Beside, Intercepted, Requests, Transfers } from './exchanges.ts'
 import { type Latencies, median, type RequestFigures } from './measure.ts'
 import type { FunctionTime } from './profile.ts'
 import { judge, type Verdict } from './targets.ts'
@@ -14,6 +14,7 @@ export interface Report {
   machine: { cpu: string; cores: number; memoryBytes: number; os: string; load: number }
   versions: { node: string; libp2p: string; package: string }
   requests: Requests | undefined
+  intercepted: Intercepted[]
   transfers: Transfers[]
   beside: Beside | undefined
   delays: Delays[]
@@ -25,7 +26,13 @@ export interface Report {
 
 const LABEL_COLUMNS = 32
 const PROFILED_FUNCTIONS = 25
-const NAMES = { subnet: 'subnet', kept: 'libp2p, kept', streams: 'libp2p, new', tls: 'TLS', tcp: 'plain TCP' } as const
+const NAMES = {
+  subnet: 'subnet',
+  kept: 'libp2p, kept',
+  streams: 'libp2p, new',
+  tls: 'TLS',
+  tcp: 'plain TCP',
+} as const
 
 export function describeMachine(): Pick<Report, 'at' | 'machine' | 'versions'> {
   const cores = cpus()
@@ -52,13 +59,20 @@ export function describeHead(name: string, { at, machine, versions }: Pick<Repor
 
 /** The report for people, in at most 80 columns. */
 export function tableOf(report: Report): string {
-  const { requests, transfers, beside, delays, resolve, coldStart, memory } = report
+  const { requests, intercepted, transfers, beside, delays, resolve, coldStart, memory } = report
   const sections = [
     section(
       ['64-byte requests, there and back', 'p50 ms', 'of rounds', 'p99 ms', 'requests/s'],
       (requests?.loads ?? []).flatMap(({ concurrency, ...kinds }) =>
         keysOf(NAMES).map((kind) => requestRow(`${NAMES[kind]}, ${concurrency} at a time`, kinds[kind])),
       ),
+    ),
+    section(
+      ['64-byte tasks', 'p50 ms', 'of rounds', 'p99 ms', 'requests/s'],
+      intercepted.flatMap(({ concurrency, ...figures }) => [
+        requestRow(`as they are, ${concurrency} at a time`, figures.without),
+        requestRow(`no-op interceptors, ${concurrency} at a time`, figures.with),
+      ]),
     ),
     section(
       ['64 MiB in one message', 'median ms', 'MB/s', 'of runs'],

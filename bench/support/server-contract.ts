@@ -1,6 +1,10 @@
+import type { Interceptor } from '../../src/index.ts'
+
 /** What the benchmark measures against, in a process of its own. */
 export interface BenchServer {
   multiaddr: string
+  /** A node whose requests go through an interceptor that does nothing. */
+  interceptedMultiaddr: string
   /** The IDs of peers that the node knows from heartbeats. */
   knownPeers: string[]
   /** Ports on loopback where every frame is sent back, and where it is answered with an empty frame. */
@@ -23,6 +27,9 @@ export interface DelayedPeer {
   /** Plain TCP beyond the delay: every frame is sent back. */
   echoPort: number
 }
+
+/** What it does costs nothing; what is left is the price of having one. */
+export const NO_OP: Interceptor = (next) => async (exchange) => next(exchange)
 
 /** A task of this ID is answered with nothing, any other with its payload. */
 export const SINK_TASK_ID = 'sink'

@@ -1,5 +1,5 @@
 import { roundTrips } from './delays.ts'
-import type { Kind, Transfers } from './exchanges.ts'
+import { CONCURRENCIES, type Kind, type Transfers } from './exchanges.ts'
 import { median, type RoundFigures, ratio } from './measure.ts'
 import type { Report } from './report.ts'
 
@@ -33,6 +33,11 @@ export const TARGETS: readonly Target[] = [
     of: compared(16, 'subnet', 'streams', ({ perSecond }) => perSecond),
   },
   { name: '64 bytes: rate at 128, times that at 16', atLeast: 1, of: atManyToFew },
+  ...CONCURRENCIES.map((concurrency) => ({
+    name: `no-op interceptors, ${concurrency} at a time: rate`,
+    atLeast: 0.9,
+    of: withInterceptors(concurrency),
+  })),
   { name: '64 bytes, 1 at a time: p99, times p50', atMost: 5, of: tail(1) },
   // docs/performance.md, "The longest of a hundred"
   { name: '64 bytes, 16 at a time: p99, times p50', atMost: 5, knownUpTo: 15, of: tail(16) },
@@ -76,6 +81,13 @@ function compared(concurrency: number, kind: Kind, to: Kind, figure: (round: Rou
 function atManyToFew(report: Report): number | undefined {
   const [many, few] = [roundsOf(report, 128, 'subnet'), roundsOf(report, 16, 'subnet')]
   return many && few && ratio(many, few, ({ perSecond }) => perSecond)
+}
+
+function withInterceptors(concurrency: number): Target['of'] {
+  return ({ intercepted }) => {
+    const figures = intercepted.find((one) => one.concurrency === concurrency)
+    return figures && ratio(figures.with.rounds, figures.without.rounds, ({ perSecond }) => perSecond)
+  }
 }
 
 function tail(concurrency: number): Target['of'] {

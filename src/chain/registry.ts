@@ -1,5 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import type { NamedOver } from '../primitives/address-kind.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 
 /** How far a registered node has come, in the chain's order: each includes those behind it. */
@@ -165,6 +166,15 @@ export interface PublishedRecord extends Freshness, Pick<ChainRecord, 'peerId' |
 
 /** The registry of one subnet, where a peer may store its addresses. Made with the key that signs what is published. */
 export interface ChainRegistry {
+  /**
+   * What a change costs. `free`: the peer signs for itself. `paid`: an account signs and pays a fee, so that somebody has to agree. `none`: this chain is
+   * only read; whatever writes throws UsageError.
+   */
+  readonly writes: 'free' | 'paid' | 'none'
+  /** Who names the addresses on this chain: private ones that a stranger named are not dialled. `trusted` where the chain is the user's own. */
+  readonly namedOver: NamedOver
+  /** True for a chain that makes blocks by itself. A node that runs follows them, so that `state` tells when the chain stands still. */
+  readonly makesBlocks: boolean
   /** What the chain has of a peer, its addresses above all. @throws ChainError, NoSubnetError */
   lookup(peerId: PeerId, options?: ChainOptions): Promise<ChainRecord>
   /** All peers of the subnet, with addresses or without. @throws ChainError, NoSubnetError */

@@ -1,7 +1,7 @@
+import { checkChain } from '../chain/chain-url.ts'
 import { loadHandler } from '../node/handlers/task-handlers.ts'
 import type { Settings } from '../node/home/config.ts'
 import { describeSettings, type LoadedSettings, withFlags } from '../node/home/load-settings.ts'
-import { checkChain } from '../node/open-registry.ts'
 import { describeError } from '../primitives/errors.ts'
 import { type AskedSetting, INIT_SETTINGS, QUESTIONS } from './init-settings.ts'
 import { input } from './text/prompt.ts'

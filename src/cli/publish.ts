@@ -1,11 +1,12 @@
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { checkChain } from '../chain/chain-url.ts'
 import type { ChainSigner, PublishedRecord, PublishPlan } from '../chain/registry.ts'
 import type { Settings } from '../node/home/config.ts'
 import type { Home } from '../node/home/home.ts'
 import { parseOwnerKey, readOwnerKey } from '../node/home/owner-key.ts'
-import { checkChain, openHypertensor } from '../node/open-registry.ts'
+import { openPaidRegistry } from '../node/open-registry.ts'
 import { farthestFirst, parseMultiaddr, peerIdOf, withPeerId } from '../primitives/address.ts'
 import { startDeadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
@@ -63,7 +64,7 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
   const { session, settings, options } = init
   const { chain, subnetId } = (await session.settings(options)) ?? settings
   const location = checkChain(chain)
-  if (location.driver !== 'hypertensor') {
+  if (location.writes !== 'paid') {
     if (init.nodeId != null) {
       throw new UsageError(`--node: ${chain} has no nodes that are told apart by a number`)
     }
@@ -76,7 +77,7 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
     publishCommand({ chain, subnetId }, peerId.toString(), withPeerId(addresses[0] as Multiaddr, peerId)?.toString()),
   )
   const { home, logger: log, nodeId } = init
-  const registry = await openHypertensor({ home, endpoints: location.endpoints, subnetId, self: peerId, log })
+  const registry = await openPaidRegistry(location, { home, subnetId, self: peerId, log })
   const clock = new Clock(options)
   try {
     const approve = async (plan: PublishPlan): Promise<boolean> => {

@@ -3,7 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NamedOver } from '../primitives/address-kind.ts'
 
 /** How an address came to the book first. */
-export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain'
+export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain' | (string & {})
 
 /** What a peer said of itself last. */
 export type PeerState = 'joining' | 'online' | 'offline'

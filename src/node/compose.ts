@@ -1,51 +1,50 @@
 import type { PeerId, PrivateKey } from '@libp2p/interface'
-import { CHAIN_PATIENCE_MS, type ChainRegistry, type Freshness } from '../chain/registry.ts'
+import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook } from '../gossip/address-book.ts'
 import { Blame } from '../gossip/blame.ts'
-import type { BookEntry } from '../gossip/book-entry.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
-import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
-import { addressesOf, farthestFirst, parsePeerMultiaddr } from '../primitives/address.ts'
+import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
-import { withDeadline } from '../primitives/deadline.ts'
 import type { Logger } from '../primitives/log.ts'
-import { type Budget, budgetOf } from '../primitives/patience.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/api/limits.ts'
-import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../protocol/builtin/address.ts'
+import { AddressProtocol } from '../protocol/builtin/address.ts'
 import { AdmissionProtocol } from '../protocol/builtin/admission.ts'
 import { DagSyncProtocol } from '../protocol/builtin/dag-sync.ts'
 import { ReflectionProtocol } from '../protocol/builtin/reflection.ts'
-import { type StreamingTaskHandler, type TaskHandler, TaskProtocol } from '../protocol/builtin/task.ts'
-import { Resolver, type ResolverMemory } from '../resolve/resolver.ts'
-import type { Candidate } from '../resolve/tier.ts'
-import { type ChainSource, ChainTier } from '../resolve/tiers/chain.ts'
-import { type BookSource, GossipTier } from '../resolve/tiers/gossip.ts'
-import { type AskPeer, NeighboursTier } from '../resolve/tiers/neighbours.ts'
+import type { StreamingTaskHandler, TaskHandler } from '../protocol/builtin/task.ts'
+import { Resolver } from '../resolve/resolver.ts'
+import type { Tier } from '../resolve/tier.ts'
+import { ChainTier } from '../resolve/tiers/chain.ts'
+import { GossipTier } from '../resolve/tiers/gossip.ts'
+import { NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { askForRecord } from './adapters/identify-all-keys.ts'
-import { type LiveRecord, LiveRecords } from './adapters/live-records.ts'
+import { LiveRecords } from './adapters/live-records.ts'
+import { addressDirectory } from './address-directory.ts'
 import { Door } from './admission/door.ts'
 import { Doorkeeper } from './admission/doorkeeper.ts'
 import { OwnRegistration } from './admission/own-registration.ts'
 import { RefusalWatch } from './admission/refusal-watch.ts'
 import { type RedialDelays, RefusedPeers } from './admission/refused-peers.ts'
+import { acquaintances, bookSource, type Note, refutedIn } from './book-answers.ts'
+import { bootnodesOf, chainSource } from './chain-answers.ts'
 import { ChainFollower } from './chain-follower.ts'
-import { Bootstrap, type Whereabouts } from './dial/bootstrap.ts'
+import { Bootstrap } from './dial/bootstrap.ts'
 import { DialPolicy, type NetworkInterfaces } from './dial/dial-policy.ts'
 import { Dialler } from './dial/dialler.ts'
 import { Aliases } from './home/aliases.ts'
 import { BOOTSTRAPS, type Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
+import { neighbourSource, neighboursBudgetMs } from './neighbour-answers.ts'
 import { OtherNetwork } from './network/other-network.ts'
-import { isFollowed, namedOverChain, openRegistry } from './open-registry.ts'
+import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
-import { byDistance, Speakers } from './speakers.ts'
+import { Speakers } from './speakers.ts'
 import { createLibp2p, gossipTopics } from './stack/create-libp2p.ts'
-import { walkTo } from './stack/kademlia-walk.ts'
 import { Liveness } from './stack/liveness.ts'
 import { Places } from './stack/places.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
@@ -84,6 +83,10 @@ export interface ComposeInit {
   handler?: TaskHandler | StreamingTaskHandler | undefined
   /** Around every call and every request, the first one outermost. */
   interceptors?: readonly Interceptor[] | undefined
+  /** Further ways to find peers, beside the built-in ones. */
+  tiers?: readonly Tier[] | undefined
+  /** In place of the chain that the settings name; closed with the node. */
+  registry?: ChainRegistry | undefined
   /** What the node calls itself, as `subnet-cli/1.0.0`. */
   agent: string
   /** @default those of this machine */
@@ -102,7 +105,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const { home, settings, privateKey, log } = init
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
-  const registry = await openRegistry(init)
+  const registry = init.registry ?? (await openRegistry(init))
   const database = await openHomeDatabase(home)
   const book = new AddressBook(database, {
     onWriteFailure: (error) => log.warn('the address book is not written until this is mended: what peers tell is forgotten', error),
@@ -151,50 +154,38 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     libp2p,
     dialler,
     targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
-    acquaintances: (count) => acquaintances({ book, policy }, libp2p.peerId, count),
+    acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
+    bootnodes: async (count, signal) =>
+      targets.length > 0 ? [] : bootnodesOf({ registry, policy, self: libp2p.peerId, log }, count, signal),
     ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
     refusalOf: async (connection) => node.refusalOf(connection),
     refused,
+    serves,
     log,
   })
   const speakers = new Speakers()
   const otherNetwork = new OtherNetwork(settings.network, { serves, log })
-  const askMs = (peerId?: PeerId): number => {
-    const rtts = libp2p.getConnections(peerId).map((connection) => liveness.rttMsOf(connection))
-    return budgetOf(Math.max(0, ...rtts), ASK)
-  }
-  const network: AskPeer = {
-    neighbours: async function* (target, options) {
-      for await (const neighbour of speakers.closestTo(target, bootstrap, options)) {
-        options.prolong?.(askMs(neighbour))
-        yield neighbour
-      }
-    },
-    ask: async (neighbour, target, { signal }) => {
-      const answer = await addresses.ask(neighbour, target, { signal, timeoutMs: askMs(neighbour) })
-      return answer == null || (await isStranger(target))
-        ? undefined
-        : rememberAnswer({ book, note, policy }, answer, neighbour, namedOver(neighbour))
-    },
-    walk: async (target, { signal, mayDial }) => {
-      await bootstrap.settled(signal)
-      // its own time: that of the tier lasts longer where a bootstrap was slow to connect
-      const inTime = withDeadline(signal, askMs()) as AbortSignal
-      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, inTime, mayDial ?? (() => false))
-      return multiaddrs.length === 0
-        ? undefined
-        : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }
-    },
-  }
   const isStranger = async (peerId: PeerId): Promise<boolean> => door != null && !(await door.check(peerId)).admitted
+  const neighbours = neighbourSource({
+    libp2p,
+    bootstrap,
+    liveness,
+    book,
+    note,
+    speakers,
+    namedOver,
+    isStranger,
+    addresses: () => addresses,
+  })
   const resolver = new Resolver(
     [
-      new GossipTier(bookSource(book, policy)),
-      new NeighboursTier(network, { budgetMs: serves ? ASK.minMs : ASK.minMs + CONNECT_MS }),
-      new ChainTier(chainSource(registry, namedOverChain(settings.chain), { book, note, policy })),
+      new GossipTier(bookSource(book)),
+      new NeighboursTier(neighbours, { budgetMs: neighboursBudgetMs(serves) }),
+      new ChainTier(chainSource(registry, { book, note })),
+      ...(init.tiers ?? []),
     ],
     {
-      ...memoryOf(book, note, policy),
+      refuted: refutedIn({ book, note }),
       hint: () => otherNetwork.hint,
       refusal: () => (libp2p.getPeers().length === 0 ? bootstrap.refusals[0] : undefined),
     },
@@ -247,6 +238,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     heartbeats,
     peerStates,
     limits,
+    handler: init.handler,
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
     places,
@@ -257,7 +249,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
     refusalWatch: new RefusalWatch({ libp2p, ask: async (connection) => node.refusalOf(connection) }),
-    chainFollower: serves && door == null && isFollowed(settings.chain) ? new ChainFollower({ registry, log }) : undefined,
+    chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
     serves,
@@ -268,23 +260,10 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       await init.release?.()
     },
   })
-  const directory: AddressDirectory = {
-    recordOf: async (peerId) => {
-      if (peerId.equals(libp2p.peerId)) {
-        return heartbeats?.ownRecord == null
-          ? undefined
-          : { envelope: heartbeats.ownRecord.envelope, ageMs: 0, intervalMs: heartbeats.counts.intervalMs }
-      }
-      return recordHeardLast(liveRecords.of(peerId), book, peerId)
-    },
-    sequenceOf: async (envelope, peerId) =>
-      openPeerRecord(envelope).then(
-        (record) => (record.peerId.equals(peerId) && record.multiaddrs.length > 0 ? record.seq : undefined),
-        () => undefined,
-      ),
-    neighbours: (target) => byDistance(speakers.list(), target),
-  }
-  const addresses = new AddressProtocol(node, directory)
+  const addresses: AddressProtocol = new AddressProtocol(
+    node,
+    addressDirectory({ self: libp2p.peerId, book, liveRecords, heartbeats, speakers }),
+  )
   new DagSyncProtocol(node, libp2p.peerId.toString())
   if (door != null) {
     new AdmissionProtocol(node, (peerId) => door.refusalOf(peerId))
@@ -292,7 +271,6 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   if (settings.reflection) {
     new ReflectionProtocol(node)
   }
-  node.tasks = new TaskProtocol(node, init.handler, { onTask: (event) => node.emit('task', event) })
   speakers.follow(libp2p, addresses.id)
   return node
 }
@@ -314,140 +292,4 @@ function meshOf(pubsub: object | undefined, settings: NodeSettings): string[] {
   // a public method that the type does not name
   const { getMeshPeers } = (pubsub ?? {}) as { getMeshPeers?: (topic: string) => string[] }
   return gossipTopics(settings).flatMap((topic) => getMeshPeers?.call(pubsub, topic) ?? [])
-}
-
-const MAX_ADDRESSES = 16
-/** By so much a stale entry comes behind a fresh one: half of the stale ones come among the fresh ones. */
-const STALE_RANK = 0.5
-/** How long a neighbour may be asked, by its round trip; a node that was only just started has to connect to one first. */
-const ASK: Budget = { times: 50, minMs: 3_000, maxMs: 15_000 }
-const CONNECT_MS = 2_000
-
-/** Runs a write to the address book in the background. */
-type Note = (write: () => Promise<unknown>) => void
-
-/** The cap that a peer's own word is put under, whoever passes it on. */
-function boundedInterval(intervalMs: number): number {
-  return Math.min(Math.max(intervalMs, HEARTBEAT_INTERVAL_MS.min), HEARTBEAT_INTERVAL_MS.max)
-}
-
-/** Where answers go before they are given: into the book, and to who judges their addresses. */
-interface Memory {
-  book: AddressBook
-  note: Note
-  policy: DialPolicy
-}
-
-function toCandidate(entry: BookEntry, policy: DialPolicy, ageMs: number, detail: string): Candidate {
-  policy.note(entry.multiaddrs, entry.namedOver ?? 'stranger')
-  // what else the book holds came in a signed record, was read from the chain, or confirmed by a connection
-  return { multiaddrs: entry.multiaddrs, source: entry.origin, verified: entry.verified !== false, seq: entry.seq, ageMs, detail }
-}
-
-/** Some peers of the address book, by chance; peers whose entries are fresh have the better one. */
-function acquaintances({ book, policy }: Pick<Memory, 'book' | 'policy'>, self: PeerId, count: number): Whereabouts[] {
-  return book
-    .list()
-    .filter(({ peerId, bad }) => !bad && !peerId.equals(self))
-    .map((entry) => ({ entry, rank: Math.random() + (book.isFresh(entry) ? 0 : STALE_RANK) }))
-    .sort((a, b) => a.rank - b.rank)
-    .slice(0, count)
-    .map(({ entry: { peerId, multiaddrs, namedOver = 'stranger' } }) => {
-      policy.note(multiaddrs, namedOver)
-      return { peerId, multiaddrs: farthestFirst(addressesOf(peerId, policy.allowed(multiaddrs), MAX_ADDRESSES)) }
-    })
-}
-
-function bookSource(book: AddressBook, policy: DialPolicy): BookSource {
-  return {
-    freshAddressesOf: (peerId) => {
-      const entry = book.get(peerId)
-      return entry == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
-        ? undefined
-        : toCandidate(entry, policy, book.ageMs(entry), 'in the address book')
-    },
-  }
-}
-
-function memoryOf(book: AddressBook, note: Note, policy: DialPolicy): ResolverMemory {
-  return {
-    refuted: async (peerId, candidate) => {
-      const entry = book.get(peerId)
-      if (entry != null && entry.seq <= candidate.seq) {
-        note(async () => book.markBad(peerId, candidate.seq))
-      }
-    },
-    lastResort: (peerId) => {
-      const entry = book.get(peerId)
-      return entry == null || entry.multiaddrs.length === 0
-        ? undefined
-        : toCandidate(entry, policy, book.ageMs(entry), 'stale entry of the address book')
-    },
-  }
-}
-
-/** @param namedOver `trusted` for a chain that is this user's own: anybody may write on others */
-function chainSource(registry: ChainRegistry, namedOver: NamedOver, { book, note, policy }: Memory): ChainSource {
-  return {
-    addressesOf: async (peerId, { signal, explain }) => {
-      const record = await registry.lookup(peerId, { signal, patienceMs: CHAIN_PATIENCE_MS })
-      if (record.multiaddrs.length === 0) {
-        explain(`${record.known ? 'registered, no address on the chain' : 'not known'}${record.stale ? `, ${whenRead(record)}` : ''}`)
-        return undefined
-      }
-      policy.note(record.multiaddrs, namedOver)
-      if (record.verified) {
-        const rest = {
-          envelope: undefined,
-          origin: 'chain',
-          namedOver,
-          state: 'online',
-          heartbeatAtMs: undefined,
-          bad: false,
-          verified: undefined,
-        } as const
-        note(async () => book.put({ ...record, ...rest, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
-      }
-      const { multiaddrs, verified, seq, stale, readAtMs } = record
-      const ageMs = stale ? Math.max(0, Date.now() - readAtMs) : undefined
-      return { multiaddrs, source: 'chain', verified, seq, ageMs, detail: whenRead(record) }
-    },
-  }
-}
-
-/** For the trace. An endpoint that does not tell its block gives 0. */
-function whenRead({ block, stale }: Freshness): string {
-  return `read ${block === 0 ? 'from the chain' : `at block ${block}`}${stale ? ': the chain is away' : ''}`
-}
-
-/** A neighbour's answer, its signature checked, becomes an entry of the book and a candidate. */
-async function rememberAnswer(
-  { book, note, policy }: Memory,
-  { envelope, intervalMs, ageMs, hops }: KnownRecord & { hops: number },
-  neighbour: PeerId,
-  namedOver: NamedOver,
-): Promise<Candidate> {
-  const record = await openPeerRecord(envelope)
-  policy.note(record.multiaddrs, namedOver)
-  const rest = { origin: 'neighbour', namedOver, state: 'online', heartbeatAtMs: undefined, bad: false } as const
-  note(async () => book.put({ ...record, ...rest, seenAtMs: Date.now() - ageMs, intervalMs: boundedInterval(intervalMs) }))
-  const detail = `by way of ${neighbour.toString()}, ${hops} hop(s)`
-  return { multiaddrs: record.multiaddrs, source: 'neighbour', verified: true, seq: record.seq, ageMs, detail }
-}
-
-/**
- * What a connected peer said of itself beats what is stored, whatever the clock says by which it numbers its records; only a beat that came later, with a
- * higher number, is newer.
- */
-function recordHeardLast(live: LiveRecord | undefined, book: AddressBook, peerId: PeerId): KnownRecord | undefined {
-  const entry = book.get(peerId)
-  const stored: KnownRecord | undefined =
-    entry?.envelope == null || entry.multiaddrs.length === 0 || !book.isFresh(entry)
-      ? undefined
-      : { envelope: entry.envelope, ageMs: book.ageMs(entry), intervalMs: entry.intervalMs }
-  if (live == null) {
-    return stored
-  }
-  const isLater = entry != null && entry.seq > live.seq && (entry.heartbeatAtMs ?? 0) > live.heardAtMs
-  return stored != null && isLater ? stored : { envelope: live.envelope, ageMs: 0, intervalMs: HEARTBEAT_INTERVAL_MS.default }
 }

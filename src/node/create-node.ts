@@ -1,6 +1,8 @@
+import type { ChainRegistry } from '../chain/registry.ts'
 import { createLogger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import type { StreamingTaskHandler, TaskHandler } from '../protocol/builtin/task.ts'
+import type { Tier } from '../resolve/tier.ts'
 import { composeNode } from './compose.ts'
 import type { NetworkInterfaces } from './dial/dial-policy.ts'
 import type { RawSettings } from './home/config.ts'
@@ -20,6 +22,10 @@ export interface CreateNodeOptions {
   handler?: TaskHandler | StreamingTaskHandler
   /** Around every call and every request of the node, the first one outermost. */
   interceptors?: readonly Interceptor[]
+  /** Further ways to find peers, asked beside the built-in ones, by their `order`. */
+  tiers?: readonly Tier[]
+  /** A chain of one's own, in place of the one that `settings.chain` names. It is closed with the node. */
+  registry?: ChainRegistry
   /** What the node calls itself. @default subnet-cli */
   agent?: string
   /**
@@ -50,6 +56,8 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
       listen: settings.listen,
       handler: options.handler,
       interceptors: options.interceptors,
+      tiers: options.tiers,
+      registry: options.registry,
       agent: options.agent ?? 'subnet-cli',
       networkInterfaces: options.networkInterfaces,
       log,

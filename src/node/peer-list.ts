@@ -11,11 +11,12 @@ export function peerList({ allow, deny }: { allow: readonly string[]; deny: read
   }
   const allowed = new Set(allow)
   const denied = new Set(deny)
-  return async function* ({ direction, peerId, protocolId }, next) {
+  return (next) => async (exchange) => {
+    const { direction, peerId, protocolId } = exchange
     const peer = peerId.toString()
     if (direction === 'request' && protocolId !== DAG_SYNC_PROTOCOL_ID && (denied.has(peer) || (allowed.size > 0 && !allowed.has(peer)))) {
       throw new Error(`this node does not take requests of ${peer}`)
     }
-    yield* next()
+    return next(exchange)
   }
 }

@@ -1,36 +1,14 @@
+import { Cancellation } from './cancellation.ts'
+
 /** What a call, a command or a file that may be a pipe has where nobody said how long it may take, in milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 60_000
 
-/** A signal that aborts when the time is up, or when another signal does. */
-export interface Deadline {
-  signal: AbortSignal
-  /** To be called when the work has ended: until then the timer and its listeners stay. */
-  clear(): void
-}
+/** A signal that aborts when the time is up, or when another signal does; `clear` is to be called when the work has ended. */
+export type Deadline = Pick<Cancellation, 'signal' | 'clear'>
 
 /** For work that is done often; `withDeadline` is simpler, but its timer stays until the time is up. */
 export function startDeadline(timeoutMs: number | undefined, ...signals: Array<AbortSignal | undefined>): Deadline {
-  const controller = new AbortController()
-  const onAbort = (event: { target: unknown }): void => controller.abort((event.target as AbortSignal).reason)
-  const timer =
-    timeoutMs == null
-      ? undefined
-      : setTimeout(() => controller.abort(new DOMException('the time is up', 'TimeoutError')), timeoutMs).unref()
-  for (const signal of signals) {
-    if (signal?.aborted === true) {
-      controller.abort(signal.reason)
-    }
-    signal?.addEventListener('abort', onAbort)
-  }
-  return {
-    signal: controller.signal,
-    clear: () => {
-      clearTimeout(timer)
-      for (const signal of signals) {
-        signal?.removeEventListener('abort', onAbort)
-      }
-    },
-  }
+  return new Cancellation(timeoutMs, ...signals)
 }
 
 /** Joins a caller's signal and a deadline in milliseconds; either may be absent. */

@@ -3,7 +3,7 @@ import type { ProtocolHost } from './api/host.ts'
 import type { ProtocolKind } from './api/interceptor.ts'
 import { protobufCodec } from './message/codec.ts'
 import { ProtocolBase, type ProtocolInit } from './protocol-base.ts'
-import type { RequestContext } from './serve/responder.ts'
+import type { RequestContext } from './serve/incoming-request.ts'
 
 /** A protocol whose messages are protobuf: their schemas, as protoc-gen-es makes them. */
 export interface ProtobufProtocolInit<Req extends DescMessage, Res extends DescMessage>

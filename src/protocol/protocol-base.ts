@@ -2,10 +2,11 @@ import { UsageError } from '../primitives/errors.ts'
 import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost } from './api/host.ts'
 import type { Interceptor, ProtocolKind } from './api/interceptor.ts'
 import type { ProtocolLimits } from './api/limits.ts'
-import type { BegunCall, CallOptions, StreamCallOptions } from './call/call.ts'
+import type { BegunCall, CallOptions, StreamCallOptions } from './call/call-options.ts'
 import { Caller } from './call/caller.ts'
 import type { Codec } from './message/codec.ts'
-import { type RequestContext, Responder } from './serve/responder.ts'
+import type { RequestContext } from './serve/incoming-request.ts'
+import { Responder } from './serve/responder.ts'
 
 /** What makes one protocol differ from another. */
 export interface ProtocolInit<RequestInit, ResponseInit, Request, Response> {
@@ -77,7 +78,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       decodeStream: request.decodeStream,
       encode: response.encode,
       answer: (context, message) => this.handleRequest(context, message),
-      answerFailure: (context, error) => this.answerFailure(context, error),
+      answerFailure: (context, error, handled) => this.answerFailure(context, error, handled),
       onStarted: () => {
         this.#caller.start()
         resolve()
@@ -125,8 +126,11 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
    */
   protected abstract handleRequest(context: RequestContext, request: Request): Promise<ResponseInit> | AsyncIterable<ResponseInit>
 
-  /** The answer that tells a caller why there is none: for a protocol whose messages can say so. Without it the stream is reset. */
-  protected answerFailure(_context: RequestContext, _error: unknown): ResponseInit | undefined {
+  /**
+   * The answer that tells a caller why there is none: for a protocol whose messages can say so. Without it the stream is reset.
+   * @param _handled the handler had answered, and an interceptor failed behind it
+   */
+  protected answerFailure(_context: RequestContext, _error: unknown, _handled: boolean): ResponseInit | undefined {
     return undefined
   }
 

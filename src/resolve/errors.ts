@@ -1,12 +1,12 @@
 import { SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
-import type { TierName } from './tier.ts'
 
 /** How a tier ended: `skipped` where an earlier one had the answer. */
 export type Outcome = 'hit' | 'miss' | 'error' | 'timeout' | 'skipped'
 
 /** One step of a resolution, success or not. */
 export interface Attempt {
-  tier: TierName
+  /** The tier's name. */
+  tier: string
   outcome: Outcome
   ms: number
   detail: string

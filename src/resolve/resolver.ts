@@ -2,10 +2,10 @@ import type { PeerId } from '@libp2p/interface'
 import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { farthestFirst } from '../primitives/address.ts'
-import { describeError, SubnetError } from '../primitives/errors.ts'
+import { describeError, SubnetError, UsageError } from '../primitives/errors.ts'
 import { Patience } from '../primitives/patience.ts'
 import { type Attempt, type Outcome, ResolveError } from './errors.ts'
-import { type Candidate, TIER_NAMES, type Tier, type TierName } from './tier.ts'
+import type { Candidate, Tier } from './tier.ts'
 
 /**
  * Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. Each address is one dial; `more` takes one
@@ -24,8 +24,8 @@ export interface Refutation {
 /** What may narrow a resolution. */
 export interface ResolveOptions {
   signal?: AbortSignal | undefined
-  /** Ask only these tiers. @default all, in order */
-  tiers?: TierName[] | undefined
+  /** Ask only these tiers, by their names. @default all, in order */
+  tiers?: readonly string[] | undefined
   /** Answers older than this, in milliseconds, are no answers. */
   maxAgeMs?: number | undefined
 }
@@ -41,8 +41,6 @@ export interface Resolution<T> {
 export interface ResolverMemory {
   /** Every address of this answer failed. */
   refuted(peerId: PeerId, candidate: Candidate): Promise<void>
-  /** An answer that is too old to be one, for when nothing better was found. */
-  lastResort(peerId: PeerId): Candidate | undefined
   /** What to do about a peer that no tier knows, where this node knows more than that. */
   hint?(): string | undefined
   /** Why this node could ask nobody: those that it knows do not let it in. */
@@ -58,24 +56,39 @@ const KEPT_FOR_ANSWERS = 4
 /** Of an answer that nobody signed. */
 const MAX_UNSIGNED = 4
 
+/** Sources of addresses that are no tiers. */
+const NO_TIERS = ['given', 'connected']
+
 /** Asks one tier after the other until an answer passes its judge: the first that does wins, the rest are skipped. */
 export class Resolver {
-  readonly #tiers: Tier[]
+  readonly #tiers: readonly Tier[]
   readonly #memory: ResolverMemory
   readonly #running = new Queue<Resolution<unknown>, { key: string; signal?: AbortSignal }>()
 
-  constructor(tiers: Tier[], memory: ResolverMemory) {
-    this.#tiers = tiers
+  /** @throws UsageError for a tier that has the name of another */
+  constructor(tiers: readonly Tier[], memory: ResolverMemory) {
+    this.#tiers = tiers.toSorted((a, b) => a.order - b.order)
     this.#memory = memory
+    const names = [...NO_TIERS, ...this.tierNames]
+    const taken = names.find((name, index) => names.indexOf(name) !== index)
+    if (taken != null) {
+      throw new UsageError(`a tier cannot be called ${JSON.stringify(taken)}: there is another one, or another source of addresses`)
+    }
+  }
+
+  /** Of all tiers, in the order in which they are asked. */
+  get tierNames(): string[] {
+    return this.#tiers.map(({ name }) => name)
   }
 
   /**
    * Finds an answer that `judge` accepts. Resolutions of one peer that run at the same time with the same `purpose` and
    * options are one resolution: then the first one's judge decides for all.
-   * @throws ResolveError; the reason of `options.signal`
+   * @throws ResolveError, UsageError for a tier that is not there; the reason of `options.signal`
    */
   async resolve<T>(peerId: PeerId, purpose: string, judge: Judge<T>, options: ResolveOptions = {}): Promise<Resolution<T>> {
     options.signal?.throwIfAborted()
+    this.#checkNames(options.tiers)
     const key = [purpose, peerId.toString(), options.tiers?.join(), options.maxAgeMs].join(' ')
     const shared = options.signal == null ? { key } : { key, signal: options.signal }
     // one that nobody waits for any more has ended, or was given up by all
@@ -86,11 +99,18 @@ export class Resolver {
         : this.#running.add(async ({ signal }) => new Run(this.#tiers, this.#memory, peerId, judge, { ...options, signal }).run(), shared)
     return (await resolution) as Resolution<T>
   }
+
+  #checkNames(chosen: readonly string[] = []): void {
+    const none = chosen.find((name) => !this.tierNames.includes(name))
+    if (none != null) {
+      throw new UsageError(`there is no tier ${JSON.stringify(none)}; there is ${this.tierNames.join(', ')}`)
+    }
+  }
 }
 
 /** One resolution. */
 class Run<T> {
-  readonly #tiers: Tier[]
+  readonly #tiers: readonly Tier[]
   readonly #memory: ResolverMemory
   readonly #peerId: PeerId
   readonly #judge: Judge<T>
@@ -102,9 +122,10 @@ class Run<T> {
   #mostTelling: Refutation | undefined
   /** A peer refused at an address that it signed: nothing else is asked. */
   #isOver = false
-  #chainFailure: unknown
+  /** The tier of which nobody knows whether it has the peer, and why it failed. */
+  #unknown: { tier: string; error: unknown } | undefined
 
-  constructor(tiers: Tier[], memory: ResolverMemory, peerId: PeerId, judge: Judge<T>, options: ResolveOptions) {
+  constructor(tiers: readonly Tier[], memory: ResolverMemory, peerId: PeerId, judge: Judge<T>, options: ResolveOptions) {
     this.#tiers = tiers
     this.#memory = memory
     this.#peerId = peerId
@@ -113,23 +134,26 @@ class Run<T> {
   }
 
   async run(): Promise<Resolution<T>> {
-    const chosen = this.#options.tiers ?? TIER_NAMES
     let found: Omit<Resolution<T>, 'attempts'> | undefined
     for (const tier of this.#tiers) {
-      const reason = chosen.includes(tier.name) ? this.#whyNotOn(found != null) : 'not asked for'
+      const reason = this.#isChosen(tier) ? this.#whyNotOn(found != null) : 'not asked for'
       if (reason != null) {
         this.#attempts.push({ tier: tier.name, outcome: 'skipped', ms: 0, detail: reason })
       } else {
         found = await this.#ask(tier)
       }
     }
-    if (found == null && !this.#isOver && chosen.includes('gossip')) {
-      found = await this.#tryLastResort()
+    for (const tier of this.#tiers.filter((each) => this.#isChosen(each))) {
+      found ??= this.#isOver ? undefined : await this.#tryLastResort(tier)
     }
     if (found == null) {
       throw this.#failure()
     }
     return { ...found, attempts: this.#attempts }
+  }
+
+  #isChosen({ name }: Tier): boolean {
+    return this.#options.tiers?.includes(name) !== false
   }
 
   get #verdict(): Refutation['verdict'] {
@@ -157,7 +181,7 @@ class Run<T> {
         miss = detail
       }
       const signal = withSignal(this.#options.signal, budget.signal)
-      const mayDial = (): boolean => this.#takeDials(1, this.#reservedAfter(tier) + KEPT_FOR_ANSWERS) === 1
+      const mayDial = (): boolean => tier.needsDial === true && this.#takeDials(1, this.#reservedAfter(tier) + KEPT_FOR_ANSWERS) === 1
       for await (const candidate of tier.find(this.#peerId, { signal, explain, mayDial, prolong: (ms) => budget.prolong(ms) })) {
         if (this.#isTooOld(candidate)) {
           miss = `known, but ${candidate.ageMs} ms old`
@@ -175,7 +199,7 @@ class Run<T> {
       }
     } catch (error) {
       this.#options.signal?.throwIfAborted()
-      this.#chainFailure = tier.name === 'chain' ? error : this.#chainFailure
+      this.#unknown = tier.silence === 'unknown' ? { tier: tier.name, error } : this.#unknown
       if (error !== budget.signal.reason) {
         failures.push(describeError(error))
       }
@@ -191,8 +215,8 @@ class Run<T> {
     return ageMs > (this.#options.maxAgeMs ?? Number.POSITIVE_INFINITY)
   }
 
-  async #tryLastResort(): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
-    const candidate = this.#memory.lastResort(this.#peerId)
+  async #tryLastResort(tier: Tier): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
+    const candidate = tier.lastResort?.(this.#peerId)
     if (candidate == null || this.#isTooOld(candidate) || candidate.multiaddrs.every((address) => this.#refuted.has(address.toString()))) {
       return undefined
     }
@@ -200,17 +224,16 @@ class Run<T> {
     const judged = await this.#try({ ...candidate, verified: false }, 0)
     const ms = performance.now() - startedAtMs
     if ('value' in judged) {
-      this.#attempts.push({ tier: 'gossip', outcome: 'hit', ms, detail: candidate.detail })
+      this.#attempts.push({ tier: tier.name, outcome: 'hit', ms, detail: candidate.detail })
       return { candidate, value: judged.value }
     }
-    this.#attempts.push({ tier: 'gossip', outcome: 'error', ms, detail: `${candidate.detail}; ${judged.failure}` })
+    this.#attempts.push({ tier: tier.name, outcome: 'error', ms, detail: `${candidate.detail}; ${judged.failure}` })
     return undefined
   }
 
   /** Dials that are kept for the tiers to come: the answers of one must not use up all there are. */
   #reservedAfter(tier: Tier): number {
-    const chosen = this.#options.tiers ?? TIER_NAMES
-    return RESERVED_PER_TIER * this.#tiers.slice(this.#tiers.indexOf(tier) + 1).filter(({ name }) => chosen.includes(name)).length
+    return RESERVED_PER_TIER * this.#tiers.slice(this.#tiers.indexOf(tier) + 1).filter((later) => this.#isChosen(later)).length
   }
 
   /** Takes up to `wanted` dials and leaves at least `kept`; gives how many. */
@@ -267,10 +290,11 @@ class Run<T> {
         hint: this.#mostTelling?.hint ?? 'is the peer running, and reachable from here?',
       })
     }
-    if (this.#chainFailure != null) {
-      return new ResolveError('CHAIN_UNAVAILABLE', `${peer} not found, and the chain could not be asked; ${trace}`, this.#attempts, {
-        cause: this.#chainFailure,
-        hint: this.#chainFailure instanceof SubnetError ? this.#chainFailure.hint : undefined,
+    if (this.#unknown != null) {
+      const { tier, error } = this.#unknown
+      return new ResolveError('CHAIN_UNAVAILABLE', `${peer} not found, and the ${tier} could not be asked; ${trace}`, this.#attempts, {
+        cause: error,
+        hint: error instanceof SubnetError ? error.hint : undefined,
       })
     }
     const refusal = this.#memory.refusal?.()

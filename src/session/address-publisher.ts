@@ -1,9 +1,9 @@
 import type { PeerId } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { checkChain } from '../chain/chain-url.ts'
 import type { ChainRegistry, ChainSigner, PublishedRecord, PublishPlan } from '../chain/registry.ts'
 import type { Settings } from '../node/home/config.ts'
 import { readOwnerKey } from '../node/home/owner-key.ts'
-import { checkChain } from '../node/open-registry.ts'
 import { farthestFirst, withPeerId } from '../primitives/address.ts'
 import { kindOf } from '../primitives/address-kind.ts'
 import { describeError, SubnetError, UsageError } from '../primitives/errors.ts'
@@ -41,7 +41,7 @@ export async function checkPublishing(
   paysFees: boolean,
   peerId: () => Promise<PeerId>,
 ): Promise<void> {
-  if (!settings.publish || checkChain(settings.chain).driver !== 'hypertensor') {
+  if (!settings.publish || checkChain(settings.chain).writes !== 'paid') {
     return
   }
   if (settings.ownerKey == null || !paysFees) {
@@ -92,7 +92,7 @@ export class AddressPublisher {
   constructor(init: AddressPublisherInit) {
     this.#init = init
     this.#now = init.now ?? (() => performance.now())
-    this.#pace = checkChain(init.settings.chain).driver === 'hypertensor' ? new PublishPace(this.#now, init.pace) : undefined
+    this.#pace = checkChain(init.settings.chain).writes === 'paid' ? new PublishPace(this.#now, init.pace) : undefined
   }
 
   /** Why the chain does not have the addresses of this node; undefined where it has them, or is about to. */

@@ -1,5 +1,5 @@
+import { checkChain } from '../chain/chain-url.ts'
 import type { Settings } from '../node/home/config.ts'
-import { checkChain } from '../node/open-registry.ts'
 import { LEFT_OUT, markedUrl, shownUrl } from '../primitives/shown-url.ts'
 
 /** A part of the command that only its reader knows. */
@@ -17,9 +17,9 @@ export function publishCommand({ chain, subnetId }: Pick<Settings, 'chain' | 'su
 /** An endpoint with a path, a query or a user may hold a secret: its reader fills it in. */
 function endpointsFor(chain: string): string {
   const location = checkChain(chain)
-  if (location.driver !== 'hypertensor') {
+  if (location.names === 'file') {
     return chain
   }
   const isPlain = location.endpoints.every((endpoint) => !markedUrl(endpoint).endsWith(LEFT_OUT))
-  return `hypertensor:${isPlain ? location.endpoints.map(shownUrl).join(',') : '<your endpoint>'}`
+  return `${location.driver}:${isPlain ? location.endpoints.map(shownUrl).join(',') : '<your endpoint>'}`
 }

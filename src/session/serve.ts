@@ -10,10 +10,10 @@ import { DEFAULT_LISTEN, type Settings } from '../node/home/config.ts'
 import { ensureHome, type Home } from '../node/home/home.ts'
 import { loadIdentity } from '../node/home/identity.ts'
 import { HomeLock } from '../node/home/lock.ts'
-import { namedOverChain } from '../node/open-registry.ts'
 import { hasNetwork } from '../node/stack/own-addresses.ts'
 import type { NodeEvents, SubnetNode } from '../node/subnet-node.ts'
 import { peerIdOf } from '../primitives/address.ts'
+import type { NamedOver } from '../primitives/address-kind.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { Logger } from '../primitives/log.ts'
 import { streamedLimit } from '../protocol/api/limits.ts'
@@ -84,7 +84,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     const node = await startListening(compose, settings.listen, log)
     try {
       // a chain that is none is found out now, not at the first peer that is looked up
-      await node.registry.lookup(node.peerId).catch((error) => unlessLater(error, init))
+      await node.registry.lookup(node.peerId).catch((error) => unlessLater(error, node.registry.namedOver, init.log))
       // one that others would not let in says so in its log
       await node.ownRefusal()
       return await Running.open(init, { node, lock, journal })
@@ -99,11 +99,11 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
 }
 
 /** A subnet may appear later, and so may the network of this machine: a node waits for both. @throws any other error */
-function unlessLater(error: unknown, { settings, log }: ServeInit): void {
+function unlessLater(error: unknown, namedOver: NamedOver, log: Logger): void {
   if (error instanceof NoSubnetError) {
     return
   }
-  const isElsewhere = !['loopback', 'trusted'].includes(namedOverChain(settings.chain))
+  const isElsewhere = !['loopback', 'trusted'].includes(namedOver)
   if (!(error instanceof ChainError && isElsewhere && !hasNetwork())) {
     throw error
   }

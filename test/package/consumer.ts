@@ -31,9 +31,9 @@ class Shout extends ProtobufProtocol<typeof StringValueSchema, typeof StringValu
 }
 
 const seen: string[] = []
-const log: Interceptor = async function* ({ direction, protocolId }, next) {
-  seen.push(`${direction} ${protocolId}`)
-  yield* next()
+const log: Interceptor = (next) => async (exchange) => {
+  seen.push(`${exchange.direction} ${exchange.protocolId}`)
+  return next(exchange)
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'consumer-'))

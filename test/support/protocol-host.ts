@@ -14,10 +14,11 @@ import {
 } from '../../src/protocol/api/host.ts'
 import type { Interceptor } from '../../src/protocol/api/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, type ProtocolLimits } from '../../src/protocol/api/limits.ts'
-import type { CallOptions, StreamCallOptions } from '../../src/protocol/call/call.ts'
+import type { CallOptions, StreamCallOptions } from '../../src/protocol/call/call-options.ts'
 import type { Codec } from '../../src/protocol/message/codec.ts'
 import { ProtocolBase } from '../../src/protocol/protocol-base.ts'
-import type { RequestContext, Responder } from '../../src/protocol/serve/responder.ts'
+import type { RequestContext } from '../../src/protocol/serve/incoming-request.ts'
+import type { Responder } from '../../src/protocol/serve/responder.ts'
 
 /** Streams that libp2p opens for itself. */
 const OWN_PROTOCOLS = /^\/(ipfs|meshsub|floodsub|subnet\/\d+\/kad)\//

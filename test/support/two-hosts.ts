@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { Stream } from '@libp2p/interface'
 import { ProtocolError } from '../../src/protocol/api/errors.ts'
 import type { ProtocolLimits } from '../../src/protocol/api/limits.ts'
-import type { RequestContext } from '../../src/protocol/serve/responder.ts'
+import type { RequestContext } from '../../src/protocol/serve/incoming-request.ts'
 import { eventually, TestHost, TextProtocol } from './protocol-host.ts'
 
 /** How calls travel: each on a stream of its own, or all of a protocol on one. */

@@ -4,30 +4,31 @@ import { Refusal } from './store.ts'
 
 /** Tells of each request: who asked for what, and how long it took. */
 export function audit(tell: (line: string) => void): Interceptor {
-  return async function* ({ direction, peerId, message }, next) {
-    if (direction === 'call') {
-      yield* next()
-      return
+  return (next) => async (exchange) => {
+    if (exchange.direction === 'call') {
+      return next(exchange)
     }
-    const { operation } = message as KeyValueRequest
+    const { operation } = exchange.message as KeyValueRequest
     const startedAtMs = performance.now()
     let outcome = 'failed'
     try {
-      yield* next()
+      const answer = await next(exchange)
       outcome = 'answered'
+      return answer
     } finally {
-      tell(`${operation.case ?? 'nothing'} of ${peerId} ${outcome} in ${(performance.now() - startedAtMs).toFixed(1)} ms`)
+      tell(`${operation.case ?? 'nothing'} of ${exchange.peerId} ${outcome} in ${(performance.now() - startedAtMs).toFixed(1)} ms`)
     }
   }
 }
 
 /** Lets only some peers change the store; the connection proves who asks. */
 export function writersOnly(mayWrite: (peerId: RequestContext['peerId']) => boolean): Interceptor {
-  return async function* ({ direction, peerId, message }, next) {
-    const { operation } = message as KeyValueRequest
+  return (next) => async (exchange) => {
+    const { direction, peerId } = exchange
+    const { operation } = exchange.message as KeyValueRequest
     if (direction === 'request' && (operation.case === 'put' || operation.case === 'delete') && !mayWrite(peerId)) {
       throw new Refusal(Reason.NOT_ALLOWED, `${peerId} may not write here`)
     }
-    yield* next()
+    return next(exchange)
   }
 }

@@ -20,11 +20,11 @@ let texts: TokenStream
 /** What they tell: that a request is there, that a text has ended. */
 const events = new EventEmitter<{ asked: []; usage: [Usage] }>()
 
-const tell: Interceptor = async function* ({ direction, protocolId }, next) {
-  if (direction === 'request' && protocolId === texts.id) {
+const tell: Interceptor = (next) => async (exchange) => {
+  if (exchange.direction === 'request' && exchange.protocolId === texts.id) {
     events.emit('asked')
   }
-  yield* next()
+  return next(exchange)
 }
 
 async function start(name: string): Promise<SubnetNode> {

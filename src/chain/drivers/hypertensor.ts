@@ -3,10 +3,12 @@ import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
+import type { NamedOver } from '../../primitives/address-kind.ts'
 import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { blocks } from '../hypertensor/block-watch.ts'
+import { namedOverEndpoints } from '../hypertensor/endpoint-kind.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
 import { readBlockHash } from '../hypertensor/runtime.ts'
@@ -86,6 +88,9 @@ function defaults(endpoints: number): HypertensorOptions {
  * itself did not sign it, so no record is `verified`. While the chain is away its last answers are given, marked `stale`.
  */
 export class HypertensorRegistry implements ChainRegistry {
+  readonly writes = 'paid'
+  readonly makesBlocks = true
+  readonly namedOver: NamedOver
   readonly #options: HypertensorOptions
   readonly #log: Logger
   readonly #chain: HypertensorChain
@@ -101,6 +106,7 @@ export class HypertensorRegistry implements ChainRegistry {
     this.#options = { ...defaults(endpoints.length), ...init.options }
     this.#log = log
     this.#self = init.self
+    this.namedOver = namedOverEndpoints(endpoints)
     this.#answers = new LastAnswers({ open: init.openDatabase, chain: `hypertensor:${endpoints.join(',')}`, subnetId, log })
     this.#chain = new HypertensorChain({ endpoints, options: this.#options, cacheFolder, genesis: this.#answers, log })
     this.#storage = new SubnetStorage(this.#chain, subnetId, log)

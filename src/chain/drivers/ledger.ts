@@ -78,6 +78,9 @@ export interface LedgerInit {
  * other. Its block is the revision, one more with each record.
  */
 export class LedgerRegistry implements ChainRegistry {
+  readonly writes = 'free'
+  readonly namedOver = 'trusted'
+  readonly makesBlocks = false
   readonly #subnetId: number
   readonly #self: PeerId
   readonly #file: LedgerFile

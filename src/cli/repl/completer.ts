@@ -14,7 +14,8 @@ export interface CompletionSources {
   builtins?: string[]
 }
 
-const FILE_FLAGS = ['payload', 'output', 'batch', 'key', 'script', 'home', 'protocol', 'proto']
+/** How help calls the value of a flag that takes a file or a folder. */
+const FILE_VALUE = /^(FILE|DIR|MODULE)\b/
 const FILE_ARGS = ['file']
 
 export interface Completions {
@@ -121,7 +122,8 @@ function flagsOf(command: Command.Loadable, used: string[]): string[] {
 async function valuesOf(command: Command.Loadable, name: string, begun: string): Promise<string[]> {
   const flag = command.flags[name]
   const options = name === 'log-level' ? LOG_LEVELS : flag != null && 'options' in flag ? flag.options : undefined
-  return options == null && FILE_FLAGS.includes(name) ? files(begun) : [...(options ?? [])]
+  const value = flag?.type === 'option' ? String(flag.helpValue) : ''
+  return options == null && FILE_VALUE.test(value) ? files(begun) : [...(options ?? [])]
 }
 
 async function argumentsOf(command: Command.Loadable, before: string[], begun: string, sources: CompletionSources): Promise<string[]> {

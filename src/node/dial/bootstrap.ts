@@ -1,43 +1,35 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
+import type { IdentifyResult, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import pRetry from 'p-retry'
 import { raceSignal } from 'race-signal'
 import type { Logger } from '../../primitives/log.ts'
-import { type Budget, budgetOf, Patience } from '../../primitives/patience.ts'
+import { Patience } from '../../primitives/patience.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
-import { DialError, NOT_ADMITTED_HINT } from './dial-failure.ts'
+import { NOT_ADMITTED_HINT } from './dial-failure.ts'
 import { type Permit, TRUSTED } from './dial-permit.ts'
-import { type Dialler, MAX_DIAL_MS } from './dialler.ts'
+import { Meeting, type MeetingInit, until, type Whereabouts } from './meeting.ts'
 
-/** How long a bootstrap that is connected may take to say which protocols it speaks, by how long the connecting took. */
-const IDENTIFY: Budget = { times: 50, minMs: 2_000, maxMs: 15_000 }
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 60_000
-/** Peers of the address book that are dialled at once, the addresses of each, and further IP addresses of all their names. */
+/** Peers of the address book that are dialled at once, and as many bootnodes, the addresses of each, and further IP addresses of all their names. */
 const MAX_ACQUAINTANCES = 8
 const MAX_ADDRESSES = 2
 const MAX_NAMES = 4
 
-/** A peer, and where it may be. */
-export interface Whereabouts {
-  peerId: PeerId
-  multiaddrs: Multiaddr[]
-}
-
-export interface BootstrapInit {
-  libp2p: Libp2p
-  dialler: Dialler
+export interface BootstrapInit extends MeetingInit {
   targets: Array<{ peerId: PeerId; multiaddr: Multiaddr }>
   /** So many peers that this node knew in the last 24 hours, others each time. Asked only while no peer is connected. */
   acquaintances(count: number): Whereabouts[]
+  /** So many peers that the chain names to start from; none where the user named bootstraps. Asked at the same times. Never rejects. */
+  bootnodes(count: number, signal: AbortSignal): Promise<Whereabouts[]>
   /** Why this node does not let a peer in; undefined where it does. What it finds is noted in `refused`. */
   ownRefusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined>
-  /** Why the other side does not let this node in; the same. */
-  refusalOf(connection: Connection): Promise<string | undefined>
   /** Says when a bootstrap that refuses this node, or is refused, may be dialled again. */
   refused: Pick<RefusedPeers, 'mayDial' | 'untilDial'>
+  /** A node that only asks looks for company when somebody waits for a peer: a command that is given an address needs none. */
+  serves: boolean
   log: Logger
 }
 
@@ -49,16 +41,20 @@ export interface BootstrapRefusal {
 
 /**
  * Keeps a connection to every bootstrap peer: each on its own, tried for ever, so that a dead one hinders nothing. Where all are away, and no peer is
- * connected, peers that this node knew are dialled in their place: a subnet outlives its bootstraps.
+ * connected, peers that this node knew are dialled in their place: a subnet outlives its bootstraps. So are the bootnodes of the chain where the user named no
+ * bootstrap.
  */
 export class Bootstrap extends EventTarget {
   readonly #init: BootstrapInit
+  readonly #meeting: Meeting
   #stopped = new AbortController()
   /** Ends attempts, and the delays between them, so that all begin anew. */
   #round = new AbortController()
   #running: Array<Promise<void>> = []
   #pending = 0
   #aliveUntilMs = 0
+  /** Resolved once the company of any peer is of use. */
+  readonly #wanted = Promise.withResolvers<void>()
   readonly #refusals = new Map<string, BootstrapRefusal>()
 
   constructor(init: BootstrapInit) {
@@ -66,6 +62,7 @@ export class Bootstrap extends EventTarget {
     // every resolution that waits for a first connection listens
     setMaxListeners(0, this)
     this.#init = init
+    this.#meeting = new Meeting(init, (ms) => this.#alive(ms))
   }
 
   /** True while a bootstrap's first attempt has neither failed nor led to a peer that can be asked. */
@@ -83,6 +80,7 @@ export class Bootstrap extends EventTarget {
    * @returns what ends the telling
    */
   onAlive(listener: (ms: number) => void): () => void {
+    this.#wanted.resolve()
     const onEvent = (): void => listener(this.#aliveUntilMs - performance.now())
     this.addEventListener('alive', onEvent)
     if (this.pending) {
@@ -93,12 +91,13 @@ export class Bootstrap extends EventTarget {
 
   /** Waits until there is a peer to ask, or all bootstraps were tried once, or the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
+    this.#wanted.resolve()
     await this.#tried(0, signal)
   }
 
   /** The same, but for so many that were not tried. */
   async #tried(but: number, signal: AbortSignal): Promise<void> {
-    while (this.#pending > but && this.#init.libp2p.getPeers().length === 0 && !signal.aborted) {
+    while (this.#pending > but && this.#isAlone && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.addEventListener('settled', () => resolve(), { once: true, signal })
         signal.addEventListener('abort', () => resolve(), { once: true })
@@ -123,9 +122,12 @@ export class Bootstrap extends EventTarget {
       return
     }
     this.#stopped = new AbortController()
-    const { targets, libp2p } = this.#init
+    const { targets, libp2p, serves } = this.#init
     const { signal } = this.#stopped
-    // the last one are the acquaintances
+    if (serves) {
+      this.#wanted.resolve()
+    }
+    // the last one are the acquaintances and the bootnodes
     this.#pending = targets.length + 1
     libp2p.addEventListener('peer:identify', this.#onIdentify)
     this.#running = [...targets.map(async (target) => this.#keep(target, signal)), this.#keepCompany(signal)]
@@ -156,20 +158,20 @@ export class Bootstrap extends EventTarget {
     }
   }
 
-  /** While no peer is connected, and every bootstrap was tried, dials peers that this node knew. */
+  /** While no peer is connected, and every bootstrap was tried, dials peers that this node knew or that the chain names. */
   async #keepCompany(signal: AbortSignal): Promise<void> {
     const { libp2p, log } = this.#init
     const settle = this.#settler()
-    const isAlone = (): boolean => libp2p.getPeers().length === 0
     await this.#tried(1, signal)
+    await raceSignal(this.#wanted.promise, signal).catch(() => undefined)
     for (let waitMs = FIRST_RETRY_MS; !signal.aborted; ) {
       const round = this.#round.signal
-      if (!isAlone()) {
+      if (!this.#isAlone) {
         settle()
         waitMs = FIRST_RETRY_MS
         await until(libp2p, 'peer:disconnect', () => true, signal)
-      } else if (await this.#meetAgain(signal)) {
-        log.info('no bootstrap is connected; connected to a peer of the address book')
+      } else if (await this.#meetSome(signal)) {
+        log.info('no bootstrap is connected; connected to a peer of the address book, or to a bootnode of the chain')
         continue
       }
       settle()
@@ -179,26 +181,40 @@ export class Bootstrap extends EventTarget {
     settle()
   }
 
-  /** True once one of some peers that this node knew lets it in. */
-  async #meetAgain(signal: AbortSignal): Promise<boolean> {
-    const { acquaintances, ownRefusalOf, refused, log } = this.#init
+  get #isAlone(): boolean {
+    return this.#init.libp2p.getPeers().length === 0
+  }
+
+  /** True once one of some peers that this node knew, or that the chain names, lets it in. */
+  async #meetSome(signal: AbortSignal): Promise<boolean> {
+    const { acquaintances, bootnodes, log } = this.#init
     let names = MAX_NAMES
     const permit: Permit = { trusted: false, more: () => names-- > 0 }
-    const known = acquaintances(MAX_ACQUAINTANCES).filter(({ peerId, multiaddrs }) => multiaddrs.length > 0 && refused.mayDial(peerId))
-    const tries = known.map(async ({ peerId, multiaddrs }) => {
+    const tries = [
+      this.#meetAnyOf(acquaintances(MAX_ACQUAINTANCES), permit, signal),
+      bootnodes(MAX_ACQUAINTANCES, signal).then(async (named) => this.#meetAnyOf(named, permit, signal)),
+    ]
+    return Promise.any(tries).then(
+      () => true,
+      (error) => {
+        log.debug('no peer of the address book was reached, and no bootnode of the chain', error)
+        return false
+      },
+    )
+  }
+
+  /** @throws AggregateError where none of them lets this node in */
+  async #meetAnyOf(peers: Whereabouts[], permit: Permit, signal: AbortSignal): Promise<void> {
+    const { ownRefusalOf, refused } = this.#init
+    const tried = peers.filter(({ peerId, multiaddrs }) => multiaddrs.length > 0 && refused.mayDial(peerId))
+    const tries = tried.map(async ({ peerId, multiaddrs }) => {
       const own = await ownRefusalOf(peerId, signal)
-      const refusal = own ?? (await this.#meet({ peerId, multiaddrs: multiaddrs.slice(0, MAX_ADDRESSES) }, permit, signal))
+      const refusal = own ?? (await this.#meeting.meet({ peerId, multiaddrs: multiaddrs.slice(0, MAX_ADDRESSES) }, permit, signal))
       if (refusal != null) {
         throw new Error(refusal)
       }
     })
-    return Promise.any(tries).then(
-      () => true,
-      (error) => {
-        log.debug('no peer of the address book was reached', error)
-        return false
-      },
-    )
+    await Promise.any(tries)
   }
 
   async #keep(target: BootstrapInit['targets'][number], signal: AbortSignal): Promise<void> {
@@ -254,7 +270,7 @@ export class Bootstrap extends EventTarget {
     }
     const peer = peerId.toString()
     try {
-      const refusal = await this.#meet({ peerId, multiaddrs: [multiaddr] }, TRUSTED, signal)
+      const refusal = await this.#meeting.meet({ peerId, multiaddrs: [multiaddr] }, TRUSTED, signal)
       if (refusal != null) {
         this.#refusals.set(peer, { message: `bootstrap ${peer}: ${refusal}`, hint: NOT_ADMITTED_HINT })
         return false
@@ -267,46 +283,6 @@ export class Bootstrap extends EventTarget {
     return true
   }
 
-  /** Undefined once the peer has said which protocols it speaks; the reason where it refuses this node. @throws DialError */
-  async #meet({ peerId, multiaddrs }: Whereabouts, permit: Permit, signal: AbortSignal): Promise<string | undefined> {
-    const { dialler, refusalOf } = this.#init
-    const [open] = dialler.connectionsTo(peerId)
-    const enough = new AbortController()
-    const identified = open == null ? this.#identified(peerId, AbortSignal.any([signal, enough.signal])) : undefined
-    let timer: NodeJS.Timeout | undefined
-    try {
-      const { connection, connectMs } = open == null ? await this.#dial(multiaddrs, permit, signal) : { connection: open, connectMs: 0 }
-      const identifyMs = budgetOf(connectMs, IDENTIFY)
-      this.#alive(identifyMs)
-      timer = setTimeout(() => enough.abort(), identifyMs)
-      // a peer that refuses keeps the connection open for a moment, to tell the reason
-      const reason = await refusalOf(connection)
-      if (reason != null) {
-        return `does not let this peer in: ${reason}`
-      }
-      await identified
-      return undefined
-    } catch (error) {
-      if (error instanceof DialError && error.verdict != null) {
-        return error.message
-      }
-      throw error
-    } finally {
-      clearTimeout(timer)
-      enough.abort()
-    }
-  }
-
-  async #dial(multiaddrs: Multiaddr[], permit: Permit, signal: AbortSignal): Promise<{ connection: Connection; connectMs: number }> {
-    let connectMs = 0
-    const onConnected = (ms: number): void => {
-      connectMs = ms
-      this.#alive(MAX_DIAL_MS)
-    }
-    const connection = await this.#init.dialler.dial(multiaddrs, signal, { ...permit, onConnected })
-    return { connection, connectMs }
-  }
-
   #alive(nextStepMs: number): void {
     this.#aliveUntilMs = Math.max(this.#aliveUntilMs, performance.now() + nextStepMs)
     this.dispatchEvent(new Event('alive'))
@@ -317,32 +293,9 @@ export class Bootstrap extends EventTarget {
     this.#refusals.delete(detail.peerId.toString())
   }
 
-  async #identified(peerId: PeerId, signal: AbortSignal): Promise<void> {
-    await until(this.#init.libp2p, 'peer:identify', (event) => event.detail.peerId.equals(peerId), signal)
-  }
-
   async #disconnected(peerId: PeerId, signal: AbortSignal): Promise<void> {
     if (this.#init.dialler.connectionsTo(peerId).length > 0) {
       await until(this.#init.libp2p, 'peer:disconnect', (event) => event.detail.equals(peerId), signal)
     }
-  }
-}
-
-type Events = Parameters<Libp2p['addEventListener']>
-
-async function until(libp2p: Libp2p, type: Events[0], matches: (event: CustomEvent) => boolean, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const listener = (event: CustomEvent): void => {
-    if (matches(event)) {
-      resolve()
-    }
-  }
-  libp2p.addEventListener(type, listener as Events[1])
-  try {
-    await raceSignal(promise, signal)
-  } catch {
-    // stopping, or late: whoever waits looks at the signal next
-  } finally {
-    libp2p.removeEventListener(type, listener as Events[1])
   }
 }

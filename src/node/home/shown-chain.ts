@@ -1,3 +1,4 @@
+import { CHAIN_DRIVERS, splitChain } from '../../chain/chain-url.ts'
 import { LEFT_OUT, markedUrl, shownUrl } from '../../primitives/shown-url.ts'
 
 /** A chain's URL as it is shown: a ledger's file, or scheme, host and port of each endpoint. What names neither is not shown at all. */
@@ -11,10 +12,14 @@ export function markedChain(url: string): string {
 }
 
 function chainWith(url: string, show: (endpoint: string) => string): string {
-  const [, scheme, rest = ''] = /^(ledger|hypertensor):(.*)$/s.exec(url) ?? []
-  if (scheme === 'ledger') {
+  const split = splitChain(url)
+  if (split == null) {
+    return LEFT_OUT
+  }
+  const { driver, rest } = split
+  if (CHAIN_DRIVERS[driver].names === 'file') {
     return url
   }
   const endpoints = rest.split(',').map((endpoint) => (/^wss?:\/\//i.test(endpoint) ? show(endpoint) : LEFT_OUT))
-  return scheme == null ? LEFT_OUT : `${scheme}:${endpoints.join(',')}`
+  return `${driver}:${endpoints.join(',')}`
 }

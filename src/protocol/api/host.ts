@@ -4,28 +4,14 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { parsePeerTarget, peerIdOf } from '../../primitives/address.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
-import type { CallPhase } from './errors.ts'
 import type { Interceptor, ProtocolKind } from './interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from './limits.ts'
+import type { Reached, ReachOptions } from './reach.ts'
+
+export type { Reached, ReachOptions }
 
 /** Whom a call goes to: a peer ID (its address is then resolved), or multiaddrs of one peer, taken as given; as text too. */
 export type Destination = PeerId | Multiaddr | Multiaddr[] | string
-
-/** An open connection, and what had to be done for it. `attempts` and `source` are the host's own words. */
-export interface Reached {
-  connection: Connection
-  source: string
-  attempts: readonly unknown[]
-}
-
-/** How far a node goes to reach a peer. */
-export interface ReachOptions {
-  signal?: AbortSignal | undefined
-  /** Use only a connection that is open already: nothing is resolved or dialled. */
-  connectedOnly?: boolean | undefined
-  /** Told of each step: finding an address, dialling. */
-  onPhase?: ((phase: CallPhase) => void) | undefined
-}
 
 /** What a protocol needs of the node it is constructed with. */
 export interface ProtocolHost {
@@ -139,7 +125,7 @@ export function peerOf(to: Exclude<Destination, string>): PeerId {
   if (isPeerId(to)) {
     return to
   }
-  const [first] = [to].flat()
+  const first = Array.isArray(to) ? to[0] : to
   if (first == null) {
     throw new UsageError('there is no multiaddr to dial')
   }

@@ -1,4 +1,4 @@
-import type { CallEnd } from './call-end.ts'
+import type { Cancellation } from '../../primitives/cancellation.ts'
 import type { IncomingMessage, MessageInParts } from './message-in-parts.ts'
 
 /** All of a message that was received. */
@@ -11,7 +11,7 @@ export interface WholeMessage {
 export interface ReadOptions {
   signal?: AbortSignal | undefined
   /** Where there is no signal: what ends the wait for room for a large message when the stream does. */
-  over?: CallEnd | undefined
+  over?: Cancellation | undefined
   /** How long the message's first byte may take. Unlimited when absent: then the signal is the only bound. */
   firstByteTimeoutMs?: number | undefined
   /** Called when the message's first byte is there. */
@@ -27,7 +27,7 @@ export interface WriteOptions {
 export interface CloseOptions {
   signal?: AbortSignal | undefined
   /** Where there is no signal: what ends the wait. */
-  over?: CallEnd | undefined
+  over?: Cancellation | undefined
   /** How long the muxer may take to close. */
   timeoutMs?: number | undefined
 }

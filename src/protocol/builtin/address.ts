@@ -16,7 +16,7 @@ import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { ProtocolError } from '../api/errors.ts'
 import type { ProtocolHost } from '../api/host.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
-import type { RequestContext } from '../serve/responder.ts'
+import type { RequestContext } from '../serve/incoming-request.ts'
 
 /** A signed peer record as it travels, with what is known of its age. */
 export interface KnownRecord {

@@ -5,7 +5,7 @@ import { ConnectionLostError, type ProtocolHost } from '../api/host.ts'
 import { Caller } from '../call/caller.ts'
 import { protobufCodec } from '../message/codec.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
-import type { RequestContext } from '../serve/responder.ts'
+import type { RequestContext } from '../serve/incoming-request.ts'
 
 /** The only protocol that a peer is served which is not let in. */
 export const ADMISSION_PROTOCOL_ID = '/subnet/admission/1.0.0'

@@ -1,6 +1,6 @@
 import type { ProtocolHost } from '../api/host.ts'
 import { ProtocolBase } from '../protocol-base.ts'
-import type { RequestContext } from '../serve/responder.ts'
+import type { RequestContext } from '../serve/incoming-request.ts'
 
 /** Of Hypertensor's Python template. */
 export const DAG_SYNC_PROTOCOL_ID = '/subnet/merkle_dag_sync_protocol/1.0.0'

@@ -9,11 +9,11 @@ import {
 } from '../../gen/subnet/reflection/v1/reflection_pb.ts'
 import { type Destination, isProtocolId, type MessageSchemas, type ProtocolHandler, type ProtocolHost } from '../api/host.ts'
 import type { ProtocolKind } from '../api/interceptor.ts'
-import type { CallOptions } from '../call/call.ts'
+import type { CallOptions } from '../call/call-options.ts'
 import { Caller } from '../call/caller.ts'
 import { protobufCodec } from '../message/codec.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
-import type { RequestContext } from '../serve/responder.ts'
+import type { RequestContext } from '../serve/incoming-request.ts'
 
 /** What a peer says of one of its protocols. */
 export interface ProtocolDescription {

@@ -6,11 +6,11 @@ import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { LimitError } from '../api/errors.ts'
 import type { Destination, ProtocolHost } from '../api/host.ts'
 import type { Body } from '../api/message-in-parts.ts'
-import type { BegunCall, CallOptions } from '../call/call.ts'
+import type { BegunCall, CallOptions } from '../call/call-options.ts'
 import { collectBody } from '../message/body-bytes.ts'
 import { SMALL_BODY_BYTES, type StreamedInit, type StreamedMessage, streamedCodec } from '../message/streamed-codec.ts'
 import { ProtocolBase } from '../protocol-base.ts'
-import type { RequestContext } from '../serve/responder.ts'
+import type { RequestContext } from '../serve/incoming-request.ts'
 
 /** Work for a peer. */
 export interface Task {
@@ -92,11 +92,8 @@ export class TaskProtocol extends ProtocolBase<
   readonly #run: TaskHandler | StreamingTaskHandler | undefined
   readonly #maxResultBytes: number
   readonly #onTask: ((event: TaskEvent) => void) | undefined
-  readonly #intercepted: boolean
   readonly #log: Logger
   readonly #tellings = new TokenBuckets({ maxKeys: 1 })
-  /** Those whose task was told of, where interceptors may still refuse it. */
-  readonly #told = new WeakSet<RequestContext>()
 
   /** Without `run` every task is rejected, saying so. */
   constructor(host: ProtocolHost, run?: TaskHandler | StreamingTaskHandler, options: { onTask?: (event: TaskEvent) => void } = {}) {
@@ -112,7 +109,6 @@ export class TaskProtocol extends ProtocolBase<
     this.#maxResultBytes = (typeof run === 'function' ? host.limits.maxFrameBytes : host.limits.maxStreamedBytes) - RESPONSE_OVERHEAD_BYTES
     this.#run = run
     this.#log = host.log
-    this.#intercepted = host.interceptors.length > 0
     this.#onTask = options.onTask
   }
 
@@ -142,9 +138,6 @@ export class TaskProtocol extends ProtocolBase<
   ): Promise<StreamedInit<MessageInitShape<typeof TaskResponseSchema>>> {
     const startedAtMs = performance.now()
     const response = await this.#answer(context, { taskId, payload: body })
-    if (this.#intercepted) {
-      this.#told.add(context)
-    }
     this.#onTask?.({
       taskId: isTaskId(taskId) ? taskId : '',
       peerId: context.peerId.toString(),
@@ -158,8 +151,9 @@ export class TaskProtocol extends ProtocolBase<
   protected override answerFailure(
     context: RequestContext,
     error: unknown,
+    handled: boolean,
   ): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> | undefined {
-    if (!this.#told.has(context)) {
+    if (!handled) {
       this.#onTask?.({ taskId: '', peerId: context.peerId.toString(), accepted: false, ms: 0 })
     }
     // the protocol has its own word for a request that is too large

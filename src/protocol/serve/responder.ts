@@ -1,11 +1,10 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import { Cancellation } from '../../primitives/cancellation.ts'
 import { Roster } from '../../primitives/roster.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
-import { CallEnd } from '../api/call-end.ts'
 import { LimitError, ProtocolError } from '../api/errors.ts'
 import type { MessageSchemas, ProtocolHandler, ProtocolHost } from '../api/host.ts'
-import type { ProtocolKind } from '../api/interceptor.ts'
-import { type Interceptor, intercept } from '../api/interceptor.ts'
+import { type Answer, type Exchange, type Interceptor, intercept, messagesOf, type Next, type ProtocolKind } from '../api/interceptor.ts'
 import { limitsOf, type PeerShare, PeerShares, type ProtocolLimits } from '../api/limits.ts'
 import type { IncomingMessage, MessageInParts } from '../api/message-in-parts.ts'
 import type { MessageStream } from '../api/message-stream.ts'
@@ -14,29 +13,7 @@ import { answerAfterRequest } from '../carrier/plain/answer-after-request.ts'
 import { FramedStream } from '../carrier/plain/framed-stream.ts'
 import type { Codec } from '../message/codec.ts'
 import { collect, discard } from '../message/collect.ts'
-
-/** What a handler knows of a request beside its message. */
-export interface RequestContext {
-  /** The peer that asks; its identity is proven by the connection. */
-  peerId: PeerId
-  /** Aborts when the caller is gone or the protocol stops. */
-  signal: AbortSignal
-}
-
-/** Its signal is made when somebody asks for it. A class: each literal with a getter has a shape of its own, in V8's old space, where it keeps the call. */
-class ContextOf implements RequestContext {
-  readonly peerId: PeerId
-  readonly #end: CallEnd
-
-  constructor(peerId: PeerId, end: CallEnd) {
-    this.peerId = peerId
-    this.#end = end
-  }
-
-  get signal(): AbortSignal {
-    return this.#end.signal
-  }
-}
+import { IncomingRequest, ownRequest, type RequestContext } from './incoming-request.ts'
 
 /** Ten at once, then one every ten seconds. */
 const FAILURES_TOLD = { burst: 10, refillMs: 10_000 }
@@ -63,7 +40,7 @@ export interface ServedProtocol<Request, ResponseInit> {
   /** The answer to one request, or the answers. */
   answer(context: RequestContext, request: Request): Promise<ResponseInit> | AsyncIterable<ResponseInit>
   /** The answer that tells of a failure, where the protocol has one; without it the stream is reset. */
-  answerFailure(context: RequestContext, error: unknown): ResponseInit | undefined
+  answerFailure(context: RequestContext, error: unknown, handled: boolean): ResponseInit | undefined
   onStarted(): void
   onFailed(reason: Error): void
   onStopped(reason: Error): void
@@ -80,6 +57,8 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   readonly onPipeline: ProtocolHandler['onPipeline']
   /** Of the requests that are being answered. */
   readonly #streams = new Roster<MessageStream>()
+  /** Handles a request, through the interceptors. */
+  #carryOut: Next | undefined
   #handling = 0
 
   constructor(host: ProtocolHost, protocol: ServedProtocol<Request, ResponseInit>) {
@@ -178,28 +157,27 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
 
   async #serve(stream: MessageStream, peerId: PeerId): Promise<void> {
     // what the stream breaks of, reading and writing do too: only handlers need to be told
-    const end = new CallEnd()
-    stream.onClosed((error) => end.end(error ?? CLOSED))
+    const cancellation = new Cancellation()
+    stream.onClosed((error) => cancellation.cancel(error ?? CLOSED))
     const { stallTimeoutMs, consumerTimeoutMs } = this.#limits
-    const { message, rest, release } = await this.#read(stream, end)
-    const context = new ContextOf(peerId, end)
+    const { message, rest, release } = await this.#read(stream, cancellation)
     const patienceMs = this.kind === 'unary' ? stallTimeoutMs : consumerTimeoutMs
     try {
-      end.throwIfOver()
-      const give = async (answer: ResponseInit): Promise<void> => {
-        const encoded = this.#protocol.encode(answer)
-        end.throwIfOver()
+      cancellation.throwIfCancelled()
+      const request = new IncomingRequest(this.#protocol, peerId, message, cancellation)
+      const give = async (given: unknown): Promise<void> => {
+        const encoded = this.#protocol.encode(given as ResponseInit)
+        cancellation.throwIfCancelled()
         await (encoded instanceof Uint8Array
           ? stream.write(encoded, { stallTimeoutMs: patienceMs })
-          : this.#writeInParts(stream, encoded, rest, context))
+          : this.#writeInParts(stream, encoded, rest, request))
       }
-      const around = this.#around
-      if (this.kind === 'unary' && around.length === 0) {
-        // as most are: without the generators that streams and interceptors need
-        await give(await this.#answer(context, message))
+      const answer = await this.#answer(request)
+      if (answer.messages == null) {
+        await give(answer.message)
       } else {
-        for await (const answer of this.#answers(context, message, around)) {
-          await give(answer)
+        for await (const one of answer.messages) {
+          await give(one)
         }
       }
       if (rest != null) {
@@ -235,7 +213,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   /** @returns `rest`: what may still come of the request */
-  async #read(stream: MessageStream, over: CallEnd): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
+  async #read(stream: MessageStream, over: Cancellation): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
     const { decode, decodeStream } = this.#protocol
     const { maxFrameBytes, stallTimeoutMs } = this.#limits
     const options = { over, firstByteTimeoutMs: stallTimeoutMs }
@@ -268,80 +246,89 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
-  get #around(): readonly Interceptor[] {
-    return [...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])]
-  }
-
-  async #answer(context: RequestContext, message: Request): Promise<ResponseInit> {
-    const { answer, answerFailure } = this.#protocol
+  /** What answers a request: exactly one message for a unary protocol. A failure before the first may have an answer of its own. */
+  async #answer(request: IncomingRequest): Promise<Answer> {
     try {
-      const given = answer(context, message)
-      return await (Symbol.asyncIterator in given ? onlyOf(given) : given)
-    } catch (error) {
-      const told = answerFailure(context, error)
-      if (told == null) {
-        this.#tell(context, error)
-        throw error
+      const answer = await this.#through(request)
+      if (this.kind === 'unary') {
+        return answer.messages == null ? answer : { message: await onlyOf(answer.messages) }
       }
-      return told
+      return { messages: this.#untilFailure(request, messagesOf(answer)) }
+    } catch (error) {
+      return { message: this.#answerTo(error, request) }
     }
   }
 
-  /** Exactly one for a unary protocol. */
-  async *#answers(context: RequestContext, message: Request, around: readonly Interceptor[]): AsyncGenerator<ResponseInit> {
-    const { id, kind, answer, answerFailure } = this.#protocol
-    const { peerId, signal } = context
+  async *#untilFailure(request: IncomingRequest, messages: AsyncIterable<unknown>): AsyncGenerator<unknown> {
     let given = 0
-    let thrown: unknown
-    const handle = async function* (): AsyncGenerator<ResponseInit> {
-      try {
-        const answers = answer(context, message)
-        if (Symbol.asyncIterator in answers) {
-          yield* answers
-        } else {
-          yield await answers
-        }
-      } catch (error) {
-        thrown = error
-        throw error
-      }
-    }
     try {
-      const answers =
-        around.length === 0 ? handle() : intercept(around, { direction: 'request', protocolId: id, kind, message, peerId, signal }, handle)
-      for await (const one of kind === 'unary' ? exactlyOne(answers) : answers) {
+      for await (const message of messages) {
         given++
-        yield one
+        yield message
       }
     } catch (error) {
-      const told = given > 0 ? undefined : answerFailure(context, error)
-      if (told == null) {
-        // what an interceptor throws is meant so
-        if (error === thrown) {
-          this.#tell(context, error)
-        }
-        throw error
-      }
-      yield told
+      yield this.#answerTo(error, request, given)
     }
+  }
+
+  /** The answer that tells of a failure, where there was none before and the protocol has one. @throws the failure */
+  #answerTo(error: unknown, request: IncomingRequest, given = 0): ResponseInit {
+    const answer = given > 0 ? undefined : this.#protocol.answerFailure(request, error, request.handled)
+    if (answer != null) {
+      return answer
+    }
+    // what an interceptor throws is meant so
+    if (error === request.thrown) {
+      this.#tell(request, error)
+    }
+    throw error
+  }
+
+  /** Has a request handled, through the interceptors. */
+  #through(request: IncomingRequest): Promise<Answer> {
+    // at the first request: a node may get interceptors after its first protocols
+    this.#carryOut ??= intercept([...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])], (exchange) => this.#handle(exchange))
+    return this.#carryOut(request)
+  }
+
+  async #handle(exchange: Exchange): Promise<Answer> {
+    const request = ownRequest(exchange)
+    try {
+      const given = this.#protocol.answer(request, request.message as Request)
+      if (Symbol.asyncIterator in given && this.kind === 'server-streaming') {
+        return { messages: noting(request, given) }
+      }
+      const message = await (Symbol.asyncIterator in given ? onlyOf(given) : given)
+      request.handled = true
+      return { message }
+    } catch (error) {
+      request.thrown = error
+      throw error
+    }
+  }
+}
+
+/** The handler's answers; what it throws between them is noted. */
+async function* noting(request: IncomingRequest, messages: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  try {
+    yield* messages
+  } catch (error) {
+    request.thrown = error
+    throw error
   }
 }
 
 /** The one answer, once it is sure that nothing comes behind it: no other, and no error. */
-async function* exactlyOne<Answer>(answers: AsyncIterable<Answer>): AsyncGenerator<Answer> {
-  yield await onlyOf(answers)
-}
-
-async function onlyOf<Answer>(answers: AsyncIterable<Answer>): Promise<Answer> {
-  let only: { answer: Answer } | undefined
-  for await (const answer of answers) {
+async function onlyOf<Message>(messages: AsyncIterable<Message>): Promise<Message> {
+  let only: { message: Message } | undefined
+  for await (const message of messages) {
     if (only != null) {
       throw new Error('more than one answer')
     }
-    only = { answer }
+    only = { message }
   }
   if (only == null) {
     throw new Error('no answer')
   }
-  return only.answer
+  return only.message
 }

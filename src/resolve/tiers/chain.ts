@@ -11,6 +11,8 @@ export interface ChainSource {
 /** The registry on the chain, where a peer may have stored its addresses. */
 export class ChainTier implements Tier {
   readonly name = 'chain'
+  readonly order = 300
+  readonly silence = 'unknown'
   readonly budgetMs: number
   readonly #chain: ChainSource
 

@@ -5,11 +5,14 @@ import type { Candidate, Tier } from '../tier.ts'
 export interface BookSource {
   /** The book's answer for a peer, if it has one that is fresh. */
   freshAddressesOf(peerId: PeerId): Candidate | undefined
+  /** The book's answer for a peer, however old. */
+  oldAddressesOf?(peerId: PeerId): Candidate | undefined
 }
 
 /** The address book, filled by heartbeats: asks nobody. */
 export class GossipTier implements Tier {
   readonly name = 'gossip'
+  readonly order = 100
   readonly budgetMs = 1_000
   readonly #book: BookSource
 
@@ -22,5 +25,9 @@ export class GossipTier implements Tier {
     if (candidate != null) {
       yield candidate
     }
+  }
+
+  lastResort(peerId: PeerId): Candidate | undefined {
+    return this.#book.oldAddressesOf?.(peerId)
   }
 }

@@ -19,6 +19,8 @@ const MAX_NEIGHBOURS = 8
 /** Directly connected peers, asked all at once, and the Kademlia walk beside them. */
 export class NeighboursTier implements Tier {
   readonly name = 'neighbour'
+  readonly order = 200
+  readonly needsDial = true
   readonly budgetMs: number
   readonly #network: AskPeer
 

@@ -10,7 +10,7 @@ import type {
 import { NodeError } from '../../node/home/errors.ts'
 import { collectBytes } from '../../primitives/collect-bytes.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
-import { ACTED, NOT_ACTED } from '../../protocol/call/call.ts'
+import { ACTED, NOT_ACTED } from '../../protocol/call/call-progress.ts'
 import { bodyOf } from '../../protocol/message/body-bytes.ts'
 import type { Session } from '../session.ts'
 import { CHUNK_BYTES, chunksOf } from './chunks.ts'

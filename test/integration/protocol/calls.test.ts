@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
-import type { CallReport } from '../../../src/protocol/call/call.ts'
+import type { CallReport } from '../../../src/protocol/call/call-options.ts'
 import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { eventually, TestHost, TextProtocol } from '../../support/protocol-host.ts'
 import { cut, frameOf, prefixOf } from '../../support/streams.ts'

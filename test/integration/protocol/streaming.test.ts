@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import type { RequestContext } from '../../../src/protocol/serve/responder.ts'
+import type { RequestContext } from '../../../src/protocol/serve/incoming-request.ts'
 import { eventually, TextStreamProtocol } from '../../support/protocol-host.ts'
 import { frameOf } from '../../support/streams.ts'
 import { closed, failure, freshId, serve as serveOne, twoHosts, verdict, WAYS } from '../../support/two-hosts.ts'

@@ -11,10 +11,10 @@ import { type ChainChange, type ChainError, NODE_CLASSES } from '../../../src/ch
 import { LedgerRecordSchema, LedgerRegistrationSchema } from '../../../src/gen/subnet/ledger/v1/ledger_pb.ts'
 import { sealPeerRecord } from '../../../src/gossip/peer-record.ts'
 import { createLogger } from '../../../src/primitives/log.ts'
+import { describeRegistry } from '../../../src/testing/registry-compliance.ts'
+import { describeReading } from '../../../src/testing/registry-reading-compliance.ts'
 import { asAnyUser } from '../../support/any-user.ts'
 import { addresses, newPeers, type TestPeer } from '../../support/keys.ts'
-import { describeRegistry } from '../../support/registry-compliance.ts'
-import { describeReading } from '../../support/registry-reading-compliance.ts'
 
 const SUBNET = 1
 const LOG = createLogger('silent', () => undefined)

@@ -76,5 +76,8 @@ describe('completion', () => {
     assert.deepEqual(await complete('send-task', 'bob', `--payload=${folder}/du`), [`--payload=${folder}/dump`])
     assert.deepEqual(await complete('send-task', 'bob', '--payload', `${folder}/.`), [`${folder}/.hidden`])
     assert.deepEqual(await complete('send-task', 'bob', '--payload', `${folder}/none/`), [])
+    for (const flag of ['--key', '--owner-key', '--protocol', '--home']) {
+      assert.deepEqual(await complete('start', flag, `${folder}/du`), [`${folder}/dump`], flag)
+    }
   })
 })

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
-import { namedOverChain } from '../../../src/node/open-registry.ts'
+import { homeAt } from '../../../src/node/home/home.ts'
+import { openRegistry } from '../../../src/node/open-registry.ts'
+import { createLogger } from '../../../src/primitives/log.ts'
+import { newPeer } from '../../support/keys.ts'
 
 describe('the addresses that a chain names', () => {
   for (const [chain, source] of [
@@ -12,8 +15,12 @@ describe('the addresses that a chain names', () => {
     ['hypertensor:ws://45.79.0.1:9944', 'stranger'],
     ['hypertensor:wss://chain.example', 'stranger'],
   ] as const) {
-    it(`count as named ${source === 'stranger' ? 'by a stranger' : `over ${source}`} with ${chain}`, () => {
-      assert.equal(namedOverChain(chain), source)
+    it(`count as named ${source === 'stranger' ? 'by a stranger' : `over ${source}`} with ${chain}`, async () => {
+      const { privateKey } = await newPeer()
+      const log = createLogger('silent', () => undefined)
+      const registry = await openRegistry({ home: homeAt('/tmp/never-made'), settings: { chain, subnetId: 1 }, privateKey, log })
+      assert.equal(registry.namedOver, source)
+      await registry.close()
     })
   }
 })

@@ -3,41 +3,85 @@ import { once } from 'node:events'
 import { peerList } from '../../../src/node/peer-list.ts'
 import type { Exchange, Interceptor } from '../../../src/protocol/api/interceptor.ts'
 import { type TaskEvent, TaskProtocol } from '../../../src/protocol/builtin/task.ts'
-import type { RequestContext } from '../../../src/protocol/serve/responder.ts'
+import type { RequestContext } from '../../../src/protocol/serve/incoming-request.ts'
 import { MemoryHost } from '../../support/memory-network.ts'
 import { eventually, TextProtocol, TextStreamProtocol } from '../../support/protocol-host.ts'
 import { failure, verdict } from '../../support/two-hosts.ts'
 
 const ID = '/test/words/1.0.0'
 
+type Through = (messages: AsyncIterable<unknown>, exchange: Exchange) => AsyncIterable<unknown>
+
+/** Has the messages of a stream go through a generator, and those of a unary answer through a function. */
+function around(one: (message: unknown, exchange: Exchange) => unknown, many: Through): Interceptor {
+  return (next) => async (exchange) => {
+    const answer = await next(exchange)
+    return answer.messages == null ? { message: one(answer.message, exchange) } : { messages: many(answer.messages, exchange) }
+  }
+}
+
 /** Gives everything on, and writes down when. */
 function noting(log: string[], name: string): Interceptor {
-  return async function* (_exchange, next) {
-    log.push(`> ${name}`)
-    for await (const answer of next()) {
-      log.push(`${name}: ${answer}`)
-      yield answer
+  const note = (message: unknown): unknown => {
+    log.push(`${name}: ${message}`)
+    return message
+  }
+  const end = (): void => void log.push(`< ${name}`)
+  const inner = around(
+    (message) => {
+      note(message)
+      end()
+      return message
+    },
+    async function* (messages) {
+      for await (const message of messages) {
+        yield note(message)
+      }
+      end()
+    },
+  )
+  return (next) => {
+    const through = inner(next)
+    return async (exchange) => {
+      log.push(`> ${name}`)
+      return through(exchange)
     }
-    log.push(`< ${name}`)
   }
 }
 
 /** Throws instead of asking on. */
 function refusing(message: string): Interceptor {
-  // biome-ignore lint/correctness/useYield: it never gets there
-  return async function* () {
+  return () => async () => {
     throw new Error(message)
   }
 }
 
 /** Gives these answers, whatever the real ones are. */
 function giving(...answers: string[]): Interceptor {
-  return async function* (_exchange, next) {
-    for await (const _ of next()) {
-      // thrown away
-    }
-    yield* answers
+  return (next) => async (exchange) => {
+    const answer = await next(exchange)
+    return { messages: insteadOf(answer.messages, answers) }
   }
+}
+
+async function* insteadOf(messages: AsyncIterable<unknown> | undefined, answers: string[]): AsyncGenerator<string> {
+  for await (const _ of messages ?? []) {
+    // thrown away
+  }
+  yield* answers
+}
+
+/** Throws behind the last answer. */
+function late(reason: Error): Interceptor {
+  return around(
+    () => {
+      throw reason
+    },
+    async function* (messages) {
+      yield* messages
+      throw reason
+    },
+  )
 }
 
 describe('an interceptor', () => {
@@ -75,14 +119,22 @@ describe('an interceptor', () => {
     const [called, requested]: [string[], string[]] = [[], []]
     caller.interceptors.push(noting(called, 'node 1'), noting(called, 'node 2'))
     server.interceptors.push(noting(requested, 'node 1'), noting(requested, 'node 2'))
-    const around = (log: string[]): Interceptor[] => [noting(log, 'protocol 1'), noting(log, 'protocol 2')]
+    const both = (log: string[]): Interceptor[] => [noting(log, 'protocol 1'), noting(log, 'protocol 2')]
     const order = [
       ...['> node 1', '> node 2', '> protocol 1', '> protocol 2'],
       ...['protocol 2: x', 'protocol 1: x', 'node 2: x', 'node 1: x'],
       ...['< protocol 2', '< protocol 1', '< node 2', '< node 1'],
     ]
-    await ask('x', { calls: around(called), requests: around(requested) })
+    await Array.fromAsync(stream('x', { calls: both(called), requests: both(requested) }))
     await eventually(() => requested.length === order.length, 'the answerer is through')
+    assert.deepEqual([called, requested], [order, order])
+  })
+
+  it('of one answer is through with it before the one around it has it', async () => {
+    const [called, requested]: [string[], string[]] = [[], []]
+    const both = (log: string[]): Interceptor[] => [noting(log, 'first'), noting(log, 'second')]
+    await ask('x', { calls: both(called), requests: both(requested) })
+    const order = ['> first', '> second', 'second: x', '< second', 'first: x', '< first']
     assert.deepEqual([called, requested], [order, order])
   })
 
@@ -104,10 +156,11 @@ describe('an interceptor', () => {
   })
 
   it('sees who asks whom, what, with which protocol, and which of the two sides it is on', async () => {
-    const seen: Array<Exchange & { aborted: boolean }> = []
-    const look: Interceptor = async function* (exchange, next) {
-      seen.push({ ...exchange, aborted: exchange.signal.aborted })
-      yield* next()
+    const seen: Array<Omit<Exchange, 'callId' | 'phase' | 'reached'> & { aborted: boolean }> = []
+    const look: Interceptor = (next) => async (exchange) => {
+      const { direction, protocolId, kind, message, peerId, signal } = exchange
+      seen.push({ direction, protocolId, kind, message, peerId, signal, aborted: signal.aborted })
+      return next(exchange)
     }
     await ask('hello', { calls: [look], requests: [look] })
     await Array.fromAsync(stream('a b', { calls: [look], requests: [look] }))
@@ -128,17 +181,71 @@ describe('an interceptor', () => {
     )
   })
 
+  it('knows each exchange by a number, how far a call has come, and what it reached', async () => {
+    const seen: Array<Pick<Exchange, 'callId' | 'direction'> & { phases: unknown[]; reached: unknown[] }> = []
+    const look: Interceptor = (next) => async (exchange) => {
+      const [phase, before] = [exchange.phase, exchange.reached]
+      const answer = await next(exchange)
+      const { callId, direction, reached } = exchange
+      seen.push({ callId, direction, phases: [phase, exchange.phase], reached: [before, reached?.connection.remotePeer] })
+      return answer
+    }
+    await ask('x', { calls: [look], requests: [look] })
+    await ask('x', { calls: [look], requests: [look] })
+    const call = { direction: 'call', phases: ['resolve', 'receive'], reached: [undefined, server.peerId] }
+    const request = { direction: 'request', phases: [undefined, undefined], reached: [undefined, undefined] }
+    assert.deepEqual(
+      seen.map(({ callId: _, ...rest }) => rest),
+      [request, call, request, call],
+    )
+    assert.equal(new Set(seen.map(({ callId }) => callId)).size, 4)
+  })
+
+  it('is made ready once for each half of a protocol, not for each call', async () => {
+    let made = 0
+    const counts: Interceptor = (next) => {
+      made++
+      return next
+    }
+    new TextProtocol(server, ID)
+    const words = new TextProtocol(caller, ID, undefined, [counts])
+    for (const text of ['a', 'b', 'c']) {
+      assert.equal(await words.call(server.peerId, text), text)
+    }
+    assert.equal(made, 1)
+  })
+
+  it('may ask again where a call failed', async () => {
+    const again: Interceptor = (next) => async (exchange) => next(exchange).catch(async () => next(exchange))
+    let asked = 0
+    const handle = (text: string): string => {
+      asked++
+      return asked === 1 ? assert.fail('the first time') : text
+    }
+    assert.equal(await ask('x', { calls: [again], handle }), 'x')
+    assert.equal(asked, 2)
+  })
+
+  it('that gives another exchange on than it got fails the call, and resets the stream of a request', async () => {
+    const other: Interceptor = (next) => async (exchange) => next({ ...exchange, message: 'other' })
+    await assert.rejects(ask('x', { calls: [other] }), { name: 'UsageError', message: /gave another exchange to next/ })
+    assert.equal((await failure(ask('x', { requests: [other] }))).code, 'REMOTE_FAILED')
+  })
+
   it('may give other answers, more of a stream and fewer', async () => {
-    const upper: Interceptor = async function* (_exchange, next) {
-      for await (const answer of next()) {
-        yield String(answer).toUpperCase()
+    const upper = around(
+      (message) => String(message).toUpperCase(),
+      async function* (messages) {
+        for await (const message of messages) {
+          yield String(message).toUpperCase()
+        }
+      },
+    )
+    const twice: Interceptor = around(assert.fail, async function* (messages) {
+      for await (const message of messages) {
+        yield* [message, message]
       }
-    }
-    const twice: Interceptor = async function* (_exchange, next) {
-      for await (const answer of next()) {
-        yield* [answer, answer]
-      }
-    }
+    })
     assert.equal(await ask('x', { calls: [upper] }), 'X')
     assert.equal(await ask('x', { requests: [upper] }), 'X')
     assert.deepEqual(await Array.fromAsync(stream('a b', { calls: [twice], requests: [upper] })), ['A', 'A', 'B', 'B'])
@@ -146,9 +253,7 @@ describe('an interceptor', () => {
   })
 
   it('may answer itself: nothing is sent then', async () => {
-    const cached: Interceptor = async function* () {
-      yield 'from memory'
-    }
+    const cached: Interceptor = () => async () => ({ message: 'from memory' })
     const handle = (): string => assert.fail('it was asked')
     assert.equal(await ask('x', { calls: [cached], handle }), 'from memory')
     assert.equal(await ask('x', { requests: [cached], handle }), 'from memory')
@@ -157,8 +262,7 @@ describe('an interceptor', () => {
   describe('that throws before it asks on', () => {
     it('ends a call with that very error: nothing is sent, nobody is reached', async () => {
       const reason = new Error('not today')
-      // biome-ignore lint/correctness/useYield: it never gets there
-      caller.interceptors.push(async function* () {
+      caller.interceptors.push(() => async () => {
         throw reason
       })
       const reports: number[] = []
@@ -195,34 +299,30 @@ describe('an interceptor', () => {
 
   it('that throws behind the answer ends a call with that error', async () => {
     const reason = new Error('too late')
-    const late: Interceptor = async function* (_exchange, next) {
-      yield* next()
-      throw reason
-    }
-    await assert.rejects(ask('x', { calls: [late] }), (error) => error === reason)
-    const answers = stream('a', { calls: [late] })
+    await assert.rejects(ask('x', { calls: [late(reason)] }), (error) => error === reason)
+    const answers = stream('a', { calls: [late(reason)] })
     assert.deepEqual(await answers.next(), { done: false, value: 'a' })
     await assert.rejects(answers.next(), (error) => error === reason)
   })
 
   it('that throws between two answers of a request ends the stream behind those that were given', async () => {
-    const once: Interceptor = async function* (_exchange, next) {
-      for await (const answer of next()) {
-        yield answer
+    const once: Interceptor = around(assert.fail, async function* (messages) {
+      for await (const message of messages) {
+        yield message
         throw new Error('one is enough')
       }
-    }
+    })
     const answers = stream('a b', { requests: [once] })
     assert.deepEqual(await answers.next(), { done: false, value: 'a' })
     assert.equal((await failure(answers.next())).code, 'REMOTE_FAILED')
   })
 
   it('sees the error of what it is around, and may answer in its place', async () => {
-    const rescue: Interceptor = async function* (_exchange, next) {
+    const rescue: Interceptor = (next) => async (exchange) => {
       try {
-        yield* next()
+        return await next(exchange)
       } catch (error) {
-        yield `not answered: ${(error as Error).message}`
+        return { message: `not answered: ${(error as Error).message}` }
       }
     }
     const handle = (): string => {
@@ -238,21 +338,14 @@ describe('an interceptor', () => {
   })
 
   it('that gives two answers in place of the one, or throws behind it, resets the stream of a request', async () => {
-    const late: Interceptor = async function* (_exchange, next) {
-      yield* next()
-      throw new Error('too late')
-    }
-    for (const around of [giving('a', 'b'), late]) {
-      assert.equal((await failure(ask('x', { requests: [around] }))).code, 'REMOTE_FAILED')
+    for (const interceptor of [giving('a', 'b'), late(new Error('too late'))]) {
+      assert.equal((await failure(ask('x', { requests: [interceptor] }))).code, 'REMOTE_FAILED')
     }
   })
 
   it('that throws behind a task that was done rejects it, and the node hears of it once', async () => {
     const events: TaskEvent[] = []
-    server.interceptors.push(async function* (_exchange, next) {
-      yield* next()
-      throw new Error('too late')
-    })
+    server.interceptors.push(late(new Error('too late')))
     new TaskProtocol(server, ({ payload }) => payload, { onTask: (event) => events.push(event) })
     const { accepted, error } = await new TaskProtocol(caller).sendTask(server.peerId, 'a task', new Uint8Array())
     assert.deepEqual({ accepted, error, events: events.length }, { accepted: false, error: 'too late', events: 1 })
@@ -271,14 +364,14 @@ describe('an interceptor', () => {
 
   it('ends, on both sides, when the caller leaves a stream', async () => {
     const ended: string[] = []
-    const last: Interceptor = async function* ({ direction, signal }, next) {
+    const last: Interceptor = around(assert.fail, async function* (messages, { direction, signal }) {
       try {
-        yield* next()
+        yield* messages
         assert.fail('the stream has no end')
       } finally {
         ended.push(`${direction}${signal.aborted ? ', aborted' : ''}`)
       }
-    }
+    })
     const endless = async function* (_words: string, { signal }: RequestContext): AsyncGenerator<string> {
       for (;;) {
         yield 'again'
@@ -296,9 +389,10 @@ describe('an interceptor', () => {
 
   it('hears by the signal that the time of a call is over, or that its protocol stops', async () => {
     const reasons: unknown[] = []
-    const listen: Interceptor = async function* ({ signal }, next) {
+    const listen: Interceptor = (next) => async (exchange) => {
+      const { signal } = exchange
       signal.addEventListener('abort', () => reasons.push((signal.reason as Error).message))
-      yield* next()
+      return next(exchange)
     }
     const waits = async (_text: string, { signal }: RequestContext): Promise<string> => {
       await once(signal, 'abort')
@@ -317,10 +411,10 @@ describe('an interceptor', () => {
   })
 
   it('has a longer call than its own deadline ended for it, also where it holds the call up itself', async () => {
-    const slow: Interceptor = async function* ({ signal }, next) {
-      await once(signal, 'abort')
-      signal.throwIfAborted()
-      yield* next()
+    const slow: Interceptor = (next) => async (exchange) => {
+      await once(exchange.signal, 'abort')
+      exchange.signal.throwIfAborted()
+      return next(exchange)
     }
     new TextProtocol(server, ID, () => assert.fail('it was asked'))
     const held = await failure(new TextProtocol(caller, ID, undefined, [slow]).call(server.peerId, 'x', { timeoutMs: 50 }))

@@ -18,3 +18,11 @@ export function candidate(peerId: PeerId, source: AddressSource, ports: number[]
 export function portsOf({ multiaddrs }: Pick<Candidate, 'multiaddrs'>): number[] {
   return multiaddrs.map((address) => Number(address.getComponents()[1]?.value))
 }
+
+export async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) {
+    all.push(item)
+  }
+  return all
+}

@@ -5,7 +5,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { SubnetError } from '../../../src/primitives/errors.ts'
 import { ResolveError } from '../../../src/resolve/errors.ts'
 import { type Judge, type Resolution, type ResolveOptions, Resolver, type ResolverMemory } from '../../../src/resolve/resolver.ts'
-import type { Candidate, FindOptions, Tier, TierName } from '../../../src/resolve/tier.ts'
+import { type Candidate, type FindOptions, TIER_NAMES, type Tier, type TierName } from '../../../src/resolve/tier.ts'
 import { type AskPeer, NeighboursTier } from '../../../src/resolve/tiers/neighbours.ts'
 import { newPeer, newPeers } from '../../support/keys.ts'
 import { candidate, portsOf } from './candidates.ts'
@@ -15,6 +15,9 @@ type Find = (peerId: PeerId, signal: AbortSignal, prolong: NonNullable<FindOptio
 /** A tier that does what it is told, and counts. */
 class FakeTier implements Tier {
   readonly name: TierName
+  readonly order: number
+  readonly silence: Tier['silence']
+  readonly needsDial = true
   readonly budgetMs: number
   readonly #find: Find
   readonly signals: AbortSignal[] = []
@@ -22,8 +25,14 @@ class FakeTier implements Tier {
 
   constructor(name: TierName, find: Find, budgetMs = 60_000) {
     this.name = name
+    this.order = (TIER_NAMES.indexOf(name) + 1) * 100
+    this.silence = name === 'chain' ? 'unknown' : undefined
     this.budgetMs = budgetMs
     this.#find = find
+  }
+
+  lastResort(): Candidate | undefined {
+    return this.name === 'gossip' ? memory.resort : undefined
   }
 
   get asked(): number {
@@ -69,17 +78,14 @@ class FakeMemory implements ResolverMemory {
       throw new Error('the book cannot be written')
     }
   }
-
-  lastResort(): Candidate | undefined {
-    return this.resort
-  }
 }
+
+let memory: FakeMemory
 
 const many = (first: number, count: number): number[] => Array.from({ length: count }, (_, index) => first + index)
 
 describe('the resolver', () => {
   let peerId: PeerId
-  let memory: FakeMemory
   let dialled: number[][]
   let reachable: Set<number>
 
@@ -492,6 +498,75 @@ describe('the resolver', () => {
       await assert.rejects(hanging, (error) => error === reason)
       await turn()
       assert.deepEqual(memory.refutations, [], 'nothing was proved against the addresses')
+    })
+  })
+
+  describe('with a stranger’s tier', () => {
+    /** Beside the built-in ones, of which it knows nothing. */
+    const stranger = (init: Partial<Tier>): Tier => ({
+      name: 'phone-book',
+      order: 150,
+      budgetMs: 60_000,
+      find: async function* () {
+        yield* []
+      },
+      ...init,
+    })
+
+    it('asks it where its order says, however the tiers were passed', async () => {
+      reachable.add(2)
+      const tiers = [answering('chain'), stranger({ order: 300.5 }), stranger({ name: 'first', order: -1 }), answering('gossip')]
+      const error = await failure(tiers)
+      assert.deepEqual(outcomes(error), ['first miss', 'gossip miss', 'chain miss', 'phone-book miss'])
+      const find: Tier['find'] = async function* () {
+        yield at('gossip', [2])
+      }
+      const found = await resolve([answering('chain'), stranger({ find })])
+      assert.deepEqual(outcomes(found), ['phone-book hit', 'chain skipped'])
+    })
+
+    it('asks it alone where it alone is chosen, and refuses a name that no tier has', async () => {
+      const tiers = [answering('gossip'), stranger({}), answering('chain')]
+      assert.deepEqual(outcomes(await failure(tiers, { tiers: ['phone-book'] })), ['gossip skipped', 'phone-book miss', 'chain skipped'])
+      await assert.rejects(resolve(tiers, { tiers: ['phonebook'] }), { code: 'USAGE', message: /gossip, phone-book, chain/ })
+    })
+
+    it('refuses a name that another tier has, or another source of addresses', () => {
+      for (const name of ['chain', 'given', 'connected']) {
+        assert.throws(() => new Resolver([answering('chain'), stranger({ name })], memory), { code: 'USAGE' }, name)
+      }
+    })
+
+    it('takes one that fails for one that does not know the peer, unless it says that its silence means more', async () => {
+      const find: Tier['find'] = async function* () {
+        yield* []
+        throw new Error('the line is dead')
+      }
+      assert.equal((await failure([stranger({ find })])).code, 'PEER_NOT_FOUND')
+      const error = await failure([stranger({ find, silence: 'unknown' })])
+      assert.equal(error.code, 'CHAIN_UNAVAILABLE')
+      assert.match(error.message, /the phone-book could not be asked/)
+    })
+
+    it('gives dials to search with only to one that needs them', async () => {
+      const taken: boolean[] = []
+      const find: Tier['find'] = async function* (_peerId, { mayDial }) {
+        taken.push(mayDial?.() === true)
+        yield* []
+      }
+      await failure([stranger({ find }), stranger({ name: 'walk', needsDial: true, find })])
+      assert.deepEqual(taken, [false, true])
+    })
+
+    it('tries its last resort after all answers, and only where it is asked at all', async () => {
+      reachable.add(7)
+      const old = at('gossip', [7], { source: 'phone-book', detail: 'an old edition' })
+      const tiers = [stranger({ lastResort: () => old }), answering('chain', at('chain', [5]))]
+      const found = await resolve(tiers)
+      assert.deepEqual(dialled, [[5], [7]])
+      assert.deepEqual(outcomes(found), ['phone-book miss', 'chain error', 'phone-book hit'])
+      assert.equal(found.candidate.source, 'phone-book')
+      assert.equal((await failure(tiers, { tiers: ['chain'] })).code, 'UNREACHABLE')
     })
   })
 

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
-import type { Candidate } from '../../../src/resolve/tier.ts'
+import { type Candidate, TIER_NAMES } from '../../../src/resolve/tier.ts'
 import { ChainTier } from '../../../src/resolve/tiers/chain.ts'
 import { GossipTier } from '../../../src/resolve/tiers/gossip.ts'
 import { type AskPeer, NeighboursTier } from '../../../src/resolve/tiers/neighbours.ts'
+import { describeTier } from '../../../src/testing/tier-compliance.ts'
 import { newPeers } from '../../support/keys.ts'
-import { allOf, describeTier } from '../../support/tier-compliance.ts'
-import { candidate, portsOf } from './candidates.ts'
+import { allOf, candidate, portsOf } from './candidates.ts'
 
 const never = async (): Promise<never> => new Promise<never>(() => undefined)
 const nobody = async (): Promise<undefined> => undefined
@@ -61,6 +61,20 @@ function failingList(error: Error): AskPeer['neighbours'] {
     throw error
   }
 }
+
+describe('the built-in tiers', () => {
+  it('have the names of the contract, and are asked in their order', () => {
+    const tiers = [
+      new ChainTier({ addressesOf: nobody }),
+      new NeighboursTier(askingOne(nobody)),
+      new GossipTier({ freshAddressesOf: () => undefined }),
+    ]
+    assert.deepEqual(
+      tiers.sort((a, b) => a.order - b.order).map(({ name }) => name),
+      TIER_NAMES,
+    )
+  })
+})
 
 describe('the tiers’ budgets', () => {
   it('are 3 s for the neighbours and 5 s for the chain, or what they are told', () => {

@@ -1,6 +1,6 @@
+import { describeReading } from '../../../../src/testing/registry-reading-compliance.ts'
 import { HypertensorSetup } from '../../../support/hypertensor-setup.ts'
 import { HypertensorState, SUBNET } from '../../../support/hypertensor-state.ts'
-import { describeReading } from '../../../support/registry-reading-compliance.ts'
 import type { StandInOptions } from '../../../support/stand-in-chain.ts'
 
 /** What an endpoint may lack. */

@@ -13,9 +13,9 @@ import {
 import { openPeerRecord } from '../../../../src/gossip/peer-record.ts'
 import { ProtocolError } from '../../../../src/protocol/api/errors.ts'
 import { type AddressDirectory, AddressProtocol, type KnownRecord } from '../../../../src/protocol/builtin/address.ts'
-import type { CallOptions } from '../../../../src/protocol/call/call.ts'
+import type { CallOptions } from '../../../../src/protocol/call/call-options.ts'
 import { ProtobufProtocol } from '../../../../src/protocol/protobuf-protocol.ts'
-import type { RequestContext } from '../../../../src/protocol/serve/responder.ts'
+import type { RequestContext } from '../../../../src/protocol/serve/incoming-request.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { prefixOf } from '../../../support/streams.ts'
 

@@ -14,8 +14,8 @@ import {
   type TaskHandler,
   TaskProtocol,
 } from '../../../../src/protocol/builtin/task.ts'
-import type { CallOptions, CallReport } from '../../../../src/protocol/call/call.ts'
-import type { RequestContext } from '../../../../src/protocol/serve/responder.ts'
+import type { CallOptions, CallReport } from '../../../../src/protocol/call/call-options.ts'
+import type { RequestContext } from '../../../../src/protocol/serve/incoming-request.ts'
 import { MemoryHost } from '../../../support/memory-network.ts'
 import { Pipe, Source } from '../../../support/messages.ts'
 import { eventually } from '../../../support/protocol-host.ts'
@@ -513,14 +513,18 @@ describe('a task that is streamed', function () {
 
   it('has interceptors around it until its result has come', async () => {
     const seen: string[] = []
-    const watch: Interceptor = async function* ({ direction }, next) {
+    const watched = async function* (direction: string, messages: AsyncIterable<unknown>): AsyncGenerator<unknown> {
       try {
-        yield* next()
+        yield* messages
         seen.push(`${direction} ended`)
       } catch (error) {
         seen.push(`${direction} failed: ${error instanceof ProtocolError ? error.code : String(error)}`)
         throw error
       }
+    }
+    const watch: Interceptor = (next) => async (exchange) => {
+      const { messages } = await next(exchange)
+      return { messages: watched(exchange.direction, messages ?? assert.fail('its result does not come in parts')) }
     }
     const { worker, tasks, caller } = await pair(echo)
     caller.interceptors.push(watch)

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { multiaddr } from '@multiformats/multiaddr'
-import { type ChainChange, type ChainRegistry, NODE_CLASSES, type NodeClass, type PublishedRecord } from '../../src/chain/registry.ts'
-import { addresses, newPeer, newPeers, type TestPeer } from './keys.ts'
+import { type ChainChange, type ChainRegistry, NODE_CLASSES, type NodeClass, type PublishedRecord } from '../chain/registry.ts'
+import { addresses, newPeer, newPeers, type TestPeer } from './peers.ts'
+import { suiteOf, type TestSuite } from './suite.ts'
 
 /** A chain that a driver's registries share, empty at first. */
 export interface TestChain {
@@ -12,8 +13,12 @@ export interface TestChain {
   stop(): Promise<void>
 }
 
-/** What every chain driver must do: `describeRegistry('the ledger', async () => chain)`. */
-export function describeRegistry(name: string, start: () => Promise<TestChain>): void {
+/**
+ * What every chain driver must do that publishes for a peer with the key of that peer: `describeRegistry('the ledger', async () => chain)`.
+ * @param given what enters the tests, by default the runner's globals
+ */
+export function describeRegistry(name: string, start: () => Promise<TestChain>, given?: TestSuite): void {
+  const { describe, beforeEach, afterEach, test } = suiteOf(given)
   describe(`${name}, as every chain`, () => {
     const registries: ChainRegistry[] = []
     let chain: TestChain
@@ -55,13 +60,17 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       return registration.registered
     }
 
-    it('knows nobody at first', async () => {
+    test('lets a peer publish with its key alone, free of charge', async () => {
+      assert.equal(own.writes, 'free')
+    })
+
+    test('knows nobody at first', async () => {
       assert.equal((await reader.lookup(peer.peerId)).known, false)
       assert.deepEqual((await reader.list()).records, [])
       assert.equal(await own.remove(), false)
     })
 
-    it('shows everybody what a peer published, each address ending in its /p2p, none twice', async () => {
+    test('shows everybody what a peer published, each address ending in its /p2p, none twice', async () => {
       const bare = multiaddr('/ip4/10.0.0.1/tcp/1000')
       const published = await own.publish([bare, ...addresses(peer, 3)])
       assert.deepEqual(published.multiaddrs.map(String), addresses(peer, 3).map(String))
@@ -73,7 +82,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.equal((await reader.lookup(other.peerId)).known, false)
     })
 
-    it('replaces what a peer published before, under a higher number, never in an earlier block', async () => {
+    test('replaces what a peer published before, under a higher number, never in an earlier block', async () => {
       const first = await own.publish(addresses(peer, 2))
       const second = await own.publish(addresses(peer, 1, 2_000))
       assert.ok(second.seq > first.seq || (first.seq === 0n && second.seq === 0n))
@@ -81,14 +90,14 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.deepEqual(plain(await reader.lookup(peer.peerId)), plain(second))
     })
 
-    it('writes nothing where a peer publishes what is there', async () => {
+    test('writes nothing where a peer publishes what is there', async () => {
       const first = await own.publish(addresses(peer, 2))
       const again = await own.publish(addresses(peer, 2))
       assert.deepEqual([again.seq, again.block, again.multiaddrs.join()], [first.seq, first.block, first.multiaddrs.join()])
       assert.deepEqual(plain(await reader.lookup(peer.peerId)), plain(first))
     })
 
-    it('lists all who published, each once', async () => {
+    test('lists all who published, each once', async () => {
       await own.publish(addresses(peer, 2))
       await reader.publish(addresses(other, 1))
       await own.publish(addresses(peer, 1))
@@ -96,7 +105,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.deepEqual(listed.map(({ peerId }) => peerId.toString()).sort(), [peer.peerId.toString(), other.peerId.toString()].sort())
     })
 
-    it('forgets a peer that took its addresses out, until it publishes again', async () => {
+    test('forgets a peer that took its addresses out, until it publishes again', async () => {
       await own.publish(addresses(peer, 2))
       await reader.publish(addresses(other, 1))
       assert.equal(await own.remove(), true)
@@ -110,7 +119,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.equal((await reader.lookup(peer.peerId))?.multiaddrs.length, 1)
     })
 
-    it('takes no address of another peer, no address that is too long, and no empty list: nothing is changed then', async () => {
+    test('takes no address of another peer, no address that is too long, and no empty list: nothing is changed then', async () => {
       const published = await own.publish(addresses(peer, 1))
       const tooLong = multiaddr(`/dns4/${'a'.repeat(1_100)}/tcp/1`)
       for (const refused of [[other.at(1)], [...addresses(peer, 2), other.at(1)], [tooLong], []]) {
@@ -120,20 +129,20 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.equal((await reader.lookup(other.peerId)).known, false)
     })
 
-    it('takes what several peers publish at once', async () => {
+    test('takes what several peers publish at once', async () => {
       const peers = await newPeers(6)
       await Promise.all(peers.map(async (each) => open(each).publish(addresses(each, 1))))
       const listed = (await reader.list()).records
       assert.deepEqual(listed.map(({ peerId }) => peerId.toString()).sort(), peers.map(({ peerId }) => peerId.toString()).sort())
     })
 
-    it('takes what one peer publishes from several places at once: the highest number stays', async () => {
+    test('takes what one peer publishes from several places at once: the highest number stays', async () => {
       const published = await Promise.all([1_000, 2_000, 3_000, 4_000].map(async (port) => open(peer).publish([peer.at(port)])))
       const last = published.reduce((a, b) => (b.block > a.block || (b.block === a.block && b.seq > a.seq) ? b : a))
       assert.deepEqual(plain(await reader.lookup(peer.peerId)), plain(last))
     })
 
-    it('keeps subnets apart', async () => {
+    test('keeps subnets apart', async () => {
       await own.publish(addresses(peer, 1))
       const elsewhere = open(peer, 128_002)
       assert.equal((await elsewhere.lookup(peer.peerId)).known, false)
@@ -143,7 +152,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.deepEqual((await reader.lookup(peer.peerId))?.multiaddrs.map(String), addresses(peer, 1).map(String))
     })
 
-    it('has whoever entered as registered, with its class and those before it, and nobody else', async () => {
+    test('has whoever entered as registered, with its class and those before it, and nobody else', async () => {
       assert.equal(await isRegistered(peer), false)
       for (const [rank, nodeClass] of NODE_CLASSES.entries()) {
         await enter(peer, nodeClass)
@@ -163,7 +172,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.equal(await isRegistered(peer), true)
     })
 
-    it('lets a peer enter and leave by itself, or says that it does not', async () => {
+    test('lets a peer enter and leave by itself, or says that it does not', async () => {
       if (chain.owner != null) {
         await assert.rejects(own.register('registered'), { code: 'USAGE' })
         await assert.rejects(own.unregister(), { code: 'USAGE' })
@@ -181,7 +190,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.equal(await isRegistered(peer), false)
     })
 
-    it('takes no class that is none', async () => {
+    test('takes no class that is none', async () => {
       await enter(peer, 'validator')
       for (const none of ['none', '', 'Validator'] as string[] as NodeClass[]) {
         await assert.rejects(reader.isRegistered(peer.peerId, none), { code: 'USAGE' })
@@ -189,7 +198,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       }
     })
 
-    it('keeps the registrations of subnets apart', async () => {
+    test('keeps the registrations of subnets apart', async () => {
       await enter(peer, 'validator')
       const elsewhere = open(other, 128_002)
       assert.equal(await isRegistered(peer, 'registered', elsewhere), false)
@@ -202,7 +211,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.equal(await isRegistered(peer, 'validator'), true)
     })
 
-    it('tells who changed while it is watched, and ends with the signal', async () => {
+    test('tells who changed while it is watched, and ends with the signal', async () => {
       const enough = new AbortController()
       const changes = reader.watch({ signal: enough.signal })[Symbol.asyncIterator]()
       // what was asked for after it comes after it
@@ -227,7 +236,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.equal((await last).done, true)
     })
 
-    it('knows what it heard of the chain', async () => {
+    test('knows what it heard of the chain', async () => {
       const { endpoint } = reader.state()
       assert.ok(endpoint.length > 0)
       await own.publish(addresses(peer, 1))
@@ -239,7 +248,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.ok(record.readAtMs <= Date.now() && record.readAtMs > Date.now() - 60_000)
     })
 
-    it('stops with the signal’s reason, and changes nothing', async () => {
+    test('stops with the signal’s reason, and changes nothing', async () => {
       await own.publish(addresses(peer, 1))
       const reason = new Error('changed my mind')
       const options = { signal: AbortSignal.abort(reason) }
@@ -258,7 +267,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>):
       assert.deepEqual((await reader.lookup(peer.peerId))?.multiaddrs.map(String), addresses(peer, 1).map(String))
     })
 
-    it('can be closed twice, and before it was used', async () => {
+    test('can be closed twice, and before it was used', async () => {
       const unused = open(await newPeer())
       await unused.close()
       await own.publish(addresses(peer, 1))

@@ -1,15 +1,9 @@
 import assert from 'node:assert/strict'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import {
-  type ChainRecord,
-  type ChainRegistry,
-  NODE_CLASSES,
-  type NodeClass,
-  NoSubnetError,
-  type PeerRole,
-} from '../../src/chain/registry.ts'
-import { newPeers, type TestPeer } from './keys.ts'
-import { notRun } from './not-run.ts'
+import { type ChainRecord, type ChainRegistry, NODE_CLASSES, type NodeClass, NoSubnetError, type PeerRole } from '../chain/registry.ts'
+import { NAMED_OVER } from '../primitives/address-kind.ts'
+import { newPeers, type TestPeer } from './peers.ts'
+import { type NotRun, suiteOf, type TestSuite } from './suite.ts'
 
 /** A chain that a driver reads, empty at first; what is on it is the test's doing, through the driver or past it. */
 export interface ReadChain {
@@ -42,8 +36,12 @@ interface Described {
   multiaddrs: string[]
 }
 
-/** What every chain driver must do when it is read: `describeReading('the ledger', async () => chain)`. */
-export function describeReading(name: string, start: () => Promise<ReadChain>): void {
+/**
+ * What every chain driver must do when it is read: `describeReading('the ledger', async () => chain)`.
+ * @param given what enters the tests, by default the runner's globals
+ */
+export function describeReading(name: string, start: () => Promise<ReadChain>, given?: TestSuite): void {
+  const { describe, beforeEach, afterEach, test } = suiteOf(given)
   describe(`${name}, read as every chain`, () => {
     const registries: ChainRegistry[] = []
     let chain: ReadChain
@@ -76,14 +74,20 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       return (await reader.isRegistered(of.peerId, minClass)).registered
     }
 
-    it('has nobody at first', async () => {
+    test('says what writing costs, who names its addresses, and whether it makes blocks', async () => {
+      assert.ok(['free', 'paid', 'none'].includes(reader.writes))
+      assert.ok(NAMED_OVER.includes(reader.namedOver))
+      assert.equal(typeof reader.makesBlocks, 'boolean')
+    })
+
+    test('has nobody at first', async () => {
       assert.equal((await reader.lookup(peer.peerId)).known, false)
       assert.deepEqual((await reader.list()).records, [])
       assert.deepEqual((await reader.bootnodes()).records, [])
       assert.equal(await isRegistered(peer, 'registered'), false)
     })
 
-    it('gives what is there now: an address, another one, none', async () => {
+    test('gives what is there now: an address, another one, none', async () => {
       await chain.publish(peer, peer.at(1))
       assert.deepEqual(await addressesOf(peer), [peer.at(1).toString()])
       await chain.publish(peer, peer.at(2))
@@ -94,7 +98,7 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       assert.deepEqual((await reader.list()).records, [])
     })
 
-    it('tells of a record when and where it was read, and that it is not stale', async () => {
+    test('tells of a record when and where it was read, and that it is not stale', async () => {
       await chain.publish(peer, peer.at(1))
       const before = Date.now()
       const record = (await reader.lookup(peer.peerId)) as ChainRecord
@@ -109,7 +113,7 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       )
     })
 
-    it('lists all that have addresses, each once, and keeps subnets apart', async () => {
+    test('lists all that have addresses, each once, and keeps subnets apart', async () => {
       const peers = await newPeers(5)
       await Promise.all(peers.map(async (each) => chain.publish(each, each.at(1))))
       const listed = (await reader.list()).records
@@ -119,7 +123,7 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       assert.deepEqual(await addressesOf(peers[0] as TestPeer, elsewhere), [])
     })
 
-    it('knows who is registered, by class: each class includes those before it', async () => {
+    test('knows who is registered, by class: each class includes those before it', async () => {
       assert.equal(await isRegistered(peer, 'registered'), false)
       for (const [index, nodeClass] of NODE_CLASSES.entries()) {
         await chain.register(peer, nodeClass)
@@ -142,7 +146,7 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       return { peer: peerId.toString(), role, nodeId, nodeClass, multiaddrs: multiaddrs.map(String) }
     }
 
-    it('has a peer that is registered without an address, which differs from a stranger', async () => {
+    test('has a peer that is registered without an address, which differs from a stranger', async () => {
       await chain.register(peer, 'idle')
       const { known, multiaddrs, nodeClass } = await reader.lookup(peer.peerId)
       assert.deepEqual({ known, multiaddrs, nodeClass }, { known: true, multiaddrs: [], nodeClass: 'idle' })
@@ -152,9 +156,9 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       assert.deepEqual([(await reader.lookup(other.peerId)).known, (await reader.describe(other.peerId)).known], [false, false])
     })
 
-    it('tells of each peer of a node what it is, with and without an address, and lets each in', async function () {
+    test('tells of each peer of a node what it is, with and without an address, and lets each in', async (notRun: NotRun) => {
       if (chain.roles == null) {
-        notRun(this, 'this chain has no roles')
+        notRun('this chain has no roles')
       }
       const [main, bootnode, client] = (await newPeers(3)) as [TestPeer, TestPeer, TestPeer]
       const nodeId = await chain.roles.addNode({ main, bootnode, client }, bootnode.at(7))
@@ -184,9 +188,9 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       assert.match(`${hotkey} ${coldkey}`, /^0x[0-9a-f]{40} 0x[0-9a-f]{40}$/i)
     })
 
-    it('has overwatch nodes, and lets them in, whatever the class', async function () {
+    test('has overwatch nodes, and lets them in, whatever the class', async (notRun: NotRun) => {
       if (chain.roles == null) {
-        notRun(this, 'this chain has no roles')
+        notRun('this chain has no roles')
       }
       await chain.roles.setOverwatch(peer, 3)
       const expected: Described = {
@@ -205,9 +209,9 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       assert.equal(await isRegistered(peer, 'registered'), false)
     })
 
-    it('takes a peer for what comes first, and an address from where there is one', async function () {
+    test('takes a peer for what comes first, and an address from where there is one', async (notRun: NotRun) => {
       if (chain.roles == null) {
-        notRun(this, 'this chain has no roles')
+        notRun('this chain has no roles')
       }
       await chain.roles.setBootnode(peer, peer.at(5))
       const named: Described = {
@@ -230,9 +234,9 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       assert.deepEqual(await addressesOf(peer), [peer.at(6).toString()])
     })
 
-    it('says of a subnet that is not there that it is not, whatever is asked', async function () {
+    test('says of a subnet that is not there that it is not, whatever is asked', async (notRun: NotRun) => {
       if (chain.missing == null) {
-        notRun(this, 'this chain has every subnet')
+        notRun('this chain has every subnet')
       }
       for (const id of chain.missing) {
         const nowhere = open(other, id)
@@ -251,13 +255,13 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       }
     })
 
-    it('answers many at once', async () => {
+    test('answers many at once', async () => {
       await chain.publish(peer, peer.at(1))
       const records = await Promise.all(Array.from({ length: 50 }, async () => reader.lookup(peer.peerId)))
       assert.ok(records.every((record) => record?.multiaddrs.length === 1))
     })
 
-    it('tells who changed, block after block, until it is told to stop', async () => {
+    test('tells who changed, block after block, until it is told to stop', async () => {
       const stop = new AbortController()
       const told = new Set<string>()
       const blocks: number[] = []
@@ -282,7 +286,7 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       )
     })
 
-    it('knows of the chain what was read last, without asking it', async () => {
+    test('knows of the chain what was read last, without asking it', async () => {
       await chain.publish(peer, peer.at(1))
       const record = await reader.lookup(peer.peerId)
       const { endpoint, block, lagMs, lastError } = reader.state()
@@ -292,7 +296,7 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       assert.equal(lastError, undefined)
     })
 
-    it('stops with the signal’s reason', async () => {
+    test('stops with the signal’s reason', async () => {
       const reason = new Error('changed my mind')
       const options = { signal: AbortSignal.abort(reason) }
       const asked = [
@@ -308,7 +312,7 @@ export function describeReading(name: string, start: () => Promise<ReadChain>): 
       }
     })
 
-    it('can be closed twice, and before it was used', async () => {
+    test('can be closed twice, and before it was used', async () => {
       const unused = open(peer)
       await unused.close()
       await reader.lookup(peer.peerId)

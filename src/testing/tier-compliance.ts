@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import type { PeerId } from '@libp2p/interface'
-import { peerIdOf } from '../../src/primitives/address.ts'
-import { type Candidate, TIER_NAMES, type Tier } from '../../src/resolve/tier.ts'
-import { addresses, newPeer, type TestPeer } from './keys.ts'
+import { peerIdOf } from '../primitives/address.ts'
+import type { Candidate, Tier } from '../resolve/tier.ts'
+import { addresses, newPeer, type TestPeer } from './peers.ts'
+import { suiteOf, type TestSuite } from './suite.ts'
 
 /** How a tier's source can be. */
 export interface TierSetup {
@@ -14,8 +15,12 @@ export interface TierSetup {
   silent?(): Tier
 }
 
-/** What every tier must do: `describeTier('the chain tier', { knowing, failing, silent })`. */
-export function describeTier(name: string, setup: TierSetup): void {
+/**
+ * What every tier must do: `describeTier('the chain tier', { knowing, failing, silent })`.
+ * @param given what enters the tests, by default the runner's globals
+ */
+export function describeTier(name: string, setup: TierSetup, given?: TestSuite): void {
+  const { describe, beforeEach, test } = suiteOf(given)
   describe(`${name}, as every tier`, () => {
     let peer: TestPeer
     let other: TestPeer
@@ -34,12 +39,14 @@ export function describeTier(name: string, setup: TierSetup): void {
       return allOf(of.find(peerId, { signal }))
     }
 
-    it('has a name of the contract, and a budget', () => {
-      assert.ok(TIER_NAMES.includes(tier.name))
+    test('has a name, an order, and a budget', async () => {
+      assert.match(tier.name, /^[\w-]+$/)
+      assert.ok(!['given', 'connected'].includes(tier.name))
+      assert.ok(Number.isFinite(tier.order))
       assert.ok(tier.budgetMs > 0 && tier.budgetMs <= 60_000)
     })
 
-    it('gives what its source knows of the peer that is asked for, then ends', async () => {
+    test('gives what its source knows of the peer that is asked for, then ends', async () => {
       const answers = await all(tier, peer.peerId)
       assert.equal(answers.length, 1)
       assert.deepEqual(answers[0]?.multiaddrs.map(String), known.multiaddrs.map(String))
@@ -47,11 +54,11 @@ export function describeTier(name: string, setup: TierSetup): void {
       assert.ok(answers[0].detail.length > 0)
     })
 
-    it('ends without an answer for a peer that its source does not know', async () => {
+    test('ends without an answer for a peer that its source does not know', async () => {
       assert.deepEqual(await all(tier, other.peerId), [])
     })
 
-    it('answers again when it is asked again, and when it is asked by many at once', async () => {
+    test('answers again when it is asked again, and when it is asked by many at once', async () => {
       const asked = await Promise.all(
         Array.from({ length: 20 }, async (_, index) => all(tier, index % 2 === 0 ? peer.peerId : other.peerId)),
       )
@@ -62,18 +69,18 @@ export function describeTier(name: string, setup: TierSetup): void {
       assert.equal((await all(tier, peer.peerId)).length, 1)
     })
 
-    it('ends when nobody wants more of it', async () => {
+    test('ends when nobody wants more of it', async () => {
       for await (const answer of tier.find(peer.peerId, { signal: new AbortController().signal })) {
         assert.ok(answer.multiaddrs.length > 0)
         break
       }
     })
 
-    it('fails with the reason when its source fails', async () => {
+    test('fails with the reason when its source fails', async () => {
       await assert.rejects(all(setup.failing(new Error('the source is broken')), peer.peerId), /the source is broken/)
     })
 
-    it('ends when its time is up, though its source says nothing', async () => {
+    test('ends when its time is up, though its source says nothing', async () => {
       const time = new AbortController()
       const asked = setup.silent == null ? tier : setup.silent()
       const ended = all(asked, peer.peerId, time.signal).catch((error) => assert.equal(error, time.signal.reason))
@@ -84,7 +91,7 @@ export function describeTier(name: string, setup: TierSetup): void {
   })
 }
 
-export async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = []
   for await (const item of items) {
     all.push(item)

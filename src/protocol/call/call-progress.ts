@@ -1,54 +1,13 @@
+import type { Cancellation } from '../../primitives/cancellation.ts'
 import { isDeadline } from '../../primitives/deadline.ts'
 import { SubnetError } from '../../primitives/errors.ts'
-import type { CallEnd } from '../api/call-end.ts'
 import { type CallPhase, ProtocolError } from '../api/errors.ts'
-import { ConnectionLostError, type Reached } from '../api/host.ts'
+import { ConnectionLostError } from '../api/host.ts'
 import type { MessageInParts } from '../api/message-in-parts.ts'
 import { NotTakenError } from '../api/not-taken-error.ts'
+import type { Reached } from '../api/reach.ts'
 import { wireSize } from '../message/wire-body.ts'
-
-/** What a call was, once it has ended. */
-export interface CallReport {
-  /** Set once a connection was there. */
-  reached?: Reached
-  /** Bytes of the messages, without framing. */
-  bytesSent: number
-  bytesReceived: number
-  /** Milliseconds: until an address was found, until connected, from then to the last answer, and in all. */
-  timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }
-  /** What the call threw; absent where it was answered, or left by its caller. */
-  error?: unknown
-}
-
-/** How a call may end before its answer. */
-export interface CallOptions {
-  signal?: AbortSignal | undefined
-  /** The deadline of the whole call, resolving and dialling included. @default 60_000; none for a call with many answers */
-  timeoutMs?: number | undefined
-  /** Use only a connection that is open already: nothing is resolved or dialled. @default false */
-  connectedOnly?: boolean | undefined
-  /** Called when a connection is there, before the request is sent on it. */
-  onReached?: ((reached: Reached) => void) | undefined
-  /** Called once when the call ends, with an answer or without. */
-  onReport?: ((report: CallReport) => void) | undefined
-}
-
-/** The same for a call with many answers. */
-export interface StreamCallOptions extends CallOptions {
-  /** How long the first answer may take, resolving and dialling included, and then each next one, in milliseconds. @default 60_000 */
-  idleTimeoutMs?: number | undefined
-}
-
-/** A call whose answer has begun. One of the three has to be called; when its signal aborts, what the call holds is given back either way. */
-export interface BegunCall<Answer> {
-  answer: Answer
-  /** Waits until what is left of the call is over. @throws as the call */
-  end(): Promise<void>
-  /** Gives up what is left of it. */
-  leave(): Promise<void>
-  /** The same for a reason that came up in what is left of it. @throws that, as the call says it */
-  fail(cause: unknown): Promise<never>
-}
+import type { CallReport } from './call-options.ts'
 
 /** Of a request that peers use as it comes, they may have acted on a part if it is larger than this. */
 const WHOLE_BYTES = 16 * 1024
@@ -66,8 +25,8 @@ function sizeOf(request: Uint8Array | MessageInParts): number | undefined {
   return size == null ? undefined : wireSize(request, size)
 }
 
-/** What is known about a call while it runs. */
-export class Call {
+/** How far a call has come: its step, what it reached, its bytes and times. Makes the report of it, and the error that its caller gets. */
+export class CallProgress {
   readonly request: Uint8Array | MessageInParts
   reached: Reached | undefined
   bytesReceived = 0
@@ -103,6 +62,15 @@ export class Call {
     }
   }
 
+  get phase(): CallPhase {
+    return this.#phase
+  }
+
+  /** All of the request is there: it can be sent again. */
+  get isWhole(): boolean {
+    return this.request instanceof Uint8Array
+  }
+
   enter(phase: CallPhase): void {
     if (phase === 'wait' && this.#phase === 'receive') {
       // an answer may begin before its request has ended
@@ -117,9 +85,10 @@ export class Call {
     }
   }
 
-  fail(cause: unknown, end: CallEnd): unknown {
-    if (end.over) {
-      return this.#ended(end.reason, cause)
+  /** What the caller gets for what ended the call. */
+  fail(cause: unknown, cancellation: Cancellation): unknown {
+    if (cancellation.cancelled) {
+      return this.#cancelled(cancellation.reason, cause)
     }
     if (cause instanceof ProtocolError) {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
@@ -136,7 +105,7 @@ export class Call {
     return cause instanceof ConnectionLostError ? this.#error('UNREACHABLE', cause.message, cause) : cause
   }
 
-  finish(error?: unknown): CallReport {
+  report(error?: unknown): CallReport {
     const now = performance.now()
     const connectedAtMs = this.#connectedAtMs ?? now
     const dialAtMs = Math.min(this.#dialAtMs ?? connectedAtMs, connectedAtMs)
@@ -160,7 +129,7 @@ export class Call {
   }
 
   /** What a caller that gives up throws is its own. */
-  #ended(reason: Error | undefined, cause: unknown): unknown {
+  #cancelled(reason: Error | undefined, cause: unknown): unknown {
     if (isDeadline(reason)) {
       return this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR gives it longer')
     }

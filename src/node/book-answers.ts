@@ -1,0 +1,65 @@
+import type { PeerId } from '@libp2p/interface'
+import type { AddressBook } from '../gossip/address-book.ts'
+import type { BookEntry } from '../gossip/book-entry.ts'
+import { addressesOf, farthestFirst } from '../primitives/address.ts'
+import type { ResolverMemory } from '../resolve/resolver.ts'
+import type { Candidate } from '../resolve/tier.ts'
+import type { BookSource } from '../resolve/tiers/gossip.ts'
+import type { DialPolicy } from './dial/dial-policy.ts'
+import type { Whereabouts } from './dial/meeting.ts'
+
+/** Runs a write to the address book in the background. */
+export type Note = (write: () => Promise<unknown>) => void
+
+/** The address book, and how it is written. */
+export interface Memory {
+  book: AddressBook
+  note: Note
+}
+
+/** Addresses that are taken of one peer. */
+export const MAX_ADDRESSES = 16
+/** By so much a stale entry comes behind a fresh one: half of the stale ones come among the fresh ones. */
+const STALE_RANK = 0.5
+
+/** What the gossip tier answers from. */
+export function bookSource(book: AddressBook): BookSource {
+  const answer = (peerId: PeerId, detail: string, isAnswer: (entry: BookEntry) => boolean): Candidate | undefined => {
+    const entry = book.get(peerId)
+    return entry == null || entry.multiaddrs.length === 0 || !isAnswer(entry) ? undefined : toCandidate(entry, book.ageMs(entry), detail)
+  }
+  return {
+    freshAddressesOf: (peerId) => answer(peerId, 'in the address book', (entry) => book.isFresh(entry)),
+    oldAddressesOf: (peerId) => answer(peerId, 'stale entry of the address book', () => true),
+  }
+}
+
+function toCandidate(entry: BookEntry, ageMs: number, detail: string): Candidate {
+  const { multiaddrs, namedOver, origin: source, seq } = entry
+  // what else the book holds came in a signed record, was read from the chain, or confirmed by a connection
+  return { multiaddrs, namedOver, source, verified: entry.verified !== false, seq, ageMs, detail }
+}
+
+/** Marks an entry of the book whose addresses all failed. */
+export function refutedIn({ book, note }: Memory): ResolverMemory['refuted'] {
+  return async (peerId, candidate) => {
+    const entry = book.get(peerId)
+    if (entry != null && entry.seq <= candidate.seq) {
+      note(async () => book.markBad(peerId, candidate.seq))
+    }
+  }
+}
+
+/** Some peers of the address book, by chance; peers whose entries are fresh have the better one. */
+export function acquaintances(book: AddressBook, policy: DialPolicy, self: PeerId, count: number): Whereabouts[] {
+  return book
+    .list()
+    .filter(({ peerId, bad }) => !bad && !peerId.equals(self))
+    .map((entry) => ({ entry, rank: Math.random() + (book.isFresh(entry) ? 0 : STALE_RANK) }))
+    .sort((a, b) => a.rank - b.rank)
+    .slice(0, count)
+    .map(({ entry: { peerId, multiaddrs, namedOver = 'stranger' } }) => {
+      policy.note(multiaddrs, namedOver)
+      return { peerId, multiaddrs: farthestFirst(addressesOf(peerId, policy.allowed(multiaddrs), MAX_ADDRESSES)) }
+    })
+}

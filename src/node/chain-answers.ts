@@ -1,0 +1,79 @@
+import type { PeerId } from '@libp2p/interface'
+import { CHAIN_PATIENCE_MS, type ChainRegistry, type Freshness } from '../chain/registry.ts'
+import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
+import { addressesOf, farthestFirst } from '../primitives/address.ts'
+import { withDeadline } from '../primitives/deadline.ts'
+import type { Logger } from '../primitives/log.ts'
+import type { ChainSource } from '../resolve/tiers/chain.ts'
+import { MAX_ADDRESSES, type Memory } from './book-answers.ts'
+import type { DialPolicy } from './dial/dial-policy.ts'
+import type { Whereabouts } from './dial/meeting.ts'
+
+/** What the chain tier answers from. What a peer signed is kept in the address book. */
+export function chainSource(registry: ChainRegistry, { book, note }: Memory): ChainSource {
+  const { namedOver } = registry
+  return {
+    addressesOf: async (peerId, { signal, explain }) => {
+      const record = await registry.lookup(peerId, { signal, patienceMs: CHAIN_PATIENCE_MS })
+      if (record.multiaddrs.length === 0) {
+        explain(`${record.known ? 'registered, no address on the chain' : 'not known'}${record.stale ? `, ${whenRead(record)}` : ''}`)
+        return undefined
+      }
+      if (record.verified) {
+        const rest = {
+          envelope: undefined,
+          origin: 'chain',
+          namedOver,
+          state: 'online',
+          heartbeatAtMs: undefined,
+          bad: false,
+          verified: undefined,
+        } as const
+        note(async () => book.put({ ...record, ...rest, seenAtMs: Date.now(), intervalMs: HEARTBEAT_INTERVAL_MS.default }))
+      }
+      const { multiaddrs, verified, seq, stale, readAtMs } = record
+      const ageMs = stale ? Math.max(0, Date.now() - readAtMs) : undefined
+      return { multiaddrs, namedOver, source: 'chain', verified, seq, ageMs, detail: whenRead(record) }
+    },
+  }
+}
+
+/** For the trace. An endpoint that does not tell its block gives 0. */
+function whenRead({ block, stale }: Freshness): string {
+  return `read ${block === 0 ? 'from the chain' : `at block ${block}`}${stale ? ': the chain is away' : ''}`
+}
+
+/** What naming the peers to start from needs. */
+export interface BootnodesInit {
+  registry: ChainRegistry
+  policy: DialPolicy
+  self: PeerId
+  log: Logger
+}
+
+/**
+ * Up to `count` of the peers that the chain names to start from, by chance, with the addresses that this node may dial. None where the chain cannot be
+ * read within 3.5 seconds.
+ */
+export async function bootnodesOf(
+  { registry, policy, self, log }: BootnodesInit,
+  count: number,
+  signal: AbortSignal,
+): Promise<Whereabouts[]> {
+  try {
+    const within = withDeadline(signal, CHAIN_PATIENCE_MS)
+    const { records } = await registry.bootnodes({ signal: within, patienceMs: CHAIN_PATIENCE_MS })
+    return records
+      .filter(({ peerId, multiaddrs }) => multiaddrs.length > 0 && !peerId.equals(self))
+      .map((record) => ({ record, rank: Math.random() }))
+      .sort((a, b) => a.rank - b.rank)
+      .slice(0, count)
+      .map(({ record: { peerId, multiaddrs } }) => {
+        policy.note(multiaddrs, registry.namedOver)
+        return { peerId, multiaddrs: farthestFirst(addressesOf(peerId, policy.allowed(multiaddrs), MAX_ADDRESSES)) }
+      })
+  } catch (error) {
+    log.debug('the bootnodes of the chain are not known', error)
+    return []
+  }
+}

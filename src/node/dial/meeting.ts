@@ -1,0 +1,99 @@
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { raceSignal } from 'race-signal'
+import { type Budget, budgetOf } from '../../primitives/patience.ts'
+import { DialError } from './dial-failure.ts'
+import type { Permit } from './dial-permit.ts'
+import { type Dialler, MAX_DIAL_MS } from './dialler.ts'
+
+/** How long a bootstrap that is connected may take to say which protocols it speaks, by how long the connecting took. */
+const IDENTIFY: Budget = { times: 50, minMs: 2_000, maxMs: 15_000 }
+
+/** A peer, and where it may be. */
+export interface Whereabouts {
+  peerId: PeerId
+  multiaddrs: Multiaddr[]
+}
+
+export interface MeetingInit {
+  libp2p: Libp2p
+  dialler: Dialler
+  /** Why the other side does not let this node in; undefined where it does. What it finds is noted in `refused`. */
+  refusalOf(connection: Connection): Promise<string | undefined>
+}
+
+/** Connects to a peer, and waits until it has said which protocols it speaks. */
+export class Meeting {
+  readonly #init: MeetingInit
+  readonly #onAlive: (nextStepMs: number) => void
+
+  /** @param onAlive told when the peer shows that it is there, with the milliseconds that its next step may take */
+  constructor(init: MeetingInit, onAlive: (nextStepMs: number) => void) {
+    this.#init = init
+    this.#onAlive = onAlive
+  }
+
+  /** Undefined once the peer has said which protocols it speaks; the reason where it refuses this node. @throws DialError */
+  async meet({ peerId, multiaddrs }: Whereabouts, permit: Permit, signal: AbortSignal): Promise<string | undefined> {
+    const { dialler, refusalOf } = this.#init
+    const [open] = dialler.connectionsTo(peerId)
+    const enough = new AbortController()
+    const identified = open == null ? this.#identified(peerId, AbortSignal.any([signal, enough.signal])) : undefined
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const { connection, connectMs } = open == null ? await this.#dial(multiaddrs, permit, signal) : { connection: open, connectMs: 0 }
+      const identifyMs = budgetOf(connectMs, IDENTIFY)
+      this.#onAlive(identifyMs)
+      timer = setTimeout(() => enough.abort(), identifyMs)
+      // a peer that refuses keeps the connection open for a moment, to tell the reason
+      const reason = await refusalOf(connection)
+      if (reason != null) {
+        return `does not let this peer in: ${reason}`
+      }
+      await identified
+      return undefined
+    } catch (error) {
+      if (error instanceof DialError && error.verdict != null) {
+        return error.message
+      }
+      throw error
+    } finally {
+      clearTimeout(timer)
+      enough.abort()
+    }
+  }
+
+  async #dial(multiaddrs: Multiaddr[], permit: Permit, signal: AbortSignal): Promise<{ connection: Connection; connectMs: number }> {
+    let connectMs = 0
+    const onConnected = (ms: number): void => {
+      connectMs = ms
+      this.#onAlive(MAX_DIAL_MS)
+    }
+    const connection = await this.#init.dialler.dial(multiaddrs, signal, { ...permit, onConnected })
+    return { connection, connectMs }
+  }
+
+  async #identified(peerId: PeerId, signal: AbortSignal): Promise<void> {
+    await until(this.#init.libp2p, 'peer:identify', (event) => event.detail.peerId.equals(peerId), signal)
+  }
+}
+
+type Events = Parameters<Libp2p['addEventListener']>
+
+/** Waits for an event of this kind; ends too when the signal aborts. */
+export async function until(libp2p: Libp2p, type: Events[0], matches: (event: CustomEvent) => boolean, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const listener = (event: CustomEvent): void => {
+    if (matches(event)) {
+      resolve()
+    }
+  }
+  libp2p.addEventListener(type, listener as Events[1])
+  try {
+    await raceSignal(promise, signal)
+  } catch {
+    // stopping, or late: whoever waits looks at the signal next
+  } finally {
+    libp2p.removeEventListener(type, listener as Events[1])
+  }
+}

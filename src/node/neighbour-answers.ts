@@ -1,0 +1,81 @@
+import type { PeerId } from '@libp2p/interface'
+import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
+import { openPeerRecord } from '../gossip/peer-record.ts'
+import type { NamedOver } from '../primitives/address-kind.ts'
+import { withDeadline } from '../primitives/deadline.ts'
+import { type Budget, budgetOf } from '../primitives/patience.ts'
+import type { AddressProtocol, KnownRecord } from '../protocol/builtin/address.ts'
+import type { Candidate } from '../resolve/tier.ts'
+import type { AskPeer } from '../resolve/tiers/neighbours.ts'
+import { MAX_ADDRESSES, type Memory } from './book-answers.ts'
+import type { NodeParts } from './node-parts.ts'
+import type { Speakers } from './speakers.ts'
+import { walkTo } from './stack/kademlia-walk.ts'
+
+/** How long a neighbour may be asked, by its round trip; a node that was only just started has to connect to one first. */
+const ASK: Budget = { times: 50, minMs: 3_000, maxMs: 15_000 }
+const CONNECT_MS = 2_000
+
+/** What asking neighbours needs of a node. */
+export interface NeighboursInit extends Memory, Pick<NodeParts, 'libp2p' | 'bootstrap' | 'liveness'> {
+  speakers: Speakers
+  /** Entered with the node later than this is made. */
+  addresses: () => AddressProtocol
+  namedOver(neighbour: PeerId): NamedOver
+  /** True for a peer that the door does not let in: no answer about it counts. */
+  isStranger(peerId: PeerId): Promise<boolean>
+}
+
+/** How long the tier of the neighbours may ask, in milliseconds, before any of them was found to be slow. */
+export function neighboursBudgetMs(serves: boolean): number {
+  return serves ? ASK.minMs : ASK.minMs + CONNECT_MS
+}
+
+/** What the tier of the neighbours asks: the connected peers, and the Kademlia table. */
+export function neighbourSource(init: NeighboursInit): AskPeer {
+  const { libp2p, bootstrap, liveness, speakers } = init
+  const askMs = (peerId?: PeerId): number => {
+    const rtts = libp2p.getConnections(peerId).map((connection) => liveness.rttMsOf(connection))
+    return budgetOf(Math.max(0, ...rtts), ASK)
+  }
+  return {
+    neighbours: async function* (target, options) {
+      for await (const neighbour of speakers.closestTo(target, bootstrap, options)) {
+        options.prolong?.(askMs(neighbour))
+        yield neighbour
+      }
+    },
+    ask: async (neighbour, target, { signal }) => {
+      const answer = await init.addresses().ask(neighbour, target, { signal, timeoutMs: askMs(neighbour) })
+      return answer == null || (await init.isStranger(target)) ? undefined : rememberAnswer(init, answer, neighbour)
+    },
+    walk: async (target, { signal, mayDial }) => {
+      await bootstrap.settled(signal)
+      // its own time: that of the tier lasts longer where a bootstrap was slow to connect
+      const inTime = withDeadline(signal, askMs()) as AbortSignal
+      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, inTime, mayDial ?? (() => false))
+      return multiaddrs.length === 0
+        ? undefined
+        : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }
+    },
+  }
+}
+
+/** A neighbour's answer, its signature checked, becomes an entry of the book and a candidate. */
+async function rememberAnswer(
+  { book, note, namedOver: namedOverBy }: Pick<NeighboursInit, 'book' | 'note' | 'namedOver'>,
+  { envelope, intervalMs, ageMs, hops }: KnownRecord & { hops: number },
+  neighbour: PeerId,
+): Promise<Candidate> {
+  const namedOver = namedOverBy(neighbour)
+  const { multiaddrs, seq, ...record } = await openPeerRecord(envelope)
+  const rest = { origin: 'neighbour', namedOver, state: 'online', heartbeatAtMs: undefined, bad: false } as const
+  note(async () => book.put({ ...record, multiaddrs, seq, ...rest, seenAtMs: Date.now() - ageMs, intervalMs: boundedInterval(intervalMs) }))
+  const detail = `by way of ${neighbour.toString()}, ${hops} hop(s)`
+  return { multiaddrs, namedOver, source: 'neighbour', verified: true, seq, ageMs, detail }
+}
+
+/** The cap that a peer's own word is put under, whoever passes it on. */
+function boundedInterval(intervalMs: number): number {
+  return Math.min(Math.max(intervalMs, HEARTBEAT_INTERVAL_MS.min), HEARTBEAT_INTERVAL_MS.max)
+}

@@ -1,0 +1,269 @@
+import type { Connection, PeerId } from '@libp2p/interface'
+import { isPeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { BookEntry } from '../gossip/book-entry.ts'
+import { addressesOf } from '../primitives/address.ts'
+import { describeError } from '../primitives/errors.ts'
+import { ProtocolError } from '../protocol/api/errors.ts'
+import { type Destination, peerOf, type Reached, type ReachOptions, readDestination } from '../protocol/api/host.ts'
+import type { Attempt } from '../resolve/errors.ts'
+import type { Judge, ResolveOptions } from '../resolve/resolver.ts'
+import type { AddressSource, Candidate } from '../resolve/tier.ts'
+import { DialError } from './dial/dial-failure.ts'
+import { refuseSelf } from './home/aliases.ts'
+import type { NodeParts } from './node-parts.ts'
+import type { Peers } from './peers.ts'
+
+/** Where a peer is, and how that was found out. */
+export interface Resolved {
+  peerId: PeerId
+  multiaddrs: Multiaddr[]
+  source: AddressSource
+  /** Milliseconds since the peer was last heard to be there; undefined when that is not known. */
+  ageMs: number | undefined
+  /** True when the peer signed these addresses, or a connection confirmed them. */
+  verified: boolean
+  attempts: Attempt[]
+}
+
+/** What reaching needs of its node. */
+export interface ReachInit {
+  parts: NodeParts
+  peers: Peers
+  /** Aborts when the node stops. */
+  closing: AbortSignal
+}
+
+/** How long an address that only a connection confirmed counts as an answer: three times this. */
+const CONFIRMED_INTERVAL_MS = 20_000
+
+/** Gets a connection to a peer: one that is open, one to the addresses that were given, or one to an address that a tier knows. */
+export class Reach {
+  readonly #parts: NodeParts
+  readonly #peers: Peers
+  readonly #closing: AbortSignal
+
+  constructor({ parts, peers, closing }: ReachInit) {
+    this.#parts = parts
+    this.#peers = peers
+    this.#closing = closing
+  }
+
+  /** A connection to this peer, handed to `use`; to another one where that connection turns out to be lost. @throws ProtocolError, ResolveError */
+  async to<T>(destination: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
+    const to = readDestination(destination)
+    if (given.connectedOnly !== true) {
+      this.#parts.places.called(peerOf(to))
+    }
+    if (this.#parts.door != null) {
+      await this.#checkAdmitted(peerOf(to), this.#untilStopped(given.signal))
+    }
+    if (!isPeerId(to)) {
+      return this.#useGiven(Array.isArray(to) ? to : [to], use, given)
+    }
+    const connected = await this.#useOpenConnections(to, use, given)
+    if (connected != null) {
+      return connected.value
+    }
+    const options = { ...given, signal: this.#untilStopped(given.signal) }
+    if (options.connectedOnly === true) {
+      throw new ProtocolError('UNREACHABLE', `not connected to ${to.toString()}`, { phase: 'dial' })
+    }
+    refuseSelf(to, this.#parts.libp2p.peerId)
+    const dial: Judge<Connection> = async (multiaddrs, candidate, signal, more) => {
+      options.onPhase?.('dial')
+      this.#noteSource(candidate)
+      // the peer may have been a bootstrap that answered in the meantime
+      return this.#parts.dialler.connectionsTo(to)[0] ?? this.#parts.dialler.dial(multiaddrs, signal, { trusted: false, more })
+    }
+    const { value, candidate, attempts } = await this.#parts.resolver.resolve(to, 'connect', dial, { signal: options.signal })
+    this.#remember(to, candidate, value)
+    return use({ connection: value, source: candidate.source, attempts })
+  }
+
+  /** Where a peer is. Addresses that it did not sign are confirmed by a connection. @throws ResolveError */
+  async resolve(peerId: PeerId, given: ResolveOptions = {}): Promise<Resolved> {
+    refuseSelf(peerId, this.#parts.libp2p.peerId)
+    const options = { ...given, signal: this.#untilStopped(given.signal) }
+    await this.#checkAdmitted(peerId, options.signal)
+    const connected = options.tiers == null ? await this.#resolveConnected(peerId) : undefined
+    if (connected != null) {
+      return connected
+    }
+    const confirm: Judge<Connection | undefined> = async (multiaddrs, candidate, signal, more) => {
+      this.#noteSource(candidate)
+      if (!candidate.verified) {
+        return this.#parts.dialler.dial(multiaddrs, signal, { trusted: false, more })
+      }
+      this.#parts.policy.checkAny(multiaddrs)
+      return undefined
+    }
+    const { candidate, value, attempts } = await this.#parts.resolver.resolve(peerId, 'resolve', confirm, options)
+    if (value != null) {
+      this.#remember(peerId, candidate, value)
+    }
+    // of what the peer did not sign, only the address that a connection confirmed
+    const multiaddrs = value == null ? this.#parts.policy.allowed(candidate.multiaddrs) : addressesOf(peerId, [value.remoteAddr], 1)
+    return { peerId, multiaddrs, source: candidate.source, ageMs: candidate.ageMs, verified: true, attempts }
+  }
+
+  /** A connection to a peer at exactly this address, which may be refused yet. @throws ProtocolError UNREACHABLE */
+  async connect(address: Multiaddr, signal?: AbortSignal): Promise<Connection> {
+    const options = { signal: this.#untilStopped(signal) }
+    this.#parts.places.called(peerOf(address))
+    await this.#checkAdmitted(peerOf(address), options.signal)
+    return this.#connectionAt([address]) ?? this.#dialGiven([address], options)
+  }
+
+  /** @throws ProtocolError NOT_ADMITTED */
+  async #checkAdmitted(peerId: PeerId, signal: AbortSignal): Promise<void> {
+    const verdict = await this.#parts.door?.check(peerId, signal)
+    if (verdict?.admitted === false) {
+      throw new ProtocolError('NOT_ADMITTED', `${verdict.reason}, and this node deals with registered peers only`, {
+        phase: 'dial',
+        hint: '--admission open would deal with all; admissionExempt in config.json names exceptions',
+      })
+    }
+  }
+
+  #untilStopped(signal: AbortSignal | undefined): AbortSignal {
+    return signal == null ? this.#closing : AbortSignal.any([signal, this.#closing])
+  }
+
+  /** Undefined when no open connection could be used: the peer then has to be found. */
+  async #useOpenConnections<T>(
+    peerId: PeerId,
+    use: (reached: Reached) => Promise<T>,
+    options: ReachOptions,
+  ): Promise<{ value: T } | undefined> {
+    const { dialler, liveness } = this.#parts
+    let unsupported: unknown
+    for (const connection of liveness.soundFirst(dialler.connectionsTo(peerId))) {
+      if (liveness.inDoubt(connection)) {
+        await liveness.settled(connection, options.signal)
+      }
+      if (connection.status !== 'open') {
+        continue
+      }
+      try {
+        return { value: await use({ connection, source: 'connected', attempts: this.#skipped() }) }
+      } catch (error) {
+        if (isConnectionLost(error)) {
+          this.#parts.log.debug('a connection is lost', error)
+          connection.abort(error)
+        } else if (isUnsupported(error)) {
+          // a peer may have a second process with its identity: a command beside its node
+          unsupported = error
+        } else {
+          throw error
+        }
+      }
+    }
+    if (unsupported != null) {
+      throw unsupported
+    }
+    return undefined
+  }
+
+  async #useGiven<T>(multiaddrs: Multiaddr[], use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T> {
+    const open = this.#connectionAt(multiaddrs)
+    if (open != null && this.#parts.liveness.inDoubt(open)) {
+      await this.#parts.liveness.settled(open, options.signal)
+    }
+    const connection = open?.status === 'open' ? open : (this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options)))
+    try {
+      return await use({ connection, source: 'given', attempts: [] })
+    } catch (error) {
+      if (!isConnectionLost(error)) {
+        throw error
+      }
+      // one that was open for long may have been lost unnoticed
+      connection.abort(error)
+      return use({
+        connection: this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options)),
+        source: 'given',
+        attempts: [],
+      })
+    }
+  }
+
+  /** One that is open, and was dialled at one of these. */
+  #connectionAt(multiaddrs: Multiaddr[]): Connection | undefined {
+    const peerId = peerOf(multiaddrs)
+    refuseSelf(peerId, this.#parts.libp2p.peerId)
+    return this.#parts.dialler
+      .connectionsTo(peerId)
+      .find(({ remoteAddr, direction }) => direction === 'outbound' && multiaddrs.some((address) => address.equals(remoteAddr)))
+  }
+
+  async #dialGiven(multiaddrs: Multiaddr[], options: ReachOptions): Promise<Connection> {
+    options.onPhase?.('dial')
+    try {
+      return await this.#parts.dialler.dial(multiaddrs, this.#untilStopped(options.signal))
+    } catch (cause) {
+      options.signal?.throwIfAborted()
+      this.#closing.throwIfAborted()
+      const { hint, verdict } = cause instanceof DialError ? cause : { hint: undefined, verdict: undefined }
+      throw new ProtocolError(verdict ?? 'UNREACHABLE', `${verdict == null ? 'not reached' : 'not let in'}: ${describeError(cause)}`, {
+        cause,
+        phase: 'dial',
+        hint: hint ?? 'is the peer running, and is this its address? By its peer ID alone it would be looked up',
+      })
+    }
+  }
+
+  /** Who named the addresses decides whether they are dialled. */
+  #noteSource({ multiaddrs, namedOver = 'stranger' }: Candidate): void {
+    this.#parts.policy.note(multiaddrs, namedOver)
+  }
+
+  /** A connection proved an answer right. */
+  #remember(peerId: PeerId, candidate: Candidate, connection: Connection): void {
+    const { book, note } = this.#parts
+    const multiaddrs = addressesOf(peerId, [connection.remoteAddr], 1)
+    note(async () => book.markGood(peerId, multiaddrs[0]))
+    if (!candidate.verified && candidate.source !== 'connected') {
+      const entry: BookEntry = {
+        peerId,
+        multiaddrs,
+        namedOver: this.#parts.policy.wayOf(connection.remoteAddr),
+        envelope: undefined,
+        seq: 0n,
+        origin: candidate.source,
+        state: 'online',
+        seenAtMs: Date.now(),
+        heartbeatAtMs: undefined,
+        intervalMs: CONFIRMED_INTERVAL_MS,
+        bad: false,
+      }
+      note(async () => book.put(entry))
+    }
+  }
+
+  /** The trace of what a connection made needless. */
+  #skipped(): Attempt[] {
+    return this.#parts.resolver.tierNames.map((tier) => ({ tier, outcome: 'skipped', ms: 0, detail: 'already connected' }))
+  }
+
+  /** Undefined when no address is known at which the connected peer listens: then it has to be asked for. */
+  async #resolveConnected(peerId: PeerId): Promise<Resolved | undefined> {
+    if (this.#parts.dialler.connectionsTo(peerId).length === 0) {
+      return undefined
+    }
+    const { multiaddrs, entry } = await this.#peers.describe(peerId)
+    const isDialled = this.#parts.dialler.connectionsTo(peerId).some(({ direction }) => direction === 'outbound')
+    const isUnconfirmed = !isDialled && entry?.verified === false && multiaddrs.join() === entry.multiaddrs.join()
+    return multiaddrs.length === 0 || isUnconfirmed
+      ? undefined
+      : { peerId, multiaddrs, source: 'connected', ageMs: 0, verified: true, attempts: this.#skipped() }
+  }
+}
+
+/** By name: a protocol may come with a copy of this package of its own. */
+function isConnectionLost(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ConnectionLostError'
+}
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'PROTOCOL_UNSUPPORTED'
+}

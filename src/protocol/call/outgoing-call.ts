@@ -1,0 +1,98 @@
+import type { PeerId } from '@libp2p/interface'
+import { Cancellation } from '../../primitives/cancellation.ts'
+import type { Place } from '../../primitives/roster.ts'
+import { type CallPhase, ProtocolError } from '../api/errors.ts'
+import { type Destination, peerOf } from '../api/host.ts'
+import { type Exchange, nextCallId, type ProtocolKind } from '../api/interceptor.ts'
+import type { Reached } from '../api/reach.ts'
+import type { StreamCallOptions } from './call-options.ts'
+import type { CallProgress } from './call-progress.ts'
+
+export interface OutgoingCallOptions extends StreamCallOptions {
+  kind: ProtocolKind
+  /** The answer is given when it begins to come. */
+  inParts?: boolean
+}
+
+/** A call that is under way: what is asked of whom, until when, and how far it has come. Interceptors see it as an exchange. */
+export class OutgoingCall implements Exchange {
+  readonly callId = nextCallId()
+  readonly direction = 'call'
+  readonly protocolId: string
+  readonly to: Exclude<Destination, string>
+  readonly message: unknown
+  readonly options: OutgoingCallOptions
+  readonly progress: CallProgress
+  readonly cancellation: Cancellation
+  /** Among the calls that run. */
+  place: Place<OutgoingCall> | undefined
+  #restFailure: { cause: unknown } | undefined
+
+  constructor(
+    protocolId: string,
+    to: Exclude<Destination, string>,
+    message: unknown,
+    progress: CallProgress,
+    options: OutgoingCallOptions,
+  ) {
+    this.protocolId = protocolId
+    this.to = to
+    this.message = message
+    this.options = options
+    this.progress = progress
+    this.cancellation = new Cancellation(options.timeoutMs, options.signal)
+  }
+
+  get kind(): ProtocolKind {
+    return this.options.kind
+  }
+
+  get peerId(): PeerId {
+    return peerOf(this.to)
+  }
+
+  get signal(): AbortSignal {
+    return this.cancellation.signal
+  }
+
+  get phase(): CallPhase {
+    return this.progress.phase
+  }
+
+  get reached(): Reached | undefined {
+    return this.progress.reached
+  }
+
+  /** Something went wrong with what is left of an answer that is used while it comes: the call ends with that. */
+  failRest(cause: unknown): void {
+    this.#restFailure ??= { cause }
+  }
+
+  /** @throws what `failRest` was told */
+  throwIfRestFailed(): void {
+    if (this.#restFailure != null) {
+      throw this.#restFailure.cause
+    }
+  }
+
+  /** Does one step of the call, within `idleTimeoutMs`, where it has that. @throws ProtocolError TIMEOUT; what `work` throws */
+  step<T>(work: (within: Pick<Cancellation, 'signal'>) => Promise<T>): Promise<T> {
+    const { idleTimeoutMs } = this.options
+    return idleTimeoutMs == null ? work(this.cancellation) : this.#inTime(idleTimeoutMs, work)
+  }
+
+  async #inTime<T>(idleTimeoutMs: number, work: (within: Pick<Cancellation, 'signal'>) => Promise<T>): Promise<T> {
+    const deadline = new Cancellation(idleTimeoutMs, this.cancellation.signal)
+    try {
+      return await work(deadline)
+    } catch (cause) {
+      this.cancellation.throwIfCancelled()
+      if (deadline.cancelled) {
+        throw new ProtocolError('TIMEOUT', `no answer within ${idleTimeoutMs} ms`, { cause })
+      }
+      throw cause
+    } finally {
+      deadline.clear()
+    }
+  }
+}

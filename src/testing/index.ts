@@ -1,0 +1,8 @@
+/** What every tier and every chain of a subnet must do, as tests: for whoever writes one. */
+export type { PeerId, PrivateKey } from '@libp2p/interface'
+export type { Multiaddr } from '@multiformats/multiaddr'
+export { addresses, newPeer, newPeers, type TestPeer } from './peers.ts'
+export { describeRegistry, type TestChain } from './registry-compliance.ts'
+export { describeReading, type ReadChain } from './registry-reading-compliance.ts'
+export type { TestSuite } from './suite.ts'
+export { describeTier, type TierSetup } from './tier-compliance.ts'

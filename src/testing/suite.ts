@@ -1,0 +1,59 @@
+import { UsageError } from '../primitives/errors.ts'
+
+/** What a test runner gives: that of Mocha, of Jest, of Vitest, or of `node:test`. */
+export interface TestSuite {
+  describe(name: string, body: () => void): unknown
+  it(name: string, body: () => Promise<void>): unknown
+  beforeEach(body: () => Promise<void>): unknown
+  afterEach(body: () => Promise<void>): unknown
+}
+
+/** Ends a test that does not apply, and says why. */
+export type NotRun = (why: string) => never
+
+/** Enters a test. */
+export type EnterTest = (name: string, body: (notRun: NotRun) => Promise<void>) => void
+
+/** The suite that was passed, or the runner's globals. @throws UsageError where there is neither */
+export function suiteOf(given: TestSuite | undefined): TestSuite & { test: EnterTest } {
+  const { describe, it, beforeEach, afterEach } = given ?? (globalThis as unknown as Partial<TestSuite>)
+  if (describe == null || it == null || beforeEach == null || afterEach == null) {
+    throw new UsageError('there is no describe, it, beforeEach and afterEach here', {
+      hint: "pass them as the last argument, for example those of 'node:test'",
+    })
+  }
+  const test: EnterTest = (name, body) => {
+    it(name, async function (this: unknown, ...[context = this]: unknown[]) {
+      try {
+        await body((why) => {
+          throw new Inapplicable(why)
+        })
+      } catch (error) {
+        if (!(error instanceof Inapplicable)) {
+          throw error
+        }
+        skip(context as RunnerContext | undefined, error.message)
+      }
+    })
+  }
+  return { describe, it, beforeEach, afterEach, test }
+}
+
+class Inapplicable extends Error {}
+
+/** `this` of Mocha, or the first argument of other runners. */
+interface RunnerContext {
+  skip?: (why: string) => unknown
+  test?: { title?: string }
+}
+
+/** Mocha takes no reason: there it goes into the title. */
+function skip(context: RunnerContext | undefined, why: string): void {
+  if (context?.test?.title != null) {
+    context.test.title += ` (not run: ${why})`
+  }
+  if (context?.skip == null) {
+    process.stderr.write(`not run: ${why}\n`)
+  }
+  context?.skip?.(why)
+}
