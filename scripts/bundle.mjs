@@ -141,6 +141,11 @@ function importedBy(name) {
     .map(({ path }) => basename(path))
 }
 
+/** Chunks are required where they are imported later; what a user names stays an import. */
+function withRequiredChunks(code) {
+  return code.replace(/\bimport\(("\.\/[^"]+")\)/g, 'Promise.resolve().then(() => require($1))')
+}
+
 function packNamed(name) {
   return name.replace(/\.js$/, '.cjs')
 }
@@ -166,7 +171,6 @@ async function writePack(pack, names) {
     format: 'cjs',
     platform: 'node',
     target: 'node24',
-    supported: { 'dynamic-import': false },
     define: { 'import.meta.url': '__url', 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
     banner: { js: bannerOf(Object.fromEntries(places.map((name) => [`./${name}`, `./${packOf.get(name)}`]))) },
     minifyWhitespace: true,
@@ -190,7 +194,7 @@ function chunksOf(pack) {
         packOf.get(basename(path)) === pack ? { path: basename(path), namespace: 'chunk' } : { path, external: true },
       )
       onResolve({ filter: /^[^.]/ }, ({ path }) => ({ path, external: true }))
-      onLoad({ filter: /.*/, namespace: 'chunk' }, ({ path }) => ({ contents: withLazyBuiltins(chunks.get(path)) }))
+      onLoad({ filter: /.*/, namespace: 'chunk' }, ({ path }) => ({ contents: withRequiredChunks(withLazyBuiltins(chunks.get(path))) }))
     },
   }
 }
