@@ -9,7 +9,13 @@ export interface TestChain {
   /** A registry that acts for this peer; the test closes it. */
   registryOf(peer: TestPeer, subnetId?: number): ChainRegistry
   /** Enters a peer in the subnet, or changes its class, where the chain's registries refuse to; and takes it out. */
-  owner?: { enter(peer: TestPeer, nodeClass: NodeClass): Promise<void>; leave(peer: TestPeer): Promise<void> }
+  owner?: {
+    /** Enters the peer, or changes its class. */
+    enter(peer: TestPeer, nodeClass: NodeClass): Promise<void>
+    /** Takes the peer out. */
+    leave(peer: TestPeer): Promise<void>
+  }
+  /** Ends the chain, after its registries were closed. */
   stop(): Promise<void>
 }
 

@@ -11,8 +11,11 @@ export interface ReadChain {
   registryOf(peer: TestPeer, subnetId?: number): ChainRegistry
   /** Gives a peer this one address, in place of the one it had. */
   publish(peer: TestPeer, multiaddr: Multiaddr): Promise<void>
+  /** Takes the addresses of a peer away. */
   remove(peer: TestPeer): Promise<void>
+  /** Registers a peer, or changes its class. */
   register(peer: TestPeer, nodeClass: NodeClass): Promise<void>
+  /** Ends the registration of a peer. */
   unregister(peer: TestPeer): Promise<void>
   /** Where the chain has nodes of several peers. */
   roles?: {
@@ -25,6 +28,7 @@ export interface ReadChain {
   }
   /** Ids of subnets that the chain does not have; on a chain that is one by itself there are none such. */
   missing?: number[]
+  /** Ends the chain, after its registries were closed. */
   stop(): Promise<void>
 }
 

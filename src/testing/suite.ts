@@ -2,9 +2,13 @@ import { UsageError } from '../primitives/errors.ts'
 
 /** What a test runner gives: that of Mocha, of Jest, of Vitest, or of `node:test`. */
 export interface TestSuite {
+  /** Groups tests. */
   describe(name: string, body: () => void): unknown
+  /** Enters a test. */
   it(name: string, body: () => Promise<void>): unknown
+  /** Runs before each test of the group. */
   beforeEach(body: () => Promise<void>): unknown
+  /** Runs after each test of the group. */
   afterEach(body: () => Promise<void>): unknown
 }
 

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createNode, ProtocolBase, ProtocolError } from 'subnet-cli'
+import { describeTier } from 'subnet-cli/testing'
 
 const text = {
   encode: (message) => Buffer.from(message),
@@ -41,4 +42,39 @@ try {
 } finally {
   await Promise.all([server.stop(), client.stop()])
   rmSync(folder, { recursive: true, force: true })
+}
+
+// the compliance suites run in any runner: here in none at all
+const tests = []
+const before = []
+const suite = {
+  describe: (_name, body) => body(),
+  it: (_name, body) => tests.push(body),
+  beforeEach: (body) => before.push(body),
+  afterEach: () => assert.fail('this suite has nothing to clean up'),
+}
+const tierOf = (find) => ({ name: 'mine', order: 1, budgetMs: 100, find })
+describeTier(
+  'a tier',
+  {
+    knowing: (known, of) =>
+      tierOf(async function* (peerId) {
+        if (peerId.equals(of)) {
+          yield known
+        }
+      }),
+    failing: (error) =>
+      tierOf(async function* () {
+        yield* []
+        throw error
+      }),
+  },
+  suite,
+)
+assert.ok(tests.length >= 7)
+for (const test of tests) {
+  for (const body of before) {
+    await body()
+  }
+  await test()
 }
