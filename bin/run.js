@@ -10,16 +10,22 @@ if (major < 24 || (major === 24 && minor < 15)) {
   )
   process.exitCode = USAGE
 } else {
-  const { enableCompileCache } = await import('node:module')
+  const { createRequire, enableCompileCache } = await import('node:module')
   const { standInForUser, takeSignals, tellLoadFailure } = await import('./process.js')
   const { setV8Flags } = await import('./v8-flags.js')
   const args = process.argv.slice(2)
   takeSignals(args)
   standInForUser()
-  setV8Flags(args[0])
+  setV8Flags(args[0], args.slice(1))
   enableCompileCache?.()
   // stacks are shown at these levels only, and reading source maps takes longer than most commands
   process.setSourceMapsEnabled(/\b(debug|trace)\b/.test([process.env.SUBNET_LOG_LEVEL, ...process.argv].join(' ')))
-  const loaded = await import('../bundle/main.js').catch((error) => tellLoadFailure(error, args))
+  let loaded
+  try {
+    // required, as an import would read all of it for the names of its exports
+    loaded = createRequire(import.meta.url)('../bundle/main.cjs')
+  } catch (error) {
+    tellLoadFailure(error, args)
+  }
   await loaded?.main(args, import.meta.url)
 }

@@ -1,1 +1,1 @@
-export function setV8Flags(command: string | undefined): void
+export function setV8Flags(command: string | undefined, options?: string[]): void

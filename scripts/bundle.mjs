@@ -1,15 +1,24 @@
 // Bundles the command line into bundle/: main.js finds the command and shows help, commands.js has all commands, and what is imported where
 // it is used (libp2p, the control socket's client, questions) is in files of its own. Few files: finding each costs a millisecond. The
 // library stays as tsc made it, in dist/.
-import { globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { basename, join, sep } from 'node:path'
-import { build, transform } from 'esbuild'
+import { build } from 'esbuild'
 
 const OUT = 'bundle'
-const SELDOM_USED = ['child_process', 'http', 'https', 'http2', 'tls', 'zlib']
-// bundled CommonJS modules ask for what an ES module does not have; most of it are built-in modules
-const BANNER = `const __filename = import.meta.filename, __dirname = import.meta.dirname, __take = globalThis.process.getBuiltinModule, require = new Proxy((name) => __take(name) ?? __take('node:module').createRequire(import.meta.url)(name), { get: (_, name) => __take('node:module').createRequire(import.meta.url)[name] })`
+const SELDOM_USED = ['child_process', 'http', 'https', 'http2', 'readline', 'tls', 'zlib']
+/** By module: the exports in use. */
+const LAZY = {
+  '@noble/curves/ed25519.js': ['ed25519', 'x25519'],
+  '@noble/curves/secp256k1.js': ['secp256k1'],
+  tinyglobby: ['glob', 'globSync'],
+}
+const LAZY_FILTER = new RegExp(`^(${Object.keys(LAZY).join('|').replaceAll('.', '\\.')})$`)
+
+/** What most commands load at once is one file each, in the order in which it is loaded. */
+const ROOTS = [['main', 'wsl-utils'], ['commands'], ['remote-session']]
+const STEM = /^([a-z-]+?)(-[A-Z0-9]{8})?\.js$/
 
 /** All commands, as oclif's strategy "explicit" wants them: `chain/list.ts` is the command `chain:list`. */
 const commandMap = {
@@ -27,7 +36,36 @@ const commandMap = {
   },
 }
 
-const { outputFiles } = await build({
+/** Modules that few commands use are evaluated only when they are used. */
+const lazyModules = {
+  name: 'lazy-modules',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: LAZY_FILTER }, async ({ path, namespace, resolveDir }) =>
+      namespace === 'lazy' ? undefined : { path, namespace: 'lazy', pluginData: { resolveDir } },
+    )
+    onLoad({ filter: /.*/, namespace: 'lazy' }, ({ path, pluginData }) => ({
+      resolveDir: pluginData.resolveDir,
+      contents: LAZY[path]
+        .map(
+          (name) => `export const ${name} = new Proxy(() => undefined, {
+          get: (_, key) => require('${path}').${name}[key],
+          apply: (_, self, args) => require('${path}').${name}(...args),
+        })`,
+        )
+        .join('\n'),
+    }))
+    // the first asynchronous read starts the threads of libuv, and help needs no other
+    onLoad({ filter: /@oclif.core.lib.util.fs\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replace('await (0, promises_1.readFile)(path', '(0, node_fs_1.readFileSync)(path'),
+    }))
+    // they promisify functions of built-in modules as they are loaded, and Node then loads those
+    onLoad({ filter: /(connect-node.dist.esm.compression|(wsl|powershell)-utils.index)\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replaceAll(/= (promisify\(\w+\.\w+\));/g, '= (...args) => $1(...args);'),
+    }))
+  },
+}
+
+const { outputFiles, metafile } = await build({
   entryPoints: { main: 'src/cli/main.ts', commands: 'command-map' },
   chunkNames: '[name]-[hash]',
   outdir: OUT,
@@ -42,30 +80,135 @@ const { outputFiles } = await build({
   inject: ['scripts/headers.mjs'],
   // the other one looks at Node's own, and so loads it
   define: { 'globalThis.Headers': 'undefined' },
-  banner: { js: BANNER },
   sourcemap: 'inline',
   sourcesContent: false,
   logLevel: 'warning',
-  plugins: [commandMap],
+  plugins: [commandMap, lazyModules],
+  metafile: true,
   write: false,
 })
 
+const chunks = new Map(outputFiles.map(({ path, text }) => [basename(path), text]))
+const imports = new Map(Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output.imports]))
+const packs = packsOf()
+const packOf = new Map([...packs].flatMap(([pack, names]) => names.map((name) => [name, pack])))
+
 rmSync(OUT, { recursive: true, force: true })
 mkdirSync(OUT)
-for (const { path, text } of outputFiles) {
-  const name = basename(path)
-  const { code, map } = await transform(withLazyBuiltins(text), {
-    format: 'esm',
-    target: 'node24',
-    minifyWhitespace: true,
-    sourcemap: 'external',
-    sourcesContent: false,
-    sourcefile: name,
-  })
-  writeFileSync(join(OUT, name), `${code}//# sourceMappingURL=${name}.map\n`)
-  writeFileSync(join(OUT, `${name}.map`), map)
+await Promise.all([...packs].map(([pack, names]) => writePack(pack, names)))
+process.stdout.write(`bundled the command line into ${OUT}/, ${packs.size} files\n`)
+
+/** The chunks of each file. A root takes all that it imports. Of the others, one that a single file imports joins that file. */
+function packsOf() {
+  const placed = new Map()
+  const place = (name, pack) => {
+    if (!placed.has(name)) {
+      placed.set(name, pack)
+      for (const needed of importedBy(name)) {
+        place(needed, pack)
+      }
+    }
+  }
+  for (const [first, ...more] of ROOTS.map((roots) =>
+    roots.map((root) => [...chunks.keys()].find((name) => STEM.exec(name)?.[1] === root)),
+  )) {
+    for (const name of [first, ...more]) {
+      place(name, packNamed(first))
+    }
+  }
+  const others = [...chunks.keys()].filter((name) => !placed.has(name))
+  for (const name of others) {
+    placed.set(name, packNamed(name))
+  }
+  for (let changed = true; changed; ) {
+    changed = false
+    for (const name of others.filter((other) => other.startsWith('chunk-'))) {
+      const [pack, ...more] = new Set([...chunks.keys()].filter((by) => importedBy(by).includes(name)).map((by) => placed.get(by)))
+      if (pack != null && more.length === 0 && placed.get(name) !== pack) {
+        placed.set(name, pack)
+        changed = true
+      }
+    }
+  }
+  return Map.groupBy(placed.keys(), (name) => placed.get(name))
 }
-process.stdout.write(`bundled the command line into ${OUT}/, ${outputFiles.length} files\n`)
+
+/** The chunks that one imports as it is loaded. */
+function importedBy(name) {
+  return imports
+    .get(name)
+    .filter(({ kind, external }) => kind === 'import-statement' && !external)
+    .map(({ path }) => basename(path))
+}
+
+/** Chunks are required where they are imported later; what a user names stays an import. */
+function withRequiredChunks(code) {
+  return code.replace(/\bimport\(("\.\/[^"]+")\)/g, 'Promise.resolve().then(() => require($1))')
+}
+
+function packNamed(name) {
+  return name.replace(/\.js$/, '.cjs')
+}
+
+/** One CommonJS file: what its first chunk exports, and all of its chunks for other files. */
+async function writePack(pack, names) {
+  const places = names
+    .flatMap((name) => imports.get(name))
+    .map(({ path }) => basename(path))
+    .filter((name) => chunks.has(name) && packOf.get(name) !== pack)
+  const { outputFiles: files } = await build({
+    stdin: {
+      resolveDir: '.',
+      sourcefile: pack,
+      contents: [
+        `export * from './${names[0]}'`,
+        ...names.map((name, index) => `import * as chunk${index} from './${name}'`),
+        `export const chunks = { ${names.map((name, index) => `'./${name}': chunk${index}`).join(', ')} }`,
+      ].join('\n'),
+    },
+    outfile: join(OUT, pack),
+    bundle: true,
+    format: 'cjs',
+    platform: 'node',
+    target: 'node24',
+    define: { 'import.meta.url': '__url', 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
+    banner: { js: bannerOf(Object.fromEntries(places.map((name) => [`./${name}`, `./${packOf.get(name)}`]))) },
+    minifyWhitespace: true,
+    sourcemap: 'linked',
+    sourcesContent: false,
+    logLevel: 'warning',
+    plugins: [chunksOf(pack)],
+    write: false,
+  })
+  for (const { path, contents } of files) {
+    writeFileSync(path, contents)
+  }
+}
+
+/** Finds the chunks of one file; those of others are required as they are used. */
+function chunksOf(pack) {
+  return {
+    name: 'chunks',
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^\.\// }, ({ path }) =>
+        packOf.get(basename(path)) === pack ? { path: basename(path), namespace: 'chunk' } : { path, external: true },
+      )
+      onResolve({ filter: /^[^.]/ }, ({ path }) => ({ path, external: true }))
+      onLoad({ filter: /.*/, namespace: 'chunk' }, ({ path }) => ({ contents: withRequiredChunks(withLazyBuiltins(chunks.get(path))) }))
+    },
+  }
+}
+
+/** Gives built-in modules and the chunks of other files to whatever requires them. */
+function bannerOf(places) {
+  return [
+    '"use strict";const __take=globalThis.process.getBuiltinModule,__url=__take("node:url").pathToFileURL(__filename).href,',
+    `__places=${JSON.stringify(places)},__seldom=new Set(${JSON.stringify(SELDOM_USED)}),`,
+    '__later=(name)=>new Proxy({},{get:(_,key)=>key==="__esModule"?void 0:__take(name)[key]});',
+    'require=((load)=>new Proxy((name)=>__seldom.has(name.replace("node:",""))?__later(name):__take(name)',
+    '??(__places[name]==null?load(name):load(__places[name]).chunks[name]),{get:(_,key)=>load[key]}))(require);',
+  ].join('')
+}
 
 function idOf(file) {
   return file.replace(/\.ts$/, '').replaceAll(sep, ':')
@@ -82,7 +225,7 @@ function withLazyBuiltins(code) {
     }
     const [, first, rest] = /^(\w+)?(?:, )?([\s\S]*)$/.exec(names)
     const taken = `__take("node:${module.replace(/^node:/, '')}")`
-    const later = SELDOM_USED.includes(module.replace(/^node:/, '')) ? `new Proxy({}, { get: (_, name) => ${taken}[name] })` : taken
+    const later = SELDOM_USED.includes(module.replace(/^node:/, '')) ? `__later("${module}")` : taken
     const parts = [
       ...(first == null ? [] : [`${first} = ${later}`]),
       ...(rest === '' ? [] : [`${rest.replace(/^\* as /, '').replaceAll(' as ', ': ')} = ${rest.startsWith('*') ? later : taken}`]),

@@ -52,6 +52,14 @@ export async function timeInTurn<Name extends string>(rounds: number, works: Rec
   })
 }
 
+/** As `timeInTurn`, with what each work itself says that it took. */
+export async function measureInTurn<Name extends string>(
+  rounds: number,
+  works: Record<Name, () => Promise<number>>,
+): Promise<Record<Name, number[]>> {
+  return inTurn(rounds, works, async (work) => work())
+}
+
 /** Keeps the requests of one load under way, then those of the next: first to warm up, then in rounds that count. */
 export async function timeRequests<Name extends string>(
   { rounds, roundMs, warmUpMs }: Effort,

@@ -88,6 +88,27 @@ export class Workspace implements AsyncDisposable {
     return { stdout: Buffer.concat(stdout), ms }
   }
 
+  /** The CPU time of `node …`, run to its end, in milliseconds: its own and the system's for it. @throws ProcessError as `node` */
+  async cpuMs(args: string[]): Promise<number> {
+    const child = this.#spawn(['-c', 'TIMEFORMAT="%3U %3S"; time "$@" >/dev/null', 'bash', process.execPath, ...args], 'bash')
+    const stderr = textOf(child)
+    const [code, signal] = await once(
+      child.on('error', () => undefined),
+      'close',
+      { signal: this.#signal },
+    )
+    const [, user, system] = /([\d.]+) ([\d.]+)\s*$/.exec(stderr()) ?? []
+    if (code !== 0 || user == null || system == null) {
+      throw new ProcessError(`"${commandName(args)}" ended with ${code ?? signal} instead of 0.`, stderr())
+    }
+    return (Number(user) + Number(system)) * 1_000
+  }
+
+  /** `subnet …`, as `cpuMs`. */
+  async commandCpuMs(args: string[]): Promise<number> {
+    return this.cpuMs([CLI, ...args])
+  }
+
   /** Runs a module of one's own in a process; gives the first message that it sends. @throws ProcessError */
   async fork<Message>(module: URL, args: string[]): Promise<Message> {
     this.#signal.throwIfAborted()
@@ -106,9 +127,9 @@ export class Workspace implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true })
   }
 
-  #spawn(args: string[]): ChildProcess {
+  #spawn(args: string[], program = process.execPath): ChildProcess {
     this.#signal.throwIfAborted()
-    return this.#keep(spawn(process.execPath, args, { cwd: PACKAGE_ROOT, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] }))
+    return this.#keep(spawn(program, args, { cwd: PACKAGE_ROOT, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] }))
   }
 
   #keep(child: ChildProcess): ChildProcess {

@@ -7,7 +7,7 @@ import { Callers } from './callers.ts'
 import { ChaosNetwork } from './chaos-network.ts'
 import { ChaosNode } from './chaos-node.ts'
 import { Clock } from './clock.ts'
-import { Faults, mountDisk } from './faults.ts'
+import { Faults, mountDisk, mountTmpfs } from './faults.ts'
 import { report } from './report.ts'
 
 const NODES = 10
@@ -39,6 +39,10 @@ export async function runCampaign(options: CampaignOptions): Promise<boolean> {
     notRun.push(`partitions, loss, delay, full disks: ${whyAlone}`)
   } else if (network?.whyNoWeather != null) {
     notRun.push(`loss, delay: ${network.whyNoWeather}`)
+  }
+  if (whyAlone == null) {
+    // faketime names its semaphores by process IDs, which are others outside
+    await mountTmpfs('/dev/shm')
   }
   const clocks = await openClocks(folder).catch((error) => {
     notRun.push(`clock jumps: ${textOf(error)}`)

@@ -33,7 +33,11 @@ export interface FaultsOptions {
 /** Mounts a small disk where the home of a node will be. */
 export async function mountDisk(home: string): Promise<void> {
   await mkdir(home, { recursive: true })
-  await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m,mode=0700`, 'tmpfs', home])
+  await mountTmpfs(home, `size=${DISK_MB}m,mode=0700`)
+}
+
+export async function mountTmpfs(at: string, options = 'mode=1777'): Promise<void> {
+  await run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', at])
 }
 
 /** What happens to the nodes, one fault after another in each of three rows: two of processes, one of the network. */

@@ -28,6 +28,13 @@ interface FlagText {
 export default class Help extends OclifHelp {
   #json = false
 
+  constructor(...init: ConstructorParameters<typeof OclifHelp>) {
+    super(...init)
+    const { render } = this
+    // most texts are no templates, and a template is compiled each time
+    this.render = (text) => (text.includes('<%') ? render(text) : text)
+  }
+
   override async showHelp(argv: string[]): Promise<void> {
     this.#json = argv.includes('--json')
     await super.showHelp(argv)
