@@ -310,9 +310,7 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  readonly #onClose = ({ error }: StreamCloseEvent): void => {
-    this.#end(error ?? new Error('the stream is closed'))
-  }
+  readonly #onClose = ({ error }: StreamCloseEvent): void => this.#end(error ?? new Error('the stream is closed'))
 
   #closeIfDone(): void {
     if (this.#draining && !this.#closed && this.#calls.size === 0 && this.#queue.frames === 0) {
