@@ -40,6 +40,7 @@ export interface StreamedAnswer {
   message?: undefined
 }
 
+/** What an exchange gives: one message, or messages as they come. */
 export type Answer = UnaryAnswer | StreamedAnswer
 
 /** Carries an exchange out and gives the answer. @throws what ends the exchange */
