@@ -134,10 +134,11 @@ export class Repl {
       this.#end()
       return
     }
+    // first: a key that is pressed before the terminal is in raw mode again is lost
+    this.#open()
     process.stdout.write(
       `${this.#screen.lineFeed}${chalk.dim('the node stops when this is done; Ctrl-C cancels it, Ctrl-D again does not wait')}\n`,
     )
-    this.#open()
   }
 
   #close(): void {
