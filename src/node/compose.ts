@@ -44,7 +44,7 @@ import { OtherNetwork } from './network/other-network.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { Speakers } from './speakers.ts'
-import { createLibp2p, gossipTopics } from './stack/create-libp2p.ts'
+import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
 import { Places } from './stack/places.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
@@ -85,6 +85,8 @@ export interface ComposeInit {
   interceptors?: readonly Interceptor[] | undefined
   /** Further ways to find peers, beside the built-in ones. */
   tiers?: readonly Tier[] | undefined
+  /** Transports beside TCP. @default none */
+  transports?: readonly StackTransport[] | undefined
   /** In place of the chain that the settings name; closed with the node. */
   registry?: ChainRegistry | undefined
   /** What the node calls itself, as `subnet-cli/1.0.0`. */
@@ -124,7 +126,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     void done.finally(() => writes.delete(done))
   }
   const door = doorOf(init, registry)
-  const { listen, agent, networkInterfaces, liveness = new Liveness() } = init
+  const { listen, transports, agent, networkInterfaces, liveness = new Liveness() } = init
   const sharedKeys = new SharedKeys({ log, ask: askForRecord })
   const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
@@ -141,7 +143,21 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     delays: init.redialDelays,
     isBootstrap: (peer) => targets.some(({ peerId }) => peerId.toString() === peer),
   })
-  const stack = { privateKey, listen, agent, networkInterfaces, door, policy, blame, refused, places, liveness, liveRecords, log }
+  const stack = {
+    privateKey,
+    listen,
+    transports,
+    agent,
+    networkInterfaces,
+    door,
+    policy,
+    blame,
+    refused,
+    places,
+    liveness,
+    liveRecords,
+    log,
+  }
   const libp2p = await createLibp2p({ ...settings, ...stack })
   places.follow(libp2p)
   liveness.follow(libp2p)
