@@ -258,6 +258,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
     places,
+    reachability: undefined,
     liveness,
     otherNetwork,
     sharedKeys,

@@ -21,6 +21,7 @@ import type { NodeParts } from './node-parts.ts'
 import { type KnownPeer, Peers } from './peers.ts'
 import { pingOver } from './ping.ts'
 import { Reach, type Resolved } from './reach.ts'
+import type { Reachability } from './reachability/reachability.ts'
 import { ServedProtocols } from './served-protocols.ts'
 import { startLibp2p } from './stack/create-libp2p.ts'
 import type { PlacesState } from './stack/places.ts'
@@ -103,6 +104,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** All that are open, those that libp2p opened for itself too. */
   get connections(): Connection[] {
     return this.#parts.libp2p.getConnections()
+  }
+
+  /** At which of its addresses peers outside of its network can dial this node; undefined for one that listens nowhere. */
+  get reachability(): Reachability | undefined {
+    return this.#parts.reachability
   }
 
   /** Counts since the node was made. */
