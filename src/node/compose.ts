@@ -40,9 +40,11 @@ import { BOOTSTRAPS, type Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
 import { neighbourSource, neighboursBudgetMs } from './neighbour-answers.ts'
+import { kadProtocolOf } from './network/network.ts'
 import { OtherNetwork } from './network/other-network.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
+import { OwnReachability, type OwnReachabilityInit } from './reachability/own-reachability.ts'
 import { Speakers } from './speakers.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
@@ -242,6 +244,17 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
       ? undefined
       : new PeerStateService({ ...heard, pubsub, self: libp2p.peerId, isConnected: (peerId) => libp2p.getConnections(peerId).length > 0 })
   const limits = { ...DEFAULT_LIMITS, maxFrameBytes: settings.maxFrameBytes, maxStreamedBytes: streamedLimit(settings.maxFrameBytes) }
+  const reachabilityInit = (): OwnReachabilityInit => ({
+    ...libp2p.services.reach,
+    libp2p,
+    policy,
+    dial: libp2p.services.reach.dialBack,
+    admits: (peerId) => door?.refusalOf(peerId) == null,
+    // behind a door, whoever gets here is admitted
+    isOfSubnet: async ({ remotePeer }, signal) =>
+      door != null || (await node.protocolsOf(remotePeer, { signal })).includes(kadProtocolOf(settings)),
+    log: log.scoped('dial'),
+  })
   const node: SubnetNode = new SubnetNode({
     libp2p,
     dialler,
@@ -258,7 +271,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
     places,
-    reachability: undefined,
+    reachability: serves ? new OwnReachability(reachabilityInit()) : undefined,
     liveness,
     otherNetwork,
     sharedKeys,

@@ -19,7 +19,7 @@ import type { DialPolicy } from './dial/dial-policy.ts'
 import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
 import type { OtherNetwork } from './network/other-network.ts'
-import type { Reachability } from './reachability/reachability.ts'
+import type { OwnReachability } from './reachability/own-reachability.ts'
 import type { Services } from './stack/create-libp2p.ts'
 import type { Liveness } from './stack/liveness.ts'
 import type { Places } from './stack/places.ts'
@@ -54,7 +54,7 @@ export interface NodeParts {
   chainFollower: ChainFollower | undefined
   places: Places
   /** Without one nobody is asked: a node that only asks listens nowhere. */
-  reachability: Reachability | undefined
+  reachability: OwnReachability | undefined
   liveness: Liveness
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys

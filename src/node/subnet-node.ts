@@ -108,7 +108,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
 
   /** At which of its addresses peers outside of its network can dial this node; undefined for one that listens nowhere. */
   get reachability(): Reachability | undefined {
-    return this.#parts.reachability
+    return this.#parts.reachability?.own
   }
 
   /** Counts since the node was made. */
@@ -166,7 +166,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration, chainFollower } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration, chainFollower, reachability } =
+      this.#parts
     doorkeeper?.start()
     chainFollower?.start()
     // one that only asks is told where it asks
@@ -177,6 +178,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
     this.#peers.start()
     libp2p.addEventListener('self:peer:update', this.#onOwnAddresses)
+    await reachability?.start()
     await startLibp2p(libp2p, serves)
     this.#announced = this.multiaddrs.join()
     await this.#protocols.start()
@@ -190,8 +192,19 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration, chainFollower } =
-      this.#parts
+    const {
+      libp2p,
+      heartbeats,
+      peerStates,
+      bootstrap,
+      registry,
+      release,
+      doorkeeper,
+      refusalWatch,
+      ownRegistration,
+      chainFollower,
+      reachability,
+    } = this.#parts
     this.#protocols.stop(reason)
     await bootstrap.stop()
     refusalWatch.stop()
@@ -200,6 +213,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await chainFollower?.stop()
     peerStates?.stop()
     await heartbeats?.stop()
+    await reachability?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
     // libp2p waits for connections that are closing with timers that do not keep the process alive
     await raceTime(Promise.resolve(libp2p.stop()), undefined, STOP_MS, () => new Error('libp2p did not stop in time')).catch((error) =>

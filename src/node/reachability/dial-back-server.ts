@@ -55,7 +55,7 @@ export class DialBackServer {
   readonly #init: DialBackServerInit
   readonly #tokens: TokenBuckets
   readonly #running = new Set<string>()
-  #closing = new AbortController()
+  readonly #closing = new AbortController()
 
   constructor(init: DialBackServerInit) {
     this.#init = init
@@ -63,13 +63,12 @@ export class DialBackServer {
   }
 
   async start(): Promise<void> {
-    this.#closing = new AbortController()
     await this.#init.registrar.handle(DIAL_REQUEST_PROTOCOL_ID, this.#onRequest, { maxInboundStreams: MAX_STREAMS })
   }
 
-  async stop(): Promise<void> {
+  /** Ends what is under way. */
+  stop(): void {
     this.#closing.abort(new Error('the node stops'))
-    await this.#init.registrar.unhandle(DIAL_REQUEST_PROTOCOL_ID)
   }
 
   readonly #onRequest: StreamHandler = async (stream, connection) => {

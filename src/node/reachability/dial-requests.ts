@@ -22,7 +22,6 @@ export type DialBackAnswer = Pick<DialBackReport, 'outcome' | 'detail'>
 /** The part of libp2p that serves a protocol. */
 export interface ProtocolRegistrar {
   handle(protocol: string, handler: StreamHandler, options?: { maxInboundStreams?: number; maxOutboundStreams?: number }): Promise<void>
-  unhandle(protocol: string): Promise<void>
 }
 
 /** The most that a peer may ask to be paid for a dial to a host that is not the one it sees, in bytes, as the specification has it. */
@@ -49,10 +48,6 @@ export class DialRequests {
   async start(): Promise<void> {
     const limits = { maxInboundStreams: MAX_DIAL_BACK_STREAMS, maxOutboundStreams: MAX_DIAL_BACK_STREAMS }
     await this.#registrar.handle(DIAL_BACK_PROTOCOL_ID, this.#onDialBack, limits)
-  }
-
-  async stop(): Promise<void> {
-    await this.#registrar.unhandle(DIAL_BACK_PROTOCOL_ID)
   }
 
   /**

@@ -5,6 +5,7 @@ import { type GossipSub, gossipsub, StrictSign } from '@libp2p/gossipsub'
 import type { ConnectionGater, Libp2p, MultiaddrConnection, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import type { Blame } from '../../gossip/blame.ts'
 import { heartbeatTopic } from '../../gossip/heartbeat.ts'
@@ -31,9 +32,11 @@ import { BackgroundBudget, UNBOUNDED } from '../dial/dial-budget.ts'
 import { DialPolicy, isWorthNoting, type NetworkInterfaces } from '../dial/dial-policy.ts'
 import type { DialComponents } from '../dial/dialler.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
+import { dialBack } from '../reachability/back-dialler.ts'
+import type { DialledBack } from '../reachability/dial-back-server.ts'
 import { withoutOldScores } from './gossip-scores.ts'
 import type { Liveness } from './liveness.ts'
-import { announceFilter, OwnAddresses } from './own-addresses.ts'
+import { announceFilter, type OwnAddressComponents, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
 
 export type Services = {
@@ -42,7 +45,14 @@ export type Services = {
   dht: KadDHT
   dial: DialComponents
   addresses: unknown
+  reach: ReachComponents
   pubsub?: GossipSub
+}
+
+/** What finding out at which addresses a node can be reached needs of its stack. */
+export interface ReachComponents extends Pick<OwnAddressComponents, 'addressManager' | 'transportManager'> {
+  /** Dials a peer back on a connection that this stack does not see. */
+  dialBack(address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialledBack>
 }
 
 /** A transport as `createLibp2p` of libp2p takes it. */
@@ -122,16 +132,18 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const muxer = forCalls(
     sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
   )
+  const transports: StackTransport[] = [
+    explainingTcp({ ...guard, lookup: init.lookup }),
+    ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
+  ]
+  const { privateKey } = init
   const options: Libp2pOptions<Services> = {
     start: false,
-    privateKey: init.privateKey,
+    privateKey,
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [
-      explainingTcp({ ...guard, lookup: init.lookup }),
-      ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
-    ].map((transport) => own.transport(tellingRefusals(transport, notLetIn))),
+    transports: transports.map((transport) => own.transport(tellingRefusals(transport, notLetIn))),
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),
@@ -170,6 +182,11 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ),
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
+      reach: ({ addressManager, transportManager }) => ({
+        addressManager,
+        transportManager,
+        dialBack: async (...args) => dialBack({ privateKey, transports }, ...args),
+      }),
       ...(serves
         ? {
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),

@@ -24,19 +24,20 @@ type Stack = Awaited<ReturnType<OtherStacks['start']>>
 describe('a dial back, as AutoNAT v2 has it', function () {
   this.timeout(30_000)
   const stacks = new OtherStacks()
-  const parts: Array<{ stop(): Promise<void> }> = []
+  const parts: Array<{ stop(): void }> = []
 
   afterEach(async () => {
-    await Promise.all(parts.splice(0).map(async (part) => part.stop()))
+    for (const part of parts.splice(0)) {
+      part.stop()
+    }
     await stacks.stop()
   })
 
   /** A peer that asks. */
   async function asker(): Promise<{ stack: Stack; requests: DialRequests }> {
     const stack = await stacks.start()
-    const requests = new DialRequests({ handle: stack.handle.bind(stack), unhandle: stack.unhandle.bind(stack) })
+    const requests = new DialRequests({ handle: stack.handle.bind(stack) })
     await requests.start()
-    parts.push(requests)
     return { stack, requests }
   }
 
@@ -51,7 +52,7 @@ describe('a dial back, as AutoNAT v2 has it', function () {
       dials.push([address, came])
       return came
     }
-    const registrar = { handle: stack.handle.bind(stack), unhandle: stack.unhandle.bind(stack) }
+    const registrar = { handle: stack.handle.bind(stack) }
     const served = new DialBackServer({ registrar, policy, dial, isOfSubnet: async () => true, ...init })
     await served.start()
     parts.push(served)
