@@ -4,7 +4,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
 import type { NamedOver } from '../../primitives/address-kind.ts'
-import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
+import { Deadline, isDeadline } from '../../primitives/deadline.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { blocks } from '../hypertensor/block-watch.ts'
@@ -268,7 +268,7 @@ export class HypertensorRegistry implements ChainRegistry {
     signal?.throwIfAborted()
     const [genesis, kept] = await Promise.all([this.#answers.genesis(), last()])
     const { answerTimeoutMs } = this.#options
-    const deadline = startDeadline(signal == null ? answerTimeoutMs : undefined, signal)
+    const deadline = new Deadline(signal == null ? answerTimeoutMs : undefined, signal)
     // goes on when patience is at its end: a late answer is the next one's last
     const asking = this.#askedOne(ask, deadline.signal).finally(() => deadline.clear())
     const patience = kept == null ? undefined : this.#patience(patienceMs)

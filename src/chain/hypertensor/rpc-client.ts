@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { raceSignal } from 'race-signal'
 import { backoffMs } from '../../primitives/backoff.ts'
-import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
+import { Deadline, isDeadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import type { Logger } from '../../primitives/log.ts'
 import { withoutSecretsOf } from '../../primitives/shown-url.ts'
@@ -144,7 +144,7 @@ export class RpcClient {
   async #inTime<T>(method: string, signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     signal?.throwIfAborted()
     this.#checkOpen()
-    const deadline = startDeadline(this.#init.options.callTimeoutMs, signal, this.#closing.signal)
+    using deadline = new Deadline(this.#init.options.callTimeoutMs, signal, this.#closing.signal)
     try {
       return await work(deadline.signal)
     } catch (error) {
@@ -153,8 +153,6 @@ export class RpcClient {
       // an endpoint without a method is none that fails: those who ask do without
       const isWithout = error instanceof RpcError && error.fault === 'unknown-method'
       throw isWithout ? error : this.#noted(isDeadline(error) ? this.#late(method) : error)
-    } finally {
-      deadline.clear()
     }
   }
 
@@ -208,14 +206,12 @@ export class RpcClient {
   async #askOne<T>(socket: RpcSocket, method: string, params: unknown[], read: (answer: unknown) => T, signal: AbortSignal): Promise<T> {
     // so that there is time left to ask the others
     const timeoutMs = Math.ceil(this.#init.options.callTimeoutMs / this.#endpoints.length)
-    const deadline = startDeadline(timeoutMs, signal)
+    using deadline = new Deadline(timeoutMs, signal)
     try {
       return readWith(read, await socket.call(method, params, deadline.signal), socket, method)
     } catch (error) {
       signal.throwIfAborted()
       throw isDeadline(error) ? unreadable(socket, method, `no answer within ${timeoutMs} ms`, error) : error
-    } finally {
-      deadline.clear()
     }
   }
 
@@ -273,7 +269,7 @@ export class RpcClient {
 
   async #open(state: EndpointState): Promise<RpcSocket | undefined> {
     const { options, greet, log } = this.#init
-    const deadline = startDeadline(options.connectTimeoutMs, this.#closing.signal)
+    using deadline = new Deadline(options.connectTimeoutMs, this.#closing.signal)
     let socket: RpcSocket | undefined
     try {
       socket = await RpcSocket.open(state.endpoint, options, deadline.signal)
@@ -299,8 +295,6 @@ export class RpcClient {
       this.#penalize(state, error)
       log.debug('an endpoint of the chain cannot be used', error)
       return undefined
-    } finally {
-      deadline.clear()
     }
   }
 

@@ -4,8 +4,8 @@ import type { IdentifyResult, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import pRetry from 'p-retry'
 import { raceSignal } from 'race-signal'
+import { Deadline } from '../../primitives/deadline.ts'
 import type { Logger } from '../../primitives/log.ts'
-import { Patience } from '../../primitives/patience.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
 import { NOT_ADMITTED_HINT } from './dial-failure.ts'
 import { type Permit, TRUSTED } from './dial-permit.ts'
@@ -107,13 +107,12 @@ export class Bootstrap extends EventTarget {
 
   /** The same, for so many milliseconds; longer only for a bootstrap that shows that it is there. */
   async settledWithin(ms: number, signal?: AbortSignal): Promise<void> {
-    const patience = new Patience(ms)
-    const unwatch = this.onAlive((nextStepMs) => patience.prolong(nextStepMs))
+    using deadline = new Deadline(ms, signal)
+    const unwatch = this.onAlive((nextStepMs) => deadline.prolong(nextStepMs))
     try {
-      await this.settled(signal == null ? patience.signal : AbortSignal.any([signal, patience.signal]))
+      await this.settled(deadline.signal)
     } finally {
       unwatch()
-      patience.clear()
     }
   }
 
