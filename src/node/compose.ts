@@ -5,10 +5,10 @@ import { Blame } from '../gossip/blame.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
+import type { Logger } from '../observe/logger.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
-import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/api/limits.ts'
 import { AddressProtocol } from '../protocol/builtin/address.ts'
@@ -139,7 +139,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     },
   })
   const refused = new RefusedPeers({
-    log,
+    log: log.scoped('admission'),
     delays: init.redialDelays,
     isBootstrap: (peer) => targets.some(({ peerId }) => peerId.toString() === peer),
   })
@@ -156,7 +156,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     liveRecords,
-    log,
+    log: log.scoped('admission'),
   }
   const libp2p = await createLibp2p({ ...settings, ...stack })
   places.follow(libp2p)
@@ -165,19 +165,19 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   sharedKeys.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
-  const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log })
+  const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log: log.scoped('admission') })
   const bootstrap = new Bootstrap({
     libp2p,
     dialler,
     targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
     bootnodes: async (count, signal) =>
-      targets.length > 0 ? [] : bootnodesOf({ registry, policy, self: libp2p.peerId, log }, count, signal),
+      targets.length > 0 ? [] : bootnodesOf({ registry, policy, self: libp2p.peerId, log: log.scoped('chain') }, count, signal),
     ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
     refusalOf: async (connection) => node.refusalOf(connection),
     refused,
     serves,
-    log,
+    log: log.scoped('dial'),
   })
   const speakers = new Speakers()
   const otherNetwork = new OtherNetwork(settings.network, { serves, log })
@@ -210,7 +210,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const heard: Omit<PeerStateInit, 'pubsub' | 'self'> = {
     book,
     blame,
-    log,
+    log: log.scoped('gossip'),
     namedOver,
     admits: async (peerId) => !(await isStranger(peerId)),
     onHeartbeat: (event) => node.emit('heartbeat', event),
@@ -265,7 +265,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
     refusalWatch: new RefusalWatch({ libp2p, ask: async (connection) => node.refusalOf(connection) }),
-    chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log }) : undefined,
+    chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log: log.scoped('chain') }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
     serves,
@@ -300,7 +300,7 @@ function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door |
   const exempt = admissionExempt.flatMap((entry) =>
     entry === BOOTSTRAPS ? bootstrap.map((address) => parsePeerMultiaddr(address).peerId.toString()) : [entry],
   )
-  return new Door({ registry, subnetId, minClass, onError, exempt, log })
+  return new Door({ registry, subnetId, minClass, onError, exempt, log: log.scoped('admission') })
 }
 
 /** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */

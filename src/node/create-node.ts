@@ -1,6 +1,5 @@
 import type { ChainRegistry } from '../chain/registry.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
-import { createLogger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import type { StreamingTaskHandler, TaskHandler } from '../protocol/builtin/task.ts'
 import type { Tier } from '../resolve/tier.ts'
@@ -11,6 +10,7 @@ import { ensureHome, homeAt } from './home/home.ts'
 import { loadIdentity } from './home/identity.ts'
 import { loadSettings } from './home/load-settings.ts'
 import { HomeLock } from './home/lock.ts'
+import { stderrLogger } from './home/stderr-logger.ts'
 import type { StackTransport } from './stack/create-libp2p.ts'
 import type { SubnetNode } from './subnet-node.ts'
 
@@ -56,7 +56,7 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
   const home = homeAt(options.home)
   await ensureHome(home)
   const { settings } = await loadSettings({ flags: options.settings ?? {}, env: {}, home })
-  const log = createLogger(settings.logLevel, (line) => process.stderr.write(line))
+  const log = stderrLogger(settings)
   // one that only asks may share its home with a node that runs
   const transports = options.transports ?? []
   const listen = [...settings.listen, ...transports.flatMap((each) => each.listen ?? []).map((text) => parseMultiaddr(text).toString())]

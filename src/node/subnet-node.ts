@@ -4,9 +4,9 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { HeartbeatEvent } from '../gossip/heard.ts'
 import type { HeartbeatCounts } from '../gossip/heartbeat.ts'
+import type { Logger } from '../observe/logger.ts'
 import type { DatabaseError } from '../primitives/database-error.ts'
 import { Deadline } from '../primitives/deadline.ts'
-import type { Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import type { Destination, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from '../protocol/api/host.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
@@ -69,7 +69,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#parts = parts
     this.limits = parts.limits
     this.budget = parts.budget
-    this.log = parts.log
+    this.log = parts.log.scoped('call')
     this.interceptors = parts.interceptors
     this.#peers = new Peers(parts, {
       onConnect: (peer) => this.emit('peer:connect', peer),
@@ -195,7 +195,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     peerStates?.stop()
     await heartbeats?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
-    await stopInTime(libp2p).catch((error) => this.log.warn('the node goes on stopping', error))
+    await stopInTime(libp2p).catch((error) => this.#parts.log.warn('the node goes on stopping', error))
     this.#peers.stop()
     await registry.close()
     await release()
