@@ -5,17 +5,14 @@ import { backoffMs } from '../../primitives/backoff.ts'
 import { Deadline, isDeadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { withoutSecretsOf } from '../../primitives/shown-url.ts'
+import { CallQueue, type CallQueueOptions } from './call-queue.ts'
 import { nameOf } from './endpoints.ts'
 import { RpcError } from './rpc-error.ts'
 import { RpcSocket, type SocketOptions } from './rpc-socket.ts'
 
-export interface RpcOptions extends SocketOptions {
+export interface RpcOptions extends SocketOptions, CallQueueOptions {
   /** One call, reconnecting included, in milliseconds. */
   callTimeoutMs: number
-  /** Calls under way on the connection at a time. */
-  maxInFlight: number
-  /** Calls that wait for their turn; one more is refused. */
-  maxQueued: number
   /** The pause after an endpoint failed, in milliseconds: doubled with each failure, up to the last. */
   backoff: { firstMs: number; maxMs: number }
 }
@@ -55,15 +52,15 @@ export class RpcClient {
   readonly #init: RpcClientInit
   readonly #endpoints: EndpointState[]
   readonly #closing = new AbortController()
-  readonly #turns: Array<() => void> = []
+  readonly #queue: CallQueue
   #socket: RpcSocket | undefined
   #connecting: Promise<RpcSocket> | undefined
-  #inFlight = 0
   #heardAtMs: number | undefined
   #lastError: string | undefined
 
   constructor(init: RpcClientInit) {
     this.#init = init
+    this.#queue = new CallQueue(init.options)
     this.#endpoints = init.endpoints.map((endpoint) => ({ endpoint, failures: 0, retryAtMs: 0, error: undefined }))
   }
 
@@ -86,7 +83,11 @@ export class RpcClient {
   /** @throws RpcError; the signal's reason */
   async call<T>(method: string, params: unknown[], { signal, read }: CallOptions<T>): Promise<T> {
     const answer = await this.#inTime(method, signal, async (within) =>
-      this.#inTurn(method, within, async () => this.#ask(method, params, read, within)),
+      this.#queue.run(
+        async () => this.#ask(method, params, read, within),
+        within,
+        () => this.#busy(method),
+      ),
     )
     this.#lastError = undefined
     return answer
@@ -153,52 +154,6 @@ export class RpcClient {
       // an endpoint without a method is none that fails: those who ask do without
       const isWithout = error instanceof RpcError && error.fault === 'unknown-method'
       throw isWithout ? error : this.#noted(isDeadline(error) ? this.#late(method) : error)
-    }
-  }
-
-  /** Waits for a place among those under way. @throws RpcError when too many wait already */
-  async #inTurn<T>(method: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const { maxInFlight, maxQueued } = this.#init.options
-    if (this.#inFlight >= maxInFlight) {
-      if (this.#turns.length >= maxQueued) {
-        throw new RpcError('busy', `chain ${this.endpoint}: ${method}: ${maxQueued} calls wait already`, {
-          hint: 'ask for less at a time',
-        })
-      }
-      await this.#nextTurn(signal)
-    } else {
-      this.#inFlight++
-    }
-    try {
-      return await work()
-    } finally {
-      this.#passTurn()
-    }
-  }
-
-  #passTurn(): void {
-    const next = this.#turns.shift()
-    if (next == null) {
-      this.#inFlight--
-    } else {
-      next()
-    }
-  }
-
-  async #nextTurn(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#turns.push(resolve)
-    try {
-      await raceSignal(promise, signal)
-    } catch (error) {
-      const index = this.#turns.indexOf(resolve)
-      if (index >= 0) {
-        this.#turns.splice(index, 1)
-      } else {
-        // its turn came just now: it is the next one's
-        this.#passTurn()
-      }
-      throw error
     }
   }
 
@@ -336,6 +291,11 @@ export class RpcClient {
     const message = errors.map(describeError).join('; ')
     const { hint } = errors.find((error) => error.hint != null) ?? {}
     return new RpcError('connection', next == null ? message : `${message} (${next})`, { cause: errors[0], hint })
+  }
+
+  #busy(method: string): RpcError {
+    const { maxQueued } = this.#init.options
+    return new RpcError('busy', `chain ${this.endpoint}: ${method}: ${maxQueued} calls wait already`, { hint: 'ask for less at a time' })
   }
 
   #late(method: string): RpcError {
