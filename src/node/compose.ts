@@ -110,8 +110,10 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const { home, settings, privateKey, log } = init
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
-  const registry = init.registry ?? (await openRegistry(init))
-  const database = await openHomeDatabase(home)
+  // given back where something here fails
+  await using opened = new AsyncDisposableStack()
+  const registry = init.registry ?? opened.adopt(await openRegistry(init), async (own) => own.close())
+  const database = opened.adopt(await openHomeDatabase(home), (own) => own.close())
   const book = new AddressBook(database, {
     onWriteFailure: (error) => log.warn('the address book is not written until this is mended: what peers tell is forgotten', error),
   })
@@ -295,6 +297,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     new ReflectionProtocol(node)
   }
   speakers.follow(libp2p, addresses.id)
+  // from now on the node's
+  opened.move()
   return node
 }
 
