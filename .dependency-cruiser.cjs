@@ -1,16 +1,17 @@
-// Arrows go one way: commands → cli → session → node → {protocol, resolve, gossip, chain} → primitives, gen.
-const layers = ['primitives', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session', 'cli', 'commands', 'testing']
+// Arrows go one way: commands → cli → session → node → {protocol, resolve, gossip, chain} → observe → primitives, gen.
+const layers = ['primitives', 'observe', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session', 'cli', 'commands', 'testing']
 const allowed = {
   primitives: [],
-  protocol: ['primitives', 'gen'],
-  resolve: ['primitives', 'gen'],
-  gossip: ['primitives', 'gen'],
-  chain: ['primitives', 'gen'],
-  node: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain'],
-  session: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node'],
-  cli: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session'],
-  testing: ['primitives', 'resolve', 'chain'],
-  commands: ['primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session', 'cli'],
+  observe: ['primitives'],
+  protocol: ['observe', 'primitives', 'gen'],
+  resolve: ['observe', 'primitives', 'gen'],
+  gossip: ['observe', 'primitives', 'gen'],
+  chain: ['observe', 'primitives', 'gen'],
+  node: ['observe', 'primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain'],
+  session: ['observe', 'primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node'],
+  cli: ['observe', 'primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session'],
+  testing: ['observe', 'primitives', 'resolve', 'chain'],
+  commands: ['observe', 'primitives', 'gen', 'protocol', 'resolve', 'gossip', 'chain', 'node', 'session', 'cli'],
 }
 
 // The rooms of a layer, and the rooms that each may import. Files outside of a room stand above all rooms, except where a room names '.'.

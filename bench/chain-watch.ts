@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HypertensorRegistry } from '../src/chain/drivers/hypertensor.ts'
-import { createLogger } from '../src/primitives/log.ts'
+import { createLogger } from '../src/observe/logger.ts'
 import { HypertensorState, SUBNET } from '../test/support/hypertensor-state.ts'
 import { StandInChain } from '../test/support/stand-in-chain.ts'
 

@@ -8,8 +8,8 @@ import { HEARTBEAT_INTERVAL_MS } from '../../src/gossip/heartbeat-interval.ts'
 import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
 import { ensureHome, homeAt } from '../../src/node/home/home.ts'
 import { HOME_MIGRATIONS } from '../../src/node/home/home-database.ts'
+import { createLogger } from '../../src/observe/logger.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
-import { createLogger } from '../../src/primitives/log.ts'
 
 interface Stranger {
   privateKey: PrivateKey

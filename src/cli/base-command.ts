@@ -3,9 +3,10 @@ import type { Config } from '@oclif/core/config'
 import type { RawSettings, SettingName, SettingSource, Settings } from '../node/home/config.ts'
 import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home/home.ts'
 import { loadSettings, withFlags } from '../node/home/load-settings.ts'
+import { logFilterOf, stderrLogger } from '../node/home/stderr-logger.ts'
+import type { Logger } from '../observe/logger.ts'
 import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
 import { SUCCESS, SubnetError, UsageError } from '../primitives/errors.ts'
-import { createLogger, type Logger } from '../primitives/log.ts'
 import { printable } from '../primitives/printable.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { holderOf } from '../session/control/control-socket.ts'
@@ -57,8 +58,10 @@ export abstract class BaseCommand extends Command {
     }
     const { flags } = await this.parse(this.ctor)
     await this.#readSettings(flags as Record<string, unknown>, flags.home as string | undefined)
-    this.logger = createLogger(this.settings.logLevel, (line) => process.stderr.write(`${printable(line.trimEnd())}\n`))
-    if (this.settings.logLevel === 'trace') {
+    const filter = logFilterOf(this.settings, this.sources)
+    this.logger = stderrLogger(this.settings, filter)
+    // libp2p has a format of its own, which is no JSON
+    if (filter.libp2p === 'trace' && this.settings.logFormat === 'text') {
       const { enable } = await import('@libp2p/logger')
       enable('libp2p:*')
     }

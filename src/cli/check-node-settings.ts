@@ -2,8 +2,8 @@ import type { SettingName, SettingSource, Settings } from '../node/home/config.t
 import { kebab, variableOf } from '../node/home/config.ts'
 import type { Home } from '../node/home/home.ts'
 import { markedChain } from '../node/home/shown-chain.ts'
+import type { Logger } from '../observe/logger.ts'
 import { UsageError } from '../primitives/errors.ts'
-import type { Logger } from '../primitives/log.ts'
 import { nodeSettings } from '../session/node-settings.ts'
 import type { NodeSettingsAnswer, Session, SessionOptions } from '../session/session.ts'
 

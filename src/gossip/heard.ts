@@ -1,5 +1,5 @@
+import type { Logger } from '../observe/logger.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
-import type { Logger } from '../primitives/log.ts'
 import type { AddressBook, PutResult } from './address-book.ts'
 import type { BookEntry, PeerState } from './book-entry.ts'
 

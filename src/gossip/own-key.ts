@@ -1,5 +1,5 @@
 import type { Multiaddr } from '@multiformats/multiaddr'
-import type { Logger } from '../primitives/log.ts'
+import type { Logger } from '../observe/logger.ts'
 import type { SignedRecord } from './peer-record.ts'
 
 /** The notice ends after this time without a new record, in milliseconds. */

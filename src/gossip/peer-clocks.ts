@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
+import type { Logger } from '../observe/logger.ts'
 import { humanMs } from '../primitives/human-ms.ts'
-import type { Logger } from '../primitives/log.ts'
 
 /** An offset above this is a problem, in milliseconds. Peers accept 60 s. */
 const MAX_OFFSET_MS = 30_000

@@ -1,7 +1,7 @@
 import type { Message, TopicValidatorFn } from '@libp2p/gossipsub'
 import type { PeerId } from '@libp2p/interface'
+import type { Logger } from '../observe/logger.ts'
 import { describeError } from '../primitives/errors.ts'
-import type { Logger } from '../primitives/log.ts'
 import type { Blame } from './blame.ts'
 
 /** Whether a message goes on to others, and if not, why. Only for `reject` somebody is blamed: no honest peer publishes such a message. */

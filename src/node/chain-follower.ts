@@ -1,5 +1,5 @@
 import type { ChainRegistry } from '../chain/registry.ts'
-import type { Logger } from '../primitives/log.ts'
+import type { Logger } from '../observe/logger.ts'
 
 export interface ChainFollowerInit {
   registry: Pick<ChainRegistry, 'watch'>

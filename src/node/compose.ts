@@ -5,10 +5,10 @@ import { Blame } from '../gossip/blame.ts'
 import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
+import type { Logger } from '../observe/logger.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
-import type { Logger } from '../primitives/log.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import { ByteBudget, DEFAULT_LIMITS, streamedLimit } from '../protocol/api/limits.ts'
 import { AddressProtocol } from '../protocol/builtin/address.ts'
@@ -44,7 +44,7 @@ import { OtherNetwork } from './network/other-network.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { Speakers } from './speakers.ts'
-import { createLibp2p, gossipTopics } from './stack/create-libp2p.ts'
+import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
 import { Places } from './stack/places.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
@@ -85,6 +85,8 @@ export interface ComposeInit {
   interceptors?: readonly Interceptor[] | undefined
   /** Further ways to find peers, beside the built-in ones. */
   tiers?: readonly Tier[] | undefined
+  /** Transports beside TCP. @default none */
+  transports?: readonly StackTransport[] | undefined
   /** In place of the chain that the settings name; closed with the node. */
   registry?: ChainRegistry | undefined
   /** What the node calls itself, as `subnet-cli/1.0.0`. */
@@ -124,7 +126,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     void done.finally(() => writes.delete(done))
   }
   const door = doorOf(init, registry)
-  const { listen, agent, networkInterfaces, liveness = new Liveness() } = init
+  const { listen, transports, agent, networkInterfaces, liveness = new Liveness() } = init
   const sharedKeys = new SharedKeys({ log, ask: askForRecord })
   const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
   const policy = new DialPolicy({ allowPrivate: settings.allowPrivate, networkInterfaces })
@@ -137,11 +139,25 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     },
   })
   const refused = new RefusedPeers({
-    log,
+    log: log.scoped('admission'),
     delays: init.redialDelays,
     isBootstrap: (peer) => targets.some(({ peerId }) => peerId.toString() === peer),
   })
-  const stack = { privateKey, listen, agent, networkInterfaces, door, policy, blame, refused, places, liveness, liveRecords, log }
+  const stack = {
+    privateKey,
+    listen,
+    transports,
+    agent,
+    networkInterfaces,
+    door,
+    policy,
+    blame,
+    refused,
+    places,
+    liveness,
+    liveRecords,
+    log: log.scoped('admission'),
+  }
   const libp2p = await createLibp2p({ ...settings, ...stack })
   places.follow(libp2p)
   liveness.follow(libp2p)
@@ -149,19 +165,19 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   sharedKeys.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
   const dialler = new Dialler(libp2p.services.dial)
-  const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log })
+  const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log: log.scoped('admission') })
   const bootstrap = new Bootstrap({
     libp2p,
     dialler,
     targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
     bootnodes: async (count, signal) =>
-      targets.length > 0 ? [] : bootnodesOf({ registry, policy, self: libp2p.peerId, log }, count, signal),
+      targets.length > 0 ? [] : bootnodesOf({ registry, policy, self: libp2p.peerId, log: log.scoped('chain') }, count, signal),
     ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
     refusalOf: async (connection) => node.refusalOf(connection),
     refused,
     serves,
-    log,
+    log: log.scoped('dial'),
   })
   const speakers = new Speakers()
   const otherNetwork = new OtherNetwork(settings.network, { serves, log })
@@ -194,7 +210,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const heard: Omit<PeerStateInit, 'pubsub' | 'self'> = {
     book,
     blame,
-    log,
+    log: log.scoped('gossip'),
     namedOver,
     admits: async (peerId) => !(await isStranger(peerId)),
     onHeartbeat: (event) => node.emit('heartbeat', event),
@@ -249,7 +265,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
     refusalWatch: new RefusalWatch({ libp2p, ask: async (connection) => node.refusalOf(connection) }),
-    chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log }) : undefined,
+    chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log: log.scoped('chain') }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
     serves,
@@ -284,7 +300,7 @@ function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door |
   const exempt = admissionExempt.flatMap((entry) =>
     entry === BOOTSTRAPS ? bootstrap.map((address) => parsePeerMultiaddr(address).peerId.toString()) : [entry],
   )
-  return new Door({ registry, subnetId, minClass, onError, exempt, log })
+  return new Door({ registry, subnetId, minClass, onError, exempt, log: log.scoped('admission') })
 }
 
 /** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */

@@ -1,5 +1,5 @@
 import type { ChainRegistry } from '../chain/registry.ts'
-import { createLogger } from '../primitives/log.ts'
+import { parseMultiaddr } from '../primitives/address.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import type { StreamingTaskHandler, TaskHandler } from '../protocol/builtin/task.ts'
 import type { Tier } from '../resolve/tier.ts'
@@ -10,7 +10,17 @@ import { ensureHome, homeAt } from './home/home.ts'
 import { loadIdentity } from './home/identity.ts'
 import { loadSettings } from './home/load-settings.ts'
 import { HomeLock } from './home/lock.ts'
+import { stderrLogger } from './home/stderr-logger.ts'
+import type { StackTransport } from './stack/create-libp2p.ts'
 import type { SubnetNode } from './subnet-node.ts'
+
+/** A transport beside TCP. Its dials have the node's guard: the dial policy and the dial budgets hold for it too. */
+export interface NodeTransport {
+  /** As `createLibp2p` of libp2p takes it, for example `webSockets()`. */
+  transport: StackTransport
+  /** Multiaddrs on which the node listens with it. @default none: the node only dials with it */
+  listen?: readonly string[]
+}
 
 /** What a node of one's own process is made of. */
 export interface CreateNodeOptions {
@@ -26,6 +36,8 @@ export interface CreateNodeOptions {
   tiers?: readonly Tier[]
   /** A chain of one's own, in place of the one that `settings.chain` names. It is closed with the node. */
   registry?: ChainRegistry
+  /** Transports beside TCP. */
+  transports?: readonly NodeTransport[]
   /** What the node calls itself. @default subnet-cli */
   agent?: string
   /**
@@ -44,16 +56,19 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
   const home = homeAt(options.home)
   await ensureHome(home)
   const { settings } = await loadSettings({ flags: options.settings ?? {}, env: {}, home })
-  const log = createLogger(settings.logLevel, (line) => process.stderr.write(line))
+  const log = stderrLogger(settings)
   // one that only asks may share its home with a node that runs
-  const lock = settings.listen.length > 0 ? await HomeLock.acquire(home) : undefined
+  const transports = options.transports ?? []
+  const listen = [...settings.listen, ...transports.flatMap((each) => each.listen ?? []).map((text) => parseMultiaddr(text).toString())]
+  const lock = listen.length > 0 ? await HomeLock.acquire(home) : undefined
   try {
     const privateKey = await loadIdentity(home, settings.key)
     return await composeNode({
       home,
       settings,
       privateKey,
-      listen: settings.listen,
+      listen,
+      transports: transports.map(({ transport }) => transport),
       handler: options.handler,
       interceptors: options.interceptors,
       tiers: options.tiers,

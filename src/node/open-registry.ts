@@ -3,8 +3,8 @@ import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { type ChainDriverName, type ChainLocation, checkChain } from '../chain/chain-url.ts'
 import { LedgerRegistry } from '../chain/drivers/ledger.ts'
 import type { ChainRegistry } from '../chain/registry.ts'
+import type { Logger } from '../observe/logger.ts'
 import { fullPath } from '../primitives/full-path.ts'
-import type { Logger } from '../primitives/log.ts'
 import type { Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
@@ -40,7 +40,7 @@ const OPENERS: {
 export async function openRegistry(init: RegistryInit): Promise<ChainRegistry> {
   const location = checkChain(init.settings.chain)
   const open = OPENERS[location.driver] as (location: ChainLocation, init: RegistryInit) => Promise<ChainRegistry>
-  return open(location, init)
+  return open(location, { ...init, log: init.log.scoped('chain') })
 }
 
 /** Opens a chain that is paid for. Nothing is connected yet. */

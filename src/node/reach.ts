@@ -149,7 +149,9 @@ export class Reach {
         return { value: await use({ connection, source: 'connected', attempts: this.#skipped() }) }
       } catch (error) {
         if (isConnectionLost(error)) {
-          this.#parts.log.debug('a connection is lost', error)
+          this.#parts.log
+            .scoped('dial')
+            .debug('a connection is lost', error, { peer: connection.remotePeer, address: connection.remoteAddr })
           connection.abort(error)
         } else if (isUnsupported(error)) {
           // a peer may have a second process with its identity: a command beside its node

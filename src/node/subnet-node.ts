@@ -4,9 +4,9 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { HeartbeatEvent } from '../gossip/heard.ts'
 import type { HeartbeatCounts } from '../gossip/heartbeat.ts'
+import type { Logger } from '../observe/logger.ts'
 import type { DatabaseError } from '../primitives/database-error.ts'
 import { raceTime } from '../primitives/deadline.ts'
-import type { Logger } from '../primitives/log.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import type { Destination, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from '../protocol/api/host.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
@@ -69,7 +69,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#parts = parts
     this.limits = parts.limits
     this.budget = parts.budget
-    this.log = parts.log
+    this.log = parts.log.scoped('call')
     this.interceptors = parts.interceptors
     this.#peers = new Peers(parts, {
       onConnect: (peer) => this.emit('peer:connect', peer),
@@ -197,7 +197,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
     // libp2p waits for connections that are closing with timers that do not keep the process alive
     await raceTime(Promise.resolve(libp2p.stop()), undefined, STOP_MS, () => new Error('libp2p did not stop in time')).catch((error) =>
-      this.log.warn('the node goes on stopping', error),
+      this.#parts.log.warn('the node goes on stopping', error),
     )
     this.#peers.stop()
     await registry.close()

@@ -9,8 +9,8 @@ import { ensureHome, type Home } from '../node/home/home.ts'
 import { openHomeDatabase } from '../node/home/home-database.ts'
 import { loadIdentity } from '../node/home/identity.ts'
 import type { SubnetNode } from '../node/subnet-node.ts'
+import type { Logger } from '../observe/logger.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
-import type { Logger } from '../primitives/log.ts'
 import { AliasCalls } from './alias-calls.ts'
 import type {
   BenchAnswer,

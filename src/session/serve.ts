@@ -12,10 +12,10 @@ import { loadIdentity } from '../node/home/identity.ts'
 import { HomeLock } from '../node/home/lock.ts'
 import { hasNetwork } from '../node/stack/own-addresses.ts'
 import type { NodeEvents, SubnetNode } from '../node/subnet-node.ts'
+import type { Logger } from '../observe/logger.ts'
 import { peerIdOf } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
-import type { Logger } from '../primitives/log.ts'
 import { streamedLimit } from '../protocol/api/limits.ts'
 import { AddressPublisher, checkPublishing } from './address-publisher.ts'
 import { ControlServer } from './control/control-server.ts'
@@ -81,10 +81,10 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
       journal.follow(node)
       return node
     }
-    const node = await startListening(compose, settings.listen, log)
+    const node = await startListening(compose, settings.listen, log.scoped('session'))
     try {
       // a chain that is none is found out now, not at the first peer that is looked up
-      await node.registry.lookup(node.peerId).catch((error) => unlessLater(error, node.registry.namedOver, init.log))
+      await node.registry.lookup(node.peerId).catch((error) => unlessLater(error, node.registry.namedOver, log.scoped('session')))
       // one that others would not let in says so in its log
       await node.ownRefusal()
       return await Running.open(init, { node, lock, journal })
@@ -222,7 +222,7 @@ class Running implements RunningNode {
 
   static async open(init: ServeInit, parts: RunningParts): Promise<Running> {
     const running = new Running(init, parts)
-    await running.#control.listen({ home: init.home, holdsHome: async () => parts.lock.hold(), log: init.log })
+    await running.#control.listen({ home: init.home, holdsHome: async () => parts.lock.hold(), log: init.log.scoped('session') })
     return running
   }
 
@@ -251,7 +251,13 @@ class Running implements RunningNode {
     this.#control = new ControlServer(this.session, this)
     if (settings.publish) {
       const { registry } = node
-      const publisher = new AddressPublisher({ registry, settings, peerId: node.peerId, log, addresses: () => node.multiaddrs })
+      const publisher = new AddressPublisher({
+        registry,
+        settings,
+        peerId: node.peerId,
+        log: log.scoped('session'),
+        addresses: () => node.multiaddrs,
+      })
       node.on('addresses', () => publisher.changed())
       publisher.changed()
       this.#publisher = publisher

@@ -5,8 +5,8 @@ import { type HypertensorInit, HypertensorRegistry } from '../../src/chain/drive
 import { CHAIN_ANSWERS_SCHEMA } from '../../src/chain/hypertensor/chain-answers-schema.ts'
 import { HypertensorChain } from '../../src/chain/hypertensor/hypertensor-chain.ts'
 import { SubnetStorage } from '../../src/chain/hypertensor/subnet-storage.ts'
+import { createLogger, type Logger } from '../../src/observe/logger.ts'
 import { openDatabase } from '../../src/primitives/database.ts'
-import { createLogger, type Logger } from '../../src/primitives/log.ts'
 import { SUBNET } from './hypertensor-state.ts'
 import { StandInChain, type StandInOptions } from './stand-in-chain.ts'
 

@@ -5,7 +5,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { streamPair } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { sealPeerRecord } from '../../src/gossip/peer-record.ts'
-import { createLogger } from '../../src/primitives/log.ts'
+import { createLogger } from '../../src/observe/logger.ts'
 import { ProtocolError } from '../../src/protocol/api/errors.ts'
 import {
   type Destination,

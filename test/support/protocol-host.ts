@@ -2,7 +2,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
 import { createLibp2p } from '../../src/node/stack/create-libp2p.ts'
-import { createLogger } from '../../src/primitives/log.ts'
+import { createLogger } from '../../src/observe/logger.ts'
 import {
   type Destination,
   isPipelinedId,

@@ -9,9 +9,9 @@ import {
   type LedgerRegistration,
   LedgerRegistrationSchema,
 } from '../../gen/subnet/ledger/v1/ledger_pb.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { addressesOf, peerIdOf } from '../../primitives/address.ts'
 import { UsageError } from '../../primitives/errors.ts'
-import type { Logger } from '../../primitives/log.ts'
 import {
   type ChainChange,
   type ChainDescription,

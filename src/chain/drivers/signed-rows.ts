@@ -3,7 +3,7 @@ import type { PeerId, PrivateKey, Record as SignableRecord } from '@libp2p/inter
 import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
 import { RecordEnvelope } from '@libp2p/peer-record'
 import { LRUCache } from 'lru-cache'
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { ChainError } from '../registry.ts'
 import { type LedgerFile, type LedgerRow, MAX_ENVELOPE_BYTES } from './ledger-file.ts'
 import type { LedgerTable } from './ledger-schema.ts'

@@ -1,4 +1,4 @@
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { type ChainChange, NoSubnetError } from '../registry.ts'
 import { Bell } from './bell.ts'
 import type { HypertensorChain } from './hypertensor-chain.ts'

@@ -1,5 +1,5 @@
+import type { Logger } from '../../observe/logger.ts'
 import { humanMs } from '../../primitives/human-ms.ts'
-import type { Logger } from '../../primitives/log.ts'
 import { BlockClock } from './block-clock.ts'
 
 /** After so many blocks' time without a new head the chain stands still. */

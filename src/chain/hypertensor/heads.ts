@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { ChainError } from '../registry.ts'
 import { Bell } from './bell.ts'
 import type { ChainHealth } from './chain-health.ts'

@@ -1,6 +1,6 @@
 import { raceSignal } from 'race-signal'
+import type { Logger } from '../../observe/logger.ts'
 import { describeError } from '../../primitives/errors.ts'
-import type { Logger } from '../../primitives/log.ts'
 import { ChainError } from '../registry.ts'
 import { blockIntervalOf } from './block-interval.ts'
 import { ChainHealth } from './chain-health.ts'

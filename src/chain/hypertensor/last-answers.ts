@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { LRUCache } from 'lru-cache'
+import type { Logger } from '../../observe/logger.ts'
 import { retryWhileBusy, transaction } from '../../primitives/database.ts'
-import type { Logger } from '../../primitives/log.ts'
 
 /** What a chain said, as JSON, with the block and the Unix time in milliseconds at which it did. */
 export interface Answer {

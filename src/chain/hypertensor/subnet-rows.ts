@@ -1,7 +1,7 @@
 import type { LookupEntry } from '@polkadot-api/metadata-builders'
 import { LRUCache } from 'lru-cache'
+import type { Logger } from '../../observe/logger.ts'
 import { describeError } from '../../primitives/errors.ts'
-import type { Logger } from '../../primitives/log.ts'
 import type { Layout, StorageMap } from './layout.ts'
 import { isBytes, type NodeFields, nodeFieldsOf } from './node-fields.ts'
 import { nodePeers, readPeerId, type StoredPeer, subnetBootnodes } from './node-peers.ts'

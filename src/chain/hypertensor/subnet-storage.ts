@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { ChainError } from '../registry.ts'
 import { type AtBlock, certain, type Finding } from './certain.ts'
 import { type HypertensorChain, LayoutError, type Reading } from './hypertensor-chain.ts'

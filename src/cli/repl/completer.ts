@@ -2,7 +2,8 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Command } from '@oclif/core/command'
 import type { Config } from '@oclif/core/config'
-import { LOG_LEVELS } from '../../primitives/log.ts'
+import { LOG_LEVELS } from '../../observe/log-filter.ts'
+import { LOG_FORMATS } from '../../observe/log-format.ts'
 
 export interface CompletionSources {
   config: Config
@@ -17,6 +18,8 @@ export interface CompletionSources {
 /** How help calls the value of a flag that takes a file or a folder. */
 const FILE_VALUE = /^(FILE|DIR|MODULE)\b/
 const FILE_ARGS = ['file']
+/** What flags of the log may be. */
+const LOG_WORDS: Record<string, readonly string[]> = { 'log-level': LOG_LEVELS, 'log-format': LOG_FORMATS }
 
 export interface Completions {
   /** What the last word may become; each a whole word, without quotes and backslashes. */
@@ -121,7 +124,7 @@ function flagsOf(command: Command.Loadable, used: string[]): string[] {
 
 async function valuesOf(command: Command.Loadable, name: string, begun: string): Promise<string[]> {
   const flag = command.flags[name]
-  const options = name === 'log-level' ? LOG_LEVELS : flag != null && 'options' in flag ? flag.options : undefined
+  const options = LOG_WORDS[name] ?? (flag != null && 'options' in flag ? flag.options : undefined)
   const value = flag?.type === 'option' ? String(flag.helpValue) : ''
   return options == null && FILE_VALUE.test(value) ? files(begun) : [...(options ?? [])]
 }

@@ -1,8 +1,8 @@
 import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
 import type { SettingName, SettingSource } from '../../node/home/config.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { SUCCESS } from '../../primitives/errors.ts'
-import type { Logger } from '../../primitives/log.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
 import type { NodeEvent } from '../../session/session.ts'
 import { stdoutError } from '../text/report.ts'
@@ -34,7 +34,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
       interrupted.abort(error.code === 'EPIPE' ? undefined : stdoutError(error))
     }
   })
-  quieten(init.log)
+  quieten(init.log.scoped('session'))
   await checkScript(script)
   const node = await serve(init)
   const over = new AbortController()

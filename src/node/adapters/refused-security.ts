@@ -1,9 +1,8 @@
 import type { MultiaddrConnection, Upgrader } from '@libp2p/interface'
-import type { tcp } from '@libp2p/tcp'
 import { noteFirstBytes } from './first-bytes.ts'
+import type { TransportFactory } from './guarded-transport.ts'
 import { securedWith, shortName } from './noise-handshake.ts'
 
-type Tcp = ReturnType<typeof tcp>
 type Upgrade = Upgrader['upgradeInbound']
 
 /** How many of the first bytes of an inbound connection are kept until its handshake is done. */
@@ -16,7 +15,7 @@ const NEWLINE = 0x0a
  * keeps no trace of these offers.
  * @param tell gets one line without control characters
  */
-export function tellingRefusals(make: Tcp, tell: (line: string) => void): Tcp {
+export function tellingRefusals<C>(make: TransportFactory<C>, tell: (line: string) => void): TransportFactory<C> {
   return (components) => {
     const transport = make(components)
     const createListener = transport.createListener.bind(transport)

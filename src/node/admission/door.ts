@@ -3,8 +3,8 @@ import { Queue } from '@libp2p/utils'
 import { LRUCache } from 'lru-cache'
 import { raceSignal } from 'race-signal'
 import { CHAIN_PATIENCE_MS, type ChainRegistry, type NodeClass } from '../../chain/registry.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { describeError } from '../../primitives/errors.ts'
-import type { Logger } from '../../primitives/log.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
 export interface DoorInit {

@@ -1,6 +1,6 @@
 import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import type { ChainRegistry } from '../../chain/registry.ts'
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import type { Door } from './door.ts'
 import type { RefusedPeers } from './refused-peers.ts'
 

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
 import { raceSignal } from 'race-signal'
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
 /** Who refuses: the peer does not let this node in, or the door of this node does not let the peer in. */

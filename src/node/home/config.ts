@@ -1,9 +1,10 @@
 import type { PeerId } from '@libp2p/interface'
 import { NODE_CLASSES, type NodeClass } from '../../chain/registry.ts'
 import { HEARTBEAT_BUDGET, HEARTBEAT_INTERVAL_MS } from '../../gossip/heartbeat-interval.ts'
+import { LOG_LEVELS, type LogLevel, parseLogRule } from '../../observe/log-filter.ts'
+import { LOG_FORMATS, type LogFormat } from '../../observe/log-format.ts'
 import { parsePeerId, parsePeerMultiaddr } from '../../primitives/address.ts'
 import { DEFAULT_TIMEOUT_MS } from '../../primitives/deadline.ts'
-import { LOG_LEVELS, type LogLevel } from '../../primitives/log.ts'
 import { DEFAULT_LIMITS } from '../../protocol/api/limits.ts'
 import { NETWORKS, type Network } from '../network/network.ts'
 import { parseAnnounce, parseListen } from './named-addresses.ts'
@@ -43,6 +44,9 @@ export interface Settings {
   taskTimeout: number
   timeout: number | undefined
   logLevel: LogLevel
+  logFormat: LogFormat
+  /** Rules of scopes, as `call:debug`; they count more than `logLevel`. */
+  log: string[]
 }
 
 /** The name of a setting, as in config.json. */
@@ -159,6 +163,11 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
     ...oneOf(LOG_LEVELS, 'warn'),
     flag: { on: 'GLOBAL', value: 'LEVEL', help: 'silent, error, warn, info, debug or trace' },
   },
+  logFormat: {
+    ...oneOf(LOG_FORMATS, 'text'),
+    flag: { on: 'SERVING', value: 'FORMAT', help: 'of the log: text, or json for one object a line {default}' },
+  },
+  log: list(parseLogRule),
   kadProtocol: { ...text(undefined), shown: '/subnet/<id>/kad/1.0.0; in a template network /ipfs/kad/1.0.0' },
   allowPeers: list(parsePeerId, String),
   denyPeers: list(parsePeerId, String),

@@ -1,5 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import type { Network } from './network.ts'
 import { speaksTemplate } from './network-of.ts'
 

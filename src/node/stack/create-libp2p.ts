@@ -10,12 +10,13 @@ import type { Blame } from '../../gossip/blame.ts'
 import { heartbeatTopic } from '../../gossip/heartbeat.ts'
 import { templateMessageIds } from '../../gossip/message-id.ts'
 import { PEER_STATE_TOPIC } from '../../gossip/peer-state.ts'
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { BoundedDatastore } from '../adapters/bounded-datastore.ts'
 import { boundedDht } from '../adapters/bounded-dht.ts'
 import { forCalls } from '../adapters/call-yamux.ts'
 import { withGossipTwo } from '../adapters/gossip-two.ts'
 import { guarded } from '../adapters/guarded-components.ts'
+import { guardedTransport } from '../adapters/guarded-transport.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from '../adapters/identify-all-keys.ts'
 import type { LiveRecords } from '../adapters/live-records.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
@@ -44,11 +45,16 @@ export type Services = {
   pubsub?: GossipSub
 }
 
+/** A transport as `createLibp2p` of libp2p takes it. */
+export type StackTransport = NonNullable<Libp2pOptions['transports']>[number]
+
 export interface StackInit {
   privateKey: PrivateKey
   /** A node that listens takes part in gossip and serves the DHT; one that does not only asks. */
   listen: string[]
   announce: string[]
+  /** Transports beside TCP. @default none */
+  transports?: readonly StackTransport[] | undefined
   subnetId: number
   /** @default native */
   network?: Network | undefined
@@ -112,7 +118,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves, Date.now, mayDial)
   const onRefused = (peerId: PeerId, reason: string): void => refused?.refused(peerId, 'them', reason)
   const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
-  const isFull = (): boolean => places?.isOutOfDescriptors === true
+  const guard = { policy, background, isFull: (): boolean => places?.isOutOfDescriptors === true, onRefused }
   const muxer = forCalls(
     sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
   )
@@ -122,7 +128,10 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [own.transport(tellingRefusals(explainingTcp({ policy, background, isFull, lookup: init.lookup, onRefused }), notLetIn))],
+    transports: [
+      explainingTcp({ ...guard, lookup: init.lookup }),
+      ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
+    ].map((transport) => own.transport(tellingRefusals(transport, notLetIn))),
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),

@@ -1,11 +1,11 @@
 import { networkInterfaces } from 'node:os'
 import type { ComponentLogger, Libp2pEvents, Listener, Startable } from '@libp2p/interface'
 import type { AddressManager, TransportManager } from '@libp2p/interface-internal'
-import type { tcp } from '@libp2p/tcp'
 import { getNetConfig, isLinkLocalIp } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { MAX_RECORD_ADDRESSES } from '../../gossip/peer-record.ts'
 import { announceable, farthestFirst } from '../../primitives/address.ts'
+import type { TransportFactory } from '../adapters/guarded-transport.ts'
 import type { NetworkInterfaces } from '../dial/dial-policy.ts'
 
 /** Parts of libp2p that know the addresses of this node. */
@@ -23,8 +23,6 @@ export interface OwnAddressComponents {
 export function hasNetwork(interfaces: NetworkInterfaces = networkInterfaces): boolean {
   return Object.values(interfaces()).some((addresses) => addresses?.some(({ internal, address }) => !internal && !isLinkLocalIp(address)))
 }
-
-type Tcp = ReturnType<typeof tcp>
 
 /** An address that appears or goes away is noticed within this, and told a second later. */
 const LOOK_EVERY_MS = 2_000
@@ -61,10 +59,10 @@ export class OwnAddresses implements Startable {
   }
 
   /**
-   * TCP whose listeners on `0.0.0.0` and `::` have the addresses of the interfaces. Link-local ones (169.254.0.0/16, fe80::/10) are
+   * A transport whose listeners on `0.0.0.0` and `::` have the addresses of the interfaces. Link-local ones (169.254.0.0/16, fe80::/10) are
    * left out, as libp2p does: without the interface's name they lead nowhere.
    */
-  transport(inner: Tcp): Tcp {
+  transport<C>(inner: TransportFactory<C>): TransportFactory<C> {
     return (components) => {
       const transport = inner(components)
       const createListener = transport.createListener.bind(transport)

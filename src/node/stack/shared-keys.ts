@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import type { SignedRecord } from '../../gossip/peer-record.ts'
-import type { Logger } from '../../primitives/log.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
 /** What counts of a record. */

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type TaskRequest, TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../gen/task_protocol_pb.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { SubnetError, textOf, UsageError } from '../../primitives/errors.ts'
-import type { Logger } from '../../primitives/log.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { LimitError } from '../api/errors.ts'
 import type { Destination, ProtocolHost } from '../api/host.ts'

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { type Candidate, LedgerRegistry, type NamedOver, type SubnetNode, type Tier } from '../../../src/index.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { webSockets } from '@libp2p/websockets'
+import { type Candidate, LedgerRegistry, type Multiaddr, type NamedOver, type SubnetNode, type Tier } from '../../../src/index.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
+import { parseMultiaddr } from '../../../src/primitives/address.ts'
 import { newPeer } from '../../support/keys.ts'
-import { Lab } from '../../support/nodes.ts'
+import { addressOf, Lab } from '../../support/nodes.ts'
 
 const log = createLogger('silent', () => undefined)
 
@@ -106,6 +108,66 @@ describe('a node that is given', () => {
       assert.deepEqual(multiaddrs.map(String), publisher.multiaddrs.map(String))
       await node.stop()
       assert.equal(registry.closed, 1)
+    })
+  })
+
+  describe('a transport beside TCP', () => {
+    const webSocket = { transport: webSockets(), listen: ['/ip4/127.0.0.1/tcp/0/ws'] }
+    let served: SubnetNode
+
+    before(async () => {
+      served = await lab.node({ settings: { listen: [] }, transports: [webSocket] })
+    })
+
+    /** A tier whose answers come from `namedOver`. */
+    function only(multiaddr: string, namedOver?: NamedOver): Tier {
+      return phoneBook(served, { multiaddrs: [parseMultiaddr(multiaddr)], namedOver })
+    }
+
+    it('listens and dials with it, and carries calls', async () => {
+      const node = await lab.node({ transports: [{ transport: webSockets() }] })
+      const [address] = served.multiaddrs
+      assert.match(String(address), /^\/ip4\/127\.0\.0\.1\/tcp\/\d+\/ws\/p2p\//)
+      const { accepted } = await node.tasks.sendTask(address as Multiaddr, 'a task', Buffer.from('x'))
+      assert.equal(accepted, false)
+      assert.deepEqual(
+        (await node.peers()).map(({ multiaddrs }) => multiaddrs.map(String)),
+        [[String(address)]],
+      )
+    })
+
+    it('judges what others named before it dials', async () => {
+      const node = await lab.node({ transports: [webSocket], tiers: [only(addressOf(served), 'stranger')] })
+      await assert.rejects(node.resolve(served.peerId, { tiers: ['phone-book'] }), {
+        code: 'UNREACHABLE',
+        message: /another machine named it/,
+      })
+    })
+
+    it('dials no name that others gave it: nobody sees where such a name leads', async () => {
+      const named = addressOf(served).replace('/ip4/127.0.0.1/', '/dns4/localhost/')
+      const stranger = await lab.node({ transports: [webSocket], tiers: [only(named, 'loopback')] })
+      await assert.rejects(stranger.resolve(served.peerId, { tiers: ['phone-book'] }), {
+        code: 'UNREACHABLE',
+        message: /resolves names by itself/,
+      })
+      const user = await lab.node({ transports: [webSocket], tiers: [only(named, 'trusted')] })
+      assert.equal((await user.resolve(served.peerId, { tiers: ['phone-book'] })).source, 'phone-book')
+    })
+
+    it('fails with the address that it dialled, as TCP does', async () => {
+      const node = await lab.node({ transports: [webSocket] })
+      const nobody = parseMultiaddr(addressOf(served).replace(/\/tcp\/\d+\//, '/tcp/1/'))
+      await assert.rejects(node.tasks.sendTask(nobody, 'a task', Buffer.from('x')), {
+        code: 'UNREACHABLE',
+        message: /^not reached: \/ip4\/127\.0\.0\.1\/tcp\/1\/ws\//,
+      })
+    })
+
+    it('is not there for a node without it', async () => {
+      const node = await lab.node()
+      const to = served.multiaddrs[0] as Multiaddr
+      await assert.rejects(node.tasks.sendTask(to, 'a task', Buffer.from('x')), { code: 'UNREACHABLE', message: /no transport here/ })
     })
   })
 })

@@ -56,6 +56,7 @@ describe('completion', () => {
     assert.deepEqual(await complete('resolve', 'bob', '--tier=g'), ['--tier=gossip'])
     assert.deepEqual(await complete('send-task', 'bob', '--text', ''), [])
     assert.deepEqual(await complete('id', '--log-level=d'), ['--log-level=debug'])
+    assert.deepEqual(await complete('start', '--log-format', ''), ['json', 'text'])
   })
 
   it('knows peers where a peer stands, once', async () => {

@@ -13,7 +13,7 @@ import type { HeartbeatEvent } from '../../../src/gossip/heard.ts'
 import { type HeartbeatInit, HeartbeatService, type HeartbeatTopic, heartbeatTopic } from '../../../src/gossip/heartbeat.ts'
 import { HEARTBEAT_BUDGET } from '../../../src/gossip/heartbeat-interval.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from '../../../src/gossip/peer-record.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 import { addresses, newPeer, newPeers, type TestPeer } from '../../support/keys.ts'
 import { START_MS, TemporaryBook } from './temporary-book.ts'
 

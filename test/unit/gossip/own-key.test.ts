@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { OwnKey } from '../../../src/gossip/own-key.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 import { newPeer } from '../../support/keys.ts'
 
 describe('records with the key of this node', () => {

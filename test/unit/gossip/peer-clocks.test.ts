@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type OtherClock, PeerClocks } from '../../../src/gossip/peer-clocks.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 
 const INTERVAL_MS = 20_000
 

@@ -5,7 +5,7 @@ import type { AddressBook } from '../../../src/gossip/address-book.ts'
 import { Blame } from '../../../src/gossip/blame.ts'
 import type { HeartbeatEvent } from '../../../src/gossip/heard.ts'
 import { PEER_STATE_TOPIC, type PeerStateInit, PeerStateService, type PeerStateTopic } from '../../../src/gossip/peer-state.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 import { newPeer, newPeers, type TestPeer } from '../../support/keys.ts'
 import {
   announcementOf,

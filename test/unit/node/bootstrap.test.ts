@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events'
 import { mock } from 'node:test'
 import { multiaddr } from '@multiformats/multiaddr'
 import { Bootstrap, type BootstrapInit } from '../../../src/node/dial/bootstrap.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 import { newPeer } from '../../support/keys.ts'
 
 describe('a bootstrap that cannot be reached', () => {

@@ -63,6 +63,8 @@ describe('settings', () => {
       taskTimeout: 60_000,
       timeout: undefined,
       logLevel: 'warn',
+      logFormat: 'text',
+      log: [],
     })
     assert.ok(Object.values(sources).every((source) => source === 'default'))
   })
@@ -106,6 +108,9 @@ describe('settings', () => {
     [{ flags: { heartbeatBudget: '255' } }, /^--heartbeat-budget: "255" is not valid; expected a whole number from 256 to 2147483647$/],
     [{ env: { SUBNET_PUBLISH: '1' } }, /^SUBNET_PUBLISH: "1" is not valid; expected true or false$/],
     [{ env: { SUBNET_LOG_LEVEL: 'loud' } }, /^SUBNET_LOG_LEVEL: .*one of silent, error, warn, info, debug, trace$/],
+    [{ env: { SUBNET_LOG: 'call:debug,calls:info' } }, /^SUBNET_LOG: .* expected SCOPE:LEVEL, with a scope of \*, node, call, /],
+    [{ config: { log: ['call'] } }, /^"log" in .* expected SCOPE:LEVEL, /],
+    [{ env: { SUBNET_LOG_FORMAT: 'xml' } }, /^SUBNET_LOG_FORMAT: .* expected one of text, json$/],
     [{ config: { timeout: 5 } }, /^"timeout" in \S+\/config\.json: 5 is not valid; expected a duration like/],
     [{ config: { timeout: ['5s', '6s'] } }, /^"timeout" in .* expected one value only$/],
     [{ config: { timeout: [] } }, /^"timeout" in .* expected one value only$/],

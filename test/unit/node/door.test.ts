@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { PeerId } from '@libp2p/interface'
 import type { Registration } from '../../../src/chain/registry.ts'
 import { Door, type DoorInit } from '../../../src/node/admission/door.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 import { newPeers, type TestPeer } from '../../support/keys.ts'
 
 const MINUTE_MS = 60_000

@@ -4,7 +4,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { kadProtocolOf } from '../../../src/node/network/network.ts'
 import { networkOf, speaksTemplate } from '../../../src/node/network/network-of.ts'
 import { OtherNetwork } from '../../../src/node/network/other-network.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 
 const IDENTIFY = ['/ipfs/id/1.0.0', '/ipfs/ping/1.0.0']
 const DAG_SYNC = '/subnet/merkle_dag_sync_protocol/1.0.0'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { homeAt } from '../../../src/node/home/home.ts'
 import { openRegistry } from '../../../src/node/open-registry.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 import { newPeer } from '../../support/keys.ts'
 
 describe('the addresses that a chain names', () => {

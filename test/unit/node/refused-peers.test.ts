@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { PeerId } from '@libp2p/interface'
 import { RefusedPeers, type RefusedPeersInit } from '../../../src/node/admission/refused-peers.ts'
 import { BackgroundBudget } from '../../../src/node/dial/dial-budget.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 import { newPeers } from '../../support/keys.ts'
 
 const SECOND_MS = 1_000

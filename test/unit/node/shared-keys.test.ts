@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import type { Connection, PeerId } from '@libp2p/interface'
 import { SharedKeys } from '../../../src/node/stack/shared-keys.ts'
-import { createLogger } from '../../../src/primitives/log.ts'
+import { createLogger } from '../../../src/observe/logger.ts'
 import { newPeer } from '../../support/keys.ts'
 import { eventually } from '../../support/protocol-host.ts'
 

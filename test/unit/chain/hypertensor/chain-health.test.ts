@@ -4,7 +4,7 @@ import { blockIntervalOf } from '../../../../src/chain/hypertensor/block-interva
 import { ChainHealth } from '../../../../src/chain/hypertensor/chain-health.ts'
 import { headerHash } from '../../../../src/chain/hypertensor/header-hash.ts'
 import { Layout } from '../../../../src/chain/hypertensor/layout.ts'
-import { createLogger } from '../../../../src/primitives/log.ts'
+import { createLogger } from '../../../../src/observe/logger.ts'
 
 const METADATA = readFileSync(new URL('../../../fixtures/hypertensor/metadata-v14.hex', import.meta.url), 'utf8').trim()
 

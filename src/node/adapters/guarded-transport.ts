@@ -1,0 +1,150 @@
+import type { MultiaddrConnection, PeerId, Transport, Upgrader } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { peerIdOf } from '../../primitives/address.ts'
+import { kindOf, type NamedOver } from '../../primitives/address-kind.ts'
+import type { DialBudget } from '../dial/dial-budget.ts'
+import { DialFailure, explainDial, SEEN_BYTES, type Seen } from '../dial/dial-failure.ts'
+import { type Permit, permitOf } from '../dial/dial-permit.ts'
+import type { DialPolicy } from '../dial/dial-policy.ts'
+import { noteFirstBytes } from './first-bytes.ts'
+import { handshakeFailure, securedWith } from './noise-handshake.ts'
+
+/** A transport as libp2p takes it. */
+export type TransportFactory<C> = (components: C) => Transport
+
+export interface GuardedTransportInit {
+  /** Decides which addresses are dialled. */
+  policy: DialPolicy
+  /** The budget for dials that libp2p starts by itself. */
+  background: DialBudget
+  /** Whether there is room for no more connections. @default there always is */
+  isFull?: (() => boolean) | undefined
+  /** Told of peers whose own word is that they do not admit this node. */
+  onRefused?: ((peerId: PeerId, reason: string) => void) | undefined
+}
+
+/** What a transport is told of a name in the address that it dials, and what became of the name. */
+export interface NameInDial {
+  /** What the transport needs to resolve the name as the policy wants it. @throws DialFailure for an address that is not dialled */
+  options(address: Multiaddr): object
+  /** Why no address that the name resolved to is dialled. */
+  readonly refusal: DialFailure | undefined
+  /** The IP addresses that are dialled. */
+  readonly resolved: string[]
+}
+
+/** Makes the `NameInDial` of one dial. */
+export type ResolveName = (permit: Permit, namedOver: NamedOver) => NameInDial
+
+/**
+ * A transport whose dials have the node's guard: what others named is judged first, a dial that libp2p starts by itself takes from the background
+ * budget, and a dial that fails is a `DialFailure`.
+ * @param resolveName for a transport that lets names be resolved here. Others resolve names by themselves, and dial only those of the user
+ */
+export function guardedTransport<C>(
+  make: TransportFactory<C>,
+  { policy, background, isFull = () => false, onRefused }: GuardedTransportInit,
+  resolveName: ResolveName = (_permit, namedOver) => new UnseenName(namedOver),
+): TransportFactory<C> {
+  return (components) => {
+    const transport = make(components)
+    const dial = transport.dial.bind(transport)
+    transport.dial = async (address, options) => {
+      const given = permitOf(options)
+      const namedOver = given?.trusted === true ? 'trusted' : policy.wayOf(address)
+      checkAllowed(policy.refusalOf(address, namedOver), isFull())
+      const peerId = peerIdOf(address)
+      const permit = given ?? takenFrom(background, peerId)
+      const startedAtMs = performance.now()
+      const onConnected = (): void => permit.onConnected?.(performance.now() - startedAtMs)
+      const seen: Seen = { connected: false, bytes: new Uint8Array(0), ...offered(options.upgrader) }
+      const name = resolveName(permit, namedOver)
+      try {
+        const named = { ...options, ...name.options(address), upgrader: watching(options.upgrader, seen, onConnected) }
+        const connection = await dial(address, named as Parameters<Transport['dial']>[1])
+        policy.noteResolved(connection, name.resolved)
+        return connection
+      } catch (cause) {
+        const failure = name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
+        tellRefusal(failure, peerId, onRefused)
+        throw failure
+      }
+    }
+    return transport
+  }
+}
+
+/** A name that a transport resolves by itself: nobody here sees where it leads. */
+class UnseenName implements NameInDial {
+  readonly refusal = undefined
+  readonly resolved: string[] = []
+  readonly #namedOver: NamedOver
+
+  constructor(namedOver: NamedOver) {
+    this.#namedOver = namedOver
+  }
+
+  options(address: Multiaddr): object {
+    if (this.#namedOver !== 'trusted' && kindOf(address) === 'name') {
+      throw new DialFailure('not allowed', 'its transport resolves names by itself, so such a name is dialled only if the user gives it')
+    }
+    return {}
+  }
+}
+
+/** @throws DialFailure */
+function checkAllowed(refusal: string | undefined, isFull: boolean): void {
+  if (refusal != null) {
+    throw new DialFailure('not allowed', refusal)
+  }
+  if (isFull) {
+    throw new DialFailure('descriptors', 'this process may open too few more files for another connection')
+  }
+}
+
+function tellRefusal({ kind, message }: DialFailure, peerId: PeerId | undefined, onRefused: GuardedTransportInit['onRefused']): void {
+  if (kind === 'not admitted' && peerId != null) {
+    onRefused?.(peerId, message)
+  }
+}
+
+/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
+function takenFrom(background: DialBudget, peerId: PeerId | undefined): Permit {
+  if (!background.take(peerId)) {
+    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses, or this peer, for now')
+  }
+  return { trusted: false, more: () => background.take(peerId) }
+}
+
+function offered(upgrader: Upgrader): Pick<Seen, 'security' | 'muxers'> {
+  return { security: [...upgrader.getConnectionEncrypters().keys()], muxers: [...upgrader.getStreamMuxers().keys()] }
+}
+
+/** An upgrader that notes the first bytes of the connection, and throws the reason of a failed handshake. */
+function watching(upgrader: Upgrader, seen: Seen, onConnected: () => void): Upgrader {
+  const upgradeOutbound = async (connection: MultiaddrConnection, options: Parameters<Upgrader['upgradeOutbound']>[1]) => {
+    seen.connected = true
+    onConnected()
+    noteFirstBytes(connection, seen, SEEN_BYTES)
+    joinFirstBytes(connection)
+    try {
+      return await upgrader.upgradeOutbound(connection, options as Parameters<Upgrader['upgradeOutbound']>[1] & { skipEncryption: never })
+    } catch (cause) {
+      seen.secured = securedWith(connection)
+      throw handshakeFailure(connection) ?? cause
+    }
+  }
+  return new Proxy(upgrader, { get: (own, name) => (name === 'upgradeOutbound' ? upgradeOutbound : Reflect.get(own, name)) })
+}
+
+/**
+ * Sends the first bytes in one write. libp2p writes the length and the text of each line by itself; another service answers the first
+ * of those writes and hangs up, the next write fails, and Node then drops the answer unread.
+ */
+function joinFirstBytes(connection: MultiaddrConnection): void {
+  const send = connection.send.bind(connection)
+  connection.send = (data) => {
+    connection.send = send
+    return send(data.subarray())
+  }
+}

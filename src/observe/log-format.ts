@@ -1,0 +1,91 @@
+import { printable } from '../primitives/printable.ts'
+import { isHeard, LOG_SCOPES, type LogFilter, type LogLevel, type LogScope, SCOPE_PREFIX } from './log-filter.ts'
+
+/** How lines are written. */
+export const LOG_FORMATS = ['text', 'json'] as const
+
+export type LogFormat = (typeof LOG_FORMATS)[number]
+
+/** What a line is about, by name. An object, as a peer ID or a multiaddr, is made a text only for a line that is written. */
+export type LogFields = Readonly<Record<string, FieldValue | undefined>>
+
+type FieldValue = string | number | boolean | bigint | { toString(): string }
+
+/** One thing that was told. */
+export interface LogEntry {
+  timeMs: number
+  level: LogLevel
+  scope: LogScope
+  message: string
+  /** Why: an error, or words. */
+  reason: unknown
+  fields: LogFields | undefined
+}
+
+/** Makes the line of an entry, without an end of line. */
+export type WriteEntry = (entry: LogEntry) => string
+
+/** Characters of a message or a reason, and of a field: peers have a say in both. */
+const MAX_TEXT_LENGTH = 4_096
+const MAX_FIELD_LENGTH = 512
+const CUT = '…'
+
+/** Values that stand as they are in a line of text. */
+const PLAIN_VALUE = /^[^\s"=]+$/
+
+/** `warn: message: reason`, for people at a terminal. */
+export function shortLine({ level, message, reason }: LogEntry): string {
+  return `${level}: ${bounded(message)}${behind(reason)}`
+}
+
+/** `2026-11-29T15:00:00.000Z debug subnet:call: message: reason peer=… protocol=…`, for whoever looks for a cause. */
+export function longLine({ timeMs, level, scope, message, reason, fields }: LogEntry): string {
+  const values = valuesOf(fields).map(([name, value]) => ` ${name}=${shownValue(value)}`)
+  return `${timeOf(timeMs)} ${level} ${SCOPE_PREFIX}${scope}: ${bounded(message)}${behind(reason)}${values.join('')}`
+}
+
+/** One JSON object: `time`, `level`, `scope`, `message`, `reason` where there is one, and the fields beside them. */
+export function jsonLine({ timeMs, level, scope, message, reason, fields }: LogEntry): string {
+  const told = { time: timeOf(timeMs), level, scope: `${SCOPE_PREFIX}${scope}`, message: bounded(message) }
+  const why = reason == null ? {} : { reason: bounded(wordsOf(reason)) }
+  return JSON.stringify({ ...Object.fromEntries(valuesOf(fields)), ...told, ...why })
+}
+
+/** The lines of a format. Text is short where nobody asked for more than warnings. */
+export function lineOf(format: LogFormat, filter: LogFilter): WriteEntry {
+  if (format === 'json') {
+    return jsonLine
+  }
+  return LOG_SCOPES.some((scope) => isHeard('info', filter[scope])) ? longLine : shortLine
+}
+
+function timeOf(timeMs: number): string {
+  return new Date(timeMs).toISOString()
+}
+
+function behind(reason: unknown): string {
+  return reason == null ? '' : `: ${bounded(wordsOf(reason))}`
+}
+
+function wordsOf(reason: unknown): string {
+  return reason instanceof Error ? reason.message : String(reason)
+}
+
+function valuesOf(fields: LogFields = {}): Array<[string, string | number | boolean]> {
+  return Object.entries(fields).flatMap(([name, value]): Array<[string, string | number | boolean]> => {
+    if (value == null) {
+      return []
+    }
+    return [[name, typeof value === 'number' || typeof value === 'boolean' ? value : bounded(value.toString(), MAX_FIELD_LENGTH)]]
+  })
+}
+
+function shownValue(value: string | number | boolean): string {
+  const text = String(value)
+  return PLAIN_VALUE.test(text) ? text : JSON.stringify(text)
+}
+
+/** Without control characters, and without more characters than these. */
+function bounded(text: string, maxLength = MAX_TEXT_LENGTH): string {
+  return text.length > maxLength ? `${printable(text.slice(0, maxLength))}${CUT}` : printable(text)
+}
