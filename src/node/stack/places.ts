@@ -1,8 +1,8 @@
-import type { Connection, ConnectionGater, Libp2p, MultiaddrConnection, PeerId, Stream } from '@libp2p/interface'
+import type { Connection, ConnectionGater, Libp2p, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
-import { callsOn } from '../../protocol/carrier/kept/pipeline.ts'
 import { Descriptors } from './descriptors.ts'
+import { compare, type Holder, isInUse, type Open, type Pending, type PlaceLimit, rankOf } from './place.ts'
 import { remoteHostOf } from './remote-host.ts'
 
 export interface PlacesInit {
@@ -14,6 +14,8 @@ export interface PlacesInit {
   maxPending?: number
   /** Makes a test for peers that no stranger displaces. The test is used at once, and then dropped. */
   keeps?: () => (peerId: PeerId) => boolean
+  /** Told of each connection that is refused, cut or closed for its place, with the host and the limit that was met. */
+  onLimit?: ((host: string, limit: PlaceLimit, reason: string) => void) | undefined
   /** @default those of this process */
   descriptors?: Pick<Descriptors, 'open' | 'limit' | 'areShort'>
   now?: () => number
@@ -38,28 +40,6 @@ export interface PlacesState {
   descriptors: { open: number; limit: number } | undefined
 }
 
-interface Pending {
-  connection: MultiaddrConnection
-  holder: Holder
-  sinceMs: number
-}
-
-interface Open {
-  connection: Connection
-  /** Undefined for an outbound connection. */
-  holder: Holder | undefined
-  /** When the connection was opened, or last seen in use. */
-  usedAtMs: number
-}
-
-interface Holder {
-  name: string
-  /** Whether the share limits this host. */
-  counted: boolean
-  open: number
-  pending: number
-}
-
 /** libp2p's own default. */
 const MAX_OPEN = 300
 const MAX_PENDING = 200
@@ -77,8 +57,6 @@ const MAX_CALLED = MAX_OPEN / 3
 /** Inbound connections of one host: 200 a second. libp2p counts them too, but for each IPv6 address. */
 const RATE = { burst: 200, refillMs: 5 }
 const MAX_RATES = 10_000
-/** Protocols of libp2p's own services: identify, ping, gossip, Kademlia. */
-const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
 
 /**
  * Shares out the places for connections, so that no host keeps all others out.
@@ -90,7 +68,8 @@ const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
  * libp2p's own limits refuse every newcomer once they are reached, so `limits` turns them off.
  */
 export class Places {
-  readonly #init: Required<Omit<PlacesInit, 'maxPerIp'>> & { maxPerIp: number; countLocal: boolean }
+  readonly #init: Required<Omit<PlacesInit, 'maxPerIp' | 'onLimit'>> &
+    Pick<PlacesInit, 'onLimit'> & { maxPerIp: number; countLocal: boolean }
   readonly #holders = new Map<string, Holder>()
   /** The oldest first. */
   readonly #pending = new Map<MultiaddrConnection, Pending>()
@@ -104,8 +83,8 @@ export class Places {
 
   constructor(init: PlacesInit) {
     const { maxPerIp, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now } = init
-    const { descriptors = new Descriptors() } = init
-    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, countLocal: maxPerIp != null, maxOpen, maxPending, keeps, now, descriptors }
+    const { descriptors = new Descriptors(), onLimit } = init
+    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, countLocal: maxPerIp != null, maxOpen, maxPending, keeps, now, descriptors, onLimit }
     this.#rates = new TokenBuckets({ maxKeys: MAX_RATES, now })
   }
 
@@ -159,10 +138,10 @@ export class Places {
       return false
     }
     const holder = this.#holderOf(connection)
-    const room =
-      !this.isOutOfDescriptors && this.#rates.take(holder.name, RATE) && this.#hasOpenRoom(holder) && this.#makePendingRoom(holder)
-    if (!room) {
+    const limit = this.#limitFor(holder)
+    if (limit != null) {
       this.#turnedAway++
+      this.#init.onLimit?.(holder.name, limit, 'the connection was refused')
       this.#forgetIfEmpty(holder)
       return false
     }
@@ -173,35 +152,42 @@ export class Places {
     return true
   }
 
-  /** Whether an open place is free, or could be freed. */
-  #hasOpenRoom(holder: Holder): boolean {
+  /** The limit that keeps a connection of this host out; undefined where there is room for it. */
+  #limitFor(holder: Holder): PlaceLimit | undefined {
+    const outer = this.isOutOfDescriptors ? 'open files' : this.#rates.take(holder.name, RATE) ? undefined : 'connection rate'
+    return outer ?? this.#openLimitFor(holder) ?? this.#pendingLimitFor(holder)
+  }
+
+  /** Undefined where an open place is free, or could be freed. */
+  #openLimitFor(holder: Holder): PlaceLimit | undefined {
     const { maxOpen } = this.#init
     const mayDisplace = (open: Open): boolean => this.#yields(open, holder.open + 1)
     if (holder.open >= this.#shareOf(holder) && !this.#idle().some((open) => open.holder === holder && mayDisplace(open))) {
-      return false
+      return 'places of a host'
     }
     if (this.#open.size >= maxOpen && !this.#idle().some(mayDisplace)) {
       this.#noteRefusal(holder)
-      return false
+      return 'open places'
     }
-    return true
+    return undefined
   }
 
-  #makePendingRoom(holder: Holder): boolean {
+  /** Undefined where a place for a handshake is free, or was made. */
+  #pendingLimitFor(holder: Holder): PlaceLimit | undefined {
     if (holder.pending >= Math.ceil(this.#shareOf(holder) * PENDING_SHARE)) {
-      return false
+      return 'places of a host'
     }
     if (this.#pending.size < this.#init.maxPending) {
-      return true
+      return undefined
     }
     const greediest = this.#greediest(({ pending }) => pending)
     if (greediest == null || greediest.pending <= holder.pending) {
       this.#noteRefusal(holder)
-      return false
+      return 'handshakes'
     }
     const oldest = [...this.#pending.values()].find((pending) => pending.holder === greediest)
     this.#cut(oldest, `${greediest.name} has most of the pending places, and another needs one`)
-    return true
+    return undefined
   }
 
   #leavePending(connection: MultiaddrConnection): void {
@@ -243,17 +229,18 @@ export class Places {
       .sort((a, b) => compare(a.rank, b.rank))
     if (victim != null) {
       this.#displaced++
-      this.#end(victim.open, 'idle, and its place is needed')
+      this.#end(victim.open, 'idle connections', 'idle, and its place is needed')
     } else if (holder != null) {
       this.#turnedAway++
       if (this.#open.size > this.#init.maxOpen) {
         this.#noteRefusal(holder)
       }
-      this.#end(opened, 'all places are taken')
+      this.#end(opened, 'open places', 'all places are taken')
     }
   }
 
-  #end({ connection }: Open, reason: string): void {
+  #end({ connection }: Open, limit: PlaceLimit, reason: string): void {
+    this.#init.onLimit?.(remoteHostOf(connection.remoteAddr).name, limit, reason)
     connection.abort(new Error(reason))
     this.#onClose(connection)
   }
@@ -351,33 +338,9 @@ export class Places {
   #cut(pending: Pending | undefined, reason: string): void {
     if (pending != null) {
       this.#turnedAway++
+      this.#init.onLimit?.(pending.holder.name, 'handshakes', reason)
       pending.connection.abort(new Error(reason))
       this.#leavePending(pending.connection)
     }
   }
-}
-
-/**
- * Whether a call is under way on a stream. A kept stream may be without calls. A stream that has negotiated no protocol, and a stream of
- * libp2p's own services, carry no call.
- */
-function isInUse(stream: Stream): boolean {
-  return isForCalls(stream) && (callsOn(stream) ?? 1) > 0
-}
-
-function isForCalls({ protocol }: Stream): boolean {
-  return protocol !== '' && !STANDING.test(protocol)
-}
-
-/**
- * Orders connections for closing, the lowest rank first: strangers before kept peers, inbound before outbound, the host with the most
- * connections before others. Within one host, a connection without a kept stream goes first, then the longest idle.
- */
-function rankOf({ connection, holder, usedAtMs }: Open, kept: boolean): number[] {
-  return [Number(kept), holder == null ? 1 : 0, -(holder?.open ?? 0), Number(connection.streams.some(isForCalls)), usedAtMs]
-}
-
-function compare(a: number[], b: number[]): number {
-  const index = a.findIndex((value, place) => value !== b[place])
-  return index < 0 ? 0 : (a[index] ?? 0) - (b[index] ?? 0)
 }
