@@ -5,7 +5,8 @@ import { describeError, SubnetError, UsageError } from '../../primitives/errors.
 import { ALIAS_SCHEMA } from './aliases.ts'
 import type { Home } from './home.ts'
 
-const IF_DAMAGED = 'move it away: a new one is made, and heartbeats fill it; aliases have to be set again'
+/** What to do about a damaged `node.db`. */
+export const IF_DAMAGED = 'move it away: a new one is made, and heartbeats fill it; aliases have to be set again'
 const ELSEWHERE = '--home names another home'
 
 /**

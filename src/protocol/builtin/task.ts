@@ -90,6 +90,9 @@ export function checkTaskId(taskId: string): void {
   }
 }
 
+/** The protocol that tasks are sent with. */
+export const TASK_PROTOCOL_ID = '/subnet/task_protocol/1.0.0'
+
 /** `/subnet/task_protocol/1.0.0`: a task id and a payload there, a result or a reason back. Payload and result may be streamed. */
 export class TaskProtocol extends ProtocolBase<
   StreamedInit<MessageInitShape<typeof TaskRequestSchema>>,
@@ -107,7 +110,7 @@ export class TaskProtocol extends ProtocolBase<
   constructor(host: ProtocolHost, run?: TaskHandler | StreamingTaskHandler, options: TaskProtocolOptions = {}) {
     const requestCodec = streamedCodec(TaskRequestSchema, 'payload')
     super(host, {
-      id: '/subnet/task_protocol/1.0.0',
+      id: TASK_PROTOCOL_ID,
       // a handler of whole payloads is asked when all is there
       request: typeof run === 'function' ? { ...requestCodec, decodeStream: undefined } : requestCodec,
       response: streamedCodec(TaskResponseSchema, 'result'),

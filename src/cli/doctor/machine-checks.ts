@@ -1,0 +1,135 @@
+import { stat, statfs } from 'node:fs/promises'
+import { DatabaseSync } from 'node:sqlite'
+import type { Home } from '../../node/home/home.ts'
+import { IF_DAMAGED } from '../../node/home/home-database.ts'
+import { Descriptors } from '../../node/stack/descriptors.ts'
+import { describeError } from '../../primitives/errors.ts'
+import { examine, type Finding, ok, problem, skipped, warning } from './finding.ts'
+
+const MIB = 2 ** 20
+/** Free space in bytes: below the first nothing is certain to be written, below the second it soon may not. */
+const DISK = { least: 16 * MIB, enough: 256 * MIB }
+/** A node has up to 300 connections, and files beside them. */
+const ENOUGH_DESCRIPTORS = 1_024
+
+export interface MachineInit {
+  home: Home
+  signal: AbortSignal
+  /** @default this process's */
+  descriptors?: Pick<Descriptors, 'limit'>
+  /** @default this process's; undefined on Windows */
+  userId?: number | undefined
+  /** Bytes that are free where the home is. @default what the system says */
+  freeBytes?: (path: string) => Promise<number>
+}
+
+/** What this machine gives a node, with nothing asked of a node: its program, home, files, disk and file descriptors. */
+export async function* examineMachine(init: MachineInit): AsyncGenerator<Finding> {
+  const { home, signal, userId = process.getuid?.(), freeBytes = freeBytesAt, descriptors = new Descriptors() } = init
+  yield ok({ check: 'program' }, `Node ${process.versions.node} on ${process.platform} ${process.arch}`)
+  const about = { check: 'home', subject: home.path }
+  const exists = await stat(home.path).catch(() => undefined)
+  if (exists == null) {
+    yield skipped(about, 'it is not there yet: the first command that needs it makes it')
+  } else {
+    yield await examine(about, signal, async () => judgeOwner(about, exists, userId))
+    yield await examine({ check: 'key', subject: home.identityFile }, signal, async () => judgeKey(home, userId))
+    yield await examine({ check: 'disk', subject: home.path }, signal, async () => judgeDisk(home, await freeBytes(home.path)))
+    yield await examine({ check: 'database', subject: home.databaseFile }, signal, async () => judgeDatabase(home))
+  }
+  yield judgeDescriptors(descriptors)
+}
+
+function judgeOwner(
+  about: { check: string; subject: string },
+  { uid, mode }: { uid: number; mode: number },
+  userId: number | undefined,
+): Finding {
+  const rights = (mode & 0o777).toString(8).padStart(4, '0')
+  // root may do all
+  if (userId != null && userId !== 0 && uid !== userId) {
+    return problem(about, {
+      code: 'USAGE',
+      message: `it belongs to user ${uid}, and this is user ${userId}`,
+      hint: 'run it as that user, or --home names another one',
+    })
+  }
+  return (mode & 0o077) === 0
+    ? ok(about, `yours alone (${rights})`)
+    : warning(about, `others may look into it (${rights})`, `chmod 700 ${about.subject}`)
+}
+
+async function judgeKey({ identityFile }: Home, userId: number | undefined): Promise<Finding> {
+  const about = { check: 'key', subject: identityFile }
+  const found = await stat(identityFile).catch(() => undefined)
+  if (found == null) {
+    return skipped(about, 'it is not there: the first command that needs it makes one, unless --key names another')
+  }
+  if (userId != null && userId !== 0 && found.uid !== userId) {
+    return problem(about, {
+      code: 'USAGE',
+      message: `it belongs to user ${found.uid}, and this is user ${userId}`,
+      hint: `chown ${userId} ${identityFile}`,
+    })
+  }
+  return (found.mode & 0o077) === 0
+    ? ok(about, 'yours alone')
+    : warning(about, 'others may read it: whoever has it is this peer', `chmod 600 ${identityFile}`)
+}
+
+function judgeDisk({ path }: Home, bytes: number): Finding {
+  const about = { check: 'disk', subject: path }
+  const free = `${Math.floor(bytes / MIB).toLocaleString('en')} MiB are free`
+  if (bytes < DISK.least) {
+    return problem(about, {
+      code: 'LIMIT_EXCEEDED',
+      message: `${free}: what a node has to keep may be lost`,
+      hint: 'make room, or --home names a place that has some',
+    })
+  }
+  return bytes < DISK.enough ? warning(about, free, 'make room before it runs out') : ok(about, free)
+}
+
+/** SQLite's own check of all that is in it. A database that somebody writes to can be read. */
+async function judgeDatabase({ databaseFile }: Home): Promise<Finding> {
+  const about = { check: 'database', subject: databaseFile }
+  if ((await stat(databaseFile).catch(() => undefined)) == null) {
+    return skipped(about, 'it is not there yet: the first command that needs it makes it')
+  }
+  try {
+    const database = new DatabaseSync(databaseFile, { readOnly: true })
+    try {
+      const faults = database
+        .prepare('PRAGMA quick_check(1)')
+        .all()
+        .map((row) => Object.values(row).join(' '))
+      return faults.join() === 'ok'
+        ? ok(about, 'whole')
+        : problem(about, { code: 'USAGE', message: `it is damaged: ${faults.join()}`, hint: IF_DAMAGED })
+    } finally {
+      database.close()
+    }
+  } catch (cause) {
+    return problem(about, { code: 'USAGE', message: `it cannot be read: ${describeError(cause)}`, hint: IF_DAMAGED })
+  }
+}
+
+function judgeDescriptors({ limit }: Pick<Descriptors, 'limit'>): Finding {
+  const about = { check: 'descriptors' }
+  if (limit == null) {
+    return skipped(about, 'this system does not tell how many files a process may have open')
+  }
+  const shown = `a process may have ${limit.toLocaleString('en')} files open`
+  return limit < ENOUGH_DESCRIPTORS
+    ? warning(
+        about,
+        `${shown}: a busy node refuses peers when they are used up`,
+        `ulimit -n ${ENOUGH_DESCRIPTORS}, before the node is started`,
+      )
+    : ok(about, shown)
+}
+
+async function freeBytesAt(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path)
+  return bavail * bsize
+}

@@ -1,0 +1,157 @@
+import type { Network } from '../../node/network/network.ts'
+import { parseMultiaddr, peerIdOf } from '../../primitives/address.ts'
+import { kindOf } from '../../primitives/address-kind.ts'
+import { humanMs } from '../../primitives/human-ms.ts'
+
+import { TASK_PROTOCOL_ID } from '../../protocol/builtin/task.ts'
+import type { PeerRow, StatusAnswer } from '../../session/answers.ts'
+import { ChainLookupError } from '../../session/chain-lookup-error.ts'
+import type { Session, SessionOptions } from '../../session/session.ts'
+import { reportOf } from '../text/report.ts'
+import { examine, type Finding, ok, problem, skipped, warning } from './finding.ts'
+
+export interface NodeInit {
+  session: Session
+  /** The name and version of this program, as a node of it tells others. */
+  agent: string
+  /** Of the command, where no node runs. */
+  settings: { bootstrap: readonly string[]; network: Network; subnetId: number }
+  /** For each call: its deadline and its signal. */
+  options: () => SessionOptions & { signal: AbortSignal }
+}
+
+/** What the node that runs in the home knows of itself, then its bootstraps and the chain, each of them asked. Where none runs, a node of the command asks. */
+export async function* examineNode(init: NodeInit): AsyncGenerator<Finding> {
+  const { session, options } = init
+  const status = await session.status(options()).catch((error: unknown) => {
+    options().signal.throwIfAborted()
+    return reportOf(error)
+  })
+  if ('healthy' in status) {
+    yield* judgeStatus(status, init.agent)
+  } else if (status.code === 'NOT_RUNNING') {
+    yield skipped({ check: 'node' }, 'none runs in this home: what follows was asked by this command')
+  } else {
+    yield problem({ check: 'node' }, status)
+  }
+  const settings = (await session.settings(options()).catch(() => undefined)) ?? init.settings
+  yield* examineBootstraps({ ...init, settings })
+  yield await examine({ check: 'chain' }, options().signal, async () => judgeChain(session, options()))
+}
+
+function* judgeStatus(status: StatusAnswer, agent: string): Generator<Finding> {
+  const node = { check: 'node' }
+  const running = `${status.agent}, up ${humanMs(status.uptimeMs)}`
+  yield status.agent === agent
+    ? ok(node, running)
+    : warning(node, `${running}: this command is ${agent}`, 'start the node again, to run the version that is installed')
+  for (const { code, severity, message } of status.problems) {
+    yield code === 'CLOCK_OFF' || severity === 'warning'
+      ? warning({ check: code === 'CLOCK_OFF' ? 'clock' : 'node' }, message)
+      : problem(node, { code, message })
+  }
+  if (!status.problems.some(({ code }) => code === 'CLOCK_OFF')) {
+    yield ok({ check: 'clock' }, 'no peer and no block says that it is off')
+  }
+  yield* judgeAddresses(status.multiaddrs)
+  yield ok({ check: 'connections' }, `${status.connections.inbound} inbound, ${status.connections.outbound} outbound`)
+}
+
+function* judgeAddresses(multiaddrs: readonly string[]): Generator<Finding> {
+  const kinds = multiaddrs.map((text) => kindOf(parseMultiaddr(text)))
+  for (const [index, text] of multiaddrs.entries()) {
+    yield ok({ check: 'address', subject: text }, KIND_WORDS[kinds[index] ?? 'never'])
+  }
+  if (multiaddrs.length > 0 && !kinds.some((kind) => kind === 'public' || kind === 'name')) {
+    yield warning(
+      { check: 'address' },
+      kinds.includes('private')
+        ? 'only peers of the same private network can dial this node'
+        : 'only peers on this machine can dial this node',
+      kinds.includes('private')
+        ? 'where a router forwards a port, --announce names its address'
+        : '--listen /ip4/0.0.0.0/tcp/38960 listens on all interfaces',
+    )
+  }
+}
+
+const KIND_WORDS = {
+  public: 'announced; public',
+  name: 'announced; a name',
+  private: 'announced; inside a private network',
+  loopback: 'announced; on this machine alone',
+  never: 'announced; no peer dials such an address',
+} satisfies Record<ReturnType<typeof kindOf>, string>
+
+async function* examineBootstraps({ session, settings, options }: NodeInit): AsyncGenerator<Finding> {
+  if (settings.bootstrap.length === 0) {
+    yield skipped({ check: 'bootstrap' }, 'none is configured: --bootstrap names a peer to connect to first')
+  }
+  const findings = settings.bootstrap.map(async (address) => {
+    const about = { check: 'bootstrap', subject: address }
+    return examine(about, options().signal, async () => {
+      const { roundTripMs } = await session.ping(address, options())
+      return judgeProtocols(about, settings, roundTripMs, await rowOf(session, address, options()))
+    })
+  })
+  for (const finding of findings) {
+    yield await finding
+  }
+}
+
+async function rowOf(session: Session, address: string, options: SessionOptions): Promise<PeerRow | undefined> {
+  const peerId = peerIdOf(parseMultiaddr(address))?.toString()
+  return (await session.peers(options)).find((row) => row.peerId === peerId)
+}
+
+/** Whether a peer that answers is of this network and subnet, by the protocols that it told. */
+function judgeProtocols(
+  about: { check: string; subject: string },
+  settings: NodeInit['settings'],
+  roundTripMs: number,
+  row: PeerRow | undefined,
+): Finding {
+  const answers = `answers in ${humanMs(roundTripMs)}`
+  const protocols = row?.protocols ?? []
+  const subnets = protocols.flatMap((id) => /^\/subnet\/(\d+)\/kad\//.exec(id)?.[1] ?? [])
+  if (row?.network != null && row.network !== settings.network) {
+    return problem(about, {
+      code: 'PROTOCOL_UNSUPPORTED',
+      message: `${answers}, and is of the network ${row.network}: this node is of ${settings.network}`,
+      hint: `--network ${row.network} is for such a network`,
+    })
+  }
+  if (subnets.length > 0 && !subnets.includes(String(settings.subnetId))) {
+    return problem(about, {
+      code: 'PROTOCOL_UNSUPPORTED',
+      message: `${answers}, and is of subnet ${subnets.join(', ')}: this node is of ${settings.subnetId}`,
+      hint: '--subnet-id names the subnet',
+    })
+  }
+  if (protocols.length === 0) {
+    return warning(about, `${answers}, and has not told its protocols yet`)
+  }
+  return ok(about, protocols.includes(TASK_PROTOCOL_ID) ? answers : `${answers}; it takes no tasks`)
+}
+
+async function judgeChain(session: Session, options: SessionOptions): Promise<Finding> {
+  const about = { check: 'chain' }
+  const shown = await session.chain.show(undefined, options).catch((error: unknown) => {
+    if (error instanceof ChainLookupError) {
+      return error.details
+    }
+    throw error
+  })
+  const read = `block ${shown.block}, read ${humanMs(Math.max(0, Date.now() - shown.readAtMs))} ago`
+  if (shown.stale) {
+    return problem(about, {
+      code: 'CHAIN_UNAVAILABLE',
+      message: `it is away: its last answer is of ${read}`,
+      hint: '"subnet status" says what went wrong last',
+    })
+  }
+  return ok(
+    about,
+    `${read}; ${'admission' in shown ? `this peer is there${shown.role == null ? '' : ` as ${shown.role}`}` : 'it does not know this peer'}`,
+  )
+}

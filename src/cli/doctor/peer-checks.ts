@@ -1,0 +1,99 @@
+import { parseMultiaddr } from '../../primitives/address.ts'
+import { isRelayed } from '../../primitives/address-kind.ts'
+import { SubnetError } from '../../primitives/errors.ts'
+import { humanMs } from '../../primitives/human-ms.ts'
+import { TASK_PROTOCOL_ID } from '../../protocol/builtin/task.ts'
+import type { Attempt } from '../../resolve/errors.ts'
+import { TIER_NAMES, type TierName } from '../../resolve/tier.ts'
+import type { Session, SessionOptions } from '../../session/session.ts'
+import { reportOf } from '../text/report.ts'
+import { examine, type Finding, ok, problem, skipped, warning } from './finding.ts'
+
+export interface PeerInit {
+  session: Session
+  /** A peer ID, an alias, or a multiaddr that ends in one: then no tier is asked. */
+  peer: string
+  /** For each call: its deadline and its signal. */
+  options: () => SessionOptions & { signal: AbortSignal }
+}
+
+/**
+ * The way to a peer: what each tier knows, each address dialled by itself, then a round trip and the protocols. Only the last two decide how it ends, as
+ * `send-task` would: a tier that knows nothing, or a dead address, is none where another one leads to the peer.
+ */
+export async function* examinePeer(init: PeerInit): AsyncGenerator<Finding> {
+  const addresses = new Set<string>(init.peer.startsWith('/') ? [init.peer] : [])
+  if (addresses.size === 0) {
+    for (const asked of TIER_NAMES.map(async (tier) => askTier(init, tier))) {
+      const { finding, multiaddrs } = await asked
+      yield finding
+      for (const address of multiaddrs) {
+        addresses.add(address)
+      }
+    }
+  }
+  for (const dialled of [...addresses].map(async (address) => dial(init, address))) {
+    yield await dialled
+  }
+  const reached = await examine({ check: 'round trip' }, init.options().signal, async () => measure(init))
+  yield reached
+  if (reached.state === 'ok') {
+    yield await examine({ check: 'protocols' }, init.options().signal, async () => listProtocols(init))
+  }
+}
+
+async function askTier({ session, peer, options }: PeerInit, tier: TierName): Promise<{ finding: Finding; multiaddrs: string[] }> {
+  const about = { check: 'tier', subject: tier }
+  try {
+    const { multiaddrs, attempts, ageMs } = await session.resolve(peer, { ...options(), tiers: [tier] })
+    const age = ageMs == null ? '' : `, heard ${humanMs(ageMs)} ago`
+    return { finding: ok(about, `${detailOf(attempts, tier) ?? 'known'}${age}: ${multiaddrs.join(' ')}`), multiaddrs }
+  } catch (error) {
+    options().signal.throwIfAborted()
+    if (error instanceof SubnetError && error.code === 'USAGE') {
+      // no peer was named: then there is no way to it
+      throw error
+    }
+    const report = reportOf(error)
+    const attempts = 'attempts' in report ? (report.attempts as Attempt[]) : []
+    const message = detailOf(attempts, tier) ?? report.message
+    const outcome = attempts.find((attempt) => attempt.tier === tier)?.outcome
+    return { finding: outcome === 'miss' ? skipped(about, message) : warning(about, message, report.hint ?? null), multiaddrs: [] }
+  }
+}
+
+function detailOf(attempts: readonly Attempt[], tier: string): string | undefined {
+  return attempts.find((attempt) => attempt.tier === tier)?.detail
+}
+
+async function dial({ session, options }: PeerInit, address: string): Promise<Finding> {
+  const about = { check: 'address', subject: address }
+  const startedAtMs = performance.now()
+  try {
+    await session.connect(address, options())
+    const way = isRelayed(parseMultiaddr(address)) ? 'through a relay' : 'directly'
+    return ok(about, `connected ${way} in ${humanMs(performance.now() - startedAtMs)}`)
+  } catch (error) {
+    options().signal.throwIfAborted()
+    const { message, hint } = reportOf(error)
+    return warning(about, message.replace(`${address}: `, ''), hint ?? null)
+  }
+}
+
+async function measure({ session, peer, options }: PeerInit): Promise<Finding> {
+  const { roundTripMs } = await session.ping(peer, options())
+  return ok({ check: 'round trip' }, humanMs(roundTripMs))
+}
+
+async function listProtocols({ session, peer, options }: PeerInit): Promise<Finding> {
+  const about = { check: 'protocols' }
+  const { protocols } = await session.protocols.list(peer, options())
+  const ids = protocols.map(({ id }) => id)
+  return ids.includes(TASK_PROTOCOL_ID)
+    ? ok(about, `it takes tasks, and speaks ${ids.length} protocols: "subnet protocol list" names them`)
+    : problem(about, {
+        code: 'PROTOCOL_UNSUPPORTED',
+        message: `it takes no tasks: it does not speak ${TASK_PROTOCOL_ID}`,
+        hint: '"subnet protocol list" names what it speaks',
+      })
+}
