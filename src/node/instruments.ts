@@ -1,5 +1,5 @@
 import type { Outcome } from '../gossip/verdict.ts'
-import type { Counter, Histogram, Metrics } from '../observe/metrics.ts'
+import type { Counter, Histogram, Labelled, Metrics } from '../observe/metrics.ts'
 import { SubnetError } from '../primitives/errors.ts'
 import type { EndedExchange, ExchangeObserver } from '../protocol/api/exchange-observer.ts'
 import type { Attempt } from '../resolve/errors.ts'
@@ -13,18 +13,27 @@ const DIAL_BUCKETS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20]
 /** Whether this node asked or was asked. */
 export type Direction = 'outbound' | 'inbound'
 
-/** What a node counts and measures as it happens. What it has at a moment are gauges: see `gauges`. */
+/** What is counted of the calls, or the requests, of one protocol. There are as many as the node and its user name protocols. */
+interface ExchangeInstruments {
+  outcomes: Map<string, Counter>
+  seconds: Histogram
+  sent: Counter
+  received: Counter
+}
+
+/** What a node counts and measures as it happens. What it has at a moment are gauges: see `addGauges`. */
 export class Instruments implements ExchangeObserver {
-  readonly #calls: Counter<'direction' | 'protocol' | 'outcome'>
-  readonly #callSeconds: Histogram<'direction' | 'protocol'>
-  readonly #callBytes: Counter<'direction' | 'protocol' | 'flow'>
-  readonly #tasks: Counter<'direction' | 'outcome'>
-  readonly #tiers: Counter<'tier' | 'outcome'>
-  readonly #tierSeconds: Histogram<'tier'>
-  readonly #dials: Counter<'outcome'>
-  readonly #dialSeconds: Histogram<'outcome'>
-  readonly #heartbeats: Counter<'direction' | 'outcome'>
-  readonly #refusals: Counter<'reason'>
+  readonly #calls: Labelled<'direction' | 'protocol' | 'outcome', Counter>
+  readonly #callSeconds: Labelled<'direction' | 'protocol', Histogram>
+  readonly #callBytes: Labelled<'direction' | 'protocol' | 'flow', Counter>
+  readonly #tasks: Record<Direction, { accepted: Counter; rejected: Counter }>
+  readonly #tiers: Labelled<'tier' | 'outcome', Counter>
+  readonly #tierSeconds: Labelled<'tier', Histogram>
+  readonly #dials: Labelled<'outcome', Counter>
+  readonly #dialSeconds: Labelled<'outcome', Histogram>
+  readonly #heartbeats: Labelled<'direction' | 'outcome', Counter>
+  readonly #exchanges = { outbound: new Map<string, ExchangeInstruments>(), inbound: new Map<string, ExchangeInstruments>() }
+  readonly #refusals: Labelled<'reason', Counter>
 
   constructor(metrics: Metrics) {
     this.#calls = metrics.counter('subnet_calls_total', {
@@ -39,10 +48,15 @@ export class Instruments implements ExchangeObserver {
       help: 'Bytes of the messages of calls and requests, without framing',
       labels: ['direction', 'protocol', 'flow'],
     })
-    this.#tasks = metrics.counter('subnet_tasks_total', {
+    const tasks = metrics.counter('subnet_tasks_total', {
       help: 'Tasks that were answered, by peers (outbound) and by this node (inbound)',
       labels: ['direction', 'outcome'],
     })
+    const answered = (direction: Direction): { accepted: Counter; rejected: Counter } => ({
+      accepted: tasks.with({ direction, outcome: 'accepted' }),
+      rejected: tasks.with({ direction, outcome: 'rejected' }),
+    })
+    this.#tasks = { outbound: answered('outbound'), inbound: answered('inbound') }
     this.#tiers = metrics.counter('subnet_resolutions_total', {
       help: 'Tiers that a resolution came to',
       labels: ['tier', 'outcome'],
@@ -78,40 +92,57 @@ export class Instruments implements ExchangeObserver {
   }
 
   onTask(direction: Direction, accepted: boolean): void {
-    this.#tasks.add({ direction, outcome: accepted ? 'accepted' : 'rejected' })
+    this.#tasks[direction][accepted ? 'accepted' : 'rejected'].add()
   }
 
   onTier({ tier, outcome, ms }: Attempt): void {
-    this.#tiers.add({ tier, outcome })
+    this.#tiers.with({ tier, outcome }).add()
     if (outcome !== 'skipped') {
-      this.#tierSeconds.record(ms / 1_000, { tier })
+      this.#tierSeconds.with({ tier }).record(ms / 1_000)
     }
   }
 
   onDial({ outcome, ms }: DialOutcome): void {
-    const labels = { outcome: snake(outcome) }
-    this.#dials.add(labels)
-    this.#dialSeconds.record(ms / 1_000, { outcome: outcome === 'connected' ? outcome : 'failed' })
+    this.#dials.with({ outcome: snake(outcome) }).add()
+    this.#dialSeconds.with({ outcome: outcome === 'connected' ? outcome : 'failed' }).record(ms / 1_000)
   }
 
   onHeartbeat(outcome: Outcome): void {
-    this.#heartbeats.add({ direction: outcome === 'sent' ? 'outbound' : 'inbound', outcome })
+    this.#heartbeats.with({ direction: outcome === 'sent' ? 'outbound' : 'inbound', outcome }).add()
   }
 
   /** @param reason one of few */
   onRefusal(reason: string): void {
-    this.#refusals.add({ reason: snake(reason) })
+    this.#refusals.with({ reason: snake(reason) }).add()
   }
 
-  #exchange(direction: Direction, { protocolId: protocol, ms, bytesSent, bytesReceived, error }: EndedExchange): void {
-    this.#calls.add({ direction, protocol, outcome: outcomeOf(error) })
-    this.#callSeconds.record(ms / 1_000, { direction, protocol })
+  #exchange(direction: Direction, { protocolId, ms, bytesSent, bytesReceived, error }: EndedExchange): void {
+    const known = this.#exchanges[direction].get(protocolId) ?? this.#enter(direction, protocolId)
+    const outcome = outcomeOf(error)
+    let count = known.outcomes.get(outcome)
+    if (count == null) {
+      count = this.#calls.with({ direction, protocol: protocolId, outcome })
+      known.outcomes.set(outcome, count)
+    }
+    count.add()
+    known.seconds.record(ms / 1_000)
     if (bytesSent > 0) {
-      this.#callBytes.add({ direction, protocol, flow: 'sent' }, bytesSent)
+      known.sent.add(bytesSent)
     }
     if (bytesReceived > 0) {
-      this.#callBytes.add({ direction, protocol, flow: 'received' }, bytesReceived)
+      known.received.add(bytesReceived)
     }
+  }
+
+  #enter(direction: Direction, protocol: string): ExchangeInstruments {
+    const entered: ExchangeInstruments = {
+      outcomes: new Map(),
+      seconds: this.#callSeconds.with({ direction, protocol }),
+      sent: this.#callBytes.with({ direction, protocol, flow: 'sent' }),
+      received: this.#callBytes.with({ direction, protocol, flow: 'received' }),
+    }
+    this.#exchanges[direction].set(protocol, entered)
+    return entered
   }
 }
 

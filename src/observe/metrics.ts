@@ -17,14 +17,19 @@ export interface HistogramOptions<Label extends string> extends InstrumentOption
 }
 
 /** A number that only grows. */
-export interface Counter<Label extends string> {
+export interface Counter {
   /** @param by a positive number. @default 1 */
-  add(labels: Labels<Label>, by?: number): void
+  add(by?: number): void
 }
 
 /** How often values lay within bounds, and their sum. */
-export interface Histogram<Label extends string> {
-  record(value: number, labels: Labels<Label>): void
+export interface Histogram {
+  record(value: number): void
+}
+
+/** The instruments of one name: one for each set of labels. A node keeps those that it uses for every call. */
+export interface Labelled<Label extends string, Instrument> {
+  with(labels: Labels<Label>): Instrument
 }
 
 /** One value of a gauge. */
@@ -38,15 +43,15 @@ export interface Measured<Label extends string> {
  * that Prometheus has, as `subnet_calls_total`. Nothing here may throw.
  */
 export interface Metrics {
-  counter<Label extends string>(name: string, options: InstrumentOptions<Label>): Counter<Label>
-  histogram<Label extends string>(name: string, options: HistogramOptions<Label>): Histogram<Label>
+  counter<Label extends string>(name: string, options: InstrumentOptions<Label>): Labelled<Label, Counter>
+  histogram<Label extends string>(name: string, options: HistogramOptions<Label>): Labelled<Label, Histogram>
   /** A number that rises and falls. @param read gives its values when somebody looks; never called otherwise */
   gauge<Label extends string>(name: string, options: InstrumentOptions<Label>, read: () => Iterable<Measured<Label>>): void
 }
 
 /** Measures nothing. */
 export const NO_METRICS: Metrics = {
-  counter: () => ({ add: () => undefined }),
-  histogram: () => ({ record: () => undefined }),
+  counter: () => ({ with: () => ({ add: () => undefined }) }),
+  histogram: () => ({ with: () => ({ record: () => undefined }) }),
   gauge: () => undefined,
 }

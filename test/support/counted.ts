@@ -13,7 +13,7 @@ export class Counted implements Metrics {
 
   readonly counter: Metrics['counter'] = (name, { help, labels = [] }) => {
     this.#enter(name, help)
-    return { add: (given, by = 1) => this.#add(name, labels, given, by) }
+    return { with: (given) => ({ add: (by = 1) => this.#add(name, labels, given, by) }) }
   }
 
   readonly histogram: Metrics['histogram'] = (name, { help, labels = [], unit, buckets }) => {
@@ -24,10 +24,12 @@ export class Counted implements Metrics {
       buckets.toSorted((a, b) => a - b),
     )
     return {
-      record: (value, given) => {
-        assert.ok(value >= 0, `${name} ${value}`)
-        this.#add(name, labels, given, 1)
-      },
+      with: (given) => ({
+        record: (value) => {
+          assert.ok(value >= 0, `${name} ${value}`)
+          this.#add(name, labels, given, 1)
+        },
+      }),
     }
   }
 

@@ -55,9 +55,9 @@ export class MeasuredStream implements MessageStream {
     return this.#stream.untilEnd()
   }
 
-  async write(bytes: Uint8Array, options?: WriteOptions): Promise<void> {
-    await this.#stream.write(bytes, options)
+  write(bytes: Uint8Array, options?: WriteOptions): Promise<void> {
     this.#sent += bytes.byteLength
+    return this.#stream.write(bytes, options)
   }
 
   writeMessage({ body, ...message }: MessageInParts, options?: WriteOptions): Promise<void> {
