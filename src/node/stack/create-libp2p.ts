@@ -4,6 +4,7 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub, StrictSign } from '@libp2p/gossipsub'
 import type { ConnectionGater, Libp2p, MultiaddrConnection, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import type { Blame } from '../../gossip/blame.ts'
@@ -34,6 +35,7 @@ import type { DialComponents } from '../dial/dialler.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
 import { withoutOldScores } from './gossip-scores.ts'
 import type { Liveness } from './liveness.ts'
+import type { LocalPeers } from './local-peers.ts'
 import { announceFilter, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
 
@@ -43,6 +45,7 @@ export type Services = {
   dht: KadDHT
   dial: DialComponents
   addresses: unknown
+  localPeers?: unknown
   pubsub?: GossipSub
 }
 
@@ -83,6 +86,8 @@ export interface StackInit {
   lookup?: LookupFunction | undefined
   /** Resolves `/dnsaddr`. @default Node's own */
   dns?: DialComponents['dns']
+  /** Hears peers of the same local network. */
+  localPeers?: LocalPeers | undefined
   /** Told what became of each dial. */
   onDialled?: ((outcome: DialOutcome) => void) | undefined
   log?: Logger | undefined
@@ -111,7 +116,7 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
-  const { door, places, refused, liveness } = init
+  const { door, places, refused, liveness, localPeers } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
@@ -173,6 +178,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ),
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
+      ...(localPeers == null ? {} : { localPeers: (components: MulticastDNSComponents) => localPeers.service(components) }),
       ...(serves
         ? {
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),
