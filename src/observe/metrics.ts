@@ -24,11 +24,13 @@ export interface Counter {
 
 /** How often values lay within bounds, and their sum. */
 export interface Histogram {
+  /** Enters a value, in the histogram's unit. */
   record(value: number): void
 }
 
 /** The instruments of one name: one for each set of labels. A node keeps those that it uses for every call. */
 export interface Labelled<Label extends string, Instrument> {
+  /** The one with these labels. */
   with(labels: Labels<Label>): Instrument
 }
 
@@ -43,7 +45,9 @@ export interface Measured<Label extends string> {
  * that Prometheus has, as `subnet_calls_total`. Nothing here may throw.
  */
 export interface Metrics {
+  /** Makes a counter. */
   counter<Label extends string>(name: string, options: InstrumentOptions<Label>): Labelled<Label, Counter>
+  /** Makes a histogram. */
   histogram<Label extends string>(name: string, options: HistogramOptions<Label>): Labelled<Label, Histogram>
   /** A number that rises and falls. @param read gives its values when somebody looks; never called otherwise */
   gauge<Label extends string>(name: string, options: InstrumentOptions<Label>, read: () => Iterable<Measured<Label>>): void

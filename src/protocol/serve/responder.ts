@@ -249,7 +249,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   /** A handler that fails is its author's concern, whom the caller's REMOTE_FAILED does not reach; peers can make it fail often. */
   #tell({ peerId, signal }: RequestContext, error: unknown): void {
     if (!signal.aborted && this.#tellings.take('', FAILURES_TOLD)) {
-      this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, error)
+      this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, error, { peer: peerId, protocol: this.id })
       this.#host.log.debug(error instanceof Error ? (error.stack ?? '') : String(error))
     }
   }

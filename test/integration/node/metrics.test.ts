@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { SubnetNode } from '../../../src/index.ts'
 import { Counted } from '../../support/counted.ts'
 import { newPeer } from '../../support/keys.ts'
@@ -94,6 +96,13 @@ describe('the numbers of a node', () => {
     assert.equal(caller.read('subnet_connections')['outbound'], 1)
     assert.ok((caller.read('subnet_kept_streams')['outbound'] ?? 0) >= 1)
     assert.ok((caller.read('subnet_streams')['outbound'] ?? 0) > (caller.read('subnet_kept_streams')['outbound'] ?? 0))
+  })
+
+  it('are those that docs/inside.md has in its table', async () => {
+    const text = await readFile(join(import.meta.dirname, '../../../docs/inside.md'), 'utf8')
+    const [, table = ''] = /\n\| instrument \| labels \| \|\n((?:\|.*\n)+)/.exec(text) ?? []
+    const named = [...table.matchAll(/\bsubnet_[a-z_]+/g)].map(([name]) => name)
+    assert.deepEqual(named.sort(), [...worker.help.keys()].sort())
   })
 
   it('have names that Prometheus takes, help, and no peer IDs or addresses as labels', () => {
