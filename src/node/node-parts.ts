@@ -18,6 +18,7 @@ import type { Bootstrap } from './dial/bootstrap.ts'
 import type { DialPolicy } from './dial/dial-policy.ts'
 import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
+import type { Instruments } from './instruments.ts'
 import type { OtherNetwork } from './network/other-network.ts'
 import type { OwnReachability } from './reachability/own-reachability.ts'
 import type { Services } from './stack/create-libp2p.ts'
@@ -59,6 +60,8 @@ export interface NodeParts {
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys
   log: Logger
+  /** Counts what happens; undefined where nobody asked for numbers. */
+  observer: Instruments | undefined
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
   /** Runs a write to the address book in the background. */

@@ -1,13 +1,14 @@
 import { EventEmitter } from 'node:events'
-import type { Connection, PeerId } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { HeartbeatEvent } from '../gossip/heard.ts'
 import type { HeartbeatCounts } from '../gossip/heartbeat.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { DatabaseError } from '../primitives/database-error.ts'
-import { raceTime } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
+import type { ExchangeObserver } from '../protocol/api/exchange-observer.ts'
 import type { Destination, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from '../protocol/api/host.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from '../protocol/api/limits.ts'
@@ -53,6 +54,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log: Logger
+  readonly observer: ExchangeObserver | undefined
   readonly interceptors: readonly Interceptor[]
   /** The protocol that tasks are sent with. */
   readonly tasks: TaskProtocol
@@ -71,6 +73,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.limits = parts.limits
     this.budget = parts.budget
     this.log = parts.log.scoped('call')
+    this.observer = parts.observer
     this.interceptors = parts.interceptors
     this.#peers = new Peers(parts, {
       onConnect: (peer) => this.emit('peer:connect', peer),
@@ -78,7 +81,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     })
     this.#reach = new Reach({ parts, peers: this.#peers, closing: this.#closing.signal })
     this.#protocols = new ServedProtocols(parts, (peerId) => this.#peers.admits(peerId))
-    this.tasks = new TaskProtocol(this, parts.handler, { onTask: (event) => this.emit('task', event) })
+    this.tasks = new TaskProtocol(this, parts.handler, {
+      onTask: (event) => {
+        parts.observer?.onTask('inbound', event.accepted)
+        this.emit('task', event)
+      },
+      onAnswer: (accepted) => parts.observer?.onTask('outbound', accepted),
+    })
   }
 
   /** Who this node is. */
@@ -215,10 +224,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await heartbeats?.stop()
     await reachability?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
-    // libp2p waits for connections that are closing with timers that do not keep the process alive
-    await raceTime(Promise.resolve(libp2p.stop()), undefined, STOP_MS, () => new Error('libp2p did not stop in time')).catch((error) =>
-      this.#parts.log.warn('the node goes on stopping', error),
-    )
+    await stopInTime(libp2p).catch((error) => this.#parts.log.warn('the node goes on stopping', error))
     this.#peers.stop()
     await registry.close()
     await release()
@@ -320,6 +326,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       this.emit('addresses', { multiaddrs: multiaddrs.map(String) })
     }
   }
+}
+
+async function stopInTime(libp2p: Libp2p): Promise<void> {
+  // libp2p waits for connections that are closing with timers that do not keep the process alive
+  using deadline = new Deadline(STOP_MS).ref()
+  await deadline.race(Promise.resolve(libp2p.stop()), () => new Error('libp2p did not stop in time'))
 }
 
 function latest(a: number | undefined, b: number | undefined): number | undefined {

@@ -4,9 +4,10 @@ import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { dnsaddrResolver } from 'libp2p'
 import { addressesOf, peerIdOf } from '../../primitives/address.ts'
+import { type Budget, budgetOf } from '../../primitives/budget.ts'
 import { describeError } from '../../primitives/errors.ts'
-import { type Budget, budgetOf } from '../../primitives/patience.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
+import { GivenUp } from './dial-outcome.ts'
 import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
 
 /** The parts of libp2p that open connections. */
@@ -37,8 +38,8 @@ export const MAX_DIAL_MS = HANDSHAKE.maxMs / 2 + CONNECT_TIMEOUT_MS + HANDSHAKE.
  * connection, so a true address still has this time.
  */
 const REFUSED_GRACE_MS = 1_000
-const REFUSED_ELSEWHERE = new Error('given up: the peer refused at another address')
-const FASTER = new Error('another address of this peer was faster')
+const REFUSED_ELSEWHERE = new GivenUp('given up: the peer refused at another address')
+const FASTER = new GivenUp('another address of this peer was faster')
 
 /** How long the two halves of a dial may take. */
 export interface DiallerOptions {

@@ -4,7 +4,7 @@ import type { TransportManager } from '@libp2p/interface-internal'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import { DialBackResponseSchema, DialBackSchema } from '../../gen/libp2p/autonat/v2/autonat_pb.ts'
-import { startDeadline } from '../../primitives/deadline.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
 import { DialFailure } from '../dial/dial-failure.ts'
 import { permitted } from '../dial/dial-permit.ts'
@@ -54,8 +54,8 @@ export async function dialBack(
 }
 
 async function dialOver(transports: TransportManager, address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialledBack> {
-  const dialling = startDeadline(DIAL_TIMEOUT_MS, signal)
-  const proving = startDeadline(DIAL_TIMEOUT_MS + PROOF_TIMEOUT_MS, signal)
+  using dialling = new Deadline(DIAL_TIMEOUT_MS, signal)
+  using proving = new Deadline(DIAL_TIMEOUT_MS + PROOF_TIMEOUT_MS, signal)
   try {
     const connection = await transports.dial(address, permitted({ signal: dialling.signal }, ONE_DIAL))
     dialling.clear()
@@ -74,9 +74,6 @@ async function dialOver(transports: TransportManager, address: Multiaddr, nonce:
   } catch (error) {
     signal.throwIfAborted()
     return isOurs(error) ? 'refused' : 'failed'
-  } finally {
-    dialling.clear()
-    proving.clear()
   }
 }
 

@@ -9,7 +9,7 @@ import {
 } from '../../gen/libp2p/autonat/v2/autonat_pb.ts'
 import { readNamed, withPeerId } from '../../primitives/address.ts'
 import { isRelayed, kindOf } from '../../primitives/address-kind.ts'
-import { startDeadline } from '../../primitives/deadline.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { type Rate, TokenBuckets } from '../../primitives/token-bucket.ts'
 import type { DialPolicy } from '../dial/dial-policy.ts'
 import { type AutonatStream, autonatStream, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
@@ -72,14 +72,12 @@ export class DialBackServer {
   }
 
   readonly #onRequest: StreamHandler = async (stream, connection) => {
-    const deadline = startDeadline(ANSWER_TIMEOUT_MS, this.#closing.signal)
+    using deadline = new Deadline(ANSWER_TIMEOUT_MS, this.#closing.signal)
     try {
       await this.#answer(autonatStream(stream), connection, deadline.signal)
       await stream.close({ signal: deadline.signal })
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error('not answered'))
-    } finally {
-      deadline.clear()
     }
   }
 

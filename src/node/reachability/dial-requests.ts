@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Connection, Stream, StreamHandler } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { raceSignal } from 'race-signal'
 import {
   DialBackResponse_DialBackStatus,
   DialBackResponseSchema,
@@ -12,7 +11,7 @@ import {
   DialStatus,
   MessageSchema,
 } from '../../gen/libp2p/autonat/v2/autonat_pb.ts'
-import { startDeadline } from '../../primitives/deadline.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { type AutonatStream, autonatStream, DIAL_BACK_PROTOCOL_ID, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
 import type { DialBackReport } from './reachability.ts'
 
@@ -62,7 +61,7 @@ export class DialRequests {
       state.proven = true
       proof.resolve()
     })
-    const deadline = startDeadline(ASK_TIMEOUT_MS, signal)
+    using deadline = new Deadline(ASK_TIMEOUT_MS, signal)
     let stream: Stream | undefined
     try {
       stream = await connection.newStream(DIAL_REQUEST_PROTOCOL_ID, { signal: deadline.signal })
@@ -78,13 +77,12 @@ export class DialRequests {
       // the proof is what counts, whatever became of the answer
       return state.proven ? REACHED : { outcome: 'declined', detail: 'the peer gave no answer that can be used' }
     } finally {
-      deadline.clear()
       this.#waiting.delete(nonce)
     }
   }
 
   readonly #onDialBack: StreamHandler = async (stream) => {
-    const deadline = startDeadline(DIAL_BACK_TIMEOUT_MS)
+    using deadline = new Deadline(DIAL_BACK_TIMEOUT_MS)
     try {
       const messages = autonatStream(stream)
       const { nonce } = await messages.read(DialBackSchema, deadline.signal)
@@ -98,8 +96,6 @@ export class DialRequests {
       await stream.close({ signal: deadline.signal })
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error('not a dial-back'))
-    } finally {
-      deadline.clear()
     }
   }
 }
@@ -153,7 +149,6 @@ function nameOf(names: Record<string, number>, value: number): string {
 }
 
 async function within(ms: number, promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const deadline = startDeadline(ms, signal)
-  await raceSignal(promise, deadline.signal).catch(() => undefined)
-  deadline.clear()
+  using deadline = new Deadline(ms, signal)
+  await deadline.race(promise).catch(() => undefined)
 }

@@ -4,6 +4,7 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub, StrictSign } from '@libp2p/gossipsub'
 import type { ConnectionGater, Libp2p, MultiaddrConnection, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
@@ -29,6 +30,7 @@ import { explainingTcp } from '../adapters/tcp-dial.ts'
 import type { Door } from '../admission/door.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
 import { BackgroundBudget, UNBOUNDED } from '../dial/dial-budget.ts'
+import type { DialOutcome } from '../dial/dial-outcome.ts'
 import { DialPolicy, isWorthNoting, type NetworkInterfaces } from '../dial/dial-policy.ts'
 import type { DialComponents } from '../dial/dialler.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
@@ -36,6 +38,7 @@ import { dialBack } from '../reachability/back-dialler.ts'
 import type { DialledBack } from '../reachability/dial-back-server.ts'
 import { withoutOldScores } from './gossip-scores.ts'
 import type { Liveness } from './liveness.ts'
+import type { LocalPeers } from './local-peers.ts'
 import { announceFilter, type OwnAddressComponents, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
 
@@ -46,6 +49,7 @@ export type Services = {
   dial: DialComponents
   addresses: unknown
   reach: ReachComponents
+  localPeers?: unknown
   pubsub?: GossipSub
 }
 
@@ -92,6 +96,10 @@ export interface StackInit {
   lookup?: LookupFunction | undefined
   /** Resolves `/dnsaddr`. @default Node's own */
   dns?: DialComponents['dns']
+  /** Hears peers of the same local network. */
+  localPeers?: LocalPeers | undefined
+  /** Told what became of each dial. */
+  onDialled?: ((outcome: DialOutcome) => void) | undefined
   log?: Logger | undefined
 }
 
@@ -118,7 +126,7 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
-  const { door, places, refused, liveness } = init
+  const { door, places, refused, liveness, localPeers } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
@@ -128,7 +136,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves, Date.now, mayDial)
   const onRefused = (peerId: PeerId, reason: string): void => refused?.refused(peerId, 'them', reason)
   const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
-  const guard = { policy, background, isFull: (): boolean => places?.isOutOfDescriptors === true, onRefused }
+  const guard = { policy, background, isFull: (): boolean => places?.isOutOfDescriptors === true, onRefused, onDialled: init.onDialled }
   const muxer = forCalls(
     sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
   )
@@ -187,6 +195,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         transportManager,
         dialBack: async (...args) => dialBack({ privateKey, transports }, ...args),
       }),
+      ...(localPeers == null ? {} : { localPeers: (components: MulticastDNSComponents) => localPeers.service(components) }),
       ...(serves
         ? {
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),
