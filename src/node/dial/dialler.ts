@@ -6,6 +6,7 @@ import { dnsaddrResolver } from 'libp2p'
 import { addressesOf, peerIdOf } from '../../primitives/address.ts'
 import { type Budget, budgetOf } from '../../primitives/budget.ts'
 import { describeError } from '../../primitives/errors.ts'
+import { isAside } from './aside.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
 import { GivenUp } from './dial-outcome.ts'
 import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
@@ -63,12 +64,13 @@ export class Dialler {
     this.#handshake = handshake
   }
 
-  /** Connections that are open now, the newest first. */
+  /** Connections that are open now, the newest first; those that were put aside last. */
   connectionsTo(peerId: PeerId): Connection[] {
     return this.#components.connectionManager
       .getConnections(peerId)
       .filter((connection) => connection.status === 'open')
       .reverse()
+      .sort((a, b) => Number(isAside(a)) - Number(isAside(b)))
   }
 
   /** False for what no transport here dials. */

@@ -4,6 +4,7 @@ import type { Logger } from '../../observe/logger.ts'
 import { kindOf } from '../../primitives/address-kind.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { type Rate, TokenBuckets } from '../../primitives/token-bucket.ts'
+import { putAside } from '../dial/aside.ts'
 import { DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
 import { DialBackReports } from './dial-back-reports.ts'
 import type { DialRequests } from './dial-requests.ts'
@@ -50,6 +51,8 @@ export class Prober implements Reachability {
   #timer: NodeJS.Timeout | undefined
   #gathering: NodeJS.Timeout | undefined
   #asking: Promise<void> | undefined
+  /** The peer whose answer is awaited. */
+  #asked: string | undefined
   #told: Verdict = 'unknown'
 
   constructor(init: ProberInit) {
@@ -61,6 +64,7 @@ export class Prober implements Reachability {
   /** To be called once, before libp2p starts. */
   async start(): Promise<void> {
     const { libp2p, requests } = this.#init
+    libp2p.addEventListener('connection:open', this.#onOpen)
     libp2p.addEventListener('peer:identify', this.#onIdentify)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
     libp2p.addEventListener('self:peer:update', this.#onOwnAddresses)
@@ -70,6 +74,7 @@ export class Prober implements Reachability {
 
   async stop(): Promise<void> {
     const { libp2p } = this.#init
+    libp2p.removeEventListener('connection:open', this.#onOpen)
     libp2p.removeEventListener('peer:identify', this.#onIdentify)
     libp2p.removeEventListener('peer:disconnect', this.#onDisconnect)
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
@@ -122,6 +127,13 @@ export class Prober implements Reachability {
     }
   }
 
+  /** What the asked peer opens now is the dial-back: a call on it would end with it. */
+  readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
+    if (connection.direction === 'inbound' && connection.remotePeer.toString() === this.#asked) {
+      putAside(connection)
+    }
+  }
+
   readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
     const { candidates, isOutside } = this.#init
     candidates.observed(detail)
@@ -148,6 +160,7 @@ export class Prober implements Reachability {
       for (let next = this.#next(); next != null && this.#tokens.take('', ASKING); next = this.#next()) {
         const { address, connection } = next
         const peerId = connection.remotePeer.toString()
+        this.#asked = peerId
         const { outcome, detail } = await requests.ask(connection, address, signal)
         this.#reportsOf(address).add({ peerId, outcome, detail, atMs: this.#now() })
         log.debug(`asked to dial back: ${outcome}`, { peer: peerId, address: address.toString(), detail })
@@ -157,6 +170,8 @@ export class Prober implements Reachability {
       if (!signal.aborted) {
         log.debug(`nobody is asked to dial back for now: ${describeError(error)}`)
       }
+    } finally {
+      this.#asked = undefined
     }
   }
 

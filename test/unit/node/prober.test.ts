@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Connection, PeerId } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { isAside } from '../../../src/node/dial/aside.ts'
 import { DIAL_REQUEST_PROTOCOL_ID } from '../../../src/node/reachability/autonat-stream.ts'
 import { Prober, type ProberInit } from '../../../src/node/reachability/prober.ts'
 import type { DialBackOutcome, Verdict } from '../../../src/node/reachability/reachability.ts'
@@ -18,6 +19,7 @@ class Bench {
   /** By the name of a peer. */
   readonly answers = new Map<string, DialBackOutcome>()
   readonly asked: string[] = []
+  onAsked = nothing
   readonly announced: string[] = []
   readonly verdicts: Verdict[] = []
   readonly prober: Prober
@@ -47,6 +49,7 @@ class Bench {
   }
 
   #answer({ remotePeer }: Connection, address: Multiaddr): { outcome: DialBackOutcome; detail: string } {
+    this.onAsked()
     this.asked.push(`${remotePeer.toString()} ${address.toString()}`)
     return { outcome: this.answers.get(remotePeer.toString()) ?? 'declined', detail: '' }
   }
@@ -58,6 +61,13 @@ class Bench {
     this.answers.set(name, answer)
     this.#connections.push(connection)
     this.#tell('peer:identify', { connection, protocols })
+  }
+
+  /** A further connection, before anything is told on it. */
+  open(name: string, direction: 'inbound' | 'outbound'): Connection {
+    const connection = { remotePeer: { toString: () => name }, status: 'open', direction } as Connection
+    this.#tell('connection:open', connection)
+    return connection
   }
 
   leave(name: string): void {
@@ -103,6 +113,22 @@ describe('a node that asks peers to dial it back', () => {
     bench.meet('b', 'reached')
     await bench.settled(1)
     assert.deepEqual([bench.prober.verdict, bench.verdicts, bench.announced], ['public', ['public'], [OWN]])
+  })
+
+  it('puts the connection aside on which the asked peer dials back, and no other', async () => {
+    const opened: Record<string, Connection> = {}
+    bench.onAsked = () => {
+      opened['before'] = bench.open('b', 'inbound')
+      opened['own'] = bench.open('a', 'outbound')
+      opened['dial-back'] = bench.open('a', 'inbound')
+    }
+    bench.meet('a', 'reached')
+    await bench.settled(1)
+    opened['later'] = bench.open('a', 'inbound')
+    assert.deepEqual(
+      Object.keys(opened).filter((name) => isAside(opened[name] as Connection)),
+      ['dial-back'],
+    )
   })
 
   it('is private after the failures of two peers, and asks no third', async () => {
