@@ -44,9 +44,11 @@ import { OtherNetwork } from './network/other-network.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { Speakers } from './speakers.ts'
+import { byAnnouncedAddresses } from './stack/announced-addresses.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
 import { Places } from './stack/places.ts'
+import { Relaying } from './stack/relaying.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -63,6 +65,10 @@ export type NodeSettings = Pick<
   | 'kadProtocol'
   | 'gossipIpColocationWeight'
   | 'maxConnectionsPerIp'
+  | 'relayService'
+  | 'relayReservations'
+  | 'relayBytes'
+  | 'relayDuration'
   | 'maxFrameBytes'
   | 'reflection'
   | 'admission'
@@ -135,7 +141,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     maxPerIp: settings.maxConnectionsPerIp,
     keeps: () => {
       const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings)])
-      return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
+      return (peerId) =>
+        known.has(peerId.toString()) || libp2p.services.relays.has(peerId) || (door != null && door.refusalOf(peerId) == null)
     },
   })
   const refused = new RefusedPeers({
@@ -156,6 +163,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     liveRecords,
+    relay: { reservations: settings.relayReservations, bytes: settings.relayBytes, durationMs: settings.relayDuration },
     log: log.scoped('admission'),
   }
   const libp2p = await createLibp2p({ ...settings, ...stack })
@@ -177,6 +185,15 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     refusalOf: async (connection) => node.refusalOf(connection),
     refused,
     serves,
+    log: log.scoped('dial'),
+  })
+  const relaying = new Relaying({
+    libp2p,
+    relays: libp2p.services.relays,
+    server: libp2p.services.relayServer,
+    service: settings.relayService,
+    reach: byAnnouncedAddresses(libp2p),
+    acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
     log: log.scoped('dial'),
   })
   const speakers = new Speakers()
@@ -261,6 +278,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     liveness,
     otherNetwork,
     sharedKeys,
+    relaying,
     doorkeeper,
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,

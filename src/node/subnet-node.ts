@@ -177,6 +177,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     peerStates?.start()
     await heartbeats?.start()
     bootstrap.start()
+    this.#parts.relaying.start()
   }
 
   async #stop(): Promise<void> {
@@ -187,6 +188,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration, chainFollower } =
       this.#parts
     this.#protocols.stop(reason)
+    this.#parts.relaying.stop()
     await bootstrap.stop()
     refusalWatch.stop()
     ownRegistration?.stop()

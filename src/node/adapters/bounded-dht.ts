@@ -80,8 +80,13 @@ class Reach {
   /** @throws Error where the peer is not connected and no dial is left for it; DialError */
   async openStream(peer: PeerId, protocol: string, options: WalkOptions = {}): Promise<Stream> {
     const dials = options.dials ?? this.#init.background
-    const connection = this.#dialler.connectionsTo(peer)[0] ?? (await this.#dialNamed(peer, dials, options.signal))
+    const connection = this.#direct(peer)[0] ?? (await this.#dialNamed(peer, dials, options.signal))
     return filterMessages(await connection.newStream(protocol, options), this.#choose(connection, options.dials))
+  }
+
+  /** The DHT does not run over relays. */
+  #direct(peer: PeerId): Connection[] {
+    return this.#dialler.connectionsTo(peer).filter(({ limits }) => limits == null)
   }
 
   isDialable(addresses: Multiaddr[]): boolean {
@@ -98,7 +103,7 @@ class Reach {
    * for that: it is added once it is connected. A contact keeps its place where the budget has no dial left, but not where either refuses the other.
    */
   async pingContact(peer: PeerId, signal: AbortSignal | undefined, ping: () => Promise<unknown>): Promise<unknown> {
-    if (this.#dialler.connectionsTo(peer).length === 0) {
+    if (this.#direct(peer).length === 0) {
       const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
       const isContact = stored?.tags.has(CONTACT_TAG) === true
       if (!isContact && this.#named.get(peer.toString())?.toWalk === true) {

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { multiaddr } from '@multiformats/multiaddr'
+import type { SubnetNode } from '../../../src/index.ts'
+import { peerIdOf } from '../../../src/primitives/address.ts'
+import { addressOf, event, Lab } from '../../support/nodes.ts'
+
+/** Nobody is there. */
+const DEAD = '/ip4/127.0.0.1/tcp/1'
+
+describe('a node that is not public', function () {
+  this.timeout(60_000)
+  const lab = new Lab()
+  const kadProtocol = `/test/${randomUUID()}/kad/1.0.0`
+
+  afterEach(async () => lab.clean())
+
+  async function relayOf(settings: object = {}): Promise<SubnetNode> {
+    return lab.node({ settings: { relayService: 'on', kadProtocol, ...settings } })
+  }
+
+  async function hiddenBehind(...relays: SubnetNode[]): Promise<SubnetNode> {
+    const node = await lab.idle({
+      handler: async ({ payload }) => payload.map((byte) => byte + 1),
+      settings: { listen: ['/ip4/127.0.0.1/tcp/0'], announce: [DEAD], bootstrap: relays.map(addressOf), kadProtocol },
+    })
+    const reached = event(node, 'addresses', ({ multiaddrs }) => relays.every((relay) => multiaddrs.some(isOver(relay))))
+    await node.start()
+    await reached
+    return node
+  }
+
+  it('tells an address over a relay beside those that its user named, and is called there by its peer ID alone', async () => {
+    const relay = await relayOf()
+    const hidden = await hiddenBehind(relay)
+    assert.deepEqual(hidden.multiaddrs.map(String), [
+      `${DEAD}/p2p/${hidden.peerId.toString()}`,
+      `${addressOf(relay)}/p2p-circuit/p2p/${hidden.peerId.toString()}`,
+    ])
+    const caller = await lab.node({ settings: { bootstrap: [addressOf(relay)], kadProtocol } })
+    const { response, reached } = await send(caller, hidden)
+    assert.deepEqual([...response], [2, 3])
+    assert.equal(reached.remoteAddr.toString(), hidden.multiaddrs[1]?.toString())
+  })
+
+  it('is called by a node that only asks', async () => {
+    const relay = await relayOf()
+    const hidden = await hiddenBehind(relay)
+    const caller = await lab.idle({ settings: { bootstrap: [addressOf(relay)], kadProtocol } })
+    await caller.start()
+    assert.deepEqual([...(await send(caller, hidden)).response], [2, 3])
+  })
+
+  it('finds another relay when one is lost', async () => {
+    const [first, second, third] = [await relayOf(), await relayOf(), await relayOf()]
+    const hidden = await hiddenBehind(first, second)
+    await hidden.connect(multiaddr(addressOf(third)))
+    const wasOver = isOver(first)
+    const moved = event(hidden, 'addresses', ({ multiaddrs }) => multiaddrs.some(isOver(third)))
+    await first.stop()
+    await moved
+    assert.deepEqual(
+      hidden.multiaddrs.filter((address) => wasOver(address.toString())),
+      [],
+    )
+  })
+
+  it('keeps a place with two relays at most', async () => {
+    const relays = [await relayOf(), await relayOf(), await relayOf()]
+    const hidden = await hiddenBehind(relays[0] as SubnetNode, relays[1] as SubnetNode)
+    await hidden.connect(multiaddr(addressOf(relays[2] as SubnetNode)))
+    await once(hidden, 'heartbeat')
+    assert.equal(hidden.multiaddrs.length, 3)
+  })
+})
+
+function isOver(relay: SubnetNode): (address: string) => boolean {
+  const over = `${addressOf(relay)}/p2p-circuit/`
+  return (address) => address.startsWith(over)
+}
+
+async function send(from: SubnetNode, to: SubnetNode): Promise<{ response: Uint8Array; reached: { remoteAddr: { toString(): string } } }> {
+  const response = await from.tasks.sendTask(to.peerId, 'one', Uint8Array.of(1, 2))
+  const [connection] = from.connections.filter(({ remotePeer }) => remotePeer.equals(to.peerId))
+  assert.ok(connection != null && peerIdOf(connection.remoteAddr) != null)
+  return { response: response.result, reached: connection }
+}
