@@ -9,7 +9,7 @@ import { parseOwnerKey, readOwnerKey } from '../node/home/owner-key.ts'
 import { openPaidRegistry } from '../node/open-registry.ts'
 import type { Logger } from '../observe/logger.ts'
 import { farthestFirst, parseMultiaddr, peerIdOf, withPeerId } from '../primitives/address.ts'
-import { startDeadline } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { PublishedAnswer } from '../session/answers.ts'
 import { nothingToPublish, toAnswer } from '../session/chain-calls.ts'
@@ -170,7 +170,7 @@ function withReceipt(published: PublishedRecord): PublishAnswer {
 class Clock {
   readonly #controller = new AbortController()
   readonly #options: PublishInit['options']
-  #deadline: ReturnType<typeof startDeadline>
+  #deadline: Deadline
 
   constructor(options: PublishInit['options']) {
     this.#options = options
@@ -194,8 +194,8 @@ class Clock {
     this.#deadline.clear()
   }
 
-  #start(): ReturnType<typeof startDeadline> {
-    const deadline = startDeadline(this.#options.timeoutMs, this.#options.signal)
+  #start(): Deadline {
+    const deadline = new Deadline(this.#options.timeoutMs, this.#options.signal)
     const abort = (): void => this.#controller.abort(deadline.signal.reason)
     if (deadline.signal.aborted) {
       abort()

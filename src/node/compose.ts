@@ -20,6 +20,7 @@ import { Resolver } from '../resolve/resolver.ts'
 import type { Tier } from '../resolve/tier.ts'
 import { ChainTier } from '../resolve/tiers/chain.ts'
 import { GossipTier } from '../resolve/tiers/gossip.ts'
+import { LocalTier } from '../resolve/tiers/local.ts'
 import { NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { askForRecord } from './adapters/identify-all-keys.ts'
 import { LiveRecords } from './adapters/live-records.ts'
@@ -47,6 +48,7 @@ import { Speakers } from './speakers.ts'
 import { byAnnouncedAddresses } from './stack/announced-addresses.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
+import { LocalPeers } from './stack/local-peers.ts'
 import { Places } from './stack/places.ts'
 import { Relaying } from './stack/relaying.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
@@ -59,6 +61,7 @@ export type NodeSettings = Pick<
   | 'network'
   | 'chain'
   | 'announce'
+  | 'mdns'
   | 'heartbeatInterval'
   | 'heartbeatBudget'
   | 'allowPrivate'
@@ -113,8 +116,10 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const { home, settings, privateKey, log } = init
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
-  const registry = init.registry ?? (await openRegistry(init))
-  const database = await openHomeDatabase(home)
+  // given back where something here fails
+  await using opened = new AsyncDisposableStack()
+  const registry = init.registry ?? opened.adopt(await openRegistry(init), async (own) => own.close())
+  const database = opened.adopt(await openHomeDatabase(home), (own) => own.close())
   const book = new AddressBook(database, {
     onWriteFailure: (error) => log.warn('the address book is not written until this is mended: what peers tell is forgotten', error),
   })
@@ -150,6 +155,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     delays: init.redialDelays,
     isBootstrap: (peer) => targets.some(({ peerId }) => peerId.toString() === peer),
   })
+  const localPeers = localPeersOf(init, () => (libp2p.getPeers().length === 0 ? bootstrap.retryNow() : undefined))
   const stack = {
     privateKey,
     listen,
@@ -164,6 +170,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     liveness,
     liveRecords,
     relay: { reservations: settings.relayReservations, bytes: settings.relayBytes, durationMs: settings.relayDuration },
+    localPeers: localPeers[0],
     log: log.scoped('admission'),
   }
   const libp2p = await createLibp2p({ ...settings, ...stack })
@@ -178,7 +185,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     libp2p,
     dialler,
     targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
-    acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
+    acquaintances: (count) =>
+      [localPeers.flatMap((each) => each.some(count)), acquaintances(book, policy, libp2p.peerId, count)].flat().slice(0, count),
     bootnodes: async (count, signal) =>
       targets.length > 0 ? [] : bootnodesOf({ registry, policy, self: libp2p.peerId, log: log.scoped('chain') }, count, signal),
     ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
@@ -212,6 +220,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   })
   const resolver = new Resolver(
     [
+      ...localPeers.map((source) => new LocalTier(source)),
       new GossipTier(bookSource(book)),
       new NeighboursTier(neighbours, { budgetMs: neighboursBudgetMs(serves) }),
       new ChainTier(chainSource(registry, { book, note })),
@@ -306,7 +315,14 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     new ReflectionProtocol(node)
   }
   speakers.follow(libp2p, addresses.id)
+  // from now on the node's
+  opened.move()
   return node
+}
+
+/** None where mDNS is off, or nobody could dial this node. */
+function localPeersOf({ listen, settings, log }: ComposeInit, onFound: () => void): LocalPeers[] {
+  return listen.length > 0 && settings.mdns ? [new LocalPeers({ log: log.scoped('dial'), onFound })] : []
 }
 
 /** None where everybody may come in. */

@@ -1,12 +1,12 @@
 import { EventEmitter } from 'node:events'
-import type { Connection, PeerId } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { HeartbeatEvent } from '../gossip/heard.ts'
 import type { HeartbeatCounts } from '../gossip/heartbeat.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { DatabaseError } from '../primitives/database-error.ts'
-import { raceTime } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import type { Destination, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from '../protocol/api/host.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
@@ -197,10 +197,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     peerStates?.stop()
     await heartbeats?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
-    // libp2p waits for connections that are closing with timers that do not keep the process alive
-    await raceTime(Promise.resolve(libp2p.stop()), undefined, STOP_MS, () => new Error('libp2p did not stop in time')).catch((error) =>
-      this.#parts.log.warn('the node goes on stopping', error),
-    )
+    await stopInTime(libp2p).catch((error) => this.#parts.log.warn('the node goes on stopping', error))
     this.#peers.stop()
     await registry.close()
     await release()
@@ -302,6 +299,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       this.emit('addresses', { multiaddrs: multiaddrs.map(String) })
     }
   }
+}
+
+async function stopInTime(libp2p: Libp2p): Promise<void> {
+  // libp2p waits for connections that are closing with timers that do not keep the process alive
+  using deadline = new Deadline(STOP_MS).ref()
+  await deadline.race(Promise.resolve(libp2p.stop()), () => new Error('libp2p did not stop in time'))
 }
 
 function latest(a: number | undefined, b: number | undefined): number | undefined {

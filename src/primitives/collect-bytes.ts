@@ -1,4 +1,5 @@
 import { raceSignal } from 'race-signal'
+import { joinBytes } from './join-bytes.ts'
 
 export interface CollectOptions {
   /** @default no bound */
@@ -21,8 +22,8 @@ export async function collectBytes(source: AsyncIterable<Uint8Array>, options: C
     }
     chunks.push(chunk)
   }
-  const [only] = chunks
-  return chunks.length === 1 && only != null ? Buffer.from(only.buffer, only.byteOffset, only.byteLength) : Buffer.concat(chunks)
+  const all = joinBytes(chunks)
+  return Buffer.from(all.buffer, all.byteOffset, all.byteLength)
 }
 
 async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {

@@ -1,9 +1,10 @@
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
-import type { ComponentLogger, Connection, PeerId, Transport } from '@libp2p/interface'
+import type { ComponentLogger, Connection, ConnectionLimits, MultiaddrConnection, PeerId, Transport, Upgrader } from '@libp2p/interface'
 import { CODE_P2P_CIRCUIT, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { peerIdOf } from '../../primitives/address.ts'
 import { isRelayed, kindOf, type NamedOver } from '../../primitives/address-kind.ts'
 import { describeError } from '../../primitives/errors.ts'
+import { noteRelayLimits } from '../../protocol/api/relay-limits.ts'
 import { DialError, DialFailure } from '../dial/dial-failure.ts'
 import { permitOf, TRUSTED } from '../dial/dial-permit.ts'
 import { type DialComponents, Dialler } from '../dial/dialler.ts'
@@ -140,6 +141,20 @@ export class RelayTransport extends EventTarget {
         register: () => async () => 'none',
         handle: (handle) => async (protocol, handler, options) => (this.#init.serves ? handle(protocol, handler, options) : undefined),
       }),
+      // the library leaves out the upgrader of a dial, which guards the handshake
+      upgrader: withMethods(components.upgrader, {
+        upgradeOutbound: (upgrade) => async (connection, options) => {
+          const { upgrader, limits } = options as Upgrading
+          noteLimits(limits)
+          return upgrader == null
+            ? upgrade(connection, options)
+            : upgrader.upgradeOutbound(connection as MultiaddrConnection, options as never)
+        },
+        upgradeInbound: (upgrade) => async (connection, options) => {
+          noteLimits((options as Upgrading).limits)
+          return upgrade(connection, options)
+        },
+      }),
       // the library would listen on each relay over which a call came
       transportManager: withMethods(components.transportManager, { listen: () => async () => undefined }),
       peerStore: withMethods(components.peerStore, {
@@ -232,6 +247,19 @@ export class RelayTransport extends EventTarget {
     const kinds = ['public', 'private', 'loopback'] as const
     const farthest = kinds.map((kind) => usable.filter((address) => kindFor(address) === kind)).find(({ length }) => length > 0) ?? []
     return farthest.slice(0, MAX_RELAY_ADDRESSES).map((address) => address.encapsulate('/p2p-circuit'))
+  }
+}
+
+/** What the library upgrades a connection with. */
+interface Upgrading {
+  /** That of a dial. */
+  upgrader?: Upgrader
+  limits?: ConnectionLimits | undefined
+}
+
+function noteLimits(limits: ConnectionLimits | undefined): void {
+  if (limits != null) {
+    noteRelayLimits(limits)
   }
 }
 

@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache'
 import { raceSignal } from 'race-signal'
 import { CHAIN_PATIENCE_MS, type ChainRegistry, type NodeClass } from '../../chain/registry.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
@@ -137,11 +138,9 @@ export class Door {
 
   async #askChain(peerId: PeerId): Promise<Verdict> {
     const { registry, minClass } = this.#init
+    using deadline = new Deadline(CHECK_TIMEOUT_MS)
     try {
-      const found = await registry.isRegistered(peerId, minClass, {
-        signal: AbortSignal.timeout(CHECK_TIMEOUT_MS),
-        patienceMs: CHAIN_PATIENCE_MS,
-      })
+      const found = await registry.isRegistered(peerId, minClass, { signal: deadline.signal, patienceMs: CHAIN_PATIENCE_MS })
       if (found.registered && this.#now() - found.readAtMs >= LAST_YES_MS) {
         throw new Error('the chain is away for over an hour')
       }

@@ -28,6 +28,8 @@ export interface Settings {
   /** Bytes per second. */
   heartbeatBudget: number
   publish: boolean
+  /** Find peers of the same local network by mDNS. */
+  mdns: boolean
   ownerKey: string | undefined
   /** Dial private and loopback addresses too, whoever names them. */
   allowPrivate: boolean
@@ -122,6 +124,7 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
     flag: { on: 'START', value: 'SPEC', help: 'answers tasks: echo, upper, exec:, sh: or a module' },
   },
   protocol: { ...list(String), flag: { on: 'START', value: 'MODULE', help: 'serves a protocol of your own; may be repeated' } },
+  mdns: { ...onOff(false), flag: { on: 'SERVING', help: 'find peers of the same local network' } },
   publish: { ...onOff(false), flag: { on: 'START', help: 'keep the multiaddrs on the chain up to date' } },
   admission: {
     ...oneOf(['open', 'registered'], 'open'),

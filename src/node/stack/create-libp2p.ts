@@ -4,6 +4,7 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub, StrictSign } from '@libp2p/gossipsub'
 import type { ConnectionGater, Libp2p, MultiaddrConnection, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -37,6 +38,7 @@ import type { DialComponents } from '../dial/dialler.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
 import { withoutOldScores } from './gossip-scores.ts'
 import type { Liveness } from './liveness.ts'
+import type { LocalPeers } from './local-peers.ts'
 import { announceFilter, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
 import { RELAY_BOUNDS, type RelayBounds, RelayServer } from './relay-server.ts'
@@ -51,6 +53,7 @@ export type Services = {
   relays: RelayTransport
   /** The service that this node offers others, where it serves. */
   relayServer?: RelayServer
+  localPeers?: unknown
   pubsub?: GossipSub
 }
 
@@ -93,6 +96,8 @@ export interface StackInit {
   lookup?: LookupFunction | undefined
   /** Resolves `/dnsaddr`. @default Node's own */
   dns?: DialComponents['dns']
+  /** Hears peers of the same local network. */
+  localPeers?: LocalPeers | undefined
   log?: Logger | undefined
 }
 
@@ -119,7 +124,7 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
-  const { door, places, refused, liveness } = init
+  const { door, places, refused, liveness, localPeers } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
@@ -192,6 +197,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
       relays: () => relays,
+      ...(localPeers == null ? {} : { localPeers: (components: MulticastDNSComponents) => localPeers.service(components) }),
       ...(serves
         ? {
             relayServer: behindDoor((components) => relayServer.service(components)),

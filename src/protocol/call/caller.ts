@@ -14,7 +14,7 @@ import type { BegunCall, CallOptions, StreamCallOptions } from './call-options.t
 import { CallProgress } from './call-progress.ts'
 import { OutgoingCall, type OutgoingCallOptions } from './outgoing-call.ts'
 import { refusalBehind } from './refusal.ts'
-import { mayTryAgain } from './retry.ts'
+import { Tries } from './retry.ts'
 
 /** What a call needs to know of a protocol. */
 export interface CalledProtocol<RequestInit, Response> {
@@ -199,7 +199,8 @@ export class Caller<RequestInit, Response> {
 
   /** Sends a call, again where it was not taken, and waits until its answer begins. */
   async #begin(call: OutgoingCall): Promise<Attempt<Response>> {
-    for (let tries = 1; ; tries++) {
+    const tries = new Tries()
+    for (;;) {
       try {
         const attempt = await call.step((within) => {
           return this.#host.reach(call.to, (reached) => this.#open(call, reached, within), new ReachFor(call, within))
@@ -207,7 +208,7 @@ export class Caller<RequestInit, Response> {
         await attempt.begin()
         return attempt
       } catch (error) {
-        if (!mayTryAgain(error, tries, call.progress)) {
+        if (!tries.mayFollow(error, call.progress)) {
           throw error
         }
       }

@@ -1,6 +1,6 @@
 import { type Connection, type Stream, StreamResetError } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
-import { startDeadline } from '../../primitives/deadline.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { ProtocolError } from '../api/errors.ts'
 import { ConnectionLostError, type LazyStreamOptions, type ProtocolHost, pipelinedId, withoutPipelined } from '../api/host.ts'
@@ -237,19 +237,15 @@ export class StreamOpener {
   }
 
   async #newStream(connection: Connection, protocols: string[], lazily: boolean, signal: AbortSignal): Promise<Stream> {
-    const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
-    try {
-      const options: LazyStreamOptions = {
-        signal: deadline.signal,
-        maxOutboundStreams: this.#init.limits.maxStreamsPerConnection,
-        lazily,
-        // a connection through a relay, which ends it at a limit
-        runOnLimitedConnection: true,
-      }
-      return await connection.newStream(protocols, options)
-    } finally {
-      deadline.clear()
+    using deadline = new Deadline(NEGOTIATE_TIMEOUT_MS, signal)
+    const options: LazyStreamOptions = {
+      signal: deadline.signal,
+      maxOutboundStreams: this.#init.limits.maxStreamsPerConnection,
+      lazily,
+      // a connection through a relay, which ends it at a limit
+      runOnLimitedConnection: true,
     }
+    return await connection.newStream(protocols, options)
   }
 
   /** Why there is no stream, as callers know it. */

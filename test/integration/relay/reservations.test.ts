@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { SubnetNode } from '../../../src/index.ts'
 import { peerIdOf } from '../../../src/primitives/address.ts'
+import { ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { addressOf, event, Lab } from '../../support/nodes.ts'
 
 /** Nobody is there. */
@@ -22,7 +23,12 @@ describe('a node that is not public', function () {
 
   async function hiddenBehind(...relays: SubnetNode[]): Promise<SubnetNode> {
     const node = await lab.idle({
-      handler: async ({ payload }) => payload.map((byte) => byte + 1),
+      handler: async ({ taskId, payload }, { signal }) => {
+        if (taskId === 'wait') {
+          await once(signal, 'abort')
+        }
+        return payload.map((byte) => byte + 1)
+      },
       settings: { listen: ['/ip4/127.0.0.1/tcp/0'], announce: [DEAD], bootstrap: relays.map(addressOf), kadProtocol },
     })
     const reached = event(node, 'addresses', ({ multiaddrs }) => relays.every((relay) => multiaddrs.some(isOver(relay))))
@@ -50,6 +56,46 @@ describe('a node that is not public', function () {
     const caller = await lab.idle({ settings: { bootstrap: [addressOf(relay)], kadProtocol } })
     await caller.start()
     assert.deepEqual([...(await send(caller, hidden)).response], [2, 3])
+  })
+
+  it('gets streamed payloads, and calls that share a stream, over the relay', async () => {
+    const relay = await relayOf()
+    const hidden = await hiddenBehind(relay)
+    const caller = await lab.node({ settings: { bootstrap: [addressOf(relay)], kadProtocol } })
+    const sizes = [1, 100, 10_000, 2 << 20]
+    const results = await Promise.all(sizes.map(async (size) => caller.tasks.sendTask(hidden.peerId, 'one', new Uint8Array(size))))
+    assert.deepEqual(
+      results.map(({ result }) => [result.length, result.every((byte) => byte === 1)]),
+      sizes.map((size) => [size, true]),
+    )
+  })
+
+  it('says which limit of the relay ended a call, and that the peer may have acted', async () => {
+    const relay = await relayOf({ relayBytes: 200_000 })
+    const hidden = await hiddenBehind(relay)
+    const caller = await lab.node({ settings: { bootstrap: [addressOf(relay)], kadProtocol } })
+    const big = await caller.tasks.sendTask(hidden.peerId, 'one', new Uint8Array(300_000)).catch((cause: unknown) => cause)
+    assert.ok(big instanceof ProtocolError, String(big))
+    assert.equal(big.code, 'LIMIT_EXCEEDED')
+    assert.ok(
+      big.message.startsWith(`the relay ${addressOf(relay)} ended the connection: it gives each 200000 bytes, both ways together; `),
+    )
+    assert.match(big.hint ?? '', /relayBytes/)
+    const answer = await caller.tasks.sendTask(hidden.peerId, 'two', new Uint8Array(120_000)).catch((cause: unknown) => cause)
+    assert.ok(answer instanceof ProtocolError, String(answer))
+    assert.deepEqual([answer.code, answer.mayHaveActed], ['LIMIT_EXCEEDED', true])
+    // the next has a circuit of its own
+    assert.equal((await caller.tasks.sendTask(hidden.peerId, 'three', new Uint8Array(100))).result.length, 100)
+  })
+
+  it('says that the relay gives a connection only so much time', async () => {
+    const relay = await relayOf({ relayDuration: '3s' })
+    const hidden = await hiddenBehind(relay)
+    const caller = await lab.node({ settings: { bootstrap: [addressOf(relay)], kadProtocol } })
+    const error = await caller.tasks.sendTask(hidden.peerId, 'wait', Uint8Array.of(1)).catch((cause: unknown) => cause)
+    assert.ok(error instanceof ProtocolError, String(error))
+    assert.deepEqual([error.code, error.mayHaveActed], ['LIMIT_EXCEEDED', true])
+    assert.match(error.message, /it gives each 3 s; the peer may have acted/)
   })
 
   it('finds another relay when one is lost', async () => {
