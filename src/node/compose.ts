@@ -6,6 +6,7 @@ import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
@@ -36,12 +37,14 @@ import { ChainFollower } from './chain-follower.ts'
 import { Bootstrap } from './dial/bootstrap.ts'
 import { DialPolicy, type NetworkInterfaces } from './dial/dial-policy.ts'
 import { Dialler } from './dial/dialler.ts'
+import { addGauges } from './gauges.ts'
 import { Aliases } from './home/aliases.ts'
 import { BOOTSTRAPS, type Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
 import { neighbourSource, neighboursBudgetMs } from './neighbour-answers.ts'
 import { OtherNetwork } from './network/other-network.ts'
+import { NodeObserver } from './node-observer.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { Speakers } from './speakers.ts'
@@ -107,13 +110,16 @@ export interface ComposeInit {
   /** How long peers that refuse this node, or are refused, are left alone. */
   redialDelays?: RedialDelays | undefined
   log: Logger
+  /** Where its numbers go. @default nowhere */
+  metrics?: Metrics | undefined
   /** What its owner holds for it, to be given back when it has stopped. */
   release?: (() => Promise<void>) | undefined
 }
 
 /** Joins the parts of a node: the only place where tiers, protocols, gossip and chain meet. */
 export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
-  const { home, settings, privateKey, log } = init
+  const { home, settings, privateKey, log, metrics } = init
+  const observer = new NodeObserver(log, metrics)
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
   // given back where something here fails
@@ -136,7 +142,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     writes.add(done)
     void done.finally(() => writes.delete(done))
   }
-  const door = doorOf(init, registry)
+  const door = doorOf(init, registry, observer)
   const { listen, transports, agent, networkInterfaces, liveness = new Liveness() } = init
   const sharedKeys = new SharedKeys({ log, ask: askForRecord })
   const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
@@ -144,6 +150,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const blame = new Blame()
   const places = new Places({
     maxPerIp: settings.maxConnectionsPerIp,
+    onLimit: observer.onPlaceLimit,
     keeps: () => {
       const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings)])
       return (peerId) =>
@@ -171,6 +178,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     liveRecords,
     relay: { reservations: settings.relayReservations, bytes: settings.relayBytes, durationMs: settings.relayDuration },
     localPeers: localPeers[0],
+    onDialled: observer.onDial,
     log: log.scoped('admission'),
   }
   const libp2p = await createLibp2p({ ...settings, ...stack })
@@ -228,6 +236,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     ],
     {
       refuted: refutedIn({ book, note }),
+      tried: observer.onTier,
       hint: () => otherNetwork.hint,
       refusal: () => (libp2p.getPeers().length === 0 ? bootstrap.refusals[0] : undefined),
     },
@@ -251,6 +260,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           subnetId: settings.subnetId,
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
+          onOutcome: (outcome) => observer.instruments.onHeartbeat(outcome),
           addresses: () => libp2p.getMultiaddrs(),
           otherClock: () => {
             const { clockOffsetMs: offsetMs, endpoint } = registry.state()
@@ -295,6 +305,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log: log.scoped('chain') }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
+    observer: metrics == null ? undefined : observer.instruments,
     serves,
     note,
     release: async () => {
@@ -315,6 +326,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     new ReflectionProtocol(node)
   }
   speakers.follow(libp2p, addresses.id)
+  if (metrics != null) {
+    addGauges(metrics, node)
+  }
   // from now on the node's
   opened.move()
   return node
@@ -326,7 +340,7 @@ function localPeersOf({ listen, settings, log }: ComposeInit, onFound: () => voi
 }
 
 /** None where everybody may come in. */
-function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door | undefined {
+function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry, { instruments }: NodeObserver): Door | undefined {
   const { admission, minClass, subnetId, admissionOnError: onError, admissionExempt, bootstrap } = settings
   if (admission === 'open') {
     return undefined
@@ -334,7 +348,15 @@ function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door |
   const exempt = admissionExempt.flatMap((entry) =>
     entry === BOOTSTRAPS ? bootstrap.map((address) => parsePeerMultiaddr(address).peerId.toString()) : [entry],
   )
-  return new Door({ registry, subnetId, minClass, onError, exempt, log: log.scoped('admission') })
+  return new Door({
+    registry,
+    subnetId,
+    minClass,
+    onError,
+    exempt,
+    log: log.scoped('admission'),
+    onRefusal: (kind) => instruments.onRefusal(kind),
+  })
 }
 
 /** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */

@@ -18,6 +18,7 @@ import type { Bootstrap } from './dial/bootstrap.ts'
 import type { DialPolicy } from './dial/dial-policy.ts'
 import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
+import type { Instruments } from './instruments.ts'
 import type { OtherNetwork } from './network/other-network.ts'
 import type { Services } from './stack/create-libp2p.ts'
 import type { Liveness } from './stack/liveness.ts'
@@ -58,6 +59,8 @@ export interface NodeParts {
   sharedKeys: SharedKeys
   relaying: Relaying
   log: Logger
+  /** Counts what happens; undefined where nobody asked for numbers. */
+  observer: Instruments | undefined
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
   /** Runs a write to the address book in the background. */

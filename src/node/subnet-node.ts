@@ -8,6 +8,7 @@ import type { Logger } from '../observe/logger.ts'
 import type { DatabaseError } from '../primitives/database-error.ts'
 import { Deadline } from '../primitives/deadline.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
+import type { ExchangeObserver } from '../protocol/api/exchange-observer.ts'
 import type { Destination, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from '../protocol/api/host.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from '../protocol/api/limits.ts'
@@ -52,6 +53,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log: Logger
+  readonly observer: ExchangeObserver | undefined
   readonly interceptors: readonly Interceptor[]
   /** The protocol that tasks are sent with. */
   readonly tasks: TaskProtocol
@@ -70,6 +72,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.limits = parts.limits
     this.budget = parts.budget
     this.log = parts.log.scoped('call')
+    this.observer = parts.observer
     this.interceptors = parts.interceptors
     this.#peers = new Peers(parts, {
       onConnect: (peer) => this.emit('peer:connect', peer),
@@ -77,7 +80,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     })
     this.#reach = new Reach({ parts, peers: this.#peers, closing: this.#closing.signal })
     this.#protocols = new ServedProtocols(parts, (peerId) => this.#peers.admits(peerId))
-    this.tasks = new TaskProtocol(this, parts.handler, { onTask: (event) => this.emit('task', event) })
+    this.tasks = new TaskProtocol(this, parts.handler, {
+      onTask: (event) => {
+        parts.observer?.onTask('inbound', event.accepted)
+        this.emit('task', event)
+      },
+      onAnswer: (accepted) => parts.observer?.onTask('outbound', accepted),
+    })
   }
 
   /** Who this node is. */

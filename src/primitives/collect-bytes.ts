@@ -1,5 +1,5 @@
-import { raceSignal } from 'race-signal'
 import { joinBytes } from './join-bytes.ts'
+import { untilAborted } from './until-aborted.ts'
 
 export interface CollectOptions {
   /** @default no bound */
@@ -24,18 +24,6 @@ export async function collectBytes(source: AsyncIterable<Uint8Array>, options: C
   }
   const all = joinBytes(chunks)
   return Buffer.from(all.buffer, all.byteOffset, all.byteLength)
-}
-
-async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]()
-  try {
-    for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {
-      yield next.value
-    }
-  } finally {
-    // not waited for: the source may hang
-    void iterator.return?.()?.catch(() => undefined)
-  }
 }
 
 function defaultError(maxBytes: number): Error {

@@ -41,6 +41,8 @@ export interface Resolution<T> {
 export interface ResolverMemory {
   /** Every address of this answer failed. */
   refuted(peerId: PeerId, candidate: Candidate): Promise<void>
+  /** Told of each step of a resolution. */
+  tried?(peerId: PeerId, attempt: Attempt): void
   /** What to do about a peer that no tier knows, where this node knows more than that. */
   hint?(): string | undefined
   /** Why this node could ask nobody: those that it knows do not let it in. */
@@ -138,7 +140,7 @@ class Run<T> {
     for (const tier of this.#tiers) {
       const reason = this.#isChosen(tier) ? this.#whyNotOn(found != null) : 'not asked for'
       if (reason != null) {
-        this.#attempts.push({ tier: tier.name, outcome: 'skipped', ms: 0, detail: reason })
+        this.#note({ tier: tier.name, outcome: 'skipped', ms: 0, detail: reason })
       } else {
         found = await this.#ask(tier)
       }
@@ -150,6 +152,11 @@ class Run<T> {
       throw this.#failure()
     }
     return { ...found, attempts: this.#attempts }
+  }
+
+  #note(attempt: Attempt): void {
+    this.#attempts.push(attempt)
+    this.#memory.tried?.(this.#peerId, attempt)
   }
 
   #isChosen({ name }: Tier): boolean {
@@ -174,7 +181,7 @@ class Run<T> {
     const failures: string[] = []
     let miss = 'not known'
     const note = (outcome: Outcome, detail: string): void => {
-      this.#attempts.push({ tier: tier.name, outcome, ms: performance.now() - startedAtMs, detail })
+      this.#note({ tier: tier.name, outcome, ms: performance.now() - startedAtMs, detail })
     }
     try {
       const explain = (detail: string): void => {
@@ -222,10 +229,10 @@ class Run<T> {
     const judged = await this.#try({ ...candidate, verified: false }, 0)
     const ms = performance.now() - startedAtMs
     if ('value' in judged) {
-      this.#attempts.push({ tier: tier.name, outcome: 'hit', ms, detail: candidate.detail })
+      this.#note({ tier: tier.name, outcome: 'hit', ms, detail: candidate.detail })
       return { candidate, value: judged.value }
     }
-    this.#attempts.push({ tier: tier.name, outcome: 'error', ms, detail: `${candidate.detail}; ${judged.failure}` })
+    this.#note({ tier: tier.name, outcome: 'error', ms, detail: `${candidate.detail}; ${judged.failure}` })
     return undefined
   }
 

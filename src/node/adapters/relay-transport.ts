@@ -23,6 +23,8 @@ const ANSWERS: Record<string, string> = {
 }
 /** Reservations that may be asked for at once. */
 const MAX_ASKING = 4
+/** Connections to this node over one relay. */
+const MAX_CALLS_OVER_RELAY = 64
 /** Of one relay, so many addresses are told to others. */
 const MAX_RELAY_ADDRESSES = 4
 
@@ -167,7 +169,7 @@ export class RelayTransport extends EventTarget {
     }
     this.#components = components
     const proxied = new Proxy(components, { get: (target, name) => Reflect.get(own, name) ?? Reflect.get(target, name) })
-    const transport = circuitRelayTransport({ reservationConcurrency: MAX_ASKING })(proxied)
+    const transport = circuitRelayTransport({ reservationConcurrency: MAX_ASKING, maxInboundStopStreams: MAX_CALLS_OVER_RELAY })(proxied)
     this.#store = (transport as unknown as { reservationStore: Store }).reservationStore
     this.#store.addEventListener('relay:created-reservation', (event) => this.#onReserved(event as CustomEvent<Reserved>))
     this.#store.addEventListener('relay:removed', (event) => this.#onRemoved((event as CustomEvent<Reserved>).detail.relay))

@@ -18,6 +18,8 @@ export interface DoorInit {
   /** Peer IDs that are let in unasked. */
   exempt: Iterable<string>
   log: Logger
+  /** Told of each refusal, as it is decided. */
+  onRefusal?: ((kind: RefusalKind) => void) | undefined
   now?: () => number
 }
 
@@ -131,7 +133,9 @@ export class Door {
     if (lane.size >= LANE.maxSize || !this.#rates.take(kind, RATE)) {
       // a member stays what it was; a stranger is not even remembered
       const known = this.#members.get(peerId.toString())
-      return known?.verdict ?? this.#refusal(peerId.toString(), 'busy')
+      const verdict = known?.verdict ?? this.#refusal(peerId.toString(), 'busy')
+      this.#tell(peerId, 'busy', 'too many questions to the chain at once', verdict)
+      return verdict
     }
     return lane.add(async () => this.#askChain(peerId))
   }
@@ -157,7 +161,7 @@ export class Door {
     const expiresAtMs = this.#now() + ERROR_TTL_MS
     const known = this.#members.get(peer)
     // the peer hears nothing of this: it is a text from inside
-    log[this.#isBlind ? 'debug' : 'warn'](`whether ${peer} is registered cannot be said, nor of others`, describeError(error))
+    log[this.#isBlind ? 'debug' : 'warn'](`whether ${peer} is registered cannot be said, nor of others`, describeError(error), { peer })
     this.#isBlind = true
     if (known?.registeredAtMs != null && this.#now() - known.registeredAtMs < LAST_YES_MS) {
       known.expiresAtMs = expiresAtMs
@@ -190,10 +194,19 @@ export class Door {
     const verdict = this.#refusal(peer, kind)
     this.#members.delete(peer)
     this.#strangers.set(peer, { verdict, expiresAtMs: this.#now() + ttlMs })
+    this.#tell(peerId, kind, verdict.reason, verdict)
     return verdict
   }
 
-  #refusal(peer: string, kind: RefusalKind): Verdict {
+  #tell(peerId: PeerId, kind: RefusalKind, reason: string, { admitted }: Verdict): void {
+    const { log, onRefusal } = this.#init
+    log.debug(admitted ? 'a peer stays let in' : 'a peer is not let in', reason, { peer: peerId, kind })
+    if (!admitted) {
+      onRefusal?.(kind)
+    }
+  }
+
+  #refusal(peer: string, kind: RefusalKind): Extract<Verdict, { admitted: false }> {
     const { minClass, subnetId } = this.#init
     const asWhat = minClass === 'registered' ? '' : ` as ${minClass} or more`
     const reasons: Record<RefusalKind, string> = {

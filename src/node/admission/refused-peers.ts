@@ -87,7 +87,11 @@ export class RefusedPeers extends EventTarget {
     if (known != null) {
       this.#refusals[by].delete(peer)
       this.#change()
-      this.#init.log[known.isTold ? 'info' : 'debug'](by === 'them' ? `${peer} lets this node in now` : `${peer} is let in now`)
+      this.#init.log[known.isTold ? 'info' : 'debug'](
+        by === 'them' ? `${peer} lets this node in now` : `${peer} is let in now`,
+        undefined,
+        { peer, by },
+      )
     }
   }
 
@@ -143,13 +147,14 @@ export class RefusedPeers extends EventTarget {
     const isWanted = isBootstrap?.(peer) === true
     if (!isWanted && !this.#tellings.take(by, TOLD)) {
       this.#untold++
+      log.debug(by === 'them' ? 'a peer does not let this node in' : 'a peer is turned away', reason, { peer, by })
       return false
     }
     const what =
       by === 'them' ? `${isWanted ? 'bootstrap ' : ''}${peer} does not let this node in` : `turned away${isWanted ? ', a bootstrap' : ''}`
     const more = this.#untold === 0 ? '' : ` (so were ${this.#untold} refusals before that had no line)`
     this.#untold = 0
-    log[isWanted ? 'warn' : 'info'](`${what}: ${reason}${more}`)
+    log[isWanted ? 'warn' : 'info'](`${what}: ${reason}${more}`, undefined, { peer, by })
     return true
   }
 }

@@ -8,6 +8,7 @@ import { isRelayed } from '../../primitives/address-kind.ts'
 import { type Budget, budgetOf } from '../../primitives/budget.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
+import { GivenUp } from './dial-outcome.ts'
 import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
 import { HeadStart } from './head-start.ts'
 
@@ -41,8 +42,8 @@ export const MAX_DIAL_MS = HANDSHAKE.maxMs / 2 + CONNECT_TIMEOUT_MS + HANDSHAKE.
 const REFUSED_GRACE_MS = 1_000
 /** A relay is dialled first, and then asked: such an address may take so many times as long to connect. */
 const RELAYED_TIMES = 2
-const REFUSED_ELSEWHERE = new Error('given up: the peer refused at another address')
-const FASTER = new Error('another address of this peer was faster')
+const REFUSED_ELSEWHERE = new GivenUp('given up: the peer refused at another address')
+const FASTER = new GivenUp('another address of this peer was faster')
 
 /** How long the two halves of a dial may take. */
 export interface DiallerOptions {

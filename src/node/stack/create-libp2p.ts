@@ -33,6 +33,7 @@ import { explainingTcp } from '../adapters/tcp-dial.ts'
 import type { Door } from '../admission/door.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
 import { BackgroundBudget, UNBOUNDED } from '../dial/dial-budget.ts'
+import type { DialOutcome } from '../dial/dial-outcome.ts'
 import { DialPolicy, isWorthNoting, type NetworkInterfaces } from '../dial/dial-policy.ts'
 import type { DialComponents } from '../dial/dialler.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
@@ -98,6 +99,8 @@ export interface StackInit {
   dns?: DialComponents['dns']
   /** Hears peers of the same local network. */
   localPeers?: LocalPeers | undefined
+  /** Told what became of each dial. */
+  onDialled?: ((outcome: DialOutcome) => void) | undefined
   log?: Logger | undefined
 }
 
@@ -134,7 +137,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves, Date.now, mayDial)
   const onRefused = (peerId: PeerId, reason: string): void => refused?.refused(peerId, 'them', reason)
   const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
-  const guard = { policy, background, isFull: (): boolean => places?.isOutOfDescriptors === true, onRefused }
+  const guard = { policy, background, isFull: (): boolean => places?.isOutOfDescriptors === true, onRefused, onDialled: init.onDialled }
   const relays = new RelayTransport({ ...guard, serves })
   const self = peerIdFromPrivateKey(init.privateKey).toString()
   const ownOverRelays = (): Multiaddr[] => relays.addresses.map((address) => address.encapsulate(`/p2p/${self}`))

@@ -11,6 +11,9 @@ export interface Open {
   usedAtMs: number
 }
 
+/** Why a connection gets no place, or loses it. */
+export type PlaceLimit = 'open files' | 'connection rate' | 'places of a host' | 'open places' | 'handshakes' | 'idle connections'
+
 /** Protocols of libp2p's own services: identify, ping, gossip, Kademlia. */
 const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
 

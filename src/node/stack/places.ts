@@ -2,8 +2,9 @@ import type { Connection, ConnectionGater, Libp2p, MultiaddrConnection, PeerId }
 import { LRUCache } from 'lru-cache'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { Descriptors } from './descriptors.ts'
-import { compareRanks, isInUse, type Open, rankOf } from './displacement.ts'
+import { compareRanks, isInUse, type Open, type PlaceLimit, rankOf } from './displacement.ts'
 import { type Host, Hosts } from './hosts.ts'
+import { remoteHostOf } from './remote-host.ts'
 
 export interface PlacesInit {
   /** Inbound connections that one IPv4 address or IPv6 /64 may have open. @default 150, without a limit for loopback */
@@ -17,6 +18,8 @@ export interface PlacesInit {
   /** @default those of this process */
   descriptors?: Pick<Descriptors, 'open' | 'limit' | 'areShort'>
   now?: () => number
+  /** Told of each connection that is refused, cut or closed for its place, with the host and the limit that was met. */
+  onLimit?: ((host: string, limit: PlaceLimit, reason: string) => void) | undefined
 }
 
 /** The places of a node now, and counts since its start. */
@@ -71,7 +74,7 @@ const MAX_RATES = 10_000
  * libp2p's own limits refuse every newcomer once they are reached, so `limits` turns them off.
  */
 export class Places {
-  readonly #init: Required<Omit<PlacesInit, 'maxPerIp'>> & { maxPerIp: number }
+  readonly #init: Required<Omit<PlacesInit, 'maxPerIp' | 'onLimit'>> & Pick<PlacesInit, 'onLimit'> & { maxPerIp: number }
   readonly #hosts: Hosts
   /** The oldest first. */
   readonly #pending = new Map<MultiaddrConnection, Pending>()
@@ -85,8 +88,8 @@ export class Places {
 
   constructor(init: PlacesInit) {
     const { maxPerIp, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now } = init
-    const { descriptors = new Descriptors() } = init
-    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, maxOpen, maxPending, keeps, now, descriptors }
+    const { descriptors = new Descriptors(), onLimit } = init
+    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, maxOpen, maxPending, keeps, now, descriptors, onLimit }
     this.#hosts = new Hosts({ countLocal: maxPerIp != null })
     this.#rates = new TokenBuckets({ maxKeys: MAX_RATES, now })
   }
@@ -141,9 +144,10 @@ export class Places {
       return false
     }
     const host = this.#hosts.of(connection)
-    const room = !this.isOutOfDescriptors && this.#rates.take(host.name, RATE) && this.#hasOpenRoom(host) && this.#makePendingRoom(host)
-    if (!room) {
+    const limit = this.#limitFor(host)
+    if (limit != null) {
       this.#turnedAway++
+      this.#init.onLimit?.(host.name, limit, 'the connection was refused')
       this.#hosts.forgetIfEmpty(host)
       return false
     }
@@ -154,35 +158,42 @@ export class Places {
     return true
   }
 
-  /** Whether an open place is free, or could be freed. */
-  #hasOpenRoom(host: Host): boolean {
+  /** The limit that keeps a connection of this host out; undefined where there is room for it. */
+  #limitFor(host: Host): PlaceLimit | undefined {
+    const outer = this.isOutOfDescriptors ? 'open files' : this.#rates.take(host.name, RATE) ? undefined : 'connection rate'
+    return outer ?? this.#openLimitFor(host) ?? this.#pendingLimitFor(host)
+  }
+
+  /** Undefined where an open place is free, or could be freed. */
+  #openLimitFor(host: Host): PlaceLimit | undefined {
     const { maxOpen } = this.#init
     const mayDisplace = (open: Open): boolean => this.#yields(open, host.open + 1)
     if (host.open >= this.#shareOf(host) && !this.#idle().some((open) => open.host === host && mayDisplace(open))) {
-      return false
+      return 'places of a host'
     }
     if (this.#open.size >= maxOpen && !this.#idle().some(mayDisplace)) {
       this.#noteRefusal(host)
-      return false
+      return 'open places'
     }
-    return true
+    return undefined
   }
 
-  #makePendingRoom(host: Host): boolean {
+  /** Undefined where a place for a handshake is free, or was made. */
+  #pendingLimitFor(host: Host): PlaceLimit | undefined {
     if (host.pending >= Math.ceil(this.#shareOf(host) * PENDING_SHARE)) {
-      return false
+      return 'places of a host'
     }
     if (this.#pending.size < this.#init.maxPending) {
-      return true
+      return undefined
     }
     const greediest = this.#hosts.greediest(({ pending }) => pending)
     if (greediest == null || greediest.pending <= host.pending) {
       this.#noteRefusal(host)
-      return false
+      return 'handshakes'
     }
     const oldest = [...this.#pending.values()].find((pending) => pending.host === greediest)
     this.#cut(oldest, `${greediest.name} has most of the pending places, and another needs one`)
-    return true
+    return undefined
   }
 
   #leavePending(connection: MultiaddrConnection): void {
@@ -224,17 +235,18 @@ export class Places {
       .sort((a, b) => compareRanks(a.rank, b.rank))
     if (victim != null) {
       this.#displaced++
-      this.#end(victim.open, 'idle, and its place is needed')
+      this.#end(victim.open, 'idle connections', 'idle, and its place is needed')
     } else if (host != null) {
       this.#turnedAway++
       if (this.#open.size > this.#init.maxOpen) {
         this.#noteRefusal(host)
       }
-      this.#end(opened, 'all places are taken')
+      this.#end(opened, 'open places', 'all places are taken')
     }
   }
 
-  #end({ connection }: Open, reason: string): void {
+  #end({ connection }: Open, limit: PlaceLimit, reason: string): void {
+    this.#init.onLimit?.(remoteHostOf(connection.remoteAddr).name, limit, reason)
     connection.abort(new Error(reason))
     this.#onClose(connection)
   }
@@ -309,6 +321,7 @@ export class Places {
   #cut(pending: Pending | undefined, reason: string): void {
     if (pending != null) {
       this.#turnedAway++
+      this.#init.onLimit?.(pending.host.name, 'handshakes', reason)
       pending.connection.abort(new Error(reason))
       this.#leavePending(pending.connection)
     }

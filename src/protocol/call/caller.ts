@@ -145,12 +145,22 @@ export class Caller<RequestInit, Response> {
     return call
   }
 
-  #leave({ cancellation, options, place, progress }: OutgoingCall, failure: unknown): void {
+  #leave(call: OutgoingCall, failure: unknown): void {
+    const { cancellation, options, place, progress } = call
+    const { observer } = this.#host
     cancellation.clear()
     if (place != null) {
       this.#running.leave(place)
     }
-    options.onReport?.(progress.report(failure))
+    if (failure != null) {
+      this.#host.log.debug('a call failed', failure, { peer: call.peerId, protocol: call.protocolId, call: call.callId, step: call.phase })
+    }
+    if (options.onReport != null || observer != null) {
+      const report = progress.report(failure)
+      const { bytesSent, bytesReceived, timings } = report
+      options.onReport?.(report)
+      observer?.onCall({ protocolId: call.protocolId, peerId: call.peerId, ms: timings.totalMs, bytesSent, bytesReceived, error: failure })
+    }
   }
 
   /** All answers of a call that has not begun. */
@@ -211,6 +221,7 @@ export class Caller<RequestInit, Response> {
         if (!tries.mayFollow(error, call.progress)) {
           throw error
         }
+        this.#host.log.debug('a call is made again', error, { peer: call.peerId, protocol: call.protocolId, call: call.callId })
       }
     }
   }
