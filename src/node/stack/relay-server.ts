@@ -1,8 +1,10 @@
-import { type CircuitRelayService, circuitRelayServer, type Limit, RELAY_V2_HOP_CODEC } from '@libp2p/circuit-relay-v2'
+import { type CircuitRelayService, circuitRelayServer, RELAY_V2_HOP_CODEC } from '@libp2p/circuit-relay-v2'
 import type { Connection, IdentifyResult, PeerId, Stream, StreamHandler, StreamMessageEvent } from '@libp2p/interface'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { withMethods } from '../adapters/guarded-components.ts'
 import { CircuitCounts } from './circuit-counts.ts'
+import { Answer, type HopMessage, inSeconds, type MessagesStream, NO_STREAM } from './hop-answer.ts'
+import { joinStreams } from './joined-streams.ts'
 import { remoteHostOf } from './remote-host.ts'
 
 /** What a relay gives at most. */
@@ -55,24 +57,6 @@ type Components = Parameters<ReturnType<typeof circuitRelayServer>>[0]
 /** What the library does not name, but hands to every service. */
 interface Shared {
   events: EventTarget
-}
-
-/** A message of the hop protocol, as far as it is looked at here. Its types and states are texts. */
-interface HopMessage {
-  type?: string | undefined
-  status?: string | undefined
-  limit?: Limit | undefined
-  peer?: { id: Uint8Array } | undefined
-}
-
-interface Messages {
-  write(message: HopMessage, options?: object): Promise<void>
-}
-
-/** A stream of the library's, for messages. */
-interface MessagesStream {
-  pb(codec: unknown): Messages
-  unwrap(): Stream
 }
 
 interface Hop {
@@ -141,8 +125,16 @@ export class RelayServer {
     })(new Proxy(components, { get: (target, name) => own[name] ?? Reflect.get(target, name) })) as Server
     const handle = server.handleHopProtocol.bind(server)
     const stopHop = server.stopHop.bind(server)
-    server.handleHopProtocol = async (hop, options) => this.#onHop(hop, async (changed) => handle(changed, options))
-    server.stopHop = async ({ connection, request }, options) => stopHop({ connection, request: inSeconds(request) }, options)
+    server.handleHopProtocol = async (hop, options) =>
+      this.#onHop(hop, new Answer(hop.stream, options), async (changed) => handle(changed, options))
+    server.stopHop = async ({ connection, request }, options) => {
+      const called = await stopHop({ connection, request: inSeconds(request) }, options)
+      const answer = Answer.with(options)
+      if (answer != null) {
+        answer.called = called
+      }
+      return called == null ? undefined : NO_STREAM
+    }
     this.#server = server
     return this
   }
@@ -181,9 +173,8 @@ export class RelayServer {
       : registrar.unhandle(RELAY_V2_HOP_CODEC))
   }
 
-  async #onHop(hop: Hop, handle: (hop: Hop) => Promise<void>): Promise<void> {
+  async #onHop(hop: Hop, answer: Answer, handle: (hop: Hop) => Promise<void>): Promise<void> {
     const { request, connection } = hop
-    const answer = new Answer(hop.stream)
     const circuit = request.type === 'CONNECT' && request.peer != null ? this.#circuits.begin(connection, request.peer.id) : undefined
     const isFull = request.type === 'CONNECT' && request.peer != null && circuit == null
     if (isFull || !this.#mayAsk(connection, request.type)) {
@@ -192,11 +183,14 @@ export class RelayServer {
     }
     await handle({ ...hop, request: answer.instead == null ? request : { type: 'STATUS' }, stream: answer.stream })
     const stream = hop.stream.unwrap()
-    if (answer.status === 'OK' && circuit != null && stream.status === 'open') {
+    ANSWERED.get(stream)?.()
+    if (answer.status === 'OK' && circuit != null && answer.called != null && stream.status === 'open') {
       stream.addEventListener('close', () => circuit.end(), { once: true })
+      joinStreams(stream, answer.called, this.#init.bounds)
       return
     }
     circuit?.end()
+    answer.called?.abort(new Error('the peer that called has left'))
     this.#dropPlaceUnlessConnected(connection.remotePeer)
     await stream.close().catch((error: Error) => stream.abort(error))
   }
@@ -256,36 +250,6 @@ export class RelayServer {
   }
 }
 
-/** A stream for messages that notes what is answered on it. */
-class Answer {
-  /** What was answered last. */
-  status: string | undefined
-  /** Answered in place of what the library says. */
-  instead: string | undefined
-  readonly stream: MessagesStream
-
-  constructor(inner: MessagesStream) {
-    this.stream = withMethods(inner, {
-      // from here on come the bytes of a circuit
-      unwrap: (unwrap) => () => {
-        const stream = unwrap() as Stream
-        ANSWERED.get(stream)?.()
-        return stream
-      },
-      pb: (pb) => (codec) => {
-        const messages = pb(codec) as Messages
-        return withMethods(messages, {
-          write: (write) => async (message, options) => {
-            const said = this.instead == null ? (message as HopMessage) : { ...(message as HopMessage), status: this.instead }
-            this.status = said.status
-            return write(inSeconds(said), options)
-          },
-        })
-      },
-    })
-  }
-}
-
 /** A request is small: a stream on which more comes before it was answered is reset. */
 function withSmallRequests(handler: StreamHandler): StreamHandler {
   return (stream, connection) => {
@@ -300,12 +264,6 @@ function withSmallRequests(handler: StreamHandler): StreamHandler {
     ANSWERED.set(stream, () => stream.removeEventListener('message', count))
     return handler(stream, connection)
   }
-}
-
-/** The same message with the limit of time as the protocol has it. */
-function inSeconds<T extends HopMessage>(message: T): T {
-  const { limit } = message
-  return limit?.duration == null ? message : { ...message, limit: { ...limit, duration: Math.ceil(limit.duration / 1_000) } }
 }
 
 function directOf(connections: Connection[]): Connection[] {
