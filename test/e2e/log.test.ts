@@ -42,6 +42,12 @@ describe('the log of a node', function () {
     }
   })
 
+  it('lets --log-level count more than a rule for all in the environment', async () => {
+    const stderr = await rejecting(['--log-level', 'debug'], { env: { SUBNET_LOG: '*:error,dial:silent' } })
+    assert.match(stderr, /debug subnet:call: a task was rejected: /)
+    assert.doesNotMatch(stderr, /subnet:dial/)
+  })
+
   it('is silent by default where all is well', async () => {
     assert.equal(await rejecting([]), '')
   })

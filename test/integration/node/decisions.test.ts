@@ -1,12 +1,31 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import type { PeerId, SubnetNode } from '../../../src/index.ts'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { AddressAnswerSchema, AddressQuerySchema } from '../../../src/gen/subnet/address/v1/address_pb.ts'
+import { type Destination, type PeerId, ProtobufProtocol, type ProtocolHost, type SubnetNode } from '../../../src/index.ts'
+import { ADDRESS_PROTOCOL_ID } from '../../../src/protocol/builtin/address.ts'
 import { newPeer } from '../../support/keys.ts'
 import { addressOf, heartbeats, Lab } from '../../support/nodes.ts'
 import { OneAtATime } from '../../support/one-at-a-time.ts'
 import { type Told, ToldLog } from '../../support/told-log.ts'
 
 const TASKS = '/subnet/task_protocol/1.0.0'
+
+/** Asks as no node of this package does: the same query twice. */
+class AddressAsker extends ProtobufProtocol<typeof AddressQuerySchema, typeof AddressAnswerSchema> {
+  constructor(host: ProtocolHost) {
+    super(host, { id: ADDRESS_PROTOCOL_ID, request: AddressQuerySchema, response: AddressAnswerSchema, serve: false })
+  }
+
+  async ask(to: Destination, query: MessageInitShape<typeof AddressQuerySchema>): Promise<unknown> {
+    return this.callRemote(to, query)
+  }
+
+  protected override async handleRequest(): Promise<never> {
+    throw new Error('serves nothing')
+  }
+}
 
 /** A line of the log about one peer, without what differs from run to run. */
 function about(line: Told, { peerId }: { peerId: PeerId }): Told {
@@ -71,6 +90,18 @@ describe('a debug log has a line, with its reason, of', function () {
     const { reason, ...rest } = about(failed, node)
     assert.equal(reason, 'the peer handles no more than 1 requests at a time')
     assert.deepEqual(rest, { level: 'debug', scope: 'subnet:call', message: 'a call failed', protocol: OneAtATime.id, step: 'wait' })
+  })
+
+  it('an address query that is refused', async () => {
+    const [{ node, told }, caller] = [await logged(), await lab.node()]
+    const asker = new AddressAsker(caller)
+    const query = { queryId: randomBytes(16), peerId: (await newPeer()).peerId.toMultihash().bytes, hops: 1, deadlineMs: 1_000 }
+    await asker.ask(addressOf(node), query)
+    await asker.ask(addressOf(node), query)
+    assert.deepEqual(about(await told.first({ message: 'an address query was refused' }), caller), {
+      ...{ level: 'debug', scope: 'subnet:call', message: 'an address query was refused', reason: 'it came before' },
+      protocol: ADDRESS_PROTOCOL_ID,
+    })
   })
 
   it('a request that ends without an answer', async () => {

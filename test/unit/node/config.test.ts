@@ -38,6 +38,7 @@ describe('settings', () => {
       bootstrap: [],
       subnetId: 1,
       network: 'native',
+      mdns: false,
       chain: 'ledger:',
       key: undefined,
       listen: [],
