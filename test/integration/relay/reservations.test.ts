@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { SubnetNode } from '../../../src/index.ts'
 import { peerIdOf } from '../../../src/primitives/address.ts'
@@ -96,6 +97,60 @@ describe('a node that is not public', function () {
     assert.ok(error instanceof ProtocolError, String(error))
     assert.deepEqual([error.code, error.mayHaveActed], ['LIMIT_EXCEEDED', true])
     assert.match(error.message, /it gives each 3 s; the peer may have acted/)
+  })
+
+  describe('in a subnet that requires registration', () => {
+    let chain: string
+
+    beforeEach(async () => {
+      chain = `ledger:${join(await lab.folder(), 'shared.db')}`
+    })
+
+    async function member(settings: object, registered = true): Promise<SubnetNode> {
+      const admission = registered ? 'registered' : 'open'
+      const node = await lab.idle({
+        handler: async ({ payload }) => payload.map((byte) => byte + 1),
+        settings: { listen: ['/ip4/127.0.0.1/tcp/0'], kadProtocol, chain, admission, ...settings },
+      })
+      if (registered) {
+        await node.registry.register('registered')
+      }
+      return node
+    }
+
+    it('is called over a relay that is registered, and by nobody who is not', async () => {
+      const relay = await member({ relayService: 'on' })
+      await relay.start()
+      const bootstrap = [addressOf(relay)]
+      const hidden = await member({ announce: [DEAD], bootstrap })
+      const reached = event(hidden, 'addresses', ({ multiaddrs }) => multiaddrs.some(isOver(relay)))
+      await hidden.start()
+      await reached
+      const caller = await member({ bootstrap })
+      await caller.start()
+      assert.deepEqual([...(await send(caller, hidden)).response], [2, 3])
+      const stranger = await member({}, false)
+      await stranger.start()
+      const over = hidden.multiaddrs.filter((address) => isOver(relay)(address.toString()))
+      assert.equal(over.length, 1)
+      const error = await stranger.tasks.sendTask(over, 'one', Uint8Array.of(1)).catch((cause: unknown) => cause)
+      assert.ok(error instanceof ProtocolError, String(error))
+      assert.deepEqual([error.code, error.mayHaveActed], ['UNREACHABLE', false])
+    })
+
+    it('has no place with a relay that does not let it in', async () => {
+      const relay = await member({ relayService: 'on' })
+      await relay.start()
+      const hidden = await member({ announce: [DEAD] }, false)
+      await hidden.start()
+      const identified = once(hidden, 'peer:disconnect')
+      await hidden.connect(multiaddr(addressOf(relay))).catch(() => undefined)
+      await identified
+      assert.deepEqual(
+        hidden.multiaddrs.filter((address) => isOver(relay)(address.toString())),
+        [],
+      )
+    })
   })
 
   it('finds another relay when one is lost', async () => {
