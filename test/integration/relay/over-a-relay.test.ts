@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import type { LookupFunction } from 'node:net'
 import { circuitRelayServer } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
 import type { Libp2p } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { SubnetNode } from '../../../src/index.ts'
 import { DialError } from '../../../src/node/dial/dial-failure.ts'
+import { DialPolicy } from '../../../src/node/dial/dial-policy.ts'
 import { Dialler } from '../../../src/node/dial/dialler.ts'
 import type { Services } from '../../../src/node/stack/create-libp2p.ts'
 import { ProtocolError } from '../../../src/protocol/api/errors.ts'
@@ -94,6 +96,23 @@ describe('a peer behind a relay of another implementation', function () {
       .catch((cause: unknown) => cause)
     assert.match(String(error), /the relay answered (CONNECTION_FAILED|NO_RESERVATION)/)
     assert.deepEqual(victim.services.relays.addresses, [])
+  })
+
+  it('is dialled for a stranger only over a relay that the policy allows, a name by what it leads to', async () => {
+    const lookup: LookupFunction = (_, { all }, callback) => {
+      const found = { address: '127.0.0.1', family: 4 }
+      all === true ? callback(null, [found]) : callback(null, found.address, found.family)
+    }
+    const port = stacks.addressOf(relay).getComponents()[1]?.value
+    const target = `p2p/${relay.peerId.toString()}/p2p-circuit/p2p/${hidden.peerId.toString()}`
+    const outcome = async (host: string, trusted: boolean): Promise<string> => {
+      const dialler = new Dialler((await stacks.ours({ lookup, policy: new DialPolicy() })).services.dial)
+      const permit = { trusted, more: () => true }
+      return dialler.dial([multiaddr(`/${host}/tcp/${port}/${target}`)], undefined, permit).then(() => 'reached', String)
+    }
+    assert.match(await outcome('ip4/127.0.0.1', false), /127\.0\.0\.1 is this machine, and another machine named it/)
+    assert.match(await outcome('dns4/relay.test', false), /its relay was not reached: .*leads to 127\.0\.0\.1 is this machine/)
+    assert.equal(await outcome('dns4/relay.test', true), 'reached')
   })
 
   it('is dialled directly where that works, however late its address over the relay stands', async () => {
