@@ -93,6 +93,17 @@ describe('peers behind routers', function () {
     assert.equal(sent.multiaddr, `${second.address}/p2p-circuit/p2p/${b.peerId}`)
   })
 
+  it('find a relay that nobody named to them when their only one dies', async () => {
+    const first = await publicNode()
+    const second = await publicNode({}, ['--bootstrap', first.address])
+    const [a, b] = [await hiddenNode([first], 'keeps ports'), await hiddenNode([first], 'keeps ports')]
+    await heard(a, b, first)
+    await first.running.signal('SIGKILL')
+    await heard(a, b, second)
+    const sent = await send(a, b)
+    assert.equal(sent.multiaddr, `${second.address}/p2p-circuit/p2p/${b.peerId}`)
+  })
+
   it('send 16 MiB through a relay with raised limits', async () => {
     const relay = await publicNode({ relayBytes: 2 ** 30 })
     const [a, b] = [await hiddenNode([relay], 'keeps ports'), await hiddenNode([relay], 'keeps ports')]
