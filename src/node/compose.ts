@@ -212,6 +212,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
     log: log.scoped('dial'),
   })
+  relaying.follow()
   const speakers = new Speakers()
   const otherNetwork = new OtherNetwork(settings.network, { serves, log })
   const isStranger = async (peerId: PeerId): Promise<boolean> => door != null && !(await door.check(peerId)).admitted

@@ -3,6 +3,7 @@ import type { KadDHT, KadDHTComponents } from '@libp2p/kad-dht'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
 import { addressesOf, farthestFirst } from '../../primitives/address.ts'
+import { isRelayed } from '../../primitives/address-kind.ts'
 import type { DialBudget, WalkBudget } from '../dial/dial-budget.ts'
 import type { DialPolicy } from '../dial/dial-policy.ts'
 import { type DialComponents, Dialler } from '../dial/dialler.ts'
@@ -155,7 +156,10 @@ class Reach {
     const named = [...(this.#named.get(peer.toString())?.bySource.values() ?? [])].map((texts) => texts.map((text) => multiaddr(text)))
     const { policy } = this.#init
     const allowed = [storedAs(true), ...named, storedAs(false)].map((addresses) =>
-      addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter((address) => policy.refusalOf(address) == null),
+      addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter(
+        // the DHT does not run over relays
+        (address) => !isRelayed(address) && policy.refusalOf(address) == null,
+      ),
     )
     return addressesOf(peer, inTurn(allowed), MAX_ADDRESSES_DIALLED)
   }

@@ -17,7 +17,7 @@ export interface Publicness {
 }
 
 export interface RelayingInit {
-  libp2p: Pick<Libp2p, 'dial' | 'getConnections' | 'addEventListener' | 'removeEventListener'>
+  libp2p: Pick<Libp2p, 'dial' | 'getConnections' | 'addEventListener'>
   relays: RelayTransport
   /** Undefined for a node that serves nobody. */
   server: RelayServer | undefined
@@ -59,25 +59,28 @@ export class Relaying {
     this.#init = init
   }
 
+  /** To be called before libp2p starts: a peer may tell at once that it is a relay. */
+  follow(): void {
+    const { libp2p } = this.#init
+    libp2p.addEventListener('peer:identify', this.#onIdentify)
+    libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
+  }
+
   /** To be called once the node listens. Never waits for a relay. */
   start(): void {
     if (this.#unwatch != null || this.#init.server == null) {
       return
     }
-    const { libp2p, relays, reach } = this.#init
-    libp2p.addEventListener('peer:identify', this.#onIdentify)
-    libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
+    const { relays, reach } = this.#init
     relays.addEventListener('lost', this.#onLost)
     this.#unwatch = reach.onChange(this.#onReach)
     this.#onReach()
   }
 
   stop(): void {
-    const { libp2p, relays } = this.#init
+    const { relays } = this.#init
     this.#unwatch?.()
     this.#unwatch = undefined
-    libp2p.removeEventListener('peer:identify', this.#onIdentify)
-    libp2p.removeEventListener('peer:disconnect', this.#onDisconnect)
     relays.removeEventListener('lost', this.#onLost)
     clearTimeout(this.#timer)
     relays.release()

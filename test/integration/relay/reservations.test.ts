@@ -7,6 +7,7 @@ import type { SubnetNode } from '../../../src/index.ts'
 import { peerIdOf } from '../../../src/primitives/address.ts'
 import { ProtocolError } from '../../../src/protocol/api/errors.ts'
 import { addressOf, event, Lab } from '../../support/nodes.ts'
+import { eventually } from '../../support/protocol-host.ts'
 
 /** Nobody is there. */
 const DEAD = '/ip4/127.0.0.1/tcp/1'
@@ -49,6 +50,9 @@ describe('a node that is not public', function () {
     const { response, reached } = await send(caller, hidden)
     assert.deepEqual([...response], [2, 3])
     assert.equal(reached.remoteAddr.toString(), hidden.multiaddrs[1]?.toString())
+    // the caller is not public either, and has a place of its own
+    await eventually(() => relay.stats.relay?.reservations === 2, 'both have a place')
+    assert.deepEqual(relay.stats.relay, { on: true, reservations: 2, circuits: 1 })
   })
 
   it('is called by a node that only asks', async () => {
