@@ -25,6 +25,7 @@ import { Reach, type Resolved } from './reach.ts'
 import { ServedProtocols } from './served-protocols.ts'
 import { startLibp2p } from './stack/create-libp2p.ts'
 import type { PlacesState } from './stack/places.ts'
+import type { RelayState } from './stack/relay-server.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -43,6 +44,8 @@ export interface NodeStats {
   /** Why the address book cannot be written; undefined while it can. */
   bookFailure: DatabaseError | undefined
   places: PlacesState
+  /** What this node does as a relay for others; undefined for one that listens nowhere. */
+  relay: RelayState | undefined
 }
 
 /** How long libp2p may take to stop: it gives each connection a second to close. */
@@ -124,6 +127,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       book: { peers: book.size, capacity: book.capacity },
       bookFailure: book.writeFailure,
       places: places.state,
+      relay: this.#parts.libp2p.services.relayServer?.state,
     }
   }
 
@@ -186,6 +190,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     peerStates?.start()
     await heartbeats?.start()
     bootstrap.start()
+    this.#parts.relaying.start()
   }
 
   async #stop(): Promise<void> {
@@ -196,6 +201,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration, chainFollower } =
       this.#parts
     this.#protocols.stop(reason)
+    this.#parts.relaying.stop()
     await bootstrap.stop()
     refusalWatch.stop()
     ownRegistration?.stop()
