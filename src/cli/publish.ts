@@ -14,6 +14,7 @@ import { describeError, UsageError } from '../primitives/errors.ts'
 import type { PublishedAnswer } from '../session/answers.ts'
 import { nothingToPublish, toAnswer } from '../session/chain-calls.ts'
 import { publishCommand } from '../session/publish-command.ts'
+import { leftOut, publishable } from '../session/publishable.ts'
 import type { Session } from '../session/session.ts'
 import { describePlan } from './text/publish-plan.ts'
 
@@ -68,7 +69,13 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
     if (init.nodeId != null) {
       throw new UsageError(`--node: ${chain} has no nodes that are told apart by a number`)
     }
-    return session.chain.publish(init.multiaddrs, options)
+    const published = await session.chain.publish(init.multiaddrs, options)
+    const own = init.multiaddrs.length > 0 ? [] : (await session.id(options)).multiaddrs
+    const { left } = publishable(own.map(parseMultiaddr))
+    if (left.length > 0) {
+      init.tell(leftOut(left))
+    }
+    return published
   }
   const subject = await subjectOf(init)
   const { peerId, addresses } = subject

@@ -49,10 +49,12 @@ import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { reachabilityOf } from './reachability-of.ts'
 import { Speakers } from './speakers.ts'
+import { byAnnouncedAddresses } from './stack/announced-addresses.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
 import { LocalPeers } from './stack/local-peers.ts'
 import { Places } from './stack/places.ts'
+import { Relaying } from './stack/relaying.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -70,6 +72,10 @@ export type NodeSettings = Pick<
   | 'kadProtocol'
   | 'gossipIpColocationWeight'
   | 'maxConnectionsPerIp'
+  | 'relayService'
+  | 'relayReservations'
+  | 'relayBytes'
+  | 'relayDuration'
   | 'maxFrameBytes'
   | 'reflection'
   | 'admission'
@@ -148,7 +154,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     onLimit: observer.onPlaceLimit,
     keeps: () => {
       const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings)])
-      return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
+      return (peerId) =>
+        known.has(peerId.toString()) || libp2p.services.relays.has(peerId) || (door != null && door.refusalOf(peerId) == null)
     },
   })
   const refused = new RefusedPeers({
@@ -170,6 +177,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     liveRecords,
+    relay: { reservations: settings.relayReservations, bytes: settings.relayBytes, durationMs: settings.relayDuration },
     localPeers: localPeers[0],
     onDialled: observer.onDial,
     log: log.scoped('admission'),
@@ -196,6 +204,16 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     serves,
     log: log.scoped('dial'),
   })
+  const relaying = new Relaying({
+    libp2p,
+    relays: libp2p.services.relays,
+    server: libp2p.services.relayServer,
+    service: settings.relayService,
+    reach: byAnnouncedAddresses(libp2p),
+    acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
+    log: log.scoped('dial'),
+  })
+  relaying.follow()
   const speakers = new Speakers()
   const otherNetwork = new OtherNetwork(settings.network, { serves, log })
   const isStranger = async (peerId: PeerId): Promise<boolean> => door != null && !(await door.check(peerId)).admitted
@@ -282,6 +300,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     liveness,
     otherNetwork,
     sharedKeys,
+    relaying,
     doorkeeper,
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,

@@ -17,6 +17,12 @@ export function addGauges(metrics: Metrics, node: Pick<SubnetNode, 'connections'
   )
   metrics.gauge('subnet_tasks_waiting', { help: 'Tasks of peers that wait for the handler' }, () => only(node.tasks.waiting))
   metrics.gauge('subnet_book_peers', { help: 'Peers in the address book' }, () => only(node.stats.book.peers))
+  metrics.gauge('subnet_relay_places', { help: 'Peers that have a place with this node as their relay' }, () =>
+    only(node.stats.relay?.reservations ?? 0),
+  )
+  metrics.gauge('subnet_relay_circuits', { help: 'Connections of others that run over this node' }, () =>
+    only(node.stats.relay?.circuits ?? 0),
+  )
   metrics.gauge('subnet_pending_connections', { help: 'Inbound connections in their handshake' }, () => only(node.stats.places.pending))
 }
 

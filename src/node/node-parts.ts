@@ -24,6 +24,7 @@ import type { OwnReachability } from './reachability/own-reachability.ts'
 import type { Services } from './stack/create-libp2p.ts'
 import type { Liveness } from './stack/liveness.ts'
 import type { Places } from './stack/places.ts'
+import type { Relaying } from './stack/relaying.ts'
 import type { SharedKeys } from './stack/shared-keys.ts'
 
 /** What a node is made of. */
@@ -59,6 +60,7 @@ export interface NodeParts {
   liveness: Liveness
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys
+  relaying: Relaying
   log: Logger
   /** Counts what happens; undefined where nobody asked for numbers. */
   observer: Instruments | undefined

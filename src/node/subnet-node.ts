@@ -26,6 +26,7 @@ import type { Reachability } from './reachability/reachability.ts'
 import { ServedProtocols } from './served-protocols.ts'
 import { startLibp2p } from './stack/create-libp2p.ts'
 import type { PlacesState } from './stack/places.ts'
+import type { RelayState } from './stack/relay-server.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -44,6 +45,8 @@ export interface NodeStats {
   /** Why the address book cannot be written; undefined while it can. */
   bookFailure: DatabaseError | undefined
   places: PlacesState
+  /** What this node does as a relay for others; undefined for one that listens nowhere. */
+  relay: RelayState | undefined
 }
 
 /** How long libp2p may take to stop: it gives each connection a second to close. */
@@ -130,6 +133,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       book: { peers: book.size, capacity: book.capacity },
       bookFailure: book.writeFailure,
       places: places.state,
+      relay: this.#parts.libp2p.services.relayServer?.state,
     }
   }
 
@@ -194,6 +198,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     peerStates?.start()
     await heartbeats?.start()
     bootstrap.start()
+    this.#parts.relaying.start()
   }
 
   async #stop(): Promise<void> {
@@ -215,6 +220,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       reachability,
     } = this.#parts
     this.#protocols.stop(reason)
+    this.#parts.relaying.stop()
     await bootstrap.stop()
     refusalWatch.stop()
     ownRegistration?.stop()

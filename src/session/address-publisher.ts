@@ -13,6 +13,7 @@ import { humanMs } from '../primitives/human-ms.ts'
 import type { StatusProblem } from './answers.ts'
 import { publishCommand } from './publish-command.ts'
 import { type PaceOptions, PublishPace } from './publish-pace.ts'
+import { leftOut, publishable } from './publishable.ts'
 
 export interface AddressPublisherInit {
   registry: ChainRegistry
@@ -87,6 +88,8 @@ export class AddressPublisher {
   #told = ''
   /** In a row. */
   #failures = 0
+  /** The addresses over relays, which are not published. */
+  #leftOut = ''
   #hasNone = false
   #heldUntilMs: number | undefined
   #timer: NodeJS.Timeout | undefined
@@ -165,7 +168,11 @@ export class AddressPublisher {
    */
   #publishable(): Multiaddr[] {
     const { addresses, settings } = this.#init
-    const own = addresses()
+    const { taken: own, left } = publishable(addresses())
+    if (left.length > 0 && left.join() !== this.#leftOut) {
+      this.#init.log.info(leftOut(left))
+    }
+    this.#leftOut = left.join()
     if (this.#pace == null) {
       return own
     }

@@ -6,9 +6,11 @@ import type { Settings } from '../node/home/config.ts'
 import { NodeError } from '../node/home/errors.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
 import { Deadline } from '../primitives/deadline.ts'
+import { UsageError } from '../primitives/errors.ts'
 import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer, FreshnessAnswer, PublishedAnswer, RegistrationAnswer } from './answers.ts'
 import { ChainLookupError } from './chain-lookup-error.ts'
 import { describePlace, staleNotice } from './chain-words.ts'
+import { leftOut, publishable } from './publishable.ts'
 import type { ChainSession, SessionOptions } from './session.ts'
 
 export interface ChainCallsInit {
@@ -69,9 +71,10 @@ export class ChainCalls implements ChainSession {
   }
 
   async publish(multiaddrs: string[], options: SessionOptions = {}): Promise<PublishedAnswer> {
-    const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : this.#init.ownAddresses()
+    const { taken, left } = publishable(this.#init.ownAddresses())
+    const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : taken
     if (addresses.length === 0) {
-      throw nothingToPublish()
+      throw left.length > 0 ? new UsageError(`no address that the chain takes; ${leftOut(left)}`) : nothingToPublish()
     }
     return toAnswer(await this.#ask(options, async (registry, within) => registry.publish(addresses, within)))
   }

@@ -1,7 +1,7 @@
 import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Logger } from '../../observe/logger.ts'
-import { kindOf } from '../../primitives/address-kind.ts'
+import { isRelayed, kindOf } from '../../primitives/address-kind.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { type Rate, TokenBuckets } from '../../primitives/token-bucket.ts'
 import { putAside } from '../dial/aside.ts'
@@ -95,7 +95,10 @@ export class Prober implements Reachability {
   get addresses(): AddressReachability[] {
     const { candidates, libp2p } = this.#init
     const asked = candidates.list()
-    const others = libp2p.getMultiaddrs().map(withoutPeer)
+    const others = libp2p
+      .getMultiaddrs()
+      .filter((address) => !isRelayed(address))
+      .map(withoutPeer)
     return [
       ...asked.map((multiaddr) => ({ multiaddr, verdict: this.#verdictOf(multiaddr), reports: this.#reportsOf(multiaddr).list })),
       ...others

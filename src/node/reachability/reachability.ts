@@ -28,7 +28,7 @@ export interface AddressReachability {
 export interface Reachability {
   /** `public` where one address is. `private` where each candidate is. A node that is not `public` takes a relay. */
   readonly verdict: Verdict
-  /** The candidates, then the other addresses of this node: those of a private network are `private` and have no reports. */
+  /** The candidates, then the other direct addresses of this node: those of a private network are `private` and have no reports. */
   readonly addresses: AddressReachability[]
   /** Calls `listener` after each change of the verdict. Gives what ends that. */
   onVerdict(listener: (verdict: Verdict) => void): () => void

@@ -5,6 +5,7 @@ import { type GossipSub, gossipsub, StrictSign } from '@libp2p/gossipsub'
 import type { ConnectionGater, Libp2p, MultiaddrConnection, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import type { MulticastDNSComponents } from '@libp2p/mdns'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
@@ -22,7 +23,9 @@ import { guardedTransport } from '../adapters/guarded-transport.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from '../adapters/identify-all-keys.ts'
 import type { LiveRecords } from '../adapters/live-records.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
+import { onOpenConnections } from '../adapters/open-connections.ts'
 import { tellingRefusals } from '../adapters/refused-security.ts'
+import { RelayTransport } from '../adapters/relay-transport.ts'
 import { withReopenedStreams } from '../adapters/reopened-streams.ts'
 import { sendOwnRecord } from '../adapters/sender-record.ts'
 import { sparing } from '../adapters/sparing-yamux.ts'
@@ -41,6 +44,7 @@ import type { Liveness } from './liveness.ts'
 import type { LocalPeers } from './local-peers.ts'
 import { announceFilter, type OwnAddressComponents, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
+import { RELAY_BOUNDS, type RelayBounds, RelayServer } from './relay-server.ts'
 
 export type Services = {
   identify: unknown
@@ -49,6 +53,10 @@ export type Services = {
   dial: DialComponents
   addresses: unknown
   reach: ReachComponents
+  /** This node's places with relays. */
+  relays: RelayTransport
+  /** The service that this node offers others, where it serves. */
+  relayServer?: RelayServer
   localPeers?: unknown
   pubsub?: GossipSub
 }
@@ -88,6 +96,8 @@ export interface StackInit {
   refused?: RefusedPeers | undefined
   /** Shares out the places for connections. Without it libp2p's own limits apply. */
   places?: Places | undefined
+  /** What this node gives others as their relay. @default 128 places, 16 MiB and 10 minutes a circuit */
+  relay?: RelayBounds | undefined
   /** Closes connections whose other side is gone. Without it they last until TCP gives up. */
   liveness?: Liveness | undefined
   /** Takes what connected peers sign of themselves. */
@@ -137,6 +147,14 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const onRefused = (peerId: PeerId, reason: string): void => refused?.refused(peerId, 'them', reason)
   const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
   const guard = { policy, background, isFull: (): boolean => places?.isOutOfDescriptors === true, onRefused, onDialled: init.onDialled }
+  const relays = new RelayTransport({ ...guard, serves })
+  const self = peerIdFromPrivateKey(init.privateKey).toString()
+  const ownOverRelays = (): Multiaddr[] => relays.addresses.map((address) => address.encapsulate(`/p2p/${self}`))
+  const relayServer = new RelayServer({
+    bounds: init.relay ?? RELAY_BOUNDS,
+    kadProtocol: kadProtocolOf(init),
+    admits: door == null ? undefined : async (peerId) => (await door.check(peerId)).admitted,
+  })
   const muxer = forCalls(
     sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
   )
@@ -150,8 +168,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     privateKey,
     datastore,
     nodeInfo: { userAgent: init.agent },
-    addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: transports.map((transport) => own.transport(tellingRefusals(transport, notLetIn))),
+    addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce, ownOverRelays) },
+    transports: transports.map((transport) => own.transport(tellingRefusals(transport, notLetIn))).concat(relays.factory as StackTransport),
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),
@@ -168,13 +186,16 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     connectionGater: {
       ...(door == null ? {} : waitAt(door)),
       ...places?.gater,
+      ...relayServer.gater,
+      // a stranger's relay is none of ours
+      denyInboundRelayedConnection: async (relay) => !relays.has(relay),
       // what libp2p may note of peers, and tell others, whoever named it
       filterMultiaddrForPeer: async (peerId, address) => isWorthNoting(peerId, address),
     },
     services: {
       identify: behindDoor(identifyForAllKeys(init.liveRecords)),
       // one at a time is the default, and a stream that closes still counts
-      ping: behindDoor(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS })),
+      ping: behindDoor(onOpenConnections(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS }))),
       dht: behindDoor(
         boundedDht(
           kadDHT({
@@ -195,9 +216,11 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
         transportManager,
         dialBack: async (...args) => dialBack({ privateKey, transports }, ...args),
       }),
+      relays: () => relays,
       ...(localPeers == null ? {} : { localPeers: (components: MulticastDNSComponents) => localPeers.service(components) }),
       ...(serves
         ? {
+            relayServer: behindDoor((components) => relayServer.service(components)),
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),
             pubsub: behindDoor(
               withReopenedStreams(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),

@@ -239,7 +239,13 @@ export class StreamOpener {
 
   async #newStream(connection: Connection, protocols: string[], lazily: boolean, signal: AbortSignal): Promise<Stream> {
     using deadline = new Deadline(NEGOTIATE_TIMEOUT_MS, signal)
-    const options: LazyStreamOptions = { signal: deadline.signal, maxOutboundStreams: this.#init.limits.maxStreamsPerConnection, lazily }
+    const options: LazyStreamOptions = {
+      signal: deadline.signal,
+      maxOutboundStreams: this.#init.limits.maxStreamsPerConnection,
+      lazily,
+      // a connection through a relay, which ends it at a limit
+      runOnLimitedConnection: true,
+    }
     return await connection.newStream(protocols, options)
   }
 
