@@ -204,12 +204,13 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     serves,
     log: log.scoped('dial'),
   })
+  const reachability = reachabilityOf(init, { libp2p, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) })
   const relaying = new Relaying({
     libp2p,
     relays: libp2p.services.relays,
     server: libp2p.services.relayServer,
     service: settings.relayService,
-    reach: byAnnouncedAddresses(libp2p),
+    reach: byAnnouncedAddresses(libp2p, reachability?.own),
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
     log: log.scoped('dial'),
   })
@@ -296,7 +297,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
     places,
-    reachability: reachabilityOf(init, { libp2p, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) }),
+    reachability,
     liveness,
     otherNetwork,
     sharedKeys,
