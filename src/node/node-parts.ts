@@ -20,6 +20,7 @@ import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
 import type { Instruments } from './instruments.ts'
 import type { OtherNetwork } from './network/other-network.ts'
+import type { OwnReachability } from './reachability/own-reachability.ts'
 import type { Services } from './stack/create-libp2p.ts'
 import type { Liveness } from './stack/liveness.ts'
 import type { Places } from './stack/places.ts'
@@ -54,6 +55,8 @@ export interface NodeParts {
   /** Without one the chain is followed by the doorkeeper, or not at all. */
   chainFollower: ChainFollower | undefined
   places: Places
+  /** Without one nobody is asked: a node that only asks listens nowhere. */
+  reachability: OwnReachability | undefined
   liveness: Liveness
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys

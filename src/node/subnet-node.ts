@@ -22,6 +22,7 @@ import type { NodeParts } from './node-parts.ts'
 import { type KnownPeer, Peers } from './peers.ts'
 import { pingOver } from './ping.ts'
 import { Reach, type Resolved } from './reach.ts'
+import type { Reachability } from './reachability/reachability.ts'
 import { ServedProtocols } from './served-protocols.ts'
 import { startLibp2p } from './stack/create-libp2p.ts'
 import type { PlacesState } from './stack/places.ts'
@@ -117,6 +118,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#parts.libp2p.getConnections()
   }
 
+  /** At which of its addresses peers outside of its network can dial this node; undefined for one that listens nowhere. */
+  get reachability(): Reachability | undefined {
+    return this.#parts.reachability?.own
+  }
+
   /** Counts since the node was made. */
   get stats(): NodeStats {
     const { heartbeats, peerStates, book, places } = this.#parts
@@ -173,7 +179,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration, chainFollower } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration, chainFollower, reachability } =
+      this.#parts
     doorkeeper?.start()
     chainFollower?.start()
     // one that only asks is told where it asks
@@ -184,6 +191,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
     this.#peers.start()
     libp2p.addEventListener('self:peer:update', this.#onOwnAddresses)
+    await reachability?.start()
     await startLibp2p(libp2p, serves)
     this.#announced = this.multiaddrs.join()
     await this.#protocols.start()
@@ -198,8 +206,19 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration, chainFollower } =
-      this.#parts
+    const {
+      libp2p,
+      heartbeats,
+      peerStates,
+      bootstrap,
+      registry,
+      release,
+      doorkeeper,
+      refusalWatch,
+      ownRegistration,
+      chainFollower,
+      reachability,
+    } = this.#parts
     this.#protocols.stop(reason)
     this.#parts.relaying.stop()
     await bootstrap.stop()
@@ -209,6 +228,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await chainFollower?.stop()
     peerStates?.stop()
     await heartbeats?.stop()
+    await reachability?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
     await stopInTime(libp2p).catch((error) => this.#parts.log.warn('the node goes on stopping', error))
     this.#peers.stop()

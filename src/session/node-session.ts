@@ -126,6 +126,7 @@ export class NodeSession implements Session {
       notices: this.#node.notices,
       peerId: this.#node.peerId.toString(),
       multiaddrs,
+      reachability: this.#reachability(),
       subnetId: settings.subnetId,
       network: settings.network,
       home: home.path,
@@ -142,6 +143,12 @@ export class NodeSession implements Session {
       book,
       chain,
     }
+  }
+
+  /** A node that listens nowhere has no addresses. */
+  #reachability(): StatusAnswer['reachability'] {
+    const { verdict = 'unknown', addresses = [] } = this.#node.reachability ?? {}
+    return { verdict, addresses: addresses.map(({ multiaddr, ...rest }) => ({ multiaddr: multiaddr.toString(), ...rest })) }
   }
 
   async stop(): Promise<{ peerId: string; pid: number }> {

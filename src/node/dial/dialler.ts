@@ -7,6 +7,7 @@ import { addressesOf, peerIdOf } from '../../primitives/address.ts'
 import { isRelayed } from '../../primitives/address-kind.ts'
 import { type Budget, budgetOf } from '../../primitives/budget.ts'
 import { describeError } from '../../primitives/errors.ts'
+import { isAside } from './aside.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
 import { GivenUp } from './dial-outcome.ts'
 import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
@@ -67,13 +68,13 @@ export class Dialler {
     this.#handshake = handshake
   }
 
-  /** Connections that are open now, the newest first; those through a relay last. */
+  /** Connections that are open now, the newest first; those through a relay come behind them, and last those that were put aside. */
   connectionsTo(peerId: PeerId): Connection[] {
     return this.#components.connectionManager
       .getConnections(peerId)
       .filter((connection) => connection.status === 'open')
       .reverse()
-      .sort((a, b) => Number(isRelayed(a.remoteAddr)) - Number(isRelayed(b.remoteAddr)))
+      .sort((a, b) => Number(isAside(a)) - Number(isAside(b)) || Number(isRelayed(a.remoteAddr)) - Number(isRelayed(b.remoteAddr)))
   }
 
   /** False for what no transport here dials. */

@@ -37,10 +37,12 @@ import type { DialOutcome } from '../dial/dial-outcome.ts'
 import { DialPolicy, isWorthNoting, type NetworkInterfaces } from '../dial/dial-policy.ts'
 import type { DialComponents } from '../dial/dialler.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
+import { dialBack } from '../reachability/back-dialler.ts'
+import type { DialledBack } from '../reachability/dial-back-server.ts'
 import { withoutOldScores } from './gossip-scores.ts'
 import type { Liveness } from './liveness.ts'
 import type { LocalPeers } from './local-peers.ts'
-import { announceFilter, OwnAddresses } from './own-addresses.ts'
+import { announceFilter, type OwnAddressComponents, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
 import { RELAY_BOUNDS, type RelayBounds, RelayServer } from './relay-server.ts'
 
@@ -54,8 +56,15 @@ export type Services = {
   relays: RelayTransport
   /** The service that this node offers others, where it serves. */
   relayServer?: RelayServer
+  reach: ReachComponents
   localPeers?: unknown
   pubsub?: GossipSub
+}
+
+/** What finding out at which addresses a node can be reached needs of its stack. */
+export interface ReachComponents extends Pick<OwnAddressComponents, 'addressManager' | 'transportManager'> {
+  /** Dials a peer back on a connection that this stack does not see. */
+  dialBack(address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialledBack>
 }
 
 /** A transport as `createLibp2p` of libp2p takes it. */
@@ -149,15 +158,18 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const muxer = forCalls(
     sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
   )
+  const transports: StackTransport[] = [
+    explainingTcp({ ...guard, lookup: init.lookup }),
+    ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
+  ]
+  const { privateKey } = init
   const options: Libp2pOptions<Services> = {
     start: false,
-    privateKey: init.privateKey,
+    privateKey,
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce, ownOverRelays) },
-    transports: [explainingTcp({ ...guard, lookup: init.lookup }), ...(init.transports ?? []).map((make) => guardedTransport(make, guard))]
-      .map((transport) => own.transport(tellingRefusals(transport, notLetIn)))
-      .concat(relays.factory as StackTransport),
+    transports: [...transports.map((transport) => own.transport(tellingRefusals(transport, notLetIn))), relays.factory as StackTransport],
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),
@@ -200,6 +212,11 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
       relays: () => relays,
+      reach: ({ addressManager, transportManager }) => ({
+        addressManager,
+        transportManager,
+        dialBack: async (...args) => dialBack({ privateKey, transports }, ...args),
+      }),
       ...(localPeers == null ? {} : { localPeers: (components: MulticastDNSComponents) => localPeers.service(components) }),
       ...(serves
         ? {
