@@ -29,7 +29,7 @@ import { TIER_NAMES, type TierName } from '../../resolve/tier.ts'
 import type { Session } from '../session.ts'
 import { toMessage } from './control-codec.ts'
 import { type EventSource, eventsOf } from './node-events.ts'
-import { serveTasks } from './serve-tasks.ts'
+import { serveSmallTask, serveTasks } from './serve-tasks.ts'
 import { optionsOf, serveCall, serveTask } from './served-calls.ts'
 
 /** What the control service does with each request. @param closing aborts when the node stops: what streams on and on ends then */
@@ -62,6 +62,7 @@ export function serviceOf(session: Session, events: EventSource, closing: AbortS
     },
     sendTask: (requests, context) => serveTask(session, requests, context),
     sendTasks: (requests, context) => serveTasks(session, requests, streaming(context)),
+    sendSmallTask: (task, context) => serveSmallTask(session, task, streaming(context)),
     connect: async (request, context) =>
       toMessage(ConnectResponseSchema, await session.connect(request.multiaddr, optionsOf(request, context))),
     disconnect: async (request, context) =>

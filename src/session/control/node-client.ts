@@ -1,3 +1,4 @@
+import { Agent } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { DescMessage, MessageShape } from '@bufbuild/protobuf'
 import { type Client, ConnectError, createClient } from '@connectrpc/connect'
@@ -31,6 +32,8 @@ export class NodeClient {
   readonly #socket: Socket
   readonly #home: Home
   readonly #manager: Http2SessionManager
+  /** Whether a call has the socket. */
+  #taken = false
 
   /** @param socket connected to the node's control socket */
   constructor(socket: Socket, home: Home) {
@@ -40,18 +43,28 @@ export class NodeClient {
       'http://node',
       {},
       {
-        createConnection: () => (socket.destroyed ? connect(socketPath(home)) : socket),
+        createConnection: () => this.#takeSocket(),
         settings: { initialWindowSize: WINDOW_BYTES },
       },
     )
-    const transport = createConnectTransport({
-      httpVersion: '2',
-      baseUrl: 'http://node',
-      sessionManager: this.#manager,
-      readMaxBytes: MAX_MESSAGE_BYTES,
-      acceptCompression: [],
+    const options = { baseUrl: 'http://node', readMaxBytes: MAX_MESSAGE_BYTES, acceptCompression: [] }
+    const http2 = createConnectTransport({ ...options, httpVersion: '2', sessionManager: this.#manager })
+    const agent = new ConnectionPerCall(() => this.#takeSocket())
+    const http = createConnectTransport({ ...options, httpVersion: '1.1', nodeOptions: { agent } })
+    // loading HTTP/2 takes longer than most calls
+    this.service = createClient(ControlService, {
+      unary: async (...call) => http.unary(...call),
+      stream: async (method, ...call) => (method.methodKind === 'server_streaming' ? http : http2).stream(method, ...call),
     })
-    this.service = createClient(ControlService, transport)
+  }
+
+  /** The socket, for the first call; a connection of its own for each other. */
+  #takeSocket(): Socket {
+    if (this.#taken || this.#socket.destroyed) {
+      return connect(socketPath(this.#home))
+    }
+    this.#taken = true
+    return this.#socket
   }
 
   /** One request, one answer as a plain object. @throws as `call` */
@@ -129,6 +142,27 @@ export class NodeClient {
   close(): void {
     this.#manager.abort()
     this.#socket.destroy()
+  }
+}
+
+/**
+ * Each call has a connection of its own. It is asked to be kept: so a node that has no such method, and says so before it has read the request, leaves
+ * it open until the answer is here.
+ */
+class ConnectionPerCall extends Agent {
+  readonly #open: () => Socket
+
+  constructor(open: () => Socket) {
+    super({ keepAlive: true })
+    this.#open = open
+  }
+
+  override createConnection(): Socket {
+    return this.#open()
+  }
+
+  override keepSocketAlive(): boolean {
+    return false
   }
 }
 

@@ -1,10 +1,12 @@
 import { Code, ConnectError } from '@connectrpc/connect'
 import type { SendTaskResponse } from '../../gen/subnet/control/v1/control_pb.ts'
 import type { Deadline } from '../../primitives/deadline.ts'
+import { bodyOf } from '../../protocol/message/body-bytes.ts'
 import type { TaskAnswer } from '../answers.ts'
 import { collectPayload } from '../collect-payload.ts'
 import type { SessionOptions, TaskInput } from '../session.ts'
-import { guard, MAY_HAVE_ACTED, type NodeClient, timeOf } from './node-client.ts'
+import { fromConnectError } from './control-codec.ts'
+import { type CallSignal, guard, MAY_HAVE_ACTED, type NodeClient, timeOf } from './node-client.ts'
 import { fromAnswer, takeEnd } from './task-answers.ts'
 import { SMALL_TASK_BYTES, TaskStream } from './task-stream.ts'
 import { Upload, withHead } from './upload.ts'
@@ -13,6 +15,8 @@ import { Upload, withHead } from './upload.ts'
 export class RemoteTasks {
   readonly #client: NodeClient
   readonly #small: TaskStream
+  /** Whether the first small task was sent. */
+  #sentOne = false
 
   constructor(client: NodeClient) {
     this.#client = client
@@ -20,9 +24,15 @@ export class RemoteTasks {
   }
 
   async send(peer: string, task: TaskInput, options: SessionOptions): Promise<TaskAnswer> {
-    return task.size != null && task.size <= SMALL_TASK_BYTES
-      ? this.#sendSmall(peer, task, options)
-      : this.#sendStreamed(peer, task, options)
+    if (task.size == null || task.size > SMALL_TASK_BYTES) {
+      return this.#sendStreamed(peer, task, options)
+    }
+    if (this.#sentOne) {
+      return this.#sendSmall(peer, task, options)
+    }
+    // most commands send one task, and need no HTTP/2 for it
+    this.#sentOne = true
+    return this.#answer(options, (call) => this.#sendWhole(peer, task, { ...options, ...call }))
   }
 
   /** On the one stream that all such tasks share. */
@@ -51,9 +61,36 @@ export class RemoteTasks {
     }
   }
 
+  /** In one request. A node of an earlier version has no such method. */
+  async *#sendWhole(peer: string, { taskId, payload }: TaskInput, options: SessionOptions & CallSignal): AsyncGenerator<SendTaskResponse> {
+    const bytes = await collectPayload(payload, SMALL_TASK_BYTES, options)
+    const [head, call] = [{ peer, taskId, ...timeOf(options) }, { signal: options.signal }]
+    try {
+      yield* this.#client.service.sendSmallTask({ head, payload: bytes }, call)
+    } catch (error) {
+      if (!hasNoMethod(error)) {
+        throw error
+      }
+      yield* this.#client.service.sendTask(withHead({ ...head, size: bytes.byteLength }, new Upload(bodyOf(bytes).chunks)), call)
+    }
+  }
+
   async #sendStreamed(peer: string, { taskId, payload, size }: TaskInput, options: SessionOptions): Promise<TaskAnswer> {
     const upload = new Upload(payload)
     const head = { peer, taskId, ...timeOf(options), ...(size == null ? {} : { size }) }
+    return this.#answer(
+      options,
+      (call) => this.#client.service.sendTask(withHead(head, upload), call),
+      () => upload.failure,
+    )
+  }
+
+  /** @param uploadFailure why the payload ended, where its source failed */
+  async #answer(
+    options: SessionOptions,
+    call: (options: CallSignal) => AsyncIterable<SendTaskResponse>,
+    uploadFailure: () => unknown = () => undefined,
+  ): Promise<TaskAnswer> {
     const left = new AbortController()
     const guarded = guard(options, left.signal)
     const done = (): void => {
@@ -62,10 +99,10 @@ export class RemoteTasks {
     }
     const failure = async (error: unknown): Promise<unknown> => {
       options.signal?.throwIfAborted()
-      return upload.failure ?? this.#client.translated(error, guarded.signal, MAY_HAVE_ACTED)
+      return uploadFailure() ?? this.#client.translated(error, guarded.signal, MAY_HAVE_ACTED)
     }
     try {
-      const parts = this.#client.service.sendTask(withHead(head, upload), { signal: guarded.signal })[Symbol.asyncIterator]()
+      const parts = call({ signal: guarded.signal })[Symbol.asyncIterator]()
       const first = await parts.next()
       if (first.done === true || first.value.part.case !== 'answer') {
         throw new ConnectError('the node answered without an answer', Code.Internal)
@@ -78,6 +115,11 @@ export class RemoteTasks {
       throw await failure(error)
     }
   }
+}
+
+/** Whether the node itself refused the call; a failure that its session threw has the same code where a peer lacks a protocol. */
+function hasNoMethod(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.Unimplemented && fromConnectError(error) == null
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {

@@ -1,5 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type {
+  SendTaskResponseSchema,
   SendTasksRequest,
   SendTasksRequest_Item,
   SendTasksRequest_Task,
@@ -12,10 +13,12 @@ import { collectBytes } from '../../primitives/collect-bytes.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import { ACTED, NOT_ACTED } from '../../protocol/call/call-progress.ts'
 import { bodyOf } from '../../protocol/message/body-bytes.ts'
+import type { TaskAnswer } from '../answers.ts'
 import type { Session } from '../session.ts'
 import { CHUNK_BYTES, chunksOf } from './chunks.ts'
 import { checkTimeout, toFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
+import { answerOf } from './served-calls.ts'
 import { toAnswer, toEnd } from './task-answers.ts'
 
 /** Tasks of one stream at a time; more are not read. */
@@ -46,6 +49,32 @@ export async function* serveTasks(
     signal.removeEventListener('abort', onAbort)
     tasks.leave()
   }
+}
+
+/** The node's side of `SendSmallTask`. */
+export async function* serveSmallTask(
+  session: Session,
+  task: SendTasksRequest_Task,
+  signal: AbortSignal,
+): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
+  if (signal.aborted) {
+    throw stopped(signal, NOT_ACTED)
+  }
+  try {
+    yield* answerOf(await send(session, task, signal))
+  } catch (error) {
+    throw signal.aborted ? stopped(signal, ACTED) : error
+  }
+}
+
+/** @throws UsageError; what the session throws */
+async function send(session: Session, { head, payload }: SendTasksRequest_Task, signal: AbortSignal): Promise<TaskAnswer> {
+  if (head == null) {
+    throw new UsageError('a task has a head')
+  }
+  const { size, chunks } = bodyOf(payload)
+  const timeoutMs = checkTimeout(head.timeoutMs)
+  return session.sendTask(head.peer, { taskId: head.taskId, payload: chunks, size }, { signal, timeoutMs })
 }
 
 /** What each task that waits at the client is told. */
@@ -102,15 +131,9 @@ class Tasks {
     }
   }
 
-  async #run(id: number, { head, payload }: SendTasksRequest_Task, signal: AbortSignal): Promise<void> {
+  async #run(id: number, task: SendTasksRequest_Task, signal: AbortSignal): Promise<void> {
     try {
-      if (head == null) {
-        throw new UsageError('a task has a head')
-      }
-      const { size, chunks } = bodyOf(payload)
-      const timeoutMs = checkTimeout(head.timeoutMs)
-      const task = { taskId: head.taskId, payload: chunks, size }
-      const answer = await this.#session.sendTask(head.peer, task, { signal, timeoutMs })
+      const answer = await send(this.#session, task, signal)
       const first = { id, answer: toAnswer(answer) }
       if (answer.bytesReceived != null && answer.bytesReceived <= CHUNK_BYTES) {
         this.#push({ ...first, chunk: await collectBytes(answer.result), end: toEnd(answer) })

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { CallRequest, CallResponseSchema, SendTaskRequest, SendTaskResponseSchema } from '../../gen/subnet/control/v1/control_pb.ts'
 import { UsageError } from '../../primitives/errors.ts'
+import type { TaskAnswer } from '../answers.ts'
 import { kindOf } from '../protocol-calls.ts'
 import type { Session, SessionOptions } from '../session.ts'
 import { chunksOf } from './chunks.ts'
@@ -25,7 +26,11 @@ export async function* serveTask(
 ): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
   const { head, chunks } = await headOf(requests, 'SendTask')
   const task = { taskId: head.taskId, payload: chunks, size: sizeOf(head.size) }
-  const answer = await session.sendTask(head.peer, task, optionsOf(head, context))
+  yield* answerOf(await session.sendTask(head.peer, task, optionsOf(head, context)))
+}
+
+/** An answer in messages: its head, its result, its end. */
+export async function* answerOf(answer: TaskAnswer): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
   yield { part: { case: 'answer', value: toAnswer(answer) } }
   for await (const bytes of answer.result) {
     for (const value of chunksOf(bytes)) {
