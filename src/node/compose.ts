@@ -26,7 +26,6 @@ import { NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { askForRecord } from './adapters/identify-all-keys.ts'
 import { LiveRecords } from './adapters/live-records.ts'
 import { addressDirectory } from './address-directory.ts'
-import { Door } from './admission/door.ts'
 import { Doorkeeper } from './admission/doorkeeper.ts'
 import { OwnRegistration } from './admission/own-registration.ts'
 import { RefusalWatch } from './admission/refusal-watch.ts'
@@ -37,9 +36,10 @@ import { ChainFollower } from './chain-follower.ts'
 import { Bootstrap } from './dial/bootstrap.ts'
 import { DialPolicy, type NetworkInterfaces } from './dial/dial-policy.ts'
 import { Dialler } from './dial/dialler.ts'
+import { doorOf } from './door-of.ts'
 import { addGauges } from './gauges.ts'
 import { Aliases } from './home/aliases.ts'
-import { BOOTSTRAPS, type Settings } from './home/config.ts'
+import type { Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
 import { neighbourSource, neighboursBudgetMs } from './neighbour-answers.ts'
@@ -49,7 +49,6 @@ import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { reachabilityOf } from './reachability-of.ts'
 import { Speakers } from './speakers.ts'
-import { byAnnouncedAddresses } from './stack/announced-addresses.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
 import { LocalPeers } from './stack/local-peers.ts'
@@ -143,7 +142,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     writes.add(done)
     void done.finally(() => writes.delete(done))
   }
-  const door = doorOf(init, registry, observer)
+  const door = doorOf({ ...init, registry, onRefusal: (kind) => observer.instruments.onRefusal(kind) })
   const { listen, transports, agent, networkInterfaces, liveness = new Liveness() } = init
   const sharedKeys = new SharedKeys({ log, ask: askForRecord })
   const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
@@ -210,7 +209,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     relays: libp2p.services.relays,
     server: libp2p.services.relayServer,
     service: settings.relayService,
-    reach: byAnnouncedAddresses(libp2p, reachability?.own),
+    reachability: reachability?.own,
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
     log: log.scoped('dial'),
   })
@@ -341,26 +340,6 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
 /** None where mDNS is off, or nobody could dial this node. */
 function localPeersOf({ listen, settings, log }: ComposeInit, onFound: () => void): LocalPeers[] {
   return listen.length > 0 && settings.mdns ? [new LocalPeers({ log: log.scoped('dial'), onFound })] : []
-}
-
-/** None where everybody may come in. */
-function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry, { instruments }: NodeObserver): Door | undefined {
-  const { admission, minClass, subnetId, admissionOnError: onError, admissionExempt, bootstrap } = settings
-  if (admission === 'open') {
-    return undefined
-  }
-  const exempt = admissionExempt.flatMap((entry) =>
-    entry === BOOTSTRAPS ? bootstrap.map((address) => parsePeerMultiaddr(address).peerId.toString()) : [entry],
-  )
-  return new Door({
-    registry,
-    subnetId,
-    minClass,
-    onError,
-    exempt,
-    log: log.scoped('admission'),
-    onRefusal: (kind) => instruments.onRefusal(kind),
-  })
 }
 
 /** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */

@@ -68,13 +68,13 @@ export class Dialler {
     this.#handshake = handshake
   }
 
-  /** Connections that are open now, the newest first; after them those through a relay, then those that were put aside. */
+  /** Connections that are open now, the newest first; those through a relay come behind them, and last those that were put aside. */
   connectionsTo(peerId: PeerId): Connection[] {
     return this.#components.connectionManager
       .getConnections(peerId)
       .filter((connection) => connection.status === 'open')
       .reverse()
-      .sort((a, b) => rankOf(a) - rankOf(b))
+      .sort((a, b) => Number(isAside(a)) - Number(isAside(b)) || Number(isRelayed(a.remoteAddr)) - Number(isRelayed(b.remoteAddr)))
   }
 
   /** False for what no transport here dials. */
@@ -275,9 +275,4 @@ function failuresIn(cause: unknown): DialFailure[] {
 /** One of a relay is resolved where the relay is dialled. */
 function isDnsaddr(address: Multiaddr): boolean {
   return address.getComponents()[0]?.name === 'dnsaddr' && !isRelayed(address)
-}
-
-/** Calls go over the connections of the lowest rank first. */
-function rankOf(connection: Connection): number {
-  return isAside(connection) ? 2 : isRelayed(connection.remoteAddr) ? 1 : 0
 }

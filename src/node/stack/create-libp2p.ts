@@ -52,11 +52,11 @@ export type Services = {
   dht: KadDHT
   dial: DialComponents
   addresses: unknown
-  reach: ReachComponents
   /** This node's places with relays. */
   relays: RelayTransport
   /** The service that this node offers others, where it serves. */
   relayServer?: RelayServer
+  reach: ReachComponents
   localPeers?: unknown
   pubsub?: GossipSub
 }
@@ -169,7 +169,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce, ownOverRelays) },
-    transports: transports.map((transport) => own.transport(tellingRefusals(transport, notLetIn))).concat(relays.factory as StackTransport),
+    transports: [...transports.map((transport) => own.transport(tellingRefusals(transport, notLetIn))), relays.factory as StackTransport],
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),
@@ -211,12 +211,12 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ),
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
+      relays: () => relays,
       reach: ({ addressManager, transportManager }) => ({
         addressManager,
         transportManager,
         dialBack: async (...args) => dialBack({ privateKey, transports }, ...args),
       }),
-      relays: () => relays,
       ...(localPeers == null ? {} : { localPeers: (components: MulticastDNSComponents) => localPeers.service(components) }),
       ...(serves
         ? {

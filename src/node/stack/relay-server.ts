@@ -181,7 +181,13 @@ export class RelayServer {
       // the library answers that it did not expect this, and here that is said more exactly
       answer.instead = request.type === 'RESERVE' ? 'RESERVATION_REFUSED' : 'RESOURCE_LIMIT_EXCEEDED'
     }
-    await handle({ ...hop, request: answer.instead == null ? request : { type: 'STATUS' }, stream: answer.stream })
+    try {
+      await handle({ ...hop, request: answer.instead == null ? request : { type: 'STATUS' }, stream: answer.stream })
+    } catch (error) {
+      circuit?.end()
+      answer.called?.abort(error as Error)
+      throw error
+    }
     const stream = hop.stream.unwrap()
     ANSWERED.get(stream)?.()
     if (answer.status === 'OK' && circuit != null && answer.called != null && stream.status === 'open') {

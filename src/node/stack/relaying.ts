@@ -7,14 +7,8 @@ import { type Backoff, backoffMs } from '../../primitives/backoff.ts'
 import type { RelayTransport } from '../adapters/relay-transport.ts'
 import type { Whereabouts } from '../dial/meeting.ts'
 import type { RelayService } from '../network/relay-service.ts'
+import type { Reachability } from '../reachability/reachability.ts'
 import type { RelayServer } from './relay-server.ts'
-
-/** Whether others reach a node directly, as far as it knows. */
-export interface Publicness {
-  isPublic(): boolean
-  /** Calls the listener whenever that may have changed. @returns what ends the calls */
-  onChange(listener: () => void): () => void
-}
 
 export interface RelayingInit {
   libp2p: Pick<Libp2p, 'dial' | 'getConnections' | 'addEventListener'>
@@ -22,7 +16,8 @@ export interface RelayingInit {
   /** Undefined for a node that serves nobody. */
   server: RelayServer | undefined
   service: RelayService
-  reach: Publicness
+  /** Of a node that listens. */
+  reachability: Pick<Reachability, 'verdict' | 'onVerdict'> | undefined
   /** So many peers that this node knew, others each time. */
   acquaintances(count: number): Whereabouts[]
   log: Logger
@@ -71,9 +66,9 @@ export class Relaying {
     if (this.#unwatch != null || this.#init.server == null) {
       return
     }
-    const { relays, reach } = this.#init
+    const { relays, reachability } = this.#init
     relays.addEventListener('lost', this.#onLost)
-    this.#unwatch = reach.onChange(this.#onReach)
+    this.#unwatch = reachability?.onVerdict(this.#onReach) ?? (() => undefined)
     this.#onReach()
   }
 
@@ -87,8 +82,8 @@ export class Relaying {
   }
 
   get #isPublic(): boolean {
-    const { service, reach } = this.#init
-    return service === 'on' || reach.isPublic()
+    const { service, reachability } = this.#init
+    return service === 'on' || reachability?.verdict === 'public'
   }
 
   readonly #onReach = (): void => {

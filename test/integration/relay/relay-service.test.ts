@@ -105,6 +105,22 @@ describe('a relay', function () {
     assert.equal((await connect()).answer.status, OK)
   })
 
+  it('has the place of a circuit back where the peer that is called does not take it, and where the caller leaves', async () => {
+    const relay = await relayWith()
+    const target = await seated(relay)
+    const called = Promise.withResolvers<void>()
+    await target.stack.handle(RELAY_V2_STOP_CODEC, async () => called.resolve())
+    const caller = await peer(false)
+    const connection = await caller.dial(multiaddr(addressOf(relay)))
+    const asked = ask(connection, connectTo(target.stack.peerId)).catch((error: unknown) => error)
+    await called.promise
+    assert.equal(relay.stats.relay?.circuits, 1)
+    await caller.stop()
+    await target.stack.stop()
+    await asked
+    await eventually(() => relay.stats.relay?.circuits === 0, 'no circuit is left')
+  })
+
   it('refuses a peer that asks too often', async () => {
     const relay = await relayWith()
     const { connection } = await seated(relay)
