@@ -1,9 +1,11 @@
 import { RELAY_V2_HOP_CODEC } from '@libp2p/circuit-relay-v2'
 import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
 import type { Logger } from '../../observe/logger.ts'
 import { isRelayed, kindOf } from '../../primitives/address-kind.ts'
 import { type Backoff, backoffMs } from '../../primitives/backoff.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import type { RelayTransport } from '../adapters/relay-transport.ts'
 import type { Whereabouts } from '../dial/meeting.ts'
 import type { RelayService } from '../network/relay-service.ts'
@@ -176,14 +178,15 @@ export class Relaying {
     }
   }
 
-  /** Connects to some peers that this node knew: one of them may be a relay. */
+  /** Connects to some peers that this node knew at public addresses: one of them may be a relay. */
   async #meetSome(): Promise<void> {
     const { acquaintances, libp2p, log } = this.#init
-    const strangers = acquaintances(2 * MAX_MET).filter(({ peerId }) => this.#direct(peerId).length === 0)
-    const tries = strangers.slice(0, MAX_MET).map(async ({ multiaddrs }) => {
-      const direct = multiaddrs.filter((address) => !isRelayed(address)).slice(0, MAX_ADDRESSES)
-      return direct.length === 0 ? undefined : libp2p.dial(direct, { signal: AbortSignal.timeout(MEET_TIMEOUT_MS) })
-    })
+    const strangers = acquaintances(2 * MAX_MET)
+      .filter(({ peerId }) => this.#direct(peerId).length === 0)
+      .map(({ multiaddrs }) => multiaddrs.filter(isPublicAddress).slice(0, MAX_ADDRESSES))
+      .filter(({ length }) => length > 0)
+    using deadline = new Deadline(MEET_TIMEOUT_MS)
+    const tries = strangers.slice(0, MAX_MET).map(async (addresses) => libp2p.dial(addresses, { signal: deadline.signal }))
     const met = await Promise.allSettled(tries)
     log.debug('peers of the address book were asked for a relay', { met: met.filter(({ status }) => status === 'fulfilled').length })
   }
@@ -199,4 +202,8 @@ export class Relaying {
 
 function isPublicConnection({ remoteAddr }: Connection): boolean {
   return kindOf(remoteAddr) === 'public'
+}
+
+function isPublicAddress(address: Multiaddr): boolean {
+  return !isRelayed(address) && ['public', 'name'].includes(kindOf(address))
 }

@@ -154,12 +154,12 @@ describe('a relay', function () {
     return { connection: await (await peer()).dial(multiaddr(addressOf(relay))) }
   }
 
-  it('relays by itself while it has a public address', async () => {
+  it('is none by itself for a public address that no peer has confirmed', async () => {
     const port = await freePort()
     const listen = [`/ip4/127.0.0.1/tcp/${port}`]
     await lab.node({ settings: { listen, announce: ['/ip4/45.79.0.1/tcp/1'], kadProtocol } })
     const connection = await (await peer()).dial(multiaddr(listen[0]))
-    assert.equal((await ask(connection, RESERVE)).answer.status, OK)
+    await assert.rejects(connection.newStream(RELAY_V2_HOP_CODEC), /UnsupportedProtocol|select/i)
   })
 })
 
