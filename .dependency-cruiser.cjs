@@ -34,7 +34,8 @@ const rooms = {
     admission: [],
     dial: ['network', 'admission'],
     adapters: ['home', 'network', 'dial'],
-    stack: ['network', 'admission', 'dial', 'adapters'],
+    reachability: ['network', 'dial', 'adapters'],
+    stack: ['network', 'admission', 'dial', 'adapters', 'reachability'],
   },
 }
 

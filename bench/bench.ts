@@ -58,7 +58,7 @@ const FULL: BenchEffort = {
 const QUICK: BenchEffort = {
   requests: { rounds: 5, roundMs: 200, warmUpMs: 600 },
   beside: { rounds: 2, roundMs: 2_000 },
-  transfers: 3,
+  transfers: 9,
   delays: 5,
   coldStarts: QUICK_COLD_STARTS,
 }

@@ -8,5 +8,4 @@ setV8Flags('start')
 const { [process.argv[2] ?? '']: variant = PLAIN } = VARIANTS
 
 process.on('disconnect', () => process.exit())
-Error.stackTraceLimit = variant.stackTraceLimit
 process.send?.(await serveBare(await bareNode(['/ip4/127.0.0.1/tcp/0'], variant)))

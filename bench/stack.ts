@@ -21,7 +21,6 @@ const LARGE_BYTES = 16 * 1024 * 1024
 const COLUMNS = [40, 14, 10, 14]
 
 interface Subject {
-  variant: Variant
   echo: KeptClient
   sink: KeptClient
 }
@@ -53,16 +52,7 @@ async function connect(stack: AsyncDisposableStack, workspace: Workspace, name: 
   stack.defer(async () => node.stop())
   const connection = await node.dial(multiaddr(address))
   const [echo, sink] = [await keptStream(connection, 'echo', variant.chunkBytes), await keptStream(connection, 'sink', variant.chunkBytes)]
-  return { variant, echo, sink }
-}
-
-async function run({ variant }: Subject, load: () => Promise<number>): Promise<number> {
-  Error.stackTraceLimit = variant.stackTraceLimit
-  try {
-    return await load()
-  } finally {
-    Error.stackTraceLimit = PLAIN.stackTraceLimit
-  }
+  return { echo, sink }
 }
 
 /** All take turns, in another order each round; each figure is divided by that of the first subject in the same round. */
@@ -73,7 +63,7 @@ async function compare(subjects: Record<string, Subject>, load: (subject: Subjec
     const figures: Record<string, number> = {}
     for (const name of [...names.slice(round % names.length), ...names.slice(0, round % names.length)]) {
       const subject = subjects[name] as Subject
-      figures[name] = await run(subject, async () => load(subject))
+      figures[name] = await load(subject)
     }
     for (const [name, figure] of Object.entries(round < WARM_UP_ROUNDS ? {} : figures)) {
       ratios[name]?.push(figure / (figures[names[0] as string] ?? Number.NaN))

@@ -41,10 +41,12 @@ export type { NodeEvents, NodeStats, SubnetNode } from './node/subnet-node.ts'
 export { LOG_LEVELS, LOG_SCOPES, type LogLevel, type LogScope } from './observe/log-filter.ts'
 export type { LogFields } from './observe/log-format.ts'
 export type { Logger, Tell } from './observe/logger.ts'
+export type { Counter, Histogram, HistogramOptions, InstrumentOptions, Labelled, Labels, Measured, Metrics } from './observe/metrics.ts'
 export { NAMED_OVER, type NamedOver } from './primitives/address-kind.ts'
 export type { DatabaseError, DatabaseFile } from './primitives/database-error.ts'
 export { type ErrorCode, EXIT_CODES, SubnetError, type SubnetErrorOptions, UsageError } from './primitives/errors.ts'
 export { type CallPhase, ProtocolError, type ProtocolErrorCode, type ProtocolErrorOptions } from './protocol/api/errors.ts'
+export type { EndedExchange, ExchangeObserver } from './protocol/api/exchange-observer.ts'
 export type { Destination, MessageSchemas, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from './protocol/api/host.ts'
 export type { Answer, Exchange, Interceptor, Next, ProtocolKind, StreamedAnswer, UnaryAnswer } from './protocol/api/interceptor.ts'
 export { type ByteBudget, DEFAULT_LIMITS, type ProtocolLimits, type Release } from './protocol/api/limits.ts'
@@ -58,6 +60,7 @@ export {
   type TaskEvent,
   type TaskHandler,
   TaskProtocol,
+  type TaskProtocolOptions,
 } from './protocol/builtin/task.ts'
 export type { BegunCall, CallOptions, CallReport, StreamCallOptions } from './protocol/call/call-options.ts'
 export { type Codec, type Collect, protobufCodec, type WholeCodec } from './protocol/message/codec.ts'

@@ -7,6 +7,7 @@ export const QUESTIONS = {
   network: "Which network (native, or template: of Hypertensor's template)",
   chain: 'Which chain (ledger:, ledger:/path/file.db)',
   bootstrap: 'Peers to connect to first (multiaddrs, with commas between)',
+  mdns: 'Whether to find peers of the same local network (true or false)',
   handler: 'What answers tasks (echo, upper, exec:COMMAND, sh:COMMAND or a module file)',
 } satisfies Partial<Record<SettingName, string>>
 

@@ -27,7 +27,7 @@ export async function main(argv: string[], root: string): Promise<void> {
     chalk.level = 0
     chalkStderr.level = 0
   }
-  // deadlines alone (AbortSignal.timeout) do not keep a process alive: Node would end it in the middle of a command, with 13 and no word
+  // deadlines alone do not keep a process alive: Node would end it in the middle of a command, with 13 and no word
   const alive = setInterval(() => undefined, FOREVER_MS)
   // without plugins: there are none, and looking for them would read the user's data directory
   const config = await Config.load({ root: fileURLToPath(new URL('..', root)), userPlugins: false })

@@ -5,7 +5,7 @@ import { dirname, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AtomicFile } from '../primitives/atomic-file.ts'
-import { withDeadline } from '../primitives/deadline.ts'
+import { Deadline, isDeadline } from '../primitives/deadline.ts'
 import { reasonOf, UsageError } from '../primitives/errors.ts'
 import type { InputOptions } from './payload.ts'
 
@@ -26,7 +26,6 @@ const ASK_PIPE_EVERY_MS = 50
  * @throws UsageError; the signal's reason
  */
 export async function openOutput(path: string, options: InputOptions): Promise<OutputFile> {
-  const signal = withDeadline(options.signal, options.timeoutMs) ?? options.signal
   try {
     const there = await stat(path).catch((error) => (isMissing(error) ? undefined : Promise.reject(error)))
     if (there == null) {
@@ -36,10 +35,10 @@ export async function openOutput(path: string, options: InputOptions): Promise<O
       return fileOutput(path, await openInPlaceOf(await realpath(path), there))
     }
     // a pipe or a device is written to, not replaced
-    return there.isFIFO() ? pipeOutput(path, await openPipe(path, signal), signal) : deviceOutput(path, await open(path, 'w'))
+    return there.isFIFO() ? await openPipe(path, options) : deviceOutput(path, await open(path, 'w'))
   } catch (cause) {
-    signal.throwIfAborted()
-    throw cannotWrite(path, cause)
+    options.signal.throwIfAborted()
+    throw isDeadline(cause) ? cause : cannotWrite(path, cause)
   }
 }
 
@@ -75,7 +74,7 @@ function fileOutput(path: string, file: AtomicFile): OutputFile {
 }
 
 /** A pipe without a reader is waited for here, not in the system: a process with a thread that waits there cannot even end. */
-async function openPipe(path: string, signal: AbortSignal): Promise<Socket> {
+async function untilRead(path: string, signal: AbortSignal): Promise<Socket> {
   for (;;) {
     signal.throwIfAborted()
     try {
@@ -85,14 +84,22 @@ async function openPipe(path: string, signal: AbortSignal): Promise<Socket> {
         throw error
       }
     }
-    await delay(ASK_PIPE_EVERY_MS, undefined, { signal })
+    await delay(ASK_PIPE_EVERY_MS, undefined, { signal }).catch(() => undefined)
   }
 }
 
-function pipeOutput(path: string, socket: Socket, signal: AbortSignal): OutputFile {
+async function openPipe(path: string, options: InputOptions): Promise<OutputFile> {
+  using opening = new DisposableStack()
+  const { signal } = opening.use(new Deadline(options.timeoutMs, options.signal))
+  const socket = await untilRead(path, signal)
+  // the time runs until the result is written
+  const writingTime = opening.move()
   return {
     finish: async (chunks) => writing(path, chunks, async (result) => pipeline(result, socket, { signal }), signal),
-    discard: async () => void socket.destroy(),
+    discard: async () => {
+      writingTime.dispose()
+      socket.destroy()
+    },
   }
 }
 

@@ -2,7 +2,7 @@ import { fstatSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { reasonOf } from '../node/home/home.ts'
-import { isDeadline, withDeadline } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 import { openInput } from '../primitives/input-file.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
@@ -70,7 +70,8 @@ export async function* readInput(file: string, what: string, options: InputOptio
   if (file === '-') {
     checkStdin(what)
   }
-  const signal = withDeadline(options.signal, options.timeoutMs) as AbortSignal
+  using deadline = new Deadline(options.timeoutMs, options.signal)
+  const { signal } = deadline
   let stream: Readable | undefined
   const onAbort = (): void => {
     stream?.destroy()
@@ -83,7 +84,7 @@ export async function* readInput(file: string, what: string, options: InputOptio
     signal.throwIfAborted()
   } catch (cause) {
     options.signal.throwIfAborted()
-    throw readFailure(cause, { what, file, signal })
+    throw readFailure(cause, { what, file, isLate: deadline.isUp })
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
@@ -103,11 +104,11 @@ function isDirectory(): Error {
   return Object.assign(new Error('a directory'), { code: 'EISDIR' })
 }
 
-function readFailure(cause: unknown, { what, file, signal }: { what: string; file: string; signal: AbortSignal }): SubnetError {
+function readFailure(cause: unknown, { what, file, isLate }: { what: string; file: string; isLate: boolean }): SubnetError {
   if (cause instanceof SubnetError) {
     return cause
   }
-  if (isDeadline(signal.reason)) {
+  if (isLate) {
     return new ProtocolError('TIMEOUT', `the ${what} did not come to its end in time; nothing was sent`, {
       cause,
       hint: '--timeout DUR gives it longer',

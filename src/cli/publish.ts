@@ -9,11 +9,12 @@ import { parseOwnerKey, readOwnerKey } from '../node/home/owner-key.ts'
 import { openPaidRegistry } from '../node/open-registry.ts'
 import type { Logger } from '../observe/logger.ts'
 import { farthestFirst, parseMultiaddr, peerIdOf, withPeerId } from '../primitives/address.ts'
-import { startDeadline } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import { describeError, UsageError } from '../primitives/errors.ts'
 import type { PublishedAnswer } from '../session/answers.ts'
 import { nothingToPublish, toAnswer } from '../session/chain-calls.ts'
 import { publishCommand } from '../session/publish-command.ts'
+import { leftOut, publishable } from '../session/publishable.ts'
 import type { Session } from '../session/session.ts'
 import { describePlan } from './text/publish-plan.ts'
 
@@ -68,7 +69,13 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
     if (init.nodeId != null) {
       throw new UsageError(`--node: ${chain} has no nodes that are told apart by a number`)
     }
-    return session.chain.publish(init.multiaddrs, options)
+    const published = await session.chain.publish(init.multiaddrs, options)
+    const own = init.multiaddrs.length > 0 ? [] : (await session.id(options)).multiaddrs
+    const { left } = publishable(own.map(parseMultiaddr))
+    if (left.length > 0) {
+      init.tell(leftOut(left))
+    }
+    return published
   }
   const subject = await subjectOf(init)
   const { peerId, addresses } = subject
@@ -170,7 +177,7 @@ function withReceipt(published: PublishedRecord): PublishAnswer {
 class Clock {
   readonly #controller = new AbortController()
   readonly #options: PublishInit['options']
-  #deadline: ReturnType<typeof startDeadline>
+  #deadline: Deadline
 
   constructor(options: PublishInit['options']) {
     this.#options = options
@@ -194,8 +201,8 @@ class Clock {
     this.#deadline.clear()
   }
 
-  #start(): ReturnType<typeof startDeadline> {
-    const deadline = startDeadline(this.#options.timeoutMs, this.#options.signal)
+  #start(): Deadline {
+    const deadline = new Deadline(this.#options.timeoutMs, this.#options.signal)
     const abort = (): void => this.#controller.abort(deadline.signal.reason)
     if (deadline.signal.aborted) {
       abort()

@@ -1,15 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { sendBatch } from '../cli/batch/batch.ts'
-import { toTaskJson } from '../cli/batch/task-json.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
-import { openOutput } from '../cli/output-file.ts'
-import { payloadOf, payloadSizeOf } from '../cli/payload.ts'
+import { sendOne } from '../cli/send-one.ts'
 import { parseCountFlag } from '../cli/text/duration.ts'
-import { EXIT_CODES } from '../primitives/errors.ts'
-import { printableLines } from '../primitives/printable.ts'
-import { ProtocolError } from '../protocol/api/errors.ts'
 
 const DEFAULT_CONCURRENCY = 16
 const MAX_CONCURRENCY = 1_024
@@ -55,37 +49,12 @@ export default class SendTask extends BaseCommand {
       })
       return undefined
     }
-    const over = new AbortController()
-    const payload = payloadOf(flags, { signal: AbortSignal.any([this.callOptions.signal, over.signal]) })
-    const peer = await this.peerArgument(args.peer)
-    const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output, this.callOptions)
-    try {
-      const task = { taskId: flags['task-id'] ?? randomUUID(), payload, size: await payloadSizeOf(flags) }
-      const answer = await (await this.session()).sendTask(peer, task, this.callOptions)
-      if (!answer.accepted) {
-        process.exitCode = EXIT_CODES.TASK_REJECTED
-        if (!this.jsonEnabled()) {
-          throw new ProtocolError('TASK_REJECTED', `the peer rejected the task: ${answer.error?.message ?? ''}`)
-        }
-      } else if (output != null) {
-        await output.finish(answer.result)
-      } else if (!this.jsonEnabled()) {
-        await this.#print(answer.result)
-        return undefined
-      }
-      return await toTaskJson(answer, answer.accepted ? flags.output : undefined)
-    } finally {
-      // what was not read of it, and may not come to an end
-      over.abort()
-      await output?.discard()
-    }
-  }
-
-  /** A result is written as it is, but on a terminal it is the text of somebody else. */
-  async #print(result: AsyncIterable<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder()
-    for await (const bytes of result) {
-      await this.writeStdout(process.stdout.isTTY ? printableLines(decoder.decode(bytes, { stream: true })) : bytes)
-    }
+    return sendOne(flags, {
+      peer: async () => this.peerArgument(args.peer),
+      session: async () => this.session(),
+      options: this.callOptions,
+      json: this.jsonEnabled(),
+      write: async (bytes) => this.writeStdout(bytes),
+    })
   }
 }

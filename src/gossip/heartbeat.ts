@@ -16,7 +16,7 @@ import { affordableIntervalMs, HEARTBEAT_INTERVAL_MS } from './heartbeat-interva
 import { OwnKey } from './own-key.ts'
 import { type OtherClock, PeerClocks } from './peer-clocks.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
-import { ignore, reject, type Verdict, validatorOf } from './verdict.ts'
+import { ignore, type Outcome, reject, type Verdict, validatorOf } from './verdict.ts'
 
 /** What heartbeats need of gossipsub. */
 export interface HeartbeatTopic {
@@ -70,6 +70,8 @@ export interface HeartbeatInit {
   admits?: (author: PeerId) => Promise<boolean>
   log: Logger
   onHeartbeat?: (event: HeartbeatEvent) => void
+  /** Told of each beat that came or went. */
+  onOutcome?: (outcome: Outcome) => void
   now?: () => number
 }
 
@@ -309,6 +311,7 @@ export class HeartbeatService {
     const { recipients } = await pubsub.publish(this.#topic, toBinary(HeartbeatSchema, beat))
     this.#unheard = recipients.length === 0
     this.#counts.sent++
+    this.#init.onOutcome?.('sent')
     this.#counts.intervalMs = intervalMs
   }
 

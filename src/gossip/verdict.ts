@@ -7,6 +7,9 @@ import type { Blame } from './blame.ts'
 /** Whether a message goes on to others, and if not, why. Only for `reject` somebody is blamed: no honest peer publishes such a message. */
 export type Verdict = { result: 'accept' } | { result: 'ignore' | 'reject'; reason: string }
 
+/** What became of a message: one of others got a verdict, one of this node was sent. */
+export type Outcome = Verdict['result'] | 'sent'
+
 export function ignore(reason: string): Verdict {
   return { result: 'ignore', reason }
 }
@@ -19,6 +22,8 @@ interface Court {
   /** Told of messages that no honest peer publishes. */
   blame: Blame
   log: Logger
+  /** Told of each message that came, and what became of it. */
+  onOutcome?: ((outcome: Outcome) => void) | undefined
 }
 
 /**
@@ -27,13 +32,15 @@ interface Court {
  */
 export function validatorOf(
   what: string,
-  { blame, log }: Court,
+  { blame, log, onOutcome }: Court,
   judge: (message: Message, sender: PeerId) => Promise<Verdict>,
 ): TopicValidatorFn {
   return async (sender, message) => {
     const verdict = await judge(message, sender).catch((error): Verdict => ignore(`not stored: ${describeError(error)}`))
+    onOutcome?.(verdict.result)
     if (verdict.result !== 'accept') {
-      log.debug(`${what} ${verdict.result === 'reject' ? 'rejected' : 'ignored'}: ${verdict.reason}`)
+      const author = message.type === 'signed' ? message.from : undefined
+      log.debug(`${what} ${verdict.result === 'reject' ? 'rejected' : 'ignored'}`, verdict.reason, { peer: author, sender })
     }
     if (verdict.result === 'reject' && message.type === 'signed') {
       blame.garbage(message.from, sender)

@@ -3,7 +3,7 @@ import { CHAIN_PATIENCE_MS, type ChainRegistry, type Freshness } from '../chain/
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import type { Logger } from '../observe/logger.ts'
 import { addressesOf, farthestFirst } from '../primitives/address.ts'
-import { withDeadline } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import type { ChainSource } from '../resolve/tiers/chain.ts'
 import { MAX_ADDRESSES, type Memory } from './book-answers.ts'
 import type { DialPolicy } from './dial/dial-policy.ts'
@@ -61,8 +61,8 @@ export async function bootnodesOf(
   signal: AbortSignal,
 ): Promise<Whereabouts[]> {
   try {
-    const within = withDeadline(signal, CHAIN_PATIENCE_MS)
-    const { records } = await registry.bootnodes({ signal: within, patienceMs: CHAIN_PATIENCE_MS })
+    using deadline = new Deadline(CHAIN_PATIENCE_MS, signal)
+    const { records } = await registry.bootnodes({ signal: deadline.signal, patienceMs: CHAIN_PATIENCE_MS })
     return records
       .filter(({ peerId, multiaddrs }) => multiaddrs.length > 0 && !peerId.equals(self))
       .map((record) => ({ record, rank: Math.random() }))

@@ -6,6 +6,7 @@ import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
@@ -20,11 +21,11 @@ import { Resolver } from '../resolve/resolver.ts'
 import type { Tier } from '../resolve/tier.ts'
 import { ChainTier } from '../resolve/tiers/chain.ts'
 import { GossipTier } from '../resolve/tiers/gossip.ts'
+import { LocalTier } from '../resolve/tiers/local.ts'
 import { NeighboursTier } from '../resolve/tiers/neighbours.ts'
 import { askForRecord } from './adapters/identify-all-keys.ts'
 import { LiveRecords } from './adapters/live-records.ts'
 import { addressDirectory } from './address-directory.ts'
-import { Door } from './admission/door.ts'
 import { Doorkeeper } from './admission/doorkeeper.ts'
 import { OwnRegistration } from './admission/own-registration.ts'
 import { RefusalWatch } from './admission/refusal-watch.ts'
@@ -35,18 +36,24 @@ import { ChainFollower } from './chain-follower.ts'
 import { Bootstrap } from './dial/bootstrap.ts'
 import { DialPolicy, type NetworkInterfaces } from './dial/dial-policy.ts'
 import { Dialler } from './dial/dialler.ts'
+import { doorOf } from './door-of.ts'
+import { addGauges } from './gauges.ts'
 import { Aliases } from './home/aliases.ts'
-import { BOOTSTRAPS, type Settings } from './home/config.ts'
+import type { Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
 import { neighbourSource, neighboursBudgetMs } from './neighbour-answers.ts'
 import { OtherNetwork } from './network/other-network.ts'
+import { NodeObserver } from './node-observer.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
+import { reachabilityOf } from './reachability-of.ts'
 import { Speakers } from './speakers.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
+import { LocalPeers } from './stack/local-peers.ts'
 import { Places } from './stack/places.ts'
+import { Relaying } from './stack/relaying.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -57,12 +64,17 @@ export type NodeSettings = Pick<
   | 'network'
   | 'chain'
   | 'announce'
+  | 'mdns'
   | 'heartbeatInterval'
   | 'heartbeatBudget'
   | 'allowPrivate'
   | 'kadProtocol'
   | 'gossipIpColocationWeight'
   | 'maxConnectionsPerIp'
+  | 'relayService'
+  | 'relayReservations'
+  | 'relayBytes'
+  | 'relayDuration'
   | 'maxFrameBytes'
   | 'reflection'
   | 'admission'
@@ -98,17 +110,22 @@ export interface ComposeInit {
   /** How long peers that refuse this node, or are refused, are left alone. */
   redialDelays?: RedialDelays | undefined
   log: Logger
+  /** Where its numbers go. @default nowhere */
+  metrics?: Metrics | undefined
   /** What its owner holds for it, to be given back when it has stopped. */
   release?: (() => Promise<void>) | undefined
 }
 
 /** Joins the parts of a node: the only place where tiers, protocols, gossip and chain meet. */
 export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
-  const { home, settings, privateKey, log } = init
+  const { home, settings, privateKey, log, metrics } = init
+  const observer = new NodeObserver(log, metrics)
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
-  const registry = init.registry ?? (await openRegistry(init))
-  const database = await openHomeDatabase(home)
+  // given back where something here fails
+  await using opened = new AsyncDisposableStack()
+  const registry = init.registry ?? opened.adopt(await openRegistry(init), async (own) => own.close())
+  const database = opened.adopt(await openHomeDatabase(home), (own) => own.close())
   const book = new AddressBook(database, {
     onWriteFailure: (error) => log.warn('the address book is not written until this is mended: what peers tell is forgotten', error),
   })
@@ -125,7 +142,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     writes.add(done)
     void done.finally(() => writes.delete(done))
   }
-  const door = doorOf(init, registry)
+  const door = doorOf({ ...init, registry, onRefusal: (kind) => observer.instruments.onRefusal(kind) })
   const { listen, transports, agent, networkInterfaces, liveness = new Liveness() } = init
   const sharedKeys = new SharedKeys({ log, ask: askForRecord })
   const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
@@ -133,9 +150,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const blame = new Blame()
   const places = new Places({
     maxPerIp: settings.maxConnectionsPerIp,
+    onLimit: observer.onPlaceLimit,
     keeps: () => {
       const known = new Set([...targets.map(({ peerId }) => peerId.toString()), ...meshOf(libp2p.services.pubsub, settings)])
-      return (peerId) => known.has(peerId.toString()) || (door != null && door.refusalOf(peerId) == null)
+      return (peerId) =>
+        known.has(peerId.toString()) || libp2p.services.relays.has(peerId) || (door != null && door.refusalOf(peerId) == null)
     },
   })
   const refused = new RefusedPeers({
@@ -143,6 +162,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     delays: init.redialDelays,
     isBootstrap: (peer) => targets.some(({ peerId }) => peerId.toString() === peer),
   })
+  const localPeers = localPeersOf(init, () => (libp2p.getPeers().length === 0 ? bootstrap.retryNow() : undefined))
   const stack = {
     privateKey,
     listen,
@@ -156,6 +176,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     places,
     liveness,
     liveRecords,
+    relay: { reservations: settings.relayReservations, bytes: settings.relayBytes, durationMs: settings.relayDuration },
+    localPeers: localPeers[0],
+    onDialled: observer.onDial,
     log: log.scoped('admission'),
   }
   const libp2p = await createLibp2p({ ...settings, ...stack })
@@ -170,7 +193,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     libp2p,
     dialler,
     targets: targets.filter(({ peerId }) => !peerId.equals(libp2p.peerId)),
-    acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
+    acquaintances: (count) =>
+      [localPeers.flatMap((each) => each.some(count)), acquaintances(book, policy, libp2p.peerId, count)].flat().slice(0, count),
     bootnodes: async (count, signal) =>
       targets.length > 0 ? [] : bootnodesOf({ registry, policy, self: libp2p.peerId, log: log.scoped('chain') }, count, signal),
     ownRefusalOf: async (peerId, signal) => doorkeeper?.refusalOf(peerId, signal),
@@ -179,6 +203,17 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     serves,
     log: log.scoped('dial'),
   })
+  const reachability = reachabilityOf(init, { libp2p, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) })
+  const relaying = new Relaying({
+    libp2p,
+    relays: libp2p.services.relays,
+    server: libp2p.services.relayServer,
+    service: settings.relayService,
+    reachability: reachability?.own,
+    acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
+    log: log.scoped('dial'),
+  })
+  relaying.follow()
   const speakers = new Speakers()
   const otherNetwork = new OtherNetwork(settings.network, { serves, log })
   const isStranger = async (peerId: PeerId): Promise<boolean> => door != null && !(await door.check(peerId)).admitted
@@ -195,6 +230,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   })
   const resolver = new Resolver(
     [
+      ...localPeers.map((source) => new LocalTier(source)),
       new GossipTier(bookSource(book)),
       new NeighboursTier(neighbours, { budgetMs: neighboursBudgetMs(serves) }),
       new ChainTier(chainSource(registry, { book, note })),
@@ -202,6 +238,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     ],
     {
       refuted: refutedIn({ book, note }),
+      tried: observer.onTier,
       hint: () => otherNetwork.hint,
       refusal: () => (libp2p.getPeers().length === 0 ? bootstrap.refusals[0] : undefined),
     },
@@ -225,6 +262,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
           subnetId: settings.subnetId,
           intervalMs: settings.heartbeatInterval,
           bytesPerSecond: settings.heartbeatBudget,
+          onOutcome: (outcome) => observer.instruments.onHeartbeat(outcome),
           addresses: () => libp2p.getMultiaddrs(),
           otherClock: () => {
             const { clockOffsetMs: offsetMs, endpoint } = registry.state()
@@ -258,9 +296,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     budget: new ByteBudget(Math.max(limits.maxBytesInFlight, limits.maxFrameBytes)),
     door,
     places,
+    reachability,
     liveness,
     otherNetwork,
     sharedKeys,
+    relaying,
     doorkeeper,
     refused,
     ownRegistration: door == null ? new OwnRegistration({ registry, self: libp2p.peerId, refused }) : undefined,
@@ -268,6 +308,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log: log.scoped('chain') }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
+    observer: metrics == null ? undefined : observer.instruments,
     serves,
     note,
     release: async () => {
@@ -288,19 +329,17 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     new ReflectionProtocol(node)
   }
   speakers.follow(libp2p, addresses.id)
+  if (metrics != null) {
+    addGauges(metrics, node)
+  }
+  // from now on the node's
+  opened.move()
   return node
 }
 
-/** None where everybody may come in. */
-function doorOf({ settings, log }: ComposeInit, registry: ChainRegistry): Door | undefined {
-  const { admission, minClass, subnetId, admissionOnError: onError, admissionExempt, bootstrap } = settings
-  if (admission === 'open') {
-    return undefined
-  }
-  const exempt = admissionExempt.flatMap((entry) =>
-    entry === BOOTSTRAPS ? bootstrap.map((address) => parsePeerMultiaddr(address).peerId.toString()) : [entry],
-  )
-  return new Door({ registry, subnetId, minClass, onError, exempt, log: log.scoped('admission') })
+/** None where mDNS is off, or nobody could dial this node. */
+function localPeersOf({ listen, settings, log }: ComposeInit, onFound: () => void): LocalPeers[] {
+  return listen.length > 0 && settings.mdns ? [new LocalPeers({ log: log.scoped('dial'), onFound })] : []
 }
 
 /** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */

@@ -1,4 +1,6 @@
 import type { ChainRegistry } from '../chain/registry.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import type { StreamingTaskHandler, TaskHandler } from '../protocol/builtin/task.ts'
@@ -10,7 +12,7 @@ import { ensureHome, homeAt } from './home/home.ts'
 import { loadIdentity } from './home/identity.ts'
 import { loadSettings } from './home/load-settings.ts'
 import { HomeLock } from './home/lock.ts'
-import { stderrLogger } from './home/stderr-logger.ts'
+import { embeddedLogger } from './home/stderr-logger.ts'
 import type { StackTransport } from './stack/create-libp2p.ts'
 import type { SubnetNode } from './subnet-node.ts'
 
@@ -36,6 +38,10 @@ export interface CreateNodeOptions {
   tiers?: readonly Tier[]
   /** A chain of one's own, in place of the one that `settings.chain` names. It is closed with the node. */
   registry?: ChainRegistry
+  /** Where the node puts its numbers, for example for Prometheus. @default nowhere, at no cost */
+  metrics?: Metrics
+  /** Where the node logs. @default stderr, as `logLevel`, `log` and `logFormat` of the settings say */
+  log?: Logger
   /** Transports beside TCP. */
   transports?: readonly NodeTransport[]
   /** What the node calls itself. @default subnet-cli */
@@ -56,7 +62,7 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
   const home = homeAt(options.home)
   await ensureHome(home)
   const { settings } = await loadSettings({ flags: options.settings ?? {}, env: {}, home })
-  const log = stderrLogger(settings)
+  const log = options.log ?? embeddedLogger(settings)
   // one that only asks may share its home with a node that runs
   const transports = options.transports ?? []
   const listen = [...settings.listen, ...transports.flatMap((each) => each.listen ?? []).map((text) => parseMultiaddr(text).toString())]
@@ -73,6 +79,7 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
       interceptors: options.interceptors,
       tiers: options.tiers,
       registry: options.registry,
+      metrics: options.metrics,
       agent: options.agent ?? 'subnet-cli',
       networkInterfaces: options.networkInterfaces,
       log,

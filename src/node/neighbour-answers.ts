@@ -2,8 +2,8 @@ import type { PeerId } from '@libp2p/interface'
 import { HEARTBEAT_INTERVAL_MS } from '../gossip/heartbeat-interval.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
-import { withDeadline } from '../primitives/deadline.ts'
-import { type Budget, budgetOf } from '../primitives/patience.ts'
+import { type Budget, budgetOf } from '../primitives/budget.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import type { AddressProtocol, KnownRecord } from '../protocol/builtin/address.ts'
 import type { Candidate } from '../resolve/tier.ts'
 import type { AskPeer } from '../resolve/tiers/neighbours.ts'
@@ -52,8 +52,8 @@ export function neighbourSource(init: NeighboursInit): AskPeer {
     walk: async (target, { signal, mayDial }) => {
       await bootstrap.settled(signal)
       // its own time: that of the tier lasts longer where a bootstrap was slow to connect
-      const inTime = withDeadline(signal, askMs()) as AbortSignal
-      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, inTime, mayDial ?? (() => false))
+      using deadline = new Deadline(askMs(), signal)
+      const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, deadline.signal, mayDial ?? (() => false))
       return multiaddrs.length === 0
         ? undefined
         : { multiaddrs, source: 'neighbour', verified: false, seq: 0n, ageMs: undefined, detail: 'by the Kademlia walk' }

@@ -18,10 +18,13 @@ import type { Bootstrap } from './dial/bootstrap.ts'
 import type { DialPolicy } from './dial/dial-policy.ts'
 import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
+import type { Instruments } from './instruments.ts'
 import type { OtherNetwork } from './network/other-network.ts'
+import type { OwnReachability } from './reachability/own-reachability.ts'
 import type { Services } from './stack/create-libp2p.ts'
 import type { Liveness } from './stack/liveness.ts'
 import type { Places } from './stack/places.ts'
+import type { Relaying } from './stack/relaying.ts'
 import type { SharedKeys } from './stack/shared-keys.ts'
 
 /** What a node is made of. */
@@ -52,10 +55,15 @@ export interface NodeParts {
   /** Without one the chain is followed by the doorkeeper, or not at all. */
   chainFollower: ChainFollower | undefined
   places: Places
+  /** Without one nobody is asked: a node that only asks listens nowhere. */
+  reachability: OwnReachability | undefined
   liveness: Liveness
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys
+  relaying: Relaying
   log: Logger
+  /** Counts what happens; undefined where nobody asked for numbers. */
+  observer: Instruments | undefined
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
   /** Runs a write to the address book in the background. */

@@ -1,9 +1,8 @@
 import type { Connection, IdentifyResult, Peer, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { raceSignal } from 'race-signal'
 import type { BookEntry } from '../gossip/book-entry.ts'
 import { addressesOf } from '../primitives/address.ts'
-import { withDeadline } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import type { AddressSource } from '../resolve/tier.ts'
 import type { Network } from './network/network.ts'
 import { networkOf } from './network/network-of.ts'
@@ -84,7 +83,8 @@ export class Peers {
         return known?.protocols ?? []
       }
       // a connection that is new: the peer is being asked
-      await raceSignal(identified.promise, withDeadline(signal, IDENTIFY_MS)).catch(() => signal?.throwIfAborted())
+      using deadline = new Deadline(IDENTIFY_MS, signal)
+      await deadline.race(identified.promise).catch(() => signal?.throwIfAborted())
       return (await stored())?.protocols ?? []
     } finally {
       libp2p.removeEventListener('peer:identify', onIdentify)

@@ -3,6 +3,7 @@ import { isPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { BookEntry } from '../gossip/book-entry.ts'
 import { addressesOf } from '../primitives/address.ts'
+import { isRelayed } from '../primitives/address-kind.ts'
 import { describeError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { type Destination, peerOf, type Reached, type ReachOptions, readDestination } from '../protocol/api/host.ts'
@@ -78,7 +79,7 @@ export class Reach {
     }
     const { value, candidate, attempts } = await this.#parts.resolver.resolve(to, 'connect', dial, { signal: options.signal })
     this.#remember(to, candidate, value)
-    return use({ connection: value, source: candidate.source, attempts })
+    return use({ connection: value, source: candidate.source, attempts: withRelay(attempts, value) })
   }
 
   /** Where a peer is. Addresses that it did not sign are confirmed by a connection. @throws ResolveError */
@@ -146,7 +147,7 @@ export class Reach {
         continue
       }
       try {
-        return { value: await use({ connection, source: 'connected', attempts: this.#skipped() }) }
+        return { value: await use({ connection, source: 'connected', attempts: withRelay(this.#skipped(), connection) }) }
       } catch (error) {
         if (isConnectionLost(error)) {
           this.#parts.log
@@ -259,6 +260,20 @@ export class Reach {
       ? undefined
       : { peerId, multiaddrs, source: 'connected', ageMs: 0, verified: true, attempts: this.#skipped() }
   }
+}
+
+/** The same trace; where the connection goes through a relay, the tier that led to it, or all where none had to, says which. */
+function withRelay(attempts: Attempt[], { remoteAddr }: Connection): Attempt[] {
+  if (!isRelayed(remoteAddr)) {
+    return attempts
+  }
+  const [relay = ''] = remoteAddr.toString().split('/p2p-circuit')
+  const hasHit = attempts.some(({ outcome }) => outcome === 'hit')
+  return attempts.map((attempt) =>
+    hasHit && attempt.outcome !== 'hit'
+      ? attempt
+      : { ...attempt, detail: `${attempt.detail ?? ''}, over the relay ${relay}`.replace(/^, /, '') },
+  )
 }
 
 /** By name: a protocol may come with a copy of this package of its own. */

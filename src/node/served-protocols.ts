@@ -78,7 +78,7 @@ export class ServedProtocols {
     this.#registered.add(protocol.id)
     const handle = async (id: string, answer: StreamHandler, maxStreams: number): Promise<void> => {
       const handler = id === ADMISSION_PROTOCOL_ID ? answer : guardedHandler(answer, this.#admits)
-      await libp2p.handle(id, handler, { maxInboundStreams: maxStreams, maxOutboundStreams: maxStreams })
+      await libp2p.handle(id, handler, { maxInboundStreams: maxStreams, maxOutboundStreams: maxStreams, runOnLimitedConnection: true })
     }
     const { onPipeline } = protocol
     await Promise.all([

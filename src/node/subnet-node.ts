@@ -1,13 +1,14 @@
 import { EventEmitter } from 'node:events'
-import type { Connection, PeerId } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { HeartbeatEvent } from '../gossip/heard.ts'
 import type { HeartbeatCounts } from '../gossip/heartbeat.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { DatabaseError } from '../primitives/database-error.ts'
-import { raceTime } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
+import type { ExchangeObserver } from '../protocol/api/exchange-observer.ts'
 import type { Destination, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from '../protocol/api/host.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from '../protocol/api/limits.ts'
@@ -21,9 +22,11 @@ import type { NodeParts } from './node-parts.ts'
 import { type KnownPeer, Peers } from './peers.ts'
 import { pingOver } from './ping.ts'
 import { Reach, type Resolved } from './reach.ts'
+import type { Reachability } from './reachability/reachability.ts'
 import { ServedProtocols } from './served-protocols.ts'
 import { startLibp2p } from './stack/create-libp2p.ts'
 import type { PlacesState } from './stack/places.ts'
+import type { RelayState } from './stack/relay-server.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
 export interface NodeEvents {
@@ -42,6 +45,8 @@ export interface NodeStats {
   /** Why the address book cannot be written; undefined while it can. */
   bookFailure: DatabaseError | undefined
   places: PlacesState
+  /** What this node does as a relay for others; undefined for one that listens nowhere. */
+  relay: RelayState | undefined
 }
 
 /** How long libp2p may take to stop: it gives each connection a second to close. */
@@ -52,6 +57,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log: Logger
+  readonly observer: ExchangeObserver | undefined
   readonly interceptors: readonly Interceptor[]
   /** The protocol that tasks are sent with. */
   readonly tasks: TaskProtocol
@@ -70,6 +76,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.limits = parts.limits
     this.budget = parts.budget
     this.log = parts.log.scoped('call')
+    this.observer = parts.observer
     this.interceptors = parts.interceptors
     this.#peers = new Peers(parts, {
       onConnect: (peer) => this.emit('peer:connect', peer),
@@ -77,7 +84,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     })
     this.#reach = new Reach({ parts, peers: this.#peers, closing: this.#closing.signal })
     this.#protocols = new ServedProtocols(parts, (peerId) => this.#peers.admits(peerId))
-    this.tasks = new TaskProtocol(this, parts.handler, { onTask: (event) => this.emit('task', event) })
+    this.tasks = new TaskProtocol(this, parts.handler, {
+      onTask: (event) => {
+        parts.observer?.onTask('inbound', event.accepted)
+        this.emit('task', event)
+      },
+      onAnswer: (accepted) => parts.observer?.onTask('outbound', accepted),
+    })
   }
 
   /** Who this node is. */
@@ -105,6 +118,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#parts.libp2p.getConnections()
   }
 
+  /** At which of its addresses peers outside of its network can dial this node; undefined for one that listens nowhere. */
+  get reachability(): Reachability | undefined {
+    return this.#parts.reachability?.own
+  }
+
   /** Counts since the node was made. */
   get stats(): NodeStats {
     const { heartbeats, peerStates, book, places } = this.#parts
@@ -115,6 +133,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       book: { peers: book.size, capacity: book.capacity },
       bookFailure: book.writeFailure,
       places: places.state,
+      relay: this.#parts.libp2p.services.relayServer?.state,
     }
   }
 
@@ -160,7 +179,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   }
 
   async #start(): Promise<void> {
-    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration, chainFollower } = this.#parts
+    const { libp2p, heartbeats, peerStates, bootstrap, serves, doorkeeper, refusalWatch, ownRegistration, chainFollower, reachability } =
+      this.#parts
     doorkeeper?.start()
     chainFollower?.start()
     // one that only asks is told where it asks
@@ -171,12 +191,14 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
     this.#peers.start()
     libp2p.addEventListener('self:peer:update', this.#onOwnAddresses)
+    await reachability?.start()
     await startLibp2p(libp2p, serves)
     this.#announced = this.multiaddrs.join()
     await this.#protocols.start()
     peerStates?.start()
     await heartbeats?.start()
     bootstrap.start()
+    this.#parts.relaying.start()
   }
 
   async #stop(): Promise<void> {
@@ -184,9 +206,21 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.#closing.abort(reason)
     // libp2p cannot be stopped while it starts
     await this.#starting?.catch(() => undefined)
-    const { libp2p, heartbeats, peerStates, bootstrap, registry, release, doorkeeper, refusalWatch, ownRegistration, chainFollower } =
-      this.#parts
+    const {
+      libp2p,
+      heartbeats,
+      peerStates,
+      bootstrap,
+      registry,
+      release,
+      doorkeeper,
+      refusalWatch,
+      ownRegistration,
+      chainFollower,
+      reachability,
+    } = this.#parts
     this.#protocols.stop(reason)
+    this.#parts.relaying.stop()
     await bootstrap.stop()
     refusalWatch.stop()
     ownRegistration?.stop()
@@ -194,11 +228,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await chainFollower?.stop()
     peerStates?.stop()
     await heartbeats?.stop()
+    await reachability?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
-    // libp2p waits for connections that are closing with timers that do not keep the process alive
-    await raceTime(Promise.resolve(libp2p.stop()), undefined, STOP_MS, () => new Error('libp2p did not stop in time')).catch((error) =>
-      this.#parts.log.warn('the node goes on stopping', error),
-    )
+    await stopInTime(libp2p).catch((error) => this.#parts.log.warn('the node goes on stopping', error))
     this.#peers.stop()
     await registry.close()
     await release()
@@ -300,6 +332,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       this.emit('addresses', { multiaddrs: multiaddrs.map(String) })
     }
   }
+}
+
+async function stopInTime(libp2p: Libp2p): Promise<void> {
+  // libp2p waits for connections that are closing with timers that do not keep the process alive
+  using deadline = new Deadline(STOP_MS).ref()
+  await deadline.race(Promise.resolve(libp2p.stop()), () => new Error('libp2p did not stop in time'))
 }
 
 function latest(a: number | undefined, b: number | undefined): number | undefined {

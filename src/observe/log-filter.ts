@@ -10,6 +10,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
  */
 export const LOG_SCOPES = ['node', 'call', 'resolve', 'dial', 'gossip', 'chain', 'admission', 'session', 'libp2p'] as const
 
+/** The name of such a part. */
 export type LogScope = (typeof LOG_SCOPES)[number]
 
 /** Stands before the name of a scope in lines, and may stand there in rules. */

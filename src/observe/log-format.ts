@@ -7,9 +7,7 @@ export const LOG_FORMATS = ['text', 'json'] as const
 export type LogFormat = (typeof LOG_FORMATS)[number]
 
 /** What a line is about, by name. An object, as a peer ID or a multiaddr, is made a text only for a line that is written. */
-export type LogFields = Readonly<Record<string, FieldValue | undefined>>
-
-type FieldValue = string | number | boolean | bigint | { toString(): string }
+export type LogFields = Readonly<Record<string, string | number | boolean | bigint | object | undefined>>
 
 /** One thing that was told. */
 export interface LogEntry {
@@ -76,7 +74,7 @@ function valuesOf(fields: LogFields = {}): Array<[string, string | number | bool
     if (value == null) {
       return []
     }
-    return [[name, typeof value === 'number' || typeof value === 'boolean' ? value : bounded(value.toString(), MAX_FIELD_LENGTH)]]
+    return [[name, typeof value === 'number' || typeof value === 'boolean' ? value : bounded(String(value), MAX_FIELD_LENGTH)]]
   })
 }
 

@@ -1,20 +1,18 @@
 /**
- * Whether work was cancelled: its time is up, a signal aborted, somebody gave it up, or it is over. Its AbortSignal is made when somebody asks for
- * it: most work ends without.
+ * Whether work was cancelled: a signal aborted, somebody gave it up, or it is over; of a `Deadline` also: its time is up. Its AbortSignal is made when
+ * somebody asks for it: most work ends without. `using work = new Cancellation(…)` clears it at the end of its block.
  */
 export class Cancellation {
   #controller: AbortController | undefined
   #reason: Error | undefined
   #cancelled = false
-  readonly #timer: NodeJS.Timeout | undefined
   readonly #signals: ReadonlyArray<AbortSignal | undefined>
   #onCancel: ((reason: Error) => void) | undefined
+  #ending: PromiseWithResolvers<never> | undefined
 
-  /** @param timeoutMs none for work that may take any time @param signals those that cancel it too */
-  constructor(timeoutMs?: number | undefined, ...signals: ReadonlyArray<AbortSignal | undefined>) {
+  /** @param signals those that cancel it too */
+  constructor(...signals: ReadonlyArray<AbortSignal | undefined>) {
     this.#signals = signals
-    this.#timer =
-      timeoutMs == null ? undefined : setTimeout(() => this.cancel(new DOMException('the time is up', 'TimeoutError')), timeoutMs).unref()
     for (const signal of signals) {
       if (signal?.aborted === true) {
         this.cancel(signal.reason)
@@ -50,16 +48,30 @@ export class Cancellation {
       this.#cancelled = true
       this.#reason = reason
       this.#controller?.abort(reason)
+      this.#ending?.reject(reason)
       this.#onCancel?.(reason)
     }
   }
 
-  /** To be called when the work has ended: until then the timer and the listeners stay. */
+  /** Waits for `promise`, but no longer than until it is cancelled. @throws the reason */
+  async race<T>(promise: Promise<T>): Promise<T> {
+    if (this.#cancelled) {
+      promise.catch(() => undefined)
+      throw this.#reason
+    }
+    this.#ending ??= Promise.withResolvers()
+    return Promise.race([promise, this.#ending.promise])
+  }
+
+  /** To be called when the work has ended: until then what listens to the signals stays. */
   clear(): void {
-    clearTimeout(this.#timer)
     for (const signal of this.#signals) {
       signal?.removeEventListener('abort', this.#onAbort)
     }
+  }
+
+  [Symbol.dispose](): void {
+    this.clear()
   }
 
   /** @throws the reason, once it was cancelled */

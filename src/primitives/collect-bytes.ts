@@ -1,4 +1,5 @@
-import { raceSignal } from 'race-signal'
+import { joinBytes } from './join-bytes.ts'
+import { untilAborted } from './until-aborted.ts'
 
 export interface CollectOptions {
   /** @default no bound */
@@ -21,20 +22,8 @@ export async function collectBytes(source: AsyncIterable<Uint8Array>, options: C
     }
     chunks.push(chunk)
   }
-  const [only] = chunks
-  return chunks.length === 1 && only != null ? Buffer.from(only.buffer, only.byteOffset, only.byteLength) : Buffer.concat(chunks)
-}
-
-async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]()
-  try {
-    for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {
-      yield next.value
-    }
-  } finally {
-    // not waited for: the source may hang
-    void iterator.return?.()?.catch(() => undefined)
-  }
+  const all = joinBytes(chunks)
+  return Buffer.from(all.buffer, all.byteOffset, all.byteLength)
 }
 
 function defaultError(maxBytes: number): Error {

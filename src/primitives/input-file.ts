@@ -4,7 +4,7 @@ import { Socket } from 'node:net'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { isatty, ReadStream } from 'node:tty'
 import { collectBytes } from './collect-bytes.ts'
-import { withDeadline } from './deadline.ts'
+import { Deadline } from './deadline.ts'
 
 export interface ReadOptions {
   /** How long a pipe or a device may take to come to its end, in milliseconds. @default for ever */
@@ -37,12 +37,12 @@ function openByKind(file: string, kind: Stats): Readable {
 /** What comes of a file of any kind. @throws Error of the system, the reason of the deadline or the signal */
 export async function* inputOf(file: string, { timeoutMs, signal }: ReadOptions): AsyncGenerator<Buffer> {
   const kind = await stat(file)
-  const ending = withDeadline(signal, kind.isFile() ? undefined : timeoutMs)
+  using deadline = new Deadline(kind.isFile() ? undefined : timeoutMs, signal)
   try {
     const stream = STDIN.includes(file) ? process.stdin : openByKind(file, kind)
-    yield* ending == null ? stream : addAbortSignal(ending, stream)
+    yield* addAbortSignal(deadline.signal, stream)
   } catch (error) {
-    ending?.throwIfAborted()
+    deadline.throwIfCancelled()
     throw error
   }
 }

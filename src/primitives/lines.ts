@@ -1,3 +1,5 @@
+import { joinBytes } from './join-bytes.ts'
+
 /** One line of a stream of bytes. */
 export interface Line {
   /** From 1 on. */
@@ -27,7 +29,7 @@ export async function* splitLines(chunks: AsyncIterable<Uint8Array>, maxBytes: n
     }
   }
   const finish = (): Line => {
-    const bytes = length > maxBytes ? undefined : kept.length === 1 ? kept[0] : Buffer.concat(kept)
+    const bytes = length > maxBytes ? undefined : joinBytes(kept)
     length = 0
     kept = []
     return { number: ++number, bytes, end }

@@ -2,8 +2,8 @@ import type { PeerId } from '@libp2p/interface'
 import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { farthestFirst } from '../primitives/address.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import { describeError, SubnetError, UsageError } from '../primitives/errors.ts'
-import { Patience } from '../primitives/patience.ts'
 import { type Attempt, type Outcome, ResolveError } from './errors.ts'
 import type { Candidate, Tier } from './tier.ts'
 
@@ -41,6 +41,8 @@ export interface Resolution<T> {
 export interface ResolverMemory {
   /** Every address of this answer failed. */
   refuted(peerId: PeerId, candidate: Candidate): Promise<void>
+  /** Told of each step of a resolution. */
+  tried?(peerId: PeerId, attempt: Attempt): void
   /** What to do about a peer that no tier knows, where this node knows more than that. */
   hint?(): string | undefined
   /** Why this node could ask nobody: those that it knows do not let it in. */
@@ -138,7 +140,7 @@ class Run<T> {
     for (const tier of this.#tiers) {
       const reason = this.#isChosen(tier) ? this.#whyNotOn(found != null) : 'not asked for'
       if (reason != null) {
-        this.#attempts.push({ tier: tier.name, outcome: 'skipped', ms: 0, detail: reason })
+        this.#note({ tier: tier.name, outcome: 'skipped', ms: 0, detail: reason })
       } else {
         found = await this.#ask(tier)
       }
@@ -150,6 +152,11 @@ class Run<T> {
       throw this.#failure()
     }
     return { ...found, attempts: this.#attempts }
+  }
+
+  #note(attempt: Attempt): void {
+    this.#attempts.push(attempt)
+    this.#memory.tried?.(this.#peerId, attempt)
   }
 
   #isChosen({ name }: Tier): boolean {
@@ -170,17 +177,17 @@ class Run<T> {
 
   async #ask(tier: Tier): Promise<Omit<Resolution<T>, 'attempts'> | undefined> {
     const startedAtMs = performance.now()
-    const budget = new Patience(tier.budgetMs)
+    using budget = new Deadline(tier.budgetMs, this.#options.signal)
     const failures: string[] = []
     let miss = 'not known'
     const note = (outcome: Outcome, detail: string): void => {
-      this.#attempts.push({ tier: tier.name, outcome, ms: performance.now() - startedAtMs, detail })
+      this.#note({ tier: tier.name, outcome, ms: performance.now() - startedAtMs, detail })
     }
     try {
       const explain = (detail: string): void => {
         miss = detail
       }
-      const signal = withSignal(this.#options.signal, budget.signal)
+      const { signal } = budget
       const mayDial = (): boolean => tier.needsDial === true && this.#takeDials(1, this.#reservedAfter(tier) + KEPT_FOR_ANSWERS) === 1
       for await (const candidate of tier.find(this.#peerId, { signal, explain, mayDial, prolong: (ms) => budget.prolong(ms) })) {
         if (this.#isTooOld(candidate)) {
@@ -200,11 +207,9 @@ class Run<T> {
     } catch (error) {
       this.#options.signal?.throwIfAborted()
       this.#unknown = tier.silence === 'unknown' ? { tier: tier.name, error } : this.#unknown
-      if (error !== budget.signal.reason) {
+      if (error !== budget.reason) {
         failures.push(describeError(error))
       }
-    } finally {
-      budget.clear()
     }
     this.#options.signal?.throwIfAborted()
     note(...nothingFound(failures, budget, miss))
@@ -224,10 +229,10 @@ class Run<T> {
     const judged = await this.#try({ ...candidate, verified: false }, 0)
     const ms = performance.now() - startedAtMs
     if ('value' in judged) {
-      this.#attempts.push({ tier: tier.name, outcome: 'hit', ms, detail: candidate.detail })
+      this.#note({ tier: tier.name, outcome: 'hit', ms, detail: candidate.detail })
       return { candidate, value: judged.value }
     }
-    this.#attempts.push({ tier: tier.name, outcome: 'error', ms, detail: `${candidate.detail}; ${judged.failure}` })
+    this.#note({ tier: tier.name, outcome: 'error', ms, detail: `${candidate.detail}; ${judged.failure}` })
     return undefined
   }
 
@@ -309,17 +314,13 @@ class Run<T> {
 }
 
 /** What is noted of a tier that gave no answer which passed. */
-function nothingFound(failures: string[], budget: Patience, miss: string): [Outcome, string] {
+function nothingFound(failures: string[], budget: Deadline, miss: string): [Outcome, string] {
   if (failures.length > 0) {
     return ['error', failures.join('; ')]
   }
-  return budget.signal.aborted ? ['timeout', `no answer within ${budget.totalMs} ms`] : ['miss', miss]
+  return budget.isUp ? ['timeout', `no answer within ${budget.totalMs} ms`] : ['miss', miss]
 }
 
 function isRefutation(error: unknown): error is Error & Refutation {
   return error instanceof Error && 'weight' in error && 'hint' in error
-}
-
-function withSignal(signal: AbortSignal | undefined, budget: AbortSignal): AbortSignal {
-  return signal == null ? budget : AbortSignal.any([signal, budget])
 }

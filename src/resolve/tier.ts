@@ -2,8 +2,8 @@ import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NamedOver } from '../primitives/address-kind.ts'
 
-/** The built-in tiers, in the order in which they are asked. */
-export const TIER_NAMES = ['gossip', 'neighbour', 'chain'] as const
+/** The built-in tiers, in the order in which they are asked. A node has `local` only where mDNS is on. */
+export const TIER_NAMES = ['local', 'gossip', 'neighbour', 'chain'] as const
 
 /** The name of a built-in tier. */
 export type TierName = (typeof TIER_NAMES)[number]
@@ -48,7 +48,7 @@ export interface FindOptions {
 export interface Tier {
   /** In the trace, and to choose tiers by. Each tier of a node has its own. */
   readonly name: string
-  /** Tiers are asked in rising order. The built-in ones have 100 (`gossip`), 200 (`neighbour`) and 300 (`chain`). */
+  /** Tiers are asked in rising order. The built-in ones have 50 (`local`), 100 (`gossip`), 200 (`neighbour`) and 300 (`chain`). */
   readonly order: number
   /** How long the tier may ask, in milliseconds, unless it finds that it needs longer. */
   readonly budgetMs: number

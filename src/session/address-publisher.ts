@@ -7,11 +7,13 @@ import { readOwnerKey } from '../node/home/owner-key.ts'
 import type { Logger } from '../observe/logger.ts'
 import { farthestFirst, withPeerId } from '../primitives/address.ts'
 import { kindOf } from '../primitives/address-kind.ts'
+import { backoffMs } from '../primitives/backoff.ts'
 import { describeError, SubnetError, UsageError } from '../primitives/errors.ts'
 import { humanMs } from '../primitives/human-ms.ts'
 import type { StatusProblem } from './answers.ts'
 import { publishCommand } from './publish-command.ts'
 import { type PaceOptions, PublishPace } from './publish-pace.ts'
+import { leftOut, publishable } from './publishable.ts'
 
 export interface AddressPublisherInit {
   registry: ChainRegistry
@@ -84,7 +86,10 @@ export class AddressPublisher {
   #failure: unknown
   /** What was said last of that which is tried again: each is said once. */
   #told = ''
-  #delayMs = RETRY.firstMs
+  /** In a row. */
+  #failures = 0
+  /** The addresses over relays, which are not published. */
+  #leftOut = ''
   #hasNone = false
   #heldUntilMs: number | undefined
   #timer: NodeJS.Timeout | undefined
@@ -163,7 +168,11 @@ export class AddressPublisher {
    */
   #publishable(): Multiaddr[] {
     const { addresses, settings } = this.#init
-    const own = addresses()
+    const { taken: own, left } = publishable(addresses())
+    if (left.length > 0 && left.join() !== this.#leftOut) {
+      this.#init.log.info(leftOut(left))
+    }
+    this.#leftOut = left.join()
     if (this.#pace == null) {
       return own
     }
@@ -193,7 +202,7 @@ export class AddressPublisher {
       const { receipt, waiting, multiaddrs, block } = await registry.publish(own, await this.#options(own))
       if (waiting != null) {
         this.#tell('info', `transaction ${waiting.extrinsicHash} waits for its block and publishes ${multiaddrs.join()}: nothing was sent`)
-        return this.#nextDelayMs()
+        return backoffMs(this.#failures++, RETRY, RETRY.jitter)
       }
       const cost = receipt == null ? '' : `, transaction ${receipt.extrinsicHash}${feeText(receipt)}`
       log[receipt != null || this.#failure != null ? 'warn' : 'info'](`published ${multiaddrs.join()} at block ${block}${cost}`)
@@ -201,7 +210,7 @@ export class AddressPublisher {
       this.#published = this.#keyOf(own)
       this.#failure = undefined
       this.#told = ''
-      this.#delayMs = RETRY.firstMs
+      this.#failures = 0
       return undefined
     } catch (error) {
       return this.#failed(error)
@@ -218,19 +227,13 @@ export class AddressPublisher {
     }
     this.#failure = error
     this.#tell('error', 'addresses not published', error)
-    return this.#nextDelayMs()
+    return backoffMs(this.#failures++, RETRY, RETRY.jitter)
   }
 
   #tell(level: 'info' | 'error', message: string, error?: unknown): void {
     const text = error == null ? message : `${message}: ${describeError(error)}`
     this.#init.log[text === this.#told ? 'debug' : level](message, error)
     this.#told = text
-  }
-
-  #nextDelayMs(): number {
-    const delayMs = this.#delayMs
-    this.#delayMs = Math.min(delayMs * 2, RETRY.maxMs)
-    return delayMs * (1 - RETRY.jitter * Math.random())
   }
 
   /** Read anew: it is in memory only as long as it takes to sign. @throws UsageError with the command that does it elsewhere */

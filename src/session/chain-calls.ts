@@ -1,14 +1,16 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import type { ChainRecord, ChainRegistry, Freshness, NodeClass, PublishedRecord } from '../chain/registry.ts'
+import type { ChainOptions, ChainRecord, ChainRegistry, Freshness, NodeClass, PublishedRecord } from '../chain/registry.ts'
 import { type Aliases, targetOf } from '../node/home/aliases.ts'
 import type { Settings } from '../node/home/config.ts'
 import { NodeError } from '../node/home/errors.ts'
 import { parseMultiaddr } from '../primitives/address.ts'
-import { withDeadline } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
+import { UsageError } from '../primitives/errors.ts'
 import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer, FreshnessAnswer, PublishedAnswer, RegistrationAnswer } from './answers.ts'
 import { ChainLookupError } from './chain-lookup-error.ts'
 import { describePlace, staleNotice } from './chain-words.ts'
+import { leftOut, publishable } from './publishable.ts'
 import type { ChainSession, SessionOptions } from './session.ts'
 
 export interface ChainCallsInit {
@@ -30,8 +32,7 @@ export class ChainCalls implements ChainSession {
 
   async lookup(peer: string, options: SessionOptions = {}): Promise<ChainAnswer> {
     const { peerId } = await targetOf(peer, this.#init.aliases)
-    const registry = await this.#init.registry()
-    const record = await registry.lookup(peerId, chainOptions(options))
+    const record = await this.#ask(options, async (registry, within) => registry.lookup(peerId, within))
     if (record.multiaddrs.length === 0) {
       throw missing(record, this.#init.settings.subnetId)
     }
@@ -39,7 +40,7 @@ export class ChainCalls implements ChainSession {
   }
 
   async list({ all, ...options }: SessionOptions & { all?: boolean } = {}): Promise<ChainListAnswer> {
-    const { records, ...freshness } = await (await this.#init.registry()).list(chainOptions(options))
+    const { records, ...freshness } = await this.#ask(options, async (registry, within) => registry.list(within))
     const named = records.filter(({ multiaddrs }) => multiaddrs.length > 0)
     return {
       records: (all === true ? records : named).map(toChainAnswer),
@@ -49,12 +50,12 @@ export class ChainCalls implements ChainSession {
   }
 
   async show(peer: string | undefined, options: SessionOptions = {}): Promise<ChainPeerAnswer> {
-    const { registry, self, aliases, settings } = this.#init
+    const { self, aliases, settings } = this.#init
     const peerId = peer == null ? await self() : (await targetOf(peer, aliases)).peerId
-    const within = chainOptions(options)
-    const chain = await registry()
     const { minClass } = settings
-    const [found, registration] = await Promise.all([chain.describe(peerId, within), chain.isRegistered(peerId, minClass, within)])
+    const [found, registration] = await this.#ask(options, async (registry, within) =>
+      Promise.all([registry.describe(peerId, within), registry.isRegistered(peerId, minClass, within)]),
+    )
     if (!found.known) {
       throw missing(found, found.subnetId)
     }
@@ -70,27 +71,35 @@ export class ChainCalls implements ChainSession {
   }
 
   async publish(multiaddrs: string[], options: SessionOptions = {}): Promise<PublishedAnswer> {
-    const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : this.#init.ownAddresses()
+    const { taken, left } = publishable(this.#init.ownAddresses())
+    const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : taken
     if (addresses.length === 0) {
-      throw nothingToPublish()
+      throw left.length > 0 ? new UsageError(`no address that the chain takes; ${leftOut(left)}`) : nothingToPublish()
     }
-    return toAnswer(await (await this.#init.registry()).publish(addresses, chainOptions(options)))
+    return toAnswer(await this.#ask(options, async (registry, within) => registry.publish(addresses, within)))
   }
 
   async remove(options: SessionOptions = {}): Promise<{ peerId: string; removed: boolean }> {
-    const removed = await (await this.#init.registry()).remove(chainOptions(options))
+    const removed = await this.#ask(options, async (registry, within) => registry.remove(within))
     return { peerId: (await this.#init.self()).toString(), removed }
   }
 
   async register(nodeClass: NodeClass, options: SessionOptions = {}): Promise<RegistrationAnswer> {
-    const registration = await (await this.#init.registry()).register(nodeClass, chainOptions(options))
+    const registration = await this.#ask(options, async (registry, within) => registry.register(nodeClass, within))
     const { peerId, registered, block } = registration
     return { peerId: peerId.toString(), registered, class: nodeClass, block }
   }
 
   async unregister(options: SessionOptions = {}): Promise<{ peerId: string; removed: boolean }> {
-    const removed = await (await this.#init.registry()).unregister(chainOptions(options))
+    const removed = await this.#ask(options, async (registry, within) => registry.unregister(within))
     return { peerId: (await this.#init.self()).toString(), removed }
+  }
+
+  async #ask<T>({ signal, timeoutMs }: SessionOptions, ask: (registry: ChainRegistry, within: ChainOptions) => Promise<T>): Promise<T> {
+    const registry = await this.#init.registry()
+    using deadline = new Deadline(timeoutMs, signal)
+    // without a signal the registry has a time of its own
+    return await ask(registry, { signal: timeoutMs == null ? signal : deadline.signal })
   }
 }
 
@@ -100,10 +109,6 @@ export function nothingToPublish({ paysFees = false } = {}): NodeError {
   return new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
     hint: `name them: subnet chain publish MULTIADDR…${byItself}`,
   })
-}
-
-function chainOptions({ signal, timeoutMs }: SessionOptions): { signal: AbortSignal | undefined } {
-  return { signal: withDeadline(signal, timeoutMs) }
 }
 
 /** As it is printed. */

@@ -9,7 +9,7 @@ import { shownChain } from '../node/home/shown-chain.ts'
 import type { KnownPeer } from '../node/peers.ts'
 import type { SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
-import { DEFAULT_TIMEOUT_MS, withDeadline } from '../primitives/deadline.ts'
+import { DEFAULT_TIMEOUT_MS, Deadline } from '../primitives/deadline.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { Destination } from '../protocol/api/host.ts'
 import { bodyOf } from '../protocol/message/body-bytes.ts'
@@ -126,6 +126,7 @@ export class NodeSession implements Session {
       notices: this.#node.notices,
       peerId: this.#node.peerId.toString(),
       multiaddrs,
+      reachability: this.#reachability(),
       subnetId: settings.subnetId,
       network: settings.network,
       home: home.path,
@@ -142,6 +143,12 @@ export class NodeSession implements Session {
       book,
       chain,
     }
+  }
+
+  /** A node that listens nowhere has no addresses. */
+  #reachability(): StatusAnswer['reachability'] {
+    const { verdict = 'unknown', addresses = [] } = this.#node.reachability ?? {}
+    return { verdict, addresses: addresses.map(({ multiaddr, ...rest }) => ({ multiaddr: multiaddr.toString(), ...rest })) }
   }
 
   async stop(): Promise<{ peerId: string; pid: number }> {
@@ -281,17 +288,17 @@ export class NodeSession implements Session {
     if (connection.rtt != null) {
       return roundMs(connection.rtt)
     }
-    const signal = withDeadline(options.signal, LATENCY_TIMEOUT_MS)
-    const measured = await this.#node.ping(connection.remotePeer, signal).catch(() => undefined)
+    using deadline = new Deadline(LATENCY_TIMEOUT_MS, options.signal)
+    const measured = await this.#node.ping(connection.remotePeer, deadline.signal).catch(() => undefined)
     return measured == null ? null : roundMs(measured.ms)
   }
 
   async #chainState(options: SessionOptions): Promise<StatusAnswer['chain']> {
     const url = shownChain(nodeSettings(this.#init.settings, this.#init.home).chain)
-    const signal = withDeadline(options.signal, CHAIN_CHECK_MS)
+    using deadline = new Deadline(CHAIN_CHECK_MS, options.signal)
     let failure: string | undefined
     try {
-      await this.#node.registry.lookup(this.#node.peerId, { signal })
+      await this.#node.registry.lookup(this.#node.peerId, { signal: deadline.signal })
     } catch (error) {
       options.signal?.throwIfAborted()
       // a subnet that is not there is no failure of the chain: its state tells of it

@@ -1,4 +1,4 @@
-import { isDeadline, startDeadline } from '../primitives/deadline.ts'
+import { Deadline } from '../primitives/deadline.ts'
 import { type CallPhase, ProtocolError } from '../protocol/api/errors.ts'
 import type { SessionOptions } from './session.ts'
 
@@ -9,16 +9,13 @@ export async function withStepDeadline<T>(
   late: string,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const deadline = startDeadline(options.timeoutMs, options.signal)
-  const { signal } = deadline
+  using deadline = new Deadline(options.timeoutMs, options.signal)
   try {
-    return await work(signal)
+    return await work(deadline.signal)
   } catch (cause) {
-    if (options.signal?.aborted !== true && signal.aborted && isDeadline(signal.reason)) {
+    if (deadline.isUp) {
       throw new ProtocolError('TIMEOUT', late, { cause, phase, hint: '--timeout DUR gives it longer' })
     }
     throw cause
-  } finally {
-    deadline.clear()
   }
 }

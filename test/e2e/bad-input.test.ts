@@ -187,7 +187,7 @@ add('a flag before the command', ['--log-level=info', 'id'], /^no command before
 add(
   'a tier that is none',
   ['resolve', OTHER_PEER_ID, '--tier', 'x'],
-  /^--tier: "x" is not valid; expected one of gossip, neighbour, chain$/,
+  /^--tier: "x" is not valid; expected one of local, gossip, neighbour, chain$/,
   /--help/,
 )
 

@@ -99,6 +99,7 @@ const rows: Record<string, Row> = {
     ],
     alone: 13,
   },
+  doctor: { fields: ['ok', 'findings'] },
   disconnect: { args: () => ['bob'], fields: ['peerId', 'connections'], alone: 13 },
   stop: { fields: ['peerId', 'pid'], alone: 13 },
 }

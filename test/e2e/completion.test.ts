@@ -47,7 +47,7 @@ describe('the completion of a shell', function () {
       ['subnet key ', 'export ', 'import ', 'new ', 'show '],
       ['subnet resolve bo', 'bob '],
       ['subnet resolve bob --ti', '--tier ', '--timeout '],
-      ['subnet resolve bob --tier ', 'chain ', 'gossip ', 'neighbour '],
+      ['subnet resolve bob --tier ', 'chain ', 'gossip ', 'local ', 'neighbour '],
       ['subnet chain register --class ', 'idle ', 'included ', 'registered ', 'validator '],
       // after the = only: what stands before it, bash has already
       ['subnet resolve bob --tier=ch', 'chain '],

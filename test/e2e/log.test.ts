@@ -27,13 +27,25 @@ describe('the log of a node', function () {
     for (const { time, level, scope, message } of entries) {
       assert.match(`${time} ${level} ${scope} ${message}`, new RegExp(`^${TIME} (error|warn|info|debug) subnet:[a-z0-9]+ \\S`))
     }
+    const told = entries.find(({ message }) => message === 'a task was rejected') ?? {}
+    const { scope, reason, protocol, task, call } = told
+    assert.deepEqual({ scope, protocol, task }, { scope: 'subnet:call', protocol: '/subnet/task_protocol/1.0.0', task: 'paint' })
+    assert.match(String(reason), /out of paint/)
+    assert.ok(Number.isSafeInteger(call))
   })
 
   it('has time and scope in its lines of text once somebody asks for more than warnings', async () => {
-    const stderr = await rejecting([], { env: { SUBNET_LOG: 'session:debug,chain:info,*:debug' } })
+    const stderr = await rejecting([], { env: { SUBNET_LOG: 'call:debug,*:warn' } })
+    assert.match(stderr, /debug subnet:call: a task was rejected: .*out of paint.* peer=12D3KooW\w+ protocol=\S+ call=\d+ task=paint$/m)
     for (const line of stderr.trim().split('\n')) {
       assert.match(line, new RegExp(`^${TIME} (error|warn|info|debug) subnet:[a-z0-9]+: \\S`))
     }
+  })
+
+  it('lets --log-level count more than a rule for all in the environment', async () => {
+    const stderr = await rejecting(['--log-level', 'debug'], { env: { SUBNET_LOG: '*:error,dial:silent' } })
+    assert.match(stderr, /debug subnet:call: a task was rejected: /)
+    assert.doesNotMatch(stderr, /subnet:dial/)
   })
 
   it('is silent by default where all is well', async () => {

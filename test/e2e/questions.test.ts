@@ -36,13 +36,15 @@ describe('a person at a terminal is asked', function () {
     terminal.type('template\r')
     await terminal.shows(/Peers to connect to first .*\(none\)/)
     terminal.type('\r')
+    await terminal.shows(/Whether to find peers of the same local network .*\(false\)/)
+    terminal.type('true\r')
     await terminal.shows(/What answers tasks/)
     terminal.type('echo\r')
     await terminal.shows(/this peer is 12D3KooW/)
     assert.equal(await terminal.ended, 0)
     assert.ok(!terminal.screen.text.includes('Which chain'), 'a flag said it')
     const written = JSON.parse(await readFile(join(home, 'config.json'), 'utf8'))
-    assert.deepEqual(written, { subnetId: 7, network: 'template', chain: 'ledger:/shared.db', handler: 'echo' })
+    assert.deepEqual(written, { subnetId: 7, network: 'template', chain: 'ledger:/shared.db', mdns: true, handler: 'echo' })
   })
 
   it('whether a config is to be changed: no, unless they say so', async () => {
@@ -64,6 +66,7 @@ describe('a person at a terminal is asked', function () {
       'ledger:',
       '--bootstrap',
       address(9),
+      '--mdns',
     ])
     await yes.shows(/Change .*config\.json\?/)
     yes.type('y\r')
@@ -74,7 +77,7 @@ describe('a person at a terminal is asked', function () {
     yes.type('none\r')
     assert.equal(await yes.ended, 0)
     const written = JSON.parse(await readFile(join(home, 'config.json'), 'utf8'))
-    assert.deepEqual(written, { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [address(9)] })
+    assert.deepEqual(written, { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [address(9)], mdns: true })
   })
 
   it('whether a key is to be replaced, and Ctrl-C leaves it', async () => {

@@ -15,7 +15,8 @@ const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
 /** A command that takes longer hangs, however busy the machine is. */
 const HANGS_AFTER_MS = 90_000
 const STOPS_WITHIN_MS = 10_000
-const HAPPENS_WITHIN_MS = 20_000
+/** What has not happened by then never will, however busy the machine is. */
+const HAPPENS_WITHIN_MS = 60_000
 
 /** How a process ended, and what it printed. */
 export interface Outcome {

@@ -44,14 +44,31 @@ export class NetworkNamespace {
 
   /** A second network at the other end of the cable, with a loopback and an `e0` of its own. Ends before this one. */
   async neighbour(): Promise<NetworkNamespace> {
+    const neighbour = await this.another()
+    await this.give('e1', neighbour, 'e0')
+    return neighbour
+  }
+
+  /** A further network with a loopback alone. Ends before this one. */
+  async another(): Promise<NetworkNamespace> {
     const [program = '', ...entering] = this.within
     const holder = spawn(program, [...entering, 'unshare', '--net', 'sh', '-c', 'echo held; exec cat'], { stdio: 'pipe' })
     await once(holder.stdout, 'data')
-    const neighbour = new NetworkNamespace(holder)
-    await this.ip('link', 'set', 'e1', 'netns', String(holder.pid), 'name', 'e0')
-    await neighbour.ip('link', 'set', 'lo', 'up')
-    await neighbour.ip('link', 'set', 'e0', 'up')
-    return neighbour
+    const another = new NetworkNamespace(holder)
+    await another.ip('link', 'set', 'lo', 'up')
+    return another
+  }
+
+  /** Moves an interface to another network, where it is up. */
+  async give(link: string, to: NetworkNamespace, name: string): Promise<void> {
+    await this.ip('link', 'set', link, 'netns', String(to.#holder.pid), 'name', name)
+    await to.ip('link', 'set', name, 'up')
+  }
+
+  /** Runs a shell command in this network. */
+  async shell(command: string): Promise<void> {
+    const [program = '', ...entering] = this.within
+    await run(program, [...entering, 'sh', '-c', command])
   }
 
   /** Before a command it makes the command run in this network. */

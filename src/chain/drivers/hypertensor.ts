@@ -1,15 +1,15 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { PeerId } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
 import type { Logger } from '../../observe/logger.ts'
 import type { NamedOver } from '../../primitives/address-kind.ts'
-import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
+import { Deadline, isDeadline } from '../../primitives/deadline.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import { blocks } from '../hypertensor/block-watch.ts'
 import { namedOverEndpoints } from '../hypertensor/endpoint-kind.ts'
 import { type ChainOptions as ConnectionOptions, HypertensorChain } from '../hypertensor/hypertensor-chain.ts'
+import { freshnessOf, type KeptDescription, NOTHING, ofKept, ofList, toKept, toListing } from '../hypertensor/kept-peers.ts'
 import { type Answer, LastAnswers } from '../hypertensor/last-answers.ts'
 import { readBlockHash } from '../hypertensor/runtime.ts'
 import { type AtBlock, type StoredPeer, SubnetStorage } from '../hypertensor/subnet-storage.ts'
@@ -24,11 +24,9 @@ import {
   type ChainRecord,
   type ChainRegistry,
   type ChainState,
-  type Freshness,
   NODE_CLASSES,
   type NodeClass,
   NoSubnetError,
-  type PeerRole,
   type PublishedRecord,
   type PublishOptions,
   type Registration,
@@ -268,7 +266,7 @@ export class HypertensorRegistry implements ChainRegistry {
     signal?.throwIfAborted()
     const [genesis, kept] = await Promise.all([this.#answers.genesis(), last()])
     const { answerTimeoutMs } = this.#options
-    const deadline = startDeadline(signal == null ? answerTimeoutMs : undefined, signal)
+    const deadline = new Deadline(signal == null ? answerTimeoutMs : undefined, signal)
     // goes on when patience is at its end: a late answer is the next one's last
     const asking = this.#askedOne(ask, deadline.signal).finally(() => deadline.clear())
     const patience = kept == null ? undefined : this.#patience(patienceMs)
@@ -340,63 +338,10 @@ const LIST = 'the list'
 /** A list without the records that could not be read: who is not in it may be a peer all the same. */
 const PART = 'a part of the list'
 
-/** A peer of whom the chain has nothing. */
-const NOTHING = {
-  known: false,
-  multiaddrs: [],
-  verified: false,
-  seq: 0n,
-  role: undefined,
-  nodeId: undefined,
-  nodeClass: undefined,
-} satisfies Partial<ChainRecord>
-
-/** A peer as it is kept, in JSON. */
-interface KeptPeer {
-  peerId: string
-  multiaddrs: string[]
-  role: PeerRole
-  nodeId?: number | undefined
-  nodeClass?: NodeClass | undefined
-}
-
-interface KeptDescription {
-  peer: KeptPeer | null
-  subnetId: number
-  friendlyId?: number
-  hotkey?: string
-  coldkey?: string
-}
-
-function toKept({ peerId, multiaddrs, role, nodeId, nodeClass }: StoredPeer): KeptPeer {
-  return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), role, nodeId, nodeClass }
-}
-
-function ofKept({ peerId, multiaddrs, role, nodeId, nodeClass }: KeptPeer): StoredPeer {
-  return { peerId: peerIdFromString(peerId), multiaddrs: multiaddrs.map((address) => multiaddr(address)), role, nodeId, nodeClass }
-}
-
-function freshnessOf({ block, readAtMs, stale }: Answer & { stale: boolean }): Freshness {
-  return { block, readAtMs, stale }
-}
-
-/** Of what was read just now, or of what is kept of it. */
-function toListing(answer: Answer & { stale: boolean; peers?: StoredPeer[] }): ChainListing {
-  const freshness = freshnessOf(answer)
-  const peers = answer.peers ?? (JSON.parse(answer.json) as KeptPeer[]).map(ofKept)
-  return { ...freshness, records: peers.map((peer) => ({ ...peer, known: true, verified: false, seq: 0n, ...freshness })) }
-}
-
 function answerOf(answer: Answer | undefined): (() => Answer) | undefined {
   return answer == null ? undefined : () => answer
 }
 
 function newerOf(one: Answer | undefined, other: Answer | undefined): Answer | undefined {
   return one == null || (other != null && other.readAtMs > one.readAtMs) ? other : one
-}
-
-/** What a list says of one peer. */
-function ofList(list: Answer, peerId: PeerId): Answer {
-  const peer = peerId.toString()
-  return { ...list, json: JSON.stringify((JSON.parse(list.json) as KeptPeer[]).filter(({ peerId: each }) => each === peer)) }
 }

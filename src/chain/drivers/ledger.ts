@@ -11,6 +11,7 @@ import {
 } from '../../gen/subnet/ledger/v1/ledger_pb.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { addressesOf, peerIdOf } from '../../primitives/address.ts'
+import { isRelayed } from '../../primitives/address-kind.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import {
   type ChainChange,
@@ -192,6 +193,12 @@ export class LedgerRegistry implements ChainRegistry {
           hint: `a peer publishes only for itself: ${this.#self.toString()}`,
         })
       }
+    }
+    const relayed = multiaddrs.find(isRelayed)
+    if (relayed != null) {
+      throw new UsageError(`${relayed.toString()} is an address over a relay: the chain does not take it`, {
+        hint: 'heartbeats and neighbours tell such addresses; publish one at which the peer is reached directly',
+      })
     }
     const own = addressesOf(this.#self, multiaddrs, Number.POSITIVE_INFINITY)
     if (own.length === 0 || own.length > MAX_ADDRESSES) {

@@ -1,4 +1,4 @@
-import { startDeadline } from '../../primitives/deadline.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 
 /** Wakes the one who waits for it; rung while nobody waits, it wakes the next who does. */
 export class Bell {
@@ -14,13 +14,12 @@ export class Bell {
   async heard(signal: AbortSignal, timeoutMs?: number): Promise<boolean> {
     if (!this.#isRung && !signal.aborted) {
       // no promise outlives its wait: a bell may never be rung
-      const deadline = startDeadline(timeoutMs, signal)
+      using deadline = new Deadline(timeoutMs, signal)
       await new Promise<void>((resolve) => {
         this.#wake = resolve
         deadline.signal.addEventListener('abort', () => resolve(), { once: true })
       })
       this.#wake = undefined
-      deadline.clear()
     }
     const isRung = this.#isRung
     this.#isRung = false

@@ -8,11 +8,12 @@ import { nameOf } from './endpoints.ts'
 import { Heads } from './heads.ts'
 import type { Layout } from './layout.ts'
 import { MetadataCache } from './metadata-cache.ts'
+import { fetchMetadata } from './metadata-fetch.ts'
 import { RpcClient, type RpcOptions } from './rpc-client.ts'
 import { RpcError } from './rpc-error.ts'
 import type { RpcSocket } from './rpc-socket.ts'
 import { BLOCK_KEY, givesAnyMetadata, readBlockHash, readBlockValue, readHeader, readRuntimeVersion } from './runtime.ts'
-import { readHex, readStorageValue, StorageReader, type StorageValue } from './storage-reader.ts'
+import { readStorageValue, StorageReader, type StorageValue } from './storage-reader.ts'
 
 export interface ChainOptions extends RpcOptions {
   maxMetadataBytes: number
@@ -46,8 +47,6 @@ export interface Reading {
 }
 
 const MAX_LAYOUT_CHANGES = 3
-/** The runtime's call for metadata, and the version that tells of the runtime's calls too, as a u32. */
-const METADATA_CALL = ['Metadata_metadata_at_version', '0x0f000000']
 
 interface RuntimeVersion {
   digest: string
@@ -305,34 +304,16 @@ export class HypertensorChain {
       log.debug('the metadata of the chain that were kept are not used', error)
     }
     source.isEndpoint = true
-    const [{ method, metadata }] = await Promise.all([this.#fetchMetadata(), this.#checkVersion()])
+    const [{ method, metadata }] = await Promise.all([
+      fetchMetadata(this.rpc, { anyVersion: this.#givesAnyMetadata, maxBytes: this.#init.options.maxMetadataBytes }),
+      this.#checkVersion(),
+    ])
     const layout = await this.#readMetadata(method, metadata, version)
     // of a runtime that went meanwhile they may be the next one's: whoever reads finds that out, and nothing is kept
     if (this.#version === version) {
       await this.#cache.put(version, metadata).catch((error) => log.debug('the metadata of the chain were not kept', error))
     }
     return layout
-  }
-
-  /** Of version 15, or else of that which every node gives. @throws ChainError */
-  async #fetchMetadata(): Promise<{ method: string; metadata: Uint8Array }> {
-    const { maxMetadataBytes } = this.#init.options
-    const read = (answer: unknown): Uint8Array => Buffer.from(readHex(answer, maxMetadataBytes).slice(2), 'hex')
-    if (this.#givesAnyMetadata) {
-      const method = 'state_call'
-      const answer = await this.rpc.call(method, METADATA_CALL, { read }).catch((error: unknown) => {
-        if (error instanceof RpcError && error.fault === 'unknown-method') {
-          return undefined
-        }
-        throw error
-      })
-      // a single byte says that there are none of this version
-      if (answer != null && answer.byteLength > 1) {
-        return { method, metadata: answer }
-      }
-    }
-    const method = 'state_getMetadata'
-    return { method, metadata: await this.rpc.call(method, [], { read }) }
   }
 
   /** @throws ChainError */

@@ -2,20 +2,17 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { raceSignal } from 'race-signal'
 import type { Logger } from '../../observe/logger.ts'
 import { backoffMs } from '../../primitives/backoff.ts'
-import { isDeadline, startDeadline } from '../../primitives/deadline.ts'
+import { Deadline, isDeadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { withoutSecretsOf } from '../../primitives/shown-url.ts'
+import { CallQueue, type CallQueueOptions } from './call-queue.ts'
 import { nameOf } from './endpoints.ts'
 import { RpcError } from './rpc-error.ts'
 import { RpcSocket, type SocketOptions } from './rpc-socket.ts'
 
-export interface RpcOptions extends SocketOptions {
+export interface RpcOptions extends SocketOptions, CallQueueOptions {
   /** One call, reconnecting included, in milliseconds. */
   callTimeoutMs: number
-  /** Calls under way on the connection at a time. */
-  maxInFlight: number
-  /** Calls that wait for their turn; one more is refused. */
-  maxQueued: number
   /** The pause after an endpoint failed, in milliseconds: doubled with each failure, up to the last. */
   backoff: { firstMs: number; maxMs: number }
 }
@@ -55,15 +52,15 @@ export class RpcClient {
   readonly #init: RpcClientInit
   readonly #endpoints: EndpointState[]
   readonly #closing = new AbortController()
-  readonly #turns: Array<() => void> = []
+  readonly #queue: CallQueue
   #socket: RpcSocket | undefined
   #connecting: Promise<RpcSocket> | undefined
-  #inFlight = 0
   #heardAtMs: number | undefined
   #lastError: string | undefined
 
   constructor(init: RpcClientInit) {
     this.#init = init
+    this.#queue = new CallQueue(init.options)
     this.#endpoints = init.endpoints.map((endpoint) => ({ endpoint, failures: 0, retryAtMs: 0, error: undefined }))
   }
 
@@ -86,7 +83,11 @@ export class RpcClient {
   /** @throws RpcError; the signal's reason */
   async call<T>(method: string, params: unknown[], { signal, read }: CallOptions<T>): Promise<T> {
     const answer = await this.#inTime(method, signal, async (within) =>
-      this.#inTurn(method, within, async () => this.#ask(method, params, read, within)),
+      this.#queue.run(
+        async () => this.#ask(method, params, read, within),
+        within,
+        () => this.#busy(method),
+      ),
     )
     this.#lastError = undefined
     return answer
@@ -144,7 +145,7 @@ export class RpcClient {
   async #inTime<T>(method: string, signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     signal?.throwIfAborted()
     this.#checkOpen()
-    const deadline = startDeadline(this.#init.options.callTimeoutMs, signal, this.#closing.signal)
+    using deadline = new Deadline(this.#init.options.callTimeoutMs, signal, this.#closing.signal)
     try {
       return await work(deadline.signal)
     } catch (error) {
@@ -153,54 +154,6 @@ export class RpcClient {
       // an endpoint without a method is none that fails: those who ask do without
       const isWithout = error instanceof RpcError && error.fault === 'unknown-method'
       throw isWithout ? error : this.#noted(isDeadline(error) ? this.#late(method) : error)
-    } finally {
-      deadline.clear()
-    }
-  }
-
-  /** Waits for a place among those under way. @throws RpcError when too many wait already */
-  async #inTurn<T>(method: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const { maxInFlight, maxQueued } = this.#init.options
-    if (this.#inFlight >= maxInFlight) {
-      if (this.#turns.length >= maxQueued) {
-        throw new RpcError('busy', `chain ${this.endpoint}: ${method}: ${maxQueued} calls wait already`, {
-          hint: 'ask for less at a time',
-        })
-      }
-      await this.#nextTurn(signal)
-    } else {
-      this.#inFlight++
-    }
-    try {
-      return await work()
-    } finally {
-      this.#passTurn()
-    }
-  }
-
-  #passTurn(): void {
-    const next = this.#turns.shift()
-    if (next == null) {
-      this.#inFlight--
-    } else {
-      next()
-    }
-  }
-
-  async #nextTurn(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#turns.push(resolve)
-    try {
-      await raceSignal(promise, signal)
-    } catch (error) {
-      const index = this.#turns.indexOf(resolve)
-      if (index >= 0) {
-        this.#turns.splice(index, 1)
-      } else {
-        // its turn came just now: it is the next one's
-        this.#passTurn()
-      }
-      throw error
     }
   }
 
@@ -208,14 +161,12 @@ export class RpcClient {
   async #askOne<T>(socket: RpcSocket, method: string, params: unknown[], read: (answer: unknown) => T, signal: AbortSignal): Promise<T> {
     // so that there is time left to ask the others
     const timeoutMs = Math.ceil(this.#init.options.callTimeoutMs / this.#endpoints.length)
-    const deadline = startDeadline(timeoutMs, signal)
+    using deadline = new Deadline(timeoutMs, signal)
     try {
       return readWith(read, await socket.call(method, params, deadline.signal), socket, method)
     } catch (error) {
       signal.throwIfAborted()
       throw isDeadline(error) ? unreadable(socket, method, `no answer within ${timeoutMs} ms`, error) : error
-    } finally {
-      deadline.clear()
     }
   }
 
@@ -273,7 +224,7 @@ export class RpcClient {
 
   async #open(state: EndpointState): Promise<RpcSocket | undefined> {
     const { options, greet, log } = this.#init
-    const deadline = startDeadline(options.connectTimeoutMs, this.#closing.signal)
+    using deadline = new Deadline(options.connectTimeoutMs, this.#closing.signal)
     let socket: RpcSocket | undefined
     try {
       socket = await RpcSocket.open(state.endpoint, options, deadline.signal)
@@ -299,8 +250,6 @@ export class RpcClient {
       this.#penalize(state, error)
       log.debug('an endpoint of the chain cannot be used', error)
       return undefined
-    } finally {
-      deadline.clear()
     }
   }
 
@@ -342,6 +291,11 @@ export class RpcClient {
     const message = errors.map(describeError).join('; ')
     const { hint } = errors.find((error) => error.hint != null) ?? {}
     return new RpcError('connection', next == null ? message : `${message} (${next})`, { cause: errors[0], hint })
+  }
+
+  #busy(method: string): RpcError {
+    const { maxQueued } = this.#init.options
+    return new RpcError('busy', `chain ${this.endpoint}: ${method}: ${maxQueued} calls wait already`, { hint: 'ask for less at a time' })
   }
 
   #late(method: string): RpcError {

@@ -1,5 +1,4 @@
-import { raceSignal } from 'race-signal'
-import { startDeadline } from '../../primitives/deadline.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import type { RpcClient } from './rpc-client.ts'
 import { RpcError } from './rpc-error.ts'
 import { readChanges, type StorageValue } from './storage-reader.ts'
@@ -106,16 +105,15 @@ export class StorageFeed {
     this.#subscriptions.add(subscription)
     this.#waiting.add(first.reject)
     this.#watchEnd(subscription.ended)
-    const deadline = startDeadline(FIRST_NOTICE_MS, signal)
+    using deadline = new Deadline(FIRST_NOTICE_MS, signal)
     try {
-      await raceSignal(first.promise, deadline.signal)
+      await deadline.race(first.promise)
     } catch (error) {
       this.#subscriptions.delete(subscription)
       subscription.stop()
       throw error
     } finally {
       this.#waiting.delete(first.reject)
-      deadline.clear()
     }
   }
 

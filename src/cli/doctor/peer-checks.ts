@@ -25,9 +25,11 @@ export async function* examinePeer(init: PeerInit): AsyncGenerator<Finding> {
   const addresses = new Set<string>(init.peer.startsWith('/') ? [init.peer] : [])
   if (addresses.size === 0) {
     for (const asked of TIER_NAMES.map(async (tier) => askTier(init, tier))) {
-      const { finding, multiaddrs } = await asked
-      yield finding
-      for (const address of multiaddrs) {
+      const answer = await asked
+      if (answer != null) {
+        yield answer.finding
+      }
+      for (const address of answer?.multiaddrs ?? []) {
         addresses.add(address)
       }
     }
@@ -42,7 +44,11 @@ export async function* examinePeer(init: PeerInit): AsyncGenerator<Finding> {
   }
 }
 
-async function askTier({ session, peer, options }: PeerInit, tier: TierName): Promise<{ finding: Finding; multiaddrs: string[] }> {
+/** Undefined for a tier that the node does not have. */
+async function askTier(
+  { session, peer, options }: PeerInit,
+  tier: TierName,
+): Promise<{ finding: Finding; multiaddrs: string[] } | undefined> {
   const about = { check: 'tier', subject: tier }
   try {
     const { multiaddrs, attempts, ageMs } = await session.resolve(peer, { ...options(), tiers: [tier] })
@@ -51,6 +57,9 @@ async function askTier({ session, peer, options }: PeerInit, tier: TierName): Pr
   } catch (error) {
     options().signal.throwIfAborted()
     if (error instanceof SubnetError && error.code === 'USAGE') {
+      if (tier === 'local') {
+        return undefined
+      }
       // no peer was named: then there is no way to it
       throw error
     }

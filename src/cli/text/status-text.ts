@@ -2,9 +2,13 @@ import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
 import { printable } from '../../primitives/printable.ts'
 import type { StatusAnswer } from '../../session/answers.ts'
+import { shortPeerId } from './render.ts'
 
 /** The part of the places from which on their holder is named. */
 const MANY = 1 / 4
+
+/** Of each address. */
+const SHOWN_REPORTS = 2
 
 /** The state of a node, for people. */
 export function describeStatus(status: StatusAnswer): string {
@@ -15,7 +19,7 @@ export function describeStatus(status: StatusAnswer): string {
     ...status.problems.map(({ severity, message }): [string, string] => [severity === 'error' ? 'problem' : 'warning', message]),
     ...status.notices.map((notice): [string, string] => ['notice', notice]),
     ['peer', status.peerId],
-    ...status.multiaddrs.map((address): [string, string] => ['address', address.replace(/\/p2p\/[^/]+$/, '')]),
+    ...describeAddresses(status).map((line): [string, string] => ['address', line]),
     ['node', `${status.agent}, subnet ${status.subnetId}, network ${status.network}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
     ['home', status.home],
     ['connections', `${connections.inbound} inbound, ${connections.outbound} outbound`],
@@ -28,6 +32,22 @@ export function describeStatus(status: StatusAnswer): string {
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows.map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : printable(value)}`).join('\n')
+}
+
+/** Those that are announced, and those about which peers were asked. */
+function describeAddresses({ multiaddrs, reachability }: StatusAnswer): string[] {
+  const announced = multiaddrs.map((address) => address.replace(/\/p2p\/[^/]+$/, ''))
+  const known = new Map(reachability.addresses.map((address) => [address.multiaddr, address]))
+  const others = [...known.keys()].filter((address) => !announced.includes(address))
+  return [...announced, ...others].map((text) => {
+    const { verdict, reports = [] } = known.get(text) ?? {}
+    const notAnnounced = announced.includes(text) ? [] : ['not announced']
+    return [text, ...(verdict == null ? [] : [verdict]), ...notAnnounced, ...reports.slice(0, SHOWN_REPORTS).map(describeReport)].join(', ')
+  })
+}
+
+function describeReport({ peerId, outcome, atMs }: StatusAnswer['reachability']['addresses'][number]['reports'][number]): string {
+  return `${outcome} ${outcome === 'declined' ? 'to dial by' : 'by'} ${shortPeerId(peerId)} ${humanMs(Math.max(0, Date.now() - atMs))} ago`
 }
 
 function describePlaces({ open, maxOpen, pending, maxPending, full, largest, turnedAway, displaced }: StatusAnswer['places']): string {

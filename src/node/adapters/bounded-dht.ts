@@ -3,6 +3,7 @@ import type { KadDHT, KadDHTComponents } from '@libp2p/kad-dht'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { LRUCache } from 'lru-cache'
 import { addressesOf, farthestFirst } from '../../primitives/address.ts'
+import { isRelayed } from '../../primitives/address-kind.ts'
 import type { DialBudget, WalkBudget } from '../dial/dial-budget.ts'
 import type { DialPolicy } from '../dial/dial-policy.ts'
 import { type DialComponents, Dialler } from '../dial/dialler.ts'
@@ -80,8 +81,13 @@ class Reach {
   /** @throws Error where the peer is not connected and no dial is left for it; DialError */
   async openStream(peer: PeerId, protocol: string, options: WalkOptions = {}): Promise<Stream> {
     const dials = options.dials ?? this.#init.background
-    const connection = this.#dialler.connectionsTo(peer)[0] ?? (await this.#dialNamed(peer, dials, options.signal))
+    const connection = this.#direct(peer)[0] ?? (await this.#dialNamed(peer, dials, options.signal))
     return filterMessages(await connection.newStream(protocol, options), this.#choose(connection, options.dials))
+  }
+
+  /** The DHT does not run over relays. */
+  #direct(peer: PeerId): Connection[] {
+    return this.#dialler.connectionsTo(peer).filter(({ limits }) => limits == null)
   }
 
   isDialable(addresses: Multiaddr[]): boolean {
@@ -98,7 +104,7 @@ class Reach {
    * for that: it is added once it is connected. A contact keeps its place where the budget has no dial left, but not where either refuses the other.
    */
   async pingContact(peer: PeerId, signal: AbortSignal | undefined, ping: () => Promise<unknown>): Promise<unknown> {
-    if (this.#dialler.connectionsTo(peer).length === 0) {
+    if (this.#direct(peer).length === 0) {
       const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
       const isContact = stored?.tags.has(CONTACT_TAG) === true
       if (!isContact && this.#named.get(peer.toString())?.toWalk === true) {
@@ -150,7 +156,10 @@ class Reach {
     const named = [...(this.#named.get(peer.toString())?.bySource.values() ?? [])].map((texts) => texts.map((text) => multiaddr(text)))
     const { policy } = this.#init
     const allowed = [storedAs(true), ...named, storedAs(false)].map((addresses) =>
-      addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter((address) => policy.refusalOf(address) == null),
+      addressesOf(peer, farthestFirst(addresses), Number.POSITIVE_INFINITY).filter(
+        // the DHT does not run over relays
+        (address) => !isRelayed(address) && policy.refusalOf(address) == null,
+      ),
     )
     return addressesOf(peer, inTurn(allowed), MAX_ADDRESSES_DIALLED)
   }

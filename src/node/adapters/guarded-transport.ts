@@ -2,8 +2,10 @@ import type { MultiaddrConnection, PeerId, Transport, Upgrader } from '@libp2p/i
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { peerIdOf } from '../../primitives/address.ts'
 import { kindOf, type NamedOver } from '../../primitives/address-kind.ts'
+import { describeError } from '../../primitives/errors.ts'
 import type { DialBudget } from '../dial/dial-budget.ts'
 import { DialFailure, explainDial, SEEN_BYTES, type Seen } from '../dial/dial-failure.ts'
+import { type DialOutcome, GivenUp } from '../dial/dial-outcome.ts'
 import { type Permit, permitOf } from '../dial/dial-permit.ts'
 import type { DialPolicy } from '../dial/dial-policy.ts'
 import { noteFirstBytes } from './first-bytes.ts'
@@ -21,6 +23,8 @@ export interface GuardedTransportInit {
   isFull?: (() => boolean) | undefined
   /** Told of peers whose own word is that they do not admit this node. */
   onRefused?: ((peerId: PeerId, reason: string) => void) | undefined
+  /** Told what became of each dial. */
+  onDialled?: ((outcome: DialOutcome) => void) | undefined
 }
 
 /** What a transport is told of a name in the address that it dials, and what became of the name. */
@@ -43,13 +47,13 @@ export type ResolveName = (permit: Permit, namedOver: NamedOver) => NameInDial
  */
 export function guardedTransport<C>(
   make: TransportFactory<C>,
-  { policy, background, isFull = () => false, onRefused }: GuardedTransportInit,
+  { policy, background, isFull = () => false, onRefused, onDialled }: GuardedTransportInit,
   resolveName: ResolveName = (_permit, namedOver) => new UnseenName(namedOver),
 ): TransportFactory<C> {
   return (components) => {
     const transport = make(components)
     const dial = transport.dial.bind(transport)
-    transport.dial = async (address, options) => {
+    const guarded: Transport['dial'] = async (address, options) => {
       const given = permitOf(options)
       const namedOver = given?.trusted === true ? 'trusted' : policy.wayOf(address)
       checkAllowed(policy.refusalOf(address, namedOver), isFull())
@@ -67,6 +71,20 @@ export function guardedTransport<C>(
       } catch (cause) {
         const failure = name.refusal ?? explainDial(cause, seen, options.signal.aborted ? options.signal.reason : undefined)
         tellRefusal(failure, peerId, onRefused)
+        throw failure
+      }
+    }
+    transport.dial = async (address, options) => {
+      const startedAtMs = performance.now()
+      const tell = (outcome: DialOutcome['outcome'], reason?: string): void =>
+        onDialled?.({ address, peerId: peerIdOf(address), outcome, reason, ms: performance.now() - startedAtMs })
+      try {
+        const connection = await guarded(address, options)
+        tell('connected')
+        return connection
+      } catch (failure) {
+        const givenUp = options.signal.aborted && options.signal.reason instanceof GivenUp
+        tell(givenUp ? 'given up' : failure instanceof DialFailure ? failure.kind : 'unknown', describeError(failure))
         throw failure
       }
     }

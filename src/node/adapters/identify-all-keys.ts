@@ -10,6 +10,7 @@ import type { Connection, IdentifyResult, PeerId, Stream, StreamHandler } from '
 import { lpStream } from '@libp2p/utils'
 import { openPeerRecord, type SignedRecord } from '../../gossip/peer-record.ts'
 import { readNamed } from '../../primitives/address.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { bytesFields } from '../../primitives/wire-fields.ts'
 import { EcdsaKey } from '../home/ecdsa-key.ts'
@@ -95,7 +96,7 @@ function isEcdsaPeer(peerId: PeerId): boolean {
  * @throws Error where it does not answer, or the record is not its own
  */
 export async function askForRecord(connection: Connection): Promise<SignedRecord | undefined> {
-  const stream = await connection.newStream(PROTOCOL, { signal: AbortSignal.timeout(TIMEOUT_MS), runOnLimitedConnection: true })
+  const stream = await openStream(connection)
   try {
     const fields = [...bytesFields(await readMessages(stream))]
     await stream.close()
@@ -111,8 +112,13 @@ export async function askForRecord(connection: Connection): Promise<SignedRecord
   }
 }
 
+async function openStream(connection: Connection): Promise<Stream> {
+  using deadline = new Deadline(TIMEOUT_MS)
+  return await connection.newStream(PROTOCOL, { signal: deadline.signal, runOnLimitedConnection: true })
+}
+
 async function ask(components: IdentifyComponents, connection: Connection): Promise<void> {
-  const stream = await connection.newStream(PROTOCOL, { signal: AbortSignal.timeout(TIMEOUT_MS), runOnLimitedConnection: true })
+  const stream = await openStream(connection)
   await read(components, connection, stream)
 }
 
@@ -145,7 +151,8 @@ async function read({ peerStore, events }: IdentifyComponents, connection: Conne
 /** All parts after one another: that is how protobuf joins messages. */
 async function readMessages(stream: Stream): Promise<Uint8Array> {
   const messages = lpStream(stream, { maxDataLength: MAX_MESSAGE_BYTES, maxBufferSize: MAX_MESSAGE_BYTES * 2 })
-  const signal = AbortSignal.timeout(TIMEOUT_MS)
+  using deadline = new Deadline(TIMEOUT_MS)
+  const { signal } = deadline
   const parts: Uint8Array[] = [(await messages.read({ signal })).subarray()]
   while (parts.length < MAX_MESSAGES) {
     try {

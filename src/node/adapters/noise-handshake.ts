@@ -3,13 +3,13 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { ConnectionEncrypter, MessageStream, PeerId, SecureConnectionOptions, SecuredConnection } from '@libp2p/interface'
 import { type ICryptoInterface, type NoiseComponents, noise } from '@libp2p/noise'
-import { defaultCrypto } from '@libp2p/noise/crypto'
 import { peerIdFromMultihash, peerIdFromPublicKey } from '@libp2p/peer-id'
 import * as Digest from 'multiformats/hashes/digest'
 import { bytesFields } from '../../primitives/wire-fields.ts'
 import { DialFailure, UNREADABLE_HANDSHAKE } from '../dial/dial-failure.ts'
 import { EcdsaKey, UnreadableKeyError } from '../home/ecdsa-key.ts'
 import { NOISE_PROTOCOL_ID } from '../network/network.ts'
+import { joinWrites, noiseCrypto, readLengthsQuietly } from './noise-frames.ts'
 
 /** What a peer signs to prove its ID: this and its static Noise key. */
 const SIGNED_PREFIX = Buffer.from('noise-libp2p-static-key:')
@@ -83,8 +83,10 @@ class NoiseForAllKeys implements ConnectionEncrypter {
     const options = this.protocol === NOISE_PROTOCOL_ID ? given : { ...given, skipStreamMuxerNegotiation: true }
     const muxers = options?.skipStreamMuxerNegotiation === true ? undefined : this.#components.upgrader.getStreamMuxers()
     const reading = new PayloadReading({ standIn: this.#standIn, expected: options?.remotePeer, muxers })
+    joinWrites(connection)
     try {
       const secured = await noise({ crypto: reading.crypto })(this.#components)[way](connection, options)
+      readLengthsQuietly(secured.connection)
       SECURED.set(connection, this.protocol)
       return { ...secured, remotePeer: reading.ecdsaPeer ?? ofItsOwnSize(secured.remotePeer) }
     } catch (cause) {
@@ -160,9 +162,9 @@ class PayloadReading {
   /** Why the payload was refused. */
   failure: unknown
   readonly crypto: ICryptoInterface = {
-    ...defaultCrypto,
+    ...noiseCrypto,
     chaCha20Poly1305Decrypt: (ciphertext, nonce, ad, k, dst) => {
-      const plaintext = defaultCrypto.chaCha20Poly1305Decrypt(ciphertext, nonce, ad, k, dst)
+      const plaintext = noiseCrypto.chaCha20Poly1305Decrypt(ciphertext, nonce, ad, k, dst)
       return ad.byteLength === 0 ? plaintext : this.#onHandshake(plaintext)
     },
   }

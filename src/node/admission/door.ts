@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache'
 import { raceSignal } from 'race-signal'
 import { CHAIN_PATIENCE_MS, type ChainRegistry, type NodeClass } from '../../chain/registry.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
@@ -17,6 +18,8 @@ export interface DoorInit {
   /** Peer IDs that are let in unasked. */
   exempt: Iterable<string>
   log: Logger
+  /** Told of each refusal, as it is decided. */
+  onRefusal?: ((kind: RefusalKind) => void) | undefined
   now?: () => number
 }
 
@@ -130,18 +133,18 @@ export class Door {
     if (lane.size >= LANE.maxSize || !this.#rates.take(kind, RATE)) {
       // a member stays what it was; a stranger is not even remembered
       const known = this.#members.get(peerId.toString())
-      return known?.verdict ?? this.#refusal(peerId.toString(), 'busy')
+      const verdict = known?.verdict ?? this.#refusal(peerId.toString(), 'busy')
+      this.#tell(peerId, 'busy', 'too many questions to the chain at once', verdict)
+      return verdict
     }
     return lane.add(async () => this.#askChain(peerId))
   }
 
   async #askChain(peerId: PeerId): Promise<Verdict> {
     const { registry, minClass } = this.#init
+    using deadline = new Deadline(CHECK_TIMEOUT_MS)
     try {
-      const found = await registry.isRegistered(peerId, minClass, {
-        signal: AbortSignal.timeout(CHECK_TIMEOUT_MS),
-        patienceMs: CHAIN_PATIENCE_MS,
-      })
+      const found = await registry.isRegistered(peerId, minClass, { signal: deadline.signal, patienceMs: CHAIN_PATIENCE_MS })
       if (found.registered && this.#now() - found.readAtMs >= LAST_YES_MS) {
         throw new Error('the chain is away for over an hour')
       }
@@ -158,7 +161,7 @@ export class Door {
     const expiresAtMs = this.#now() + ERROR_TTL_MS
     const known = this.#members.get(peer)
     // the peer hears nothing of this: it is a text from inside
-    log[this.#isBlind ? 'debug' : 'warn'](`whether ${peer} is registered cannot be said, nor of others`, describeError(error))
+    log[this.#isBlind ? 'debug' : 'warn'](`whether ${peer} is registered cannot be said, nor of others`, describeError(error), { peer })
     this.#isBlind = true
     if (known?.registeredAtMs != null && this.#now() - known.registeredAtMs < LAST_YES_MS) {
       known.expiresAtMs = expiresAtMs
@@ -191,10 +194,19 @@ export class Door {
     const verdict = this.#refusal(peer, kind)
     this.#members.delete(peer)
     this.#strangers.set(peer, { verdict, expiresAtMs: this.#now() + ttlMs })
+    this.#tell(peerId, kind, verdict.reason, verdict)
     return verdict
   }
 
-  #refusal(peer: string, kind: RefusalKind): Verdict {
+  #tell(peerId: PeerId, kind: RefusalKind, reason: string, { admitted }: Verdict): void {
+    const { log, onRefusal } = this.#init
+    log.debug(admitted ? 'a peer stays let in' : 'a peer is not let in', reason, { peer: peerId, kind })
+    if (!admitted) {
+      onRefusal?.(kind)
+    }
+  }
+
+  #refusal(peer: string, kind: RefusalKind): Extract<Verdict, { admitted: false }> {
     const { minClass, subnetId } = this.#init
     const asWhat = minClass === 'registered' ? '' : ` as ${minClass} or more`
     const reasons: Record<RefusalKind, string> = {

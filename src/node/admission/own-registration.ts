@@ -1,5 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { ChainRegistry } from '../../chain/registry.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import type { RefusedPeers } from './refused-peers.ts'
 
 export interface OwnRegistrationInit {
@@ -43,7 +44,8 @@ export class OwnRegistration {
       return
     }
     try {
-      const { registered } = await registry.isRegistered(self, 'registered', { signal: AbortSignal.timeout(CHECK_TIMEOUT_MS) })
+      using deadline = new Deadline(CHECK_TIMEOUT_MS)
+      const { registered } = await registry.isRegistered(self, 'registered', { signal: deadline.signal })
       if (registered && !this.#isRegistered) {
         refused.retry('them')
       }

@@ -4,16 +4,14 @@ import type { PeerId } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
 import { raceSignal } from 'race-signal'
 import type { Logger } from '../../observe/logger.ts'
+import { type Backoff, backoffMs } from '../../primitives/backoff.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
 /** Who refuses: the peer does not let this node in, or the door of this node does not let the peer in. */
 export type Refuser = 'them' | 'us'
 
 /** The delay after a refusal, in milliseconds. Each further refusal doubles it, up to `maxMs`. */
-export interface RedialDelays {
-  firstMs: number
-  maxMs: number
-}
+export type RedialDelays = Backoff
 
 export interface RefusedPeersInit {
   log: Logger
@@ -25,7 +23,8 @@ export interface RefusedPeersInit {
 }
 
 interface Refusal {
-  delayMs: number
+  /** Refusals in a row before the last one, each at a dial that was due; undefined where the delays begin anew. */
+  before: number | undefined
   /** No dial before. */
   nextAtMs: number
   /** True where the log has a line about this refusal. */
@@ -75,9 +74,9 @@ export class RefusedPeers extends EventTarget {
     const known = this.#refusals[by].get(peer)
     const nowMs = this.#now()
     if (known == null || nowMs >= known.nextAtMs) {
-      const delayMs = Math.min(known == null || known.delayMs === 0 ? this.#delays.firstMs : known.delayMs * 2, maxDelayMs)
-      const nextAtMs = nowMs + delayMs * (1 - JITTER * Math.random())
-      this.#refusals[by].set(peer, { delayMs, nextAtMs, isTold: known?.isTold ?? this.#tell(peer, by, reason) })
+      const before = known?.before == null ? 0 : known.before + 1
+      const nextAtMs = nowMs + backoffMs(before, { firstMs: this.#delays.firstMs, maxMs: maxDelayMs }, JITTER)
+      this.#refusals[by].set(peer, { before, nextAtMs, isTold: known?.isTold ?? this.#tell(peer, by, reason) })
     }
   }
 
@@ -88,7 +87,11 @@ export class RefusedPeers extends EventTarget {
     if (known != null) {
       this.#refusals[by].delete(peer)
       this.#change()
-      this.#init.log[known.isTold ? 'info' : 'debug'](by === 'them' ? `${peer} lets this node in now` : `${peer} is let in now`)
+      this.#init.log[known.isTold ? 'info' : 'debug'](
+        by === 'them' ? `${peer} lets this node in now` : `${peer} is let in now`,
+        undefined,
+        { peer, by },
+      )
     }
   }
 
@@ -98,7 +101,7 @@ export class RefusedPeers extends EventTarget {
     for (const peer of peers?.map(String) ?? [...refusals.keys()]) {
       const known = refusals.peek(peer)
       if (known != null) {
-        Object.assign(known, { delayMs: 0, nextAtMs: 0 })
+        Object.assign(known, { before: undefined, nextAtMs: 0 })
       }
     }
     this.#change()
@@ -144,13 +147,14 @@ export class RefusedPeers extends EventTarget {
     const isWanted = isBootstrap?.(peer) === true
     if (!isWanted && !this.#tellings.take(by, TOLD)) {
       this.#untold++
+      log.debug(by === 'them' ? 'a peer does not let this node in' : 'a peer is turned away', reason, { peer, by })
       return false
     }
     const what =
       by === 'them' ? `${isWanted ? 'bootstrap ' : ''}${peer} does not let this node in` : `turned away${isWanted ? ', a bootstrap' : ''}`
     const more = this.#untold === 0 ? '' : ` (so were ${this.#untold} refusals before that had no line)`
     this.#untold = 0
-    log[isWanted ? 'warn' : 'info'](`${what}: ${reason}${more}`)
+    log[isWanted ? 'warn' : 'info'](`${what}: ${reason}${more}`, undefined, { peer, by })
     return true
   }
 }

@@ -2,17 +2,21 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { IdentifyResult, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import pRetry from 'p-retry'
 import { raceSignal } from 'race-signal'
 import type { Logger } from '../../observe/logger.ts'
-import { Patience } from '../../primitives/patience.ts'
+import { backoffMs } from '../../primitives/backoff.ts'
+import { Deadline } from '../../primitives/deadline.ts'
+import { describeError } from '../../primitives/errors.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
 import { NOT_ADMITTED_HINT } from './dial-failure.ts'
 import { type Permit, TRUSTED } from './dial-permit.ts'
 import { Meeting, type MeetingInit, until, type Whereabouts } from './meeting.ts'
 
-const FIRST_RETRY_MS = 500
-const MAX_RETRY_MS = 60_000
+/** The pause after a bootstrap was not reached, and the one after nobody else was: the bootstraps are asked more often. */
+const RETRY = { firstMs: 1_000, maxMs: 60_000 }
+const RETRY_COMPANY = { firstMs: 1_000, maxMs: 120_000 }
+/** A random part of each pause, at most this, is left out: the peers of a subnet lose a bootstrap at the same moment. */
+const JITTER = 0.5
 /** Peers of the address book that are dialled at once, and as many bootnodes, the addresses of each, and further IP addresses of all their names. */
 const MAX_ACQUAINTANCES = 8
 const MAX_ADDRESSES = 2
@@ -107,13 +111,12 @@ export class Bootstrap extends EventTarget {
 
   /** The same, for so many milliseconds; longer only for a bootstrap that shows that it is there. */
   async settledWithin(ms: number, signal?: AbortSignal): Promise<void> {
-    const patience = new Patience(ms)
-    const unwatch = this.onAlive((nextStepMs) => patience.prolong(nextStepMs))
+    using deadline = new Deadline(ms, signal)
+    const unwatch = this.onAlive((nextStepMs) => deadline.prolong(nextStepMs))
     try {
-      await this.settled(signal == null ? patience.signal : AbortSignal.any([signal, patience.signal]))
+      await this.settled(deadline.signal)
     } finally {
       unwatch()
-      patience.clear()
     }
   }
 
@@ -164,19 +167,20 @@ export class Bootstrap extends EventTarget {
     const settle = this.#settler()
     await this.#tried(1, signal)
     await raceSignal(this.#wanted.promise, signal).catch(() => undefined)
-    for (let waitMs = FIRST_RETRY_MS; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted; ) {
       const round = this.#round.signal
       if (!this.#isAlone) {
         settle()
-        waitMs = FIRST_RETRY_MS
+        failures = 0
         await until(libp2p, 'peer:disconnect', () => true, signal)
       } else if (await this.#meetSome(signal)) {
         log.info('no bootstrap is connected; connected to a peer of the address book, or to a bootnode of the chain')
         continue
       }
       settle()
-      await delay(waitMs * (1 + Math.random()), undefined, { signal: AbortSignal.any([signal, round]) }).catch(() => undefined)
-      waitMs = round.aborted ? FIRST_RETRY_MS : Math.min(2 * waitMs, MAX_RETRY_MS)
+      const pauseMs = backoffMs(failures, RETRY_COMPANY, JITTER)
+      await delay(pauseMs, undefined, { signal: AbortSignal.any([signal, round]) }).catch(() => undefined)
+      failures = round.aborted ? 0 : failures + 1
     }
     settle()
   }
@@ -226,7 +230,7 @@ export class Bootstrap extends EventTarget {
         settle()
         await this.#disconnected(target.peerId, signal)
         // a peer that takes connections only to drop them is not hammered
-        await delay(FIRST_RETRY_MS * (1 + Math.random()), undefined, { signal })
+        await delay(backoffMs(0, RETRY, JITTER), undefined, { signal })
       } catch (error) {
         if (!signal.aborted && !round.aborted) {
           this.#init.log.warn(`bootstrap ${target.multiaddr.toString()}`, error)
@@ -238,28 +242,20 @@ export class Bootstrap extends EventTarget {
 
   async #connect({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal, settle: () => void): Promise<void> {
     const { refused, log } = this.#init
-    await pRetry(
-      async () => {
-        for (let isLetIn = false; !isLetIn; ) {
-          if (!refused.mayDial(peerId)) {
-            settle()
-          }
-          await refused.untilDial(peerId, signal)
-          isLetIn = await this.#tryOnce({ peerId, multiaddr }, signal)
-        }
-      },
-      {
-        retries: Number.POSITIVE_INFINITY,
-        minTimeout: FIRST_RETRY_MS,
-        maxTimeout: MAX_RETRY_MS,
-        randomize: true,
-        signal,
-        onFailedAttempt: ({ error, attemptNumber }) => {
-          settle()
-          log[attemptNumber === 1 ? 'warn' : 'debug'](`bootstrap not reached (attempt ${attemptNumber}): ${error.message}`)
-        },
-      },
-    )
+    for (let failures = 0, isLetIn = false; !isLetIn; ) {
+      if (!refused.mayDial(peerId)) {
+        settle()
+      }
+      await refused.untilDial(peerId, signal)
+      try {
+        isLetIn = await this.#tryOnce({ peerId, multiaddr }, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        settle()
+        log[failures === 0 ? 'warn' : 'debug'](`bootstrap not reached (attempt ${failures + 1}): ${describeError(error)}`)
+        await delay(backoffMs(failures++, RETRY, JITTER), undefined, { signal })
+      }
+    }
   }
 
   /** True once the bootstrap lets this node in, false where one of the two refuses the other. @throws DialError */

@@ -20,6 +20,9 @@ const HINTS = {
   'not libp2p': 'another service listens there: is the port right?',
   closed: 'something answers there and ends the connection: the peer may be full or refuse this one, or it is another service',
   undecided: 'the peer runs and has proven its ID, and asks its chain about this node, which may be slow: try again',
+  relay:
+    'a relay passes calls on to peers that hold a place there, within its limits; the peer may have moved to another relay: by its peer ID alone it is ' +
+    'looked up again',
   slow: 'the peer answers, but not in time: does the path lose packets, or is the peer overloaded? Try again',
   silent: 'something listens there and says nothing: is the port right, or is the peer overloaded?',
   name: 'is the name right? /dns4 stands for its IPv4 addresses, /dns6 for its IPv6 addresses, /dns for both',

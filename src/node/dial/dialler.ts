@@ -4,10 +4,14 @@ import { Queue } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { dnsaddrResolver } from 'libp2p'
 import { addressesOf, peerIdOf } from '../../primitives/address.ts'
+import { isRelayed } from '../../primitives/address-kind.ts'
+import { type Budget, budgetOf } from '../../primitives/budget.ts'
 import { describeError } from '../../primitives/errors.ts'
-import { type Budget, budgetOf } from '../../primitives/patience.ts'
+import { isAside } from './aside.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
+import { GivenUp } from './dial-outcome.ts'
 import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
+import { HeadStart } from './head-start.ts'
 
 /** The parts of libp2p that open connections. */
 export interface DialComponents {
@@ -37,8 +41,10 @@ export const MAX_DIAL_MS = HANDSHAKE.maxMs / 2 + CONNECT_TIMEOUT_MS + HANDSHAKE.
  * connection, so a true address still has this time.
  */
 const REFUSED_GRACE_MS = 1_000
-const REFUSED_ELSEWHERE = new Error('given up: the peer refused at another address')
-const FASTER = new Error('another address of this peer was faster')
+/** A relay is dialled first, and then asked: such an address may take so many times as long to connect. */
+const RELAYED_TIMES = 2
+const REFUSED_ELSEWHERE = new GivenUp('given up: the peer refused at another address')
+const FASTER = new GivenUp('another address of this peer was faster')
 
 /** How long the two halves of a dial may take. */
 export interface DiallerOptions {
@@ -62,12 +68,13 @@ export class Dialler {
     this.#handshake = handshake
   }
 
-  /** Connections that are open now, the newest first. */
+  /** Connections that are open now, the newest first; those through a relay come behind them, and last those that were put aside. */
   connectionsTo(peerId: PeerId): Connection[] {
     return this.#components.connectionManager
       .getConnections(peerId)
       .filter((connection) => connection.status === 'open')
       .reverse()
+      .sort((a, b) => Number(isAside(a)) - Number(isAside(b)) || Number(isRelayed(a.remoteAddr)) - Number(isRelayed(b.remoteAddr)))
   }
 
   /** False for what no transport here dials. */
@@ -95,14 +102,18 @@ export class Dialler {
         given.abort(reason)
       }
     }
+    const direct = attempts.filter(({ address }) => !isRelayed(address))
+    const headStart = new HeadStart(attempts.length === direct.length ? 0 : direct.length)
     const dials = attempts.map(async (attempt) => {
       const { address, given } = attempt
-      const connection = await this.#dialTwice(address, given, signal, permit, depth).catch((failure: DialFailure) => {
-        if (failure.kind === 'not admitted') {
-          grace ??= setTimeout(() => giveUp(attempts, REFUSED_ELSEWHERE), REFUSED_GRACE_MS)
-        }
-        throw failure
-      })
+      const connection = await headStart
+        .before(isRelayed(address), [given.signal, signal], async () => this.#dialTwice(address, given, signal, permit, depth))
+        .catch((failure: DialFailure) => {
+          if (failure.kind === 'not admitted') {
+            grace ??= setTimeout(() => giveUp(attempts, REFUSED_ELSEWHERE), REFUSED_GRACE_MS)
+          }
+          throw failure
+        })
       clearTimeout(grace)
       if (winner != null) {
         connection.abort(FASTER)
@@ -121,6 +132,8 @@ export class Dialler {
       clearTimeout(grace)
       signal?.throwIfAborted()
       throw new DialError(failuresIn(cause), { cause })
+    } finally {
+      headStart.over()
     }
   }
 
@@ -188,7 +201,7 @@ export class Dialler {
   ): Promise<Connection> {
     const onAbort = (): void => given.abort(signal?.reason)
     const give = (ms: number): NodeJS.Timeout => setTimeout(() => given.abort(new Error(`no answer within ${Math.round(ms)} ms`)), ms)
-    let timer = give(this.#connectTimeoutMs)
+    let timer = give(this.#connectTimeoutMs * (isRelayed(address) ? RELAYED_TIMES : 1))
     const onConnected = (ms: number): void => {
       clearTimeout(timer)
       timer = give(budgetOf(ms, this.#handshake))
@@ -259,6 +272,7 @@ function failuresIn(cause: unknown): DialFailure[] {
   return (all instanceof AggregateError ? all.errors : [all]).filter((error) => error instanceof DialFailure)
 }
 
+/** One of a relay is resolved where the relay is dialled. */
 function isDnsaddr(address: Multiaddr): boolean {
-  return address.getComponents()[0]?.name === 'dnsaddr'
+  return address.getComponents()[0]?.name === 'dnsaddr' && !isRelayed(address)
 }

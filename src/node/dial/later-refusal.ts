@@ -1,6 +1,6 @@
 import type { Connection } from '@libp2p/interface'
 import { kindOf } from '../../primitives/address-kind.ts'
-import { withDeadline } from '../../primitives/deadline.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
 import { DialError } from './dial-failure.ts'
@@ -24,8 +24,9 @@ export async function laterRefusal(
   }
   // the address of a connection is allowed; a name in it may lead elsewhere by now, and is judged again
   const permit = { trusted: kindOf(remoteAddr) !== 'name', more: () => false }
+  using deadline = new Deadline(ASK_TIMEOUT_MS, signal)
   try {
-    await dialler.dial([remoteAddr], withDeadline(signal, ASK_TIMEOUT_MS), permit)
+    await dialler.dial([remoteAddr], deadline.signal, permit)
     return undefined
   } catch (error) {
     return error instanceof DialError && error.verdict != null ? describeError(error) : undefined

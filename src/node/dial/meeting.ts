@@ -1,7 +1,7 @@
 import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { raceSignal } from 'race-signal'
-import { type Budget, budgetOf } from '../../primitives/patience.ts'
+import { type Budget, budgetOf } from '../../primitives/budget.ts'
 import { DialError } from './dial-failure.ts'
 import type { Permit } from './dial-permit.ts'
 import { type Dialler, MAX_DIAL_MS } from './dialler.ts'

@@ -7,6 +7,7 @@ import { parsePeerId, parsePeerMultiaddr } from '../../primitives/address.ts'
 import { DEFAULT_TIMEOUT_MS } from '../../primitives/deadline.ts'
 import { DEFAULT_LIMITS } from '../../protocol/api/limits.ts'
 import { NETWORKS, type Network } from '../network/network.ts'
+import { RELAY_SERVICE, type RelayService } from '../network/relay-service.ts'
 import { parseAnnounce, parseListen } from './named-addresses.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
 import { duration, integer, list, oneOf, onOff, type SettingKind, text } from './setting-kinds.ts'
@@ -27,6 +28,8 @@ export interface Settings {
   /** Bytes per second. */
   heartbeatBudget: number
   publish: boolean
+  /** Find peers of the same local network by mDNS. */
+  mdns: boolean
   ownerKey: string | undefined
   /** Dial private and loopback addresses too, whoever names them. */
   allowPrivate: boolean
@@ -34,6 +37,11 @@ export interface Settings {
   gossipIpColocationWeight: number
   /** Open inbound connections of one IPv4 address or IPv6 /64; undefined for the default, which does not limit loopback. */
   maxConnectionsPerIp: number | undefined
+  relayService: RelayService
+  /** Peers that may have a place at a time, where this node is their relay; bytes and milliseconds of one circuit. */
+  relayReservations: number
+  relayBytes: number
+  relayDuration: number
   admission: 'open' | 'registered'
   minClass: NodeClass
   admissionOnError: 'deny' | 'allow'
@@ -116,6 +124,7 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
     flag: { on: 'START', value: 'SPEC', help: 'answers tasks: echo, upper, exec:, sh: or a module' },
   },
   protocol: { ...list(String), flag: { on: 'START', value: 'MODULE', help: 'serves a protocol of your own; may be repeated' } },
+  mdns: { ...onOff(false), flag: { on: 'SERVING', help: 'find peers of the same local network' } },
   publish: { ...onOff(false), flag: { on: 'START', help: 'keep the multiaddrs on the chain up to date' } },
   admission: {
     ...oneOf(['open', 'registered'], 'open'),
@@ -134,6 +143,10 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
     flag: { on: 'SERVING', value: 'PEER', help: 'a peer ID, or "bootstraps", let in unasked; may be repeated' },
   },
   allowPrivate: { ...onOff(false), flag: { on: 'SERVING', help: 'dial private and loopback addresses whoever names them' } },
+  relayService: {
+    ...oneOf(RELAY_SERVICE, 'auto'),
+    flag: { on: 'SERVING', value: 'WHEN', help: 'relay for peers of the subnet: auto (while public), on or off' },
+  },
   reflection: { ...onOff(true), flag: { on: 'SERVING', help: 'tell others of the protocols here {default}' } },
   ownerKey: {
     fallback: undefined,
@@ -173,6 +186,9 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   denyPeers: list(parsePeerId, String),
   gossipIpColocationWeight: integer(-5, -1_000, 0),
   maxConnectionsPerIp: { ...integer(0, 1, 300), fallback: undefined, shown: '150' },
+  relayReservations: integer(128, 1, 10_000),
+  relayBytes: { ...integer(16 << 20, 1_024, 2 ** 50), shown: '16 MiB' },
+  relayDuration: duration(600_000, 1_000),
 }
 
 /** All settings, in their order. */

@@ -4,7 +4,10 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { type GossipSub, gossipsub, StrictSign } from '@libp2p/gossipsub'
 import type { ConnectionGater, Libp2p, MultiaddrConnection, PeerId, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import type { MulticastDNSComponents } from '@libp2p/mdns'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p as createStack, type Libp2pOptions } from 'libp2p'
 import type { Blame } from '../../gossip/blame.ts'
 import { heartbeatTopic } from '../../gossip/heartbeat.ts'
@@ -20,7 +23,9 @@ import { guardedTransport } from '../adapters/guarded-transport.ts'
 import { identifyForAllKeys, identifyPushForAllKeys } from '../adapters/identify-all-keys.ts'
 import type { LiveRecords } from '../adapters/live-records.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
+import { onOpenConnections } from '../adapters/open-connections.ts'
 import { tellingRefusals } from '../adapters/refused-security.ts'
+import { RelayTransport } from '../adapters/relay-transport.ts'
 import { withReopenedStreams } from '../adapters/reopened-streams.ts'
 import { sendOwnRecord } from '../adapters/sender-record.ts'
 import { sparing } from '../adapters/sparing-yamux.ts'
@@ -28,13 +33,18 @@ import { explainingTcp } from '../adapters/tcp-dial.ts'
 import type { Door } from '../admission/door.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
 import { BackgroundBudget, UNBOUNDED } from '../dial/dial-budget.ts'
+import type { DialOutcome } from '../dial/dial-outcome.ts'
 import { DialPolicy, isWorthNoting, type NetworkInterfaces } from '../dial/dial-policy.ts'
 import type { DialComponents } from '../dial/dialler.ts'
 import { kadProtocolOf, type Network, NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
+import { dialBack } from '../reachability/back-dialler.ts'
+import type { DialledBack } from '../reachability/dial-back-server.ts'
 import { withoutOldScores } from './gossip-scores.ts'
 import type { Liveness } from './liveness.ts'
-import { announceFilter, OwnAddresses } from './own-addresses.ts'
+import type { LocalPeers } from './local-peers.ts'
+import { announceFilter, type OwnAddressComponents, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
+import { RELAY_BOUNDS, type RelayBounds, RelayServer } from './relay-server.ts'
 
 export type Services = {
   identify: unknown
@@ -42,7 +52,19 @@ export type Services = {
   dht: KadDHT
   dial: DialComponents
   addresses: unknown
+  /** This node's places with relays. */
+  relays: RelayTransport
+  /** The service that this node offers others, where it serves. */
+  relayServer?: RelayServer
+  reach: ReachComponents
+  localPeers?: unknown
   pubsub?: GossipSub
+}
+
+/** What finding out at which addresses a node can be reached needs of its stack. */
+export interface ReachComponents extends Pick<OwnAddressComponents, 'addressManager' | 'transportManager'> {
+  /** Dials a peer back on a connection that this stack does not see. */
+  dialBack(address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialledBack>
 }
 
 /** A transport as `createLibp2p` of libp2p takes it. */
@@ -74,6 +96,8 @@ export interface StackInit {
   refused?: RefusedPeers | undefined
   /** Shares out the places for connections. Without it libp2p's own limits apply. */
   places?: Places | undefined
+  /** What this node gives others as their relay. @default 128 places, 16 MiB and 10 minutes a circuit */
+  relay?: RelayBounds | undefined
   /** Closes connections whose other side is gone. Without it they last until TCP gives up. */
   liveness?: Liveness | undefined
   /** Takes what connected peers sign of themselves. */
@@ -82,6 +106,10 @@ export interface StackInit {
   lookup?: LookupFunction | undefined
   /** Resolves `/dnsaddr`. @default Node's own */
   dns?: DialComponents['dns']
+  /** Hears peers of the same local network. */
+  localPeers?: LocalPeers | undefined
+  /** Told what became of each dial. */
+  onDialled?: ((outcome: DialOutcome) => void) | undefined
   log?: Logger | undefined
 }
 
@@ -108,7 +136,7 @@ const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 /** The libp2p stack of a node, started when it is asked to. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
-  const { door, places, refused, liveness } = init
+  const { door, places, refused, liveness, localPeers } = init
   const own = new OwnAddresses(init.networkInterfaces ?? networkInterfaces)
   const datastore = new BoundedDatastore()
   const behindDoor = <C extends { registrar: object }, Service>(factory: (components: C) => Service): ((components: C) => Service) =>
@@ -118,20 +146,30 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const background = init.policy == null ? UNBOUNDED : new BackgroundBudget(serves, Date.now, mayDial)
   const onRefused = (peerId: PeerId, reason: string): void => refused?.refused(peerId, 'them', reason)
   const notLetIn = (why: unknown): void => init.log?.debug('a peer was not let in', why)
-  const guard = { policy, background, isFull: (): boolean => places?.isOutOfDescriptors === true, onRefused }
+  const guard = { policy, background, isFull: (): boolean => places?.isOutOfDescriptors === true, onRefused, onDialled: init.onDialled }
+  const relays = new RelayTransport({ ...guard, serves })
+  const self = peerIdFromPrivateKey(init.privateKey).toString()
+  const ownOverRelays = (): Multiaddr[] => relays.addresses.map((address) => address.encapsulate(`/p2p/${self}`))
+  const relayServer = new RelayServer({
+    bounds: init.relay ?? RELAY_BOUNDS,
+    kadProtocol: kadProtocolOf(init),
+    admits: door == null ? undefined : async (peerId) => (await door.check(peerId)).admitted,
+  })
   const muxer = forCalls(
     sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
   )
+  const transports: StackTransport[] = [
+    explainingTcp({ ...guard, lookup: init.lookup }),
+    ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
+  ]
+  const { privateKey } = init
   const options: Libp2pOptions<Services> = {
     start: false,
-    privateKey: init.privateKey,
+    privateKey,
     datastore,
     nodeInfo: { userAgent: init.agent },
-    addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce) },
-    transports: [
-      explainingTcp({ ...guard, lookup: init.lookup }),
-      ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
-    ].map((transport) => own.transport(tellingRefusals(transport, notLetIn))),
+    addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce, ownOverRelays) },
+    transports: [...transports.map((transport) => own.transport(tellingRefusals(transport, notLetIn))), relays.factory as StackTransport],
     connectionEncrypters: [NOISE_PROTOCOL_ID, TEMPLATE_NOISE_PROTOCOL_ID].map((protocol) =>
       noiseForAllKeys({ protocol, onFailed: notLetIn }),
     ),
@@ -148,13 +186,16 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     connectionGater: {
       ...(door == null ? {} : waitAt(door)),
       ...places?.gater,
+      ...relayServer.gater,
+      // a stranger's relay is none of ours
+      denyInboundRelayedConnection: async (relay) => !relays.has(relay),
       // what libp2p may note of peers, and tell others, whoever named it
       filterMultiaddrForPeer: async (peerId, address) => isWorthNoting(peerId, address),
     },
     services: {
       identify: behindDoor(identifyForAllKeys(init.liveRecords)),
       // one at a time is the default, and a stream that closes still counts
-      ping: behindDoor(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS })),
+      ping: behindDoor(onOpenConnections(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS }))),
       dht: behindDoor(
         boundedDht(
           kadDHT({
@@ -170,8 +211,16 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
       ),
       dial: ({ connectionManager, transportManager, dns, logger }) => ({ connectionManager, transportManager, dns, logger }),
       addresses: (components) => own.service(components),
+      relays: () => relays,
+      reach: ({ addressManager, transportManager }) => ({
+        addressManager,
+        transportManager,
+        dialBack: async (...args) => dialBack({ privateKey, transports }, ...args),
+      }),
+      ...(localPeers == null ? {} : { localPeers: (components: MulticastDNSComponents) => localPeers.service(components) }),
       ...(serves
         ? {
+            relayServer: behindDoor((components) => relayServer.service(components)),
             identifyPush: behindDoor(identifyPushForAllKeys({ debounce: PUSH_DEBOUNCE_MS }, init.liveRecords)),
             pubsub: behindDoor(
               withReopenedStreams(withoutOldScores(withGossipTwo(gossip(init), init.network === 'template' ? sendOwnRecord : undefined))),

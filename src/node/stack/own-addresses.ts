@@ -5,6 +5,7 @@ import { getNetConfig, isLinkLocalIp } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { MAX_RECORD_ADDRESSES } from '../../gossip/peer-record.ts'
 import { announceable, farthestFirst } from '../../primitives/address.ts'
+import { isRelayed } from '../../primitives/address-kind.ts'
 import type { TransportFactory } from '../adapters/guarded-transport.ts'
 import type { NetworkInterfaces } from '../dial/dial-policy.ts'
 
@@ -30,11 +31,17 @@ const LOOK_EVERY_MS = 2_000
 /**
  * Which of the addresses on which a node listens are told to others, at most 16. The order counts: others that take few take the
  * first. Addresses that the user named for announcing keep the user's order; of all others the public ones come first, and at most 4 are private.
+ * @param relayed addresses of this node over relays, each ending in its `/p2p`: they are added to those that the user named
  */
-export function announceFilter(named: string[]): (addresses: Multiaddr[]) => Multiaddr[] {
-  return (addresses) => {
-    const worth = named.length > 0 ? announceable(addresses, Number.POSITIVE_INFINITY) : farthestFirst(announceable(addresses))
-    return worth.slice(0, MAX_RECORD_ADDRESSES)
+export function announceFilter(named: string[], relayed: () => Multiaddr[] = () => []): (addresses: Multiaddr[]) => Multiaddr[] {
+  return (listened) => {
+    const over = relayed()
+    const room = MAX_RECORD_ADDRESSES - over.length
+    const direct = listened.filter((address) => !isRelayed(address))
+    if (named.length > 0) {
+      return [...announceable(direct, Number.POSITIVE_INFINITY).slice(0, room), ...over]
+    }
+    return farthestFirst([...farthestFirst(announceable(direct)).slice(0, room), ...over])
   }
 }
 

@@ -1,8 +1,9 @@
-import type { Connection, ConnectionGater, Libp2p, MultiaddrConnection, PeerId, Stream } from '@libp2p/interface'
+import type { Connection, ConnectionGater, Libp2p, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
-import { callsOn } from '../../protocol/carrier/kept/pipeline.ts'
 import { Descriptors } from './descriptors.ts'
+import { compareRanks, isInUse, type Open, type PlaceLimit, rankOf } from './displacement.ts'
+import { type Host, Hosts } from './hosts.ts'
 import { remoteHostOf } from './remote-host.ts'
 
 export interface PlacesInit {
@@ -17,6 +18,8 @@ export interface PlacesInit {
   /** @default those of this process */
   descriptors?: Pick<Descriptors, 'open' | 'limit' | 'areShort'>
   now?: () => number
+  /** Told of each connection that is refused, cut or closed for its place, with the host and the limit that was met. */
+  onLimit?: ((host: string, limit: PlaceLimit, reason: string) => void) | undefined
 }
 
 /** The places of a node now, and counts since its start. */
@@ -40,24 +43,8 @@ export interface PlacesState {
 
 interface Pending {
   connection: MultiaddrConnection
-  holder: Holder
+  host: Host
   sinceMs: number
-}
-
-interface Open {
-  connection: Connection
-  /** Undefined for an outbound connection. */
-  holder: Holder | undefined
-  /** When the connection was opened, or last seen in use. */
-  usedAtMs: number
-}
-
-interface Holder {
-  name: string
-  /** Whether the share limits this host. */
-  counted: boolean
-  open: number
-  pending: number
 }
 
 /** libp2p's own default. */
@@ -77,9 +64,6 @@ const MAX_CALLED = MAX_OPEN / 3
 /** Inbound connections of one host: 200 a second. libp2p counts them too, but for each IPv6 address. */
 const RATE = { burst: 200, refillMs: 5 }
 const MAX_RATES = 10_000
-/** Protocols of libp2p's own services: identify, ping, gossip, Kademlia. */
-const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
-
 /**
  * Shares out the places for connections, so that no host keeps all others out.
  *
@@ -90,8 +74,8 @@ const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
  * libp2p's own limits refuse every newcomer once they are reached, so `limits` turns them off.
  */
 export class Places {
-  readonly #init: Required<Omit<PlacesInit, 'maxPerIp'>> & { maxPerIp: number; countLocal: boolean }
-  readonly #holders = new Map<string, Holder>()
+  readonly #init: Required<Omit<PlacesInit, 'maxPerIp' | 'onLimit'>> & Pick<PlacesInit, 'onLimit'> & { maxPerIp: number }
+  readonly #hosts: Hosts
   /** The oldest first. */
   readonly #pending = new Map<MultiaddrConnection, Pending>()
   readonly #open = new Map<Connection, Open>()
@@ -104,8 +88,9 @@ export class Places {
 
   constructor(init: PlacesInit) {
     const { maxPerIp, maxOpen = MAX_OPEN, maxPending = MAX_PENDING, keeps = () => () => false, now = Date.now } = init
-    const { descriptors = new Descriptors() } = init
-    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, countLocal: maxPerIp != null, maxOpen, maxPending, keeps, now, descriptors }
+    const { descriptors = new Descriptors(), onLimit } = init
+    this.#init = { maxPerIp: maxPerIp ?? MAX_PER_IP, maxOpen, maxPending, keeps, now, descriptors, onLimit }
+    this.#hosts = new Hosts({ countLocal: maxPerIp != null })
     this.#rates = new TokenBuckets({ maxKeys: MAX_RATES, now })
   }
 
@@ -128,7 +113,7 @@ export class Places {
 
   get state(): PlacesState {
     const { maxOpen, maxPending, maxPerIp, descriptors } = this.#init
-    const largest = this.#greediest(({ open, pending }) => open + pending)
+    const largest = this.#hosts.greediest(({ open, pending }) => open + pending)
     return {
       open: this.#open.size,
       maxOpen,
@@ -158,58 +143,65 @@ export class Places {
     if (connection.status !== 'open') {
       return false
     }
-    const holder = this.#holderOf(connection)
-    const room =
-      !this.isOutOfDescriptors && this.#rates.take(holder.name, RATE) && this.#hasOpenRoom(holder) && this.#makePendingRoom(holder)
-    if (!room) {
+    const host = this.#hosts.of(connection)
+    const limit = this.#limitFor(host)
+    if (limit != null) {
       this.#turnedAway++
-      this.#forgetIfEmpty(holder)
+      this.#init.onLimit?.(host.name, limit, 'the connection was refused')
+      this.#hosts.forgetIfEmpty(host)
       return false
     }
-    holder.pending++
-    this.#pending.set(connection, { connection, holder, sinceMs: this.#init.now() })
+    host.pending++
+    this.#pending.set(connection, { connection, host, sinceMs: this.#init.now() })
     connection.addEventListener('close', () => this.#leavePending(connection), { once: true })
     this.#lookSoon()
     return true
   }
 
-  /** Whether an open place is free, or could be freed. */
-  #hasOpenRoom(holder: Holder): boolean {
-    const { maxOpen } = this.#init
-    const mayDisplace = (open: Open): boolean => this.#yields(open, holder.open + 1)
-    if (holder.open >= this.#shareOf(holder) && !this.#idle().some((open) => open.holder === holder && mayDisplace(open))) {
-      return false
-    }
-    if (this.#open.size >= maxOpen && !this.#idle().some(mayDisplace)) {
-      this.#noteRefusal(holder)
-      return false
-    }
-    return true
+  /** The limit that keeps a connection of this host out; undefined where there is room for it. */
+  #limitFor(host: Host): PlaceLimit | undefined {
+    const outer = this.isOutOfDescriptors ? 'open files' : this.#rates.take(host.name, RATE) ? undefined : 'connection rate'
+    return outer ?? this.#openLimitFor(host) ?? this.#pendingLimitFor(host)
   }
 
-  #makePendingRoom(holder: Holder): boolean {
-    if (holder.pending >= Math.ceil(this.#shareOf(holder) * PENDING_SHARE)) {
-      return false
+  /** Undefined where an open place is free, or could be freed. */
+  #openLimitFor(host: Host): PlaceLimit | undefined {
+    const { maxOpen } = this.#init
+    const mayDisplace = (open: Open): boolean => this.#yields(open, host.open + 1)
+    if (host.open >= this.#shareOf(host) && !this.#idle().some((open) => open.host === host && mayDisplace(open))) {
+      return 'places of a host'
+    }
+    if (this.#open.size >= maxOpen && !this.#idle().some(mayDisplace)) {
+      this.#noteRefusal(host)
+      return 'open places'
+    }
+    return undefined
+  }
+
+  /** Undefined where a place for a handshake is free, or was made. */
+  #pendingLimitFor(host: Host): PlaceLimit | undefined {
+    if (host.pending >= Math.ceil(this.#shareOf(host) * PENDING_SHARE)) {
+      return 'places of a host'
     }
     if (this.#pending.size < this.#init.maxPending) {
-      return true
+      return undefined
     }
-    const greediest = this.#greediest(({ pending }) => pending)
-    if (greediest == null || greediest.pending <= holder.pending) {
-      this.#noteRefusal(holder)
-      return false
+    const greediest = this.#hosts.greediest(({ pending }) => pending)
+    if (greediest == null || greediest.pending <= host.pending) {
+      this.#noteRefusal(host)
+      return 'handshakes'
     }
-    const oldest = [...this.#pending.values()].find((pending) => pending.holder === greediest)
+    const oldest = [...this.#pending.values()].find((pending) => pending.host === greediest)
     this.#cut(oldest, `${greediest.name} has most of the pending places, and another needs one`)
-    return true
+    return undefined
   }
 
   #leavePending(connection: MultiaddrConnection): void {
     const pending = this.#pending.get(connection)
     if (pending != null) {
       this.#pending.delete(connection)
-      pending.holder.pending--
-      this.#forgetIfEmpty(pending.holder)
+      pending.host.pending--
+      this.#hosts.forgetIfEmpty(pending.host)
     }
   }
 
@@ -217,13 +209,13 @@ export class Places {
     if (connection.status !== 'open') {
       return
     }
-    const holder = connection.direction === 'inbound' ? this.#holderOf(connection) : undefined
-    const opened: Open = { connection, holder, usedAtMs: this.#init.now() }
+    const host = connection.direction === 'inbound' ? this.#hosts.of(connection) : undefined
+    const opened: Open = { connection, host, usedAtMs: this.#init.now() }
     this.#open.set(connection, opened)
-    if (holder != null) {
-      holder.open++
-      if (holder.open > this.#shareOf(holder)) {
-        this.#displaceFor(opened, (open) => open.holder === holder)
+    if (host != null) {
+      host.open++
+      if (host.open > this.#shareOf(host)) {
+        this.#displaceFor(opened, (open) => open.host === host)
       }
     }
     if (this.#open.size > this.#init.maxOpen && this.#open.has(connection)) {
@@ -233,27 +225,28 @@ export class Places {
 
   /** Closes one idle connection. If none is idle, closes the new one, unless the new one is outbound. */
   #displaceFor(opened: Open, among: (open: Open) => boolean): void {
-    const { holder, connection } = opened
+    const { host, connection } = opened
     const keeps = this.#keeps()
-    const mayKept = holder == null || keeps(connection.remotePeer)
+    const mayKept = host == null || keeps(connection.remotePeer)
     const [victim] = this.#idle()
-      .filter((open) => open !== opened && among(open) && (holder == null || this.#yields(open, holder.open)))
+      .filter((open) => open !== opened && among(open) && (host == null || this.#yields(open, host.open)))
       .map((open) => ({ open, rank: rankOf(open, keeps(open.connection.remotePeer)) }))
       .filter(({ rank: [kept] }) => kept === 0 || mayKept)
-      .sort((a, b) => compare(a.rank, b.rank))
+      .sort((a, b) => compareRanks(a.rank, b.rank))
     if (victim != null) {
       this.#displaced++
-      this.#end(victim.open, 'idle, and its place is needed')
-    } else if (holder != null) {
+      this.#end(victim.open, 'idle connections', 'idle, and its place is needed')
+    } else if (host != null) {
       this.#turnedAway++
       if (this.#open.size > this.#init.maxOpen) {
-        this.#noteRefusal(holder)
+        this.#noteRefusal(host)
       }
-      this.#end(opened, 'all places are taken')
+      this.#end(opened, 'open places', 'all places are taken')
     }
   }
 
-  #end({ connection }: Open, reason: string): void {
+  #end({ connection }: Open, limit: PlaceLimit, reason: string): void {
+    this.#init.onLimit?.(remoteHostOf(connection.remoteAddr).name, limit, reason)
     connection.abort(new Error(reason))
     this.#onClose(connection)
   }
@@ -261,9 +254,9 @@ export class Places {
   #onClose(connection: Connection): void {
     const open = this.#open.get(connection)
     this.#open.delete(connection)
-    if (open?.holder != null) {
-      open.holder.open--
-      this.#forgetIfEmpty(open.holder)
+    if (open?.host != null) {
+      open.host.open--
+      this.#hosts.forgetIfEmpty(open.host)
     }
   }
 
@@ -271,7 +264,7 @@ export class Places {
   #idle(): Open[] {
     const nowMs = this.#init.now()
     return [...this.#open.values()].filter((open) => {
-      const used = open.connection.streams.some(isInUse)
+      const used = isInUse(open.connection)
       open.usedAtMs = used ? nowMs : open.usedAtMs
       return !used
     })
@@ -281,13 +274,13 @@ export class Places {
    * Whether an idle connection makes room for an inbound one whose host then has so many. A peer that was displaced may come back at once: a
    * host displaces no host that has as few, unless the connection has rested.
    */
-  #yields({ holder, usedAtMs }: Open, newcomerHas: number): boolean {
-    return (holder?.open ?? 0) > newcomerHas || this.#init.now() - usedAtMs >= REST_MS
+  #yields({ host, usedAtMs }: Open, newcomerHas: number): boolean {
+    return (host?.open ?? 0) > newcomerHas || this.#init.now() - usedAtMs >= REST_MS
   }
 
   /** Notes that the node is full for a host, unless that host itself fills the node. */
-  #noteRefusal(holder: Holder): void {
-    if (holder !== this.#greediest(({ open, pending }) => open + pending)) {
+  #noteRefusal(host: Host): void {
+    if (host !== this.#hosts.greediest(({ open, pending }) => open + pending)) {
       this.#refusedAtMs = this.#init.now()
     }
   }
@@ -297,31 +290,8 @@ export class Places {
     return (peerId) => this.#called.has(peerId.toString()) || keeps(peerId)
   }
 
-  #shareOf({ counted }: Holder): number {
+  #shareOf({ counted }: Host): number {
     return counted ? this.#init.maxPerIp : Number.POSITIVE_INFINITY
-  }
-
-  #holderOf({ remoteAddr }: Pick<Connection, 'remoteAddr'>): Holder {
-    const { name, local } = remoteHostOf(remoteAddr)
-    const found = this.#holders.get(name) ?? { name, counted: !local || this.#init.countLocal, open: 0, pending: 0 }
-    this.#holders.set(name, found)
-    return found
-  }
-
-  #forgetIfEmpty({ name, open, pending }: Holder): void {
-    if (open + pending === 0) {
-      this.#holders.delete(name)
-    }
-  }
-
-  #greediest(count: (holder: Holder) => number): Holder | undefined {
-    let greediest: Holder | undefined
-    for (const holder of this.#holders.values()) {
-      if (greediest == null || count(holder) > count(greediest)) {
-        greediest = holder
-      }
-    }
-    return greediest
   }
 
   /** Shortens handshakes while many are pending. */
@@ -351,33 +321,9 @@ export class Places {
   #cut(pending: Pending | undefined, reason: string): void {
     if (pending != null) {
       this.#turnedAway++
+      this.#init.onLimit?.(pending.host.name, 'handshakes', reason)
       pending.connection.abort(new Error(reason))
       this.#leavePending(pending.connection)
     }
   }
-}
-
-/**
- * Whether a call is under way on a stream. A kept stream may be without calls. A stream that has negotiated no protocol, and a stream of
- * libp2p's own services, carry no call.
- */
-function isInUse(stream: Stream): boolean {
-  return isForCalls(stream) && (callsOn(stream) ?? 1) > 0
-}
-
-function isForCalls({ protocol }: Stream): boolean {
-  return protocol !== '' && !STANDING.test(protocol)
-}
-
-/**
- * Orders connections for closing, the lowest rank first: strangers before kept peers, inbound before outbound, the host with the most
- * connections before others. Within one host, a connection without a kept stream goes first, then the longest idle.
- */
-function rankOf({ connection, holder, usedAtMs }: Open, kept: boolean): number[] {
-  return [Number(kept), holder == null ? 1 : 0, -(holder?.open ?? 0), Number(connection.streams.some(isForCalls)), usedAtMs]
-}
-
-function compare(a: number[], b: number[]): number {
-  const index = a.findIndex((value, place) => value !== b[place])
-  return index < 0 ? 0 : (a[index] ?? 0) - (b[index] ?? 0)
 }

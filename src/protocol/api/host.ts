@@ -4,6 +4,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Logger } from '../../observe/logger.ts'
 import { parsePeerTarget, peerIdOf } from '../../primitives/address.ts'
 import { UsageError } from '../../primitives/errors.ts'
+import type { ExchangeObserver } from './exchange-observer.ts'
 import type { Interceptor, ProtocolKind } from './interceptor.ts'
 import type { ByteBudget, ProtocolLimits } from './limits.ts'
 import type { Reached, ReachOptions } from './reach.ts'
@@ -18,6 +19,8 @@ export interface ProtocolHost {
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log: Logger
+  /** Told of calls and requests that have ended. @default nobody is: nothing is measured */
+  readonly observer?: ExchangeObserver | undefined
   /** Around every call and every request of this node, the first one outermost. */
   readonly interceptors: readonly Interceptor[]
   /** All that were entered. */

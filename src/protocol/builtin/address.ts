@@ -12,6 +12,7 @@ import {
   AddressQuerySchema,
   AddressStatus,
 } from '../../gen/subnet/address/v1/address_pb.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { ProtocolError } from '../api/errors.ts'
 import type { ProtocolHost } from '../api/host.ts'
@@ -75,6 +76,7 @@ interface Query {
 /** `/subnet/address/1.0.0`: "where is this peer?", answered with its signed record, or asked on. */
 export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema, typeof AddressAnswerSchema> {
   readonly #directory: AddressDirectory
+  readonly #log: Logger
   readonly #rates: TokenBuckets
   readonly #seen: LRUCache<string, true>
   /** Peers that nobody knew, and the hops that the query had. */
@@ -89,6 +91,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     })
     this.#directory = directory
     const now = options.now ?? Date.now
+    this.#log = host.log
     this.#rates = new TokenBuckets({ maxKeys: MAX_REMEMBERED, now })
     const bounds = { max: MAX_REMEMBERED, ttlResolution: 0, perf: { now } }
     this.#seen = new LRUCache({ ...bounds, ttl: SEEN_TTL_MS })
@@ -109,7 +112,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     request: AddressQuery,
   ): Promise<MessageInitShape<typeof AddressAnswerSchema>> {
     if (!this.#rates.take(context.peerId.toString(), QUERIES_PER_PEER)) {
-      return { status: AddressStatus.REFUSED }
+      return this.#refuse(context, `more than ${QUERIES_PER_PEER.burst} queries at once, and one in ${QUERIES_PER_PEER.refillMs} ms`)
     }
     const query = readQuery(request)
     const known = await this.#directory.recordOf(query.peerId)
@@ -118,12 +121,17 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     }
     const queryId = Buffer.from(query.id).toString('hex')
     if (this.#seen.has(queryId)) {
-      return { status: AddressStatus.REFUSED }
+      return this.#refuse(context, 'it came before')
     }
     this.#seen.set(queryId, true)
     const missedWithHops = this.#misses.get(query.peerId.toString()) ?? 1
     const found = query.hops <= missedWithHops ? undefined : await this.#askOn(context, query)
     return found == null ? { status: AddressStatus.NOT_FOUND } : toAnswer(found, found.hops + 1)
+  }
+
+  #refuse({ peerId, callId }: RequestContext, reason: string): MessageInitShape<typeof AddressAnswerSchema> {
+    this.#log.debug('an address query was refused', reason, { peer: peerId, protocol: this.id, call: callId })
+    return { status: AddressStatus.REFUSED }
   }
 
   /** The newest of the neighbours' answers, the one who asks left out: those that come with the first or soon after it count. */

@@ -61,6 +61,14 @@ export interface TaskEvent {
   ms: number
 }
 
+/** Who is told of tasks. */
+export interface TaskProtocolOptions {
+  /** A task of a peer was answered. */
+  onTask?: (event: TaskEvent) => void
+  /** A peer has answered a task of this node. */
+  onAnswer?: (accepted: boolean) => void
+}
+
 const MAX_TASK_ID_BYTES = 256
 const MAX_ERROR_CHARACTERS = 4_096
 /** Of one UTF-16 code unit. */
@@ -94,12 +102,12 @@ export class TaskProtocol extends ProtocolBase<
 > {
   readonly #run: TaskHandler | StreamingTaskHandler | undefined
   readonly #maxResultBytes: number
-  readonly #onTask: ((event: TaskEvent) => void) | undefined
+  readonly #options: TaskProtocolOptions
   readonly #log: Logger
   readonly #tellings = new TokenBuckets({ maxKeys: 1 })
 
   /** Without `run` every task is rejected, saying so. */
-  constructor(host: ProtocolHost, run?: TaskHandler | StreamingTaskHandler, options: { onTask?: (event: TaskEvent) => void } = {}) {
+  constructor(host: ProtocolHost, run?: TaskHandler | StreamingTaskHandler, options: TaskProtocolOptions = {}) {
     const requestCodec = streamedCodec(TaskRequestSchema, 'payload')
     super(host, {
       id: TASK_PROTOCOL_ID,
@@ -112,13 +120,14 @@ export class TaskProtocol extends ProtocolBase<
     this.#maxResultBytes = (typeof run === 'function' ? host.limits.maxFrameBytes : host.limits.maxStreamedBytes) - RESPONSE_OVERHEAD_BYTES
     this.#run = run
     this.#log = host.log
-    this.#onTask = options.onTask
+    this.#options = options
   }
 
   /** Sends a task; the answer may be a rejection (`accepted: false`). @throws UsageError; what `callRemote` throws */
   async sendTask(to: Destination, taskId: string, payload: Uint8Array | Body, options?: CallOptions): Promise<TaskResponse> {
     checkTaskId(taskId)
     const { message, body } = await this.callRemote(to, { message: { taskId }, body: payload }, options)
+    this.#options.onAnswer?.(message.accepted)
     return { ...message, result: await collectBody(body) }
   }
 
@@ -127,6 +136,7 @@ export class TaskProtocol extends ProtocolBase<
     checkTaskId(taskId)
     const call = await this.beginRemote(to, { message: { taskId }, body: payload }, options)
     const { message, body } = call.answer
+    this.#options.onAnswer?.(message.accepted)
     return { accepted: message.accepted, error: message.error, result: { size: body.size, chunks: untilEnd(body.chunks, call) } }
   }
 
@@ -141,12 +151,7 @@ export class TaskProtocol extends ProtocolBase<
   ): Promise<StreamedInit<MessageInitShape<typeof TaskResponseSchema>>> {
     const startedAtMs = performance.now()
     const response = await this.#answer(context, { taskId, payload: body })
-    this.#onTask?.({
-      taskId: isTaskId(taskId) ? taskId : '',
-      peerId: context.peerId.toString(),
-      accepted: response.message.accepted === true,
-      ms: performance.now() - startedAtMs,
-    })
+    this.#tell(context, response.message, isTaskId(taskId) ? taskId : '', performance.now() - startedAtMs)
     return response
   }
 
@@ -156,11 +161,25 @@ export class TaskProtocol extends ProtocolBase<
     error: unknown,
     handled: boolean,
   ): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> | undefined {
+    const rejection = this.#rejection(error)
     if (!handled) {
-      this.#onTask?.({ taskId: '', peerId: context.peerId.toString(), accepted: false, ms: 0 })
+      this.#tell(context, rejection.message, '', 0)
     }
     // the protocol has its own word for a request that is too large
-    return error instanceof LimitError ? undefined : this.#rejection(error)
+    return error instanceof LimitError ? undefined : rejection
+  }
+
+  #tell(
+    { peerId, callId }: RequestContext,
+    { accepted, error = '' }: { accepted?: boolean; error?: string },
+    taskId: string,
+    ms: number,
+  ): void {
+    const event: TaskEvent = { taskId, peerId: peerId.toString(), accepted: accepted === true, ms }
+    if (accepted !== true) {
+      this.#log.debug('a task was rejected', error, { peer: peerId, protocol: this.id, call: callId, task: taskId })
+    }
+    this.#options.onTask?.(event)
   }
 
   #rejection(error: unknown): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> {

@@ -6,6 +6,7 @@ import { ConnectionLostError } from '../api/host.ts'
 import type { MessageInParts } from '../api/message-in-parts.ts'
 import { NotTakenError } from '../api/not-taken-error.ts'
 import type { Reached } from '../api/reach.ts'
+import { metRelayLimit } from '../api/relay-limits.ts'
 import { wireSize } from '../message/wire-body.ts'
 import type { CallReport } from './call-options.ts'
 
@@ -23,6 +24,11 @@ function sizeOf(request: Uint8Array | MessageInParts): number | undefined {
   }
   const { size } = request.body
   return size == null ? undefined : wireSize(request, size)
+}
+
+/** Whether a call ended with its connection, or with its stream. */
+function isBroken(cause: unknown): boolean {
+  return cause instanceof ConnectionLostError || (cause instanceof ProtocolError && cause.code === 'REMOTE_FAILED')
 }
 
 /** How far a call has come: its step, what it reached, its bytes and times. Makes the report of it, and the error that its caller gets. */
@@ -89,6 +95,10 @@ export class CallProgress {
   fail(cause: unknown, cancellation: Cancellation): unknown {
     if (cancellation.cancelled) {
       return this.#cancelled(cancellation.reason, cause)
+    }
+    const met = isBroken(cause) && this.reached != null ? metRelayLimit(this.reached.connection) : undefined
+    if (met != null) {
+      return this.#error('LIMIT_EXCEEDED', met.message, cause, met.hint)
     }
     if (cause instanceof ProtocolError) {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)

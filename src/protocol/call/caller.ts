@@ -14,7 +14,7 @@ import type { BegunCall, CallOptions, StreamCallOptions } from './call-options.t
 import { CallProgress } from './call-progress.ts'
 import { OutgoingCall, type OutgoingCallOptions } from './outgoing-call.ts'
 import { refusalBehind } from './refusal.ts'
-import { mayTryAgain } from './retry.ts'
+import { Tries } from './retry.ts'
 
 /** What a call needs to know of a protocol. */
 export interface CalledProtocol<RequestInit, Response> {
@@ -145,12 +145,22 @@ export class Caller<RequestInit, Response> {
     return call
   }
 
-  #leave({ cancellation, options, place, progress }: OutgoingCall, failure: unknown): void {
+  #leave(call: OutgoingCall, failure: unknown): void {
+    const { cancellation, options, place, progress } = call
+    const { observer } = this.#host
     cancellation.clear()
     if (place != null) {
       this.#running.leave(place)
     }
-    options.onReport?.(progress.report(failure))
+    if (failure != null) {
+      this.#host.log.debug('a call failed', failure, { peer: call.peerId, protocol: call.protocolId, call: call.callId, step: call.phase })
+    }
+    if (options.onReport != null || observer != null) {
+      const report = progress.report(failure)
+      const { bytesSent, bytesReceived, timings } = report
+      options.onReport?.(report)
+      observer?.onCall({ protocolId: call.protocolId, peerId: call.peerId, ms: timings.totalMs, bytesSent, bytesReceived, error: failure })
+    }
   }
 
   /** All answers of a call that has not begun. */
@@ -199,7 +209,8 @@ export class Caller<RequestInit, Response> {
 
   /** Sends a call, again where it was not taken, and waits until its answer begins. */
   async #begin(call: OutgoingCall): Promise<Attempt<Response>> {
-    for (let tries = 1; ; tries++) {
+    const tries = new Tries()
+    for (;;) {
       try {
         const attempt = await call.step((within) => {
           return this.#host.reach(call.to, (reached) => this.#open(call, reached, within), new ReachFor(call, within))
@@ -207,9 +218,10 @@ export class Caller<RequestInit, Response> {
         await attempt.begin()
         return attempt
       } catch (error) {
-        if (!mayTryAgain(error, tries, call.progress)) {
+        if (!tries.mayFollow(error, call.progress)) {
           throw error
         }
+        this.#host.log.debug('a call is made again', error, { peer: call.peerId, protocol: call.protocolId, call: call.callId })
       }
     }
   }

@@ -1,5 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
-import { Cancellation } from '../../primitives/cancellation.ts'
+import type { Cancellation } from '../../primitives/cancellation.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import type { Place } from '../../primitives/roster.ts'
 import { type CallPhase, ProtocolError } from '../api/errors.ts'
 import { type Destination, peerOf } from '../api/host.ts'
@@ -40,7 +41,7 @@ export class OutgoingCall implements Exchange {
     this.message = message
     this.options = options
     this.progress = progress
-    this.cancellation = new Cancellation(options.timeoutMs, options.signal)
+    this.cancellation = new Deadline(options.timeoutMs, options.signal)
   }
 
   get kind(): ProtocolKind {
@@ -82,7 +83,7 @@ export class OutgoingCall implements Exchange {
   }
 
   async #inTime<T>(idleTimeoutMs: number, work: (within: Pick<Cancellation, 'signal'>) => Promise<T>): Promise<T> {
-    const deadline = new Cancellation(idleTimeoutMs, this.cancellation.signal)
+    const deadline = new Deadline(idleTimeoutMs, this.cancellation.signal)
     try {
       return await work(deadline)
     } catch (cause) {

@@ -1,6 +1,7 @@
 import { type Connection, type Stream, StreamResetError } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
-import { startDeadline } from '../../primitives/deadline.ts'
+import { backoffMs } from '../../primitives/backoff.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { ProtocolError } from '../api/errors.ts'
 import { ConnectionLostError, type LazyStreamOptions, type ProtocolHost, pipelinedId, withoutPipelined } from '../api/host.ts'
@@ -16,7 +17,7 @@ const NEGOTIATE_TIMEOUT_MS = 10_000
 /** A kept stream without calls is closed after this. */
 const IDLE_MS = 60_000
 /** After a kept stream broke, each call has a stream of its own for a while. The time doubles with each failure. In milliseconds. */
-const BACKOFF_MS = { first: 100, max: 10_000 }
+const RETRY = { firstMs: 100, maxMs: 10_000 }
 /** For one call: a peer may close each kept stream as soon as it is there. */
 const MAX_TRIES = 3
 /** Protocols of a peer that an error names. */
@@ -177,7 +178,7 @@ export class StreamOpener {
           return undefined
         }
         // calls that wait try by themselves
-        kept.retryAtMs = signal.aborted ? 0 : performance.now() + BACKOFF_MS.first
+        kept.retryAtMs = signal.aborted ? 0 : performance.now() + backoffMs(0, RETRY)
         throw await this.#told(error, connection, signal)
       } finally {
         kept.opening = undefined
@@ -197,8 +198,8 @@ export class StreamOpener {
           kept.plain = true
           return
         }
+        kept.retryAtMs = reason == null ? 0 : performance.now() + backoffMs(kept.failures, RETRY)
         kept.failures = reason == null ? 0 : kept.failures + 1
-        kept.retryAtMs = reason == null ? 0 : performance.now() + Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** (kept.failures - 1))
       },
       onFrame: () => {
         kept.keeps = true
@@ -237,13 +238,15 @@ export class StreamOpener {
   }
 
   async #newStream(connection: Connection, protocols: string[], lazily: boolean, signal: AbortSignal): Promise<Stream> {
-    const deadline = startDeadline(NEGOTIATE_TIMEOUT_MS, signal)
-    try {
-      const options: LazyStreamOptions = { signal: deadline.signal, maxOutboundStreams: this.#init.limits.maxStreamsPerConnection, lazily }
-      return await connection.newStream(protocols, options)
-    } finally {
-      deadline.clear()
+    using deadline = new Deadline(NEGOTIATE_TIMEOUT_MS, signal)
+    const options: LazyStreamOptions = {
+      signal: deadline.signal,
+      maxOutboundStreams: this.#init.limits.maxStreamsPerConnection,
+      lazily,
+      // a connection through a relay, which ends it at a limit
+      runOnLimitedConnection: true,
     }
+    return await connection.newStream(protocols, options)
   }
 
   /** Why there is no stream, as callers know it. */

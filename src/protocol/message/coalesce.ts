@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { raceSignal } from 'race-signal'
+import { joinBytes } from '../../primitives/join-bytes.ts'
 
 /**
  * Joins chunks that are there already, up to about `size` bytes. It does not wait for more, so a single byte goes at once. The last may be empty.
@@ -37,7 +38,7 @@ export async function* coalesce(
       }
       last = result?.done === true
       if (filled > 0 || last) {
-        yield { bytes: parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts), last }
+        yield { bytes: joinBytes(parts), last }
       }
     }
   } finally {

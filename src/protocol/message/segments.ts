@@ -1,5 +1,5 @@
-import { raceSignal } from 'race-signal'
 import { UsageError } from '../../primitives/errors.ts'
+import { untilAborted } from '../../primitives/until-aborted.ts'
 import type { SizedBody } from './wire-body.ts'
 
 /**
@@ -36,23 +36,18 @@ export async function* segmentsOf(body: SizedBody, size: number, signal?: AbortS
 }
 
 async function* asAnnounced({ size, chunks }: SizedBody, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-  const iterator = chunks[Symbol.asyncIterator]()
   let left = size
   let last: Uint8Array | undefined
-  try {
-    for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {
-      left -= next.value.byteLength
-      if (left < 0) {
-        throw new UsageError('the payload has grown while it was sent')
-      }
-      if (left > 0) {
-        yield next.value
-      } else {
-        last ??= next.value
-      }
+  for await (const chunk of untilAborted(chunks, signal)) {
+    left -= chunk.byteLength
+    if (left < 0) {
+      throw new UsageError('the payload has grown while it was sent')
     }
-  } finally {
-    void iterator.return?.()?.catch(() => undefined)
+    if (left > 0) {
+      yield chunk
+    } else {
+      last ??= chunk
+    }
   }
   if (left > 0) {
     throw new UsageError(`the payload has shrunk while it was sent: ${left} bytes are missing`)

@@ -1,5 +1,5 @@
-import { raceSignal } from 'race-signal'
 import { Spool } from '../../primitives/spool.ts'
+import { untilAborted } from '../../primitives/until-aborted.ts'
 import { tooLarge } from '../api/errors.ts'
 import type { MessageInParts } from '../api/message-in-parts.ts'
 import { type SizedBody, wireBody, wireSize } from './wire-body.ts'
@@ -25,15 +25,13 @@ export async function withKnownSize(
     check(wireSize({ head, field }, size))
     return { ...wireBody({ head, field, body: { size, chunks } }), [Symbol.asyncDispose]: dispose }
   }
-  const iterator = chunks[Symbol.asyncIterator]()
   try {
-    for (let next = await raceSignal(iterator.next(), signal); next.done !== true; next = await raceSignal(iterator.next(), signal)) {
-      check(wireSize({ head, field }, spool.size + next.value.byteLength))
-      await spool.write(next.value)
+    for await (const chunk of untilAborted(chunks, signal)) {
+      check(wireSize({ head, field }, spool.size + chunk.byteLength))
+      await spool.write(chunk)
     }
     return { ...wireBody({ head, field, body: { size: spool.size, chunks: spool.chunks() } }), [Symbol.asyncDispose]: dispose }
   } catch (error) {
-    void iterator.return?.()?.catch(() => undefined)
     await dispose()
     throw error
   }

@@ -9,6 +9,8 @@ export interface RequestContext {
   peerId: PeerId
   /** Aborts when the caller is gone or the protocol stops. */
   signal: AbortSignal
+  /** The number of the request, as interceptors and the log have it. */
+  readonly callId?: number
 }
 
 /**

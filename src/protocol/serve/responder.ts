@@ -14,6 +14,7 @@ import { FramedStream } from '../carrier/plain/framed-stream.ts'
 import type { Codec } from '../message/codec.ts'
 import { collect, discard } from '../message/collect.ts'
 import { IncomingRequest, ownRequest, type RequestContext } from './incoming-request.ts'
+import { MeasuredStream } from './measured-stream.ts'
 
 /** Ten at once, then one every ten seconds. */
 const FAILURES_TOLD = { burst: 10, refillMs: 10_000 }
@@ -131,27 +132,34 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     this.#pipelines.add(pipeline)
   }
 
-  #take(stream: MessageStream, remotePeer: PeerId, share: PeerShare, leave: () => void): void {
+  #take(carrier: MessageStream, peerId: PeerId, share: PeerShare, leave: () => void): void {
     const { maxConcurrentRequests, maxRequestsPerPeer } = this.#limits
+    const { log, observer } = this.#host
+    const measured = observer == null ? undefined : new MeasuredStream(carrier, { observer, protocolId: this.id, peerId })
+    const stream = measured ?? carrier
     if (this.#handling >= maxConcurrentRequests || share.requests >= maxRequestsPerPeer) {
       leave()
       const limit = share.requests >= maxRequestsPerPeer ? maxRequestsPerPeer : maxConcurrentRequests
-      stream.abort(new LimitError('requests', limit, `more than ${limit} requests at a time`))
+      const error = new LimitError('requests', limit, `more than ${limit} requests at a time`)
+      stream.abort(error)
+      log.debug('a request was refused', error, { peer: peerId, protocol: this.id, limit })
+      measured?.ended(error)
       return
     }
     this.#handling++
     share.requests++
     const place = this.#streams.enter(stream)
-    const over = (): void => {
+    const over = (error?: unknown): void => {
       this.#handling--
       share.requests--
       this.#streams.leave(place)
       leave()
+      measured?.ended(error)
     }
-    this.#serve(stream, remotePeer).then(over, (error) => {
-      this.#host.log.debug(`${this.id}: request of ${remotePeer.toString()} ended without an answer`, error)
+    this.#serve(stream, peerId).then(over, (error) => {
+      log.debug('a request ended without an answer', error, { peer: peerId, protocol: this.id })
       stream.abort(error instanceof Error ? error : new Error(String(error)))
-      over()
+      over(error)
     })
   }
 
@@ -241,7 +249,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   /** A handler that fails is its author's concern, whom the caller's REMOTE_FAILED does not reach; peers can make it fail often. */
   #tell({ peerId, signal }: RequestContext, error: unknown): void {
     if (!signal.aborted && this.#tellings.take('', FAILURES_TOLD)) {
-      this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, error)
+      this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, error, { peer: peerId, protocol: this.id })
       this.#host.log.debug(error instanceof Error ? (error.stack ?? '') : String(error))
     }
   }

@@ -6,7 +6,7 @@ import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect
 import { ControlService } from '../../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../../node/home/errors.ts'
 import type { Home } from '../../node/home/home.ts'
-import { type Deadline, isDeadline, startDeadline } from '../../primitives/deadline.ts'
+import { Deadline, isDeadline } from '../../primitives/deadline.ts'
 import { describeError } from '../../primitives/errors.ts'
 import { ProtocolError } from '../../protocol/api/errors.ts'
 import type { Plain } from '../answers.ts'
@@ -81,14 +81,12 @@ export class NodeClient {
    * @throws the node's own error; NodeError where there is no node any more; ProtocolError TIMEOUT; the signal's reason
    */
   async call<T>(options: SessionOptions, work: (call: CallSignal) => Promise<T>, consequence?: string): Promise<T> {
-    const guarded = guard(options)
+    using guarded = guard(options)
     try {
       return await work({ signal: guarded.signal })
     } catch (error) {
       options.signal?.throwIfAborted()
       throw await this.translated(error, guarded.signal, consequence)
-    } finally {
-      guarded.clear()
     }
   }
 
@@ -99,7 +97,7 @@ export class NodeClient {
     failure: () => unknown = () => undefined,
   ): AsyncGenerator<T> {
     const left = new AbortController()
-    const guarded = guard(options, left.signal)
+    using guarded = guard(options, left.signal)
     try {
       yield* work({ signal: guarded.signal })
     } catch (error) {
@@ -108,7 +106,6 @@ export class NodeClient {
     } finally {
       // whoever leaves the answers: the client itself does not end the call then
       left.abort(new Error('nobody waits for the answers'))
-      guarded.clear()
     }
   }
 
@@ -184,5 +181,5 @@ export function atOnce({ signal, timeoutMs }: SessionOptions): SessionOptions {
 
 /** A deadline behind the node's own. */
 export function guard({ signal, timeoutMs }: SessionOptions, left?: AbortSignal): Deadline {
-  return startDeadline(timeoutMs == null ? undefined : timeoutMs + GUARD_MS, signal, left)
+  return new Deadline(timeoutMs == null ? undefined : timeoutMs + GUARD_MS, signal, left)
 }

@@ -11,6 +11,7 @@ import {
   ListProtocolsResponseSchema,
   RemoveAliasResponseSchema,
 } from '../../gen/subnet/control/v1/control_pb.ts'
+import { joinBytes } from '../../primitives/join-bytes.ts'
 import type { AliasAnswer } from '../answers.ts'
 import type { AliasSession, CallInput, ChainSession, ProtocolSession, SessionOptions } from '../session.ts'
 import { toPlain } from './control-codec.ts'
@@ -88,7 +89,7 @@ async function* answersOf(
   for await (const { chunk, last } of answers) {
     parts.push(chunk)
     if (last) {
-      yield parts.length === 1 ? chunk : Buffer.concat(parts)
+      yield joinBytes(parts)
       parts = []
     }
   }

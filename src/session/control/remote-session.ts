@@ -76,7 +76,9 @@ export class RemoteSession implements Session {
     const status: StatusAnswer = await this.#client.ask(StatusResponseSchema, options, async (call) =>
       this.#client.service.status(timeOf(options), call),
     )
-    return { ...status, network: status.network || 'native' }
+    // a node of an older version does not tell
+    const { network, reachability } = status as Partial<StatusAnswer>
+    return { ...status, network: network || 'native', reachability: reachability ?? { verdict: 'unknown', addresses: [] } }
   }
 
   async stop(options: SessionOptions = {}): Promise<StopAnswer> {

@@ -31,6 +31,21 @@ describe('a node that only asks, in the home of a node that runs', function () {
     assert.equal(response.accepted, true)
   })
 
+  it('is asked in vain beside others of its home, however many: the call reaches the node that answers', async () => {
+    const home = await lab.folder()
+    const other = await lab.node()
+    const met = event(other, 'peer:connect')
+    const { peerId } = await lab.node({ home, settings: { bootstrap: [addressOf(other)] }, handler: ({ payload }) => payload })
+    await met
+    for (let count = 0; count < 4; count++) {
+      const asking = await lab.idle({ home })
+      await asking.start()
+      await asking.connect(other.multiaddrs[0] as never)
+    }
+    const response = await other.tasks.sendTask(peerId, 'task', Buffer.from('still there'))
+    assert.equal(response.accepted, true)
+  })
+
   it('listens nowhere and says nothing of itself', async () => {
     const other = await lab.node()
     const asking = await lab.idle({ settings: { bootstrap: [addressOf(other)] } })

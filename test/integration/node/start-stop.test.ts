@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Tier } from '../../../src/index.ts'
 import { addressOf, event, Lab } from '../../support/nodes.ts'
 
 describe('starting and stopping a node', function () {
@@ -23,6 +25,24 @@ describe('starting and stopping a node', function () {
     await address
     assert.deepEqual(node.multiaddrs, [])
     await assert.rejects(node.start(), /make another/)
+  })
+
+  it('leaves no file of the home open where it cannot be made', async () => {
+    const home = await lab.folder()
+    const tier: Tier = {
+      name: 'chain',
+      order: 150,
+      budgetMs: 1_000,
+      find: async function* () {
+        yield* []
+      },
+    }
+    await assert.rejects(lab.idle({ home, tiers: [tier] }), { code: 'USAGE' })
+    // SQLite takes its log away with the last connection
+    assert.deepEqual(
+      (await readdir(home)).filter((name) => name.startsWith('node.db')),
+      ['node.db'],
+    )
   })
 
   it('ends the calls that are on their way, and says that it was this node', async () => {

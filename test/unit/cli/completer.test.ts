@@ -52,7 +52,7 @@ describe('completion', () => {
   })
 
   it('knows the values of a flag', async () => {
-    assert.deepEqual(await complete('resolve', 'bob', '--tier', ''), ['chain', 'gossip', 'neighbour'])
+    assert.deepEqual(await complete('resolve', 'bob', '--tier', ''), ['chain', 'gossip', 'local', 'neighbour'])
     assert.deepEqual(await complete('resolve', 'bob', '--tier=g'), ['--tier=gossip'])
     assert.deepEqual(await complete('send-task', 'bob', '--text', ''), [])
     assert.deepEqual(await complete('id', '--log-level=d'), ['--log-level=debug'])

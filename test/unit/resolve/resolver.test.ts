@@ -25,7 +25,7 @@ class FakeTier implements Tier {
 
   constructor(name: TierName, find: Find, budgetMs = 60_000) {
     this.name = name
-    this.order = (TIER_NAMES.indexOf(name) + 1) * 100
+    this.order = TIER_NAMES.indexOf(name) * 100
     this.silence = name === 'chain' ? 'unknown' : undefined
     this.budgetMs = budgetMs
     this.#find = find

@@ -5,6 +5,7 @@ import type { PeerId } from '@libp2p/interface'
 import { type Candidate, TIER_NAMES } from '../../../src/resolve/tier.ts'
 import { ChainTier } from '../../../src/resolve/tiers/chain.ts'
 import { GossipTier } from '../../../src/resolve/tiers/gossip.ts'
+import { LocalTier } from '../../../src/resolve/tiers/local.ts'
 import { type AskPeer, NeighboursTier } from '../../../src/resolve/tiers/neighbours.ts'
 import { describeTier } from '../../../src/testing/tier-compliance.ts'
 import { newPeers } from '../../support/keys.ts'
@@ -68,6 +69,7 @@ describe('the built-in tiers', () => {
       new ChainTier({ addressesOf: nobody }),
       new NeighboursTier(askingOne(nobody)),
       new GossipTier({ freshAddressesOf: () => undefined }),
+      new LocalTier({ heardFrom: () => undefined }),
     ]
     assert.deepEqual(
       tiers.sort((a, b) => a.order - b.order).map(({ name }) => name),

@@ -199,6 +199,19 @@ describe('a node that publishes by itself', () => {
     )
   })
 
+  it('leaves addresses over relays out, and says so once', async () => {
+    const relayed = multiaddr(`${PUBLIC.toString()}/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb/p2p-circuit`)
+    await open(LEDGER)
+    changeTo(relayed, PRIVATE)
+    await published(1)
+    assert.deepEqual(chain.attempts, [PRIVATE.toString()])
+    publisher.changed()
+    assert.deepEqual(
+      lines.filter((line) => line.includes('left out')).map((line) => line.includes(relayed.toString())),
+      [true],
+    )
+  })
+
   it('does not pay for an address that is gone again at once, nor for others beside the published one', async () => {
     await open(PAID)
     changeTo(PUBLIC)

@@ -1,5 +1,5 @@
 import { raceSignal } from 'race-signal'
-import { startDeadline } from '../../../primitives/deadline.ts'
+import { Deadline } from '../../../primitives/deadline.ts'
 import { describeError, UsageError } from '../../../primitives/errors.ts'
 import { ChainError } from '../../registry.ts'
 import type { RpcClient } from '../rpc-client.ts'
@@ -32,7 +32,7 @@ export class UnknownOutcome extends ChainError {}
  * and nothing is heard of it
  */
 export async function handIn(rpc: RpcClient, extrinsic: Extrinsic, options: HandInOptions, signal: AbortSignal): Promise<Inclusion> {
-  const deadline = startDeadline(options.inclusionMs, signal)
+  using deadline = new Deadline(options.inclusionMs, signal)
   const attempt = new Attempt(rpc, extrinsic, options)
   try {
     return await attempt.run(deadline.signal)
@@ -44,8 +44,6 @@ export async function handIn(rpc: RpcClient, extrinsic: Extrinsic, options: Hand
       cause: error,
       hint: `look before anything is sent again: "subnet chain lookup" shows what the chain has`,
     })
-  } finally {
-    deadline.clear()
   }
 }
 

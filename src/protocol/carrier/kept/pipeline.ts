@@ -1,5 +1,5 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
-import { startDeadline } from '../../../primitives/deadline.ts'
+import { Deadline } from '../../../primitives/deadline.ts'
 import { Roster } from '../../../primitives/roster.ts'
 import { ProtocolError } from '../../api/errors.ts'
 import { NotTakenError } from '../../api/not-taken-error.ts'
@@ -326,7 +326,7 @@ export class Pipeline implements CallCarrier {
     if (this.#init.answers != null) {
       this.#stream.send(encodeFrames([{ end: true }]))
     }
-    await closeInTime(this.#stream, startDeadline(this.#init.stallTimeoutMs))
+    await closeInTime(this.#stream, new Deadline(this.#init.stallTimeoutMs))
   }
 
   #breakCalls(reasonFor: (call: PipelinedCall) => Error): void {

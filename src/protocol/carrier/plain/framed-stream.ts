@@ -1,6 +1,6 @@
 import { type Stream, type StreamCloseEvent, type StreamMessageEvent, StreamResetError } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
-import { raceTime, startDeadline } from '../../../primitives/deadline.ts'
+import { Deadline } from '../../../primitives/deadline.ts'
 import { ProtocolError, streamBroke, tooLarge } from '../../api/errors.ts'
 import type { PeerShare, ProtocolLimits } from '../../api/limits.ts'
 import type { IncomingMessage, MessageInParts } from '../../api/message-in-parts.ts'
@@ -150,7 +150,7 @@ export class FramedStream implements MessageStream {
   }
 
   async close({ signal, over, timeoutMs }: CloseOptions): Promise<void> {
-    await closeInTime(this.#stream, startDeadline(timeoutMs, signal ?? over?.signal))
+    await closeInTime(this.#stream, new Deadline(timeoutMs, signal ?? over?.signal))
     resetUnlessClosed(this.#stream, this.#wanted() ? 0 : this.#limits.stallTimeoutMs)
   }
 
@@ -251,7 +251,8 @@ export class FramedStream implements MessageStream {
     const changed = new Promise<void>((resolve) => {
       this.#wake = resolve
     })
-    await raceTime(changed, signal, timeoutMs, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
+    using silence = new Deadline(timeoutMs, signal)
+    await silence.race(changed, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
   }
 
   /** True once no more bytes come. The muxer's own flag is true too early: bytes may still wait in its buffer. */

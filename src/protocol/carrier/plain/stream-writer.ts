@@ -1,5 +1,5 @@
 import type { Stream } from '@libp2p/interface'
-import { raceTime } from '../../../primitives/deadline.ts'
+import { Deadline } from '../../../primitives/deadline.ts'
 import { ProtocolError } from '../../api/errors.ts'
 import type { WriteOptions } from '../../api/message-stream.ts'
 
@@ -35,13 +35,9 @@ export class StreamWriter {
     const onSign = (): void => resolve()
     this.#stream.addEventListener(sign, onSign)
     this.#stream.addEventListener('close', onSign)
+    using stall = new Deadline(stallTimeoutMs, signal)
     try {
-      await raceTime(
-        promise,
-        signal,
-        stallTimeoutMs,
-        () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`),
-      )
+      await stall.race(promise, () => new ProtocolError('TIMEOUT', `the peer read too little for ${stallTimeoutMs} ms`))
     } finally {
       this.#stream.removeEventListener(sign, onSign)
       this.#stream.removeEventListener('close', onSign)

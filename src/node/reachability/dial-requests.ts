@@ -1,0 +1,154 @@
+import { randomBytes } from 'node:crypto'
+import type { Connection, Stream, StreamHandler } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import {
+  DialBackResponse_DialBackStatus,
+  DialBackResponseSchema,
+  DialBackSchema,
+  type DialDataRequest,
+  type DialResponse,
+  DialResponse_ResponseStatus,
+  DialStatus,
+  MessageSchema,
+} from '../../gen/libp2p/autonat/v2/autonat_pb.ts'
+import { Deadline } from '../../primitives/deadline.ts'
+import { type AutonatStream, autonatStream, DIAL_BACK_PROTOCOL_ID, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
+import type { DialBackReport } from './reachability.ts'
+
+/** What a peer said, without its name and the time. */
+export type DialBackAnswer = Pick<DialBackReport, 'outcome' | 'detail'>
+
+/** The part of libp2p that serves a protocol. */
+export interface ProtocolRegistrar {
+  handle(protocol: string, handler: StreamHandler, options?: { maxInboundStreams?: number; maxOutboundStreams?: number }): Promise<void>
+}
+
+/** The most that a peer may ask to be paid for a dial to a host that is not the one it sees, in bytes, as the specification has it. */
+const MAX_DIAL_DATA_BYTES = 100_000
+/** In one message. */
+const DIAL_DATA_PIECE = new Uint8Array(4_096)
+/** The peer's dial may take most of it, in milliseconds. */
+const ASK_TIMEOUT_MS = 30_000
+/** The proof may come a little later than the word of it. */
+const LATE_PROOF_MS = 2_000
+const DIAL_BACK_TIMEOUT_MS = 5_000
+const MAX_DIAL_BACK_STREAMS = 4
+
+/** Asks peers to dial this node back, and takes what proves that they did. */
+export class DialRequests {
+  readonly #registrar: ProtocolRegistrar
+  /** By the nonce of the request. */
+  readonly #waiting = new Map<bigint, () => void>()
+
+  constructor(registrar: ProtocolRegistrar) {
+    this.#registrar = registrar
+  }
+
+  async start(): Promise<void> {
+    const limits = { maxInboundStreams: MAX_DIAL_BACK_STREAMS, maxOutboundStreams: MAX_DIAL_BACK_STREAMS }
+    await this.#registrar.handle(DIAL_BACK_PROTOCOL_ID, this.#onDialBack, limits)
+  }
+
+  /**
+   * Asks the peer of this connection to dial one address. A peer that gives no usable answer counts as one that declined.
+   * @param address without `/p2p`
+   */
+  async ask(connection: Connection, address: Multiaddr, signal: AbortSignal): Promise<DialBackAnswer> {
+    const nonce = randomBytes(8).readBigUInt64BE()
+    const proof = Promise.withResolvers<void>()
+    const state = { proven: false }
+    this.#waiting.set(nonce, () => {
+      state.proven = true
+      proof.resolve()
+    })
+    using deadline = new Deadline(ASK_TIMEOUT_MS, signal)
+    let stream: Stream | undefined
+    try {
+      stream = await connection.newStream(DIAL_REQUEST_PROTOCOL_ID, { signal: deadline.signal })
+      const response = await converse(autonatStream(stream), address, nonce, deadline.signal)
+      if (saysReached(response) && !state.proven) {
+        await within(LATE_PROOF_MS, proof.promise, deadline.signal)
+      }
+      await stream.close({ signal: deadline.signal })
+      return judge(response, state.proven)
+    } catch (error) {
+      stream?.abort(error instanceof Error ? error : new Error('the peer gave no answer'))
+      signal.throwIfAborted()
+      // the proof is what counts, whatever became of the answer
+      return state.proven ? REACHED : { outcome: 'declined', detail: 'the peer gave no answer that can be used' }
+    } finally {
+      this.#waiting.delete(nonce)
+    }
+  }
+
+  readonly #onDialBack: StreamHandler = async (stream) => {
+    using deadline = new Deadline(DIAL_BACK_TIMEOUT_MS)
+    try {
+      const messages = autonatStream(stream)
+      const { nonce } = await messages.read(DialBackSchema, deadline.signal)
+      const onProof = this.#waiting.get(nonce)
+      if (onProof == null) {
+        throw new Error('this node did not ask for a dial with this nonce')
+      }
+      this.#waiting.delete(nonce)
+      onProof()
+      await messages.write(DialBackResponseSchema, { status: DialBackResponse_DialBackStatus.OK }, deadline.signal)
+      await stream.close({ signal: deadline.signal })
+    } catch (error) {
+      stream.abort(error instanceof Error ? error : new Error('not a dial-back'))
+    }
+  }
+}
+
+const REACHED: DialBackAnswer = { outcome: 'reached', detail: '' }
+
+/** One request, at most one payment, one response. */
+async function converse(messages: AutonatStream, address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialResponse> {
+  await messages.write(MessageSchema, { msg: { case: 'dialRequest', value: { addrs: [address.bytes], nonce } } }, signal)
+  let answer = await messages.read(MessageSchema, signal)
+  if (answer.msg.case === 'dialDataRequest') {
+    await pay(messages, answer.msg.value, signal)
+    answer = await messages.read(MessageSchema, signal)
+  }
+  if (answer.msg.case !== 'dialResponse' || answer.msg.value.addrIdx !== 0) {
+    throw new Error('the peer gave no response about this address')
+  }
+  return answer.msg.value
+}
+
+/** Sends as much as the peer wants before it dials another host than the one that it sees: so nobody makes it send others more than he sends himself. */
+async function pay(messages: AutonatStream, { addrIdx, numBytes }: DialDataRequest, signal: AbortSignal): Promise<void> {
+  if (addrIdx !== 0 || numBytes > MAX_DIAL_DATA_BYTES) {
+    throw new Error('the peer wants more data than the specification allows')
+  }
+  for (let left = Number(numBytes); left > 0; left -= DIAL_DATA_PIECE.length) {
+    const data = DIAL_DATA_PIECE.subarray(0, left)
+    await messages.write(MessageSchema, { msg: { case: 'dialDataResponse', value: { data } } }, signal)
+  }
+}
+
+function saysReached({ status, dialStatus }: DialResponse): boolean {
+  return status === DialResponse_ResponseStatus.OK && dialStatus === DialStatus.OK
+}
+
+/** Only a dial that failed counts against an address: a peer that was busy, or may not dial there, has seen nothing. */
+function judge({ status, dialStatus }: DialResponse, proven: boolean): DialBackAnswer {
+  if (proven) {
+    return REACHED
+  }
+  if (status !== DialResponse_ResponseStatus.OK) {
+    return { outcome: 'declined', detail: `the peer did not try: ${nameOf(DialResponse_ResponseStatus, status)}` }
+  }
+  return dialStatus === DialStatus.E_DIAL_ERROR
+    ? { outcome: 'failed', detail: 'the peer could not connect' }
+    : { outcome: 'declined', detail: `the peer gave no proof: ${nameOf(DialStatus, dialStatus)}` }
+}
+
+function nameOf(names: Record<string, number>, value: number): string {
+  return Object.keys(names).find((name) => names[name] === value) ?? String(value)
+}
+
+async function within(ms: number, promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  using deadline = new Deadline(ms, signal)
+  await deadline.race(promise).catch(() => undefined)
+}

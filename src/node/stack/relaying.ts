@@ -1,0 +1,209 @@
+import { RELAY_V2_HOP_CODEC } from '@libp2p/circuit-relay-v2'
+import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { LRUCache } from 'lru-cache'
+import type { Logger } from '../../observe/logger.ts'
+import { isRelayed, kindOf } from '../../primitives/address-kind.ts'
+import { type Backoff, backoffMs } from '../../primitives/backoff.ts'
+import { Deadline } from '../../primitives/deadline.ts'
+import type { RelayTransport } from '../adapters/relay-transport.ts'
+import type { Whereabouts } from '../dial/meeting.ts'
+import type { RelayService } from '../network/relay-service.ts'
+import type { Reachability } from '../reachability/reachability.ts'
+import type { RelayServer } from './relay-server.ts'
+
+export interface RelayingInit {
+  libp2p: Pick<Libp2p, 'dial' | 'getConnections' | 'addEventListener'>
+  relays: RelayTransport
+  /** Undefined for a node that serves nobody. */
+  server: RelayServer | undefined
+  service: RelayService
+  /** Of a node that listens. */
+  reachability: Pick<Reachability, 'verdict' | 'onVerdict'> | undefined
+  /** So many peers that this node knew, others each time. */
+  acquaintances(count: number): Whereabouts[]
+  log: Logger
+  now?: () => number
+}
+
+/** Relays with which a node keeps a place. */
+const WANTED = 2
+/** A relay that refused is asked again after this. */
+const REFUSED: Backoff = { firstMs: 5_000, maxMs: 300_000 }
+const MAX_REFUSED = 256
+/** Where fewer relays are known than wanted, this node looks again after this, in milliseconds; without any it also meets peers that it knew. */
+const LOOK_AGAIN: Backoff = { firstMs: 5_000, maxMs: 300_000 }
+const MAX_MET = 4
+const MEET_TIMEOUT_MS = 10_000
+const MAX_ADDRESSES = 2
+
+/**
+ * What a node does with relays. A public one offers itself as one. Any other keeps a place with two, found among its connections, and among peers that it
+ * knew where it has none at all.
+ */
+export class Relaying {
+  readonly #init: RelayingInit
+  /** Connected peers that offer themselves as relays. */
+  readonly #offers = new Map<string, PeerId>()
+  readonly #refused = new LRUCache<string, { failures: number; untilMs: number }>({ max: MAX_REFUSED })
+  #timer: NodeJS.Timeout | undefined
+  #unwatch: (() => void) | undefined
+  #looking: Promise<void> | undefined
+  #isWanted = false
+  #inVain = 0
+
+  constructor(init: RelayingInit) {
+    this.#init = init
+  }
+
+  /** To be called before libp2p starts: a peer may tell at once that it is a relay. */
+  follow(): void {
+    const { libp2p } = this.#init
+    libp2p.addEventListener('peer:identify', this.#onIdentify)
+    libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
+  }
+
+  /** To be called once the node listens. Never waits for a relay. */
+  start(): void {
+    if (this.#unwatch != null || this.#init.server == null) {
+      return
+    }
+    const { relays, reachability } = this.#init
+    relays.addEventListener('lost', this.#onLost)
+    this.#unwatch = reachability?.onVerdict(this.#onReach) ?? (() => undefined)
+    this.#onReach()
+  }
+
+  stop(): void {
+    const { relays } = this.#init
+    this.#unwatch?.()
+    this.#unwatch = undefined
+    relays.removeEventListener('lost', this.#onLost)
+    clearTimeout(this.#timer)
+    relays.release()
+  }
+
+  get #isPublic(): boolean {
+    const { service, reachability } = this.#init
+    return service === 'on' || reachability?.verdict === 'public'
+  }
+
+  readonly #onReach = (): void => {
+    const { service, server, relays, log } = this.#init
+    const offers = service !== 'off' && this.#isPublic
+    server?.offer(offers).catch((error) => log.warn('the relay service was not changed', error))
+    if (this.#isPublic) {
+      clearTimeout(this.#timer)
+      relays.release()
+    } else {
+      this.#look()
+    }
+  }
+
+  readonly #onIdentify = ({ detail: { peerId, protocols, connection } }: CustomEvent<IdentifyResult>): void => {
+    if (!protocols.includes(RELAY_V2_HOP_CODEC) || isRelayed(connection.remoteAddr)) {
+      this.#offers.delete(peerId.toString())
+    } else if (this.#direct(peerId).length > 0) {
+      this.#offers.set(peerId.toString(), peerId)
+      this.#look()
+    }
+  }
+
+  readonly #onDisconnect = ({ detail }: CustomEvent<PeerId>): void => {
+    this.#offers.delete(detail.toString())
+  }
+
+  readonly #onLost = (): void => {
+    this.#inVain = 0
+    this.#look()
+  }
+
+  /** Looks for relays until there are enough, or no more to ask. */
+  #look(): void {
+    this.#isWanted = true
+    this.#looking ??= this.#lookWhileWanted().finally(() => {
+      this.#looking = undefined
+    })
+  }
+
+  async #lookWhileWanted(): Promise<void> {
+    while (this.#isWanted && this.#isLacking) {
+      this.#isWanted = false
+      for (const relay of this.#candidates()) {
+        if (this.#isLacking) {
+          await this.#ask(relay)
+        }
+      }
+    }
+    clearTimeout(this.#timer)
+    if (this.#isLacking) {
+      this.#timer = setTimeout(this.#lookAgain, backoffMs(this.#inVain++, LOOK_AGAIN)).unref()
+    } else {
+      this.#inVain = 0
+    }
+  }
+
+  readonly #lookAgain = (): void => {
+    this.#look()
+    if (this.#init.relays.count === 0) {
+      void this.#meetSome()
+    }
+  }
+
+  get #isLacking(): boolean {
+    return this.#unwatch != null && !this.#isPublic && this.#init.relays.count < WANTED
+  }
+
+  /** Those that everybody reaches first, else by chance: no relay is everybody's. */
+  #candidates(): PeerId[] {
+    const now = this.#now()
+    return [...this.#offers.values()]
+      .filter((peer) => !this.#init.relays.has(peer) && (this.#refused.get(peer.toString())?.untilMs ?? 0) <= now)
+      .map((peer) => ({ peer, rank: Math.random() + (this.#direct(peer).some(isPublicConnection) ? 0 : 1) }))
+      .sort((a, b) => a.rank - b.rank)
+      .map(({ peer }) => peer)
+  }
+
+  async #ask(relay: PeerId): Promise<void> {
+    const { relays, log } = this.#init
+    const name = relay.toString()
+    try {
+      await relays.reserve(relay)
+      this.#refused.delete(name)
+      log.info('this node is reached over a relay', { relay: name })
+    } catch (error) {
+      const failures = this.#refused.get(name)?.failures ?? 0
+      this.#refused.set(name, { failures: failures + 1, untilMs: this.#now() + backoffMs(failures, REFUSED) })
+      log.debug('a relay has no place for this node', error, { relay: name })
+    }
+  }
+
+  /** Connects to some peers that this node knew at public addresses: one of them may be a relay. */
+  async #meetSome(): Promise<void> {
+    const { acquaintances, libp2p, log } = this.#init
+    const strangers = acquaintances(2 * MAX_MET)
+      .filter(({ peerId }) => this.#direct(peerId).length === 0)
+      .map(({ multiaddrs }) => multiaddrs.filter(isPublicAddress).slice(0, MAX_ADDRESSES))
+      .filter(({ length }) => length > 0)
+    using deadline = new Deadline(MEET_TIMEOUT_MS)
+    const tries = strangers.slice(0, MAX_MET).map(async (addresses) => libp2p.dial(addresses, { signal: deadline.signal }))
+    const met = await Promise.allSettled(tries)
+    log.debug('peers of the address book were asked for a relay', { met: met.filter(({ status }) => status === 'fulfilled').length })
+  }
+
+  #direct(peer: PeerId): Connection[] {
+    return this.#init.libp2p.getConnections(peer).filter(({ remoteAddr, status }) => status === 'open' && !isRelayed(remoteAddr))
+  }
+
+  #now(): number {
+    return (this.#init.now ?? Date.now)()
+  }
+}
+
+function isPublicConnection({ remoteAddr }: Connection): boolean {
+  return kindOf(remoteAddr) === 'public'
+}
+
+function isPublicAddress(address: Multiaddr): boolean {
+  return !isRelayed(address) && ['public', 'name'].includes(kindOf(address))
+}

@@ -1,0 +1,77 @@
+import { NetworkNamespace } from './network-namespace.ts'
+
+/** How a router behaves: it keeps the port of what goes out, or takes a new one for each destination. */
+export type Nat = 'keeps ports' | 'symmetric'
+
+/**
+ * An internet of its own: machines with addresses that look public, and machines behind routers that masquerade and drop what nobody asked for. It leads
+ * nowhere else. Needs `nft`.
+ */
+export class NatLab {
+  readonly #world: NetworkNamespace
+  readonly #inner: NetworkNamespace[] = []
+  #count = 0
+
+  private constructor(world: NetworkNamespace) {
+    this.#world = world
+  }
+
+  static async open(): Promise<NatLab> {
+    const world = await NetworkNamespace.open()
+    const lab = new NatLab(world)
+    await world.ip('link', 'add', 'hub', 'type', 'bridge')
+    await world.ip('link', 'set', 'hub', 'up')
+    return lab
+  }
+
+  /** A machine that everybody reaches, at `45.79.0.<n>`. */
+  async machine(): Promise<{ network: NetworkNamespace; ip: string }> {
+    const network = await this.#another()
+    return { network, ip: await this.#connect(network) }
+  }
+
+  /** A machine at `10.<n>.0.2`, behind a router. */
+  async behindRouter(nat: Nat = 'keeps ports'): Promise<NetworkNamespace> {
+    const router = await this.#another()
+    await this.#connect(router)
+    const machine = await this.#another()
+    const inside = `10.${this.#count}.0`
+    await router.ip('link', 'add', 'i0', 'type', 'veth', 'peer', 'name', 'm0')
+    await router.ip('link', 'set', 'i0', 'up')
+    await router.ip('address', 'add', `${inside}.1/24`, 'dev', 'i0')
+    await router.give('m0', machine, 'e0')
+    await machine.addAddress(`${inside}.2/24`)
+    await machine.ip('route', 'add', 'default', 'via', `${inside}.1`)
+    await router.shell('echo 1 > /proc/sys/net/ipv4/ip_forward')
+    const how = nat === 'symmetric' ? 'masquerade fully-random' : 'masquerade'
+    await router.nft(`table ip n { chain post { type nat hook postrouting priority 100; oifname "e0" ${how}; }; }`)
+    // what a router answers with RST it does not let through either, but most drop it
+    await router.nft('table ip f { chain inp { type filter hook input priority 0; iifname "e0" ct state new drop; }; }')
+    await router.nft('table ip g { chain fw { type filter hook forward priority 0; iifname "e0" ct state new drop; }; }')
+    return machine
+  }
+
+  async close(): Promise<void> {
+    for (const network of this.#inner.toReversed()) {
+      await network.close()
+    }
+    await this.#world.close()
+  }
+
+  async #another(): Promise<NetworkNamespace> {
+    const network = await this.#world.another()
+    this.#inner.push(network)
+    return network
+  }
+
+  /** Gives a network its `e0`, and its address. */
+  async #connect(network: NetworkNamespace): Promise<string> {
+    const n = ++this.#count
+    await this.#world.ip('link', 'add', `h${n}`, 'type', 'veth', 'peer', 'name', `w${n}`)
+    await this.#world.ip('link', 'set', `h${n}`, 'master', 'hub', 'up')
+    await this.#world.give(`w${n}`, network, 'e0')
+    const ip = `45.79.0.${n}`
+    await network.addAddress(`${ip}/24`)
+    return ip
+  }
+}
