@@ -1,10 +1,13 @@
 // Bundles the command line into bundle/: main.js finds the command and shows help, commands.js has all commands, and what is imported where
 // it is used (libp2p, the control socket's client, questions) is in files of its own. Few files: finding each costs a millisecond. The
 // library stays as tsc made it, in dist/.
+import crypto from 'node:crypto'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { basename, join, sep } from 'node:path'
 import { build } from 'esbuild'
+import { readBarrels, withDirectImports } from './past-barrels.mjs'
+import { Patches } from './patches.mjs'
 
 const OUT = 'bundle'
 const SELDOM_USED = ['child_process', 'http', 'https', 'http2', 'readline', 'tls', 'zlib']
@@ -54,13 +57,19 @@ const lazyModules = {
         )
         .join('\n'),
     }))
-    // the first asynchronous read starts the threads of libuv, and help needs no other
-    onLoad({ filter: /@oclif.core.lib.util.fs\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replace('await (0, promises_1.readFile)(path', '(0, node_fs_1.readFileSync)(path'),
-    }))
-    // they promisify functions of built-in modules as they are loaded, and Node then loads those
-    onLoad({ filter: /(connect-node.dist.esm.compression|(wsl|powershell)-utils.index)\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replaceAll(/= (promisify\(\w+\.\w+\));/g, '= (...args) => $1(...args);'),
+  },
+}
+
+const patches = new Patches()
+const barrels = await readBarrels()
+
+/** Source files as the bundle has them. */
+const changedSources = {
+  name: 'changed-sources',
+  setup({ onLoad }) {
+    onLoad({ filter: /\.(ts|js)$/, namespace: 'file' }, ({ path }) => ({
+      contents: withDirectImports(patches.apply(path, readFileSync(path, 'utf8')), path, barrels),
+      loader: path.endsWith('.ts') ? 'ts' : 'js',
     }))
   },
 }
@@ -83,11 +92,12 @@ const { outputFiles, metafile } = await build({
   sourcemap: 'inline',
   sourcesContent: false,
   logLevel: 'warning',
-  plugins: [commandMap, lazyModules],
+  plugins: [commandMap, lazyModules, changedSources],
   metafile: true,
   write: false,
 })
 
+patches.checkAllApplied()
 const chunks = new Map(outputFiles.map(({ path, text }) => [basename(path), text]))
 const imports = new Map(Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output.imports]))
 const packs = packsOf()
@@ -224,12 +234,29 @@ function withLazyBuiltins(code) {
       return statement
     }
     const [, first, rest] = /^(\w+)?(?:, )?([\s\S]*)$/.exec(names)
-    const taken = `__take("node:${module.replace(/^node:/, '')}")`
-    const later = SELDOM_USED.includes(module.replace(/^node:/, '')) ? `__later("${module}")` : taken
-    const parts = [
-      ...(first == null ? [] : [`${first} = ${later}`]),
-      ...(rest === '' ? [] : [`${rest.replace(/^\* as /, '').replaceAll(' as ', ': ')} = ${rest.startsWith('*') ? later : taken}`]),
-    ]
+    const name = module.replace(/^node:/, '')
+    const taken = `__take("node:${name}")`
+    const later = SELDOM_USED.includes(name) ? `__later("${module}")` : taken
+    const parts = first == null ? [] : [`${first} = ${name === 'crypto' ? '__later("crypto")' : later}`]
+    if (rest.startsWith('*')) {
+      parts.push(`${rest.replace(/^\* as /, '')} = ${later}`)
+    } else if (rest !== '' && name === 'crypto') {
+      parts.push(
+        ...rest
+          .replaceAll(/[{}\s]*\n?[{}]\s*/g, '')
+          .split(',')
+          .map((one) => laterCrypto(one.trim())),
+      )
+    } else if (rest !== '') {
+      parts.push(`${rest.replaceAll(' as ', ': ')} = ${taken}`)
+    }
     return `var ${parts.join(', ')};`
   })
+}
+
+/** A name of `node:crypto`: most commands hash and sign nothing. Functions load it when they are called. */
+function laterCrypto(imported) {
+  const [name, local = name] = imported.split(' as ')
+  const isFunction = /^[a-z]/.test(name) && typeof crypto[name] === 'function'
+  return isFunction ? `${local} = (...args) => __take("node:crypto").${name}(...args)` : `${local} = __take("node:crypto").${name}`
 }

@@ -10,6 +10,17 @@ import { StandInChain } from '../support/stand-in-chain.ts'
 
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url))
 
+/** What `scripts/` has for the build, which has no types. */
+interface BuildScripts {
+  PATCHES: Array<{ file: string }>
+  Patches: new () => { apply(path: string, text: string): string; checkAllApplied(): void }
+  withDirectImports(code: string, path: string, barrels: Map<string, Map<string, string>>): string
+}
+
+async function script(name: string): Promise<BuildScripts> {
+  return await import(pathToFileURL(join(PACKAGE, 'scripts', name)).href)
+}
+
 describe('the bundled command line', function () {
   this.timeout(60_000)
   const cli = new Cli()
@@ -47,6 +58,72 @@ describe('the bundled command line', function () {
       assert.equal(await loadsLibp2p(home, args), false, `${args.join(' ')}, attached`)
     }
     assert.equal(await loadsLibp2p(none, task), true)
+  })
+
+  it('asks a running node without HTTP/2, without what hashes and signs, and without descriptors that it does not use', async () => {
+    const [node, home, folder] = [await cli.start(await cli.home(), ['--handler', 'echo']), await cli.home(), await cli.folder()]
+    await cli.start(home)
+    const [hook, list] = [join(folder, 'list.mjs'), join(folder, 'loaded')]
+    await writeFile(
+      hook,
+      `import { writeFileSync } from 'node:fs'
+       process.on('exit', () => writeFileSync(${JSON.stringify(list)}, process.moduleLoadList.join('\\n')))`,
+    )
+    for (const args of [
+      ['peers', '--json'],
+      ['send-task', node.address, '--text', 'x'],
+    ]) {
+      const { code } = await cli.run(home, args, { env: { NODE_OPTIONS: `--import ${pathToFileURL(hook).href}` } })
+      assert.equal(code, 0)
+      const loaded = (await readFile(list, 'utf8')).split('\n')
+      assert.ok(loaded.includes('NativeModule http'), args.join(' '))
+      assert.deepEqual(
+        loaded.filter((name) => /^NativeModule (http2|crypto|https|tls)$/.test(name)),
+        [],
+        args.join(' '),
+      )
+      const sources = await sourcesOf(home, args)
+      assert.deepEqual(
+        sources.filter((source) => /(protobuf\/(wrappers|api|type|compiler\/plugin)_pb|protocol-grpc\/gen\/status_pb)\.js$/.test(source)),
+        [],
+        args.join(' '),
+      )
+    }
+  })
+
+  it('is not built where a dependency is no longer what a patch of it expects', async () => {
+    const { PATCHES, Patches } = await script('patches.mjs')
+    const patches = new Patches()
+    assert.equal(patches.apply('/p/src/main.ts', 'text'), 'text')
+    for (const { file } of PATCHES) {
+      assert.throws(() => patches.apply(`/p/node_modules/${file}`, 'another text'), /does not apply/)
+    }
+    assert.throws(() => new Patches().checkAllApplied(), /met no file: @oclif/)
+    const applied = new Patches()
+    for (const { file } of PATCHES) {
+      const path = join(PACKAGE, 'node_modules', file)
+      const text = await readFile(path, 'utf8')
+      assert.notEqual(applied.apply(path, text), text)
+    }
+    applied.checkAllApplied()
+  })
+
+  it('is not built where nobody knows which file defines what is imported', async () => {
+    const { withDirectImports } = await script('past-barrels.mjs')
+    const barrels = new Map([
+      [
+        'all',
+        new Map([
+          ['one', '/one.js'],
+          ['two', '/two.js'],
+        ]),
+      ],
+    ])
+    assert.equal(
+      withDirectImports("import { one, type Three, two as second } from 'all'\nimport { x } from 'other'", '/p.ts', barrels),
+      'import { one } from "/one.js"; import { two as second } from "/two.js";\nimport { x } from \'other\'',
+    )
+    assert.throws(() => withDirectImports("import { four } from 'all'", '/p.ts', barrels), /no file of all defines four/)
   })
 
   it('asks for nothing of inquirer and of Connect before they are needed', async () => {

@@ -50,7 +50,9 @@ export class NodeClient {
     const options = { baseUrl: 'http://node', readMaxBytes: MAX_MESSAGE_BYTES, acceptCompression: [] }
     const http2 = createConnectTransport({ ...options, httpVersion: '2', sessionManager: this.#manager })
     const agent = new ConnectionPerCall(() => this.#takeSocket())
-    const http = createConnectTransport({ ...options, httpVersion: '1.1', nodeOptions: { agent } })
+    // a server name, or Node would look whether the host is an IPv6 address, which takes milliseconds the first time
+    const nodeOptions = { agent, servername: '' }
+    const http = createConnectTransport({ ...options, httpVersion: '1.1', nodeOptions })
     // loading HTTP/2 takes longer than most calls
     this.service = createClient(ControlService, {
       unary: async (...call) => http.unary(...call),
