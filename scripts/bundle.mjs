@@ -56,13 +56,23 @@ const lazyModules = {
     }))
     // the first asynchronous read starts the threads of libuv, and help needs no other
     onLoad({ filter: /@oclif.core.lib.util.fs\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replace('await (0, promises_1.readFile)(path', '(0, node_fs_1.readFileSync)(path'),
+      contents: changed(path, (text) => text.replace('await (0, promises_1.readFile)(path', '(0, node_fs_1.readFileSync)(path')),
     }))
     // they promisify functions of built-in modules as they are loaded, and Node then loads those
     onLoad({ filter: /(connect-node.dist.esm.compression|(wsl|powershell)-utils.index)\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replaceAll(/= (promisify\(\w+\.\w+\));/g, '= (...args) => $1(...args);'),
+      contents: changed(path, (text) => text.replaceAll(/= (promisify\(\w+\.\w+\));/g, '= (...args) => $1(...args);')),
     }))
   },
+}
+
+/** The text of a dependency's file, changed. @throws Error where nothing in it is what it was when the change was written */
+function changed(path, change) {
+  const text = readFileSync(path, 'utf8')
+  const result = change(text)
+  if (result === text) {
+    throw new Error(`${path} is another than scripts/bundle.mjs knows: look at what is changed in it`)
+  }
+  return result
 }
 
 const { outputFiles, metafile } = await build({
