@@ -235,28 +235,25 @@ function withLazyBuiltins(code) {
     }
     const [, first, rest] = /^(\w+)?(?:, )?([\s\S]*)$/.exec(names)
     const name = module.replace(/^node:/, '')
-    const taken = `__take("node:${name}")`
-    const later = SELDOM_USED.includes(name) ? `__later("${module}")` : taken
-    const parts = first == null ? [] : [`${first} = ${name === 'crypto' ? '__later("crypto")' : later}`]
-    if (rest.startsWith('*')) {
-      parts.push(`${rest.replace(/^\* as /, '')} = ${later}`)
-    } else if (rest !== '' && name === 'crypto') {
-      parts.push(
-        ...rest
-          .replaceAll(/[{}\s]*\n?[{}]\s*/g, '')
-          .split(',')
-          .map((one) => laterCrypto(one.trim())),
-      )
-    } else if (rest !== '') {
-      parts.push(`${rest.replaceAll(' as ', ': ')} = ${taken}`)
+    if (name === 'crypto' && !rest.startsWith('*')) {
+      return laterCrypto(first, rest)
     }
+    const taken = `__take("node:${name}")`
+    const later = SELDOM_USED.includes(name) ? `__later("${name}")` : taken
+    const parts = [
+      ...(first == null ? [] : [`${first} = ${later}`]),
+      ...(rest === '' ? [] : [`${rest.replace(/^\* as /, '').replaceAll(' as ', ': ')} = ${rest.startsWith('*') ? later : taken}`]),
+    ]
     return `var ${parts.join(', ')};`
   })
 }
 
-/** A name of `node:crypto`: most commands hash and sign nothing. Functions load it when they are called. */
-function laterCrypto(imported) {
-  const [name, local = name] = imported.split(' as ')
-  const isFunction = /^[a-z]/.test(name) && typeof crypto[name] === 'function'
-  return isFunction ? `${local} = (...args) => __take("node:crypto").${name}(...args)` : `${local} = __take("node:crypto").${name}`
+/** Most commands hash and sign nothing: the functions of `node:crypto` load it when they are called. Libraries look for what is in its namespace. */
+function laterCrypto(first, rest) {
+  const parts = first == null ? [] : [`${first} = __later("crypto")`]
+  for (const [, name, local = name] of rest.matchAll(/(\w+)(?: as (\w+))?/g)) {
+    const isFunction = /^[a-z]/.test(name) && typeof crypto[name] === 'function'
+    parts.push(isFunction ? `${local} = (...args) => __take("node:crypto").${name}(...args)` : `${local} = __take("node:crypto").${name}`)
+  }
+  return `var ${parts.join(', ')};${rest.replaceAll(/[^\n]/g, '')}`
 }

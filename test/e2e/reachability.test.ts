@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Finding } from '../../src/cli/doctor/finding.ts'
 import type { StatusAnswer } from '../../src/session/answers.ts'
 import { Cli, type RunningNode } from '../support/cli.ts'
 import { NetworkNamespace, whyNoFilter } from '../support/network-namespace.ts'
@@ -99,6 +100,12 @@ describe('what a node knows of its own reachability', function () {
     for (let told: string[] = []; !told.some((address) => address.includes('/p2p-circuit')); ) {
       told = (await cli.json<{ multiaddrs: string[] }>(home, ['id'], { within: own.within })).multiaddrs
     }
+    const { findings } = await cli.json<{ findings: Finding[] }>(home, ['doctor'], { within: own.within })
+    const about = (check: string, part: string): Finding | undefined =>
+      findings.find((finding) => finding.check === check && finding.subject?.includes(part) === true)
+    const address = about('address', OWN)
+    assert.deepEqual([address?.state, address?.message.split(',')[0]], ['warning', 'not reached from outside'])
+    assert.equal(about('relay', '/p2p-circuit')?.state, 'ok')
   })
 
   inNamespaces('is the address at which peers see it, where a router forwards the port: it announces that one', async () => {

@@ -1,6 +1,6 @@
 import type { Network } from '../../node/network/network.ts'
 import { parseMultiaddr, peerIdOf } from '../../primitives/address.ts'
-import { kindOf } from '../../primitives/address-kind.ts'
+import { isRelayed, kindOf } from '../../primitives/address-kind.ts'
 import { humanMs } from '../../primitives/human-ms.ts'
 
 import { TASK_PROTOCOL_ID } from '../../protocol/builtin/task.ts'
@@ -53,35 +53,52 @@ function* judgeStatus(status: StatusAnswer, agent: string): Generator<Finding> {
   if (!status.problems.some(({ code }) => code === 'CLOCK_OFF')) {
     yield ok({ check: 'clock' }, 'no peer and no block says that it is off')
   }
-  yield* judgeAddresses(status.multiaddrs)
+  yield* judgeAddresses(status)
   yield ok({ check: 'connections' }, `${status.connections.inbound} inbound, ${status.connections.outbound} outbound`)
 }
 
-function* judgeAddresses(multiaddrs: readonly string[]): Generator<Finding> {
-  const kinds = multiaddrs.map((text) => kindOf(parseMultiaddr(text)))
-  for (const [index, text] of multiaddrs.entries()) {
-    yield ok({ check: 'address', subject: text }, KIND_WORDS[kinds[index] ?? 'never'])
+function* judgeAddresses({ multiaddrs, reachability }: StatusAnswer): Generator<Finding> {
+  const direct = multiaddrs.map(parseMultiaddr).filter((address) => !isRelayed(address))
+  const kinds = direct.map(kindOf)
+  const asked = new Map(reachability.addresses.map((address) => [address.multiaddr, address]))
+  for (const address of direct) {
+    const about = { check: 'address', subject: address.toString() }
+    const [last] = asked.get(withoutPeer(about.subject))?.reports ?? []
+    const verdict = asked.get(withoutPeer(about.subject))?.verdict ?? 'unknown'
+    const told = last == null ? KIND_WORDS[kindOf(address)] : `${SAID[last.outcome]}, says ${last.peerId}`
+    yield verdict === 'private' && last != null
+      ? warning(about, told, 'a firewall or a router may be in the way: open or forward the port')
+      : ok(about, told)
   }
-  if (multiaddrs.length > 0 && !kinds.some((kind) => kind === 'public' || kind === 'name')) {
+  for (const address of multiaddrs.filter((text) => isRelayed(parseMultiaddr(text)))) {
+    yield ok({ check: 'relay', subject: address }, 'peers reach this node over it')
+  }
+  if (direct.length > 0 && direct.length === multiaddrs.length && !kinds.some((kind) => kind === 'public' || kind === 'name')) {
     yield warning(
       { check: 'address' },
       kinds.includes('private')
-        ? 'only peers of the same private network can dial this node'
+        ? 'only peers of the same private network can dial this node, and it has no relay'
         : 'only peers on this machine can dial this node',
       kinds.includes('private')
-        ? 'where a router forwards a port, --announce names its address'
+        ? 'a bootstrap at a public address may relay; where a router forwards a port, --announce names its address'
         : '--listen /ip4/0.0.0.0/tcp/38960 listens on all interfaces',
     )
   }
 }
 
+const SAID = { reached: 'public: reached from outside', failed: 'not reached from outside', declined: 'nobody tried it from outside' }
+
 const KIND_WORDS = {
-  public: 'announced; public',
-  name: 'announced; a name',
+  public: 'announced; public, and nobody outside was asked to dial it',
+  name: 'announced; a name, and nobody outside was asked to dial it',
   private: 'announced; inside a private network',
   loopback: 'announced; on this machine alone',
   never: 'announced; no peer dials such an address',
 } satisfies Record<ReturnType<typeof kindOf>, string>
+
+function withoutPeer(address: string): string {
+  return address.replace(/\/p2p\/[^/]+$/, '')
+}
 
 async function* examineBootstraps({ session, settings, options }: NodeInit): AsyncGenerator<Finding> {
   if (settings.bootstrap.length === 0) {
