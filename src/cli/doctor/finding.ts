@@ -54,3 +54,15 @@ export function exitCodeOf(findings: readonly Finding[]): number {
   const code = findings.find(({ state }) => state === 'problem')?.code
   return code == null ? SUCCESS : EXIT_CODES[code]
 }
+
+/** What each of them gives, in their order, as soon as it is there. Where one fails, the others are waited for, and nobody else is told of theirs. */
+export async function* inOrder<T>(all: Array<Promise<T>>): AsyncGenerator<T> {
+  const ended = Promise.allSettled(all)
+  try {
+    for (const one of all) {
+      yield await one
+    }
+  } finally {
+    await ended
+  }
+}

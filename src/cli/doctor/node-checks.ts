@@ -8,7 +8,7 @@ import type { PeerRow, StatusAnswer } from '../../session/answers.ts'
 import { ChainLookupError } from '../../session/chain-lookup-error.ts'
 import type { Session, SessionOptions } from '../../session/session.ts'
 import { reportOf } from '../text/report.ts'
-import { examine, type Finding, ok, problem, skipped, warning } from './finding.ts'
+import { examine, type Finding, inOrder, ok, problem, skipped, warning } from './finding.ts'
 
 export interface NodeInit {
   session: Session
@@ -111,9 +111,7 @@ async function* examineBootstraps({ session, settings, options }: NodeInit): Asy
       return judgeProtocols(about, settings, roundTripMs, await rowOf(session, address, options()))
     })
   })
-  for (const finding of findings) {
-    yield await finding
-  }
+  yield* inOrder(findings)
 }
 
 async function rowOf(session: Session, address: string, options: SessionOptions): Promise<PeerRow | undefined> {

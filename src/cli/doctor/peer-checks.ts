@@ -7,7 +7,7 @@ import type { Attempt } from '../../resolve/errors.ts'
 import { TIER_NAMES, type TierName } from '../../resolve/tier.ts'
 import type { Session, SessionOptions } from '../../session/session.ts'
 import { reportOf } from '../text/report.ts'
-import { examine, type Finding, ok, problem, skipped, warning } from './finding.ts'
+import { examine, type Finding, inOrder, ok, problem, skipped, warning } from './finding.ts'
 
 export interface PeerInit {
   session: Session
@@ -24,8 +24,7 @@ export interface PeerInit {
 export async function* examinePeer(init: PeerInit): AsyncGenerator<Finding> {
   const addresses = new Set<string>(init.peer.startsWith('/') ? [init.peer] : [])
   if (addresses.size === 0) {
-    for (const asked of TIER_NAMES.map(async (tier) => askTier(init, tier))) {
-      const answer = await asked
+    for await (const answer of inOrder(TIER_NAMES.map(async (tier) => askTier(init, tier)))) {
       if (answer != null) {
         yield answer.finding
       }
@@ -34,9 +33,7 @@ export async function* examinePeer(init: PeerInit): AsyncGenerator<Finding> {
       }
     }
   }
-  for (const dialled of [...addresses].map(async (address) => dial(init, address))) {
-    yield await dialled
-  }
+  yield* inOrder([...addresses].map(async (address) => dial(init, address)))
   const reached = await examine({ check: 'round trip' }, init.options().signal, async () => measure(init))
   yield reached
   if (reached.state === 'ok') {

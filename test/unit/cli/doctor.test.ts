@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { exitCodeOf, type Finding, ok, problem, skipped, warning } from '../../../src/cli/doctor/finding.ts'
+import { exitCodeOf, type Finding, inOrder, ok, problem, skipped, warning } from '../../../src/cli/doctor/finding.ts'
 import { examineMachine, type MachineInit } from '../../../src/cli/doctor/machine-checks.ts'
 import { findingLine } from '../../../src/cli/text/finding-text.ts'
 import { type Home, homeAt } from '../../../src/node/home/home.ts'
@@ -91,6 +91,17 @@ describe('doctor, of a machine', () => {
 })
 
 describe('what doctor found', () => {
+  it('comes in order; where one check fails the others are waited for, and none of them ends the process', async () => {
+    const late = Promise.withResolvers<string>()
+    const failing = async (): Promise<string> => {
+      throw new Error('the first')
+    }
+    const told = Array.fromAsync(inOrder([late.promise, failing(), failing()]))
+    setImmediate(() => late.resolve('late'))
+    await assert.rejects(told, /the first/)
+    assert.deepEqual(await Array.fromAsync(inOrder([Promise.resolve(1), Promise.resolve(2)])), [1, 2])
+  })
+
   const about = { check: 'tier', subject: 'gossip' }
 
   it('ends with the code of the first problem; nothing else counts', () => {
