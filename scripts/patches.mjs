@@ -4,6 +4,8 @@
 export const PATCHES = [
   // the first asynchronous read starts the threads of libuv, and help needs no other
   { file: '@oclif/core/lib/util/fs.js', from: 'await (0, promises_1.readFile)(path', to: '(0, node_fs_1.readFileSync)(path' },
+  // the first comparison by a locale makes a collator, which takes milliseconds; ids of commands are lower-case ASCII
+  { file: '@oclif/core/lib/config/plugin.js', from: 'a.id.localeCompare(b.id)', to: '(a.id < b.id ? -1 : 1)' },
   // these promisify functions of built-in modules as they are loaded, and Node then loads those
   ...[
     '@connectrpc/connect-node/dist/esm/compression.js',

@@ -50,8 +50,8 @@ export const TARGETS: readonly Target[] = [
   { name: 'round trips of the same without kept streams', atMost: 1.1, of: trips('warmPlain') },
   { name: 'round trips of a first task, by address', atMost: 4.2, of: trips('first') },
   { name: 'round trips of a first task, by a neighbour', atMost: 6.2, of: trips('byNeighbour') },
-  { name: 'CPU time of --help, times bare Node', atMost: 3, knownUpTo: 3.3, of: started('subnet --help') },
-  { name: 'CPU time of peers, attached, times bare Node', atMost: 5, knownUpTo: 5.5, of: started('subnet peers --json, attached') },
+  { name: 'CPU time of --help, times bare Node', atMost: 3, of: started('subnet --help') },
+  { name: 'CPU time of peers, attached, times bare Node', atMost: 5, knownUpTo: 5.3, of: started('subnet peers --json, attached') },
   { name: 'CPU time of send-task, attached, times bare Node', atMost: 5.5, knownUpTo: 5.8, of: started('subnet send-task, attached') },
 ]
 

@@ -30,7 +30,7 @@ export default class Peers extends BaseCommand {
     const peers = await session.peers({ ...this.callOptions, all: flags.all })
     if (peers.length === 0) {
       this.logToStderr(flags.all ? 'no peers are known yet' : 'no peers are connected')
-    } else {
+    } else if (!this.jsonEnabled()) {
       this.log(peerTable(peers, process.stdout.columns))
     }
     return peers
