@@ -12,6 +12,8 @@ import { Patches } from './patches.mjs'
 
 const [out, folder] = process.argv.slice(2)
 const MAIN = 'main.cjs'
+/** Where all but `main.cjs` lies in the end. */
+const FINAL = join('bundle', folder)
 /** Where the root of the package finds them. */
 const COMMANDS = `./bundle/${folder}/commands.cjs`
 const packageData = packageOf(JSON.parse(readFileSync('package.json', 'utf8')))
@@ -82,7 +84,7 @@ const changedSources = {
 const { outputFiles, metafile } = await build({
   entryPoints: { main: 'src/cli/main.ts', commands: 'command-map' },
   chunkNames: '[name]-[hash]',
-  outdir: out,
+  outdir: FINAL,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -113,9 +115,9 @@ writeFileSync(join(out, folder, 'package.json'), JSON.stringify(packageData))
 await Promise.all([...packs].map(([pack, names]) => writePack(pack, names)))
 process.stdout.write(`bundled the command line, ${packs.size} files\n`)
 
-/** What oclif and the command line read of package.json. */
-function packageOf({ name, version, description, license, type, files, oclif }) {
-  return { name, version, description, license, type, files, oclif: { ...oclif, commands: { ...oclif.commands, target: COMMANDS } } }
+/** For oclif, which takes the commands of this build. */
+function packageOf(written) {
+  return { ...written, oclif: { ...written.oclif, commands: { ...written.oclif.commands, target: COMMANDS } } }
 }
 
 /** The chunks of each file. A root takes all that it imports. Of the others, one that a single file imports joins that file. */
@@ -186,7 +188,9 @@ async function writePack(pack, names) {
         `export const chunks = { ${names.map((name, index) => `'./${name}': chunk${index}`).join(', ')} }`,
       ].join('\n'),
     },
-    outfile: placeOf(pack),
+    outfile: join(FINAL, pack),
+    // the sources are named as seen from the folder
+    ...(pack === MAIN ? { sourceRoot: `./${folder}/` } : {}),
     bundle: true,
     format: 'cjs',
     platform: 'node',
@@ -201,12 +205,13 @@ async function writePack(pack, names) {
     write: false,
   })
   for (const { path, contents } of files) {
-    writeFileSync(path, contents)
+    writeFileSync(placeOf(pack, path), contents)
   }
 }
 
-function placeOf(pack) {
-  return pack === MAIN ? join(out, pack) : join(out, folder, pack)
+/** @param file its code or its map */
+function placeOf(pack, file = pack) {
+  return join(out, pack === MAIN ? '' : folder, basename(file))
 }
 
 function wayFrom(pack, other) {

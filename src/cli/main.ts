@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Config } from '@oclif/core/config'
 import type { PJSON } from '@oclif/core/interfaces'
@@ -34,7 +35,7 @@ export async function main(argv: string[], root: string): Promise<void> {
   // deadlines alone do not keep a process alive: Node would end it in the middle of a command, with 13 and no word
   const alive = setInterval(() => undefined, FOREVER_MS)
   // without plugins: there are none, and looking for them would read the user's data directory
-  const config = await Config.load({ root: fileURLToPath(new URL('..', root)), pjson: PACKAGE_DATA, userPlugins: false })
+  const config = await Config.load({ root: resolve(fileURLToPath(new URL('..', root))), pjson: PACKAGE_DATA, userPlugins: false })
   try {
     const useless = topicWithoutCommand(argv, config)
     if (useless != null) {
