@@ -101,8 +101,13 @@ export class Relaying {
   }
 
   readonly #onIdentify = ({ detail: { peerId, protocols, connection } }: CustomEvent<IdentifyResult>): void => {
-    if (!protocols.includes(RELAY_V2_HOP_CODEC) || isRelayed(connection.remoteAddr)) {
+    if (isRelayed(connection.remoteAddr)) {
+      return
+    }
+    if (!protocols.includes(RELAY_V2_HOP_CODEC)) {
       this.#offers.delete(peerId.toString())
+      // it may have been a relay until now: then the place is lost
+      void this.#init.relays.refresh(peerId)
     } else if (this.#direct(peerId).length > 0) {
       this.#offers.set(peerId.toString(), peerId)
       this.#look()

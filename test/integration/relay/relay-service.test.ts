@@ -21,6 +21,7 @@ const OK = 100
 const RESERVATION_REFUSED = 200
 const RESOURCE_LIMIT_EXCEEDED = 201
 const PERMISSION_DENIED = 202
+const CONNECTION_FAILED = 203
 const NO_RESERVATION = 204
 
 type Stack = Awaited<ReturnType<OtherStacks['start']>>
@@ -135,6 +136,14 @@ describe('a relay', function () {
     const relay = await relayWith()
     const connection = await (await peer(false)).dial(multiaddr(addressOf(relay)))
     assert.equal((await ask(connection, connectTo(peerIdFromString(strangerId().peerId)))).answer.status, NO_RESERVATION)
+  })
+
+  it('says that it did not reach a peer that takes no calls', async () => {
+    const relay = await relayWith()
+    const target = await seated(relay)
+    const connection = await (await peer(false)).dial(multiaddr(addressOf(relay)))
+    assert.equal((await ask(connection, connectTo(target.stack.peerId))).answer.status, CONNECTION_FAILED)
+    assert.equal(relay.stats.relay?.circuits, 0)
   })
 
   it('resets a request that is too large', async () => {
