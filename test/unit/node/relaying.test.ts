@@ -16,6 +16,7 @@ class StubRelays extends EventTarget {
   readonly places = new Map<string, PeerId>()
   readonly refreshed: PeerId[] = []
   gives = true
+  isConnected: () => boolean = () => true
   asked = 0
 
   get count(): number {
@@ -28,7 +29,7 @@ class StubRelays extends EventTarget {
 
   async reserve(relay: PeerId): Promise<void> {
     this.asked++
-    if (!this.gives) {
+    if (!this.gives || !this.isConnected()) {
       throw new Error('no room')
     }
     this.places.set(relay.toString(), relay)
@@ -54,14 +55,17 @@ describe('a node that is not public', () => {
   let relays: StubRelays
   let relaying: Relaying
   let nowMs: number
+  let isConnected: boolean
 
   beforeEach(async () => {
     mock.timers.enable({ apis: ['setTimeout'] })
     nowMs = 1_000_000
+    isConnected = true
     relay = (await newPeer()).peerId
     const connection = { remotePeer: relay, remoteAddr: multiaddr('/ip4/45.79.0.1/tcp/4001'), status: 'open' } as unknown as Connection
-    libp2p = Object.assign(new EventTarget(), { getConnections: () => [connection] })
+    libp2p = Object.assign(new EventTarget(), { getConnections: () => (isConnected ? [connection] : []) })
     relays = new StubRelays()
+    relays.isConnected = () => isConnected
     const server: Pick<RelayServer, 'offer'> = { offer: async () => undefined }
     const init: RelayingInit = {
       libp2p: libp2p as unknown as Libp2p,
@@ -84,7 +88,7 @@ describe('a node that is not public', () => {
   })
 
   function identified(protocols: string[]): void {
-    const [connection] = libp2p.getConnections()
+    const connection = { remoteAddr: multiaddr('/ip4/45.79.0.1/tcp/4001') }
     libp2p.dispatchEvent(new CustomEvent('peer:identify', { detail: { peerId: relay, protocols, connection } }))
   }
 
@@ -108,6 +112,30 @@ describe('a node that is not public', () => {
     assert.equal(relays.asked, 3)
     relays.gives = true
     await pass(20)
+    assert.equal(relays.count, 1)
+  })
+
+  it('has its place back as soon as a relay that was away is back', async () => {
+    identified([RELAY_V2_HOP_CODEC])
+    await settled()
+    isConnected = false
+    relays.lose(relay)
+    await settled()
+    isConnected = true
+    identified([RELAY_V2_HOP_CODEC])
+    await settled()
+    assert.equal(relays.count, 1)
+  })
+
+  it('does not wait longer for a relay that refused because others tell of themselves', async () => {
+    relays.gives = false
+    for (let times = 0; times < 4; times++) {
+      identified([RELAY_V2_HOP_CODEC])
+      await settled()
+    }
+    assert.equal(relays.asked, 1)
+    relays.gives = true
+    await pass(6)
     assert.equal(relays.count, 1)
   })
 
