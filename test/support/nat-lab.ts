@@ -32,9 +32,20 @@ export class NatLab {
 
   /** A machine at `10.<n>.0.2`, behind a router. */
   async behindRouter(nat: Nat = 'keeps ports'): Promise<NetworkNamespace> {
+    const machine = await this.#another()
+    await this.plugIn(machine, nat)
+    return machine
+  }
+
+  /** Takes a machine out of its network: its connections break, and nobody is told. */
+  async unplug(machine: NetworkNamespace): Promise<void> {
+    await machine.ip('link', 'del', 'e0')
+  }
+
+  /** Puts a machine without a network behind a router of its own, at `10.<n>.0.2`. */
+  async plugIn(machine: NetworkNamespace, nat: Nat = 'keeps ports'): Promise<void> {
     const router = await this.#another()
     await this.#connect(router)
-    const machine = await this.#another()
     const inside = `10.${this.#count}.0`
     await router.ip('link', 'add', 'i0', 'type', 'veth', 'peer', 'name', 'm0')
     await router.ip('link', 'set', 'i0', 'up')
@@ -48,7 +59,6 @@ export class NatLab {
     // what a router answers with RST it does not let through either, but most drop it
     await router.nft('table ip f { chain inp { type filter hook input priority 0; iifname "e0" ct state new drop; }; }')
     await router.nft('table ip g { chain fw { type filter hook forward priority 0; iifname "e0" ct state new drop; }; }')
-    return machine
   }
 
   async close(): Promise<void> {
