@@ -54,27 +54,14 @@ export class OwnPortMapping {
   }
 
   async #load(): Promise<void> {
-    const [{ PortMapper }, { defaultGateways, placeOf }, { NatPmp }, { Upnp }] = await Promise.all([
-      import('./port-mapping/port-mapper.ts'),
-      import('./port-mapping/default-gateway.ts'),
-      import('./port-mapping/nat-pmp.ts'),
-      import('./port-mapping/upnp.ts'),
-    ])
+    const { mapperOfRouter } = await import('./port-mapping/mapper-of-router.ts')
     const { libp2p, networkInterfaces, log } = this.#init
     if (this.#isStopped) {
       return
     }
-    this.#mapper = new PortMapper({
+    this.#mapper = mapperOfRouter({
       listening: () => libp2p.services.reach.transportManager.getAddrs(),
-      place: async () => placeOf(await defaultGateways(), networkInterfaces()),
-      ways: [
-        async (place, signal) => {
-          const router = new NatPmp(place)
-          await router.externalAddress(signal)
-          return router
-        },
-        async (place, signal) => Upnp.find(place, signal),
-      ],
+      networkInterfaces,
       onChange: (gone) => this.onChange(gone),
       log,
     })
