@@ -180,6 +180,42 @@ describe('a node behind a router that maps ports', function () {
     })
   }
 
+  it('asks the router of a network that comes later, and again from another address there', async () => {
+    const { house: first, gateway } = await household(UPNP)
+    const home = await cli.home()
+    const { machine, inside } = first
+    await machine.removeAddress(`${inside}.2/24`)
+    const node = await cli.start(home, ['--listen', '/ip4/0.0.0.0/tcp/4001'], { within: machine.within, env: ON })
+    const mapped = async (): Promise<StatusAnswer['portMapping']> =>
+      (await cli.json<StatusAnswer>(home, ['status'], { within: machine.within })).portMapping
+    const internal = async (): Promise<string | undefined> => (await mapped()).mappings[0]?.internal
+    const mappedTo = async (multiaddr: string | undefined): Promise<void> => {
+      while ((await internal()) !== multiaddr) {
+        await delay(100)
+      }
+    }
+    assert.equal((await mapped()).status, 'unneeded')
+    await machine.addAddress(`${inside}.2/24`)
+    await machine.ip('route', 'add', 'default', 'via', `${inside}.1`)
+    await mappedTo(`/ip4/${inside}.2/tcp/4001`)
+    await machine.removeAddress(`${inside}.2/24`)
+    await mappedTo(undefined)
+    await machine.addAddress(`${inside}.3/24`)
+    await machine.ip('route', 'add', 'default', 'via', `${inside}.1`)
+    await mappedTo(`/ip4/${inside}.3/tcp/4001`)
+    const forwards = (await gateway.state()).forwards.map(({ client, externalPort }) => [client, externalPort === 4001])
+    // what its other address had ends with its lease
+    assert.deepEqual(forwards, [
+      [`${inside}.2`, true],
+      [`${inside}.3`, false],
+    ])
+    await node.stop()
+    assert.deepEqual(
+      (await gateway.state()).forwards.map(({ client }) => client),
+      [`${inside}.2`],
+    )
+  })
+
   it('does not announce an address that its router made up: nobody reached it there', async () => {
     const a = await placed({ ...UPNP, externalAddress: '45.79.0.200' })
     const made = '/ip4/45.79.0.200/tcp/4001'

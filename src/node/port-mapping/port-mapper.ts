@@ -82,7 +82,7 @@ export class PortMapper {
 
   /** To be called once the node listens. Never waits. */
   start(): void {
-    this.#running ??= this.#run()
+    this.#running ??= this.#run().catch((error) => this.#init.log.warn('the router is asked for a port no more', error))
   }
 
   /** To be called when the addresses of this machine may have changed. The router is asked only if they have. */
