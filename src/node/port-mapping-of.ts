@@ -30,7 +30,7 @@ export class OwnPortMapping {
   }
 
   get state(): PortMapping {
-    return this.#init.notAsked ?? this.#mapper?.state ?? notAsked('unneeded', 'the node has not started')
+    return this.#init.notAsked ?? this.#mapper?.state ?? notAsked('unneeded', 'nothing was asked yet')
   }
 
   /** The addresses that the router gave, without `/p2p`. */

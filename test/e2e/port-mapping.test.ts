@@ -51,8 +51,14 @@ class GatewayProcess {
     return JSON.parse(await this.#line()) as RouterState
   }
 
+  /** It hears and says nothing until it is closed. */
+  freeze(): void {
+    this.#child.kill('SIGSTOP')
+  }
+
   async close(): Promise<void> {
     const over = once(this.#child, 'close')
+    this.#child.kill('SIGCONT')
     this.#child.stdin.end()
     await over
   }
@@ -225,6 +231,16 @@ describe('a node behind a router that maps ports', function () {
     assert.equal(status.portMapping.mappings[0]?.multiaddr, made)
     assert.ok(!status.multiaddrs.some((address) => address.startsWith(made)), status.multiaddrs.join())
     await a.node.stop()
+  })
+
+  it('stops in time where its router answers no more', async () => {
+    for (const init of [UPNP, NAT_PMP]) {
+      const a = await placed(init)
+      await statusOnce(a, ({ portMapping }) => portMapping.status === 'mapped')
+      a.gateway.freeze()
+      const { code, ms } = await a.node.stop()
+      assert.deepEqual([code, ms < 2_000], [0, true], `${ms} ms`)
+    }
   })
 
   it('says that another router is before its own, and takes no port', async () => {

@@ -125,6 +125,9 @@ export class Gateway {
     const over = [this.#pmp, this.#ssdp, this.#http].flatMap((each) => (each == null ? [] : [once(each, 'close')]))
     this.#pmp?.close()
     this.#ssdp?.close()
+    // what is answered now, nobody hears
+    this.#pmp = undefined
+    this.#ssdp = undefined
     this.#http?.closeAllConnections()
     this.#http?.close()
     await Promise.all(over)

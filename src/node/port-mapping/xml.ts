@@ -13,15 +13,25 @@ export interface XmlElement {
 /** A description of a router with all its devices has some 100 elements, 8 levels deep. */
 const MAX_ELEMENTS = 2_000
 const MAX_DEPTH = 32
+/** Routers send a zero byte behind the document, and other things. */
+const MAX_FAULTS = 16
+/** Routers forget to escape this. */
+const BARE_AMPERSAND = /&(?!\w{1,8};|#\w{1,8};)/g
 
-/** Reads a small document: at most 2,000 elements, 32 levels. Only XML's own five entities are known. @throws GatewayError */
+/**
+ * Reads a small document: at most 2,000 elements, 32 levels, 16 faults, which are passed over. Only XML's own five entities are known.
+ * @throws GatewayError
+ */
 export function readXml(text: string): XmlElement {
   const parser = new SaxesParser()
   const top: XmlElement = { name: '', children: [], text: '' }
   const open = [top]
   let count = 0
+  let faults = 0
   parser.on('error', (cause) => {
-    throw new GatewayError('MALFORMED', 'the router sent what is no XML', { cause })
+    if (++faults > MAX_FAULTS) {
+      throw new GatewayError('MALFORMED', 'the router sent what is no XML', { cause })
+    }
   })
   parser.on('opentag', ({ name }) => {
     if (++count > MAX_ELEMENTS || open.length > MAX_DEPTH) {
@@ -40,12 +50,12 @@ export function readXml(text: string): XmlElement {
   parser.on('text', onText)
   parser.on('cdata', onText)
   parser.on('closetag', () => {
-    const element = open.pop()
+    const element = open.length > 1 ? open.pop() : undefined
     if (element != null) {
       element.text = element.text.trim()
     }
   })
-  parser.write(text).close()
+  parser.write(text.replace(BARE_AMPERSAND, '&amp;')).close()
   return top
 }
 

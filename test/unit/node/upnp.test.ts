@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { GatewayError } from '../../../src/node/port-mapping/gateway.ts'
 import { Upnp } from '../../../src/node/port-mapping/upnp.ts'
-import { readXml } from '../../../src/node/port-mapping/xml.ts'
+import { readXml, textIn } from '../../../src/node/port-mapping/xml.ts'
 import { Gateway, type GatewayInit } from '../../support/gateway.ts'
 
 const HERE = '127.0.0.1'
@@ -175,7 +175,7 @@ describe('UPnP', () => {
   it('says that the router is none where it maps no ports, or sends no XML', async () => {
     const nothing = await router({ description: '<root></root>' })
     await assert.rejects(nothing.find, failure('REFUSED', /maps no ports/))
-    const garbage = await router({ description: '<root' })
+    const garbage = await router({ description: '<'.repeat(1_000) })
     await assert.rejects(garbage.find, failure('MALFORMED', /is no XML/))
   })
 
@@ -193,11 +193,21 @@ describe('XML of a router', () => {
     assert.deepEqual(children, [{ name: 'a', text: '', children: [{ name: 'b', text: '1 & 2', children: [] }] }])
   })
 
+  for (const [what, text, told] of [
+    ['a text that is not escaped', '<a><b>this & that</b><c>1</c></a>', '1'],
+    ['a zero byte behind the document', '<a><c>1</c></a>\0', '1'],
+    ['an element that does not end', '<a><b><c>1</c></a>', '1'],
+    ['an entity of its own, which is none', '<!DOCTYPE a [<!ENTITY b "bb">]><a><c>&b;</c></a>', '&b;'],
+  ] as const) {
+    it(`is read with ${what}`, () => {
+      assert.equal(textIn(readXml(text), 'c'), told)
+    })
+  }
+
   for (const [what, text] of Object.entries({
     'more than 2,000 elements': `<a>${'<b/>'.repeat(2_000)}</a>`,
     'more than 32 levels': `${'<a>'.repeat(33)}${'</a>'.repeat(33)}`,
-    'an entity of its own': '<!DOCTYPE a [<!ENTITY b "cc">]><a>&b;</a>',
-    'an element that does not end': '<a><b></a>',
+    'more than 16 faults': `<a>${'&b;'.repeat(17)}</a>`,
   })) {
     it(`is refused with ${what}`, () => {
       assert.throws(() => readXml(text), GatewayError)
