@@ -20,6 +20,7 @@ import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
 import type { Instruments } from './instruments.ts'
 import type { OtherNetwork } from './network/other-network.ts'
+import type { OwnPortMapping } from './port-mapping-of.ts'
 import type { OwnReachability } from './reachability/own-reachability.ts'
 import type { Services } from './stack/create-libp2p.ts'
 import type { Liveness } from './stack/liveness.ts'
@@ -57,6 +58,8 @@ export interface NodeParts {
   places: Places
   /** Without one nobody is asked: a node that only asks listens nowhere. */
   reachability: OwnReachability | undefined
+  /** Of a node that listens. */
+  portMapping: OwnPortMapping | undefined
   liveness: Liveness
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys

@@ -3,6 +3,16 @@ import { NetworkNamespace } from './network-namespace.ts'
 /** How a router behaves: it keeps the port of what goes out, or takes a new one for each destination. */
 export type Nat = 'keeps ports' | 'symmetric'
 
+/** A machine behind a router. */
+export interface Household {
+  machine: NetworkNamespace
+  router: NetworkNamespace
+  /** Of the router, outside. */
+  ip: string
+  /** The first three numbers of the network inside: the router has 1, the machine 2. */
+  inside: string
+}
+
 /**
  * An internet of its own: machines with addresses that look public, and machines behind routers that masquerade and drop what nobody asked for. It leads
  * nowhere else. Needs `nft`.
@@ -32,9 +42,13 @@ export class NatLab {
 
   /** A machine at `10.<n>.0.2`, behind a router. */
   async behindRouter(nat: Nat = 'keeps ports'): Promise<NetworkNamespace> {
+    return (await this.household(nat)).machine
+  }
+
+  /** The same, with its router. */
+  async household(nat: Nat = 'keeps ports'): Promise<Household> {
     const machine = await this.#another()
-    await this.plugIn(machine, nat)
-    return machine
+    return this.plugIn(machine, nat)
   }
 
   /** Takes a machine out of its network: its connections break, and nobody is told. */
@@ -43,9 +57,9 @@ export class NatLab {
   }
 
   /** Puts a machine without a network behind a router of its own, at `10.<n>.0.2`. */
-  async plugIn(machine: NetworkNamespace, nat: Nat = 'keeps ports'): Promise<void> {
+  async plugIn(machine: NetworkNamespace, nat: Nat = 'keeps ports'): Promise<Household> {
     const router = await this.#another()
-    await this.#connect(router)
+    const ip = await this.#connect(router)
     const inside = `10.${this.#count}.0`
     await router.ip('link', 'add', 'i0', 'type', 'veth', 'peer', 'name', 'm0')
     await router.ip('link', 'set', 'i0', 'up')
@@ -59,6 +73,7 @@ export class NatLab {
     // what a router answers with RST it does not let through either, but most drop it
     await router.nft('table ip f { chain inp { type filter hook input priority 0; iifname "e0" ct state new drop; }; }')
     await router.nft('table ip g { chain fw { type filter hook forward priority 0; iifname "e0" ct state new drop; }; }')
+    return { machine, router, ip, inside }
   }
 
   async close(): Promise<void> {
