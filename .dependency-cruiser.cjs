@@ -36,6 +36,7 @@ const rooms = {
     adapters: ['home', 'network', 'dial'],
     reachability: ['network', 'dial', 'adapters'],
     stack: ['network', 'admission', 'dial', 'adapters', 'reachability'],
+    direct: ['network', 'dial', 'adapters', 'stack'],
   },
 }
 

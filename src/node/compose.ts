@@ -48,12 +48,12 @@ import { NodeObserver } from './node-observer.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { reachabilityOf } from './reachability-of.ts'
+import { relayingOf } from './relaying-of.ts'
 import { Speakers } from './speakers.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
 import { LocalPeers } from './stack/local-peers.ts'
 import { Places } from './stack/places.ts'
-import { Relaying } from './stack/relaying.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -204,14 +204,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     log: log.scoped('dial'),
   })
   const reachability = reachabilityOf(init, { libp2p, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) })
-  const relaying = new Relaying({
-    libp2p,
-    relays: libp2p.services.relays,
-    server: libp2p.services.relayServer,
-    service: settings.relayService,
-    reachability: reachability?.own,
+  const relaying = relayingOf(init, {
+    ...{ libp2p, dialler, policy, door, refused, liveness, reachability, observer },
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
-    log: log.scoped('dial'),
   })
   relaying.follow()
   const speakers = new Speakers()
