@@ -114,7 +114,7 @@ export class Instruments implements ExchangeObserver {
   }
 
   onUpgrade({ way, outcome }: UpgradeOutcome): void {
-    this.#upgrades.with({ way, outcome }).add()
+    this.#upgrades.with({ way: snake(way), outcome }).add()
   }
 
   onHeartbeat(outcome: Outcome): void {

@@ -1,11 +1,14 @@
 import type { Libp2p, PeerId } from '@libp2p/interface'
 import type { Logger } from '../observe/logger.ts'
+import { isRelayed, kindOf } from '../primitives/address-kind.ts'
 import type { Door } from './admission/door.ts'
 import type { RefusedPeers } from './admission/refused-peers.ts'
 import type { DialPolicy } from './dial/dial-policy.ts'
 import type { Dialler } from './dial/dialler.ts'
 import type { Whereabouts } from './dial/meeting.ts'
 import { DirectUpgrades } from './direct/direct-upgrades.ts'
+import { HolePuncher } from './direct/hole-puncher.ts'
+import { PunchPorts } from './direct/punch-ports.ts'
 import { SurplusConnections } from './direct/surplus-connections.ts'
 import type { RelayService } from './network/relay-service.ts'
 import type { NodeObserver } from './node-observer.ts'
@@ -53,13 +56,20 @@ export function relayingOf(
   const admits = async (peerId: PeerId, signal: AbortSignal): Promise<boolean> =>
     refused.mayDial(peerId) && (door == null || (await door.check(peerId, signal)).admitted)
   const { onUpgrade } = observer
+  const surplus = new SurplusConnections({ libp2p, inDoubt: (connection) => liveness.inDoubt(connection), log: dialLog })
+  const transports = libp2p.services.dial.transportManager
+  const puncher = new HolePuncher({
+    ...{ libp2p, transports, policy, log: dialLog },
+    ports: new PunchPorts({
+      ...{ libp2p, transports },
+      isOutside: (address) => kindOf(address) === 'public',
+      letGo: (connection) => surplus.add(connection),
+    }),
+    admits: (peerId) => door?.refusalOf(peerId) == null,
+    isDirect: (peerId) => dialler.connectionsTo(peerId).some(({ remoteAddr }) => !isRelayed(remoteAddr)),
+  })
   const closer =
-    listen.length === 0
-      ? []
-      : [
-          new DirectUpgrades({ libp2p, dialler, policy, admits, onUpgrade, log: dialLog }),
-          new SurplusConnections({ libp2p, inDoubt: (connection) => liveness.inDoubt(connection), log: dialLog }),
-        ]
+    listen.length === 0 ? [] : [puncher, new DirectUpgrades({ libp2p, dialler, policy, puncher, admits, onUpgrade, log: dialLog }), surplus]
   return {
     follow: () => {
       relaying.follow()

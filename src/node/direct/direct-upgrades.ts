@@ -7,11 +7,13 @@ import { Deadline } from '../../primitives/deadline.ts'
 import { type Rate, TokenBuckets } from '../../primitives/token-bucket.ts'
 import type { DialPolicy } from '../dial/dial-policy.ts'
 import type { Dialler } from '../dial/dialler.ts'
+import { HOLE_PUNCH_PROTOCOL_ID } from './hole-punch-stream.ts'
+import type { HolePuncher } from './hole-puncher.ts'
 
 /** How a relayed connection gets company of a direct one, and what came of that. */
 export interface UpgradeOutcome {
-  /** `reversal`: the peer that was called dials its caller. */
-  way: 'reversal'
+  /** `reversal`: the peer that was called dials its caller. `hole punching`: both dial at the same time. */
+  way: 'reversal' | 'hole punching'
   outcome: 'connected' | 'failed'
 }
 
@@ -19,6 +21,7 @@ export interface DirectUpgradesInit {
   libp2p: Pick<Libp2p, 'addEventListener' | 'removeEventListener'>
   dialler: Pick<Dialler, 'dial' | 'connectionsTo' | 'isDialable'>
   policy: Pick<DialPolicy, 'refusalOf'>
+  puncher: Pick<HolePuncher, 'punch'>
   /** Whether this node deals with a peer, and may dial it now. */
   admits(peerId: PeerId, signal: AbortSignal): Promise<boolean>
   onUpgrade(outcome: UpgradeOutcome): void
@@ -37,7 +40,7 @@ const DIAL_TIMEOUT_MS = 5_000
 
 /**
  * Gets a direct connection to a peer that called this node over a relay: the caller is dialled at its own addresses, as far as the dial policy
- * allows them for a stranger. Nothing happens to the relayed connection, and to the calls on it.
+ * allows them for a stranger. Where that fails, both sides punch a hole. Nothing happens to the relayed connection, and to the calls on it.
  */
 export class DirectUpgrades {
   readonly #init: DirectUpgradesInit
@@ -73,14 +76,17 @@ export class DirectUpgrades {
   async #upgrade({ connection, ...told }: IdentifyResult): Promise<void> {
     const peer = connection.remotePeer.toString()
     const addresses = this.#dialable(connection.remotePeer, [...told.listenAddrs, ...(told.signedPeerRecord?.addresses ?? [])])
-    if (addresses.length === 0 || !this.#hasRoom(peer)) {
+    const punches = told.protocols.includes(HOLE_PUNCH_PROTOCOL_ID)
+    if ((addresses.length === 0 && !punches) || !this.#hasRoom(peer)) {
       return
     }
     this.#running.add(peer)
     try {
-      using deadline = new Deadline(DIAL_TIMEOUT_MS, this.#closing.signal)
-      if (await this.#init.admits(connection.remotePeer, deadline.signal)) {
-        await this.#reverse(connection, addresses, deadline.signal)
+      if (await this.#init.admits(connection.remotePeer, this.#closing.signal)) {
+        const isDialled = addresses.length > 0 && (await this.#reverse(connection, addresses))
+        if (punches && !isDialled && !this.#isDirect(connection.remotePeer)) {
+          await this.#punch(connection)
+        }
       }
     } finally {
       this.#running.delete(peer)
@@ -96,15 +102,31 @@ export class DirectUpgrades {
     )
   }
 
-  async #reverse({ remotePeer: peer, remoteAddr: relay }: Connection, addresses: Multiaddr[], signal: AbortSignal): Promise<void> {
+  async #reverse({ remotePeer: peer, remoteAddr: relay }: Connection, addresses: Multiaddr[]): Promise<boolean> {
     const { dialler, log, onUpgrade } = this.#init
+    using deadline = new Deadline(DIAL_TIMEOUT_MS, this.#closing.signal)
     try {
-      const { remoteAddr: address } = await dialler.dial(addresses, signal, { trusted: false, more: () => false })
-      log.debug('a caller over a relay was dialled directly', { peer, address, relay })
+      const { remoteAddr: address } = await dialler.dial(addresses, deadline.signal, { trusted: false, more: () => false })
+      log.debug('a caller over a relay was dialled directly', undefined, { peer, address, relay })
       onUpgrade({ way: 'reversal', outcome: 'connected' })
+      return true
     } catch (error) {
       log.debug('a caller over a relay cannot be dialled directly', error, { peer, relay })
       onUpgrade({ way: 'reversal', outcome: 'failed' })
+      return false
+    }
+  }
+
+  async #punch(connection: Connection): Promise<void> {
+    const { puncher, log, onUpgrade } = this.#init
+    const { remotePeer: peer, remoteAddr: relay } = connection
+    try {
+      const { remoteAddr: address } = await puncher.punch(connection)
+      log.debug('a hole was punched to a caller over a relay', undefined, { peer, address, relay })
+      onUpgrade({ way: 'hole punching', outcome: 'connected' })
+    } catch (error) {
+      log.debug('a caller stays on its relay', error, { peer, relay })
+      onUpgrade({ way: 'hole punching', outcome: 'failed' })
     }
   }
 

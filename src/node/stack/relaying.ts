@@ -170,7 +170,7 @@ export class Relaying {
     try {
       await relays.reserve(relay)
       this.#refused.delete(name)
-      log.info('this node is reached over a relay', { relay: name })
+      log.info('this node is reached over a relay', undefined, { relay: name })
     } catch (error) {
       const failures = this.#refused.get(name)?.failures ?? 0
       this.#refused.set(name, { failures: failures + 1, untilMs: this.#now() + backoffMs(failures, REFUSED) })
@@ -188,7 +188,9 @@ export class Relaying {
     using deadline = new Deadline(MEET_TIMEOUT_MS)
     const tries = strangers.slice(0, MAX_MET).map(async (addresses) => libp2p.dial(addresses, { signal: deadline.signal }))
     const met = await Promise.allSettled(tries)
-    log.debug('peers of the address book were asked for a relay', { met: met.filter(({ status }) => status === 'fulfilled').length })
+    log.debug('peers of the address book were asked for a relay', undefined, {
+      met: met.filter(({ status }) => status === 'fulfilled').length,
+    })
   }
 
   #direct(peer: PeerId): Connection[] {

@@ -4,6 +4,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { DialPolicy } from '../../../src/node/dial/dial-policy.ts'
 import { DirectUpgrades, type DirectUpgradesInit, type UpgradeOutcome } from '../../../src/node/direct/direct-upgrades.ts'
+import { HOLE_PUNCH_PROTOCOL_ID } from '../../../src/node/direct/hole-punch-stream.ts'
 import { createLogger } from '../../../src/observe/logger.ts'
 import { withPeerId } from '../../../src/primitives/address.ts'
 import { strangerId } from '../../support/keys.ts'
@@ -20,13 +21,14 @@ describe('a node that was called over a relay', () => {
   let dials: Array<{ addresses: string[]; end: PromiseWithResolvers<Connection> }>
   let outcomes: UpgradeOutcome[]
   let direct: Connection[]
+  let punched: Connection[]
   let admitted: boolean
   let upgrades: DirectUpgrades
 
   beforeEach(() => {
     events = new EventTarget()
     nowMs = 0
-    ;[dials, outcomes, direct, admitted] = [[], [], [], true]
+    ;[dials, outcomes, direct, punched, admitted] = [[], [], [], [], true]
     upgrades = new DirectUpgrades({
       libp2p: events as unknown as DirectUpgradesInit['libp2p'],
       dialler: {
@@ -37,6 +39,12 @@ describe('a node that was called over a relay', () => {
           signal?.addEventListener('abort', () => end.reject(signal.reason))
           dials.push({ addresses: addresses.map(String), end })
           return end.promise
+        },
+      },
+      puncher: {
+        punch: async (connection) => {
+          punched.push(connection)
+          return { remoteAddr: multiaddr(PUBLIC) } as Connection
         },
       },
       policy: new DialPolicy({ networkInterfaces: () => ({}) }),
@@ -55,9 +63,14 @@ describe('a node that was called over a relay', () => {
   }
 
   /** A caller tells its addresses. */
-  async function identify(peer: PeerId, addresses: string[], connection: Partial<Connection> = {}): Promise<void> {
+  async function identify(
+    peer: PeerId,
+    addresses: string[],
+    connection: Partial<Connection> = {},
+    protocols: string[] = [],
+  ): Promise<void> {
     const relayed = { remotePeer: peer, remoteAddr: multiaddr(RELAY), direction: 'inbound', ...connection }
-    const detail = { connection: relayed, listenAddrs: addresses.map((address) => multiaddr(address)), protocols: [] }
+    const detail = { connection: relayed, listenAddrs: addresses.map((address) => multiaddr(address)), protocols }
     events.dispatchEvent(new CustomEvent('peer:identify', { detail }))
     await turn()
   }
@@ -133,6 +146,27 @@ describe('a node that was called over a relay', () => {
     nowMs += 2_000
     await identify(stranger(), [PUBLIC])
     assert.equal(dials.length, 33)
+  })
+
+  it('punches a hole where the caller has no address that can be dialled, if the caller can do that', async () => {
+    const inside = ['/ip4/10.0.0.1/tcp/1']
+    await identify(stranger(), inside)
+    assert.deepEqual([punched.length, dials.length], [0, 0])
+    await identify(stranger(), inside, {}, [HOLE_PUNCH_PROTOCOL_ID])
+    assert.deepEqual([punched.length, dials.length], [1, 0])
+    assert.deepEqual(outcomes, [{ way: 'hole punching', outcome: 'connected' }])
+  })
+
+  it('punches a hole once its dial has failed, and not before', async () => {
+    await identify(stranger(), [PUBLIC], {}, [HOLE_PUNCH_PROTOCOL_ID])
+    assert.equal(punched.length, 0)
+    dials[0]?.end.reject(new Error('nobody there'))
+    await turn()
+    assert.equal(punched.length, 1)
+    await identify(stranger(), [PUBLIC], {}, [HOLE_PUNCH_PROTOCOL_ID])
+    dials[1]?.end.resolve({ remoteAddr: multiaddr(PUBLIC) } as Connection)
+    await turn()
+    assert.equal(punched.length, 1)
   })
 
   it('ends its dials when it stops', async () => {
