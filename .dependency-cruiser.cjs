@@ -37,6 +37,7 @@ const rooms = {
     'port-mapping': ['dial'],
     reachability: ['network', 'dial', 'adapters'],
     stack: ['network', 'admission', 'dial', 'adapters', 'reachability'],
+    direct: ['network', 'dial', 'adapters', 'stack'],
   },
 }
 

@@ -50,11 +50,11 @@ import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
 import { portMappingOf } from './port-mapping-of.ts'
 import { reachabilityOf } from './reachability-of.ts'
+import { relayingOf } from './relaying-of.ts'
 import { Speakers } from './speakers.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
 import { Places } from './stack/places.ts'
-import { Relaying } from './stack/relaying.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -207,14 +207,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   })
   const portMapping = portMappingOf(init, libp2p)
   const reachability = reachabilityOf(init, { libp2p, portMapping, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) })
-  const relaying = new Relaying({
-    libp2p,
-    relays: libp2p.services.relays,
-    server: libp2p.services.relayServer,
-    service: settings.relayService,
-    reachability: reachability?.own,
+  const relaying = relayingOf(init, {
+    ...{ libp2p, dialler, policy, door, refused, liveness, reachability, observer },
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
-    log: log.scoped('dial'),
   })
   relaying.follow()
   const speakers = new Speakers()

@@ -177,7 +177,7 @@ export class Prober implements Reachability {
         this.#asked = peerId
         const { outcome, detail } = await requests.ask(connection, address, signal)
         this.#reportsOf(address).add({ peerId, outcome, detail, atMs: this.#now() })
-        log.debug(`asked to dial back: ${outcome}`, { peer: peerId, address: address.toString(), detail })
+        log.debug(`asked to dial back: ${outcome}`, undefined, { peer: peerId, address: address.toString(), detail })
         this.#conclude()
       }
     } catch (error) {
