@@ -165,7 +165,9 @@ function reasonNotToListen(error: unknown): string {
     EADDRNOTAVAIL: 'this machine has no such address',
     EACCES: 'permission denied',
   }
-  return code == null ? text : `${reasons[code] ?? 'refused by the system'} (${code})`
+  // what QUIC lacks here
+  const [missing] = /\bQUIC needs[^\n]*|@chainsafe\/libp2p-quic has no binary[^\n]*/.exec(text) ?? []
+  return code == null ? (missing ?? text) : `${reasons[code] ?? 'refused by the system'} (${code})`
 }
 
 function isAddressInUse(error: unknown): boolean {
