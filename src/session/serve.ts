@@ -166,7 +166,7 @@ function reasonNotToListen(error: unknown): string {
     EACCES: 'permission denied',
   }
   // what QUIC lacks here
-  const [missing] = /\bQUIC needs[^\n]*|@chainsafe\/libp2p-quic has no binary[^\n]*/.exec(text) ?? []
+  const [missing] = /\bQUIC needs the optional package \S+, which (is not installed|has no binary for \S+ \S+)/.exec(text) ?? []
   return code == null ? (missing ?? text) : `${reasons[code] ?? 'refused by the system'} (${code})`
 }
 

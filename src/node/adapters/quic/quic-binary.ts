@@ -1,6 +1,5 @@
 import { findPackageJSON } from 'node:module'
 import { pathToFileURL } from 'node:url'
-import { describeError } from '../../../primitives/errors.ts'
 
 /** Of the stream's two halves; each waits for the one before it on the same half. */
 export interface NativeStream {
@@ -93,8 +92,9 @@ async function load(): Promise<QuicBinary> {
   try {
     return (await import(new URL('dist/src/napi.js', pathToFileURL(manifest)).href)) as QuicBinary
   } catch (cause) {
-    const where = `${process.platform} ${process.arch}`
-    throw new NoQuicError(`${PACKAGE} has no binary that runs here (${where}): ${describeError(cause)}`, { cause })
+    throw new NoQuicError(`QUIC needs the optional package ${PACKAGE}, which has no binary for ${process.platform} ${process.arch}`, {
+      cause,
+    })
   }
 }
 
