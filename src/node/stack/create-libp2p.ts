@@ -25,6 +25,7 @@ import { identifyForAllKeys, identifyPushForAllKeys } from '../adapters/identify
 import type { LiveRecords } from '../adapters/live-records.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
 import { onOpenConnections } from '../adapters/open-connections.ts'
+import { quic } from '../adapters/quic/quic-transport.ts'
 import { tellingRefusals } from '../adapters/refused-security.ts'
 import { RelayTransport } from '../adapters/relay-transport.ts'
 import { withReopenedStreams } from '../adapters/reopened-streams.ts'
@@ -161,6 +162,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   )
   const transports: StackTransport[] = [
     explainingTcp({ ...guard, lookup: init.lookup }),
+    quic({ ...guard, lookup: init.lookup, watching: liveness == null ? undefined : (make) => liveness.watching(make) }) as StackTransport,
     ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
   ]
   const { privateKey } = init
