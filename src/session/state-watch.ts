@@ -33,7 +33,8 @@ export class StateWatch {
       this.#lookForRelays(multiaddrs)
     })
     this.#lookForRelays(node.multiaddrs.map(String))
-    this.#lookIn(0)
+    // a node that has just begun is connected to nobody yet
+    this.#lookIn(LOOK_EVERY_MS)
   }
 
   stop(): void {

@@ -23,8 +23,10 @@ export interface SentTask {
   peerId: string
   outcome: 'accepted' | 'rejected' | 'failed'
   ms: number
+  /** As many as are known of, or were sent by then. */
   payloadBytes: number
-  resultBytes: number
+  /** Of an accepted task. */
+  resultBytes?: number
   /** How the peer was reached; absent where it was not. */
   source?: string
   multiaddr?: string
@@ -90,6 +92,7 @@ export class TaskCalls {
   ): Promise<TaskAnswer> {
     let accepted = false
     let rejection = ''
+    let size: number | undefined
     const bytes = { sent: 0, received: 0 }
     let told: TaskAnswer | undefined
     let reached: Reached | undefined
@@ -105,7 +108,11 @@ export class TaskCalls {
       onReport: (report) => {
         Object.assign(timings, roundedTimings(report))
         count(report.error != null ? 'sentFailed' : accepted ? 'sentAccepted' : 'sentRejected')
-        this.#onSent?.(sentTask(to, taskId, report, accepted, rejection))
+        this.#onSent?.({
+          ...sentTask(to, taskId, report, accepted ? undefined : rejection),
+          payloadBytes: sent(),
+          ...(accepted ? { resultBytes: told?.bytesReceived ?? size ?? bytes.received } : {}),
+        })
         if (told != null) {
           told.bytesSent = sent()
           told.bytesReceived ??= bytes.received
@@ -115,6 +122,7 @@ export class TaskCalls {
     accepted = answer.accepted
     const { error, result } = answer
     rejection = error
+    size = result.size
     const small = result.size != null && result.size <= SMALL_BYTES ? await collectBody(result) : undefined
     const { connection, source, attempts } = present(reached)
     told = {
@@ -142,15 +150,13 @@ async function* counted(chunks: AsyncIterable<Uint8Array>, count: (bytes: number
 }
 
 /** What is told of a task that has ended. */
-function sentTask(to: Destination, taskId: string, report: CallReport, accepted: boolean, rejection: string): SentTask {
-  const { reached, bytesSent, bytesReceived, retries, timings, error } = report
-  const told: SentTask = {
+function sentTask(to: Destination, taskId: string, report: CallReport, rejection: string | undefined): Omit<SentTask, 'payloadBytes'> {
+  const { reached, retries, timings, error } = report
+  const told: Omit<SentTask, 'payloadBytes'> = {
     taskId,
     peerId: peerOf(readDestination(to)).toString(),
-    outcome: error != null ? 'failed' : accepted ? 'accepted' : 'rejected',
+    outcome: error != null ? 'failed' : rejection == null ? 'accepted' : 'rejected',
     ms: timings.totalMs,
-    payloadBytes: bytesSent,
-    resultBytes: bytesReceived,
     retries,
   }
   if (reached != null) {
@@ -164,7 +170,7 @@ function sentTask(to: Destination, taskId: string, report: CallReport, accepted:
   if (error != null) {
     told.reason = error instanceof SubnetError ? error.code : 'INTERNAL'
     told.detail = describeError(error)
-  } else if (!accepted) {
+  } else if (rejection != null) {
     told.detail = rejection
   }
   return told
