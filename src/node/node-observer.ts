@@ -12,8 +12,9 @@ export class NodeObserver {
   readonly #resolveLog: Logger
   readonly #admissionLog: Logger
 
-  constructor(log: Logger, metrics: Metrics = NO_METRICS) {
-    this.instruments = new Instruments(metrics)
+  /** @param own the protocols of the node: only these are labels */
+  constructor(log: Logger, metrics: Metrics = NO_METRICS, own: () => Iterable<{ id: string }> = () => []) {
+    this.instruments = new Instruments(metrics, own)
     this.#dialLog = log.scoped('dial')
     this.#resolveLog = log.scoped('resolve')
     this.#admissionLog = log.scoped('admission')

@@ -20,6 +20,7 @@ import { streamedLimit } from '../protocol/api/limits.ts'
 import { AddressPublisher, checkPublishing } from './address-publisher.ts'
 import { ControlServer } from './control/control-server.ts'
 import type { EventSource } from './control/node-events.ts'
+import type { MetricsEndpoint } from './metrics/metrics-endpoint.ts'
 import { NodeSession } from './node-session.ts'
 import type { NodeEvent, Session } from './session.ts'
 
@@ -65,11 +66,22 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   const protocols = await loadProtocols(settings.protocol)
   const lock = await HomeLock.acquire(home)
   const journal = new Journal()
+  let metrics: MetricsEndpoint | undefined
   try {
     const privateKey = await loadIdentity(home, settings.key, { timeoutMs: settings.timeout })
     checkOwn(peerIdFromPublicKey(privateKey.publicKey), settings)
+    metrics = await openMetrics(settings)
     const compose = async (listen: string[]): Promise<SubnetNode> => {
-      const node = await composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
+      const node = await composeNode({
+        home,
+        settings,
+        privateKey,
+        handler,
+        agent: init.agent,
+        log,
+        listen,
+        metrics: metrics?.forNewNode(),
+      })
       try {
         for (const construct of protocols) {
           await construct(node)
@@ -87,15 +99,21 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
       await node.registry.lookup(node.peerId).catch((error) => unlessLater(error, node.registry.namedOver, log.scoped('session')))
       // one that others would not let in says so in its log
       await node.ownRefusal()
-      return await Running.open(init, { node, lock, journal })
+      return await Running.open(init, { node, lock, journal, metrics })
     } catch (error) {
       await node.stop()
       throw error
     }
   } catch (error) {
+    metrics?.close()
     await lock.release()
     throw error
   }
+}
+
+/** What is served of the numbers of a node; loaded only where it is asked for. @throws UsageError for a port that is taken */
+async function openMetrics({ metrics }: Settings): Promise<MetricsEndpoint | undefined> {
+  return metrics == null ? undefined : (await import('./metrics/metrics-endpoint.ts')).MetricsEndpoint.open(metrics)
 }
 
 /** A subnet may appear later, and so may the network of this machine: a node waits for both. @throws any other error */
@@ -209,6 +227,7 @@ interface RunningParts {
   node: SubnetNode
   lock: HomeLock
   journal: Journal
+  metrics: MetricsEndpoint | undefined
 }
 
 class Running implements RunningNode {
@@ -223,6 +242,7 @@ class Running implements RunningNode {
   static async open(init: ServeInit, parts: RunningParts): Promise<Running> {
     const running = new Running(init, parts)
     await running.#control.listen({ home: init.home, holdsHome: async () => parts.lock.hold(), log: init.log.scoped('session') })
+    parts.metrics?.follow(running.session)
     return running
   }
 
@@ -247,6 +267,7 @@ class Running implements RunningNode {
       subnetId: settings.subnetId,
       home: home.path,
       pid: process.pid,
+      ...(parts.metrics == null ? {} : { metrics: parts.metrics.url }),
     }
     this.#control = new ControlServer(this.session, this)
     if (settings.publish) {
@@ -282,13 +303,15 @@ class Running implements RunningNode {
   }
 
   async #stop(): Promise<void> {
-    const { node, lock, journal } = this.#parts
+    const { node, lock, journal, metrics } = this.#parts
+    metrics?.follow(undefined)
     journal.tell({ event: 'stopping', atMs: Date.now() })
     this.#control.refuse()
     await this.#publisher?.stop()
     await node.stop()
     await this.#control.drained()
     await lock.release()
+    metrics?.close()
     this.#control.destroy()
   }
 }
