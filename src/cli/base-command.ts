@@ -160,7 +160,7 @@ export abstract class BaseCommand extends Command {
   /** Where a node runs in this home, it does not follow what was changed in it. */
   protected async tellOfRestart(): Promise<void> {
     if (this.shell != null || (await holderOf(this.home)) != null) {
-      this.logToStderr('the node that runs here goes on as it is until it is started again')
+      this.logToStderr('the node that runs here goes on as it is: this takes effect at the next start')
     }
   }
 
