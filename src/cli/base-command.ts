@@ -73,6 +73,16 @@ export abstract class BaseCommand extends Command {
     return this.#session
   }
 
+  /** The same anew, as a node may have come or gone meanwhile. */
+  protected async sessionAnew(): Promise<Session> {
+    const opened = await this.#session?.catch(() => undefined)
+    this.#session = undefined
+    if (this.shell == null) {
+      await opened?.close()
+    }
+    return this.session()
+  }
+
   /** What the node calls itself to others. */
   protected get agent(): string {
     return `${this.config.name}/${this.config.version}`
