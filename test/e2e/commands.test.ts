@@ -70,6 +70,8 @@ const rows: Record<string, Row> = {
   'config unset': { args: () => ['task-timeout'], fields: ['config', 'key', 'removed'] },
   id: { fields: ['peerId', 'multiaddrs'] },
   init: { args: () => ['--yes', '--force'], fields: ['home', 'config', 'peerId', 'settings'] },
+  backup: { args: () => ['home.backup'], fields: ['file', 'peerId', 'files', 'left'] },
+  restore: { args: () => ['home.backup', '--home', 'restored'], fields: ['home', 'peerId', 'createdAtMs', 'files'] },
   'key new': { args: () => ['--key', 'new.key'], fields: KEY },
   'key show': { fields: KEY },
   'key export': { args: () => ['exported.key'], fields: KEY },
