@@ -29,7 +29,8 @@ const WORDS: Record<string, (event: NodeEvent, peer: string) => string> = {
 /** One event of a running node, as a line for people. */
 export function describeEvent(event: NodeEvent): string {
   const words = WORDS[event.event]?.(event, shortPeerId(String(event.peerId ?? ''))) ?? event.event
-  return words.split('\n').map(printable).join('\n')
+  // its addresses stand below it
+  return event.event === 'ready' ? words.split('\n').map(printable).join('\n') : printable(words)
 }
 
 /** The same where nobody saw when it happened: the time first. */
