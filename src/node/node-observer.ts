@@ -4,6 +4,7 @@ import { type Metrics, NO_METRICS } from '../observe/metrics.ts'
 import { TokenBuckets } from '../primitives/token-bucket.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { DialOutcome } from './dial/dial-outcome.ts'
+import type { UpgradeOutcome } from './direct/direct-upgrades.ts'
 import { Instruments } from './instruments.ts'
 import type { Observed, RefusalEvent } from './observed-events.ts'
 
@@ -62,6 +63,9 @@ export class NodeObserver {
     this.#dialLog.debug('an address was dialled', reason, { peer: peerId, address, outcome, ms: Math.round(ms) })
     this.instruments.onDial(dial)
   }
+
+  /** A direct connection was tried beside one over a relay: who tries it has told the log. */
+  readonly onUpgrade = (upgrade: UpgradeOutcome): void => this.instruments.onUpgrade(upgrade)
 
   /** A connection lost its place, or got none. */
   readonly onPlaceLimit = (host: string, limit: string, reason: string): void => {
