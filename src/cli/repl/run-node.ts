@@ -66,7 +66,7 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   const history = await History.open(options.init.home)
   process.stdout.write(`${describeEvent(node.ready)}\n${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D stops the node')}\n`)
   const quiet = { events: false }
-  const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history, atEnd: 'the node stops' })
+  const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history })
   const running = repl.run(signal)
   // a heartbeat every few seconds would be all that one sees
   node.onEvent((event) => {
