@@ -5,9 +5,12 @@ const USAGE = 2
 const [major, minor] = process.versions.node.split('.').map(Number)
 
 if (major < 24 || (major === 24 && minor < 15)) {
-  process.stderr.write(
-    `error: subnet needs Node 24.15 or newer, this is ${process.version}; in a clone, "npx subnet" runs it on the Node that npm ci installed\n`,
-  )
+  const message = `subnet needs Node 24.15 or newer, this is ${process.version}`
+  const hint = 'in a clone, "npx subnet" runs it on the Node that npm ci installed'
+  const json = process.argv.slice(2).includes('--json')
+  const error = { code: 'USAGE', exit: USAGE, message, hint }
+  const text = json ? `${JSON.stringify({ error })}\n` : `error: ${message}; ${hint}\n`
+  process[json ? 'stdout' : 'stderr'].write(text)
   process.exitCode = USAGE
 } else {
   const { createRequire, enableCompileCache } = await import('node:module')

@@ -1,15 +1,22 @@
-// Bundles the command line into bundle/: main.js finds the command and shows help, commands.js has all commands, and what is imported where
+// Bundles the command line: main.cjs finds the command and shows help. In a folder beside it, commands.cjs has all commands, and what is imported where
 // it is used (libp2p, the control socket's client, questions) is in files of its own. Few files: finding each costs a millisecond. The
 // library stays as tsc made it, in dist/.
+//   node scripts/bundle.mjs OUT FOLDER
 import crypto from 'node:crypto'
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
-import { basename, join, sep } from 'node:path'
+import { basename, dirname, join, relative, sep } from 'node:path'
 import { build } from 'esbuild'
 import { readBarrels, withDirectImports } from './past-barrels.mjs'
 import { Patches } from './patches.mjs'
 
-const OUT = 'bundle'
+const [out, folder] = process.argv.slice(2)
+const MAIN = 'main.cjs'
+/** Where all but `main.cjs` lies in the end. */
+const FINAL = join('bundle', folder)
+/** Where the root of the package finds them. */
+const COMMANDS = `./bundle/${folder}/commands.cjs`
+const packageData = packageOf(JSON.parse(readFileSync('package.json', 'utf8')))
 const SELDOM_USED = ['child_process', 'http', 'https', 'http2', 'readline', 'tls', 'zlib']
 /** By module: the exports in use. */
 const LAZY = {
@@ -77,7 +84,7 @@ const changedSources = {
 const { outputFiles, metafile } = await build({
   entryPoints: { main: 'src/cli/main.ts', commands: 'command-map' },
   chunkNames: '[name]-[hash]',
-  outdir: OUT,
+  outdir: FINAL,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -88,7 +95,7 @@ const { outputFiles, metafile } = await build({
   external: ['typescript'],
   inject: ['scripts/headers.mjs'],
   // the other one looks at Node's own, and so loads it
-  define: { 'globalThis.Headers': 'undefined' },
+  define: { 'globalThis.Headers': 'undefined', PACKAGE_DATA: JSON.stringify(packageData) },
   sourcemap: 'inline',
   sourcesContent: false,
   logLevel: 'warning',
@@ -103,10 +110,15 @@ const imports = new Map(Object.entries(metafile.outputs).map(([path, output]) =>
 const packs = packsOf()
 const packOf = new Map([...packs].flatMap(([pack, names]) => names.map((name) => [name, pack])))
 
-rmSync(OUT, { recursive: true, force: true })
-mkdirSync(OUT)
+mkdirSync(join(out, folder), { recursive: true })
+writeFileSync(join(out, folder, 'package.json'), JSON.stringify(packageData))
 await Promise.all([...packs].map(([pack, names]) => writePack(pack, names)))
-process.stdout.write(`bundled the command line into ${OUT}/, ${packs.size} files\n`)
+process.stdout.write(`bundled the command line, ${packs.size} files\n`)
+
+/** For oclif, which takes the commands of this build. */
+function packageOf(written) {
+  return { ...written, oclif: { ...written.oclif, commands: { ...written.oclif.commands, target: COMMANDS } } }
+}
 
 /** The chunks of each file. A root takes all that it imports. Of the others, one that a single file imports joins that file. */
 function packsOf() {
@@ -176,13 +188,15 @@ async function writePack(pack, names) {
         `export const chunks = { ${names.map((name, index) => `'./${name}': chunk${index}`).join(', ')} }`,
       ].join('\n'),
     },
-    outfile: join(OUT, pack),
+    outfile: join(FINAL, pack),
+    // the sources are named as seen from the folder
+    ...(pack === MAIN ? { sourceRoot: `./${folder}/` } : {}),
     bundle: true,
     format: 'cjs',
     platform: 'node',
     target: 'node24',
     define: { 'import.meta.url': '__url', 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
-    banner: { js: bannerOf(Object.fromEntries(places.map((name) => [`./${name}`, `./${packOf.get(name)}`]))) },
+    banner: { js: bannerOf(Object.fromEntries(places.map((name) => [`./${name}`, wayFrom(pack, packOf.get(name))]))) },
     minifyWhitespace: true,
     sourcemap: 'linked',
     sourcesContent: false,
@@ -191,8 +205,18 @@ async function writePack(pack, names) {
     write: false,
   })
   for (const { path, contents } of files) {
-    writeFileSync(path, contents)
+    writeFileSync(placeOf(pack, path), contents)
   }
+}
+
+/** @param file its code or its map */
+function placeOf(pack, file = pack) {
+  return join(out, pack === MAIN ? '' : folder, basename(file))
+}
+
+function wayFrom(pack, other) {
+  const way = relative(dirname(placeOf(pack)), placeOf(other))
+  return way.startsWith('.') ? way : `./${way}`
 }
 
 /** Finds the chunks of one file; those of others are required as they are used. */

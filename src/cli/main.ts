@@ -1,9 +1,14 @@
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Config } from '@oclif/core/config'
+import type { PJSON } from '@oclif/core/interfaces'
 import { run } from '@oclif/core/run'
 import chalk, { chalkStderr } from 'chalk'
 import { printError, stdoutError } from './text/report.ts'
 import { topicWithoutCommand, toUsageError } from './text/usage.ts'
+
+/** Of package.json, put in by `scripts/bundle.mjs`: with the commands of this very build, where another one is made meanwhile. */
+declare const PACKAGE_DATA: PJSON
 
 /** The longest that a timer of Node can wait. */
 const FOREVER_MS = 2 ** 31 - 1
@@ -30,7 +35,7 @@ export async function main(argv: string[], root: string): Promise<void> {
   // deadlines alone do not keep a process alive: Node would end it in the middle of a command, with 13 and no word
   const alive = setInterval(() => undefined, FOREVER_MS)
   // without plugins: there are none, and looking for them would read the user's data directory
-  const config = await Config.load({ root: fileURLToPath(new URL('..', root)), userPlugins: false })
+  const config = await Config.load({ root: resolve(fileURLToPath(new URL('..', root))), pjson: PACKAGE_DATA, userPlugins: false })
   try {
     const useless = topicWithoutCommand(argv, config)
     if (useless != null) {

@@ -4,6 +4,7 @@ import { SubnetError } from '../primitives/errors.ts'
 import type { EndedExchange, ExchangeObserver } from '../protocol/api/exchange-observer.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { DialOutcome } from './dial/dial-outcome.ts'
+import type { UpgradeOutcome } from './direct/direct-upgrades.ts'
 
 /** Seconds: a call on loopback takes a millisecond, one with a deadline a minute. */
 const CALL_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
@@ -13,8 +14,12 @@ const DIAL_BUCKETS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20]
 /** Whether this node asked or was asked. */
 export type Direction = 'outbound' | 'inbound'
 
-/** What is counted of the calls, or the requests, of one protocol. There are as many as the node and its user name protocols. */
+/** The label of all protocols that the node does not have itself: their ids are the words of others, and there is no end to them. */
+const OTHER_PROTOCOLS = 'other'
+
+/** What is counted of the calls, or the requests, of one protocol: of each that the node has, and of all others together. */
 interface ExchangeInstruments {
+  protocol: string
   outcomes: Map<string, Counter>
   seconds: Histogram
   sent: Counter
@@ -31,11 +36,15 @@ export class Instruments implements ExchangeObserver {
   readonly #tierSeconds: Labelled<'tier', Histogram>
   readonly #dials: Labelled<'outcome', Counter>
   readonly #dialSeconds: Labelled<'outcome', Histogram>
+  readonly #upgrades: Labelled<'way' | 'outcome', Counter>
   readonly #heartbeats: Labelled<'direction' | 'outcome', Counter>
   readonly #exchanges = { outbound: new Map<string, ExchangeInstruments>(), inbound: new Map<string, ExchangeInstruments>() }
   readonly #refusals: Labelled<'reason', Counter>
+  readonly #own: () => Iterable<{ id: string }>
 
-  constructor(metrics: Metrics) {
+  /** @param own the protocols of the node */
+  constructor(metrics: Metrics, own: () => Iterable<{ id: string }>) {
+    this.#own = own
     this.#calls = metrics.counter('subnet_calls_total', {
       help: 'Calls of this node (outbound) and requests of peers (inbound) that have ended',
       labels: ['direction', 'protocol', 'outcome'],
@@ -73,6 +82,10 @@ export class Instruments implements ExchangeObserver {
       help: 'Time that the dial of one address took, handshakes included',
       ...{ labels: ['outcome'], unit: 'seconds', buckets: DIAL_BUCKETS },
     })
+    this.#upgrades = metrics.counter('subnet_direct_upgrades_total', {
+      help: 'Attempts to get a direct connection to a peer that is connected over a relay',
+      labels: ['way', 'outcome'],
+    })
     this.#heartbeats = metrics.counter('subnet_heartbeats_total', {
       help: 'Heartbeats that were sent, and those that came',
       labels: ['direction', 'outcome'],
@@ -107,6 +120,10 @@ export class Instruments implements ExchangeObserver {
     this.#dialSeconds.with({ outcome: outcome === 'connected' ? outcome : 'failed' }).record(ms / 1_000)
   }
 
+  onUpgrade({ way, outcome }: UpgradeOutcome): void {
+    this.#upgrades.with({ way: snake(way), outcome }).add()
+  }
+
   onHeartbeat(outcome: Outcome): void {
     this.#heartbeats.with({ direction: outcome === 'sent' ? 'outbound' : 'inbound', outcome }).add()
   }
@@ -117,11 +134,11 @@ export class Instruments implements ExchangeObserver {
   }
 
   #exchange(direction: Direction, { protocolId, ms, bytesSent, bytesReceived, error }: EndedExchange): void {
-    const known = this.#exchanges[direction].get(protocolId) ?? this.#enter(direction, protocolId)
+    const known = this.#exchanges[direction].get(protocolId) ?? this.#enter(direction, this.#labelOf(protocolId))
     const outcome = outcomeOf(error)
     let count = known.outcomes.get(outcome)
     if (count == null) {
-      count = this.#calls.with({ direction, protocol: protocolId, outcome })
+      count = this.#calls.with({ direction, protocol: known.protocol, outcome })
       known.outcomes.set(outcome, count)
     }
     count.add()
@@ -134,8 +151,17 @@ export class Instruments implements ExchangeObserver {
     }
   }
 
+  #labelOf(protocolId: string): string {
+    return [...this.#own()].some(({ id }) => id === protocolId) ? protocolId : OTHER_PROTOCOLS
+  }
+
   #enter(direction: Direction, protocol: string): ExchangeInstruments {
+    const there = this.#exchanges[direction].get(protocol)
+    if (there != null) {
+      return there
+    }
     const entered: ExchangeInstruments = {
+      protocol,
       outcomes: new Map(),
       seconds: this.#callSeconds.with({ direction, protocol }),
       sent: this.#callBytes.with({ direction, protocol, flow: 'sent' }),

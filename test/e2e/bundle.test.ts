@@ -44,6 +44,18 @@ describe('the bundled command line', function () {
     return (await Promise.all(maps)).flat()
   }
 
+  it('says to an older Node which one it needs, in JSON where that was asked for', async () => {
+    const older = "data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'24.14.9'}})"
+    const options = { env: { NODE_OPTIONS: `--import "${older}"` } }
+    const home = await cli.home()
+    const said = await cli.run(home, ['peers'], options)
+    assert.match(said.stderr, /^error: subnet needs Node 24\.15 or newer, this is v[\d.]+; [^\n]+\n$/)
+    assert.deepEqual([said.code, said.stdout], [2, ''])
+    const { code, stdout, stderr } = await cli.run(home, ['peers', '--json'], options)
+    assert.deepEqual([code, stderr], [2, ''])
+    assert.equal(JSON.parse(stdout).error.code, 'USAGE')
+  })
+
   it('loads libp2p only for what needs a node of its own', async () => {
     const [node, home] = [await cli.start(await cli.home(), ['--handler', 'echo']), await cli.home()]
     await cli.start(home)
