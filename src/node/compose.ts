@@ -42,17 +42,18 @@ import { Aliases } from './home/aliases.ts'
 import type { Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
+import { localPeersOf } from './local-peers-of.ts'
 import { neighbourSource, neighboursBudgetMs } from './neighbour-answers.ts'
 import { OtherNetwork } from './network/other-network.ts'
 import { NodeObserver } from './node-observer.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
+import { portMappingOf } from './port-mapping-of.ts'
 import { reachabilityOf } from './reachability-of.ts'
 import { relayingOf } from './relaying-of.ts'
 import { Speakers } from './speakers.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
-import { LocalPeers } from './stack/local-peers.ts'
 import { Places } from './stack/places.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
@@ -65,6 +66,7 @@ export type NodeSettings = Pick<
   | 'chain'
   | 'announce'
   | 'mdns'
+  | 'portMapping'
   | 'heartbeatInterval'
   | 'heartbeatBudget'
   | 'allowPrivate'
@@ -119,7 +121,7 @@ export interface ComposeInit {
 /** Joins the parts of a node: the only place where tiers, protocols, gossip and chain meet. */
 export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const { home, settings, privateKey, log, metrics } = init
-  const observer = new NodeObserver(log, metrics)
+  const observer = new NodeObserver(log, metrics, () => node.protocols)
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
   // given back where something here fails
@@ -142,7 +144,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     writes.add(done)
     void done.finally(() => writes.delete(done))
   }
-  const door = doorOf({ ...init, registry, onRefusal: (kind) => observer.instruments.onRefusal(kind) })
+  const door = doorOf({ ...init, registry, onRefusal: observer.onRefusal })
   const { listen, transports, agent, networkInterfaces, liveness = new Liveness() } = init
   const sharedKeys = new SharedKeys({ log, ask: askForRecord })
   const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
@@ -203,7 +205,8 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     serves,
     log: log.scoped('dial'),
   })
-  const reachability = reachabilityOf(init, { libp2p, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) })
+  const portMapping = portMappingOf(init, libp2p)
+  const reachability = reachabilityOf(init, { libp2p, portMapping, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) })
   const relaying = relayingOf(init, {
     ...{ libp2p, dialler, policy, door, refused, liveness, reachability, observer },
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
@@ -233,7 +236,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     ],
     {
       refuted: refutedIn({ book, note }),
-      tried: observer.onTier,
+      ...observer.resolutions,
       hint: () => otherNetwork.hint,
       refusal: () => (libp2p.getPeers().length === 0 ? bootstrap.refusals[0] : undefined),
     },
@@ -292,6 +295,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     door,
     places,
     reachability,
+    portMapping,
     liveness,
     otherNetwork,
     sharedKeys,
@@ -303,7 +307,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log: log.scoped('chain') }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
-    observer: metrics == null ? undefined : observer.instruments,
+    ...observer.parts,
     serves,
     note,
     release: async () => {
@@ -325,16 +329,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   speakers.follow(libp2p, addresses.id)
   if (metrics != null) {
-    addGauges(metrics, node)
+    addGauges(metrics, { node, libp2p, door, mesh: () => meshOf(libp2p.services.pubsub, settings) })
   }
   // from now on the node's
   opened.move()
   return node
-}
-
-/** None where mDNS is off, or nobody could dial this node. */
-function localPeersOf({ listen, settings, log }: ComposeInit, onFound: () => void): LocalPeers[] {
-  return listen.length > 0 && settings.mdns ? [new LocalPeers({ log: log.scoped('dial'), onFound })] : []
 }
 
 /** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */

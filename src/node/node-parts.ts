@@ -20,6 +20,8 @@ import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
 import type { Instruments } from './instruments.ts'
 import type { OtherNetwork } from './network/other-network.ts'
+import type { Observed } from './observed-events.ts'
+import type { OwnPortMapping } from './port-mapping-of.ts'
 import type { OwnReachability } from './reachability/own-reachability.ts'
 import type { RelaysOfNode } from './relaying-of.ts'
 import type { Services } from './stack/create-libp2p.ts'
@@ -57,6 +59,8 @@ export interface NodeParts {
   places: Places
   /** Without one nobody is asked: a node that only asks listens nowhere. */
   reachability: OwnReachability | undefined
+  /** Of a node that listens. */
+  portMapping: OwnPortMapping | undefined
   liveness: Liveness
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys
@@ -64,6 +68,8 @@ export interface NodeParts {
   log: Logger
   /** Counts what happens; undefined where nobody asked for numbers. */
   observer: Instruments | undefined
+  /** What its parts decide. */
+  observed: Observed
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
   /** Runs a write to the address book in the background. */

@@ -7,6 +7,16 @@ import { NetworkNamespace } from './network-namespace.ts'
 export const NATS = ['keeps ports', 'answers RST', 'symmetric', 'full cone'] as const
 export type Nat = (typeof NATS)[number]
 
+/** A machine behind a router. */
+export interface Household {
+  machine: NetworkNamespace
+  router: NetworkNamespace
+  /** Of the router, outside. */
+  ip: string
+  /** The first three numbers of the network inside: the router has 1, the machine 2. */
+  inside: string
+}
+
 /**
  * An internet of its own: machines with addresses that look public, and machines behind routers that masquerade and drop what nobody asked for. It leads
  * nowhere else. Needs `nft`.
@@ -36,9 +46,24 @@ export class NatLab {
 
   /** A machine at `10.<n>.0.2`, behind a router. */
   async behindRouter(nat: Nat = 'keeps ports'): Promise<NetworkNamespace> {
-    const router = await this.#another()
-    await this.#connect(router)
+    return (await this.household(nat)).machine
+  }
+
+  /** The same, with its router. */
+  async household(nat: Nat = 'keeps ports'): Promise<Household> {
     const machine = await this.#another()
+    return this.plugIn(machine, nat)
+  }
+
+  /** Takes a machine out of its network: its connections break, and nobody is told. */
+  async unplug(machine: NetworkNamespace): Promise<void> {
+    await machine.ip('link', 'del', 'e0')
+  }
+
+  /** Puts a machine without a network behind a router of its own, at `10.<n>.0.2`. */
+  async plugIn(machine: NetworkNamespace, nat: Nat = 'keeps ports'): Promise<Household> {
+    const router = await this.#another()
+    const ip = await this.#connect(router)
     const inside = `10.${this.#count}.0`
     await router.ip('link', 'add', 'i0', 'type', 'veth', 'peer', 'name', 'm0')
     await router.ip('link', 'set', 'i0', 'up')
@@ -53,14 +78,14 @@ export class NatLab {
       await router.nft(
         `table ip c { chain pre { type nat hook prerouting priority -100; iifname "e0" tcp dport 1024-65535 dnat to ${inside}.2; }; }`,
       )
-      return machine
+      return { machine, router, ip, inside }
     }
     const refusal = nat === 'answers RST' ? 'reject with tcp reset' : 'drop'
     await router.nft(
       `table ip f { chain inp { type filter hook input priority 0; iifname "e0" meta l4proto tcp ct state new ${refusal}; }; }`,
     )
     await router.nft('table ip g { chain fw { type filter hook forward priority 0; iifname "e0" ct state new drop; }; }')
-    return machine
+    return { machine, router, ip, inside }
   }
 
   async close(): Promise<void> {

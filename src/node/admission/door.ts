@@ -19,7 +19,7 @@ export interface DoorInit {
   exempt: Iterable<string>
   log: Logger
   /** Told of each refusal, as it is decided. */
-  onRefusal?: ((kind: RefusalKind) => void) | undefined
+  onRefusal?: ((kind: RefusalKind, peerId: PeerId, reason: string) => void) | undefined
   now?: () => number
 }
 
@@ -103,6 +103,11 @@ export class Door {
   isRefusing(peerId: PeerId): boolean {
     const entry = this.#entryOf(peerId.toString())
     return entry?.verdict.admitted === false && this.#now() < entry.expiresAtMs && !this.#exempt.has(peerId.toString())
+  }
+
+  /** Of the peers that are remembered: how many the chain knows, and how many it does not, or that nothing is known of. */
+  get counts(): { admitted: number; refused: number } {
+    return { admitted: this.#members.size, refused: this.#strangers.size }
   }
 
   /** True where the chain itself said yes. */
@@ -202,7 +207,7 @@ export class Door {
     const { log, onRefusal } = this.#init
     log.debug(admitted ? 'a peer stays let in' : 'a peer is not let in', reason, { peer: peerId, kind })
     if (!admitted) {
-      onRefusal?.(kind)
+      onRefusal?.(kind, peerId, reason)
     }
   }
 

@@ -8,6 +8,7 @@ import { DEFAULT_TIMEOUT_MS } from '../../primitives/deadline.ts'
 import { DEFAULT_LIMITS } from '../../protocol/api/limits.ts'
 import { NETWORKS, type Network } from '../network/network.ts'
 import { RELAY_SERVICE, type RelayService } from '../network/relay-service.ts'
+import { formatMetricsAddress, parseMetricsAddress } from './metrics-address.ts'
 import { parseAnnounce, parseListen } from './named-addresses.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
 import { duration, integer, list, oneOf, onOff, type SettingKind, text } from './setting-kinds.ts'
@@ -30,6 +31,8 @@ export interface Settings {
   publish: boolean
   /** Find peers of the same local network by mDNS. */
   mdns: boolean
+  /** Ask the router of a private network to forward the port. A node that `createNode` makes does so only where this is set. */
+  portMapping: boolean
   ownerKey: string | undefined
   /** Dial private and loopback addresses too, whoever names them. */
   allowPrivate: boolean
@@ -55,6 +58,8 @@ export interface Settings {
   logFormat: LogFormat
   /** Rules of scopes, as `call:debug`; they count more than `logLevel`. */
   log: string[]
+  /** Where metrics are served, as `127.0.0.1:9464`; undefined for nowhere. */
+  metrics: string | undefined
 }
 
 /** The name of a setting, as in config.json. */
@@ -125,6 +130,7 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   },
   protocol: { ...list(String), flag: { on: 'START', value: 'MODULE', help: 'serves a protocol of your own; may be repeated' } },
   mdns: { ...onOff(false), flag: { on: 'SERVING', help: 'find peers of the same local network' } },
+  portMapping: { ...onOff(true), flag: { on: 'SERVING', help: 'ask the router to forward the port (UPnP, NAT-PMP) {default}' } },
   publish: { ...onOff(false), flag: { on: 'START', help: 'keep the multiaddrs on the chain up to date' } },
   admission: {
     ...oneOf(['open', 'registered'], 'open'),
@@ -166,6 +172,12 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
     ...duration(DEFAULT_TIMEOUT_MS),
     shown: TIMEOUT,
     flag: { on: 'SERVING', ...DURATION, help: 'of one exec: or sh: handler run {default}' },
+  },
+  metrics: {
+    fallback: undefined,
+    parse: ([address = '']) => formatMetricsAddress(parseMetricsAddress(address)),
+    shown: 'none: not served',
+    flag: { on: 'SERVING', value: 'HOST:PORT', help: 'serve metrics and readiness there; a port alone is on loopback' },
   },
   timeout: {
     ...duration(undefined),
