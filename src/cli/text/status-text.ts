@@ -9,6 +9,8 @@ const MANY = 1 / 4
 
 /** Of each address. */
 const SHOWN_REPORTS = 2
+/** Of the newest. */
+const SHOWN_REJECTIONS = 3
 
 /** The state of a node, for people. */
 export function describeStatus(status: StatusAnswer): string {
@@ -20,18 +22,30 @@ export function describeStatus(status: StatusAnswer): string {
     ...status.notices.map((notice): [string, string] => ['notice', notice]),
     ['peer', status.peerId],
     ...describeAddresses(status).map((line): [string, string] => ['address', line]),
+    ['router', describePortMapping(status.portMapping)],
     ['node', `${status.agent}, subnet ${status.subnetId}, network ${status.network}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
     ['home', status.home],
     ['connections', `${connections.inbound} inbound, ${connections.outbound} outbound`],
     ['places', describePlaces(places)],
     ['heartbeats', `${heartbeats.sent} sent, one every ${humanMs(heartbeats.intervalMs)}, ${heartbeats.received} received${last}`],
     ['tasks', `${tasks.accepted} accepted, ${tasks.rejected} rejected, ${tasks.running} running, ${tasks.queued} of them waiting`],
+    ...describeRejections(tasks).map((line): [string, string] => ['rejected', line]),
     ['tasks sent', `${tasks.sent}: ${tasks.sentAccepted} accepted, ${tasks.sentRejected} rejected, ${tasks.sentFailed} failed`],
     ['book', `${book.peers} of ${book.capacity} peers`],
     ['chain', describeChain(chain)],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows.map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : printable(value)}`).join('\n')
+}
+
+/** The reasons in one line, and the newest rejections with what went wrong. */
+function describeRejections({ rejections, lastRejections }: StatusAnswer['tasks']): string[] {
+  const counts = rejections.map(({ reason, count }) => `${count} ${reason}`)
+  const last = lastRejections.slice(0, SHOWN_REJECTIONS).map(({ atMs, taskId, peerId, reason, detail }) => {
+    const which = taskId === '' ? 'a task' : `task ${taskId}`
+    return `${humanMs(Math.max(0, Date.now() - atMs))} ago, ${which} of ${shortPeerId(peerId)}: ${reason}, ${detail}`
+  })
+  return [...(counts.length === 0 ? [] : [counts.join(', ')]), ...last]
 }
 
 /** Those that are announced, and those about which peers were asked. */
@@ -48,6 +62,24 @@ function describeAddresses({ multiaddrs, reachability }: StatusAnswer): string[]
 
 function describeReport({ peerId, outcome, atMs }: StatusAnswer['reachability']['addresses'][number]['reports'][number]): string {
   return `${outcome} ${outcome === 'declined' ? 'to dial by' : 'by'} ${shortPeerId(peerId)} ${humanMs(Math.max(0, Date.now() - atMs))} ago`
+}
+
+/** What the router does for this node, on one line. */
+export function describePortMapping({ status, detail, router, protocol, mappings }: StatusAnswer['portMapping']): string {
+  const forwarded = mappings.map(({ multiaddr, untilMs }) =>
+    untilMs == null ? `${multiaddr} until it is told otherwise` : `${multiaddr} for ${humanMs(Math.max(0, untilMs - Date.now()))} more`,
+  )
+  switch (status) {
+    case 'off':
+    case 'unneeded':
+      return `not asked for a port: ${detail}`
+    case 'asking':
+      return `${router ?? 'it'} is asked for a port`
+    case 'mapped':
+      return [`${router} forwards ${forwarded.join(' and ')} (${protocol})`, ...(detail === '' ? [] : [detail])].join('; ')
+    case 'unmapped':
+      return `${router} forwards no port: ${detail}`
+  }
 }
 
 function describePlaces({ open, maxOpen, pending, maxPending, full, largest, turnedAway, displaced }: StatusAnswer['places']): string {

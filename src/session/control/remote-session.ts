@@ -26,10 +26,13 @@ import type {
   StopAnswer,
   TaskAnswer,
 } from '../answers.ts'
+import { NO_PORT_MAPPING } from '../port-mapping-answer.ts'
 import type {
   AliasSession,
   BenchPlan,
   ChainSession,
+  EventsOptions,
+  NodeEvent,
   NodeSettingsAnswer,
   ProtocolSession,
   Session,
@@ -40,6 +43,7 @@ import { toPlain } from './control-codec.ts'
 import { connectToNode } from './control-socket.ts'
 import { atOnce, type CallSignal, NodeClient, timeOf } from './node-client.ts'
 import { remoteAliases, remoteChain, remoteProtocols } from './remote-calls.ts'
+import { remoteEvents } from './remote-events.ts'
 import { RemoteTasks } from './remote-tasks.ts'
 
 /** A session with the node that runs in the home, in another process: over its control socket. */
@@ -77,8 +81,13 @@ export class RemoteSession implements Session {
       this.#client.service.status(timeOf(options), call),
     )
     // a node of an older version does not tell
-    const { network, reachability } = status as Partial<StatusAnswer>
-    return { ...status, network: network || 'native', reachability: reachability ?? { verdict: 'unknown', addresses: [] } }
+    const { network, reachability, portMapping } = status as Partial<StatusAnswer>
+    return {
+      ...status,
+      network: network || 'native',
+      reachability: reachability ?? { verdict: 'unknown', addresses: [] },
+      portMapping: portMapping ?? NO_PORT_MAPPING,
+    }
   }
 
   async stop(options: SessionOptions = {}): Promise<StopAnswer> {
@@ -111,6 +120,10 @@ export class RemoteSession implements Session {
       signal?.throwIfAborted()
       throw await this.#client.translated(error)
     }
+  }
+
+  events(options: EventsOptions = {}): AsyncIterable<NodeEvent[]> {
+    return remoteEvents(this.#client, options)
   }
 
   async resolve(peer: string, options: Parameters<Session['resolve']>[1] = {}): Promise<ResolveAnswer> {
