@@ -34,8 +34,10 @@ const rooms = {
     admission: [],
     dial: ['network', 'admission'],
     adapters: ['home', 'network', 'dial'],
+    'port-mapping': ['dial'],
     reachability: ['network', 'dial', 'adapters'],
     stack: ['network', 'admission', 'dial', 'adapters', 'reachability'],
+    direct: ['network', 'dial', 'adapters', 'stack'],
   },
 }
 

@@ -44,7 +44,7 @@ try {
     `installed ${filename} (${(unpackedSize / 2 ** 20).toFixed(1)} MiB): works from TypeScript, JavaScript and as a command\n`,
   )
 
-  run(folder, process.execPath, join(repo, 'bin', 'run.js'), 'protocol', 'new', 'greet-all')
+  run(folder, process.execPath, 'node_modules/subnet-cli/bin/run.js', 'protocol', 'new', 'greet-all')
   const made = join(folder, 'greet-all')
   run(made, 'npm', 'install', '--no-audit', '--no-fund')
   run(made, 'npm', 'test')

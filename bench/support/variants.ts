@@ -1,5 +1,6 @@
 import type { MessageStream } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
+import { tls } from '@libp2p/tls'
 import { joinWrites, noiseCrypto, readLengthsQuietly } from '../../src/node/adapters/noise-frames.ts'
 import { noiseForAllKeys } from '../../src/node/adapters/noise-handshake.ts'
 import { sparing } from '../../src/node/adapters/sparing-yamux.ts'
@@ -24,6 +25,7 @@ export const VARIANTS: Record<string, Variant> = {
   'one write a frame': { ...PLAIN, encrypter: around(noise(), { below: joinWrites }) },
   'no exception for each chunk': { ...PLAIN, encrypter: around(noise(), { above: readLengthsQuietly }) },
   'all three, as in the subnet': { ...PLAIN, encrypter: noiseForAllKeys() },
+  'TLS, where the subnet has Noise': { ...PLAIN, encrypter: tls() as unknown as Encrypter },
   'chunks fill a noise frame': { ...PLAIN, chunkBytes: NOISE_FRAME_BYTES - TAG_BYTES - YAMUX_HEADER_BYTES },
   'fewer window updates': { ...PLAIN, muxer: sparing(PLAIN.muxer) },
 }

@@ -241,5 +241,7 @@ function commandName(args: string[]): string {
 
 /** The settings of whoever runs this are not those of the nodes here. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SUBNET_')))
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('SUBNET_'))
+  // nothing leaves this machine
+  return { ...Object.fromEntries(own), SUBNET_PORT_MAPPING: 'false' }
 }

@@ -1,8 +1,9 @@
-import { glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { dirname, join, sep } from 'node:path'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { reasonOf } from '../node/home/home.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { fullPath } from '../primitives/full-path.ts'
+import { ownFiles, ownPackage } from './own-files.ts'
 
 /** The package that a new project depends on: this one. */
 export interface OwnPackage {
@@ -51,7 +52,7 @@ export async function newProtocol(name: string, own: OwnPackage): Promise<NewPro
     })
   }
   try {
-    const files = await copyTemplate(join(own.root, 'templates', 'protocol'), folder, wordsOf(name, own))
+    const files = await copyTemplate(own, folder, name)
     return { name, protocolId: `/${name}/1.0.0`, folder, files }
   } catch (cause) {
     await rm(folder, { recursive: true, force: true })
@@ -62,29 +63,32 @@ export async function newProtocol(name: string, own: OwnPackage): Promise<NewPro
 /** npm leaves a .gitignore out of what it packs, and a package in a package is looked at as one. */
 const RENAMED: Record<string, string> = { gitignore: '.gitignore', '_package.json': 'package.json' }
 
-async function copyTemplate(template: string, folder: string, words: Record<string, string>): Promise<string[]> {
+async function copyTemplate(own: OwnPackage, folder: string, name: string): Promise<string[]> {
+  const packed = ownPackage()
+  const archive = `subnet-cli-${own.version}.tgz`
+  const words = wordsOf(name, own, packed == null ? own.root : `./${archive}`)
   const filled = (text: string): string => text.replace(/__([@\w/-]+?)__/g, (whole, word: string) => words[word] ?? whole)
-  const files: string[] = []
-  for await (const entry of glob('**', { cwd: template, withFileTypes: true })) {
-    if (entry.isFile()) {
-      const source = join(entry.parentPath, entry.name)
-      const name = source.slice(template.length + sep.length)
-      const file = filled(RENAMED[name] ?? name)
-      await mkdir(join(folder, dirname(file)), { recursive: true })
-      await writeFile(join(folder, file), filled(await readFile(source, 'utf8')), { flag: 'wx' })
-      files.push(file)
-    }
+  const files = [...(await ownFiles(own.root, 'templates/protocol'))].map(([file, text]): [string, string | Uint8Array] => [
+    filled(RENAMED[file] ?? file),
+    filled(text),
+  ])
+  if (packed != null) {
+    files.push([archive, packed])
   }
-  return files.sort()
+  for (const [file, content] of files) {
+    await mkdir(join(folder, dirname(file)), { recursive: true })
+    await writeFile(join(folder, file), content, { flag: 'wx' })
+  }
+  return files.map(([file]) => file).sort()
 }
 
-function wordsOf(name: string, { root, version, dependencies, devDependencies, engines }: OwnPackage): Record<string, string> {
+/** @param own where npm finds this package: no registry need have it */
+function wordsOf(name: string, { dependencies, devDependencies, engines }: OwnPackage, own: string): Record<string, string> {
   const parts = name.split('-')
   return {
     ...dependencies,
     ...devDependencies,
-    // one that was not installed by its version can only be found where it is
-    'subnet-cli': root.split(sep).includes('node_modules') ? version : `file:${root}`,
+    'subnet-cli': `file:${own}`,
     engine: engines?.node ?? '*',
     kebab: name,
     snake: parts.join('_'),

@@ -42,18 +42,19 @@ import { Aliases } from './home/aliases.ts'
 import type { Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
+import { localPeersOf } from './local-peers-of.ts'
 import { neighbourSource, neighboursBudgetMs } from './neighbour-answers.ts'
 import { OtherNetwork } from './network/other-network.ts'
 import { NodeObserver } from './node-observer.ts'
 import { openRegistry } from './open-registry.ts'
 import { peerList } from './peer-list.ts'
+import { portMappingOf } from './port-mapping-of.ts'
 import { reachabilityOf } from './reachability-of.ts'
+import { relayingOf } from './relaying-of.ts'
 import { Speakers } from './speakers.ts'
 import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-libp2p.ts'
 import { Liveness } from './stack/liveness.ts'
-import { LocalPeers } from './stack/local-peers.ts'
 import { Places } from './stack/places.ts'
-import { Relaying } from './stack/relaying.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
 import { SubnetNode } from './subnet-node.ts'
 
@@ -65,6 +66,7 @@ export type NodeSettings = Pick<
   | 'chain'
   | 'announce'
   | 'mdns'
+  | 'portMapping'
   | 'heartbeatInterval'
   | 'heartbeatBudget'
   | 'allowPrivate'
@@ -203,15 +205,11 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     serves,
     log: log.scoped('dial'),
   })
-  const reachability = reachabilityOf(init, { libp2p, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) })
-  const relaying = new Relaying({
-    libp2p,
-    relays: libp2p.services.relays,
-    server: libp2p.services.relayServer,
-    service: settings.relayService,
-    reachability: reachability?.own,
+  const portMapping = portMappingOf(init, libp2p)
+  const reachability = reachabilityOf(init, { libp2p, portMapping, policy, door, protocolsOf: async (...of) => node.protocolsOf(...of) })
+  const relaying = relayingOf(init, {
+    ...{ libp2p, dialler, policy, door, refused, liveness, reachability, observer },
     acquaintances: (count) => acquaintances(book, policy, libp2p.peerId, count),
-    log: log.scoped('dial'),
   })
   relaying.follow()
   const speakers = new Speakers()
@@ -297,6 +295,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     door,
     places,
     reachability,
+    portMapping,
     liveness,
     otherNetwork,
     sharedKeys,
@@ -335,11 +334,6 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   // from now on the node's
   opened.move()
   return node
-}
-
-/** None where mDNS is off, or nobody could dial this node. */
-function localPeersOf({ listen, settings, log }: ComposeInit, onFound: () => void): LocalPeers[] {
-  return listen.length > 0 && settings.mdns ? [new LocalPeers({ log: log.scoped('dial'), onFound })] : []
 }
 
 /** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */

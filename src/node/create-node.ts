@@ -28,7 +28,10 @@ export interface NodeTransport {
 export interface CreateNodeOptions {
   /** The directory of the node; made if it is not there. */
   home: string
-  /** As on the command line and in config.json, camelCase: `listen`, `bootstrap`, `subnetId`, `chain`, `heartbeatInterval`, … */
+  /**
+   * As on the command line and in config.json, camelCase: `listen`, `bootstrap`, `subnetId`, `chain`, `heartbeatInterval`, …
+   * `portMapping` is off unless it is set here or in config.json: a program may not expect a library to ask the router of its network, which takes a multicast.
+   */
   settings?: RawSettings
   /** Answers tasks; without one they are rejected. */
   handler?: TaskHandler | StreamingTaskHandler
@@ -61,7 +64,7 @@ export interface CreateNodeOptions {
 export async function createNode(options: CreateNodeOptions): Promise<SubnetNode> {
   const home = homeAt(options.home)
   await ensureHome(home)
-  const { settings } = await loadSettings({ flags: options.settings ?? {}, env: {}, home })
+  const { settings, sources } = await loadSettings({ flags: options.settings ?? {}, env: {}, home })
   const log = options.log ?? embeddedLogger(settings)
   // one that only asks may share its home with a node that runs
   const transports = options.transports ?? []
@@ -71,7 +74,7 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
     const privateKey = await loadIdentity(home, settings.key)
     return await composeNode({
       home,
-      settings,
+      settings: { ...settings, portMapping: settings.portMapping && sources.portMapping !== 'default' },
       privateKey,
       listen,
       transports: transports.map(({ transport }) => transport),

@@ -4,6 +4,7 @@ import { SubnetError } from '../primitives/errors.ts'
 import type { EndedExchange, ExchangeObserver } from '../protocol/api/exchange-observer.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { DialOutcome } from './dial/dial-outcome.ts'
+import type { UpgradeOutcome } from './direct/direct-upgrades.ts'
 
 /** Seconds: a call on loopback takes a millisecond, one with a deadline a minute. */
 const CALL_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
@@ -35,6 +36,7 @@ export class Instruments implements ExchangeObserver {
   readonly #tierSeconds: Labelled<'tier', Histogram>
   readonly #dials: Labelled<'outcome', Counter>
   readonly #dialSeconds: Labelled<'outcome', Histogram>
+  readonly #upgrades: Labelled<'way' | 'outcome', Counter>
   readonly #heartbeats: Labelled<'direction' | 'outcome', Counter>
   readonly #exchanges = { outbound: new Map<string, ExchangeInstruments>(), inbound: new Map<string, ExchangeInstruments>() }
   readonly #refusals: Labelled<'reason', Counter>
@@ -80,6 +82,10 @@ export class Instruments implements ExchangeObserver {
       help: 'Time that the dial of one address took, handshakes included',
       ...{ labels: ['outcome'], unit: 'seconds', buckets: DIAL_BUCKETS },
     })
+    this.#upgrades = metrics.counter('subnet_direct_upgrades_total', {
+      help: 'Attempts to get a direct connection to a peer that is connected over a relay',
+      labels: ['way', 'outcome'],
+    })
     this.#heartbeats = metrics.counter('subnet_heartbeats_total', {
       help: 'Heartbeats that were sent, and those that came',
       labels: ['direction', 'outcome'],
@@ -112,6 +118,10 @@ export class Instruments implements ExchangeObserver {
   onDial({ outcome, ms }: DialOutcome): void {
     this.#dials.with({ outcome: snake(outcome) }).add()
     this.#dialSeconds.with({ outcome: outcome === 'connected' ? outcome : 'failed' }).record(ms / 1_000)
+  }
+
+  onUpgrade({ way, outcome }: UpgradeOutcome): void {
+    this.#upgrades.with({ way: snake(way), outcome }).add()
   }
 
   onHeartbeat(outcome: Outcome): void {

@@ -3,6 +3,7 @@ import type { Logger } from '../observe/logger.ts'
 import { type Metrics, NO_METRICS } from '../observe/metrics.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { DialOutcome } from './dial/dial-outcome.ts'
+import type { UpgradeOutcome } from './direct/direct-upgrades.ts'
 import { Instruments } from './instruments.ts'
 
 /** Tells of each decision that somebody may ask about: a line in the log with its reason, and a number. */
@@ -35,6 +36,9 @@ export class NodeObserver {
     this.#dialLog.debug('an address was dialled', reason, { peer: peerId, address, outcome, ms: Math.round(ms) })
     this.instruments.onDial(dial)
   }
+
+  /** A direct connection was tried beside one over a relay: who tries it has told the log. */
+  readonly onUpgrade = (upgrade: UpgradeOutcome): void => this.instruments.onUpgrade(upgrade)
 
   /** A connection lost its place, or got none. */
   readonly onPlaceLimit = (host: string, limit: string, reason: string): void => {

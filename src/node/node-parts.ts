@@ -20,11 +20,12 @@ import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
 import type { Instruments } from './instruments.ts'
 import type { OtherNetwork } from './network/other-network.ts'
+import type { OwnPortMapping } from './port-mapping-of.ts'
 import type { OwnReachability } from './reachability/own-reachability.ts'
+import type { RelaysOfNode } from './relaying-of.ts'
 import type { Services } from './stack/create-libp2p.ts'
 import type { Liveness } from './stack/liveness.ts'
 import type { Places } from './stack/places.ts'
-import type { Relaying } from './stack/relaying.ts'
 import type { SharedKeys } from './stack/shared-keys.ts'
 
 /** What a node is made of. */
@@ -57,10 +58,12 @@ export interface NodeParts {
   places: Places
   /** Without one nobody is asked: a node that only asks listens nowhere. */
   reachability: OwnReachability | undefined
+  /** Of a node that listens. */
+  portMapping: OwnPortMapping | undefined
   liveness: Liveness
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys
-  relaying: Relaying
+  relaying: RelaysOfNode
   log: Logger
   /** Counts what happens; undefined where nobody asked for numbers. */
   observer: Instruments | undefined

@@ -4,6 +4,7 @@ import type { BookEntry } from '../gossip/book-entry.ts'
 import { addressesOf } from '../primitives/address.ts'
 import { Deadline } from '../primitives/deadline.ts'
 import type { AddressSource } from '../resolve/tier.ts'
+import { hasPassingAddress } from './dial/passing-address.ts'
 import type { Network } from './network/network.ts'
 import { networkOf } from './network/network-of.ts'
 import type { NodeParts } from './node-parts.ts'
@@ -122,7 +123,9 @@ export class Peers {
     const connections = dialler.connectionsTo(peerId)
     const stored = await libp2p.peerStore.get(peerId).catch(() => undefined)
     const entry = book.get(peerId)
-    const dialled = connections.filter(({ direction }) => direction === 'outbound').map(({ remoteAddr }) => remoteAddr)
+    const dialled = connections
+      .filter((each) => each.direction === 'outbound' && !hasPassingAddress(each))
+      .map(({ remoteAddr }) => remoteAddr)
     const fresh = entry != null && book.isFresh(entry) ? entry.multiaddrs : []
     const told = entry?.verified === false
     const certified = (stored?.addresses ?? []).filter(({ isCertified }) => isCertified).map(({ multiaddr }) => multiaddr)

@@ -11,6 +11,7 @@ import type { Attempt } from '../resolve/errors.ts'
 import type { Judge, ResolveOptions } from '../resolve/resolver.ts'
 import type { AddressSource, Candidate } from '../resolve/tier.ts'
 import { DialError } from './dial/dial-failure.ts'
+import { hasPassingAddress } from './dial/passing-address.ts'
 import { refuseSelf } from './home/aliases.ts'
 import type { NodeParts } from './node-parts.ts'
 import type { Peers } from './peers.ts'
@@ -254,7 +255,7 @@ export class Reach {
       return undefined
     }
     const { multiaddrs, entry } = await this.#peers.describe(peerId)
-    const isDialled = this.#parts.dialler.connectionsTo(peerId).some(({ direction }) => direction === 'outbound')
+    const isDialled = this.#parts.dialler.connectionsTo(peerId).some((each) => each.direction === 'outbound' && !hasPassingAddress(each))
     const isUnconfirmed = !isDialled && entry?.verified === false && multiaddrs.join() === entry.multiaddrs.join()
     return multiaddrs.length === 0 || isUnconfirmed
       ? undefined

@@ -1,12 +1,11 @@
 import { EventEmitter } from 'node:events'
-import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
+import type { Connection, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { ChainRegistry } from '../chain/registry.ts'
 import type { HeartbeatEvent } from '../gossip/heard.ts'
 import type { HeartbeatCounts } from '../gossip/heartbeat.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { DatabaseError } from '../primitives/database-error.ts'
-import { Deadline } from '../primitives/deadline.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import type { ExchangeObserver } from '../protocol/api/exchange-observer.ts'
 import type { Destination, ProtocolHandler, ProtocolHost, Reached, ReachOptions } from '../protocol/api/host.ts'
@@ -21,10 +20,11 @@ import { NodeError } from './home/errors.ts'
 import type { NodeParts } from './node-parts.ts'
 import { type KnownPeer, Peers } from './peers.ts'
 import { pingOver } from './ping.ts'
+import { notAsked, type PortMapping } from './port-mapping/port-mapping.ts'
 import { Reach, type Resolved } from './reach.ts'
 import type { Reachability } from './reachability/reachability.ts'
 import { ServedProtocols } from './served-protocols.ts'
-import { startLibp2p } from './stack/create-libp2p.ts'
+import { startLibp2p, stopLibp2p } from './stack/create-libp2p.ts'
 import type { PlacesState } from './stack/places.ts'
 import type { RelayState } from './stack/relay-server.ts'
 
@@ -48,9 +48,6 @@ export interface NodeStats {
   /** What this node does as a relay for others; undefined for one that listens nowhere. */
   relay: RelayState | undefined
 }
-
-/** How long libp2p may take to stop: it gives each connection a second to close. */
-const STOP_MS = 1_500
 
 /** A peer of the subnet: resolves peers, dials them, and carries protocols. */
 export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost {
@@ -121,6 +118,11 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** At which of its addresses peers outside of its network can dial this node; undefined for one that listens nowhere. */
   get reachability(): Reachability | undefined {
     return this.#parts.reachability?.own
+  }
+
+  /** What became of asking the router of this network for a port. */
+  get portMapping(): PortMapping {
+    return this.#parts.portMapping?.state ?? notAsked('unneeded', 'the node listens nowhere')
   }
 
   /** Counts since the node was made. */
@@ -199,6 +201,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await heartbeats?.start()
     bootstrap.start()
     this.#parts.relaying.start()
+    this.#parts.portMapping?.start()
   }
 
   async #stop(): Promise<void> {
@@ -220,6 +223,8 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       reachability,
     } = this.#parts
     this.#protocols.stop(reason)
+    // beside all else: the router may be slow
+    const unmapped = this.#parts.portMapping?.stop()
     this.#parts.relaying.stop()
     await bootstrap.stop()
     refusalWatch.stop()
@@ -230,8 +235,9 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     await heartbeats?.stop()
     await reachability?.stop()
     libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)
-    await stopInTime(libp2p).catch((error) => this.#parts.log.warn('the node goes on stopping', error))
+    await stopLibp2p(libp2p).catch((error) => this.#parts.log.warn('the node goes on stopping', error))
     this.#peers.stop()
+    await unmapped
     await registry.close()
     await release()
   }
@@ -332,12 +338,6 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       this.emit('addresses', { multiaddrs: multiaddrs.map(String) })
     }
   }
-}
-
-async function stopInTime(libp2p: Libp2p): Promise<void> {
-  // libp2p waits for connections that are closing with timers that do not keep the process alive
-  using deadline = new Deadline(STOP_MS).ref()
-  await deadline.race(Promise.resolve(libp2p.stop()), () => new Error('libp2p did not stop in time'))
 }
 
 function latest(a: number | undefined, b: number | undefined): number | undefined {

@@ -21,6 +21,7 @@ export const NAMED_OVER = ['stranger', 'private', 'loopback', 'trusted'] as cons
 export type NamedOver = (typeof NAMED_OVER)[number]
 
 const NAMES = new Set(['dns', 'dns4', 'dns6', 'dnsaddr'])
+const QUIC_HOSTS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6'])
 const NEVER = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal'])
 
 /** IPv6 addresses that lead to an IPv4 address, and the place of its first byte. Such a network's gateway may be this machine's own. */
@@ -84,6 +85,12 @@ export function kindOf(address: Multiaddr): AddressKind {
 /** True for an address of a peer behind a relay. */
 export function isRelayed(address: Multiaddr): boolean {
   return address.getComponents().some(({ code }) => code === CODE_P2P_CIRCUIT)
+}
+
+/** True for an address of a peer that is dialled directly over QUIC. */
+export function isQuic(address: Multiaddr): boolean {
+  const [host, udp, quic, peer, ...more] = address.getComponents().map(({ name }) => name)
+  return host != null && QUIC_HOSTS.has(host) && udp === 'udp' && quic === 'quic-v1' && (peer ?? 'p2p') === 'p2p' && more.length === 0
 }
 
 /** The more trusted of the two. */

@@ -2,6 +2,7 @@ import type { Message } from '@bufbuild/protobuf'
 import type { NodeClass, PeerRole } from '../chain/registry.ts'
 import type * as control from '../gen/subnet/control/v1/control_pb.ts'
 import type { Network } from '../node/network/network.ts'
+import type { MappingProtocol, PortMappingStatus } from '../node/port-mapping/port-mapping.ts'
 import type { DialBackReport, Verdict } from '../node/reachability/reachability.ts'
 import type { ProtocolKind } from '../protocol/api/interceptor.ts'
 import type { Attempt } from '../resolve/errors.ts'
@@ -88,6 +89,7 @@ export type StatusAnswer = Answer<
         addresses: Array<Answer<control.StatusResponse_Reachability_Address, { verdict: Verdict; reports: DialBackReport[] }>>
       }
     >
+    portMapping: Answer<control.StatusResponse_PortMapping, { status: PortMappingStatus; protocol: MappingProtocol | null }>
     connections: Plain<control.StatusResponse_Connections>
     places: Answer<control.StatusResponse_Places, { full: Array<'open' | 'pending'> }>
     heartbeats: Plain<control.StatusResponse_Heartbeats>

@@ -32,6 +32,7 @@ import { checkBenchPlan } from './bench-plan.ts'
 import { ChainCalls } from './chain-calls.ts'
 import { nodeSettings } from './node-settings.ts'
 import { placesAnswer, placesProblem } from './place-answers.ts'
+import { portMappingAnswer } from './port-mapping-answer.ts'
 import { ProtocolCalls } from './protocol-calls.ts'
 import { roundAttempts, roundMs } from './round-ms.ts'
 import type { BenchPlan, NodeSettingsAnswer, Session, SessionOptions, TaskInput } from './session.ts'
@@ -127,6 +128,7 @@ export class NodeSession implements Session {
       peerId: this.#node.peerId.toString(),
       multiaddrs,
       reachability: this.#reachability(),
+      portMapping: portMappingAnswer(this.#node.portMapping),
       subnetId: settings.subnetId,
       network: settings.network,
       home: home.path,

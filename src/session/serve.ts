@@ -183,7 +183,9 @@ function reasonNotToListen(error: unknown): string {
     EADDRNOTAVAIL: 'this machine has no such address',
     EACCES: 'permission denied',
   }
-  return code == null ? text : `${reasons[code] ?? 'refused by the system'} (${code})`
+  // what QUIC lacks here
+  const [missing] = /\bQUIC needs the optional package \S+, which (is not installed|has no binary for \S+ \S+)/.exec(text) ?? []
+  return code == null ? (missing ?? text) : `${reasons[code] ?? 'refused by the system'} (${code})`
 }
 
 function isAddressInUse(error: unknown): boolean {

@@ -35,7 +35,7 @@ export class SubnetProcess {
     // it ends with this process, whatever ends that
     const line = [...within, 'setpriv', '--pdeathsig', 'KILL', process.execPath, BIN, ...args]
     this.child = spawn(line[0] as string, line.slice(1), {
-      env: { ...own, ...env, SUBNET_HOME: home, NO_COLOR: '1' },
+      env: { ...own, SUBNET_PORT_MAPPING: 'false', ...env, SUBNET_HOME: home, NO_COLOR: '1' },
       stdio: [stdin == null ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     })
     this.child.stdin?.on('error', () => undefined)

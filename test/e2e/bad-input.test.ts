@@ -61,8 +61,8 @@ add(
 )
 add(
   'an address on which no transport listens',
-  ['start', '--listen', '/ip4/127.0.0.1/udp/0/quic-v1'],
-  /^--listen: cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/quic-v1: no transport here is udp$/,
+  ['start', '--listen', '/ip4/127.0.0.1/udp/0/webrtc-direct'],
+  /^--listen: cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/webrtc-direct: over UDP, the transport here is quic-v1$/,
   /^a node listens on TCP, as on \/ip4\/0\.0\.0\.0\/tcp\/38960;/,
 )
 for (const args of [['id'], ['key', 'import', 'ecdsa.key']]) {
@@ -142,7 +142,7 @@ add(
 )
 add(
   'an address of another transport',
-  ['connect', `/ip4/127.0.0.1/udp/1/quic-v1/p2p/${OTHER_PEER_ID}`],
+  ['connect', `/ip4/127.0.0.1/udp/1/webrtc-direct/p2p/${OTHER_PEER_ID}`],
   /no transport here dials/,
   /^addresses that are/,
   {

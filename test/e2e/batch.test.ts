@@ -195,7 +195,7 @@ describe('a batch of tasks', function () {
       const script = `"${process.execPath}" "${BIN}" send-task ${slow.address} --concurrency 2 --batch ${input} > "${folder}/results"`
       const terminal = spawn('bash', ['-euo', 'pipefail', '-c', script], {
         cols: 90,
-        env: { PATH: process.env.PATH, TERM: 'xterm', SUBNET_HOME: home, ...env },
+        env: { PATH: process.env.PATH, TERM: 'xterm', SUBNET_HOME: home, SUBNET_PORT_MAPPING: 'false', ...env },
       })
       let text = ''
       terminal.onData((data) => {

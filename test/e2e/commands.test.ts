@@ -100,7 +100,7 @@ const rows: Record<string, Row> = {
   status: {
     fields: [
       ...['healthy', 'problems', 'notices', 'peerId', 'multiaddrs', 'subnetId', 'network', 'home', 'pid', 'agent', 'uptimeMs'],
-      ...['connections', 'places', 'heartbeats', 'tasks', 'book', 'chain', 'reachability'],
+      ...['connections', 'places', 'heartbeats', 'tasks', 'book', 'chain', 'reachability', 'portMapping'],
     ],
     alone: 13,
   },

@@ -17,6 +17,8 @@ export interface GoPeerInit {
   security: 'noise' | 'tls'
   /** How many streams of one protocol a peer may have open with it. @default the limits of go-libp2p, by the memory of the machine */
   streams: number
+  /** Relays for others, with the limits of go-libp2p. */
+  relay: boolean
 }
 
 /** go-libp2p peers: go/main.go says how they are driven. */

@@ -18,6 +18,8 @@ export interface RustPeerInit {
   listen: string[]
   /** Its first bytes on a stream leave with the protocol's id, before the other side has agreed to it. @default false, as rust-libp2p has it */
   lazy: boolean
+  /** Relays for others, with the limits of rust-libp2p. */
+  relay: boolean
 }
 
 /** rust-libp2p makes no RSA keys. */

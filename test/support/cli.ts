@@ -118,6 +118,8 @@ export class Cli {
     const env = {
       ...Object.fromEntries(own),
       SUBNET_HOME: home,
+      // nothing leaves this machine
+      SUBNET_PORT_MAPPING: 'false',
       SUBNET_TEST_NODE: process.execPath,
       SUBNET_TEST_BIN: this.#bin,
       ...this.#env,

@@ -51,7 +51,7 @@ export class Started {
     const programs = [join(folder, 'node_modules/.bin'), dirname(process.execPath)]
     const child = spawn('bash', ['-c', script], {
       cwd: folder,
-      env: { ...Object.fromEntries(own), PATH: [...programs, process.env['PATH']].join(':'), ...env },
+      env: { ...Object.fromEntries(own), SUBNET_PORT_MAPPING: 'false', PATH: [...programs, process.env['PATH']].join(':'), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       // a group of its own: what the script started ends with it
       detached: true,

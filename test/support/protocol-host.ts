@@ -23,6 +23,13 @@ import type { Responder } from '../../src/protocol/serve/responder.ts'
 /** Streams that libp2p opens for itself. */
 const OWN_PROTOCOLS = /^\/(ipfs|meshsub|floodsub|subnet\/\d+\/kad)\//
 
+/** What the hosts of a test are connected by. */
+export type Carrier = 'tcp' | 'quic'
+
+const LISTEN: Record<Carrier, string> = { tcp: '/ip4/127.0.0.1/tcp/0', quic: '/ip4/127.0.0.1/udp/0/quic-v1' }
+/** `SUBNET_TEST_CARRIER=quic npx mocha "test/integration/protocol/*.test.ts"` runs what has no carrier of its own over QUIC. */
+const CARRIER = process.env['SUBNET_TEST_CARRIER'] === 'quic' ? 'quic' : 'tcp'
+
 /** A node's libp2p stack on loopback with nothing around it but protocols: no home, no resolver, limits as the test likes. */
 export class TestHost implements ProtocolHost {
   readonly libp2p: Libp2p
@@ -41,10 +48,10 @@ export class TestHost implements ProtocolHost {
     this.budget = new ByteBudget(limits.maxBytesInFlight)
   }
 
-  static async start(limits: Partial<ProtocolLimits> = {}, pipelined = false): Promise<TestHost> {
+  static async start(limits: Partial<ProtocolLimits> = {}, pipelined = false, carrier: Carrier = CARRIER): Promise<TestHost> {
     const libp2p = await createLibp2p({
       privateKey: await generateKeyPair('Ed25519'),
-      listen: ['/ip4/127.0.0.1/tcp/0'],
+      listen: [LISTEN[carrier]],
       announce: [],
       subnetId: 1,
       kadProtocol: undefined,

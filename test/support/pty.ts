@@ -32,7 +32,7 @@ export class Terminal {
       cols: columns,
       rows,
       name,
-      env: { ...Object.fromEntries(own), TERM: name, SUBNET_HOME: home, ...env } as Record<string, string>,
+      env: { ...Object.fromEntries(own), TERM: name, SUBNET_HOME: home, SUBNET_PORT_MAPPING: 'false', ...env } as Record<string, string>,
     })
     this.#pty.onData((data) => {
       this.output += data

@@ -8,6 +8,7 @@ import type { PeerRow, StatusAnswer } from '../../session/answers.ts'
 import { ChainLookupError } from '../../session/chain-lookup-error.ts'
 import type { Session, SessionOptions } from '../../session/session.ts'
 import { reportOf } from '../text/report.ts'
+import { describePortMapping } from '../text/status-text.ts'
 import { examine, type Finding, inOrder, ok, problem, skipped, warning } from './finding.ts'
 
 export interface NodeInit {
@@ -54,6 +55,7 @@ function* judgeStatus(status: StatusAnswer, agent: string): Generator<Finding> {
     yield ok({ check: 'clock' }, 'no peer and no block says that it is off')
   }
   yield* judgeAddresses(status)
+  yield judgePortMapping(status)
   yield ok({ check: 'connections' }, `${status.connections.inbound} inbound, ${status.connections.outbound} outbound`)
 }
 
@@ -83,6 +85,27 @@ function* judgeAddresses({ multiaddrs, reachability }: StatusAnswer): Generator<
         ? 'a bootstrap at a public address may relay; where a router forwards a port, --announce names its address'
         : '--listen /ip4/0.0.0.0/tcp/38960 listens on all interfaces',
     )
+  }
+}
+
+function judgePortMapping({ portMapping, reachability }: StatusAnswer): Finding {
+  const about = { check: 'router mapping' }
+  const told = describePortMapping(portMapping)
+  const mapped = new Set(portMapping.mappings.map(({ multiaddr }) => multiaddr))
+  const verdicts = reachability.addresses.filter(({ multiaddr }) => mapped.has(multiaddr)).map(({ verdict }) => verdict)
+  switch (portMapping.status) {
+    case 'mapped':
+      return verdicts.includes('public')
+        ? ok(about, `${told}; reached from outside`)
+        : verdicts.includes('private')
+          ? warning(about, `${told}; not reached from outside`, 'a firewall or another router may be in the way')
+          : ok(about, `${told}; nobody outside has dialled it yet`)
+    case 'unmapped':
+      return reachability.verdict === 'public'
+        ? ok(about, `${told}; the node is reached without`)
+        : warning(about, told, 'switch on UPnP or NAT-PMP in the router, or forward the port there and name it with --announce')
+    default:
+      return skipped(about, told)
   }
 }
 

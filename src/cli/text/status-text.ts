@@ -20,6 +20,7 @@ export function describeStatus(status: StatusAnswer): string {
     ...status.notices.map((notice): [string, string] => ['notice', notice]),
     ['peer', status.peerId],
     ...describeAddresses(status).map((line): [string, string] => ['address', line]),
+    ['router', describePortMapping(status.portMapping)],
     ['node', `${status.agent}, subnet ${status.subnetId}, network ${status.network}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
     ['home', status.home],
     ['connections', `${connections.inbound} inbound, ${connections.outbound} outbound`],
@@ -48,6 +49,24 @@ function describeAddresses({ multiaddrs, reachability }: StatusAnswer): string[]
 
 function describeReport({ peerId, outcome, atMs }: StatusAnswer['reachability']['addresses'][number]['reports'][number]): string {
   return `${outcome} ${outcome === 'declined' ? 'to dial by' : 'by'} ${shortPeerId(peerId)} ${humanMs(Math.max(0, Date.now() - atMs))} ago`
+}
+
+/** What the router does for this node, on one line. */
+export function describePortMapping({ status, detail, router, protocol, mappings }: StatusAnswer['portMapping']): string {
+  const forwarded = mappings.map(({ multiaddr, untilMs }) =>
+    untilMs == null ? `${multiaddr} until it is told otherwise` : `${multiaddr} for ${humanMs(Math.max(0, untilMs - Date.now()))} more`,
+  )
+  switch (status) {
+    case 'off':
+    case 'unneeded':
+      return `not asked for a port: ${detail}`
+    case 'asking':
+      return `${router ?? 'it'} is asked for a port`
+    case 'mapped':
+      return [`${router} forwards ${forwarded.join(' and ')} (${protocol})`, ...(detail === '' ? [] : [detail])].join('; ')
+    case 'unmapped':
+      return `${router} forwards no port: ${detail}`
+  }
 }
 
 function describePlaces({ open, maxOpen, pending, maxPending, full, largest, turnedAway, displaced }: StatusAnswer['places']): string {

@@ -7,6 +7,7 @@ import { isRelayed } from '../../primitives/address-kind.ts'
 import type { DialBudget, WalkBudget } from '../dial/dial-budget.ts'
 import type { DialPolicy } from '../dial/dial-policy.ts'
 import { type DialComponents, Dialler } from '../dial/dialler.ts'
+import { DhtAnswers } from './dht-answers.ts'
 import { type ChooseAddresses, filterMessages } from './dht-messages.ts'
 import { withMethods } from './guarded-components.ts'
 
@@ -35,23 +36,26 @@ const CONTACT_TAG = 'kad-peer'
 
 /**
  * Limits what DHT peers can cause. `filterMessages` removes what the `DialPolicy` refuses before kad-dht reads a message. Each dial to a
- * peer that others named takes from a budget: that of a user's walk, or the background's.
+ * peer that others named takes from a budget: that of a user's walk, or the background's. `DhtAnswers` limits what others are told.
  */
 export function boundedDht(make: (components: KadDHTComponents) => KadDHT, init: BoundedDhtInit): (components: KadDHTComponents) => KadDHT {
   return (components) => {
     const reach = new Reach(components as KadDHTComponents & DialComponents, init)
+    const answers = new DhtAnswers(init.policy)
     const connectionManager = withMethods(components.connectionManager, {
       openStream: () => async (peer, protocol, options) => reach.openStream(peer as PeerId, protocol as string, options as WalkOptions),
       isDialable: () => async (addresses) => reach.isDialable([addresses].flat() as Multiaddr[]),
     })
     const registrar = withMethods(components.registrar, {
-      handle: (handle) => async (protocol, handler, options) => handle(protocol, reach.filtered(handler as StreamHandler), options),
+      handle: (handle) => async (protocol, handler, options) =>
+        handle(protocol, reach.filtered(answers.answering(handler as StreamHandler)), options),
     })
     const ping = withMethods(components.ping, {
       ping: (ping) => async (peer, options) =>
         reach.pingContact(peer as PeerId, (options as AbortOptions | undefined)?.signal, async () => ping(peer, options)),
     })
-    const own: Record<PropertyKey, unknown> = { connectionManager, registrar, ping }
+    const peerStore = answers.peerStore(components.peerStore)
+    const own: Record<PropertyKey, unknown> = { connectionManager, registrar, ping, peerStore }
     return make(new Proxy(components, { get: (target, name) => own[name] ?? Reflect.get(target, name) }))
   }
 }

@@ -145,6 +145,10 @@ function watching(upgrader: Upgrader, seen: Seen, onConnected: () => void): Upgr
     onConnected()
     noteFirstBytes(connection, seen, SEEN_BYTES)
     joinFirstBytes(connection)
+    if (options?.initiator === false) {
+      // libp2p turns the handshake round, and the muxer goes by the connection: both sides would be its clients
+      connection.direction = 'inbound'
+    }
     try {
       return await upgrader.upgradeOutbound(connection, options as Parameters<Upgrader['upgradeOutbound']>[1] & { skipEncryption: never })
     } catch (cause) {

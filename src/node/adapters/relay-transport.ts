@@ -3,36 +3,33 @@ import type { ComponentLogger, Connection, ConnectionLimits, MultiaddrConnection
 import { CODE_P2P_CIRCUIT, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { peerIdOf } from '../../primitives/address.ts'
 import { isRelayed, kindOf, type NamedOver } from '../../primitives/address-kind.ts'
-import { describeError } from '../../primitives/errors.ts'
 import { noteRelayLimits } from '../../protocol/api/relay-limits.ts'
 import { DialError, DialFailure } from '../dial/dial-failure.ts'
 import { permitOf, TRUSTED } from '../dial/dial-permit.ts'
 import { type DialComponents, Dialler } from '../dial/dialler.ts'
 import { withMethods } from './guarded-components.ts'
 import { type GuardedTransportInit, guardedTransport, type TransportFactory } from './guarded-transport.ts'
+import { relayFailure } from './relay-failure.ts'
 
-/** What the relay answered, by its status in Circuit Relay v2. */
-const ANSWERS: Record<string, string> = {
-  NO_RESERVATION: 'the peer has no place there (any more)',
-  PERMISSION_DENIED: 'it does not let this node call over it',
-  RESOURCE_LIMIT_EXCEEDED: 'it has no room for another call now',
-  RESERVATION_REFUSED: 'it has no room for another peer now',
-  CONNECTION_FAILED: 'it did not reach the peer',
-  MALFORMED_MESSAGE: 'it could not read the request',
-  UNEXPECTED_MESSAGE: 'it did not expect the request',
-}
 /** Reservations that may be asked for at once. */
 const MAX_ASKING = 4
 /** Connections to this node over one relay. */
 const MAX_CALLS_OVER_RELAY = 64
 /** Of one relay, so many addresses are told to others. */
 const MAX_RELAY_ADDRESSES = 4
+/**
+ * A place is asked for again after this, in milliseconds. Relays give one for an hour and more, and say until when by their own clock: it, and that of this
+ * node, may be wrong.
+ */
+const REFRESH_MS = 20 * 60_000
+/** So often a node looks whether it is time. */
+const LOOK_EVERY_MS = 10_000
 
 type Components = Parameters<ReturnType<typeof circuitRelayTransport>>[0]
 
 /** What is used of the library's store of reservations; the member of its transport is public, its type is not exported. */
 interface Store extends EventTarget {
-  addRelay(relay: PeerId, type: 'configured'): Promise<{ details: { reservation: { addrs: Uint8Array[] } } }>
+  addRelay(relay: PeerId, type: 'configured'): Promise<Reserved>
   hasReservation(relay: PeerId): boolean
   cancelReservations(): void
 }
@@ -40,6 +37,20 @@ interface Store extends EventTarget {
 export interface RelayTransportInit extends GuardedTransportInit {
   /** A node that only asks is called by nobody. */
   serves: boolean
+  now?: () => number
+}
+
+/** What the library tells of a place. */
+interface Reserved {
+  relay: PeerId
+  details: { reservation: { addrs: Uint8Array[]; expire: bigint } }
+}
+
+interface Place extends Reserved {
+  /** Of this node, without its own ID. */
+  addresses: Multiaddr[]
+  /** When it was asked for last. */
+  askedMs: number
 }
 
 /** An event `lost`: a relay keeps no place for this node any more. */
@@ -60,9 +71,10 @@ export class RelayTransport extends EventTarget {
   readonly #init: RelayTransportInit
   #components: Components | undefined
   #store: Store | undefined
-  /** Addresses of this node over each relay, without its own ID. */
-  readonly #addresses = new Map<string, Multiaddr[]>()
+  /** By the relay. */
+  readonly #places = new Map<string, Place>()
   readonly #asked = new Set<string>()
+  #clock: NodeJS.Timeout | undefined
 
   constructor(init: RelayTransportInit) {
     super()
@@ -85,17 +97,17 @@ export class RelayTransport extends EventTarget {
 
   /** Addresses at which this node is reached over its relays, without `/p2p` of its own. */
   get addresses(): Multiaddr[] {
-    return [...this.#addresses.values()].flat()
+    return [...this.#places.values()].flatMap(({ addresses }) => addresses)
   }
 
   /** Relays with which this node has a place. */
   get count(): number {
-    return this.#addresses.size
+    return this.#places.size
   }
 
   /** Whether this node has, or just asks for, a place with a relay. */
   has(relay: PeerId): boolean {
-    return this.#addresses.has(relay.toString()) || this.#asked.has(relay.toString())
+    return this.#places.has(relay.toString()) || this.#asked.has(relay.toString())
   }
 
   /** Asks a connected relay for a place, which is kept from then on. @throws DialFailure with what the relay answered */
@@ -106,8 +118,7 @@ export class RelayTransport extends EventTarget {
     }
     this.#asked.add(name)
     try {
-      const { details } = await this.#store.addRelay(relay, 'configured')
-      this.#tell(relay, details.reservation.addrs)
+      this.#tell(await this.#store.addRelay(relay, 'configured'))
     } catch (cause) {
       throw relayFailure(cause)
     } finally {
@@ -115,12 +126,37 @@ export class RelayTransport extends EventTarget {
     }
   }
 
+  /** Asks a relay anew for the place that this node has there: it is lost where the relay does not give it again. Never rejects. */
+  async refresh(relay: PeerId): Promise<void> {
+    const place = this.#places.get(relay.toString())
+    if (place != null) {
+      place.askedMs = this.#now()
+      // else the library asks for nothing while it takes the place to be good
+      place.details.reservation.expire = 0n
+      await this.#store?.addRelay(relay, 'configured').catch(() => undefined)
+    }
+  }
+
   /** Gives up all places: they are not refreshed any more. */
   release(): void {
     this.#store?.cancelReservations()
-    for (const relay of [...this.#addresses.keys()]) {
+    for (const relay of [...this.#places.keys()]) {
       this.#forget(relay)
     }
+  }
+
+  /** A clock that was set back counts as one that went on. */
+  readonly #look = (): void => {
+    const now = this.#now()
+    for (const { relay, askedMs } of this.#places.values()) {
+      if (Math.abs(now - askedMs) >= REFRESH_MS) {
+        void this.refresh(relay)
+      }
+    }
+  }
+
+  #now(): number {
+    return (this.#init.now ?? Date.now)()
   }
 
   #make(components: Components): Transport {
@@ -135,7 +171,15 @@ export class RelayTransport extends EventTarget {
           if (connection == null) {
             throw new DialFailure('relay', 'the relay ended the connection')
           }
-          return connection
+          // the library never asks a peer again that once was no relay
+          return withMethods(connection, {
+            newStream:
+              (open) =>
+              async (...args) =>
+                (open(...args) as Promise<unknown>).catch((cause) => {
+                  throw relayFailure(cause)
+                }),
+          })
         },
       }),
       registrar: withMethods(components.registrar, {
@@ -203,8 +247,8 @@ export class RelayTransport extends EventTarget {
 
   /** Also told where a place was refreshed: its addresses may be others. */
   #onReserved({ detail }: CustomEvent<Reserved>): void {
-    if (this.#addresses.has(detail.relay.toString())) {
-      this.#tell(detail.relay, detail.details.reservation.addrs)
+    if (this.#places.has(detail.relay.toString())) {
+      this.#tell(detail)
     }
   }
 
@@ -214,17 +258,23 @@ export class RelayTransport extends EventTarget {
     }
   }
 
-  #tell(relay: PeerId, told: Uint8Array[]): void {
-    const addresses = this.#worthTelling(relay, told)
-    const before = this.#addresses.get(relay.toString()) ?? []
-    this.#addresses.set(relay.toString(), addresses)
+  #tell({ relay, details }: Reserved): void {
+    const name = relay.toString()
+    const addresses = this.#worthTelling(relay, details.reservation.addrs)
+    const before = this.#places.get(name)?.addresses ?? []
+    this.#places.set(name, { relay, details, addresses, askedMs: this.#now() })
+    this.#clock ??= setInterval(this.#look, LOOK_EVERY_MS).unref()
     this.#announce(before, addresses)
   }
 
   #forget(relay: string): boolean {
-    const before = this.#addresses.get(relay)
-    this.#addresses.delete(relay)
-    this.#announce(before ?? [], [])
+    const before = this.#places.get(relay)
+    this.#places.delete(relay)
+    if (this.#places.size === 0) {
+      clearInterval(this.#clock)
+      this.#clock = undefined
+    }
+    this.#announce(before?.addresses ?? [], [])
     return before != null
   }
 
@@ -265,11 +315,6 @@ function noteLimits(limits: ConnectionLimits | undefined): void {
   }
 }
 
-interface Reserved {
-  relay: PeerId
-  details: { reservation: { addrs: Uint8Array[] } }
-}
-
 function kindFor(address: Multiaddr): ReturnType<typeof kindOf> {
   const kind = kindOf(address)
   return kind === 'name' ? 'public' : kind
@@ -293,18 +338,4 @@ function relayIn(address: Multiaddr): { peerId: PeerId; address: Multiaddr } {
     throw new DialFailure('address', 'the address of a relay looks like /ip4/…/tcp/…/p2p/<relay>/p2p-circuit/p2p/<peer ID>, with one relay')
   }
   return { peerId, address: relay }
-}
-
-/** What a library says of a relay that did not do as asked, in words. */
-function relayFailure(cause: unknown): unknown {
-  if (!(cause instanceof Error) || cause instanceof DialFailure) {
-    return cause
-  }
-  const status = /with status (\w+)/.exec(cause.message)?.[1]
-  if (status != null) {
-    return new DialFailure('relay', `the relay answered ${status}: ${ANSWERS[status] ?? 'no reason that is known here'}`, { cause })
-  }
-  return cause.name === 'UnsupportedProtocolError'
-    ? new DialFailure('relay', `that peer relays for nobody: ${describeError(cause)}`, { cause })
-    : cause
 }

@@ -4,7 +4,8 @@ import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { DialFailure } from '../dial/dial-failure.ts'
 import type { Permit } from '../dial/dial-permit.ts'
-import { type GuardedTransportInit, guardedTransport, type NameInDial } from './guarded-transport.ts'
+import type { DialPolicy } from '../dial/dial-policy.ts'
+import { type GuardedTransportInit, guardedTransport, type NameInDial, type ResolveName } from './guarded-transport.ts'
 
 /** The family of addresses that a name stands for: 0 is either. */
 const FAMILIES: Record<string, 0 | 4 | 6> = { dns: 0, dns4: 4, dns6: 6 }
@@ -20,7 +21,12 @@ export interface TcpDialInit extends GuardedTransportInit {
 
 /** TCP for all dials of a node, guarded. Names are resolved here, lead only to addresses of the family that they say, and each of these is judged. */
 export function explainingTcp({ lookup = systemLookup as LookupFunction, ...init }: TcpDialInit): ReturnType<typeof tcp> {
-  return guardedTransport(tcp(), init, (permit, namedOver) => new Name(lookup, permit, (ip) => init.policy.refusalOfIp(ip, namedOver)))
+  return guardedTransport(tcp(), init, resolvingNames(lookup, init.policy))
+}
+
+/** Resolves names for a transport that takes a `lookup` as sockets do. */
+export function resolvingNames(lookup: LookupFunction, policy: DialPolicy): ResolveName {
+  return (permit, namedOver) => new Name(lookup, permit, (ip) => policy.refusalOfIp(ip, namedOver))
 }
 
 /** The name in an address, while it is resolved for a dial. */

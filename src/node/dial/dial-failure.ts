@@ -30,6 +30,8 @@ const HINTS = {
     'addresses that are dialled here look like /ip4/127.0.0.1/tcp/38960/p2p/<peer ID>, or begin with /ip6, /dns, /dns4, /dns6 or /dnsaddr',
   'not allowed':
     'addresses that strangers name are dialled where they are public, or in a network of this machine; --allow-private dials private ones too',
+  'no quic':
+    'QUIC needs the optional package @chainsafe/libp2p-quic, which has binaries for Linux, macOS and Windows; an address with /tcp needs nothing more',
   refused: undefined,
   timeout: undefined,
   unknown: undefined,

@@ -12,6 +12,7 @@ import { DialError, DialFailure } from './dial-failure.ts'
 import { GivenUp } from './dial-outcome.ts'
 import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
 import { HeadStart } from './head-start.ts'
+import { WorkingTransports } from './working-transports.ts'
 
 /** The parts of libp2p that open connections. */
 export interface DialComponents {
@@ -60,6 +61,7 @@ export class Dialler {
   readonly #components: DialComponents
   readonly #connectTimeoutMs: number
   readonly #handshake: Budget
+  readonly #working = new WorkingTransports()
   readonly #running = new Queue<Connection, { key: string; signal?: AbortSignal }>()
 
   constructor(components: DialComponents, { connectTimeoutMs = CONNECT_TIMEOUT_MS, handshake = HANDSHAKE }: DiallerOptions = {}) {
@@ -104,10 +106,18 @@ export class Dialler {
     }
     const direct = attempts.filter(({ address }) => !isRelayed(address))
     const headStart = new HeadStart(attempts.length === direct.length ? 0 : direct.length)
+    const seconds = this.#working.secondsOf(direct.map(({ address }) => address))
+    const choice = new HeadStart(seconds.length === 0 ? 0 : direct.length - seconds.length)
     const dials = attempts.map(async (attempt) => {
       const { address, given } = attempt
       const connection = await headStart
-        .before(isRelayed(address), [given.signal, signal], async () => this.#dialTwice(address, given, signal, permit, depth))
+        .before(isRelayed(address), [given.signal, signal], async () =>
+          isRelayed(address)
+            ? this.#dialTwice(address, given, signal, permit, depth)
+            : choice.before(seconds.includes(address), [given.signal, signal], async () =>
+                this.#dialTwice(address, given, signal, permit, depth),
+              ),
+        )
         .catch((failure: DialFailure) => {
           if (failure.kind === 'not admitted') {
             grace ??= setTimeout(() => giveUp(attempts, REFUSED_ELSEWHERE), REFUSED_GRACE_MS)
@@ -120,6 +130,7 @@ export class Dialler {
         return winner
       }
       winner = connection
+      this.#working.note(connection.remotePeer, address, multiaddrs)
       giveUp(
         attempts.filter((other) => other !== attempt),
         FASTER,
@@ -134,6 +145,7 @@ export class Dialler {
       throw new DialError(failuresIn(cause), { cause })
     } finally {
       headStart.over()
+      choice.over()
     }
   }
 

@@ -81,7 +81,12 @@ export class Meeting {
 type Events = Parameters<Libp2p['addEventListener']>
 
 /** Waits for an event of this kind; ends too when the signal aborts. */
-export async function until(libp2p: Libp2p, type: Events[0], matches: (event: CustomEvent) => boolean, signal: AbortSignal): Promise<void> {
+export async function until(
+  libp2p: Pick<Libp2p, 'addEventListener' | 'removeEventListener'>,
+  type: Events[0],
+  matches: (event: CustomEvent) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const listener = (event: CustomEvent): void => {
     if (matches(event)) {

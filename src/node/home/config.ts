@@ -31,6 +31,8 @@ export interface Settings {
   publish: boolean
   /** Find peers of the same local network by mDNS. */
   mdns: boolean
+  /** Ask the router of a private network to forward the port. A node that `createNode` makes does so only where this is set. */
+  portMapping: boolean
   ownerKey: string | undefined
   /** Dial private and loopback addresses too, whoever names them. */
   allowPrivate: boolean
@@ -128,6 +130,7 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   },
   protocol: { ...list(String), flag: { on: 'START', value: 'MODULE', help: 'serves a protocol of your own; may be repeated' } },
   mdns: { ...onOff(false), flag: { on: 'SERVING', help: 'find peers of the same local network' } },
+  portMapping: { ...onOff(true), flag: { on: 'SERVING', help: 'ask the router to forward the port (UPnP, NAT-PMP) {default}' } },
   publish: { ...onOff(false), flag: { on: 'START', help: 'keep the multiaddrs on the chain up to date' } },
   admission: {
     ...oneOf(['open', 'registered'], 'open'),

@@ -11,8 +11,9 @@ import { readNamed, withPeerId } from '../../primitives/address.ts'
 import { isRelayed, kindOf } from '../../primitives/address-kind.ts'
 import { Deadline } from '../../primitives/deadline.ts'
 import { type Rate, TokenBuckets } from '../../primitives/token-bucket.ts'
+import type { ProtobufStream } from '../adapters/protobuf-stream.ts'
 import type { DialPolicy } from '../dial/dial-policy.ts'
-import { type AutonatStream, autonatStream, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
+import { autonatStream, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
 import type { ProtocolRegistrar } from './dial-requests.ts'
 
 /** What came of a dial back: `refused` where this node may not dial there, or has no way to. */
@@ -81,7 +82,7 @@ export class DialBackServer {
     }
   }
 
-  async #answer(messages: AutonatStream, connection: Connection, signal: AbortSignal): Promise<void> {
+  async #answer(messages: ProtobufStream, connection: Connection, signal: AbortSignal): Promise<void> {
     const { msg } = await messages.read(MessageSchema, signal)
     if (msg.case !== 'dialRequest') {
       throw new Error('not a request')
@@ -150,7 +151,7 @@ export class DialBackServer {
   }
 
   /** False where this node takes no more pay for now. @throws where the requester does not pay */
-  async #takePay(messages: AutonatStream, addrIdx: number, signal: AbortSignal): Promise<boolean> {
+  async #takePay(messages: ProtobufStream, addrIdx: number, signal: AbortSignal): Promise<boolean> {
     if (!this.#tokens.take('paid', RATES.paid)) {
       return false
     }

@@ -12,7 +12,8 @@ import {
   MessageSchema,
 } from '../../gen/libp2p/autonat/v2/autonat_pb.ts'
 import { Deadline } from '../../primitives/deadline.ts'
-import { type AutonatStream, autonatStream, DIAL_BACK_PROTOCOL_ID, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
+import type { ProtobufStream } from '../adapters/protobuf-stream.ts'
+import { autonatStream, DIAL_BACK_PROTOCOL_ID, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
 import type { DialBackReport } from './reachability.ts'
 
 /** What a peer said, without its name and the time. */
@@ -103,7 +104,7 @@ export class DialRequests {
 const REACHED: DialBackAnswer = { outcome: 'reached', detail: '' }
 
 /** One request, at most one payment, one response. */
-async function converse(messages: AutonatStream, address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialResponse> {
+async function converse(messages: ProtobufStream, address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialResponse> {
   await messages.write(MessageSchema, { msg: { case: 'dialRequest', value: { addrs: [address.bytes], nonce } } }, signal)
   let answer = await messages.read(MessageSchema, signal)
   if (answer.msg.case === 'dialDataRequest') {
@@ -117,7 +118,7 @@ async function converse(messages: AutonatStream, address: Multiaddr, nonce: bigi
 }
 
 /** Sends as much as the peer wants before it dials another host than the one that it sees: so nobody makes it send others more than he sends himself. */
-async function pay(messages: AutonatStream, { addrIdx, numBytes }: DialDataRequest, signal: AbortSignal): Promise<void> {
+async function pay(messages: ProtobufStream, { addrIdx, numBytes }: DialDataRequest, signal: AbortSignal): Promise<void> {
   if (addrIdx !== 0 || numBytes > MAX_DIAL_DATA_BYTES) {
     throw new Error('the peer wants more data than the specification allows')
   }

@@ -1,6 +1,6 @@
 import type { Connection, IdentifyResult, PeerId } from '@libp2p/interface'
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { isRelayed, kindOf } from '../../primitives/address-kind.ts'
+import { isQuic, isRelayed, kindOf } from '../../primitives/address-kind.ts'
 
 export interface OwnCandidatesInit {
   /** What this node announces. */
@@ -97,18 +97,17 @@ export class OwnCandidates {
     // a name that the user announces may be that host's
     const named = own.filter((address) => kindOf(address) === 'name')
     const ports = [...listening, ...named].map(portOf).filter((port) => port != null && (port.family === family || port.family === 'any'))
-    return ports.map((port) => `/${family}/${host}/${port?.transport}/${port?.port}`)
+    return ports.map((port) => `/${family}/${host}/${port?.transport}/${port?.port}${port?.transport === 'udp' ? '/quic-v1' : ''}`)
   }
 }
 
-/** Of plain TCP. */
+/** Of plain TCP, or of QUIC. */
 function portOf(address: Multiaddr): Port | undefined {
   const [host, transport, ...more] = withoutPeer(address).getComponents()
   const families: Record<string, string> = { ip4: 'ip4', ip6: 'ip6', dns4: 'ip4', dns6: 'ip6', dns: 'any' }
   const family = families[host?.name ?? '']
-  return family == null || transport?.name !== 'tcp' || transport.value == null || more.length > 0
-    ? undefined
-    : { family, transport: transport.name, port: transport.value }
+  const isPlain = (transport?.name === 'tcp' && more.length === 0) || isQuic(withoutPeer(address))
+  return family == null || !isPlain || transport?.value == null ? undefined : { family, transport: transport.name, port: transport.value }
 }
 
 /** The same address without the peer that it ends in. */

@@ -15,6 +15,8 @@ export interface OwnReachabilityInit extends Pick<DialBackServerInit, 'dial' | '
   libp2p: Libp2p
   addressManager: Pick<AddressManager, 'confirmObservedAddr' | 'removeObservedAddr'>
   transportManager: Pick<TransportManager, 'getAddrs'>
+  /** Addresses that a router gave to this node, without `/p2p`. */
+  mapped(): Multiaddr[]
   policy: DialPolicy
   /** False for a peer that the door does not let in. */
   admits(peerId: PeerId): boolean
@@ -27,7 +29,7 @@ export class OwnReachability {
   readonly #server: DialBackServer
   #started: Promise<void> | undefined
 
-  constructor({ libp2p, addressManager, transportManager, policy, admits, dial, isOfSubnet, log }: OwnReachabilityInit) {
+  constructor({ libp2p, addressManager, transportManager, mapped, policy, admits, dial, isOfSubnet, log }: OwnReachabilityInit) {
     const isOutside = (connection: Connection): boolean =>
       !isRelayed(connection.remoteAddr) && policy.namedOver([connection]) === 'stranger'
     const registrar: ProtocolRegistrar = {
@@ -36,6 +38,7 @@ export class OwnReachability {
     const candidates = new OwnCandidates({
       announced: () => libp2p.getMultiaddrs(),
       listening: () => transportManager.getAddrs(),
+      mapped,
       isOutside,
     })
     const announce = (address: Multiaddr, isPublic: boolean): void => {
@@ -62,6 +65,11 @@ export class OwnReachability {
   async start(): Promise<void> {
     this.#started ??= Promise.all([this.#prober.start(), this.#server.start()]).then(() => undefined)
     return this.#started
+  }
+
+  /** The router gave other addresses. @param gone those that lead here no longer */
+  mappedChanged(gone: Multiaddr[]): void {
+    this.#prober.candidatesChanged(gone)
   }
 
   /** Its protocols go with the stack. */

@@ -112,6 +112,17 @@ export class Prober implements Reachability {
     return () => this.#listeners.delete(listener)
   }
 
+  /** There are other candidates. @param gone addresses that may lead here no longer: what peers said of them counts no more */
+  candidatesChanged(gone: Multiaddr[]): void {
+    for (const address of gone) {
+      this.#reports.delete(address.toString())
+      if (this.#announced.delete(address.toString())) {
+        this.#init.announce(address, false)
+      }
+    }
+    this.#lookSoon()
+  }
+
   /** Asks all that is to be asked now. Ends when nothing is, or the questions are used up. */
   async look(): Promise<void> {
     this.#conclude()
@@ -166,7 +177,7 @@ export class Prober implements Reachability {
         this.#asked = peerId
         const { outcome, detail } = await requests.ask(connection, address, signal)
         this.#reportsOf(address).add({ peerId, outcome, detail, atMs: this.#now() })
-        log.debug(`asked to dial back: ${outcome}`, { peer: peerId, address: address.toString(), detail })
+        log.debug(`asked to dial back: ${outcome}`, undefined, { peer: peerId, address: address.toString(), detail })
         this.#conclude()
       }
     } catch (error) {

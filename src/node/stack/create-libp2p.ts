@@ -14,6 +14,7 @@ import { heartbeatTopic } from '../../gossip/heartbeat.ts'
 import { templateMessageIds } from '../../gossip/message-id.ts'
 import { PEER_STATE_TOPIC } from '../../gossip/peer-state.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { Deadline } from '../../primitives/deadline.ts'
 import { BoundedDatastore } from '../adapters/bounded-datastore.ts'
 import { boundedDht } from '../adapters/bounded-dht.ts'
 import { forCalls } from '../adapters/call-yamux.ts'
@@ -24,6 +25,7 @@ import { identifyForAllKeys, identifyPushForAllKeys } from '../adapters/identify
 import type { LiveRecords } from '../adapters/live-records.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
 import { onOpenConnections } from '../adapters/open-connections.ts'
+import { quic } from '../adapters/quic/quic-transport.ts'
 import { tellingRefusals } from '../adapters/refused-security.ts'
 import { RelayTransport } from '../adapters/relay-transport.ts'
 import { withReopenedStreams } from '../adapters/reopened-streams.ts'
@@ -160,6 +162,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   )
   const transports: StackTransport[] = [
     explainingTcp({ ...guard, lookup: init.lookup }),
+    quic({ ...guard, lookup: init.lookup, watching: liveness == null ? undefined : (make) => liveness.watching(make) }) as StackTransport,
     ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
   ]
   const { privateKey } = init
@@ -244,6 +247,16 @@ export async function startLibp2p(libp2p: Libp2p<Services>, serves: boolean): Pr
   if (!serves) {
     await libp2p.unhandle(IDENTIFY_PROTOCOL)
   }
+}
+
+/** How long a stack may take to stop: it gives each connection a second to close. */
+const STOP_MS = 1_500
+
+/** Stops a stack, within 1.5 s. @throws Error where it takes longer */
+export async function stopLibp2p(libp2p: Libp2p<Services>): Promise<void> {
+  // it waits for connections that are closing with timers that do not keep the process alive
+  using deadline = new Deadline(STOP_MS).ref()
+  await deadline.race(Promise.resolve(libp2p.stop()), () => new Error('libp2p did not stop in time'))
 }
 
 function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackInit): ReturnType<typeof gossipsub> {

@@ -2,8 +2,8 @@ import type { Connection, Libp2p, Stream, StreamMuxer, StreamMuxerFactory } from
 import { raceSignal } from 'race-signal'
 import { ProtocolError } from '../../protocol/api/errors.ts'
 
-/** Yamux, by what is used of it here: its own types would have to be installed by who uses this package's. */
-type PingingMuxers = () => StreamMuxerFactory<StreamMuxer & { ping(): Promise<number>; getRTT(): number }>
+/** Yamux or QUIC, by what is used of it here: yamux's own types would have to be installed by who uses this package's. */
+type PingingMuxers = () => StreamMuxerFactory<StreamMuxer & { ping(): Promise<number>; getRTT(): number; received?(): number }>
 
 /** Ticks without a byte until the node pings. */
 const PING_AFTER_TICKS = 3
@@ -25,6 +25,9 @@ interface Line {
   ping(): Promise<number>
   /** Of the last ping, in milliseconds; negative before. */
   rttMs(): number
+  /** Changes with what comes, where no event tells of that. */
+  received(): number
+  lastReceived: number
   /** Told of its next byte, and of its end. */
   waiting: Array<() => void>
 }
@@ -52,7 +55,14 @@ export class Liveness {
         protocol: factory.protocol,
         createStreamMuxer: (under) => {
           const muxer = factory.createStreamMuxer(under)
-          const line: Line = { silentTicks: 0, ping: async () => muxer.ping(), rttMs: () => muxer.getRTT(), waiting: [] }
+          const line: Line = {
+            silentTicks: 0,
+            ping: async () => muxer.ping(),
+            rttMs: () => muxer.getRTT(),
+            received: () => muxer.received?.() ?? 0,
+            lastReceived: 0,
+            waiting: [],
+          }
           under.addEventListener('message', () => heard(line))
           under.addEventListener('close', () => heard(line))
           this.#lines.set(muxer.streams, line)
@@ -118,6 +128,11 @@ export class Liveness {
     const rttMs = line.rttMs()
     if (rttMs >= 0) {
       connection.rtt = rttMs
+    }
+    const received = line.received()
+    if (received !== line.lastReceived) {
+      line.lastReceived = received
+      heard(line)
     }
     line.silentTicks++
     if (line.silentTicks >= DEAD_AFTER_TICKS) {

@@ -128,7 +128,8 @@ export class RelayServer {
     server.handleHopProtocol = async (hop, options) =>
       this.#onHop(hop, new Answer(hop.stream, options), async (changed) => handle(changed, options))
     server.stopHop = async ({ connection, request }, options) => {
-      const called = await stopHop({ connection, request: inSeconds(request) }, options)
+      // where that fails the library would answer that the request cannot be read
+      const called = await stopHop({ connection, request: inSeconds(request) }, options).catch(() => undefined)
       const answer = Answer.with(options)
       if (answer != null) {
         answer.called = called

@@ -79,7 +79,7 @@ export class Relaying {
     this.#unwatch?.()
     this.#unwatch = undefined
     relays.removeEventListener('lost', this.#onLost)
-    clearTimeout(this.#timer)
+    this.#lookNoMore()
     relays.release()
   }
 
@@ -93,7 +93,7 @@ export class Relaying {
     const offers = service !== 'off' && this.#isPublic
     server?.offer(offers).catch((error) => log.warn('the relay service was not changed', error))
     if (this.#isPublic) {
-      clearTimeout(this.#timer)
+      this.#lookNoMore()
       relays.release()
     } else {
       this.#look()
@@ -101,8 +101,13 @@ export class Relaying {
   }
 
   readonly #onIdentify = ({ detail: { peerId, protocols, connection } }: CustomEvent<IdentifyResult>): void => {
-    if (!protocols.includes(RELAY_V2_HOP_CODEC) || isRelayed(connection.remoteAddr)) {
+    if (isRelayed(connection.remoteAddr)) {
+      return
+    }
+    if (!protocols.includes(RELAY_V2_HOP_CODEC)) {
       this.#offers.delete(peerId.toString())
+      // it may have been a relay until now: then the place is lost
+      void this.#init.relays.refresh(peerId)
     } else if (this.#direct(peerId).length > 0) {
       this.#offers.set(peerId.toString(), peerId)
       this.#look()
@@ -114,7 +119,7 @@ export class Relaying {
   }
 
   readonly #onLost = (): void => {
-    this.#inVain = 0
+    this.#lookNoMore()
     this.#look()
   }
 
@@ -135,15 +140,22 @@ export class Relaying {
         }
       }
     }
-    clearTimeout(this.#timer)
     if (this.#isLacking) {
-      this.#timer = setTimeout(this.#lookAgain, backoffMs(this.#inVain++, LOOK_AGAIN)).unref()
+      // what others tell of themselves meanwhile does not put it off
+      this.#timer ??= setTimeout(this.#lookAgain, backoffMs(this.#inVain++, LOOK_AGAIN)).unref()
     } else {
-      this.#inVain = 0
+      this.#lookNoMore()
     }
   }
 
+  #lookNoMore(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#inVain = 0
+  }
+
   readonly #lookAgain = (): void => {
+    this.#timer = undefined
     this.#look()
     if (this.#init.relays.count === 0) {
       void this.#meetSome()
@@ -158,7 +170,10 @@ export class Relaying {
   #candidates(): PeerId[] {
     const now = this.#now()
     return [...this.#offers.values()]
-      .filter((peer) => !this.#init.relays.has(peer) && (this.#refused.get(peer.toString())?.untilMs ?? 0) <= now)
+      .filter(
+        (peer) =>
+          !this.#init.relays.has(peer) && this.#direct(peer).length > 0 && (this.#refused.get(peer.toString())?.untilMs ?? 0) <= now,
+      )
       .map((peer) => ({ peer, rank: Math.random() + (this.#direct(peer).some(isPublicConnection) ? 0 : 1) }))
       .sort((a, b) => a.rank - b.rank)
       .map(({ peer }) => peer)
@@ -170,8 +185,12 @@ export class Relaying {
     try {
       await relays.reserve(relay)
       this.#refused.delete(name)
-      log.info('this node is reached over a relay', { relay: name })
+      log.info('this node is reached over a relay', undefined, { relay: name })
     } catch (error) {
+      if (this.#direct(relay).length === 0) {
+        // it is asked as soon as it is back
+        return
+      }
       const failures = this.#refused.get(name)?.failures ?? 0
       this.#refused.set(name, { failures: failures + 1, untilMs: this.#now() + backoffMs(failures, REFUSED) })
       log.debug('a relay has no place for this node', error, { relay: name })
@@ -188,7 +207,8 @@ export class Relaying {
     using deadline = new Deadline(MEET_TIMEOUT_MS)
     const tries = strangers.slice(0, MAX_MET).map(async (addresses) => libp2p.dial(addresses, { signal: deadline.signal }))
     const met = await Promise.allSettled(tries)
-    log.debug('peers of the address book were asked for a relay', { met: met.filter(({ status }) => status === 'fulfilled').length })
+    const count = met.filter(({ status }) => status === 'fulfilled').length
+    log.debug('peers of the address book were asked for a relay', undefined, { met: count })
   }
 
   #direct(peer: PeerId): Connection[] {

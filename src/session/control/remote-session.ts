@@ -26,6 +26,7 @@ import type {
   StopAnswer,
   TaskAnswer,
 } from '../answers.ts'
+import { NO_PORT_MAPPING } from '../port-mapping-answer.ts'
 import type {
   AliasSession,
   BenchPlan,
@@ -77,8 +78,13 @@ export class RemoteSession implements Session {
       this.#client.service.status(timeOf(options), call),
     )
     // a node of an older version does not tell
-    const { network, reachability } = status as Partial<StatusAnswer>
-    return { ...status, network: network || 'native', reachability: reachability ?? { verdict: 'unknown', addresses: [] } }
+    const { network, reachability, portMapping } = status as Partial<StatusAnswer>
+    return {
+      ...status,
+      network: network || 'native',
+      reachability: reachability ?? { verdict: 'unknown', addresses: [] },
+      portMapping: portMapping ?? NO_PORT_MAPPING,
+    }
   }
 
   async stop(options: SessionOptions = {}): Promise<StopAnswer> {

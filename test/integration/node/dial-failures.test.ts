@@ -193,7 +193,7 @@ describe('a dial that fails', () => {
     const refused = await failureOf(multiaddr(`/ip4/127.0.0.1/tcp/1/p2p/${peerId}`))
     assert.match(refused.message, /ECONNREFUSED/)
     assert.equal(refused.hint, undefined)
-    const unsupported = await failureOf(multiaddr(`/ip4/127.0.0.1/udp/1/quic-v1/p2p/${peerId}`))
+    const unsupported = await failureOf(multiaddr(`/ip4/127.0.0.1/udp/1/webrtc-direct/p2p/${peerId}`))
     assert.match(unsupported.message, /no transport here dials such an address$/)
     assert.match(unsupported.hint ?? '', /^addresses that are dialled here look like/)
   })

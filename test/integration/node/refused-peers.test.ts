@@ -57,7 +57,7 @@ describe('a peer that is refused', function () {
   async function idle(given: RawSettings, privateKey?: PrivateKey): Promise<Told> {
     const home = homeAt(await lab.folder())
     await ensureHome(home)
-    const flags = { chain, kadProtocol, heartbeatInterval: '1s', heartbeatBudget: 1_000_000, ...given }
+    const flags = { chain, kadProtocol, portMapping: false, heartbeatInterval: '1s', heartbeatBudget: 1_000_000, ...given }
     const { settings } = await loadSettings({ flags, env: {}, home })
     const lines: string[] = []
     const node = await composeNode({

@@ -27,6 +27,19 @@ describe('starting and stopping a node', function () {
     await assert.rejects(node.start(), /make another/)
   })
 
+  it('asks no router unless its program says so', async () => {
+    const listen = ['/ip4/127.0.0.1/tcp/0']
+    const [silent, asking, listensNowhere] = [
+      await lab.node(),
+      await lab.node({ settings: { listen, portMapping: true } }),
+      await lab.idle(),
+    ]
+    const { status, detail } = silent.portMapping
+    assert.deepEqual([status, detail], ['off', 'by setting'])
+    assert.notEqual(asking.portMapping.status, 'off')
+    assert.equal(listensNowhere.portMapping.detail, 'the node listens nowhere')
+  })
+
   it('leaves no file of the home open where it cannot be made', async () => {
     const home = await lab.folder()
     const tier: Tier = {

@@ -66,6 +66,18 @@ describe('what strangers told libp2p', () => {
     assert.deepEqual(placesOf(found), [...announce].sort())
   })
 
+  it('is not told on where nobody signed it and it is in a private network', async () => {
+    const kadProtocol = '/not-told-on/kad/1.0.0'
+    const hub = await stacks.ours({ listen: ['/ip4/127.0.0.1/tcp/0'], kadProtocol, policy: new FarFromAll() })
+    const { peerId } = await newPeer()
+    const multiaddrs = ['/ip4/10.1.0.2/tcp/4001', '/ip4/45.79.0.2/tcp/4001', '/ip4/127.0.0.1/tcp/4001'].map((text) => multiaddr(text))
+    await hub.peerStore.merge(peerId, { multiaddrs })
+    const asker = await stacks.ours({ kadProtocol, policy: new DialPolicy({ allowPrivate: true }) })
+    await new Dialler(asker.services.dial).dial(hub.getMultiaddrs())
+    const found = await walkTo(asker, peerId, 16, AbortSignal.timeout(15_000), () => false)
+    assert.deepEqual(placesOf(found), ['/ip4/45.79.0.2/tcp/4001'])
+  })
+
   it('is not taken for the word of the peer that it is about, however near that is', async () => {
     const policy = new DialPolicy({ networkInterfaces: () => ({}) })
     const hub = await stacks.ours({ listen: ['/ip4/127.0.0.1/tcp/0'], policy })

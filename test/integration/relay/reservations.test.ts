@@ -171,6 +171,22 @@ describe('a node that is not public', function () {
     )
   })
 
+  it('has its place back with a relay that starts again', async () => {
+    const home = await lab.folder()
+    const settings = { relayService: 'on' as const, kadProtocol }
+    const relay = await lab.node({ home, settings })
+    const listen = [addressOf(relay).split('/p2p/')[0] ?? '']
+    const hidden = await hiddenBehind(relay)
+    const wasOver = isOver(relay)
+    const lost = event(hidden, 'addresses', ({ multiaddrs }) => !multiaddrs.some(wasOver))
+    await relay.stop()
+    await lost
+    const back = event(hidden, 'addresses', ({ multiaddrs }) => multiaddrs.some(wasOver))
+    const again = await lab.node({ home, settings: { ...settings, listen } })
+    await back
+    assert.equal(again.stats.relay?.reservations, 1)
+  })
+
   it('keeps a place with two relays at most', async () => {
     const relays = [await relayOf(), await relayOf(), await relayOf()]
     const hidden = await hiddenBehind(relays[0] as SubnetNode, relays[1] as SubnetNode)

@@ -54,7 +54,7 @@ describe('a request on the control socket that is not well-formed', function () 
 
   before(async () => {
     const home = homeAt(await lab.folder())
-    const { settings } = await loadSettings({ flags: { listen: ['/ip4/127.0.0.1/tcp/0'] }, env: {}, home })
+    const { settings } = await loadSettings({ flags: { listen: ['/ip4/127.0.0.1/tcp/0'], portMapping: false }, env: {}, home })
     served = await serve({ home, settings, agent: 'test/1.0.0', log: createLogger('error', (line) => process.stderr.write(line)) })
     path = socketPath(home)
   })

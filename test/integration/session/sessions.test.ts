@@ -33,7 +33,7 @@ async function settingsOf(home: Home, given: RawSettings): Promise<Settings> {
 /** A node that others may drive, in a home of its own. */
 async function node(given: RawSettings = {}, folder?: string): Promise<{ home: Home; settings: Settings; served: RunningNode }> {
   const home = homeAt(folder ?? (await lab.folder()))
-  const settings = await settingsOf(home, { listen: ['/ip4/127.0.0.1/tcp/0'], ...given })
+  const settings = await settingsOf(home, { listen: ['/ip4/127.0.0.1/tcp/0'], portMapping: false, ...given })
   const served = await serve({ home, settings, agent, log })
   running.push(served)
   return { home, settings, served }

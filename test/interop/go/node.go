@@ -96,6 +96,9 @@ func (n *node) options(given config) ([]libp2p.Option, error) {
 	case "tls":
 		options = append(options, libp2p.Security(libp2ptls.ID, libp2ptls.New))
 	}
+	if given.Relay {
+		options = append(options, libp2p.EnableRelayService(), libp2p.ForceReachabilityPublic())
+	}
 	return options, nil
 }
 
@@ -143,6 +146,7 @@ func (n *node) commands() map[string]do {
 		"leave":      to(n.leave),
 		"connection": to(n.connection),
 		"ping":       to(n.ping),
+		"reserve":    n.reserve,
 		"find":       to(n.find),
 		"blocked":    func(context.Context, command) (line, error) { return n.blocked.line(), nil },
 		"serve":      n.tasks.doServe,

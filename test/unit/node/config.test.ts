@@ -39,6 +39,7 @@ describe('settings', () => {
       subnetId: 1,
       network: 'native',
       mdns: false,
+      portMapping: true,
       chain: 'ledger:',
       key: undefined,
       listen: [],

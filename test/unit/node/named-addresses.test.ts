@@ -15,8 +15,9 @@ const BOTH: Array<[address: string, reason: RegExp]> = [
   ['/ip4/127.0.0.1', /it has no transport/],
   [`/ip4/127.0.0.1/p2p/${PEER_ID}`, /it has no transport/],
   [`/p2p/${PEER_ID}`, /it begins with \/p2p/],
-  ['/ip4/127.0.0.1/udp/4001', /no transport here is udp/],
-  ['/ip4/127.0.0.1/udp/4001/quic-v1', /no transport here is udp/],
+  ['/ip4/127.0.0.1/udp/4001', /over UDP, the transport here is quic-v1/],
+  ['/ip4/127.0.0.1/udp/4001/quic', /over UDP, the transport here is quic-v1/],
+  ['/ip4/127.0.0.1/udp/4001/quic-v1/webtransport', /no transport here is webtransport over QUIC/],
   ['/ip4/127.0.0.1/tcp/4001/ws', /no transport here is ws over TCP/],
   ['/dns4/node.example/tcp/443/tls/ws', /no transport here is tls over TCP/],
   ['/unix/%2Ftmp%2Fnode.sock', /it begins with \/unix/],
@@ -25,6 +26,7 @@ const BOTH: Array<[address: string, reason: RegExp]> = [
 const LISTEN_ONLY: typeof BOTH = [
   [`/ip4/127.0.0.1/tcp/4001/p2p/${PEER_ID}/p2p-circuit`, /no relay is listened on/],
   ['/dnsaddr/node.example', /it begins with \/dnsaddr/],
+  ['/dns4/node.example/udp/4001/quic-v1', /over QUIC a node listens on an IP address/],
 ]
 
 const ANNOUNCE_ONLY: typeof BOTH = [
@@ -32,10 +34,19 @@ const ANNOUNCE_ONLY: typeof BOTH = [
   ['/ip6/::/tcp/4001', /the unspecified address/],
   ['/ip4/127.0.0.1/tcp/0', /port 0 stands for any port/],
   ['/dns4/node.example/tcp/0', /port 0 stands for any port/],
+  ['/ip4/127.0.0.1/udp/0/quic-v1', /port 0 stands for any port/],
 ]
 
 const FIT = {
-  listen: ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/4001', '/ip4/127.0.0.1/tcp/0', '/dns4/localhost/tcp/0', `/ip4/10.0.0.1/tcp/1/p2p/${PEER_ID}`],
+  listen: [
+    '/ip4/0.0.0.0/tcp/0',
+    '/ip6/::/tcp/4001',
+    '/ip4/127.0.0.1/tcp/0',
+    '/dns4/localhost/tcp/0',
+    `/ip4/10.0.0.1/tcp/1/p2p/${PEER_ID}`,
+    '/ip4/0.0.0.0/udp/0/quic-v1',
+    '/ip6/::1/udp/4001/quic-v1',
+  ],
   announce: [
     '/ip4/127.0.0.1/tcp/4001',
     '/ip4/10.0.0.7/tcp/4001',
@@ -44,6 +55,8 @@ const FIT = {
     `/ip4/45.79.0.1/tcp/4001/p2p/${PEER_ID}`,
     '/dns/node.example/tcp/4001',
     '/dnsaddr/node.example',
+    '/ip4/45.79.0.1/udp/4001/quic-v1',
+    '/dns4/node.example/udp/4001/quic-v1',
     `/ip4/45.79.0.1/tcp/4001/p2p/${PEER_ID}/p2p-circuit`,
   ],
 }

@@ -53,6 +53,14 @@ describe('the addresses at which a node may be reached from outside', () => {
     assert.deepEqual(texts(own), ['/ip4/45.79.0.1/tcp/38960', '/ip4/45.79.0.1/tcp/443'])
   })
 
+  it('are that host over QUIC too, where the node listens on it', () => {
+    const own = candidates({
+      listening: ['/ip4/10.0.0.7/tcp/38960', '/ip4/10.0.0.7/udp/38961/quic-v1', '/ip4/10.0.0.7/udp/5/webrtc-direct'],
+    })
+    own.observed(seen('a', '/ip4/45.79.0.1/udp/51234/quic-v1'))
+    assert.deepEqual(texts(own), ['/ip4/45.79.0.1/tcp/38960', '/ip4/45.79.0.1/udp/38961/quic-v1'])
+  })
+
   it('are each named once', () => {
     const own = candidates({ announced: ['/ip4/45.79.0.1/tcp/38960'], listening: ['/ip4/45.79.0.1/tcp/38960'] })
     own.observed(seen('a', '45.79.0.1'))

@@ -174,6 +174,24 @@ describe('a node that asks peers to dial it back', () => {
     assert.deepEqual(bench.asked, [`a ${OWN}`, 'a /ip4/45.79.0.2/tcp/38960'])
   })
 
+  it('asks about an address that a router gave, announces it no longer once that is gone, and forgets what was said of it', async () => {
+    bench.own = []
+    bench.meet('a', 'reached')
+    bench.own = [OWN]
+    bench.prober.candidatesChanged([])
+    await bench.settled(1)
+    assert.deepEqual(bench.announced, [OWN])
+    bench.own = []
+    bench.prober.candidatesChanged([multiaddr(OWN)])
+    assert.deepEqual(bench.announced, [])
+    await bench.settled(1)
+    assert.equal(bench.prober.verdict, 'unknown')
+    // as where peers see the node there still
+    bench.own = [OWN]
+    bench.prober.candidatesChanged([])
+    await bench.settled(2)
+  })
+
   it('takes an address back that is reached no more, after two peers say so', async () => {
     bench.meet('a', 'reached')
     await bench.settled(1)

@@ -199,15 +199,18 @@ describe('a node that publishes by itself', () => {
     )
   })
 
-  it('leaves addresses over relays out, and says so once', async () => {
+  it('leaves addresses over relays and over QUIC out, and says so once', async () => {
     const relayed = multiaddr(`${PUBLIC.toString()}/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb/p2p-circuit`)
+    const quic = multiaddr('/ip4/45.79.0.1/udp/38960/quic-v1')
     await open(LEDGER)
-    changeTo(relayed, PRIVATE)
+    changeTo(relayed, quic, PRIVATE)
     await published(1)
     assert.deepEqual(chain.attempts, [PRIVATE.toString()])
     publisher.changed()
     assert.deepEqual(
-      lines.filter((line) => line.includes('left out')).map((line) => line.includes(relayed.toString())),
+      lines
+        .filter((line) => line.includes('left out'))
+        .map((line) => line.includes(relayed.toString()) && line.includes(`${quic}: the chain takes no`)),
       [true],
     )
   })

@@ -15,7 +15,7 @@ use libp2p::{
     identity::Keypair,
     kad::{self, GetClosestPeersError, GetClosestPeersOk, GetClosestPeersResult, QueryId, QueryResult},
     multiaddr::Protocol,
-    ping,
+    ping, relay,
     swarm::{ConnectionId, SwarmEvent, dial_opts::DialOpts},
 };
 use prost::Message;
@@ -45,6 +45,8 @@ pub struct Peer {
     listeners: usize,
     identified: HashMap<PeerId, identify::Info>,
     pings: HashMap<PeerId, Duration>,
+    /// By the relay, its limits.
+    places: HashMap<PeerId, Value>,
     dialling: HashMap<ConnectionId, u64>,
     finding: HashMap<QueryId, (u64, PeerId)>,
     looking: Vec<(u64, Look)>,
@@ -74,6 +76,7 @@ impl Peer {
             listeners,
             identified: HashMap::new(),
             pings: HashMap::new(),
+            places: HashMap::new(),
             dialling: HashMap::new(),
             finding: HashMap::new(),
             looking: vec![],
@@ -100,7 +103,12 @@ impl Peer {
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
+            SwarmEvent::NewListenAddr { address, .. } if address.iter().any(|part| part == Protocol::P2pCircuit) => {}
             SwarmEvent::NewListenAddr { .. } if self.swarm.listeners().count() == self.listeners => {
+                // a relay tells those that it knows to be good, and a place without one is none
+                for address in self.swarm.listeners().cloned().collect::<Vec<_>>() {
+                    self.swarm.add_external_address(address);
+                }
                 let me = self.swarm.local_peer_id().to_string();
                 tell(json!({ "event": "ready", "peerId": me, "addresses": self.addresses(), "libp2p": version("libp2p") }));
             }
@@ -128,6 +136,13 @@ impl Peer {
                     }
                 }
                 self.identified.insert(peer_id, info);
+            }
+            BehaviourEvent::Relayed(relay::client::Event::ReservationReqAccepted { relay_peer_id, limit, .. }) => {
+                let limits = json!({
+                    "seconds": limit.and_then(|limit| limit.duration()).map(|time| time.as_secs()),
+                    "bytes": limit.and_then(|limit| limit.data_in_bytes()),
+                });
+                self.places.insert(relay_peer_id, limits);
             }
             BehaviourEvent::Ping(ping::Event { peer, result: Ok(time), .. }) => {
                 self.pings.insert(peer, time);
@@ -175,6 +190,7 @@ impl Peer {
         let answer = match told.text("do") {
             "dial" => self.dial(id, &told),
             "find" => self.find(id, &told),
+            "reserve" => self.reserve(id, &told),
             "identify" => told.peer().map(|peer| self.until(id, move |me| me.identified.get(&peer).map(describe))),
             "ping" => told.peer().map(|peer| self.until(id, move |me| Some(json!({ "ms": me.pings.get(&peer)?.as_secs_f64() * 1000.0 })))),
             "mesh" => self.mesh(id, &told),
@@ -224,6 +240,15 @@ impl Peer {
         let dial = DialOpts::from(address);
         self.dialling.insert(dial.connection_id(), id);
         self.swarm.dial(dial).map_err(|error| Failure::new("DialError", error))
+    }
+
+    /// Keeps a place with a relay: replies once it is given, with its limits.
+    fn reserve(&mut self, id: u64, told: &Told) -> Result<(), Failure> {
+        let relay: Multiaddr = told.text("address").parse().map_err(|error| Failure::new("BadCommand", error))?;
+        let Some(Protocol::P2p(peer)) = relay.iter().last() else { return Err(Failure::new("BadCommand", "no peer ID")) };
+        self.swarm.listen_on(relay.with(Protocol::P2pCircuit)).map_err(|error| Failure::new("ListenError", error))?;
+        self.until(id, move |me| me.places.get(&peer).cloned());
+        Ok(())
     }
 
     fn leave(&mut self, told: &Told) -> Reply {

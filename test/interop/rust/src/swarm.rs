@@ -9,7 +9,7 @@ use libp2p::{
     identify,
     identity::Keypair,
     kad::{self, store::MemoryStore},
-    noise, ping,
+    noise, ping, relay,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
     tcp, yamux,
 };
@@ -28,6 +28,8 @@ pub struct Behaviour {
     pub kad: Toggle<kad::Behaviour<MemoryStore>>,
     pub gossipsub: Toggle<gossipsub::Behaviour>,
     pub stream: libp2p_stream::Behaviour,
+    pub relay: Toggle<relay::Behaviour>,
+    pub relayed: relay::client::Behaviour,
 }
 
 pub fn key_of(told: &Told) -> Result<Keypair, Failure> {
@@ -40,7 +42,7 @@ pub fn key_of(told: &Told) -> Result<Keypair, Failure> {
     }
 }
 
-fn behaviour(key: &Keypair, told: &Told) -> Result<Behaviour, Box<dyn Error + Send + Sync>> {
+fn behaviour(key: &Keypair, relayed: relay::client::Behaviour, told: &Told) -> Result<Behaviour, Box<dyn Error + Send + Sync>> {
     let me = key.public().to_peer_id();
     let kad = told.0["dht"].as_str().map(|mode| {
         let mut kad = kad::Behaviour::with_config(me, MemoryStore::new(me), kad::Config::new(KAD));
@@ -61,6 +63,8 @@ fn behaviour(key: &Keypair, told: &Told) -> Result<Behaviour, Box<dyn Error + Se
         kad: kad.into(),
         gossipsub: gossipsub.into(),
         stream: libp2p_stream::Behaviour::new(),
+        relay: told.is("relay").then(|| relay::Behaviour::new(me, relay::Config::default())).into(),
+        relayed,
     })
 }
 
@@ -70,7 +74,8 @@ pub fn make(key: &Keypair, told: &Told) -> Result<(Swarm<Behaviour>, usize), Box
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
         .with_dns()?
-        .with_behaviour(|key| behaviour(key, told))?
+        .with_relay_client(noise::Config::new, yamux::Config::default)?
+        .with_behaviour(|key, relayed| behaviour(key, relayed, told))?
         .with_swarm_config(|config| {
             let config = config.with_idle_connection_timeout(Duration::from_secs(60));
             match told.is("lazy") {

@@ -1,0 +1,143 @@
+import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Logger } from '../../observe/logger.ts'
+import { addressesOf, farthestFirst } from '../../primitives/address.ts'
+import { isRelayed } from '../../primitives/address-kind.ts'
+import { Deadline } from '../../primitives/deadline.ts'
+import { type Rate, TokenBuckets } from '../../primitives/token-bucket.ts'
+import type { DialPolicy } from '../dial/dial-policy.ts'
+import type { Dialler } from '../dial/dialler.ts'
+import { HOLE_PUNCH_PROTOCOL_ID } from './hole-punch-stream.ts'
+import type { HolePuncher } from './hole-puncher.ts'
+
+/** How a relayed connection gets company of a direct one, and what came of that. */
+export interface UpgradeOutcome {
+  /** `reversal`: the peer that was called dials its caller. `hole punching`: both dial at the same time. */
+  way: 'reversal' | 'hole punching'
+  outcome: 'connected' | 'failed'
+}
+
+export interface DirectUpgradesInit {
+  libp2p: Pick<Libp2p, 'addEventListener' | 'removeEventListener'>
+  dialler: Pick<Dialler, 'dial' | 'connectionsTo' | 'isDialable'>
+  policy: Pick<DialPolicy, 'refusalOf'>
+  puncher: Pick<HolePuncher, 'punch'>
+  /** Whether this node deals with a peer, and may dial it now. */
+  admits(peerId: PeerId, signal: AbortSignal): Promise<boolean>
+  onUpgrade(outcome: UpgradeOutcome): void
+  log: Logger
+  now?: (() => number) | undefined
+}
+
+/** Upgrades for one peer, and for all. */
+const RATES = { peer: { burst: 4, refillMs: 60_000 }, all: { burst: 32, refillMs: 2_000 } } satisfies Record<string, Rate>
+const MAX_REMEMBERED = 1_024
+/** Upgrades at a time. */
+const MAX_RUNNING = 8
+/** Addresses of a caller that are dialled. */
+const MAX_ADDRESSES = 4
+const DIAL_TIMEOUT_MS = 5_000
+
+/**
+ * Gets a direct connection to a peer that called this node over a relay: the caller is dialled at its own addresses, as far as the dial policy
+ * allows them for a stranger. Where that fails, both sides punch a hole. Nothing happens to the relayed connection, and to the calls on it.
+ */
+export class DirectUpgrades {
+  readonly #init: DirectUpgradesInit
+  readonly #tokens: TokenBuckets
+  /** Peers that are dialled now. */
+  readonly #running = new Set<string>()
+  readonly #closing = new AbortController()
+
+  constructor(init: DirectUpgradesInit) {
+    this.#init = init
+    this.#tokens = new TokenBuckets({ maxKeys: MAX_REMEMBERED, ...(init.now == null ? {} : { now: init.now }) })
+  }
+
+  /** To be called before libp2p starts. */
+  start(): void {
+    this.#init.libp2p.addEventListener('peer:identify', this.#onIdentify)
+  }
+
+  /** Ends what is under way. */
+  stop(): void {
+    this.#init.libp2p.removeEventListener('peer:identify', this.#onIdentify)
+    this.#closing.abort(new Error('the node stops'))
+  }
+
+  /** A caller has told of itself. */
+  readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
+    const { connection } = detail
+    if (connection.direction === 'inbound' && isRelayed(connection.remoteAddr) && !this.#isDirect(connection.remotePeer)) {
+      this.#upgrade(detail).catch((error) => this.#init.log.debug('a caller stays on its relay', error, { peer: connection.remotePeer }))
+    }
+  }
+
+  async #upgrade({ connection, ...told }: IdentifyResult): Promise<void> {
+    const peer = connection.remotePeer.toString()
+    const addresses = this.#dialable(connection.remotePeer, [...told.listenAddrs, ...(told.signedPeerRecord?.addresses ?? [])])
+    const punches = told.protocols.includes(HOLE_PUNCH_PROTOCOL_ID)
+    if ((addresses.length === 0 && !punches) || !this.#hasRoom(peer)) {
+      return
+    }
+    this.#running.add(peer)
+    try {
+      if (await this.#init.admits(connection.remotePeer, this.#closing.signal)) {
+        const isDialled = addresses.length > 0 && (await this.#reverse(connection, addresses))
+        if (punches && !isDialled && !this.#isDirect(connection.remotePeer)) {
+          await this.#punch(connection)
+        }
+      }
+    } finally {
+      this.#running.delete(peer)
+    }
+  }
+
+  #hasRoom(peer: string): boolean {
+    return (
+      !this.#running.has(peer) &&
+      this.#running.size < MAX_RUNNING &&
+      this.#tokens.take(`peer ${peer}`, RATES.peer) &&
+      this.#tokens.take('all', RATES.all)
+    )
+  }
+
+  async #reverse({ remotePeer: peer, remoteAddr: relay }: Connection, addresses: Multiaddr[]): Promise<boolean> {
+    const { dialler, log, onUpgrade } = this.#init
+    using deadline = new Deadline(DIAL_TIMEOUT_MS, this.#closing.signal)
+    try {
+      const { remoteAddr: address } = await dialler.dial(addresses, deadline.signal, { trusted: false, more: () => false })
+      log.debug('a caller over a relay was dialled directly', undefined, { peer, address, relay })
+      onUpgrade({ way: 'reversal', outcome: 'connected' })
+      return true
+    } catch (error) {
+      log.debug('a caller over a relay cannot be dialled directly', error, { peer, relay })
+      onUpgrade({ way: 'reversal', outcome: 'failed' })
+      return false
+    }
+  }
+
+  async #punch(connection: Connection): Promise<void> {
+    const { puncher, log, onUpgrade } = this.#init
+    const { remotePeer: peer, remoteAddr: relay } = connection
+    try {
+      const { remoteAddr: address } = await puncher.punch(connection)
+      log.debug('a hole was punched to a caller over a relay', undefined, { peer, address, relay })
+      onUpgrade({ way: 'hole punching', outcome: 'connected' })
+    } catch (error) {
+      log.debug('a caller stays on its relay', error, { peer, relay })
+      onUpgrade({ way: 'hole punching', outcome: 'failed' })
+    }
+  }
+
+  #dialable(peerId: PeerId, named: Multiaddr[]): Multiaddr[] {
+    const { dialler, policy } = this.#init
+    const direct = named.filter((address) => !isRelayed(address) && dialler.isDialable(address))
+    const allowed = addressesOf(peerId, direct, Number.POSITIVE_INFINITY).filter((address) => policy.refusalOf(address, 'stranger') == null)
+    return farthestFirst(allowed).slice(0, MAX_ADDRESSES)
+  }
+
+  #isDirect(peerId: PeerId): boolean {
+    return this.#init.dialler.connectionsTo(peerId).some(({ remoteAddr }) => !isRelayed(remoteAddr))
+  }
+}

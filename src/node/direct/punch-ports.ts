@@ -1,0 +1,110 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import type { Connection, IdentifyResult, Libp2p } from '@libp2p/interface'
+import type { TransportManager } from '@libp2p/interface-internal'
+import { CODE_P2P, CODE_P2P_CIRCUIT, type Multiaddr } from '@multiformats/multiaddr'
+import { isRelayed } from '../../primitives/address-kind.ts'
+import { putAside } from '../dial/aside.ts'
+import { permitted } from '../dial/dial-permit.ts'
+import { until } from '../dial/meeting.ts'
+
+/** A local TCP port on which nobody listens, and at which address the outside sees what leaves from it. */
+export interface PunchPort {
+  localPort: number
+  /** Without `/p2p`. */
+  mapped: Multiaddr
+  /** Whether the router keeps ports. One that does not has another for each destination, as a rule: a second try ends as the first. */
+  isKept: boolean
+  /** Lets go of the connection that keeps the mapping of the router. */
+  release(): void
+}
+
+export interface PunchPortsInit {
+  libp2p: Pick<Libp2p, 'getConnections' | 'addEventListener' | 'removeEventListener'>
+  transports: Pick<TransportManager, 'dial'>
+  /** Whether an address is one at which peers outside may dial. */
+  isOutside(address: Multiaddr): boolean
+  /** Closes a connection once no call is on it: the relay may have used it. */
+  letGo(connection: Connection): void
+}
+
+/** One dial, to an address that this node is connected to. */
+const ONE_DIAL = { trusted: false, more: (): boolean => false }
+
+/** Opens ports for hole punching: a second connection to the relay leaves from such a port, and the relay says where it came from. */
+export class PunchPorts {
+  readonly #init: PunchPortsInit
+
+  constructor(init: PunchPortsInit) {
+    this.#init = init
+  }
+
+  /** @param relayed a connection over the relay that is asked @throws Error, DialFailure, the signal's reason */
+  async open(relayed: Connection, signal: AbortSignal): Promise<PunchPort> {
+    const address = this.#addressOf(relayIn(relayed.remoteAddr))
+    const localPort = await freePort()
+    const observed = new WeakMap<Connection, Multiaddr | undefined>()
+    const { libp2p, transports, isOutside, letGo } = this.#init
+    const enough = new AbortController()
+    const told = (connection: Connection): Promise<void> =>
+      until(libp2p, 'peer:identify', ({ detail }) => detail.connection === connection, AbortSignal.any([signal, enough.signal]))
+    const onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
+      observed.set(detail.connection, detail.observedAddr)
+    }
+    libp2p.addEventListener('peer:identify', onIdentify)
+    let connection: Connection | undefined
+    try {
+      connection = await transports.dial(address, permitted({ signal, localPort }, ONE_DIAL))
+      putAside(connection)
+      if (!observed.has(connection)) {
+        await told(connection)
+      }
+      signal.throwIfAborted()
+      const mapped = observed.get(connection)
+      if (mapped == null || !isOutside(mapped)) {
+        throw new Error(`the relay sees this node at ${mapped?.toString() ?? 'no address'}`)
+      }
+      const probe = connection
+      return { localPort, mapped, isKept: mapped.getComponents()[1]?.value === String(localPort), release: () => letGo(probe) }
+    } catch (error) {
+      if (connection != null) {
+        letGo(connection)
+      }
+      throw error
+    } finally {
+      enough.abort()
+      libp2p.removeEventListener('peer:identify', onIdentify)
+    }
+  }
+
+  /** At which this node dialled the relay. */
+  #addressOf(relay: string | undefined): Multiaddr {
+    const addresses = this.#init.libp2p
+      .getConnections()
+      .filter(({ remotePeer, direction, status }) => remotePeer.toString() === relay && direction === 'outbound' && status === 'open')
+      .map(({ remoteAddr }) => remoteAddr)
+    const [address] = addresses.filter((each) => !isRelayed(each) && each.getComponents()[1]?.name === 'tcp')
+    if (address == null) {
+      throw new Error('this node did not dial the relay over TCP, so the relay cannot say at which port this node is seen')
+    }
+    return address
+  }
+}
+
+/** The ID of the relay in an address. */
+function relayIn(address: Multiaddr): string | undefined {
+  const components = address.getComponents()
+  const end = components.findIndex(({ code }) => code === CODE_P2P_CIRCUIT)
+  return components.slice(0, Math.max(0, end)).findLast(({ code }) => code === CODE_P2P)?.value
+}
+
+/** A port that is free now. */
+async function freePort(): Promise<number> {
+  const server = createServer((socket) => socket.destroy())
+  server.listen({ port: 0, exclusive: true })
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}

@@ -1,0 +1,90 @@
+import type { Connection, Libp2p } from '@libp2p/interface'
+import type { Logger } from '../../observe/logger.ts'
+import { isRelayed } from '../../primitives/address-kind.ts'
+import { Deadline } from '../../primitives/deadline.ts'
+import { isAside } from '../dial/aside.ts'
+import { isInUse } from '../stack/displacement.ts'
+
+export interface SurplusConnectionsInit {
+  libp2p: Pick<Libp2p, 'getConnections' | 'addEventListener' | 'removeEventListener'>
+  /** True for a connection whose other side may be gone. */
+  inDoubt(connection: Connection): boolean
+  log: Logger
+  now?: (() => number) | undefined
+}
+
+/** How long a connection must be without calls, in milliseconds. The side that dialled is the first to close: most calls are its own. */
+const GRACE_MS = { outbound: 5_000, inbound: 20_000 }
+const LOOK_EVERY_MS = 1_000
+/** How long both sides may take to close, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 2_000
+
+/**
+ * Closes connections that nobody needs any more: one through a relay, once there is a direct one to the same peer, and others that were handed over. None is
+ * closed while a call is under way on it.
+ */
+export class SurplusConnections {
+  readonly #init: SurplusConnectionsInit
+  readonly #now: () => number
+  readonly #added = new WeakSet<Connection>()
+  /** Since when each has been without calls. */
+  #idleSinceMs = new Map<Connection, number>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(init: SurplusConnectionsInit) {
+    this.#init = init
+    this.#now = init.now ?? (() => performance.now())
+  }
+
+  start(): void {
+    this.#init.libp2p.addEventListener('connection:open', this.look)
+  }
+
+  stop(): void {
+    this.#init.libp2p.removeEventListener('connection:open', this.look)
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** Hands over a connection, whatever others there are to its peer. */
+  add(connection: Connection): void {
+    this.#added.add(connection)
+    this.look()
+  }
+
+  /** Looks at all connections now; later by itself, while there are some to be closed. */
+  readonly look = (): void => {
+    const surplus = this.#surplus()
+    const now = this.#now()
+    const before = this.#idleSinceMs
+    this.#idleSinceMs = new Map(surplus.filter((each) => !isInUse(each)).map((each) => [each, before.get(each) ?? now]))
+    for (const [connection, sinceMs] of this.#idleSinceMs) {
+      if (now - sinceMs >= GRACE_MS[connection.direction]) {
+        void this.#close(connection)
+      }
+    }
+    if (surplus.length === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+    } else {
+      this.#timer ??= setInterval(this.look, LOOK_EVERY_MS).unref()
+    }
+  }
+
+  #surplus(): Connection[] {
+    const open = this.#init.libp2p.getConnections().filter(({ status }) => status === 'open')
+    const direct = new Set(open.filter((each) => this.#isUsable(each)).map(({ remotePeer }) => remotePeer.toString()))
+    return open.filter((each) => this.#added.has(each) || (isRelayed(each.remoteAddr) && direct.has(each.remotePeer.toString())))
+  }
+
+  #isUsable(connection: Connection): boolean {
+    return !isRelayed(connection.remoteAddr) && !isAside(connection) && !this.#init.inDoubt(connection)
+  }
+
+  async #close(connection: Connection): Promise<void> {
+    const { remotePeer: peer, remoteAddr: address } = connection
+    this.#init.log.debug('a connection is closed, as there is a better one', undefined, { peer, address })
+    using deadline = new Deadline(CLOSE_TIMEOUT_MS)
+    await connection.close({ signal: deadline.signal }).catch((error: Error) => connection.abort(error))
+  }
+}

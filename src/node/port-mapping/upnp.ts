@@ -1,0 +1,234 @@
+import { randomInt } from 'node:crypto'
+import { isIPv4 } from 'node:net'
+import { type Gateway, GatewayError, type Lease, type MappedPort, type Place } from './gateway.ts'
+import { askRouter, ownUrl } from './router-http.ts'
+import { findDescription, type SsdpInit } from './ssdp.ts'
+import { elementsIn, readXml, textIn, type XmlElement } from './xml.ts'
+
+/** The services of a router that map ports, the better ones first (UPnP Forum: WANIPConnection 1 and 2, WANPPPConnection 1). */
+const SERVICES = [
+  'urn:schemas-upnp-org:service:WANIPConnection:2',
+  'urn:schemas-upnp-org:service:WANIPConnection:1',
+  'urn:schemas-upnp-org:service:WANPPPConnection:1',
+]
+/** Of one router. */
+const MAX_SERVICES = 4
+/** External ports that are tried where others are taken. */
+const MAX_CONFLICTS = 4
+const [FIRST_FREE_PORT, LAST_PORT] = [1_024, 65_535]
+/** What the mapping is called in the router's own pages. */
+const DESCRIPTION = 'subnet'
+/** A lease that does not end, in seconds. */
+const PERMANENT = 0
+const NO_ADDRESS = '0.0.0.0'
+
+/** Codes of the errors of a service that are told apart or in words here. */
+const CODES = { noSuchEntry: 714, conflict: 718, onlyPermanentLeases: 725 }
+/** The port is taken: by another machine, or by another mechanism of the router. */
+const CONFLICTS = new Set([CODES.conflict, 729])
+const WORDS: Record<number, string> = {
+  401: 'it does not know the action',
+  402: 'it does not take the arguments',
+  501: 'it failed',
+  606: 'it does not allow this machine to do so',
+  718: 'the port is taken by another machine',
+  724: 'it takes only the same port on both sides',
+  725: 'it knows permanent leases alone',
+  726: 'it takes one remote host alone',
+  727: 'it takes all ports alone',
+  728: 'it has no port left',
+  729: 'another of its mechanisms has the port',
+}
+
+interface Service {
+  type: string
+  controlUrl: URL
+}
+
+type Arguments = ReadonlyArray<readonly [name: string, value: string | number]>
+
+/** What a service answered an action with: its values, or the code of an error. */
+type Answer = { ok: XmlElement } | { code: number }
+
+/** A service refused an action. */
+class ActionError extends GatewayError {
+  readonly upnpCode: number
+
+  constructor(code: number) {
+    super('REFUSED', `the router says no: ${WORDS[code] ?? 'an error'} (UPnP error ${code})`)
+    this.upnpCode = code
+  }
+}
+
+/** A router that speaks UPnP. */
+export class Upnp implements Gateway {
+  readonly protocol = 'UPnP'
+  readonly #place: Place
+  readonly #services: Service[]
+  /** The one that is connected. */
+  #service: Service | undefined
+
+  private constructor(place: Place, services: Service[]) {
+    this.#place = place
+    this.#services = services
+  }
+
+  /** Searches for the router, and reads its description. @throws GatewayError, or the signal's reason */
+  static async find(init: SsdpInit, signal: AbortSignal): Promise<Upnp> {
+    const location = await findDescription(init, signal)
+    const { status, text } = await askRouter(location, init, { method: 'GET' }, signal)
+    if (status !== 200) {
+      throw new GatewayError('MALFORMED', `the router does not give its description: HTTP status ${status}`)
+    }
+    const services = servicesIn(readXml(text), init, location)
+    if (services.length === 0) {
+      throw new GatewayError('REFUSED', 'the router speaks UPnP, and maps no ports')
+    }
+    return new Upnp(init, services)
+  }
+
+  async externalAddress(signal: AbortSignal): Promise<string> {
+    let problem: unknown = new GatewayError('REFUSED', 'the router has no external address')
+    for (const service of this.#service == null ? this.#services : [this.#service]) {
+      try {
+        const address = textIn(await this.#run(service, 'GetExternalIPAddress', [], signal), 'NewExternalIPAddress') ?? ''
+        if (isIPv4(address) && address !== NO_ADDRESS) {
+          this.#service = service
+          return address
+        }
+      } catch (error) {
+        signal.throwIfAborted()
+        problem = error
+      }
+    }
+    throw problem
+  }
+
+  async map(port: MappedPort, leaseMs: number, signal: AbortSignal): Promise<Lease> {
+    try {
+      return await this.#map(port, Math.ceil(leaseMs / 1_000), signal)
+    } catch (error) {
+      if (error instanceof ActionError && error.upnpCode === CODES.onlyPermanentLeases) {
+        return this.#map(port, PERMANENT, signal)
+      }
+      throw error
+    }
+  }
+
+  async #map(port: MappedPort, leaseSeconds: number, signal: AbortSignal): Promise<Lease> {
+    let asked = port
+    for (let conflicts = 0; conflicts <= MAX_CONFLICTS; conflicts++) {
+      const answer = await this.#tryMapping(asked, leaseSeconds, conflicts > 0, signal)
+      if ('ok' in answer) {
+        return {
+          externalPort: portIn(answer.ok) ?? asked.externalPort,
+          leaseMs: leaseSeconds === PERMANENT ? undefined : leaseSeconds * 1_000,
+        }
+      }
+      if (!CONFLICTS.has(answer.code)) {
+        throw new ActionError(answer.code)
+      }
+      asked = this.#choosesPorts ? port : { ...port, externalPort: randomInt(FIRST_FREE_PORT, LAST_PORT + 1) }
+    }
+    throw new ActionError(CODES.conflict)
+  }
+
+  /** A mapping of another machine is left alone: some routers would remove it for anybody. */
+  async unmap({ transport, internalPort, externalPort }: MappedPort, signal: AbortSignal): Promise<void> {
+    const values: Arguments = [
+      ['NewRemoteHost', ''],
+      ['NewExternalPort', externalPort],
+      ['NewProtocol', transport.toUpperCase()],
+    ]
+    const there = await this.#try(this.#chosen, 'GetSpecificPortMappingEntry', values, signal)
+    const isOwn =
+      'ok' in there &&
+      textIn(there.ok, 'NewInternalClient') === this.#place.localAddress &&
+      textIn(there.ok, 'NewInternalPort') === String(internalPort)
+    const answer = isOwn ? await this.#try(this.#chosen, 'DeletePortMapping', values, signal) : there
+    if ('code' in answer && answer.code !== CODES.noSuchEntry) {
+      throw new ActionError(answer.code)
+    }
+  }
+
+  /** One that was never asked for its address is the first. */
+  get #chosen(): Service {
+    return this.#service ?? (this.#services[0] as Service)
+  }
+
+  /** A service of version 2 gives another port itself. */
+  get #choosesPorts(): boolean {
+    return this.#chosen.type === SERVICES[0]
+  }
+
+  /** @param any lets the router choose the port, where it can */
+  async #tryMapping(
+    { transport, internalPort, externalPort }: MappedPort,
+    leaseSeconds: number,
+    any: boolean,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const action = any && this.#choosesPorts ? 'AddAnyPortMapping' : 'AddPortMapping'
+    const values: Arguments = [
+      ['NewRemoteHost', ''],
+      ['NewExternalPort', externalPort],
+      ['NewProtocol', transport.toUpperCase()],
+      ['NewInternalPort', internalPort],
+      ['NewInternalClient', this.#place.localAddress],
+      ['NewEnabled', 1],
+      ['NewPortMappingDescription', DESCRIPTION],
+      ['NewLeaseDuration', leaseSeconds],
+    ]
+    return this.#try(this.#chosen, action, values, signal)
+  }
+
+  async #run(service: Service, action: string, values: Arguments, signal: AbortSignal): Promise<XmlElement> {
+    const answer = await this.#try(service, action, values, signal)
+    if ('code' in answer) {
+      throw new ActionError(answer.code)
+    }
+    return answer.ok
+  }
+
+  /** SOAP over HTTP, as UPnP Device Architecture 1.0, 3.2. All values are this program's own, and need no escaping. */
+  async #try({ type, controlUrl }: Service, action: string, values: Arguments, signal: AbortSignal): Promise<Answer> {
+    const body =
+      '<?xml version="1.0"?>\r\n' +
+      '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" s:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>' +
+      `<u:${action} xmlns:u="${type}">${values.map(([name, value]) => `<${name}>${value}</${name}>`).join('')}</u:${action}>` +
+      '</s:Body></s:Envelope>\r\n'
+    const headers = {
+      'Content-Type': 'text/xml; charset="utf-8"',
+      'Content-Length': String(Buffer.byteLength(body)),
+      SOAPAction: `"${type}#${action}"`,
+    }
+    const { status, text } = await askRouter(controlUrl, this.#place, { method: 'POST', headers, body }, signal)
+    const document = readXml(text)
+    const [ok] = elementsIn(document, `${action}Response`)
+    if (status === 200 && ok != null) {
+      return { ok }
+    }
+    const code = Number(textIn(document, 'errorCode'))
+    if (!Number.isInteger(code)) {
+      throw new GatewayError('MALFORMED', `the router does not answer ${action}: HTTP status ${status}`)
+    }
+    return { code }
+  }
+}
+
+function servicesIn(description: XmlElement, place: Place, location: URL): Service[] {
+  const base = textIn(description, 'URLBase')
+  const from = base == null || base === '' ? location : ownUrl(base, place)
+  return elementsIn(description, 'service')
+    .map((service) => ({ type: textIn(service, 'serviceType') ?? '', path: textIn(service, 'controlURL') ?? '' }))
+    .filter(({ type }) => SERVICES.includes(type))
+    .sort((a, b) => SERVICES.indexOf(a.type) - SERVICES.indexOf(b.type))
+    .slice(0, MAX_SERVICES)
+    .map(({ type, path }) => ({ type, controlUrl: ownUrl(path, place, from) }))
+}
+
+/** Which port a service of version 2 chose. */
+function portIn(answer: XmlElement): number | undefined {
+  const text = textIn(answer, 'NewReservedPort')
+  return text == null ? undefined : Number(text)
+}

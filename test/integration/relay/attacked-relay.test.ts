@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { multiaddr } from '@multiformats/multiaddr'
+import type { SubnetNode } from '../../../src/index.ts'
+import { addressOf, Lab } from '../../support/nodes.ts'
+import { eventually } from '../../support/protocol-host.ts'
+import { type Answers, type RelayAttack, type RelayCrowd, RelayStrangers } from '../../support/relay-crowd.ts'
+import { STATUS } from '../../support/relay-requests.ts'
+import { memoryInUse } from '../../support/streams.ts'
+
+const PEERS = 150
+const ATTACK: RelayAttack = { reservations: 1_000, circuits: 200, bytes: 1 << 20 }
+const ONE_HOST = ['127.0.0.2']
+const MANY_HOSTS = Array.from({ length: PEERS }, (_, index) => `127.0.2.${index + 1}`)
+const LOOK_EVERY_MS = 10
+/** libp2p holds a connection for up to 10 s after its end. */
+const FORGOTTEN_WITHIN_MS = 30_000
+const COLLECT_EVERY_MS = 500
+
+/** As `docs/security.md` has them. */
+const PLACES = 128
+const CIRCUITS_AT_HOST = 64
+/** What waits for a peer that does not read: the window of its stream, and that of the stream to the relay. */
+const HELD_BYTES = 2 * (256 << 10)
+const KEPT_BYTES = 10e6
+
+describe('a relay under 1,000 requests for a place and 200 calls of strangers', function () {
+  this.timeout(180_000)
+  const lab = new Lab()
+  const strangers = new RelayStrangers()
+  const kadProtocol = `/test/${randomUUID()}/kad/1.0.0`
+  let relay: SubnetNode
+  let caller: SubnetNode
+
+  before(async () => {
+    relay = await lab.node({ handler: ({ payload }) => payload, settings: { relayService: 'on', kadProtocol, heartbeatInterval: '10m' } })
+    caller = await lab.idle({ settings: { kadProtocol } })
+    await caller.start()
+    await call()
+  })
+
+  after(async () => {
+    await strangers.end()
+    await lab.clean()
+  })
+
+  async function call(): Promise<void> {
+    const { result } = await caller.tasks.sendTask(multiaddr(addressOf(relay)), 'own', Uint8Array.of(7))
+    assert.deepEqual([...result], [7])
+  }
+
+  interface Attacked {
+    reservations: Answers
+    circuits: Answers
+    /** The most of each at any time. */
+    most: { reservations: number; circuits: number }
+    /** Tasks of the relay's own that were answered meanwhile. */
+    tasks: number
+    /** In bytes more than before, while the circuits stand. */
+    held: number
+  }
+
+  async function attackBy(crowd: Omit<RelayCrowd, 'address' | 'peers'>): Promise<Attacked> {
+    await strangers.come({ address: addressOf(relay), peers: PEERS, ...crowd })
+    const before = memoryInUse()
+    const most = { reservations: 0, circuits: 0 }
+    const looking = setInterval(() => {
+      const { reservations = 0, circuits = 0 } = relay.stats.relay ?? {}
+      most.reservations = Math.max(most.reservations, reservations)
+      most.circuits = Math.max(most.circuits, circuits)
+    }, LOOK_EVERY_MS)
+    let isOver = false
+    const attack = strangers.attack(ATTACK).finally(() => {
+      isOver = true
+    })
+    let tasks = 0
+    for (; !isOver; tasks++) {
+      await call()
+    }
+    const answers = await attack
+    clearInterval(looking)
+    const during = memoryInUse()
+    return { ...answers, most, tasks, held: during.heap + during.external - before.heap - before.external }
+  }
+
+  async function leave(): Promise<void> {
+    await strangers.leave()
+    await eventually(() => relay.connections.length === 1, 'all strangers have left', FORGOTTEN_WITHIN_MS)
+    assert.deepEqual(relay.stats.relay, { on: true, reservations: 0, circuits: 0 })
+    await call()
+  }
+
+  function figures({ most, tasks, held }: Attacked): string {
+    return `${most.reservations} places, ${most.circuits} circuits, ${inMegabytes(held)} held, ${tasks} tasks of its own meanwhile`
+  }
+
+  it('gives those who are not of the subnet no place and no circuit', async () => {
+    const { reservations, circuits, most } = await attackBy({ hosts: MANY_HOSTS })
+    assert.deepEqual(Object.keys(reservations), [STATUS.reservationRefused, STATUS.permissionDenied].map(String))
+    assert.deepEqual(circuits, { [STATUS.noReservation]: ATTACK.circuits })
+    assert.deepEqual(most, { reservations: 0, circuits: 0 })
+    await leave()
+  })
+
+  it('gives those who say that they are of the subnet, all from one address, the circuits of one address', async function () {
+    const attacked = await attackBy({ kadProtocol, hosts: ONE_HOST })
+    const { reservations, circuits, most, held } = attacked
+    assert.ok(count(reservations, STATUS.ok) >= PLACES, JSON.stringify(reservations))
+    assert.equal(count(reservations, STATUS.ok) + count(reservations, STATUS.reservationRefused), ATTACK.reservations)
+    assert.deepEqual(circuits, {
+      [STATUS.ok]: CIRCUITS_AT_HOST,
+      [STATUS.resourceLimitExceeded]: ATTACK.circuits - CIRCUITS_AT_HOST,
+    })
+    assert.deepEqual(most, { reservations: PLACES, circuits: CIRCUITS_AT_HOST })
+    assert.ok(held < CIRCUITS_AT_HOST * HELD_BYTES, inMegabytes(held))
+    Object.assign(this.test ?? {}, { title: `${this.test?.title}: ${figures(attacked)}` })
+    await leave()
+  })
+
+  it('gives those who say that they are of the subnet, each from an address of its own, its places, and keeps nothing of them', async function () {
+    const before = memoryInUse()
+    const attacked = await attackBy({ kadProtocol, hosts: MANY_HOSTS })
+    const { reservations, circuits, most, held } = attacked
+    assert.equal(count(reservations, STATUS.ok) + count(reservations, STATUS.reservationRefused), ATTACK.reservations)
+    assert.deepEqual(circuits, { [STATUS.ok]: ATTACK.circuits })
+    assert.deepEqual(most, { reservations: PLACES, circuits: ATTACK.circuits })
+    assert.ok(held < ATTACK.circuits * HELD_BYTES, inMegabytes(held))
+    Object.assign(this.test ?? {}, { title: `${this.test?.title}: ${figures(attacked)}` })
+    await leave()
+    const kept = (): number => memoryInUse().heap + memoryInUse().external - before.heap - before.external
+    await eventually(() => kept() < KEPT_BYTES, 'the memory is given back', FORGOTTEN_WITHIN_MS, COLLECT_EVERY_MS)
+  })
+})
+
+function count(answers: Answers, status: number): number {
+  return answers[status] ?? 0
+}
+
+function inMegabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`
+}
