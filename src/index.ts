@@ -33,6 +33,7 @@ export type { NetworkInterfaces } from './node/dial/dial-policy.ts'
 export type { Alias, Aliases } from './node/home/aliases.ts'
 export type { RawSettings, SettingName, Settings } from './node/home/config.ts'
 export { NodeError } from './node/home/errors.ts'
+export type { ObservedEvents, RefusalEvent, ResolutionEvent } from './node/observed-events.ts'
 export type { KnownPeer } from './node/peers.ts'
 export type { MappedAddress, MappingProtocol, PortMapping, PortMappingStatus } from './node/port-mapping/port-mapping.ts'
 export type { Resolved } from './node/reach.ts'
@@ -65,6 +66,7 @@ export {
   TaskProtocol,
   type TaskProtocolOptions,
 } from './protocol/builtin/task.ts'
+export { REJECTION_REASONS, type RejectionReason, TaskRejection, type TaskRejectionOptions } from './protocol/builtin/task-rejection.ts'
 export type { BegunCall, CallOptions, CallReport, StreamCallOptions } from './protocol/call/call-options.ts'
 export { type Codec, type Collect, protobufCodec, type WholeCodec } from './protocol/message/codec.ts'
 export { type StreamedInit, type StreamedMessage, streamedCodec } from './protocol/message/streamed-codec.ts'

@@ -1,5 +1,5 @@
 import { checkChain } from '../chain/chain-url.ts'
-import { loadHandler } from '../node/handlers/task-handlers.ts'
+import { handlerProblem, loadHandler } from '../node/handlers/task-handlers.ts'
 import type { Settings } from '../node/home/config.ts'
 import { describeSettings, type LoadedSettings, withFlags } from '../node/home/load-settings.ts'
 import { describeError } from '../primitives/errors.ts'
@@ -46,4 +46,10 @@ export async function checkUse({ handler, chain, taskTimeout, maxFrameBytes }: S
   if (handler != null) {
     await loadHandler(handler, { timeoutMs: taskTimeout, maxOutputBytes: maxFrameBytes })
   }
+}
+
+/** What is wrong with the handler's program, where "start" would say so and go on. */
+export async function handlerNotice({ handler }: Settings): Promise<string | undefined> {
+  const problem = handler == null ? undefined : await handlerProblem(handler)
+  return problem == null ? undefined : `warning: ${problem}`
 }

@@ -10,6 +10,8 @@ export interface ShellContext {
   home: Home
   settings: Settings
   sources: Record<SettingName, SettingSource>
+  /** A line that shows events sets it: the shell tells them no second time. */
+  quiet: { events: boolean }
   /** Aborts when the line is cancelled. */
   signal: AbortSignal
   /** Lends the terminal to a question; undefined where there is nobody to ask. */

@@ -28,10 +28,11 @@ export default class Init extends BaseCommand {
     if (!flags.force) {
       await this.#mayChange(home.configFile, asks)
     }
-    const { askSettings, checkUse } = await import('../cli/init-questions.ts')
+    const { askSettings, checkUse, handlerNotice } = await import('../cli/init-questions.ts')
     const loaded = { settings: this.settings, sources: this.sources }
     const settings = asks ? await this.ask(async () => askSettings(loaded, this.interrupted.signal)) : this.settings
     await checkUse(settings)
+    this.notice(await handlerNotice(settings))
     const { peerId } = describeKey(await loadIdentity(home, settings.key, { timeoutMs: settings.timeout }), home.identityFile)
     const written = shownSettings(await updateConfigFile(home, settings, INIT_SETTINGS))
     this.log(`${home.configFile}  ${JSON.stringify(written)}`)

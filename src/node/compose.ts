@@ -144,7 +144,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     writes.add(done)
     void done.finally(() => writes.delete(done))
   }
-  const door = doorOf({ ...init, registry, onRefusal: (kind) => observer.instruments.onRefusal(kind) })
+  const door = doorOf({ ...init, registry, onRefusal: observer.onRefusal })
   const { listen, transports, agent, networkInterfaces, liveness = new Liveness() } = init
   const sharedKeys = new SharedKeys({ log, ask: askForRecord })
   const liveRecords = new LiveRecords((connection, record) => (serves ? sharedKeys.saw(connection, record) : undefined))
@@ -236,7 +236,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     ],
     {
       refuted: refutedIn({ book, note }),
-      tried: observer.onTier,
+      ...observer.resolutions,
       hint: () => otherNetwork.hint,
       refusal: () => (libp2p.getPeers().length === 0 ? bootstrap.refusals[0] : undefined),
     },
@@ -307,7 +307,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     chainFollower: serves && door == null && registry.makesBlocks ? new ChainFollower({ registry, log: log.scoped('chain') }) : undefined,
     interceptors: [peerList({ allow: settings.allowPeers, deny: settings.denyPeers }) ?? [], init.interceptors ?? []].flat(),
     log,
-    observer: metrics == null ? undefined : observer.instruments,
+    ...observer.parts,
     serves,
     note,
     release: async () => {

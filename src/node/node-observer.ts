@@ -1,21 +1,34 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Logger } from '../observe/logger.ts'
 import { type Metrics, NO_METRICS } from '../observe/metrics.ts'
+import { TokenBuckets } from '../primitives/token-bucket.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { DialOutcome } from './dial/dial-outcome.ts'
 import type { UpgradeOutcome } from './direct/direct-upgrades.ts'
 import { Instruments } from './instruments.ts'
+import type { Observed, RefusalEvent } from './observed-events.ts'
+
+/** Of a tier's words. */
+const MAX_DETAIL_CHARACTERS = 300
+/** Refusals that are told one by one: strangers cause them. Further ones are only counted. */
+const REFUSALS_TOLD = { burst: 20, refillMs: 1_000 }
 
 /** Tells of each decision that somebody may ask about: a line in the log with its reason, and a number. */
 export class NodeObserver {
   readonly instruments: Instruments
+  readonly #observed: Observed = { tell: () => undefined }
+  /** What the node itself has of this. */
+  readonly parts: { observer: Instruments | undefined; observed: Observed }
   readonly #dialLog: Logger
   readonly #resolveLog: Logger
   readonly #admissionLog: Logger
+  readonly #tellings = new TokenBuckets({ maxKeys: 1 })
+  #untold = 0
 
   /** @param own the protocols of the node: only these are labels */
-  constructor(log: Logger, metrics: Metrics = NO_METRICS, own: () => Iterable<{ id: string }> = () => []) {
-    this.instruments = new Instruments(metrics, own)
+  constructor(log: Logger, metrics?: Metrics, own: () => Iterable<{ id: string }> = () => []) {
+    this.instruments = new Instruments(metrics ?? NO_METRICS, own)
+    this.parts = { observer: metrics == null ? undefined : this.instruments, observed: this.#observed }
     this.#dialLog = log.scoped('dial')
     this.#resolveLog = log.scoped('resolve')
     this.#admissionLog = log.scoped('admission')
@@ -29,6 +42,21 @@ export class NodeObserver {
     })
     this.instruments.onTier(attempt)
   }
+
+  /** A resolution has ended. */
+  readonly onResolved = (peerId: PeerId, { found, ms, attempts }: { found: boolean; ms: number; attempts: readonly Attempt[] }): void => {
+    const told = attempts.map((attempt) => ({ ...attempt, detail: attempt.detail.slice(0, MAX_DETAIL_CHARACTERS) }))
+    this.#observed.tell('resolve', { peerId: peerId.toString(), found, ms, attempts: told })
+  }
+
+  /** The door refused a peer. */
+  readonly onRefusal = (kind: string, peerId: PeerId, reason: string): void => {
+    this.instruments.onRefusal(kind)
+    this.#tellRefusal({ reason: kind, detail: reason, peerId: peerId.toString() })
+  }
+
+  /** What a resolver tells. */
+  readonly resolutions = { tried: this.onTier, ended: this.onResolved }
 
   /** An address was dialled, or was not to be. */
   readonly onDial = (dial: DialOutcome): void => {
@@ -44,5 +72,14 @@ export class NodeObserver {
   readonly onPlaceLimit = (host: string, limit: string, reason: string): void => {
     this.#admissionLog.debug('a limit was met', reason, { host, limit })
     this.instruments.onRefusal(limit)
+    this.#tellRefusal({ reason: limit, detail: reason, host })
+  }
+
+  #tellRefusal(refusal: Omit<RefusalEvent, 'count'>): void {
+    this.#untold++
+    if (this.#tellings.take('', REFUSALS_TOLD)) {
+      this.#observed.tell('refusal', { ...refusal, count: this.#untold })
+      this.#untold = 0
+    }
   }
 }

@@ -20,6 +20,7 @@ import type { Dialler } from './dial/dialler.ts'
 import type { Aliases } from './home/aliases.ts'
 import type { Instruments } from './instruments.ts'
 import type { OtherNetwork } from './network/other-network.ts'
+import type { Observed } from './observed-events.ts'
 import type { OwnPortMapping } from './port-mapping-of.ts'
 import type { OwnReachability } from './reachability/own-reachability.ts'
 import type { RelaysOfNode } from './relaying-of.ts'
@@ -67,6 +68,8 @@ export interface NodeParts {
   log: Logger
   /** Counts what happens; undefined where nobody asked for numbers. */
   observer: Instruments | undefined
+  /** What its parts decide. */
+  observed: Observed
   /** A node that serves listens, gossips and answers; one that does not only asks. */
   serves: boolean
   /** Runs a write to the address book in the background. */

@@ -1,3 +1,4 @@
+import { ProtocolError } from '../protocol/api/errors.ts'
 import type { Interceptor } from '../protocol/api/interceptor.ts'
 import { DAG_SYNC_PROTOCOL_ID } from '../protocol/builtin/dag-sync.ts'
 
@@ -15,7 +16,7 @@ export function peerList({ allow, deny }: { allow: readonly string[]; deny: read
     const { direction, peerId, protocolId } = exchange
     const peer = peerId.toString()
     if (direction === 'request' && protocolId !== DAG_SYNC_PROTOCOL_ID && (denied.has(peer) || (allowed.size > 0 && !allowed.has(peer)))) {
-      throw new Error(`this node does not take requests of ${peer}`)
+      throw new ProtocolError('NOT_ADMITTED', `this node does not take requests of ${peer}`)
     }
     return next(exchange)
   }

@@ -18,6 +18,7 @@ import { laterRefusal } from './dial/later-refusal.ts'
 import type { Aliases } from './home/aliases.ts'
 import { NodeError } from './home/errors.ts'
 import type { NodeParts } from './node-parts.ts'
+import type { ObservedEvents } from './observed-events.ts'
 import { type KnownPeer, Peers } from './peers.ts'
 import { pingOver } from './ping.ts'
 import { notAsked, type PortMapping } from './port-mapping/port-mapping.ts'
@@ -29,7 +30,7 @@ import type { PlacesState } from './stack/places.ts'
 import type { RelayState } from './stack/relay-server.ts'
 
 /** What a node tells of, with `node.on(name, …)`. */
-export interface NodeEvents {
+export interface NodeEvents extends ObservedEvents {
   'peer:connect': [{ peerId: string; multiaddr: string; direction: 'inbound' | 'outbound' }]
   'peer:disconnect': [{ peerId: string }]
   heartbeat: [HeartbeatEvent]
@@ -74,6 +75,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     this.budget = parts.budget
     this.log = parts.log.scoped('call')
     this.observer = parts.observer
+    parts.observed.tell = (name, about) => this.emit(name, ...([about] as never))
     this.interceptors = parts.interceptors
     this.#peers = new Peers(parts, {
       onConnect: (peer) => this.emit('peer:connect', peer),

@@ -1,4 +1,6 @@
+import type { PeerId } from '@libp2p/interface'
 import { UsageError } from '../primitives/errors.ts'
+import type { ProtocolError } from './api/errors.ts'
 import { checkProtocolId, type Destination, type MessageSchemas, type ProtocolHost } from './api/host.ts'
 import type { Interceptor, ProtocolKind } from './api/interceptor.ts'
 import type { ProtocolLimits } from './api/limits.ts'
@@ -79,6 +81,7 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
       encode: response.encode,
       answer: (context, message) => this.handleRequest(context, message),
       answerFailure: (context, error, handled) => this.answerFailure(context, error, handled),
+      onRefused: (peerId, error) => this.onRefused(peerId, error),
       onStarted: () => {
         this.#caller.start()
         resolve()
@@ -132,6 +135,11 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
    */
   protected answerFailure(_context: RequestContext, _error: unknown, _handled: boolean): ResponseInit | undefined {
     return undefined
+  }
+
+  /** A request was refused unread, or while it was read: it, or the number of requests, is over a limit of this side. */
+  protected onRefused(_peerId: PeerId, _error: ProtocolError): void {
+    // nobody has to be told
   }
 
   /**

@@ -43,6 +43,8 @@ export interface ResolverMemory {
   refuted(peerId: PeerId, candidate: Candidate): Promise<void>
   /** Told of each step of a resolution. */
   tried?(peerId: PeerId, attempt: Attempt): void
+  /** Told of the end of a resolution. */
+  ended?(peerId: PeerId, end: { found: boolean; ms: number; attempts: readonly Attempt[] }): void
   /** What to do about a peer that no tier knows, where this node knows more than that. */
   hint?(): string | undefined
   /** Why this node could ask nobody: those that it knows do not let it in. */
@@ -136,6 +138,18 @@ class Run<T> {
   }
 
   async run(): Promise<Resolution<T>> {
+    const startedAtMs = performance.now()
+    let isFound = false
+    try {
+      const resolution = await this.#run()
+      isFound = true
+      return resolution
+    } finally {
+      this.#memory.ended?.(this.#peerId, { found: isFound, ms: performance.now() - startedAtMs, attempts: this.#attempts })
+    }
+  }
+
+  async #run(): Promise<Resolution<T>> {
     let found: Omit<Resolution<T>, 'attempts'> | undefined
     for (const tier of this.#tiers) {
       const reason = this.#isChosen(tier) ? this.#whyNotOn(found != null) : 'not asked for'

@@ -26,7 +26,7 @@ import type {
 } from './answers.ts'
 import { ChainCalls } from './chain-calls.ts'
 import type { NodeSession } from './node-session.ts'
-import type { BenchPlan, ProtocolSession, Session, SessionOptions, TaskInput } from './session.ts'
+import type { BenchPlan, NodeEvent, ProtocolSession, Session, SessionOptions, TaskInput } from './session.ts'
 
 export interface LocalSessionInit {
   home: Home
@@ -81,6 +81,11 @@ export class LocalSession implements Session {
   }
 
   async stop(): Promise<StopAnswer> {
+    throw this.#notRunning()
+  }
+
+  // biome-ignore lint/correctness/useYield: there is nothing to follow
+  async *events(): AsyncGenerator<NodeEvent[]> {
     throw this.#notRunning()
   }
 

@@ -4,6 +4,7 @@ import { raceSignal } from 'race-signal'
 import { NoSubnetError } from '../chain/registry.ts'
 import { targetOf } from '../node/home/aliases.ts'
 import type { Settings } from '../node/home/config.ts'
+import { NodeError } from '../node/home/errors.ts'
 import type { Home } from '../node/home/home.ts'
 import { shownChain } from '../node/home/shown-chain.ts'
 import type { KnownPeer } from '../node/peers.ts'
@@ -35,10 +36,11 @@ import { placesAnswer, placesProblem } from './place-answers.ts'
 import { portMappingAnswer } from './port-mapping-answer.ts'
 import { ProtocolCalls } from './protocol-calls.ts'
 import { roundAttempts, roundMs } from './round-ms.ts'
-import type { BenchPlan, NodeSettingsAnswer, Session, SessionOptions, TaskInput } from './session.ts'
+import type { BenchPlan, EventsOptions, NodeEvent, NodeSettingsAnswer, Session, SessionOptions, TaskInput } from './session.ts'
 import { statusProblems } from './status-problems.ts'
 import { withStepDeadline } from './step-deadline.ts'
-import { TaskCalls } from './task-calls.ts'
+import { type SentTask, TaskCalls } from './task-calls.ts'
+import { TaskCounts } from './task-counts.ts'
 
 export interface NodeSessionInit {
   node: SubnetNode
@@ -47,6 +49,10 @@ export interface NodeSessionInit {
   agent: string
   /** Why the chain does not have the addresses of a node that publishes them. */
   publishProblem?: (() => StatusProblem | undefined) | undefined
+  /** What the node tells; without it, of a node that nobody follows. */
+  events?: ((options: EventsOptions) => AsyncIterable<NodeEvent[]>) | undefined
+  /** Told of each task of this node that has ended. */
+  onSent?: ((task: SentTask) => void) | undefined
   /** Begins to stop the node. */
   stop(): void
 }
@@ -66,14 +72,14 @@ export class NodeSession implements Session {
   readonly #init: NodeSessionInit
   readonly #node: SubnetNode
   readonly #startedAtMs = performance.now()
-  readonly #tasks = { accepted: 0, rejected: 0 }
+  readonly #tasks = new TaskCounts()
   readonly #sent: TaskCalls
 
   constructor(init: NodeSessionInit) {
     const { node } = init
     this.#init = init
     this.#node = node
-    this.#sent = new TaskCalls(node)
+    this.#sent = new TaskCalls(node, init.onSent)
     this.aliases = new AliasCalls(
       () => node.aliases,
       () => node.peerId,
@@ -90,9 +96,7 @@ export class NodeSession implements Session {
       destination: async (peer) => this.#destination(peer),
       maxRequestBytes: init.settings.maxFrameBytes,
     })
-    node.on('task', ({ accepted }) => {
-      this.#tasks[accepted ? 'accepted' : 'rejected']++
-    })
+    node.on('task', (task) => this.#tasks.count(task))
   }
 
   async id(): Promise<IdAnswer> {
@@ -106,21 +110,10 @@ export class NodeSession implements Session {
   async status(options: SessionOptions = {}): Promise<StatusAnswer> {
     const { home, settings, agent } = this.#init
     const chain = await this.#chainState(options)
-    const { heartbeats, book, bookFailure, places } = this.#node.stats
+    const { heartbeats, book, places } = this.#node.stats
     const directions = this.#node.connections.map(({ direction }) => direction)
     const multiaddrs = this.#node.multiaddrs.map(String)
-    const problems = statusProblems({
-      settings,
-      addresses: multiaddrs.length,
-      connections: directions.length,
-      bootstrapRefusals: this.#node.bootstrapRefusals,
-      chain: [...(chain.error == null ? [] : [chain.error]), ...this.#node.registry.state().problems],
-      publishing: this.#init.publishProblem?.(),
-      ownRefusal: await this.#node.ownRefusal(options.signal),
-      full: placesProblem(places),
-      clock: this.#node.clockProblem,
-      book: bookFailure,
-    })
+    const problems = await this.problems(chain.error, options.signal)
     return {
       healthy: problems.every(({ severity }) => severity !== 'error'),
       problems,
@@ -141,10 +134,34 @@ export class NodeSession implements Session {
       },
       places: placesAnswer(places),
       heartbeats: { ...heartbeats, lastReceivedAtMs: heartbeats.lastReceivedAtMs ?? null },
-      tasks: { ...this.#tasks, ...this.#sent.counts, running: this.#node.tasks.handling, queued: this.#node.tasks.waiting },
+      tasks: { ...this.#tasks.state, ...this.#sent.counts, running: this.#node.tasks.handling, queued: this.#node.tasks.waiting },
       book,
       chain,
     }
+  }
+
+  /** What is wrong with the node. @param chainError what a question to the chain failed with; without one nothing is asked */
+  async problems(chainError = this.#node.registry.state().lastError ?? null, signal?: AbortSignal): Promise<StatusProblem[]> {
+    const { bookFailure, places } = this.#node.stats
+    return statusProblems({
+      settings: this.#init.settings,
+      addresses: this.#node.multiaddrs.length,
+      connections: this.#node.connections.length,
+      bootstrapRefusals: this.#node.bootstrapRefusals,
+      chain: [...(chainError == null ? [] : [chainError]), ...this.#node.registry.state().problems],
+      publishing: this.#init.publishProblem?.(),
+      ownRefusal: await this.#node.ownRefusal(signal),
+      full: placesProblem(places),
+      clock: this.#node.clockProblem,
+      book: bookFailure,
+    })
+  }
+
+  async *events(options: EventsOptions = {}): AsyncGenerator<NodeEvent[]> {
+    if (this.#init.events == null) {
+      throw new NodeError('NOT_RUNNING', 'the node of a command has no events to follow')
+    }
+    yield* this.#init.events(options)
   }
 
   /** A node that listens nowhere has no addresses. */

@@ -1,11 +1,10 @@
-import { EventEmitter } from 'node:events'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { ChainError, NoSubnetError } from '../chain/registry.ts'
 import { composeNode } from '../node/compose.ts'
 import { loadProtocols } from '../node/handlers/protocol-modules.ts'
-import { loadHandler } from '../node/handlers/task-handlers.ts'
+import { handlerProblem, loadHandler } from '../node/handlers/task-handlers.ts'
 import { DEFAULT_LISTEN, type Settings } from '../node/home/config.ts'
 import { ensureHome, type Home } from '../node/home/home.ts'
 import { loadIdentity } from '../node/home/identity.ts'
@@ -19,10 +18,12 @@ import { describeError, UsageError } from '../primitives/errors.ts'
 import { streamedLimit } from '../protocol/api/limits.ts'
 import { AddressPublisher, checkPublishing } from './address-publisher.ts'
 import { ControlServer } from './control/control-server.ts'
-import type { EventSource } from './control/node-events.ts'
+import { isOfType } from './event-types.ts'
+import { Journal } from './journal.ts'
 import type { MetricsEndpoint } from './metrics/metrics-endpoint.ts'
 import { NodeSession } from './node-session.ts'
-import type { NodeEvent, Session } from './session.ts'
+import type { EventsOptions, NodeEvent, Session } from './session.ts'
+import { StateWatch } from './state-watch.ts'
 
 export interface ServeInit {
   home: Home
@@ -33,7 +34,7 @@ export interface ServeInit {
   paysFees?: boolean | undefined
 }
 
-export interface RunningNode extends EventSource {
+export interface RunningNode {
   readonly ready: NodeEvent
   /** On this node; stays open as long as the node runs. */
   readonly session: Session
@@ -49,7 +50,7 @@ export interface RunningNode extends EventSource {
 }
 
 const ANY_PORT = '/ip4/0.0.0.0/tcp/0'
-const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task'] as const satisfies Array<keyof NodeEvents>
+const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task', 'resolve', 'refusal'] as const satisfies Array<keyof NodeEvents>
 
 /** Runs the node of a home, and lets commands drive it. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
 export async function serve(init: ServeInit): Promise<RunningNode> {
@@ -63,6 +64,10 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     settings.handler == null
       ? undefined
       : await loadHandler(settings.handler, { timeoutMs: settings.taskTimeout, maxOutputBytes: streamedLimit(settings.maxFrameBytes) })
+  const problem = settings.handler == null ? undefined : await handlerProblem(settings.handler)
+  if (problem != null) {
+    log.scoped('session').warn(problem)
+  }
   const protocols = await loadProtocols(settings.protocol)
   const lock = await HomeLock.acquire(home)
   const journal = new Journal()
@@ -90,7 +95,7 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
         await node.stop()
         throw error
       }
-      journal.follow(node)
+      follow(node, journal)
       return node
     }
     const node = await startListening(compose, settings.listen, log.scoped('session'))
@@ -197,31 +202,10 @@ function isAddressInUse(error: unknown): boolean {
   )
 }
 
-/** What a node tells, kept until somebody listens. */
-class Journal {
-  readonly #listeners = new EventEmitter<{ event: [NodeEvent] }>().setMaxListeners(0)
-  #unheard: NodeEvent[] | undefined = []
-
-  follow(node: SubnetNode): void {
-    for (const event of EVENTS) {
-      node.on(event, (detail: object) => this.tell({ event, atMs: Date.now(), ...detail }))
-    }
-  }
-
-  tell(event: NodeEvent): void {
-    this.#unheard?.push(event)
-    this.#listeners.emit('event', event)
-  }
-
-  on(listener: (event: NodeEvent) => void): void {
-    const unheard = this.#unheard ?? []
-    this.#unheard = undefined
-    unheard.forEach(listener)
-    this.#listeners.on('event', listener)
-  }
-
-  off(listener: (event: NodeEvent) => void): void {
-    this.#listeners.off('event', listener)
+/** Enters what a node tells. */
+function follow(node: SubnetNode, journal: Journal): void {
+  for (const event of EVENTS) {
+    node.on(event, (about: object) => journal.tell(event, about))
   }
 }
 
@@ -239,10 +223,14 @@ class Running implements RunningNode {
   readonly #parts: RunningParts
   readonly #control: ControlServer
   readonly #publisher: AddressPublisher | undefined
+  readonly #watch: StateWatch
+  /** Aborts when the node has told its last event. */
+  readonly #told = new AbortController()
   readonly #stopping = Promise.withResolvers<void>()
 
   static async open(init: ServeInit, parts: RunningParts): Promise<Running> {
     const running = new Running(init, parts)
+    running.#watch.start()
     await running.#control.listen({ home: init.home, holdsHome: async () => parts.lock.hold(), log: init.log.scoped('session') })
     parts.metrics?.follow(running.session)
     return running
@@ -259,6 +247,8 @@ class Running implements RunningNode {
       settings,
       agent,
       publishProblem: () => this.#publisher?.problem,
+      events: (options) => this.#events(options),
+      onSent: (task) => parts.journal.tell('task:sent', task),
       stop: () => setImmediate(() => this.#stopping.resolve()),
     })
     this.ready = {
@@ -271,7 +261,12 @@ class Running implements RunningNode {
       pid: process.pid,
       ...(parts.metrics == null ? {} : { metrics: parts.metrics.url }),
     }
-    this.#control = new ControlServer(this.session, this)
+    this.#control = new ControlServer(this.session)
+    this.#watch = new StateWatch({
+      node,
+      problems: async () => this.session.problems(),
+      tell: (event, about) => parts.journal.tell(event, about),
+    })
     if (settings.publish) {
       const { registry } = node
       const publisher = new AddressPublisher({
@@ -295,6 +290,15 @@ class Running implements RunningNode {
     this.#parts.journal.off(listener)
   }
 
+  async *#events(options: EventsOptions): AsyncGenerator<NodeEvent[]> {
+    const signal = AbortSignal.any([this.#told.signal, ...(options.signal == null ? [] : [options.signal])])
+    const following = this.#parts.journal.follow({ ...options, signal })
+    if (isOfType(this.ready, new Set(options.types))) {
+      yield [this.ready]
+    }
+    yield* following
+  }
+
   onStopping(listener: () => void): void {
     void this.#stopping.promise.then(listener)
   }
@@ -307,7 +311,9 @@ class Running implements RunningNode {
   async #stop(): Promise<void> {
     const { node, lock, journal, metrics } = this.#parts
     metrics?.follow(undefined)
-    journal.tell({ event: 'stopping', atMs: Date.now() })
+    this.#watch.stop()
+    journal.tell('stopping', {})
+    this.#told.abort()
     this.#control.refuse()
     await this.#publisher?.stop()
     await node.stop()

@@ -36,6 +36,16 @@ export interface SessionOptions {
 /** Everything a running node tells, as `start --json` prints it. */
 export type NodeEvent = { event: string; atMs: number } & Record<string, unknown>
 
+/** Which events of a node, and from when on. */
+export interface EventsOptions extends SessionOptions {
+  /** Kinds of events, or the word before the colon of some. Without any, all. */
+  types?: readonly string[]
+  /** First those of the last so many milliseconds that the node has kept. */
+  sinceMs?: number | undefined
+  /** Called where the node is of an earlier version: it tells less, and has kept nothing. */
+  onOlder?: (() => void) | undefined
+}
+
 export interface TaskInput {
   taskId: string
   /** Read only once the peer's name was understood, and not to its end when the call fails. */
@@ -123,6 +133,8 @@ export interface Session {
   peers(options?: SessionOptions & { all?: boolean }): Promise<PeerRow[]>
   /** The peers now, and again whenever something about them changed, until the signal aborts. */
   watchPeers(options?: SessionOptions & { all?: boolean }): AsyncIterable<PeerRow[]>
+  /** What the node tells, until it stops or the signal aborts; `ready` first. @throws NodeError NOT_RUNNING */
+  events(options?: EventsOptions): AsyncIterable<NodeEvent[]>
   resolve(
     peer: string,
     options?: SessionOptions & { tiers?: TierName[] | undefined; maxAgeMs?: number | undefined },

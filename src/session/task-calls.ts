@@ -1,10 +1,11 @@
 import type { SubnetNode } from '../node/subnet-node.ts'
 import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
-import type { Destination, Reached } from '../protocol/api/host.ts'
+import { describeError, SubnetError } from '../primitives/errors.ts'
+import { type Destination, peerOf, type Reached, readDestination } from '../protocol/api/host.ts'
 import type { Body } from '../protocol/api/message-in-parts.ts'
 import type { CallReport } from '../protocol/call/call-options.ts'
 import { bodyOf, collectBody } from '../protocol/message/body-bytes.ts'
-import type { Attempt } from '../resolve/errors.ts'
+import { type Attempt, ResolveError } from '../resolve/errors.ts'
 import type { AddressSource } from '../resolve/tier.ts'
 import type { TaskAnswer } from './answers.ts'
 import { collectPayload, tooManyBytes } from './collect-payload.ts'
@@ -13,6 +14,31 @@ import type { SessionOptions, TaskInput } from './session.ts'
 
 /** Payloads and results up to this are read whole at once. */
 const SMALL_BYTES = 256 * 1024
+/** Of a tier's words, in what is told. */
+const MAX_DETAIL_CHARACTERS = 300
+
+/** A task of this node that has ended. */
+export interface SentTask {
+  taskId: string
+  peerId: string
+  outcome: 'accepted' | 'rejected' | 'failed'
+  ms: number
+  /** As many as are known of, or were sent by then. */
+  payloadBytes: number
+  /** Of an accepted task. */
+  resultBytes?: number
+  /** How the peer was reached; absent where it was not. */
+  source?: string
+  multiaddr?: string
+  /** How often the call was made again. */
+  retries: number
+  /** The steps to an address, where one was looked for. */
+  attempts?: Attempt[]
+  /** The code of a failure. */
+  reason?: string
+  /** Why the peer rejected the task, or why the call failed. */
+  detail?: string
+}
 
 /** Told once how a task ended: of one whose result is still coming, when that has come. */
 type Count = (outcome: 'sentAccepted' | 'sentRejected' | 'sentFailed') => void
@@ -22,8 +48,12 @@ export class TaskCalls {
   readonly #node: SubnetNode
   readonly counts = { sent: 0, sentAccepted: 0, sentRejected: 0, sentFailed: 0 }
 
-  constructor(node: SubnetNode) {
+  readonly #onSent: ((task: SentTask) => void) | undefined
+
+  /** @param onSent told of each task that was sent, or was to be, when it has ended */
+  constructor(node: SubnetNode, onSent?: (task: SentTask) => void) {
     this.#node = node
+    this.#onSent = onSent
   }
 
   /** @param destination is asked for before anything is read of the payload. @throws what it throws; as `Session.sendTask` */
@@ -61,6 +91,8 @@ export class TaskCalls {
     { signal, giveUpAtMs, count }: { signal: AbortSignal | undefined; giveUpAtMs: number; count: Count },
   ): Promise<TaskAnswer> {
     let accepted = false
+    let rejection = ''
+    let size: number | undefined
     const bytes = { sent: 0, received: 0 }
     let told: TaskAnswer | undefined
     let reached: Reached | undefined
@@ -76,6 +108,11 @@ export class TaskCalls {
       onReport: (report) => {
         Object.assign(timings, roundedTimings(report))
         count(report.error != null ? 'sentFailed' : accepted ? 'sentAccepted' : 'sentRejected')
+        this.#onSent?.({
+          ...sentTask(to, taskId, report, accepted ? undefined : rejection),
+          payloadBytes: sent(),
+          ...(accepted ? { resultBytes: told?.bytesReceived ?? size ?? bytes.received } : {}),
+        })
         if (told != null) {
           told.bytesSent = sent()
           told.bytesReceived ??= bytes.received
@@ -84,6 +121,8 @@ export class TaskCalls {
     })
     accepted = answer.accepted
     const { error, result } = answer
+    rejection = error
+    size = result.size
     const small = result.size != null && result.size <= SMALL_BYTES ? await collectBody(result) : undefined
     const { connection, source, attempts } = present(reached)
     told = {
@@ -108,6 +147,37 @@ async function* counted(chunks: AsyncIterable<Uint8Array>, count: (bytes: number
     count(chunk.byteLength)
     yield chunk
   }
+}
+
+/** What is told of a task that has ended. */
+function sentTask(to: Destination, taskId: string, report: CallReport, rejection: string | undefined): Omit<SentTask, 'payloadBytes'> {
+  const { reached, retries, timings, error } = report
+  const told: Omit<SentTask, 'payloadBytes'> = {
+    taskId,
+    peerId: peerOf(readDestination(to)).toString(),
+    outcome: error != null ? 'failed' : rejection == null ? 'accepted' : 'rejected',
+    ms: timings.totalMs,
+    retries,
+  }
+  if (reached != null) {
+    told.source = reached.source
+    told.multiaddr = reached.connection.remoteAddr.toString()
+  }
+  const attempts = (reached?.attempts ?? (error instanceof ResolveError ? error.attempts : [])) as Attempt[]
+  if (attempts.some(({ outcome }) => outcome !== 'skipped')) {
+    told.attempts = cutAttempts(attempts)
+  }
+  if (error != null) {
+    told.reason = error instanceof SubnetError ? error.code : 'INTERNAL'
+    told.detail = describeError(error)
+  } else if (rejection != null) {
+    told.detail = rejection
+  }
+  return told
+}
+
+function cutAttempts(attempts: Attempt[]): Attempt[] {
+  return roundAttempts(attempts).map((attempt) => ({ ...attempt, detail: attempt.detail.slice(0, MAX_DETAIL_CHARACTERS) }))
 }
 
 function present(reached: Reached | undefined): Reached {

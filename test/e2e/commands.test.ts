@@ -62,6 +62,7 @@ const rows: Record<string, Row> = {
   'chain remove': { fields: ['peerId', 'removed'] },
   'chain register': { args: () => ['--class', 'validator'], fields: ['peerId', 'registered', 'class', 'block'] },
   'chain unregister': { fields: ['peerId', 'removed'] },
+  attach: { args: () => ['--script', 'script.txt'], fields: ['peerId', 'multiaddrs'], alone: 13 },
   complete: { args: () => ['subnet resolve '], fields: [], list: true },
   completion: { args: () => ['bash'], fields: ['shell', 'script'] },
   config: { fields: ['home', 'settings'] },
@@ -104,6 +105,8 @@ const rows: Record<string, Row> = {
     ],
     alone: 13,
   },
+  // what follows is told by events.test.ts
+  events: { fields: ['event', 'atMs', 'peerId', 'multiaddrs', 'subnetId', 'home', 'pid'], alone: 13 },
   doctor: { fields: ['ok', 'findings'] },
   disconnect: { args: () => ['bob'], fields: ['peerId', 'connections'], alone: 13 },
   stop: { fields: ['peerId', 'pid'], alone: 13 },
@@ -208,6 +211,7 @@ describe('every command', function () {
       listen: ['/ip4/127.0.0.1/tcp/0'],
     })
     await seedFile(join(home, 'identity.key'))
+    await writeFile(join(folder, 'script.txt'), 'id\n')
     await writeFile(join(folder, 'no.db'), `no database, but ${'long enough to be one '.repeat(100)}`)
     return home
   }
@@ -263,6 +267,10 @@ describe('every command', function () {
           await running.event('ready')
           await running.signal('SIGTERM')
         }
+        if (args[0] === 'events' && mode === 'attached') {
+          await running.prints(/"ready"/)
+          return { ...(await running.signal('SIGINT')), code: 0 }
+        }
         return running.ended
       }
 
@@ -294,7 +302,10 @@ describe('every command', function () {
           assert.equal(outcome.code, exit, outcome.stdout)
           assert.ok(!outcome.stderr.split('\n').some(isJson), outcome.stderr)
           if (exit === 0) {
-            checkAnswer(command === 'start' ? JSON.parse(outcome.stdout.split('\n')[0] as string) : onlyJson(outcome), { fields, list })
+            checkAnswer(['start', 'events'].includes(command) ? JSON.parse(outcome.stdout.split('\n')[0] as string) : onlyJson(outcome), {
+              fields,
+              list,
+            })
           } else {
             assert.equal(EXIT_CODES[jsonError(outcome).code as keyof typeof EXIT_CODES], exit)
           }

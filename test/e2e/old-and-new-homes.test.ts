@@ -29,6 +29,20 @@ describe(`a home of this version and of the release ${RELEASE}`, function () {
 
   after(async () => both?.clean())
 
+  it('whose node is of the release is followed by this version, which says that it hears less', async () => {
+    const { home, node } = both.side('the release')
+    const following = both.cli['this version'].launch(home, ['events', '--json', '--since', '1h', '--type', 'ready', '--type', 'heartbeat'])
+    await following.prints(/"event":"heartbeat"/)
+    const { stdout, stderr } = await following.signal('SIGINT')
+    const [first, ...rest] = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    assert.deepEqual([first.event, first.peerId], ['ready', node.peerId])
+    assert.ok(rest.every(({ event }) => event === 'heartbeat'))
+    assert.match(stderr, /^the node is of an earlier version: it tells less, and nothing of before\n$/)
+  })
+
   for (const [asking, answering] of BOTH_WAYS) {
     describe(`whose node is of ${answering}, and whose commands are of ${asking}`, () => {
       /** Runs a command of version `asking` in the home of the node of version `answering`. */

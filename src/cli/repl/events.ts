@@ -1,26 +1,85 @@
 import { humanMs } from '../../primitives/human-ms.ts'
 import { printable } from '../../primitives/printable.ts'
+import type { Attempt } from '../../resolve/errors.ts'
 import type { ResolveAnswer } from '../../session/answers.ts'
 import type { NodeEvent } from '../../session/session.ts'
 import { shortPeerId } from '../text/render.ts'
 
+/** What is said of each kind of event. A kind without words is said by its name. */
+const WORDS: Record<string, (event: NodeEvent, peer: string) => string> = {
+  ready: ({ peerId, multiaddrs }) => [`ready: ${peerId}`, ...textsOf(multiaddrs).map((address) => `  ${address}`)].join('\n'),
+  'peer:connect': ({ direction, multiaddr }, peer) => `peer ${peer} connected (${direction}, ${withoutPeer(String(multiaddr))})`,
+  'peer:disconnect': (_, peer) => `peer ${peer} disconnected`,
+  heartbeat: ({ state, multiaddrs }, peer) => `heartbeat of ${peer}: ${state}, ${textsOf(multiaddrs).length} address(es)`,
+  resolve: ({ found, ms, attempts }, peer) =>
+    `${found === true ? 'found' : 'did not find'} ${peer} in ${humanMs(Number(ms))}${describeSteps(attempts as Attempt[])}`,
+  task: (event, peer) => `task ${event.taskId} of ${peer}: ${describeTask(event)}`,
+  'task:sent': (event, peer) => `task ${event.taskId} to ${peer}: ${describeSent(event)}${detailOf(event)}`,
+  refusal: (event, peer) =>
+    `refused ${event.peerId == null ? event.host : peer}, ${event.reason}${detailOf(event)}${describeCount(Number(event.count))}`,
+  addresses: ({ multiaddrs }) => `own addresses: ${textsOf(multiaddrs).join(', ') || 'none'}`,
+  relay: ({ multiaddrs }) => `addresses over relays: ${textsOf(multiaddrs).join(', ') || 'none'}`,
+  reachability: ({ verdict }) => `peers outside: this node is ${verdict}`,
+  chain: (event) => `chain ${event.endpoint}: ${event.reachable === true ? 'reachable' : 'not reachable'}${detailOf(event)}`,
+  'problem:begin': ({ severity, message }) => `${severity === 'error' ? 'problem' : 'warning'}: ${message}`,
+  'problem:end': ({ severity, message }) => `${severity === 'error' ? 'problem' : 'warning'} is over: ${message}`,
+  missed: ({ count }) => `${count} events were missed: they came faster than they were read`,
+}
+
 /** One event of a running node, as a line for people. */
 export function describeEvent(event: NodeEvent): string {
-  const peer = shortPeerId(String(event.peerId ?? ''))
-  switch (event.event) {
-    case 'ready':
-      return [`ready: ${event.peerId}`, ...(event.multiaddrs as string[]).map((address) => `  ${address}`)].join('\n')
-    case 'peer:connect':
-      return `peer ${peer} connected (${event.direction}, ${String(event.multiaddr).replace(/\/p2p\/[^/]+$/, '')})`
-    case 'peer:disconnect':
-      return `peer ${peer} disconnected`
-    case 'heartbeat':
-      return `heartbeat of ${peer}: ${event.state}, ${(event.multiaddrs as string[]).length} address(es)`
-    case 'task':
-      return `task ${printable(String(event.taskId))} of ${peer}: ${event.accepted === true ? 'accepted' : 'rejected'} in ${humanMs(Number(event.ms))}`
-    default:
-      return event.event
+  const words = WORDS[event.event]?.(event, shortPeerId(String(event.peerId ?? ''))) ?? event.event
+  return words.split('\n').map(printable).join('\n')
+}
+
+/** The same where nobody saw when it happened: the time first. */
+export function eventLine(event: NodeEvent): string {
+  return `${new Date(event.atMs).toISOString()} ${describeEvent(event)}`
+}
+
+function describeTask({ accepted, ms, payloadBytes, resultBytes, reason, detail }: NodeEvent): string {
+  const why = reason == null ? '' : ` (${reason}: ${oneLine(detail)})`
+  return `${accepted === true ? 'accepted' : `rejected${why}`} in ${humanMs(Number(ms))}${describeBytes(payloadBytes, resultBytes)}`
+}
+
+function describeSent({ outcome, ms, source, retries, reason, attempts = [], payloadBytes, resultBytes }: NodeEvent): string {
+  const again = Number(retries) === 0 ? '' : `, made again ${retries} times`
+  if (reason != null) {
+    // its words name the tiers
+    return `${outcome} (${reason}) in ${humanMs(Number(ms))}${again}`
   }
+  return `${outcome} in ${humanMs(Number(ms))}${describeBytes(payloadBytes, resultBytes)}, ${source}${again}${describeSteps(attempts as Attempt[])}`
+}
+
+function describeBytes(payload: unknown, result: unknown): string {
+  return `${payload == null ? '' : `, payload ${payload} bytes`}${result == null ? '' : `, result ${result} bytes`}`
+}
+
+function describeCount(count: number): string {
+  return count > 1 ? `; ${count} since the one told before` : ''
+}
+
+function describeSteps(attempts: Attempt[]): string {
+  return attempts
+    .filter(({ outcome }) => outcome !== 'skipped')
+    .map(({ tier, outcome, ms, detail }) => `; ${tier} ${outcome} in ${humanMs(ms)}${outcome === 'miss' ? '' : ` (${oneLine(detail)})`}`)
+    .join('')
+}
+
+function detailOf({ detail }: NodeEvent): string {
+  return detail == null || detail === '' ? '' : `: ${oneLine(detail)}`
+}
+
+function oneLine(text: unknown): string {
+  return String(text).replace(/\s*\n\s*/g, ' ')
+}
+
+function textsOf(list: unknown): string[] {
+  return list as string[]
+}
+
+function withoutPeer(multiaddr: string): string {
+  return multiaddr.replace(/\/p2p\/[^/]+$/, '')
 }
 
 /** How an address was found, in one line. */

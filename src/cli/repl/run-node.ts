@@ -3,6 +3,7 @@ import chalk from 'chalk'
 import type { SettingName, SettingSource } from '../../node/home/config.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { SUCCESS } from '../../primitives/errors.ts'
+import { asStartPrints } from '../../session/event-types.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
 import type { NodeEvent } from '../../session/session.ts'
 import { ServiceManager } from '../service-manager.ts'
@@ -70,25 +71,35 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   const { session } = node
   const history = await History.open(options.init.home)
   process.stdout.write(`${describeEvent(node.ready)}\n${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D stops the node')}\n`)
-  const repl = new Repl({ runner: runnerOf(node, options), config: options.config, session, history })
+  const quiet = { events: false }
+  const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history, atEnd: 'the node stops' })
   const running = repl.run(signal)
   // a heartbeat every few seconds would be all that one sees
-  node.onEvent((event) => (event.event === 'heartbeat' ? undefined : repl.tell(chalk.dim(describeEvent(event)))))
+  node.onEvent((event) => {
+    if (!quiet.events && event.event !== 'heartbeat' && asStartPrints(event) != null) {
+      repl.tell(chalk.dim(describeEvent(event)))
+    }
+  })
   await running
 }
 
 function follow(node: RunningNode, print: (event: NodeEvent) => void): void {
   print(node.ready)
-  node.onEvent(print)
+  node.onEvent((event) => {
+    const printed = asStartPrints(event)
+    if (printed != null) {
+      print(printed)
+    }
+  })
 }
 
 function textOf(event: NodeEvent, json: boolean): string {
   return json ? JSON.stringify(event) : describeEvent(event)
 }
 
-function runnerOf({ session }: RunningNode, { init, sources, config, json }: RunNodeInit): LineRunner {
+function runnerOf({ session }: RunningNode, { init, sources, config, json }: RunNodeInit, quiet = { events: false }): LineRunner {
   const { home, settings } = init
-  return new LineRunner({ config, json, context: { session, home, settings, sources } })
+  return new LineRunner({ config, json, context: { session, home, settings, sources, quiet } })
 }
 
 /** Connect's server tells there, and nowhere else, of clients that went away. */

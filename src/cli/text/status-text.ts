@@ -9,6 +9,8 @@ const MANY = 1 / 4
 
 /** Of each address. */
 const SHOWN_REPORTS = 2
+/** Of the newest. */
+const SHOWN_REJECTIONS = 3
 
 /** The state of a node, for people. */
 export function describeStatus(status: StatusAnswer): string {
@@ -27,12 +29,23 @@ export function describeStatus(status: StatusAnswer): string {
     ['places', describePlaces(places)],
     ['heartbeats', `${heartbeats.sent} sent, one every ${humanMs(heartbeats.intervalMs)}, ${heartbeats.received} received${last}`],
     ['tasks', `${tasks.accepted} accepted, ${tasks.rejected} rejected, ${tasks.running} running, ${tasks.queued} of them waiting`],
+    ...describeRejections(tasks).map((line): [string, string] => ['rejected', line]),
     ['tasks sent', `${tasks.sent}: ${tasks.sentAccepted} accepted, ${tasks.sentRejected} rejected, ${tasks.sentFailed} failed`],
     ['book', `${book.peers} of ${book.capacity} peers`],
     ['chain', describeChain(chain)],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows.map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : printable(value)}`).join('\n')
+}
+
+/** The reasons in one line, and the newest rejections with what went wrong. */
+function describeRejections({ rejections, lastRejections }: StatusAnswer['tasks']): string[] {
+  const counts = rejections.map(({ reason, count }) => `${count} ${reason}`)
+  const last = lastRejections.slice(0, SHOWN_REJECTIONS).map(({ atMs, taskId, peerId, reason, detail }) => {
+    const which = taskId === '' ? 'a task' : `task ${taskId}`
+    return `${humanMs(Math.max(0, Date.now() - atMs))} ago, ${which} of ${shortPeerId(peerId)}: ${reason}, ${detail}`
+  })
+  return [...(counts.length === 0 ? [] : [counts.join(', ')]), ...last]
 }
 
 /** Those that are announced, and those about which peers were asked. */

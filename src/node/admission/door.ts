@@ -19,7 +19,7 @@ export interface DoorInit {
   exempt: Iterable<string>
   log: Logger
   /** Told of each refusal, as it is decided. */
-  onRefusal?: ((kind: RefusalKind) => void) | undefined
+  onRefusal?: ((kind: RefusalKind, peerId: PeerId, reason: string) => void) | undefined
   now?: () => number
 }
 
@@ -207,7 +207,7 @@ export class Door {
     const { log, onRefusal } = this.#init
     log.debug(admitted ? 'a peer stays let in' : 'a peer is not let in', reason, { peer: peerId, kind })
     if (!admitted) {
-      onRefusal?.(kind)
+      onRefusal?.(kind, peerId, reason)
     }
   }
 

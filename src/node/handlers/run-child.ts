@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { pipeline } from 'node:stream/promises'
-import { UsageError } from '../../primitives/errors.ts'
 import { Spool } from '../../primitives/spool.ts'
+import { TaskRejection } from '../../protocol/builtin/task-rejection.ts'
 import { reasonOf } from '../home/home.ts'
 
 export interface ChildOptions {
@@ -35,7 +35,10 @@ export async function runChild(
     child.on('error', (cause: NodeJS.ErrnoException) => {
       const reason = cause.code === 'ENOENT' ? 'it is not installed here' : reasonOf(cause)
       reject(
-        new UsageError(`the handler's command ${program} cannot be run: ${reason}`, { cause, toPeers: 'the task handler cannot be run' }),
+        new TaskRejection('handler-missing', `the handler's command ${program} cannot be run: ${reason}`, {
+          cause,
+          toPeers: 'the task handler cannot be run',
+        }),
       )
     })
     child.on('close', (code, signal) => resolve({ code, signal }))
@@ -51,8 +54,11 @@ export async function runChild(
     }
   }
   const output = new Spool()
-  const timer = setTimeout(() => stop(new Error(`the handler ran longer than ${options.timeoutMs} ms`)), options.timeoutMs)
-  const onAbort = (): void => stop(new Error('the task is no longer wanted'))
+  const timer = setTimeout(
+    () => stop(new TaskRejection('timeout', `the handler ran longer than ${options.timeoutMs} ms`)),
+    options.timeoutMs,
+  )
+  const onAbort = (): void => stop(new TaskRejection('abandoned', 'the task is no longer wanted'))
   options.signal.addEventListener('abort', onAbort)
   if (child.pid != null) {
     running.add(child)
@@ -75,7 +81,10 @@ export async function runChild(
     if (code !== 0) {
       const how = code == null ? `was ended by ${signal}` : `exited with ${code}`
       const words = errors().trim()
-      throw new Error(`the handler ${how}${words === '' ? '' : `: ${words}`}`)
+      const last = words.slice(words.lastIndexOf('\n') + 1).trim()
+      throw new TaskRejection(code == null ? 'killed' : 'exit-code', `the handler ${how}${words === '' ? '' : `: ${words}`}`, {
+        detail: `${how}${last === '' ? '' : `: ${last}`}`,
+      })
     }
     return output
   } catch (error) {
@@ -107,7 +116,7 @@ async function spool({ stdout }: ChildProcess, output: Spool, maxBytes: number, 
   try {
     for await (const chunk of stdout ?? []) {
       if (output.size + (chunk as Buffer).byteLength > maxBytes) {
-        stop(new Error(`the handler printed more than ${maxBytes} bytes, this node's limit for a result`))
+        stop(new TaskRejection('limit', `the handler printed more than ${maxBytes} bytes, this node's limit for a result`))
         return
       }
       await output.write(chunk as Buffer)

@@ -1,9 +1,11 @@
+import { access, constants, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { Queue } from '@libp2p/utils'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import { shellWords } from '../../primitives/shell-words.ts'
 import type { Spool } from '../../primitives/spool.ts'
 import type { StreamingTaskHandler, TaskHandler } from '../../protocol/builtin/task.ts'
+import { TaskRejection } from '../../protocol/builtin/task-rejection.ts'
 import { loadModule } from './load-module.ts'
 import { runChild } from './run-child.ts'
 
@@ -16,6 +18,8 @@ export interface HandlerOptions {
   concurrency?: number
 }
 
+/** Where programs are looked for without PATH. */
+const DEFAULT_PATH = '/usr/bin:/bin'
 /** Tasks that wait for a child process; more are rejected. */
 const MAX_WAITING = 256
 const HINT =
@@ -37,6 +41,31 @@ export async function loadHandler(spec: string, options: HandlerOptions): Promis
   }
   return (await loadModule(spec, 'handler', HINT, 'stream')) as unknown as TaskHandler | StreamingTaskHandler
 }
+
+/**
+ * What is wrong with the program of an `exec:` handler, as it is now; undefined where nothing is, or nobody can tell. It is no error: a program may
+ * be installed while the node runs.
+ */
+export async function handlerProblem(spec: string): Promise<string | undefined> {
+  if (!spec.startsWith('exec:') || process.platform === 'win32') {
+    return undefined
+  }
+  const [program] = splitWords(spec.slice('exec:'.length))
+  const folders = program.includes('/') ? [''] : (process.env.PATH ?? DEFAULT_PATH).split(':').map((folder) => `${folder || '.'}/`)
+  let isThere = false
+  for (const folder of folders) {
+    const found = await stat(`${folder}${program}`).catch(() => undefined)
+    isThere ||= found != null
+    if (found?.isFile() === true && (await access(`${folder}${program}`, constants.X_OK).then(succeeds, fails))) {
+      return undefined
+    }
+  }
+  const where = program.includes('/') ? 'is not there' : 'is not in PATH'
+  return `the handler's program ${program} ${isThere ? 'cannot be executed' : where}: tasks are rejected until it can be run`
+}
+
+const succeeds = (): boolean => true
+const fails = (): boolean => false
 
 /** Splits like a shell's words. What only a shell could do is refused, not passed on as text. @throws UsageError */
 function splitWords(command: string): [string, ...string[]] {
@@ -79,7 +108,7 @@ function childHandler(command: [string, ...string[]], options: HandlerOptions): 
         return { size: output.size, chunks: output.chunks() }
       } catch (error) {
         if (error instanceof Error && error.name === 'QueueFullError') {
-          throw new Error(`busy: ${concurrency} tasks run and ${MAX_WAITING} wait already`, { cause: error })
+          throw new TaskRejection('queue-full', `busy: ${concurrency} tasks run and ${MAX_WAITING} wait already`, { cause: error })
         }
         throw error
       }

@@ -1,9 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { PeerId } from '@libp2p/interface'
 import { type TaskRequest, TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../gen/task_protocol_pb.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { SubnetError, textOf, UsageError } from '../../primitives/errors.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
-import { LimitError } from '../api/errors.ts'
+import { LimitError, type ProtocolError } from '../api/errors.ts'
 import type { Destination, ProtocolHost } from '../api/host.ts'
 import type { Body } from '../api/message-in-parts.ts'
 import type { BegunCall, CallOptions } from '../call/call-options.ts'
@@ -11,6 +12,7 @@ import { collectBody } from '../message/body-bytes.ts'
 import { SMALL_BODY_BYTES, type StreamedInit, type StreamedMessage, streamedCodec } from '../message/streamed-codec.ts'
 import { ProtocolBase } from '../protocol-base.ts'
 import type { RequestContext } from '../serve/incoming-request.ts'
+import { REJECTION_REASONS, type RejectionReason, rejectionOf, TaskRejection } from './task-rejection.ts'
 
 /** Work for a peer. */
 export interface Task {
@@ -59,6 +61,13 @@ export interface TaskEvent {
   accepted: boolean
   /** Milliseconds from the request to the answer: of a handler that streams, from the one's beginning to the other's. */
   ms: number
+  /** Of the payload and of the result of an accepted task, in bytes; absent where that was not known when the answer began. */
+  payloadBytes?: number
+  resultBytes?: number
+  /** Why it was rejected. */
+  reason?: RejectionReason
+  /** The same in words, on one line: what the handler said last. */
+  detail?: string
 }
 
 /** Who is told of tasks. */
@@ -70,11 +79,14 @@ export interface TaskProtocolOptions {
 }
 
 const MAX_TASK_ID_BYTES = 256
+const TASK_ID_RULE = `a task id is at most ${MAX_TASK_ID_BYTES} bytes, without control characters`
 const MAX_ERROR_CHARACTERS = 4_096
 /** Of one UTF-16 code unit. */
 const MAX_UTF8_BYTES = 3
 /** Warnings about faults of this machine: ten at once, then one every ten seconds. */
 const FAULTS_TOLD = { burst: 10, refillMs: 10_000 }
+/** Rejections at level info, of each reason: twenty at once, then one a second. Further ones are told at level debug. */
+const REJECTIONS_TOLD = { burst: 20, refillMs: 1_000 }
 /** Room for the other fields of an answer beside the result. */
 const RESPONSE_OVERHEAD_BYTES = 64
 
@@ -86,7 +98,7 @@ function isTaskId(text: string): boolean {
 /** @throws UsageError for a task id over 256 bytes or with control characters */
 export function checkTaskId(taskId: string): void {
   if (!isTaskId(taskId)) {
-    throw new UsageError(`a task id is at most ${MAX_TASK_ID_BYTES} bytes, without control characters`)
+    throw new UsageError(TASK_ID_RULE)
   }
 }
 
@@ -104,7 +116,7 @@ export class TaskProtocol extends ProtocolBase<
   readonly #maxResultBytes: number
   readonly #options: TaskProtocolOptions
   readonly #log: Logger
-  readonly #tellings = new TokenBuckets({ maxKeys: 1 })
+  readonly #tellings = new TokenBuckets({ maxKeys: 1 + REJECTION_REASONS.length })
 
   /** Without `run` every task is rejected, saying so. */
   constructor(host: ProtocolHost, run?: TaskHandler | StreamingTaskHandler, options: TaskProtocolOptions = {}) {
@@ -150,34 +162,53 @@ export class TaskProtocol extends ProtocolBase<
     { message: { taskId }, body }: StreamedMessage<TaskRequest>,
   ): Promise<StreamedInit<MessageInitShape<typeof TaskResponseSchema>>> {
     const startedAtMs = performance.now()
-    const response = await this.#answer(context, { taskId, payload: body })
-    this.#tell(context, response.message, isTaskId(taskId) ? taskId : '', performance.now() - startedAtMs)
+    const { response, error } = await this.#answer(context, { taskId, payload: body })
+    const { size } = response.body instanceof Uint8Array ? { size: response.body.byteLength } : response.body
+    const event: TaskEvent = {
+      taskId: isTaskId(taskId) ? taskId : '',
+      peerId: context.peerId.toString(),
+      accepted: error == null,
+      ms: performance.now() - startedAtMs,
+    }
+    if (body.size != null) {
+      event.payloadBytes = body.size
+    }
+    if (size != null && error == null) {
+      event.resultBytes = size
+    }
+    this.#tell(error == null ? event : { ...event, ...rejectionOf(error.thrown, 'handler-failed', context.signal) }, context.callId)
     return response
   }
 
   /** An interceptor refused it. */
   protected override answerFailure(
-    context: RequestContext,
+    { peerId, callId }: RequestContext,
     error: unknown,
     handled: boolean,
   ): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> | undefined {
-    const rejection = this.#rejection(error)
     if (!handled) {
-      this.#tell(context, rejection.message, '', 0)
+      this.#tell({ taskId: '', peerId: peerId.toString(), accepted: false, ms: 0, ...rejectionOf(error, 'refused') }, callId)
     }
     // the protocol has its own word for a request that is too large
-    return error instanceof LimitError ? undefined : rejection
+    return error instanceof LimitError ? undefined : this.#rejection(error)
   }
 
-  #tell(
-    { peerId, callId }: RequestContext,
-    { accepted, error = '' }: { accepted?: boolean; error?: string },
-    taskId: string,
-    ms: number,
-  ): void {
-    const event: TaskEvent = { taskId, peerId: peerId.toString(), accepted: accepted === true, ms }
-    if (accepted !== true) {
-      this.#log.debug('a task was rejected', error, { peer: peerId, protocol: this.id, call: callId, task: taskId })
+  /** Not even its id is known. */
+  protected override onRefused(peerId: PeerId, error: ProtocolError): void {
+    this.#tell({ taskId: '', peerId: peerId.toString(), accepted: false, ms: 0, ...rejectionOf(error, 'limit') })
+  }
+
+  #tell(event: TaskEvent, call?: number): void {
+    const { peerId: peer, taskId: task, reason, detail } = event
+    if (reason != null) {
+      const level = this.#tellings.take(reason, REJECTIONS_TOLD) ? 'info' : 'debug'
+      this.#log[level]('a task was rejected', detail, {
+        rejection: reason,
+        peer,
+        protocol: this.id,
+        ...(call == null ? {} : { call }),
+        task,
+      })
     }
     this.#options.onTask?.(event)
   }
@@ -204,15 +235,17 @@ export class TaskProtocol extends ProtocolBase<
   async #answer(
     context: RequestContext,
     { taskId, payload }: StreamedTask,
-  ): Promise<StreamedInit<MessageInitShape<typeof TaskResponseSchema>>> {
+  ): Promise<{ response: StreamedInit<MessageInitShape<typeof TaskResponseSchema>>; error?: { thrown: unknown } }> {
     try {
-      checkTaskId(taskId)
-      if (this.#run == null) {
-        throw new Error('this node has no task handler')
+      if (!isTaskId(taskId)) {
+        throw new TaskRejection('bad-request', TASK_ID_RULE)
       }
-      return { message: { accepted: true }, body: await this.#resultOf(this.#run, { taskId, payload }, context) }
-    } catch (error) {
-      return this.#rejection(error)
+      if (this.#run == null) {
+        throw new TaskRejection('no-handler', 'this node has no task handler')
+      }
+      return { response: { message: { accepted: true }, body: await this.#resultOf(this.#run, { taskId, payload }, context) } }
+    } catch (thrown) {
+      return { response: this.#rejection(thrown), error: { thrown } }
     }
   }
 
@@ -244,7 +277,7 @@ export class TaskProtocol extends ProtocolBase<
   #checkSize(bytes: number): void {
     if (bytes > this.#maxResultBytes) {
       const limit = this.#maxResultBytes + RESPONSE_OVERHEAD_BYTES
-      throw new Error(`the result of ${bytes} bytes is over this node's limit of ${limit} bytes a frame`)
+      throw new TaskRejection('limit', `the result of ${bytes} bytes is over this node's limit of ${limit} bytes a frame`)
     }
   }
 }

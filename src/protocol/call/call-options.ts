@@ -7,6 +7,8 @@ export interface CallReport {
   /** Bytes of the messages, without framing. */
   bytesSent: number
   bytesReceived: number
+  /** How often the call was made again: before, the peer had not taken it. */
+  retries: number
   /** Milliseconds: until an address was found, until connected, from then to the last answer, and in all. */
   timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }
   /** What the call threw; absent where it was answered, or left by its caller. */

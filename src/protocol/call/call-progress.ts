@@ -36,6 +36,8 @@ export class CallProgress {
   readonly request: Uint8Array | MessageInParts
   reached: Reached | undefined
   bytesReceived = 0
+  /** How often the call was made again. */
+  retries = 0
   /** What the bytes of the request threw, where they come while it is sent. */
   sourceFailure: unknown
   /** Of the request, where they come while it is sent. */
@@ -124,6 +126,7 @@ export class CallProgress {
       ...(error == null ? {} : { error }),
       bytesSent: this.#phase === 'wait' || this.#phase === 'receive' ? this.#requestBytes : 0,
       bytesReceived: this.bytesReceived,
+      retries: this.retries,
       timings: {
         resolveMs: dialAtMs - this.#startedAtMs,
         dialMs: connectedAtMs - dialAtMs,

@@ -221,6 +221,7 @@ export class Caller<RequestInit, Response> {
         if (!tries.mayFollow(error, call.progress)) {
           throw error
         }
+        call.progress.retries++
         this.#host.log.debug('a call is made again', error, { peer: call.peerId, protocol: call.protocolId, call: call.callId })
       }
     }

@@ -42,6 +42,8 @@ export interface ServedProtocol<Request, ResponseInit> {
   answer(context: RequestContext, request: Request): Promise<ResponseInit> | AsyncIterable<ResponseInit>
   /** The answer that tells of a failure, where the protocol has one; without it the stream is reset. */
   answerFailure(context: RequestContext, error: unknown, handled: boolean): ResponseInit | undefined
+  /** A request was refused unread, or while it was read. */
+  onRefused?(peerId: PeerId, error: LimitError): void
   onStarted(): void
   onFailed(reason: Error): void
   onStopped(reason: Error): void
@@ -143,6 +145,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       const error = new LimitError('requests', limit, `more than ${limit} requests at a time`)
       stream.abort(error)
       log.debug('a request was refused', error, { peer: peerId, protocol: this.id, limit })
+      this.#protocol.onRefused?.(peerId, error)
       measured?.ended(error)
       return
     }
@@ -159,6 +162,9 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     this.#serve(stream, peerId).then(over, (error) => {
       log.debug('a request ended without an answer', error, { peer: peerId, protocol: this.id })
       stream.abort(error instanceof Error ? error : new Error(String(error)))
+      if (error instanceof LimitError) {
+        this.#protocol.onRefused?.(peerId, error)
+      }
       over(error)
     })
   }

@@ -10,7 +10,6 @@ import type { Session } from '../session.ts'
 import { answerRequests } from './control-requests.ts'
 import { serviceOf } from './control-service.ts'
 import { listenForCommands } from './control-socket.ts'
-import type { EventSource } from './node-events.ts'
 
 const WINDOW_BYTES = 1 << 20
 /** A call that fails while its payload is on the way ends in a reset: of these Node allows a thousand, then ends the connection. */
@@ -40,8 +39,8 @@ export class ControlServer {
   #looking: NodeJS.Timeout | undefined
   #calls = 0
 
-  constructor(session: Session, events: EventSource) {
-    const handle = answerRequests((router) => router.service(ControlService, serviceOf(session, events, this.#closing.signal)))
+  constructor(session: Session) {
+    const handle = answerRequests((router) => router.service(ControlService, serviceOf(session, this.#closing.signal)))
     const counted: typeof handle = (request, response) => {
       this.#calls++
       response.once('close', () => {

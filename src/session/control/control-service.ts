@@ -28,12 +28,12 @@ import { UsageError } from '../../primitives/errors.ts'
 import { TIER_NAMES, type TierName } from '../../resolve/tier.ts'
 import type { Session } from '../session.ts'
 import { toMessage } from './control-codec.ts'
-import { type EventSource, eventsOf } from './node-events.ts'
+import { serveEvents } from './serve-events.ts'
 import { serveSmallTask, serveTasks } from './serve-tasks.ts'
 import { optionsOf, serveCall, serveTask } from './served-calls.ts'
 
 /** What the control service does with each request. @param closing aborts when the node stops: what streams on and on ends then */
-export function serviceOf(session: Session, events: EventSource, closing: AbortSignal): ServiceImpl<typeof ControlService> {
+export function serviceOf(session: Session, closing: AbortSignal): ServiceImpl<typeof ControlService> {
   const streaming = ({ signal }: HandlerContext): AbortSignal => AbortSignal.any([signal, closing])
   const { aliases, chain, protocols } = session
   return {
@@ -50,11 +50,7 @@ export function serviceOf(session: Session, events: EventSource, closing: AbortS
         yield toMessage(PeersResponseSchema, { peers })
       }
     },
-    async *events(_request, context) {
-      for await (const event of eventsOf(events, streaming(context))) {
-        yield { json: JSON.stringify(event) }
-      }
-    },
+    events: (request, { signal }) => serveEvents(session, request, signal),
     resolve: async (request, context) => {
       const tiers = request.tiers.length === 0 ? undefined : request.tiers.map(tierOf)
       const options = { ...optionsOf(request, context), tiers, maxAgeMs: ageOf(request.maxAgeMs) }

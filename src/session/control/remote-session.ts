@@ -31,6 +31,8 @@ import type {
   AliasSession,
   BenchPlan,
   ChainSession,
+  EventsOptions,
+  NodeEvent,
   NodeSettingsAnswer,
   ProtocolSession,
   Session,
@@ -41,6 +43,7 @@ import { toPlain } from './control-codec.ts'
 import { connectToNode } from './control-socket.ts'
 import { atOnce, type CallSignal, NodeClient, timeOf } from './node-client.ts'
 import { remoteAliases, remoteChain, remoteProtocols } from './remote-calls.ts'
+import { remoteEvents } from './remote-events.ts'
 import { RemoteTasks } from './remote-tasks.ts'
 
 /** A session with the node that runs in the home, in another process: over its control socket. */
@@ -117,6 +120,10 @@ export class RemoteSession implements Session {
       signal?.throwIfAborted()
       throw await this.#client.translated(error)
     }
+  }
+
+  events(options: EventsOptions = {}): AsyncIterable<NodeEvent[]> {
+    return remoteEvents(this.#client, options)
   }
 
   async resolve(peer: string, options: Parameters<Session['resolve']>[1] = {}): Promise<ResolveAnswer> {

@@ -54,7 +54,8 @@ describe('a debug log has a line, with its reason, of', function () {
     const [{ node, told }, caller] = [await logged({ handler: refuse }), await lab.node()]
     await caller.tasks.sendTask(addressOf(node), 'paint', new Uint8Array(1))
     const line = await told.first({ message: 'a task was rejected' })
-    const expected = { level: 'debug', scope: 'subnet:call', message: 'a task was rejected', reason: 'out of paint' }
+    const said = { level: 'info', scope: 'subnet:call', message: 'a task was rejected' }
+    const expected = { ...said, reason: 'out of paint', rejection: 'handler-failed' }
     assert.deepEqual(about(line, caller), { ...expected, protocol: TASKS, task: 'paint' })
     assert.ok(Number.isSafeInteger(line['call']))
   })

@@ -293,7 +293,8 @@ describe('an interceptor', () => {
       new TaskProtocol(server, () => assert.fail('it was run'), { onTask: (event) => events.push(event) })
       const { accepted, result, error } = await new TaskProtocol(caller).sendTask(server.peerId, 'a task', new Uint8Array())
       assert.deepEqual({ accepted, bytes: result.byteLength, error }, { accepted: false, bytes: 0, error: 'not from you' })
-      assert.deepEqual(events, [{ taskId: '', peerId: caller.peerId.toString(), accepted: false, ms: 0 }])
+      const reason = { reason: 'refused', detail: 'not from you' }
+      assert.deepEqual(events, [{ taskId: '', peerId: caller.peerId.toString(), accepted: false, ms: 0, ...reason }])
     })
   })
 

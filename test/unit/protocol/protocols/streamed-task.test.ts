@@ -344,7 +344,13 @@ describe('a task that is streamed', function () {
       assert.match(error.message, /^the peer takes no frame of over 100000 bytes/)
       assert.match(error.hint ?? '', /--max-frame-bytes/)
     }
-    assert.deepEqual(whole.events, [])
+    assert.deepEqual(
+      whole.events.map(({ accepted, reason }) => [accepted, reason]),
+      [
+        [false, 'limit'],
+        [false, 'limit'],
+      ],
+    )
   })
 
   it('takes of the byte budget all that a handler keeps, and a part of what it streams', async () => {

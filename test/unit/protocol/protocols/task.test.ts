@@ -92,8 +92,8 @@ describe('TaskProtocol', () => {
       assert.equal(accepted, false)
       assert.match(error, /at most 256 bytes, without control characters/)
       assert.deepEqual(
-        events.map((event) => event.taskId),
-        [''],
+        events.map(({ taskId: told, reason }) => [told, reason]),
+        [['', 'bad-request']],
       )
     })
   }
@@ -167,8 +167,8 @@ describe('TaskProtocol', () => {
     assert.deepEqual(
       hosts.events.map(({ ms, ...event }) => event),
       [
-        { taskId: 'good', peerId, accepted: true },
-        { taskId: 'bad', peerId, accepted: false },
+        { taskId: 'good', peerId, accepted: true, payloadBytes: 0, resultBytes: 0 },
+        { taskId: 'bad', peerId, accepted: false, payloadBytes: 0, reason: 'handler-failed', detail: 'no' },
       ],
     )
     assert.ok(hosts.events.every(({ ms }) => ms >= 0))

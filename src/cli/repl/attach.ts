@@ -1,0 +1,80 @@
+import type { Config } from '@oclif/core/config'
+import chalk from 'chalk'
+import { SUCCESS, UsageError } from '../../primitives/errors.ts'
+import { START_EVENTS } from '../../session/event-types.ts'
+import type { NodeEvent } from '../../session/session.ts'
+import type { ShellContext } from '../shell-context.ts'
+import { describeEvent } from './events.ts'
+import { History } from './history.ts'
+import { LineRunner } from './line-runner.ts'
+import { Repl } from './repl.ts'
+import { checkScript, runScript } from './script.ts'
+
+export interface AttachInit {
+  context: Omit<ShellContext, 'signal' | 'ask' | 'quiet'>
+  config: Config
+  json: boolean
+  script: string | undefined
+  keepGoing: boolean
+  /** Aborts when the process is told to end. */
+  signal: AbortSignal
+}
+
+/** What one sees above the prompt. A heartbeat every few seconds would be all of it. */
+const SHOWN_EVENTS = START_EVENTS.filter((event) => event !== 'heartbeat')
+
+/**
+ * A shell, or a script, on the node that runs in the home. It ends with the node, which goes on when the shell ends. Gives the exit code.
+ * @throws NodeError NOT_RUNNING, also where the node is gone without a word; UsageError where there is no terminal and no script
+ */
+export async function attach({ context, config, json, script, keepGoing, signal }: AttachInit): Promise<number> {
+  await checkScript(script)
+  const [left, gone] = [new AbortController(), new AbortController()]
+  const events = context.session.events({ types: ['ready', ...SHOWN_EVENTS], signal: AbortSignal.any([signal, left.signal]) })
+  const telling = events[Symbol.asyncIterator]()
+  const [ready] = (await telling.next()).value as NodeEvent[]
+  if (script == null && (json || !process.stdin.isTTY || !process.stdout.isTTY)) {
+    left.abort(new Error('there is no shell'))
+    throw new UsageError('attach opens a shell, and there is no terminal for it', { hint: '--script FILE|- runs lines instead' })
+  }
+  const quiet = { events: false }
+  const runner = new LineRunner({ config, json, context: { ...context, quiet } })
+  const ends = AbortSignal.any([signal, gone.signal])
+  let tell = (_: NodeEvent): void => undefined
+  let failure: unknown
+  let isGone = false
+  const following = follow(telling, (event) => (quiet.events ? undefined : tell(event)))
+    .catch((error) => {
+      failure = error
+    })
+    .finally(() => gone.abort())
+  try {
+    if (script != null) {
+      return await runScript(script, runner, { signal: ends, json, keepGoing })
+    }
+    const { session, home } = context
+    const history = await History.open(home)
+    process.stdout.write(`attached to ${describeEvent(ready as NodeEvent)}\n`)
+    process.stdout.write(`${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it')}\n`)
+    const repl = new Repl({ runner, config, session, history, atEnd: 'the node goes on' })
+    tell = (event) => repl.tell(chalk.dim(describeEvent(event)))
+    await repl.run(ends)
+  } finally {
+    isGone = gone.signal.aborted
+    left.abort(new Error('the shell ends'))
+    await following
+  }
+  if (isGone && !signal.aborted) {
+    if (failure != null) {
+      throw failure
+    }
+    process.stderr.write('the node has stopped\n')
+  }
+  return SUCCESS
+}
+
+async function follow(events: AsyncIterator<NodeEvent[]>, tell: (event: NodeEvent) => void): Promise<void> {
+  for (let next = await events.next(); next.done !== true; next = await events.next()) {
+    next.value.forEach(tell)
+  }
+}

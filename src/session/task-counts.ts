@@ -1,0 +1,35 @@
+import type { TaskEvent } from '../protocol/builtin/task.ts'
+import type { RejectionReason } from '../protocol/builtin/task-rejection.ts'
+import type { StatusAnswer } from './answers.ts'
+
+type Counted = Pick<StatusAnswer['tasks'], 'accepted' | 'rejected' | 'rejections' | 'lastRejections'>
+
+const MAX_KEPT = 8
+
+/** How the tasks of peers ended, since the node was made. */
+export class TaskCounts {
+  #accepted = 0
+  readonly #reasons = new Map<RejectionReason, number>()
+  /** The newest is the last. */
+  readonly #last: Counted['lastRejections'] = []
+
+  count({ accepted, taskId, peerId, reason, detail = '' }: TaskEvent): void {
+    if (accepted || reason == null) {
+      this.#accepted++
+      return
+    }
+    this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1)
+    this.#last.push({ atMs: Date.now(), taskId, peerId, reason, detail })
+    this.#last.splice(0, this.#last.length - MAX_KEPT)
+  }
+
+  get state(): Counted {
+    const rejections = [...this.#reasons].map(([reason, count]) => ({ reason, count })).toSorted((a, b) => b.count - a.count)
+    return {
+      accepted: this.#accepted,
+      rejected: rejections.reduce((sum, { count }) => sum + count, 0),
+      rejections,
+      lastRejections: this.#last.toReversed(),
+    }
+  }
+}
