@@ -21,12 +21,18 @@ const options: CreateNodeOptions = {
 }
 const node = await createNode(options)
 const intercepted = await createNode({ ...options, home: `${home}-intercepted`, interceptors: [NO_OP] })
-await Promise.all([node.start(), intercepted.start()])
+const quic = await createNode({
+  ...options,
+  home: `${home}-quic`,
+  settings: { ...options.settings, listen: ['/ip4/127.0.0.1/udp/0/quic-v1'] },
+})
+await Promise.all([node.start(), intercepted.start(), quic.start()])
 const echo = (body: Uint8Array): Uint8Array => body
 const sink = (): Uint8Array => NOTHING
 process.send?.({
   multiaddr: String(node.multiaddrs[0]),
   interceptedMultiaddr: String(intercepted.multiaddrs[0]),
+  quicMultiaddr: String(quic.multiaddrs[0]),
   knownPeers: known.map(String),
   tcp: { echo: await listenTcp(echo), sink: await listenTcp(sink) },
   tls: { echo: await listenTls(echo), sink: await listenTls(sink) },

@@ -5,6 +5,7 @@ import { homeAt } from '../src/node/home/home.ts'
 import { readKeyFile } from '../src/node/home/identity.ts'
 import { startTaskPeer } from './support/bare-libp2p.ts'
 import { listenDelayed } from './support/delayed-port.ts'
+import { listenDelayedUdp } from './support/delayed-udp.ts'
 import type { DelayedPeer } from './support/server-contract.ts'
 import { listenTcp } from './support/sockets.ts'
 import { enterInBook } from './support/strangers.ts'
@@ -14,6 +15,7 @@ const [folder = '', ...delays] = process.argv.slice(2)
 
 process.on('disconnect', () => process.exit())
 const peer = await startNode('peer')
+const quic = await startNode('quic', '/ip4/127.0.0.1/udp/0/quic-v1')
 const plain = await startTaskPeer()
 const privateKey = await readKeyFile(homeAt(join(folder, 'peer')).identityFile)
 const echoPort = await listenTcp((body) => body)
@@ -30,15 +32,21 @@ async function behind(delayMs: number): Promise<DelayedPeer> {
     multiaddr: `${address}/p2p/${peer.peerId.toString()}`,
     plainMultiaddr: `${await delayed(plain.getMultiaddrs(), delayMs)}/p2p/${plain.peerId.toString()}`,
     neighbour: `${await delayed(neighbour.multiaddrs, delayMs)}/p2p/${neighbour.peerId.toString()}`,
+    quicMultiaddr: `${await delayedQuic(quic.multiaddrs, delayMs)}/p2p/${quic.peerId.toString()}`,
     echoPort: await listenDelayed(echoPort, delayMs),
   }
 }
 
-async function startNode(name: string): Promise<SubnetNode> {
-  const settings = { listen: ['/ip4/127.0.0.1/tcp/0'], heartbeatInterval: '10m' }
+async function startNode(name: string, listen = '/ip4/127.0.0.1/tcp/0'): Promise<SubnetNode> {
+  const settings = { listen: [listen], heartbeatInterval: '10m' }
   const node = await createNode({ home: join(folder, name), settings, handler: ({ payload }) => payload })
   await node.start()
   return node
+}
+
+async function delayedQuic([near]: Multiaddr[], delayMs: number): Promise<string> {
+  const [, port] = /\/udp\/(\d+)\//.exec(String(near)) ?? []
+  return `/ip4/127.0.0.1/udp/${await listenDelayedUdp(Number(port), delayMs)}/quic-v1`
 }
 
 /** Where a peer is, beyond the delay. */

@@ -14,6 +14,9 @@ export interface Delays {
   warm: number[]
   /** The same to a peer without kept streams. */
   warmPlain: number[]
+  /** Warm, and the first one of a new node, over QUIC. */
+  warmQuic: number[]
+  firstQuic: number[]
   /** The first task of a new node, to an address; to a peer whose address a connected neighbour knows. */
   first: number[]
   byNeighbour: number[]
@@ -40,21 +43,24 @@ export async function measureDelays(
       roundTripMs: async () => plain.request(SMALL),
       warm: async () => sendTask(node, peer.multiaddr),
       warmPlain: async () => sendTask(node, peer.plainMultiaddr),
+      warmQuic: async () => sendTask(node, peer.quicMultiaddr),
     }
     // the connection, and a word about what the peer speaks
     await timeInTurn(2, works)
-    const [first, byNeighbour]: [number[], number[]] = [[], []]
-    const warm = { roundTripMs: [] as number[], warm: [] as number[], warmPlain: [] as number[] }
+    const [first, firstQuic, byNeighbour]: [number[], number[], number[]] = [[], [], []]
+    const warm = { roundTripMs: [] as number[], warm: [] as number[], warmPlain: [] as number[], warmQuic: [] as number[] }
     for (let run = 0; run < runs; run++) {
       const figures = await timeInTurn(1, works)
       warm.roundTripMs.push(...figures.roundTripMs)
       warm.warm.push(...figures.warm)
       warm.warmPlain.push(...figures.warmPlain)
+      warm.warmQuic.push(...figures.warmQuic)
       first.push(await firstTask(peer, await startNode(), peer.multiaddr))
+      firstQuic.push(await firstTask({ ...peer, multiaddr: peer.quicMultiaddr }, await startNode(), peer.quicMultiaddr))
       byNeighbour.push(await firstTask(peer, await besideNeighbour(peer, startNode), peer.peerId))
     }
     await node.stop()
-    measured.push({ delayMs: peer.delayMs, ...warm, first, byNeighbour })
+    measured.push({ delayMs: peer.delayMs, ...warm, first, firstQuic, byNeighbour })
   }
   return measured
 }

@@ -26,6 +26,8 @@ export interface Transfers {
   name: string
   payloadBytes: number
   subnet: number[]
+  /** The subnet over QUIC. */
+  quic: number[]
   tls: number[]
   tcp: number[]
 }
@@ -62,6 +64,7 @@ export const MAX_FRAME_BYTES = TRANSFER_BYTES + 1_024
 /** Exchanges with a server in a process of its own, over connections that are open. */
 export class Exchanges {
   readonly #subnet: Servers
+  readonly #quic: Servers
   readonly #intercepted: Exchange
   readonly #tls: Servers
   readonly #tcp: Servers
@@ -70,8 +73,17 @@ export class Exchanges {
   readonly #small = randomBytes(SMALL_BYTES)
   readonly #large = randomBytes(TRANSFER_BYTES)
 
-  private constructor(subnet: Servers, intercepted: Exchange, tls: Servers, tcp: Servers, kept: Exchange, streams: Exchange) {
+  private constructor(
+    subnet: Servers,
+    quic: Servers,
+    intercepted: Exchange,
+    tls: Servers,
+    tcp: Servers,
+    kept: Exchange,
+    streams: Exchange,
+  ) {
     this.#subnet = subnet
+    this.#quic = quic
     this.#intercepted = intercepted
     this.#tls = tls
     this.#tcp = tcp
@@ -104,6 +116,7 @@ export class Exchanges {
     const kept = await keptStream(connection, 'echo')
     return new Exchanges(
       { echo: task(nodes.plain, server.multiaddr, 'echo'), sink: task(nodes.plain, server.multiaddr, SINK_TASK_ID) },
+      { echo: task(nodes.plain, server.quicMultiaddr, 'echo'), sink: task(nodes.plain, server.quicMultiaddr, SINK_TASK_ID) },
       task(nodes.intercepted, server.interceptedMultiaddr, 'echo'),
       await over(connectedTls, server.tls),
       await over(connectedTcp, server.tcp),
@@ -159,6 +172,7 @@ export class Exchanges {
     const transfer = async (name: string, which: keyof Servers): Promise<Transfers> => {
       const works = {
         subnet: async () => this.#subnet[which](this.#large),
+        quic: async () => this.#quic[which](this.#large),
         tls: async () => this.#tls[which](this.#large),
         tcp: async () => this.#tcp[which](this.#large),
       }

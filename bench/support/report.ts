@@ -30,9 +30,12 @@ const NAMES = {
   subnet: 'subnet',
   kept: 'libp2p, kept',
   streams: 'libp2p, new',
+  quic: 'subnet, over QUIC',
   tls: 'TLS',
   tcp: 'plain TCP',
 } as const
+
+const REQUEST_KINDS = ['subnet', 'kept', 'streams', 'tls', 'tcp'] as const
 
 export function describeMachine(): Pick<Report, 'at' | 'machine' | 'versions'> {
   const cores = cpus()
@@ -64,7 +67,7 @@ export function tableOf(report: Report): string {
     section(
       ['64-byte requests, there and back', 'p50 ms', 'of rounds', 'p99 ms', 'requests/s'],
       (requests?.loads ?? []).flatMap(({ concurrency, ...kinds }) =>
-        keysOf(NAMES).map((kind) => requestRow(`${NAMES[kind]}, ${concurrency} at a time`, kinds[kind])),
+        REQUEST_KINDS.map((kind) => requestRow(`${NAMES[kind]}, ${concurrency} at a time`, kinds[kind])),
       ),
     ),
     section(
@@ -156,7 +159,9 @@ function delayRows(delays: readonly Delays[], delayMs: number): string[][] {
     roundTripMs: 'plain TCP',
     warm: 'task, warm',
     warmPlain: 'task, warm, no kept streams',
+    warmQuic: 'task, warm, over QUIC',
     first: 'first task',
+    firstQuic: 'first task, over QUIC',
     byNeighbour: 'first task, by neighbour',
   } as const
   return keysOf(names).map((which) => {

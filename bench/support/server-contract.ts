@@ -5,6 +5,8 @@ export interface BenchServer {
   multiaddr: string
   /** A node whose requests go through an interceptor that does nothing. */
   interceptedMultiaddr: string
+  /** A node that listens on QUIC alone. */
+  quicMultiaddr: string
   /** The IDs of peers that the node knows from heartbeats. */
   knownPeers: string[]
   /** Ports on loopback where every frame is sent back, and where it is answered with an empty frame. */
@@ -24,6 +26,8 @@ export interface DelayedPeer {
   plainMultiaddr: string
   /** A node that knows the peer and its address beyond the delay; it is beyond the same delay. */
   neighbour: string
+  /** Of a peer that listens on QUIC alone. */
+  quicMultiaddr: string
   /** Plain TCP beyond the delay: every frame is sent back. */
   echoPort: number
 }

@@ -49,6 +49,8 @@ export const TARGETS: readonly Target[] = [
   { name: 'round trips of a task on a warm connection', atMost: 1.1, of: trips('warm') },
   { name: 'round trips of the same without kept streams', atMost: 1.1, of: trips('warmPlain') },
   { name: 'round trips of a first task, by address', atMost: 4.2, of: trips('first') },
+  { name: 'round trips of a task on a warm connection, over QUIC', atMost: 1.1, of: trips('warmQuic') },
+  { name: 'round trips of a first task, over QUIC', atMost: 3.3, of: trips('firstQuic') },
   { name: 'round trips of a first task, by a neighbour', atMost: 6.2, of: trips('byNeighbour') },
   { name: 'CPU time of --help, times bare Node', atMost: 3, of: started('subnet --help') },
   { name: 'CPU time of peers, attached, times bare Node', atMost: 5, knownUpTo: 5.3, of: started('subnet peers --json, attached') },
@@ -105,7 +107,7 @@ function toTls(name: Transfers['name']): Target['of'] {
   }
 }
 
-function trips(which: 'warm' | 'warmPlain' | 'first' | 'byNeighbour'): Target['of'] {
+function trips(which: 'warm' | 'warmPlain' | 'warmQuic' | 'first' | 'firstQuic' | 'byNeighbour'): Target['of'] {
   return ({ delays }) => roundTrips(delays, JUDGED_DELAY_MS, which)
 }
 

@@ -264,7 +264,10 @@ export class StreamOpener {
       })
     }
     if (cause instanceof Error && cause.name.startsWith('TooMany')) {
-      return new ProtocolError('LIMIT_EXCEEDED', `more than ${limits.maxStreamsPerConnection} calls at a time to ${peer}`, { cause })
+      // a connection over QUIC has a limit of its own, and says which
+      const what =
+        cause.name === 'TooManyStreamsError' ? `${cause.message}:` : `more than ${limits.maxStreamsPerConnection} calls at a time to`
+      return new ProtocolError('LIMIT_EXCEEDED', `${what} ${peer}`, { cause })
     }
     if (cause instanceof Error && cause.name === StreamResetError.name && connection.status === 'open') {
       return resetUnconfirmed(id, cause)

@@ -81,6 +81,21 @@ export class QuicStream extends AbstractStream {
   override async sendCloseWrite(): Promise<void> {
     this.#noteWrite()
     await this.#native.finishWrite()
+    void this.#endIfStopped()
+  }
+
+  /**
+   * Where the other side reads no more, as go-libp2p's `Close` says, the binary has no end to send, and says nothing. The other side then counts the
+   * stream as open. Behind an end a write fails and sends nothing; its error tells which it was.
+   */
+  async #endIfStopped(): Promise<void> {
+    try {
+      await this.#native.write(Uint8Array.of(0))
+    } catch (cause) {
+      if (codeIn(cause, 'stopped') != null) {
+        await this.#native.resetWrite()
+      }
+    }
   }
 
   /** What comes is read and dropped, to the end. */
