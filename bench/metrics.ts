@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { median } from './support/measure.ts'
 
 const PAIRS = Number(process.argv[2] ?? 9)
-const TASKS = 12_000
+const TASKS = 30_000
 const TICK_MS = 10
 const BIN = join(import.meta.dirname, '../bin/run.js')
 const BATCH = '{"text":"a small task of sixty-four bytes, as bench sends many of them.."}\n'.repeat(TASKS)
