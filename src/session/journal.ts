@@ -4,20 +4,20 @@ import { isOfType } from './event-types.ts'
 import type { EventsOptions, NodeEvent } from './session.ts'
 
 const MAX_KEPT = 10_000
-/** Of the texts of all that are kept, about as many bytes. */
+/** Of all texts in the ring: about 8 MiB. */
 const MAX_KEPT_CHARACTERS = 8 << 20
-/** Of one text, which a peer may have had a say in. */
+/** Of one text. A peer may have written it. */
 const MAX_TEXT_CHARACTERS = 1_024
 /** Of one event beside its texts. */
 const EVENT_CHARACTERS = 100
-/** Events that come soon after others are told together: at most ten times a second. */
+/** A reader gets events ten times a second at most. */
 const TOGETHER_MS = 100
 /** Told at once. */
 const MAX_TOGETHER = 500
 
 /**
- * What a node told last: 10,000 events, or fewer of long texts. Whoever follows reads from here, each at its own pace and without a queue of its own:
- * one that is too slow is told how many events are gone. Nothing is made a text before somebody asks.
+ * A ring of the last 10,000 events of a node; of long texts it keeps fewer. A reader has a place in the ring and no queue, so a slow reader costs
+ * nothing. The ring may overtake a reader: then the reader gets an event `missed` with their number. Events become text only for a reader.
  */
 export class Journal {
   readonly #listeners = new EventEmitter<{ event: [NodeEvent] }>().setMaxListeners(0)
@@ -30,7 +30,7 @@ export class Journal {
   #news: PromiseWithResolvers<void> | undefined
   #heard = false
 
-  /** @param about what happened, without what says when */
+  /** Enters an event of this name. @param about its fields */
   tell(event: string, about: object): void {
     const entry: NodeEvent = { event, atMs: Date.now(), ...about }
     const place = this.#next % MAX_KEPT
@@ -61,7 +61,7 @@ export class Journal {
     this.#listeners.off('event', listener)
   }
 
-  /** Events as they are told, first those of the last `sinceMs` that are kept. At the end of the signal, what is left, and no more. */
+  /** Events as they are told; first the kept ones of the last `sinceMs`. When the signal aborts, the reader gets the rest, and the end. */
   follow({ types = [], sinceMs, signal }: EventsOptions): AsyncGenerator<NodeEvent[]> {
     // from now on, not from when the first is asked for
     return this.#follow(sinceMs == null ? this.#next : this.#firstSince(Date.now() - sinceMs), new Set(types), signal)
@@ -89,7 +89,7 @@ export class Journal {
     }
   }
 
-  /** Waits for an event, and a moment, so that those that come soon after it are told with it. */
+  /** Waits for an event. Behind an earlier one, it also waits for what comes in the same tenth of a second. */
   async #more(signal: AbortSignal | undefined): Promise<void> {
     const waitsSinceMs = performance.now()
     this.#news ??= Promise.withResolvers()
@@ -124,7 +124,7 @@ export class Journal {
   }
 }
 
-/** Cuts the texts of an event. Gives about how much it takes. */
+/** Cuts the texts of an event. Gives its size in characters. */
 function bound(event: NodeEvent): number {
   let characters = EVENT_CHARACTERS
   for (const name in event) {
@@ -141,7 +141,7 @@ function bound(event: NodeEvent): number {
   return characters
 }
 
-/** Of lists: their makers bound them. */
+/** The size of a list. Its maker bounds it. */
 function sizeOf(value: object): number {
   return Object.values(value).reduce<number>(
     (sum, each) => sum + (typeof each === 'string' ? each.length : typeof each === 'object' && each != null ? sizeOf(each) : 8),

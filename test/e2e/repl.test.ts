@@ -81,7 +81,7 @@ describe('the shell of a node, in a terminal', function () {
     await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith(`alias set bob ${other.peerId}`), 'the peer ID')
     terminal.type('\r')
     await terminal.prompt()
-    terminal.type('res\t')
+    terminal.type('reso\t')
     await terminal.prompt('resolve')
     terminal.type('bo\t')
     await terminal.prompt('resolve bob')
