@@ -37,11 +37,11 @@ export class SurplusConnections {
   }
 
   start(): void {
-    this.#init.libp2p.addEventListener('connection:open', this.look)
+    this.#init.libp2p.addEventListener('connection:open', this.#onOpen)
   }
 
   stop(): void {
-    this.#init.libp2p.removeEventListener('connection:open', this.look)
+    this.#init.libp2p.removeEventListener('connection:open', this.#onOpen)
     clearInterval(this.#timer)
     this.#timer = undefined
   }
@@ -54,7 +54,8 @@ export class SurplusConnections {
 
   /** Looks at all connections now; later by itself, while there are some to be closed. */
   readonly look = (): void => {
-    const surplus = this.#surplus()
+    const open = this.#init.libp2p.getConnections().filter(({ status }) => status === 'open')
+    const surplus = this.#surplus(open)
     const now = this.#now()
     const before = this.#idleSinceMs
     this.#idleSinceMs = new Map(surplus.filter((each) => !isInUse(each)).map((each) => [each, before.get(each) ?? now]))
@@ -63,16 +64,21 @@ export class SurplusConnections {
         void this.#close(connection)
       }
     }
-    if (surplus.length === 0) {
+    // one in doubt may prove sound
+    if (surplus.length === 0 && !open.some(({ remoteAddr }) => isRelayed(remoteAddr))) {
       clearInterval(this.#timer)
       this.#timer = undefined
     } else {
-      this.#timer ??= setInterval(this.look, LOOK_EVERY_MS).unref()
+      this.#onOpen()
     }
   }
 
-  #surplus(): Connection[] {
-    const open = this.#init.libp2p.getConnections().filter(({ status }) => status === 'open')
+  /** However many connections are opened, all are looked at once a second. */
+  readonly #onOpen = (): void => {
+    this.#timer ??= setInterval(this.look, LOOK_EVERY_MS).unref()
+  }
+
+  #surplus(open: Connection[]): Connection[] {
     const direct = new Set(open.filter((each) => this.#isUsable(each)).map(({ remotePeer }) => remotePeer.toString()))
     return open.filter((each) => this.#added.has(each) || (isRelayed(each.remoteAddr) && direct.has(each.remotePeer.toString())))
   }
