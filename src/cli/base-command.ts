@@ -73,6 +73,16 @@ export abstract class BaseCommand extends Command {
     return this.#session
   }
 
+  /** The same anew, as a node may have come or gone meanwhile. */
+  protected async sessionAnew(): Promise<Session> {
+    const opened = await this.#session?.catch(() => undefined)
+    this.#session = undefined
+    if (this.shell == null) {
+      await opened?.close()
+    }
+    return this.session()
+  }
+
   /** What the node calls itself to others. */
   protected get agent(): string {
     return `${this.config.name}/${this.config.version}`
@@ -160,7 +170,7 @@ export abstract class BaseCommand extends Command {
   /** Where a node runs in this home, it does not follow what was changed in it. */
   protected async tellOfRestart(): Promise<void> {
     if (this.shell != null || (await holderOf(this.home)) != null) {
-      this.logToStderr('the node that runs here goes on as it is until it is started again')
+      this.logToStderr('the node that runs here goes on as it is: this takes effect at the next start')
     }
   }
 

@@ -121,7 +121,7 @@ export interface ComposeInit {
 /** Joins the parts of a node: the only place where tiers, protocols, gossip and chain meet. */
 export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const { home, settings, privateKey, log, metrics } = init
-  const observer = new NodeObserver(log, metrics)
+  const observer = new NodeObserver(log, metrics, () => node.protocols)
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
   // given back where something here fails
@@ -329,7 +329,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   }
   speakers.follow(libp2p, addresses.id)
   if (metrics != null) {
-    addGauges(metrics, node)
+    addGauges(metrics, { node, libp2p, door, mesh: () => meshOf(libp2p.services.pubsub, settings) })
   }
   // from now on the node's
   opened.move()

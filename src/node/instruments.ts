@@ -14,8 +14,12 @@ const DIAL_BUCKETS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20]
 /** Whether this node asked or was asked. */
 export type Direction = 'outbound' | 'inbound'
 
-/** What is counted of the calls, or the requests, of one protocol. There are as many as the node and its user name protocols. */
+/** The label of all protocols that the node does not have itself: their ids are the words of others, and there is no end to them. */
+const OTHER_PROTOCOLS = 'other'
+
+/** What is counted of the calls, or the requests, of one protocol: of each that the node has, and of all others together. */
 interface ExchangeInstruments {
+  protocol: string
   outcomes: Map<string, Counter>
   seconds: Histogram
   sent: Counter
@@ -36,8 +40,11 @@ export class Instruments implements ExchangeObserver {
   readonly #heartbeats: Labelled<'direction' | 'outcome', Counter>
   readonly #exchanges = { outbound: new Map<string, ExchangeInstruments>(), inbound: new Map<string, ExchangeInstruments>() }
   readonly #refusals: Labelled<'reason', Counter>
+  readonly #own: () => Iterable<{ id: string }>
 
-  constructor(metrics: Metrics) {
+  /** @param own the protocols of the node */
+  constructor(metrics: Metrics, own: () => Iterable<{ id: string }>) {
+    this.#own = own
     this.#calls = metrics.counter('subnet_calls_total', {
       help: 'Calls of this node (outbound) and requests of peers (inbound) that have ended',
       labels: ['direction', 'protocol', 'outcome'],
@@ -127,11 +134,11 @@ export class Instruments implements ExchangeObserver {
   }
 
   #exchange(direction: Direction, { protocolId, ms, bytesSent, bytesReceived, error }: EndedExchange): void {
-    const known = this.#exchanges[direction].get(protocolId) ?? this.#enter(direction, protocolId)
+    const known = this.#exchanges[direction].get(protocolId) ?? this.#enter(direction, this.#labelOf(protocolId))
     const outcome = outcomeOf(error)
     let count = known.outcomes.get(outcome)
     if (count == null) {
-      count = this.#calls.with({ direction, protocol: protocolId, outcome })
+      count = this.#calls.with({ direction, protocol: known.protocol, outcome })
       known.outcomes.set(outcome, count)
     }
     count.add()
@@ -144,8 +151,17 @@ export class Instruments implements ExchangeObserver {
     }
   }
 
+  #labelOf(protocolId: string): string {
+    return [...this.#own()].some(({ id }) => id === protocolId) ? protocolId : OTHER_PROTOCOLS
+  }
+
   #enter(direction: Direction, protocol: string): ExchangeInstruments {
+    const there = this.#exchanges[direction].get(protocol)
+    if (there != null) {
+      return there
+    }
     const entered: ExchangeInstruments = {
+      protocol,
       outcomes: new Map(),
       seconds: this.#callSeconds.with({ direction, protocol }),
       sent: this.#callBytes.with({ direction, protocol, flow: 'sent' }),

@@ -25,8 +25,9 @@ export class NodeObserver {
   readonly #tellings = new TokenBuckets({ maxKeys: 1 })
   #untold = 0
 
-  constructor(log: Logger, metrics?: Metrics) {
-    this.instruments = new Instruments(metrics ?? NO_METRICS)
+  /** @param own the protocols of the node: only these are labels */
+  constructor(log: Logger, metrics?: Metrics, own: () => Iterable<{ id: string }> = () => []) {
+    this.instruments = new Instruments(metrics ?? NO_METRICS, own)
     this.parts = { observer: metrics == null ? undefined : this.instruments, observed: this.#observed }
     this.#dialLog = log.scoped('dial')
     this.#resolveLog = log.scoped('resolve')

@@ -20,6 +20,7 @@ import { AddressPublisher, checkPublishing } from './address-publisher.ts'
 import { ControlServer } from './control/control-server.ts'
 import { isOfType } from './event-types.ts'
 import { Journal } from './journal.ts'
+import type { MetricsEndpoint } from './metrics/metrics-endpoint.ts'
 import { NodeSession } from './node-session.ts'
 import type { EventsOptions, NodeEvent, Session } from './session.ts'
 import { StateWatch } from './state-watch.ts'
@@ -70,11 +71,22 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   const protocols = await loadProtocols(settings.protocol)
   const lock = await HomeLock.acquire(home)
   const journal = new Journal()
+  let metrics: MetricsEndpoint | undefined
   try {
     const privateKey = await loadIdentity(home, settings.key, { timeoutMs: settings.timeout })
     checkOwn(peerIdFromPublicKey(privateKey.publicKey), settings)
+    metrics = await openMetrics(settings)
     const compose = async (listen: string[]): Promise<SubnetNode> => {
-      const node = await composeNode({ home, settings, privateKey, handler, agent: init.agent, log, listen })
+      const node = await composeNode({
+        home,
+        settings,
+        privateKey,
+        handler,
+        agent: init.agent,
+        log,
+        listen,
+        metrics: metrics?.forNewNode(),
+      })
       try {
         for (const construct of protocols) {
           await construct(node)
@@ -92,15 +104,21 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
       await node.registry.lookup(node.peerId).catch((error) => unlessLater(error, node.registry.namedOver, log.scoped('session')))
       // one that others would not let in says so in its log
       await node.ownRefusal()
-      return await Running.open(init, { node, lock, journal })
+      return await Running.open(init, { node, lock, journal, metrics })
     } catch (error) {
       await node.stop()
       throw error
     }
   } catch (error) {
+    metrics?.close()
     await lock.release()
     throw error
   }
+}
+
+/** What is served of the numbers of a node; loaded only where it is asked for. @throws UsageError for a port that is taken */
+async function openMetrics({ metrics }: Settings): Promise<MetricsEndpoint | undefined> {
+  return metrics == null ? undefined : (await import('./metrics/metrics-endpoint.ts')).MetricsEndpoint.open(metrics)
 }
 
 /** A subnet may appear later, and so may the network of this machine: a node waits for both. @throws any other error */
@@ -195,6 +213,7 @@ interface RunningParts {
   node: SubnetNode
   lock: HomeLock
   journal: Journal
+  metrics: MetricsEndpoint | undefined
 }
 
 class Running implements RunningNode {
@@ -213,6 +232,7 @@ class Running implements RunningNode {
     const running = new Running(init, parts)
     running.#watch.start()
     await running.#control.listen({ home: init.home, holdsHome: async () => parts.lock.hold(), log: init.log.scoped('session') })
+    parts.metrics?.follow(running.session)
     return running
   }
 
@@ -239,6 +259,7 @@ class Running implements RunningNode {
       subnetId: settings.subnetId,
       home: home.path,
       pid: process.pid,
+      ...(parts.metrics == null ? {} : { metrics: parts.metrics.url }),
     }
     this.#control = new ControlServer(this.session)
     this.#watch = new StateWatch({
@@ -288,7 +309,8 @@ class Running implements RunningNode {
   }
 
   async #stop(): Promise<void> {
-    const { node, lock, journal } = this.#parts
+    const { node, lock, journal, metrics } = this.#parts
+    metrics?.follow(undefined)
     this.#watch.stop()
     journal.tell('stopping', {})
     this.#told.abort()
@@ -297,6 +319,7 @@ class Running implements RunningNode {
     await node.stop()
     await this.#control.drained()
     await lock.release()
+    metrics?.close()
     this.#control.destroy()
   }
 }

@@ -112,4 +112,17 @@ describe('a caller and a peer behind routers', function () {
       })
     }
   }
+
+  it('goes on directly once the relayed connection is closed, both ways, and does not tell the hole as an address of the peer', async () => {
+    const [from, peer] = [callers.get('keeps ports') as Hidden, called.get('keeps ports') as Hidden]
+    await send(from, peer)
+    await tried(from, peer)
+    const closed = (of: Hidden): RegExp => new RegExp(`a connection that is not needed any more is closed.*p2p-circuit/p2p/${of.peerId}`)
+    await from.running.says(closed(peer))
+    const there = await send(from, peer)
+    assert.deepEqual([isOverRelay(there), isOverRelay(await send(peer, from))], [false, false])
+    const { multiaddrs } = await cli.json<{ multiaddrs: string[] }>(from.home, ['resolve', peer.peerId], { within: from.network.within })
+    assert.ok(multiaddrs.includes(`${relay.address}/p2p-circuit/p2p/${peer.peerId}`), multiaddrs.join())
+    assert.ok(!multiaddrs.includes(there.multiaddr), multiaddrs.join())
+  })
 })

@@ -36,7 +36,10 @@ describe('the log of a node', function () {
 
   it('has time and scope in its lines of text once somebody asks for more than warnings', async () => {
     const stderr = await rejecting([], { env: { SUBNET_LOG: 'call:debug,*:warn' } })
-    assert.match(stderr, /debug subnet:call: a task was rejected: .*out of paint.* peer=12D3KooW\w+ protocol=\S+ call=\d+ task=paint$/m)
+    assert.match(
+      stderr,
+      /info subnet:call: a task was rejected: .*out of paint.* rejection=exit-code peer=12D3KooW\w+ protocol=\S+ call=\d+ task=paint$/m,
+    )
     for (const line of stderr.trim().split('\n')) {
       assert.match(line, new RegExp(`^${TIME} (error|warn|info|debug) subnet:[a-z0-9]+: \\S`))
     }
@@ -44,7 +47,7 @@ describe('the log of a node', function () {
 
   it('lets --log-level count more than a rule for all in the environment', async () => {
     const stderr = await rejecting(['--log-level', 'debug'], { env: { SUBNET_LOG: '*:error,dial:silent' } })
-    assert.match(stderr, /debug subnet:call: a task was rejected: /)
+    assert.match(stderr, /info subnet:call: a task was rejected: /)
     assert.doesNotMatch(stderr, /subnet:dial/)
   })
 

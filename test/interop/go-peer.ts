@@ -19,11 +19,18 @@ export interface GoPeerInit {
   streams: number
   /** Relays for others, with the limits of go-libp2p. */
   relay: boolean
+  /** Speaks DCUtR. */
+  holePunching: boolean
 }
 
 /** go-libp2p peers: go/main.go says how they are driven. */
 export class GoLab extends ForeignLab<GoPeerInit> {
-  constructor() {
-    super({ name: 'Go', command: async (init) => [await builtProgram(GO_PEER), JSON.stringify(init)] })
+  /** @param within before a command it makes the command run somewhere else */
+  constructor(within: string[] = []) {
+    const command = async (init: Partial<GoPeerInit>): Promise<[string, ...string[]]> => {
+      const [program = '', ...args] = [...within, await builtProgram(GO_PEER), JSON.stringify(init)]
+      return [program, ...args]
+    }
+    super({ name: 'Go', command })
   }
 }

@@ -19,6 +19,8 @@ export interface RelayAttack {
   reservations: number
   /** Calls of 20 of them to those that have a place. */
   circuits: number
+  /** The requests for a place are made within this time, evenly; all at once unless given. */
+  spreadMs?: number
   /** Sent on each circuit to a peer that never reads. @default 0 */
   bytes?: number
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { RELAY_V2_STOP_CODEC } from '@libp2p/circuit-relay-v2'
 import { identify } from '@libp2p/identify'
@@ -77,10 +78,12 @@ async function takeCall(stream: Stream): Promise<void> {
   messages.unwrap().pause()
 }
 
-async function attack({ reservations, circuits, bytes = 0 }: RelayAttack): Promise<AttackAnswers> {
+async function attack({ reservations, circuits, spreadMs = 0, bytes = 0 }: RelayAttack): Promise<AttackAnswers> {
   const answers: AttackAnswers = { reservations: {}, circuits: {} }
+  const startedMs = performance.now()
   const asked = strangers.map(async (stranger, index) => {
     for (let request = index; request < reservations; request += strangers.length) {
+      await delay(Math.max(0, startedMs + (spreadMs * request) / reservations - performance.now()))
       const { status } = await ask(stranger, RESERVE, answers.reservations)
       stranger.hasPlace ||= status === STATUS.ok
     }

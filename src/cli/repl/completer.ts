@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Command } from '@oclif/core/command'
 import type { Config } from '@oclif/core/config'
+import { SETTING_NAMES } from '../../node/home/config.ts'
 import { LOG_LEVELS } from '../../observe/log-filter.ts'
 import { LOG_FORMATS } from '../../observe/log-format.ts'
 
@@ -67,7 +68,8 @@ async function candidatesOf(before: string[], last: string, sources: CompletionS
   if (last.startsWith('-')) {
     return flagsOf(command, used)
   }
-  return argumentsOf(command, positionals, last, sources)
+  const commands = rest.length === 0 ? nextWords(before, config) : []
+  return [...commands, ...(await argumentsOf(command, positionals, last, sources))]
 }
 
 /** The command that the words begin with. */
@@ -141,6 +143,9 @@ async function argumentsOf(command: Command.Loadable, before: string[], begun: s
   }
   if (arg.name === 'protocol') {
     return sources.protocols(before[0] ?? '')
+  }
+  if (arg.name === 'key') {
+    return SETTING_NAMES
   }
   return FILE_ARGS.includes(arg.name) ? files(begun) : [...(arg.options ?? [])]
 }

@@ -1,5 +1,5 @@
 import { humanMs } from '../../primitives/human-ms.ts'
-import { printable } from '../../primitives/printable.ts'
+import { printable, printableLines } from '../../primitives/printable.ts'
 import type { Attempt } from '../../resolve/errors.ts'
 import type { ResolveAnswer } from '../../session/answers.ts'
 import type { NodeEvent } from '../../session/session.ts'
@@ -29,7 +29,8 @@ const WORDS: Record<string, (event: NodeEvent, peer: string) => string> = {
 /** One event of a running node, as a line for people. */
 export function describeEvent(event: NodeEvent): string {
   const words = WORDS[event.event]?.(event, shortPeerId(String(event.peerId ?? ''))) ?? event.event
-  return words.split('\n').map(printable).join('\n')
+  // of all others a line break is a peer's
+  return event.event === 'ready' ? printableLines(words) : printable(words)
 }
 
 /** The same where nobody saw when it happened: the time first. */

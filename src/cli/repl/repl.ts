@@ -11,8 +11,8 @@ import { peerNames, protocolNames } from './peer-names.ts'
 import { Screen } from './screen.ts'
 
 export interface ReplInit {
-  /** What becomes of the node at the end of the shell. */
-  atEnd: 'the node stops' | 'the node goes on'
+  /** The node goes on when the shell ends. @default false */
+  leavesNode?: boolean
   runner: LineRunner
   config: Config
   session: Session
@@ -139,7 +139,7 @@ export class Repl {
     // first: a key that is pressed before the terminal is in raw mode again is lost
     this.#open()
     process.stdout.write(
-      `${this.#screen.lineFeed}${chalk.dim(`the shell ends when this is done, ${this.#init.atEnd}; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
+      `${this.#screen.lineFeed}${chalk.dim(`the ${this.#init.leavesNode === true ? 'shell ends' : 'node stops'} when this is done; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
     )
   }
 
@@ -250,7 +250,9 @@ export class Repl {
     // not by its own key for that, which would draw the rows of the old line over what is above
     Object.assign(this.#terminal ?? {}, { line: '', cursor: 0 })
     if (typed === '') {
-      process.stdout.write(chalk.dim(`Ctrl-C again, Ctrl-D or "exit" ends the shell: ${this.#init.atEnd}\n`))
+      process.stdout.write(
+        chalk.dim(`Ctrl-C again, Ctrl-D or "exit" ${this.#init.leavesNode === true ? 'leaves the node running' : 'stops the node'}\n`),
+      )
     }
     this.#redraw()
   }

@@ -6,6 +6,7 @@ import { SUCCESS } from '../../primitives/errors.ts'
 import { asStartPrints } from '../../session/event-types.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
 import type { NodeEvent } from '../../session/session.ts'
+import { ServiceManager } from '../service-manager.ts'
 import { stdoutError } from '../text/report.ts'
 import { describeEvent } from './events.ts'
 import { History } from './history.ts'
@@ -37,9 +38,14 @@ export async function runNode(options: RunNodeInit): Promise<number> {
   })
   quieten(init.log.scoped('session'))
   await checkScript(script)
+  const manager = ServiceManager.of(process.env, init.log.scoped('session'))
   const node = await serve(init)
   const over = new AbortController()
-  node.onStopping(() => over.abort())
+  node.onStopping(() => {
+    over.abort()
+    manager?.stopping()
+  })
+  manager?.ready()
   const signal = AbortSignal.any([interrupted.signal, over.signal])
   try {
     if (script != null) {
@@ -66,7 +72,7 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   const history = await History.open(options.init.home)
   process.stdout.write(`${describeEvent(node.ready)}\n${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D stops the node')}\n`)
   const quiet = { events: false }
-  const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history, atEnd: 'the node stops' })
+  const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history })
   const running = repl.run(signal)
   // a heartbeat every few seconds would be all that one sees
   node.onEvent((event) => {

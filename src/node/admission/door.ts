@@ -105,6 +105,11 @@ export class Door {
     return entry?.verdict.admitted === false && this.#now() < entry.expiresAtMs && !this.#exempt.has(peerId.toString())
   }
 
+  /** Of the peers that are remembered: how many the chain knows, and how many it does not, or that nothing is known of. */
+  get counts(): { admitted: number; refused: number } {
+    return { admitted: this.#members.size, refused: this.#strangers.size }
+  }
+
   /** True where the chain itself said yes. */
   isMember(peerId: PeerId): boolean {
     return this.#members.has(peerId.toString())

@@ -45,8 +45,8 @@ const DIAL_TIMEOUT_MS = 5_000
 export class DirectUpgrades {
   readonly #init: DirectUpgradesInit
   readonly #tokens: TokenBuckets
-  /** Peers that are dialled now. */
-  readonly #running = new Set<string>()
+  /** Peers that are dialled now, and whether they have told that they punch holes. */
+  readonly #running = new Map<string, { punches: boolean }>()
   readonly #closing = new AbortController()
 
   constructor(init: DirectUpgradesInit) {
@@ -67,7 +67,13 @@ export class DirectUpgrades {
 
   /** A caller has told of itself. */
   readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
-    const { connection } = detail
+    const { connection, protocols } = detail
+    const running = this.#running.get(connection.remotePeer.toString())
+    if (running != null) {
+      // what a peer speaks may come to it after its first word
+      running.punches ||= protocols.includes(HOLE_PUNCH_PROTOCOL_ID)
+      return
+    }
     if (connection.direction === 'inbound' && isRelayed(connection.remoteAddr) && !this.#isDirect(connection.remotePeer)) {
       this.#upgrade(detail).catch((error) => this.#init.log.debug('a caller stays on its relay', error, { peer: connection.remotePeer }))
     }
@@ -76,15 +82,15 @@ export class DirectUpgrades {
   async #upgrade({ connection, ...told }: IdentifyResult): Promise<void> {
     const peer = connection.remotePeer.toString()
     const addresses = this.#dialable(connection.remotePeer, [...told.listenAddrs, ...(told.signedPeerRecord?.addresses ?? [])])
-    const punches = told.protocols.includes(HOLE_PUNCH_PROTOCOL_ID)
-    if ((addresses.length === 0 && !punches) || !this.#hasRoom(peer)) {
+    const running = { punches: told.protocols.includes(HOLE_PUNCH_PROTOCOL_ID) }
+    if ((addresses.length === 0 && !running.punches) || !this.#hasRoom(peer)) {
       return
     }
-    this.#running.add(peer)
+    this.#running.set(peer, running)
     try {
       if (await this.#init.admits(connection.remotePeer, this.#closing.signal)) {
         const isDialled = addresses.length > 0 && (await this.#reverse(connection, addresses))
-        if (punches && !isDialled && !this.#isDirect(connection.remotePeer)) {
+        if (running.punches && !isDialled && !this.#isDirect(connection.remotePeer)) {
           await this.#punch(connection)
         }
       }
@@ -94,12 +100,7 @@ export class DirectUpgrades {
   }
 
   #hasRoom(peer: string): boolean {
-    return (
-      !this.#running.has(peer) &&
-      this.#running.size < MAX_RUNNING &&
-      this.#tokens.take(`peer ${peer}`, RATES.peer) &&
-      this.#tokens.take('all', RATES.all)
-    )
+    return this.#running.size < MAX_RUNNING && this.#tokens.take(`peer ${peer}`, RATES.peer) && this.#tokens.take('all', RATES.all)
   }
 
   async #reverse({ remotePeer: peer, remoteAddr: relay }: Connection, addresses: Multiaddr[]): Promise<boolean> {

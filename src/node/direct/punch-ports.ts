@@ -3,6 +3,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { Connection, IdentifyResult, Libp2p } from '@libp2p/interface'
 import type { TransportManager } from '@libp2p/interface-internal'
 import { CODE_P2P, CODE_P2P_CIRCUIT, type Multiaddr } from '@multiformats/multiaddr'
+import { addressesOf } from '../../primitives/address.ts'
 import { isRelayed } from '../../primitives/address-kind.ts'
 import { putAside } from '../dial/aside.ts'
 import { permitted } from '../dial/dial-permit.ts'
@@ -20,7 +21,7 @@ export interface PunchPort {
 }
 
 export interface PunchPortsInit {
-  libp2p: Pick<Libp2p, 'getConnections' | 'addEventListener' | 'removeEventListener'>
+  libp2p: Pick<Libp2p, 'getConnections' | 'peerStore' | 'addEventListener' | 'removeEventListener'>
   transports: Pick<TransportManager, 'dial'>
   /** Whether an address is one at which peers outside may dial. */
   isOutside(address: Multiaddr): boolean
@@ -28,7 +29,9 @@ export interface PunchPortsInit {
   letGo(connection: Connection): void
 }
 
-/** One dial, to an address that this node is connected to. */
+/** Addresses of a relay that are looked at. */
+const MAX_ADDRESSES = 16
+/** One dial. */
 const ONE_DIAL = { trusted: false, more: (): boolean => false }
 
 /** Opens ports for hole punching: a second connection to the relay leaves from such a port, and the relay says where it came from. */
@@ -41,7 +44,7 @@ export class PunchPorts {
 
   /** @param relayed a connection over the relay that is asked @throws Error, DialFailure, the signal's reason */
   async open(relayed: Connection, signal: AbortSignal): Promise<PunchPort> {
-    const address = this.#addressOf(relayIn(relayed.remoteAddr))
+    const address = await this.#addressOf(relayIn(relayed.remoteAddr))
     const localPort = await freePort()
     const observed = new WeakMap<Connection, Multiaddr | undefined>()
     const { libp2p, transports, isOutside, letGo } = this.#init
@@ -77,15 +80,17 @@ export class PunchPorts {
     }
   }
 
-  /** At which this node dialled the relay. */
-  #addressOf(relay: string | undefined): Multiaddr {
-    const addresses = this.#init.libp2p
-      .getConnections()
-      .filter(({ remotePeer, direction, status }) => remotePeer.toString() === relay && direction === 'outbound' && status === 'open')
-      .map(({ remoteAddr }) => remoteAddr)
-    const [address] = addresses.filter((each) => !isRelayed(each) && each.getComponents()[1]?.name === 'tcp')
+  /** At which this node dialled the relay, or else one that the relay told of itself: that connection may not be one of TCP. */
+  async #addressOf(relay: string | undefined): Promise<Multiaddr> {
+    const { libp2p, isOutside } = this.#init
+    const connections = libp2p.getConnections().filter(({ remotePeer, status }) => remotePeer.toString() === relay && status === 'open')
+    const dialled = connections.filter(({ direction }) => direction === 'outbound').map(({ remoteAddr }) => remoteAddr)
+    const [peerId] = connections.map(({ remotePeer }) => remotePeer)
+    const stored = peerId == null ? undefined : await libp2p.peerStore.get(peerId).catch(() => undefined)
+    const told = peerId == null ? [] : addressesOf(peerId, stored?.addresses.map(({ multiaddr }) => multiaddr) ?? [], MAX_ADDRESSES)
+    const [address] = [...dialled, ...told.filter(isOutside)].filter((each) => !isRelayed(each) && each.getComponents()[1]?.name === 'tcp')
     if (address == null) {
-      throw new Error('this node did not dial the relay over TCP, so the relay cannot say at which port this node is seen')
+      throw new Error('this node knows no TCP address of the relay, so the relay cannot say at which port this node is seen')
     }
     return address
   }

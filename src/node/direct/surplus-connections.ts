@@ -83,7 +83,7 @@ export class SurplusConnections {
 
   async #close(connection: Connection): Promise<void> {
     const { remotePeer: peer, remoteAddr: address } = connection
-    this.#init.log.debug('a connection is closed, as there is a better one', undefined, { peer, address })
+    this.#init.log.debug('a connection that is not needed any more is closed', undefined, { peer, address })
     using deadline = new Deadline(CLOSE_TIMEOUT_MS)
     await connection.close({ signal: deadline.signal }).catch((error: Error) => connection.abort(error))
   }

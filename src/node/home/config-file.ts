@@ -13,10 +13,24 @@ const MAX_CONFIG_BYTES = 1 << 20
 
 /** Writes these settings to config.json, those that are the default not; what else stands there stays. Gives all that it holds. @throws UsageError */
 export async function updateConfigFile({ configFile }: Home, settings: Settings, names: SettingName[]): Promise<RawSettings> {
-  const config = await readConfigFile(configFile, settings.timeout)
-  for (const name of names) {
-    config[name] = isDeepStrictEqual(settings[name], SETTINGS[name].fallback) ? undefined : (formatted(name, settings) as string)
+  const changes = names.map((name) => [
+    name,
+    isDeepStrictEqual(settings[name], SETTINGS[name].fallback) ? undefined : formatted(name, settings),
+  ])
+  return write(configFile, { ...(await readConfigFile(configFile, settings.timeout)), ...Object.fromEntries(changes) })
+}
+
+/** Writes these values to config.json as they are; an undefined one is taken out. Gives what it held before, and leaves a file as it is that holds nothing else then. @throws UsageError */
+export async function changeConfigFile({ configFile }: Home, changes: Record<string, unknown>, timeoutMs?: number): Promise<RawSettings> {
+  const before = await readConfigFile(configFile, timeoutMs)
+  const after = { ...before, ...changes } as RawSettings
+  if (!isDeepStrictEqual(JSON.parse(JSON.stringify(after)), before)) {
+    await write(configFile, after)
   }
+  return before
+}
+
+async function write(configFile: string, config: RawSettings): Promise<RawSettings> {
   const json = JSON.stringify(config, undefined, 2)
   let file: AtomicFile | undefined
   try {

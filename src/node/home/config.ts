@@ -8,6 +8,7 @@ import { DEFAULT_TIMEOUT_MS } from '../../primitives/deadline.ts'
 import { DEFAULT_LIMITS } from '../../protocol/api/limits.ts'
 import { NETWORKS, type Network } from '../network/network.ts'
 import { RELAY_SERVICE, type RelayService } from '../network/relay-service.ts'
+import { formatMetricsAddress, parseMetricsAddress } from './metrics-address.ts'
 import { parseAnnounce, parseListen } from './named-addresses.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
 import { duration, integer, list, oneOf, onOff, type SettingKind, text } from './setting-kinds.ts'
@@ -57,6 +58,8 @@ export interface Settings {
   logFormat: LogFormat
   /** Rules of scopes, as `call:debug`; they count more than `logLevel`. */
   log: string[]
+  /** Where metrics are served, as `127.0.0.1:9464`; undefined for nowhere. */
+  metrics: string | undefined
 }
 
 /** The name of a setting, as in config.json. */
@@ -169,6 +172,12 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
     ...duration(DEFAULT_TIMEOUT_MS),
     shown: TIMEOUT,
     flag: { on: 'SERVING', ...DURATION, help: 'of one exec: or sh: handler run {default}' },
+  },
+  metrics: {
+    fallback: undefined,
+    parse: ([address = '']) => formatMetricsAddress(parseMetricsAddress(address)),
+    shown: 'none: not served',
+    flag: { on: 'SERVING', value: 'HOST:PORT', help: 'serve metrics and readiness there; a port alone is on loopback' },
   },
   timeout: {
     ...duration(undefined),

@@ -37,7 +37,7 @@ export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> 
       { source: 'env' as const, raw: splitList(name, init.env[variable] || undefined), where: variable },
       { source: 'config' as const, raw: config[name], where: `"${name}" in ${init.home.configFile}` },
     ].find(({ raw }) => raw != null)
-    settings[name] = found == null ? SETTINGS[name].fallback : parse(name, found.raw, found.where)
+    settings[name] = found == null ? SETTINGS[name].fallback : parseSetting(name, found.raw, found.where)
     sources[name] = found?.source ?? 'default'
   }
   return { settings: settings as unknown as Settings, sources: sources as Record<SettingName, SettingSource> }
@@ -46,13 +46,13 @@ export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> 
 /** What was said of the time before config.json is read. @throws UsageError */
 function timeoutOf({ flags, env }: SettingsInit): number | undefined {
   const raw = flags.timeout ?? (env['SUBNET_TIMEOUT'] || undefined)
-  return raw == null ? undefined : (parse('timeout', raw, flags.timeout == null ? 'SUBNET_TIMEOUT' : '--timeout') as number)
+  return raw == null ? undefined : (parseSetting('timeout', raw, flags.timeout == null ? 'SUBNET_TIMEOUT' : '--timeout') as number)
 }
 
 /** The same settings, but for what these flags say. @throws UsageError */
 export function withFlags({ settings, sources }: LoadedSettings, flags: RawSettings): LoadedSettings {
   const given = SETTING_NAMES.filter((name) => flags[name] != null)
-  const parsed = given.map((name) => [name, parse(name, flags[name], `--${kebab(name)}`)])
+  const parsed = given.map((name) => [name, parseSetting(name, flags[name], `--${kebab(name)}`)])
   return {
     settings: { ...settings, ...Object.fromEntries(parsed) },
     sources: { ...sources, ...Object.fromEntries(given.map((name) => [name, 'flag'])) },
@@ -68,8 +68,8 @@ export function describeSettings({ settings, sources }: LoadedSettings): Record<
   return Object.fromEntries(entries)
 }
 
-/** @throws UsageError */
-function parse(name: SettingName, raw: unknown, where: string): unknown {
+/** The value of a setting. @param where what is told of a fault @throws UsageError */
+export function parseSetting(name: SettingName, raw: unknown, where: string): unknown {
   const setting = SETTINGS[name]
   const values: unknown[] = Array.isArray(raw) ? raw : [raw]
   try {
@@ -82,7 +82,7 @@ function parse(name: SettingName, raw: unknown, where: string): unknown {
     return setting.parse(values.map(String))
   } catch (cause) {
     if (cause instanceof UsageError) {
-      throw new UsageError(`${where}: ${cause.message}`, { cause, hint: cause.hint })
+      throw new UsageError(`${where}: ${withShownUrls(cause.message)}`, { cause, hint: cause.hint })
     }
     throw new UsageError(`${where}: ${withShownUrls(JSON.stringify(raw))} is not valid; expected ${describeError(cause)}`, { cause })
   }

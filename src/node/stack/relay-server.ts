@@ -1,6 +1,7 @@
 import { type CircuitRelayService, circuitRelayServer, RELAY_V2_HOP_CODEC } from '@libp2p/circuit-relay-v2'
 import type { Connection, IdentifyResult, PeerId, Stream, StreamHandler, StreamMessageEvent } from '@libp2p/interface'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
+import { YieldingQueue } from '../../primitives/yielding-queue.ts'
 import { withMethods } from '../adapters/guarded-components.ts'
 import { CircuitCounts } from './circuit-counts.ts'
 import { Answer, type HopMessage, inSeconds, type MessagesStream, NO_STREAM } from './hop-answer.ts'
@@ -81,6 +82,8 @@ export class RelayServer {
   readonly #init: RelayServerInit
   readonly #rates: TokenBuckets
   readonly #circuits = new CircuitCounts()
+  /** Each request has a turn of the event loop to itself: the node's own work goes on between them. */
+  readonly #turns = new YieldingQueue({ sliceMs: 0 })
   readonly #identified = new WeakSet<Connection>()
   #components: (Components & Shared) | undefined
   #server: Server | undefined
@@ -176,6 +179,7 @@ export class RelayServer {
 
   async #onHop(hop: Hop, answer: Answer, handle: (hop: Hop) => Promise<void>): Promise<void> {
     const { request, connection } = hop
+    await this.#turns.next()
     const circuit = request.type === 'CONNECT' && request.peer != null ? this.#circuits.begin(connection, request.peer.id) : undefined
     const isFull = request.type === 'CONNECT' && request.peer != null && circuit == null
     if (isFull || !this.#mayAsk(connection, request.type)) {

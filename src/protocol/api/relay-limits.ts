@@ -31,9 +31,17 @@ export function metRelayLimit({ limits, status, remoteAddr }: Connection): { mes
     return { message: `${ended} ${told.seconds} s`, hint: `relayDuration on the relay raises it; ${DIRECT}` }
   }
   if (told.bytes != null && Number(limits.bytes ?? 0) <= Math.min(told.bytes / 2, MAX_UNDELIVERED_BYTES)) {
-    return { message: `${ended} ${told.bytes} bytes, both ways together`, hint: `relayBytes on the relay raises it; ${DIRECT}` }
+    return { message: `${ended} ${sizeIn(told.bytes)}, both ways together`, hint: `relayBytes on the relay raises it; ${DIRECT}` }
   }
   return undefined
+}
+
+/** As a setting is written. */
+function sizeIn(bytes: number): string {
+  if (bytes % (1 << 20) === 0) {
+    return `${bytes / (1 << 20)} MiB`
+  }
+  return bytes % (1 << 10) === 0 ? `${bytes / (1 << 10)} KiB` : `${bytes} bytes`
 }
 
 const DIRECT = 'a peer that is reached directly has no such limit'

@@ -41,6 +41,8 @@ type config struct {
 	Streams int `json:"streams"`
 	// Relay has it relay for others, with the limits of go-libp2p.
 	Relay bool `json:"relay"`
+	// HolePunching has it speak DCUtR.
+	HolePunching bool `json:"holePunching"`
 }
 
 // line is one line of stdout.

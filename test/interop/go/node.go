@@ -99,6 +99,9 @@ func (n *node) options(given config) ([]libp2p.Option, error) {
 	if given.Relay {
 		options = append(options, libp2p.EnableRelayService(), libp2p.ForceReachabilityPublic())
 	}
+	if given.HolePunching {
+		options = append(options, libp2p.EnableHolePunching())
+	}
 	return options, nil
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Config } from '@oclif/core'
@@ -11,7 +11,11 @@ describe('completion', () => {
   let config: Config
 
   before(async () => {
-    config = await Config.load(fileURLToPath(new URL('../../..', import.meta.url)))
+    const root = fileURLToPath(new URL('../../..', import.meta.url))
+    // the commands are those of the manifest: none is loaded
+    const { oclif, ...pjson } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+    oclif.commands.target = './none.cjs'
+    config = await Config.load({ root, pjson: { ...pjson, oclif } })
   })
 
   after(async () => folders.clean())
@@ -30,7 +34,7 @@ describe('completion', () => {
     assert.deepEqual(await complete('alias', ''), ['list', 'remove', 'set'])
     assert.deepEqual(await complete('alias', 's'), ['set'])
     assert.deepEqual(await complete('ex'), ['exit'])
-    assert.deepEqual(await complete('help', 'res'), ['resolve'])
+    assert.deepEqual(await complete('help', 'res'), ['resolve', 'restore'])
     assert.deepEqual(await complete('nonsense', ''), [])
     const all = await complete('')
     assert.ok(['exit', 'help', 'peers', 'alias', 'start'].every((word) => all.includes(word)))

@@ -71,8 +71,32 @@ describe('settings', () => {
       logLevel: 'warn',
       logFormat: 'text',
       log: [],
+      metrics: undefined,
     })
     assert.ok(Object.values(sources).every((source) => source === 'default'))
+  })
+
+  it('have metrics on loopback where only a port is said', async () => {
+    const read = async (metrics: string) => (await load({ flags: { metrics } })).settings.metrics
+    assert.equal(await read('9464'), '127.0.0.1:9464')
+    assert.equal(await read(':9464'), '127.0.0.1:9464')
+    assert.equal(await read('0.0.0.0:9464'), '0.0.0.0:9464')
+    assert.equal(await read('[::1]:0'), '[::1]:0')
+    assert.equal(await read('localhost:9464'), 'localhost:9464')
+    for (const metrics of [
+      '',
+      'localhost',
+      '65536',
+      '::1:9464',
+      '1.2.3:1',
+      '127.0.0.1:',
+      '[127.0.0.1]:1',
+      'http://127.0.0.1:9464',
+      '1.2.3.4.5:1',
+      'a b:1',
+    ]) {
+      await refused({ flags: { metrics } }, /^--metrics: ".*" is not valid; expected HOST:PORT, as 127\.0\.0\.1:9464/)
+    }
   })
 
   it('come from the flag before the environment before config.json', async () => {

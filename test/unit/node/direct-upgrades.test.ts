@@ -169,6 +169,15 @@ describe('a node that was called over a relay', () => {
     assert.equal(punched.length, 1)
   })
 
+  it('punches a hole where the caller tells that it can only while it is dialled', async () => {
+    const peer = stranger()
+    await identify(peer, [PUBLIC])
+    await identify(peer, [PUBLIC], {}, [HOLE_PUNCH_PROTOCOL_ID])
+    dials[0]?.end.reject(new Error('nobody there'))
+    await turn()
+    assert.equal(punched.length, 1)
+  })
+
   it('ends its dials when it stops', async () => {
     await identify(stranger(), [PUBLIC])
     upgrades.stop()

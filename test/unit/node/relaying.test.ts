@@ -51,11 +51,12 @@ class StubRelays extends EventTarget {
 
 describe('a node that is not public', () => {
   let relay: PeerId
-  let libp2p: EventTarget & { getConnections(): Connection[] }
+  let libp2p: EventTarget & { getConnections(): Connection[]; dial(): Promise<never> }
   let relays: StubRelays
   let relaying: Relaying
   let nowMs: number
   let isConnected: boolean
+  let dialled: number
 
   beforeEach(async () => {
     mock.timers.enable({ apis: ['setTimeout'] })
@@ -63,9 +64,15 @@ describe('a node that is not public', () => {
     isConnected = true
     relay = (await newPeer()).peerId
     const connection = { remotePeer: relay, remoteAddr: multiaddr('/ip4/45.79.0.1/tcp/4001'), status: 'open' } as unknown as Connection
-    libp2p = Object.assign(new EventTarget(), { getConnections: () => (isConnected ? [connection] : []) })
+    dialled = 0
+    const dial = async (): Promise<never> => {
+      dialled++
+      throw new Error('nobody is there')
+    }
+    libp2p = Object.assign(new EventTarget(), { getConnections: () => (isConnected ? [connection] : []), dial })
     relays = new StubRelays()
     relays.isConnected = () => isConnected
+    const known = Array.from({ length: 100 }, (_, n) => ({ peerId: relay, multiaddrs: [multiaddr(`/ip4/45.79.1.${n}/tcp/4001`)] }))
     const server: Pick<RelayServer, 'offer'> = { offer: async () => undefined }
     const init: RelayingInit = {
       libp2p: libp2p as unknown as Libp2p,
@@ -73,7 +80,7 @@ describe('a node that is not public', () => {
       server: server as RelayServer,
       service: 'auto',
       reachability: undefined,
-      acquaintances: () => [],
+      acquaintances: (count) => known.slice(0, count),
       log: createLogger('silent', () => undefined),
       now: () => nowMs,
     }
@@ -137,6 +144,27 @@ describe('a node that is not public', () => {
     relays.gives = true
     await pass(6)
     assert.equal(relays.count, 1)
+  })
+
+  it('meets 4 peers that it knew in search of a relay after 5 s, and then after twice as long each time, and none once it has one', async () => {
+    isConnected = false
+    relaying.start()
+    for (const [seconds, most] of [
+      [4, 0],
+      [1, 4],
+      [9, 4],
+      [1, 8],
+      [19, 8],
+      [1, 12],
+    ] as const) {
+      await pass(seconds)
+      assert.equal(dialled, most)
+    }
+    isConnected = true
+    identified([RELAY_V2_HOP_CODEC])
+    await pass(300)
+    assert.equal(relays.count, 1)
+    assert.equal(dialled, 12)
   })
 
   it('asks a relay for its place at once when that says that it is none any more, and does not ask it for another one', async () => {

@@ -1,0 +1,61 @@
+import { spawn } from 'node:child_process'
+import type { Logger } from '../observe/logger.ts'
+
+const NOTIFIER = 'systemd-notify'
+const US_PER_MS = 1_000
+/** Of the time within which the service manager wants to hear of the process: a call that is late once is not yet too late. */
+const EARLY = 1 / 2
+
+/**
+ * Tells systemd how the node is, where that wants to hear it (`Type=notify`, `NotifyAccess=all`). Node has no datagram sockets of Unix, so `systemd-notify`
+ * tells it. A process whose event loop stands still tells nothing, and is started anew (`WatchdogSec=`).
+ */
+export class ServiceManager {
+  readonly #socket: string
+  readonly #everyMs: number | undefined
+  readonly #log: Logger
+  #watchdog: NodeJS.Timeout | undefined
+  #isDeaf = false
+
+  /** Undefined where nobody listens. Programs that the node starts are not told of the socket. */
+  static of(environment: NodeJS.ProcessEnv, log: Logger): ServiceManager | undefined {
+    const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: within, WATCHDOG_PID: pid } = environment
+    for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) {
+      delete environment[name]
+    }
+    const isForUs = pid == null || Number(pid) === process.pid
+    const everyMs = isForUs && Number(within) > 0 ? Math.max(1, Math.floor((Number(within) / US_PER_MS) * EARLY)) : undefined
+    return socket == null || socket === '' ? undefined : new ServiceManager({ socket, everyMs, log })
+  }
+
+  private constructor({ socket, everyMs, log }: { socket: string; everyMs: number | undefined; log: Logger }) {
+    this.#socket = socket
+    this.#everyMs = everyMs
+    this.#log = log
+  }
+
+  /** The node answers; from now on it also says that it still does. */
+  ready(): void {
+    this.#tell('READY=1')
+    if (this.#everyMs != null) {
+      this.#watchdog = setInterval(() => this.#tell('WATCHDOG=1'), this.#everyMs).unref()
+    }
+  }
+
+  stopping(): void {
+    clearInterval(this.#watchdog)
+    this.#tell('STOPPING=1')
+  }
+
+  #tell(state: string): void {
+    const child = spawn(NOTIFIER, [state], { env: { ...process.env, NOTIFY_SOCKET: this.#socket }, stdio: 'ignore' })
+    child.unref()
+    child.on('error', (error) => this.#failed(error))
+    child.on('exit', (code) => (code === 0 || code == null ? undefined : this.#failed(new Error(`${NOTIFIER} ended with ${code}`))))
+  }
+
+  #failed(error: Error): void {
+    this.#log[this.#isDeaf ? 'debug' : 'warn']('the service manager cannot be told how the node is', error)
+    this.#isDeaf = true
+  }
+}

@@ -1,0 +1,30 @@
+import * as Args from '@oclif/core/args'
+import { kebab, SETTING_NAMES, type SettingName } from '../node/home/config.ts'
+import { UsageError } from '../primitives/errors.ts'
+import { withShownUrls } from '../primitives/shown-url.ts'
+import { closest } from './text/closest.ts'
+
+/** Where a command takes the name of a setting. */
+export const keyArg = Args.string({
+  required: true,
+  ignoreStdin: true,
+  description: 'a setting, as in config.json: heartbeatInterval; its flag, heartbeat-interval, is understood too',
+})
+
+/** The setting that was named. @throws UsageError with the one that was probably meant */
+export function settingNamed(text: string): SettingName {
+  const found = SETTING_NAMES.find((name) => name === text || kebab(name) === text.replace(/^--/, ''))
+  if (found != null) {
+    return found
+  }
+  const meant = closest(text, SETTING_NAMES)
+  const list = '"subnet config" lists all of them'
+  throw new UsageError(`unknown setting ${JSON.stringify(withShownUrls(text))}`, {
+    hint: meant == null ? list : `did you mean ${meant}? ${list}`,
+  })
+}
+
+/** A value of a setting, for people. */
+export function settingText(value: unknown): string {
+  return Array.isArray(value) ? value.join('\n') : String(value ?? '')
+}

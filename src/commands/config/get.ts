@@ -1,0 +1,23 @@
+import { BaseCommand } from '../../cli/base-command.ts'
+import { keyArg, settingNamed, settingText } from '../../cli/setting-key.ts'
+import type { SettingName, SettingSource } from '../../node/home/config.ts'
+import { describeSettings } from '../../node/home/load-settings.ts'
+
+export default class ConfigGet extends BaseCommand {
+  static override summary = 'Show one effective setting.'
+  static override description =
+    'Each entry of a list on a line of its own; nothing where there is no value. Of a chain, what may be a key is left out.'
+  static override examples = ['<%= config.bin %> config get subnetId', '<%= config.bin %> config get bootstrap --json']
+  static override args = { key: keyArg }
+
+  async run(): Promise<{ key: SettingName; value: unknown; source: SettingSource }> {
+    const { args } = await this.parse(ConfigGet)
+    const key = settingNamed(args.key)
+    const { value, source } = describeSettings({ settings: this.settings, sources: this.sources })[key]
+    const text = settingText(value)
+    if (text !== '') {
+      this.log(text)
+    }
+    return { key, value, source }
+  }
+}

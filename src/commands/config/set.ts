@@ -1,0 +1,34 @@
+import * as Args from '@oclif/core/args'
+import { BaseCommand } from '../../cli/base-command.ts'
+import { keyArg, settingNamed, settingText } from '../../cli/setting-key.ts'
+import { setInConfig } from '../../node/home/changed-config.ts'
+import { SETTINGS, type SettingName } from '../../node/home/config.ts'
+import { shownSetting } from '../../node/home/config-file.ts'
+import { ensureHome } from '../../node/home/home.ts'
+
+export default class ConfigSet extends BaseCommand {
+  static override summary = 'Write one setting to config.json.'
+  static override description =
+    'The value is checked as "start" checks it, and replaces an earlier one. A list is given with commas between. A flag, or the environment, still counts more.'
+  static override examples = [
+    '<%= config.bin %> config set heartbeatInterval 30s',
+    '<%= config.bin %> config set bootstrap /ip4/192.0.2.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
+    '<%= config.bin %> config set gossipIpColocationWeight -- -1',
+  ]
+  static override args = {
+    key: keyArg,
+    value: Args.string({ required: true, ignoreStdin: true, description: 'as the flag takes it; true or false for a switch' }),
+  }
+
+  async run(): Promise<{ config: string; key: SettingName; value: unknown }> {
+    const { args } = await this.parse(ConfigSet)
+    const { home } = this
+    const key = settingNamed(args.key)
+    await ensureHome(home)
+    const raw = SETTINGS[key].list === true ? args.value.split(',').map((item) => item.trim()) : args.value
+    const value = shownSetting(key, await setInConfig(home, key, raw, this.settings.timeout))
+    this.log(`${key}  ${settingText(value).replaceAll('\n', ', ')}`)
+    await this.tellOfRestart()
+    return { config: home.configFile, key, value }
+  }
+}

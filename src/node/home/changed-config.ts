@@ -1,0 +1,18 @@
+import { formatted, type SettingName, type Settings } from './config.ts'
+import { changeConfigFile } from './config-file.ts'
+import type { Home } from './home.ts'
+import { parseSetting } from './load-settings.ts'
+
+/** Writes one setting to config.json, as it is said there, one that is the default too. Gives what was written. @throws UsageError for what the setting does not take */
+export async function setInConfig(home: Home, name: SettingName, raw: string | string[], timeoutMs: number | undefined): Promise<unknown> {
+  const value = parseSetting(name, raw, name)
+  const said = formatted(name, { [name]: value } as unknown as Settings)
+  await changeConfigFile(home, { [name]: said }, timeoutMs)
+  return said
+}
+
+/** Takes one setting out of config.json; false where it was not there. @throws UsageError */
+export async function unsetInConfig(home: Home, name: SettingName, timeoutMs: number | undefined): Promise<boolean> {
+  const before = await changeConfigFile(home, { [name]: undefined }, timeoutMs)
+  return before[name] != null
+}

@@ -1,0 +1,166 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { formatMetricsAddress, parseMetricsAddress } from '../../node/home/metrics-address.ts'
+import type { Metrics } from '../../observe/metrics.ts'
+import { describeError, UsageError } from '../../primitives/errors.ts'
+import type { StatusProblem } from '../answers.ts'
+import type { Session } from '../session.ts'
+import { ProcessMetrics, PrometheusMetrics } from './prometheus-metrics.ts'
+import { Recent } from './recent.ts'
+
+/** Connections at a time; a further one is closed at once. */
+const MAX_CONNECTIONS = 32
+const MAX_HEADER_BYTES = 8 * 1024
+/** A connection is gone after this, whether it sent its request or read its answer. */
+const MAX_CONNECTION_MS = 10_000
+/** How long the same text is given again: no crowd of readers costs more than one. */
+const SAME_TEXT_MS = 200
+/** The same of the status, for which the chain is asked. */
+const SAME_STATUS_MS = 1_000
+
+const TEXT = 'text/plain; charset=utf-8'
+const OK = 200
+const NOT_READY = 503
+
+/** What stands against a node, in words that name nothing of it: whoever asks may be anybody. */
+const REASONS: Record<StatusProblem['code'] | 'NOT_RUNNING', string> = {
+  UNREACHABLE: 'no address that others could dial, or no connection to anybody',
+  CHAIN_UNAVAILABLE: 'the chain does not answer as it should',
+  NOT_ADMITTED: 'not let in where registration is required',
+  LIMIT_EXCEEDED: 'newcomers are turned away for want of places or file descriptors',
+  USAGE: 'something on this machine cannot be used: "subnet status" names it',
+  TIMEOUT: 'a database on this machine is locked',
+  CLOCK_OFF: 'the clock of this machine is off',
+  NOT_RUNNING: 'the node starts or stops',
+}
+
+interface Answer {
+  status: number
+  type: string
+  body: string
+}
+
+/**
+ * What watches a node reads here, over HTTP: `/metrics` in the text format of Prometheus, `/healthz` while the process works, `/readyz` as `status` has
+ * it. One request a connection. Nobody proves who they are, so nothing that is served names a peer, an address, a file or a URL of the node.
+ */
+export class MetricsEndpoint {
+  /** Where `/metrics` is. */
+  readonly url: string
+  readonly #server: Server
+  readonly #sockets: Set<Socket>
+  readonly #process: ProcessMetrics
+  readonly #text = new Recent(async () => `${await this.#process.text()}\n${await this.#node.text()}`, SAME_TEXT_MS)
+  readonly #readiness = new Recent(async () => this.#readinessNow(), SAME_STATUS_MS)
+  #node = new PrometheusMetrics()
+  #session: Pick<Session, 'status'> | undefined
+
+  /** @param address as the setting `metrics` has it @param connectionMs how long a connection may last @throws UsageError where it cannot be listened on */
+  static async open(address: string, { connectionMs = MAX_CONNECTION_MS } = {}): Promise<MetricsEndpoint> {
+    const { host, port } = parseMetricsAddress(address)
+    const server = createServer({
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: MAX_CONNECTION_MS,
+      requestTimeout: MAX_CONNECTION_MS,
+    })
+    server.maxConnections = MAX_CONNECTIONS
+    // what cannot be bound is told by the event, which `once` throws
+    server.listen({ host, port })
+    await once(server, 'listening').catch((cause) => {
+      throw new UsageError(`cannot serve metrics on ${address}: ${reasonNotToListen(cause)}`, {
+        cause,
+        hint: '--metrics HOST:PORT takes another address; a port of 0 takes a free one',
+      })
+    })
+    return new MetricsEndpoint(server, { host, connectionMs })
+  }
+
+  private constructor(server: Server, { host, connectionMs }: { host: string; connectionMs: number }) {
+    this.#server = server
+    this.#sockets = new Set()
+    this.#process = new ProcessMetrics()
+    this.url = `http://${formatMetricsAddress({ host, port: (server.address() as AddressInfo).port })}/metrics`
+    server.on('connection', (socket) => this.#keep(socket, connectionMs))
+    server.on('request', (request, response) => void this.#answer(request, response))
+  }
+
+  /** For a node that is made: what an earlier one counted is gone. */
+  forNewNode(): Metrics {
+    this.#node = new PrometheusMetrics()
+    return this.#node
+  }
+
+  /** From now on the node is ready if its status says so; without a session it is not. */
+  follow(session: Pick<Session, 'status'> | undefined): void {
+    this.#session = session
+  }
+
+  /** Ends every connection too. */
+  close(): void {
+    this.#server.close()
+    for (const socket of this.#sockets) {
+      socket.destroy()
+    }
+  }
+
+  #keep(socket: Socket, forMs: number): void {
+    const timer = setTimeout(() => socket.destroy(), forMs)
+    this.#sockets.add(socket)
+    socket.once('close', () => {
+      clearTimeout(timer)
+      this.#sockets.delete(socket)
+    })
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.shouldKeepAlive = false
+    const { status, type, body } = await this.#answerTo(request).catch((error) => ({
+      status: 500,
+      type: TEXT,
+      body: `${describeError(error)}\n`,
+    }))
+    response.writeHead(status, {
+      'content-type': type,
+      'content-length': Buffer.byteLength(body),
+      'cache-control': 'no-store',
+      ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
+    })
+    response.end(request.method === 'HEAD' ? undefined : body)
+  }
+
+  async #answerTo({ method, url = '' }: IncomingMessage): Promise<Answer> {
+    if (method !== 'GET' && method !== 'HEAD') {
+      return { status: 405, type: TEXT, body: 'only GET and HEAD\n' }
+    }
+    switch (url.split('?', 1)[0]) {
+      case '/metrics':
+        return { status: OK, type: this.#process.contentType, body: await this.#text.read() }
+      case '/healthz':
+        return { status: OK, type: TEXT, body: 'ok\n' }
+      case '/readyz':
+        return this.#readiness.read()
+      default:
+        return { status: 404, type: TEXT, body: 'there are /metrics, /healthz and /readyz\n' }
+    }
+  }
+
+  async #readinessNow(): Promise<Answer> {
+    const status = await this.#session?.status()
+    const failing = status?.problems.filter(({ severity }) => severity === 'error').map(({ code }) => code) ?? ['NOT_RUNNING' as const]
+    const lines = [...new Set(failing)].map((code) => `${code}: ${REASONS[code]}`)
+    return failing.length === 0
+      ? { status: OK, type: TEXT, body: 'ready\n' }
+      : { status: NOT_READY, type: TEXT, body: `not ready\n${lines.join('\n')}\n` }
+  }
+}
+
+function reasonNotToListen(error: unknown): string {
+  const reasons: Record<string, string> = {
+    EADDRINUSE: 'the port is taken',
+    EADDRNOTAVAIL: 'this machine has no such address',
+    EACCES: 'permission denied',
+    ENOTFOUND: 'the name has no address',
+  }
+  return reasons[(error as NodeJS.ErrnoException).code ?? ''] ?? describeError(error)
+}

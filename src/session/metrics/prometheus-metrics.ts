@@ -1,0 +1,148 @@
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client'
+import type {
+  HistogramOptions,
+  InstrumentOptions,
+  Labelled,
+  Labels,
+  Measured,
+  Metrics,
+  Counter as OwnCounter,
+  Histogram as OwnHistogram,
+} from '../../observe/metrics.ts'
+
+/**
+ * The numbers of one node, in the text format of Prometheus. A node counts far more often than somebody reads: what it counts is kept in plain numbers, and
+ * prom-client, which makes a text of the labels for each count, sees them when they are read.
+ */
+export class PrometheusMetrics implements Metrics {
+  readonly #registry = new Registry()
+
+  counter<Label extends string>(name: string, { help, labels = [] }: InstrumentOptions<Label>): Labelled<Label, OwnCounter> {
+    const counted: Array<{ labels: Labels<Label>; value: number }> = []
+    new Counter({
+      name,
+      help,
+      labelNames: [...labels],
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        for (const one of counted) {
+          this.inc(one.labels, one.value)
+        }
+      },
+    })
+    return perLabels(labels, (given) => {
+      const one = { labels: given, value: 0 }
+      counted.push(one)
+      return {
+        add: (by = 1) => {
+          one.value += by
+        },
+      }
+    })
+  }
+
+  histogram<Label extends string>(name: string, { help, labels = [], buckets }: HistogramOptions<Label>): Labelled<Label, OwnHistogram> {
+    const histograms: Array<PlainHistogram<Label>> = []
+    const metric = {
+      name,
+      get: async () => ({ name, help, type: 'histogram', aggregator: 'sum', values: histograms.flatMap((each) => each.series(name)) }),
+    }
+    // all that a registry needs of a metric
+    this.#registry.registerMetric(metric as unknown as Metric)
+    return perLabels(labels, (given) => {
+      const made = new PlainHistogram(given, buckets)
+      histograms.push(made)
+      return made
+    })
+  }
+
+  gauge<Label extends string>(name: string, { help, labels = [] }: InstrumentOptions<Label>, read: () => Iterable<Measured<Label>>): void {
+    new Gauge({
+      name,
+      help,
+      labelNames: [...labels],
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        for (const measured of read()) {
+          this.set(measured.labels, measured.value)
+        }
+      },
+    })
+  }
+
+  async text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+}
+
+/** One instrument for each set of labels, whoever asks for it. */
+function perLabels<Label extends string, Instrument>(
+  names: readonly Label[],
+  make: (labels: Labels<Label>) => Instrument,
+): Labelled<Label, Instrument> {
+  const made = new Map<string, Instrument>()
+  return {
+    with: (labels) => {
+      const key = names.length === 1 ? labels[names[0] as Label] : names.map((name) => labels[name]).join('\n')
+      let found = made.get(key)
+      if (found == null) {
+        found = make({ ...labels })
+        made.set(key, found)
+      }
+      return found
+    },
+  }
+}
+
+class PlainHistogram<Label extends string> implements OwnHistogram {
+  readonly #labels: Labels<Label>
+  readonly #bounds: readonly number[]
+  /** Of each bucket alone; the last is of all above the bounds. */
+  readonly #counts: number[]
+  #sum = 0
+
+  constructor(labels: Labels<Label>, bounds: readonly number[]) {
+    this.#labels = labels
+    this.#bounds = bounds
+    this.#counts = [...bounds.map(() => 0), 0]
+  }
+
+  record(value: number): void {
+    let bucket = 0
+    while (bucket < this.#bounds.length && value > (this.#bounds[bucket] as number)) {
+      bucket++
+    }
+    this.#counts[bucket] = (this.#counts[bucket] as number) + 1
+    this.#sum += value
+  }
+
+  /** As Prometheus has them: each bucket counts those below it too. */
+  series(name: string): Array<{ metricName: string; labels: object; value: number }> {
+    let below = 0
+    const buckets = this.#counts.map((count, index) => {
+      below += count
+      return { metricName: `${name}_bucket`, labels: { ...this.#labels, le: this.#bounds[index] ?? '+Inf' }, value: below }
+    })
+    return [
+      ...buckets,
+      { metricName: `${name}_sum`, labels: this.#labels, value: this.#sum },
+      { metricName: `${name}_count`, labels: this.#labels, value: below },
+    ]
+  }
+}
+
+/** The numbers of this process: processor time, memory, event loop delay, file descriptors. */
+export class ProcessMetrics {
+  readonly #registry = new Registry()
+  readonly contentType = this.#registry.contentType
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry })
+  }
+
+  async text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+}
