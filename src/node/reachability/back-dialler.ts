@@ -26,7 +26,7 @@ const PROOF_TIMEOUT_MS = 5_000
 const ONE_DIAL = { trusted: false, more: (): boolean => false }
 /** No way from here: that says nothing of the address. */
 const NO_WAY = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EMFILE', 'ENFILE', 'ENOBUFS', 'EACCES', 'EPERM'])
-const OWN_KINDS = new Set(['not allowed', 'descriptors', 'address'])
+const OWN_KINDS = new Set(['not allowed', 'descriptors', 'address', 'no quic'])
 
 /**
  * Dials a peer once, on a connection that the node does not see: a stack of its own, with the same identity, without services and without listeners.

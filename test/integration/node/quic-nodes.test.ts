@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { multiaddr } from '@multiformats/multiaddr'
 import { parseMultiaddr } from '../../../src/primitives/address.ts'
-import { addressOf, Lab } from '../../support/nodes.ts'
+import { addressOf, event, Lab } from '../../support/nodes.ts'
 import { eventually } from '../../support/protocol-host.ts'
 
 const QUIC = '/ip4/127.0.0.1/udp/0/quic-v1'
@@ -57,5 +57,26 @@ describe('nodes over QUIC', function () {
       await eventually(() => datagrams > 0, 'a datagram came')
     }
     dropped.close()
+  })
+
+  it('have places by the host of a peer over QUIC too', async () => {
+    const node = await lab.node({ settings: { listen: [QUIC], maxConnectionsPerIp: 2 } })
+    const askers = await Promise.all(Array.from({ length: 4 }, async () => lab.idle()))
+    for (const asker of askers) {
+      await asker.start()
+      await asker.ping(multiaddr(addressOf(node))).catch(() => undefined)
+    }
+    assert.equal(node.stats.places.largest?.open, 2)
+    assert.equal(node.stats.places.turnedAway, 2)
+  })
+
+  it('tell each other at once that one stops', async () => {
+    const node = await lab.node({ settings: { listen: [QUIC] } })
+    const asker = await lab.idle()
+    await asker.start()
+    await asker.ping(multiaddr(addressOf(node)))
+    const gone = event(asker, 'peer:disconnect')
+    await node.stop()
+    assert.equal((await gone).peerId, node.peerId.toString())
   })
 })

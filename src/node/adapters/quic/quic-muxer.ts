@@ -1,4 +1,11 @@
-import type { ComponentLogger, CreateStreamOptions, MultiaddrConnection, StreamMuxer, StreamMuxerFactory } from '@libp2p/interface'
+import {
+  type ComponentLogger,
+  type CreateStreamOptions,
+  type MultiaddrConnection,
+  MuxerClosedError,
+  type StreamMuxer,
+  type StreamMuxerFactory,
+} from '@libp2p/interface'
 import { AbstractStreamMuxer } from '@libp2p/utils'
 import { raceSignal } from 'race-signal'
 import { negotiateLazily } from '../../../protocol/carrier/negotiate/negotiation.ts'
@@ -69,7 +76,12 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
 
   /** @throws TooManyStreamsError; the signal's reason */
   override async onCreateStream(options: CreateStreamOptions & { lazily?: boolean | undefined }): Promise<QuicStream> {
-    const stream = this.#adopt(await this.#open(options.signal), 'outbound')
+    const native = await this.#open(options.signal)
+    if (this.status !== 'open') {
+      drop(native)
+      throw new MuxerClosedError('the connection was closed')
+    }
+    const stream = this.#adopt(native, 'outbound')
     if (options.lazily === true && options.protocol != null) {
       negotiateLazily(stream, options.protocol)
     }
@@ -89,12 +101,12 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
     opening.then(settled, settled)
     try {
       return await raceSignal(opening, signal == null ? timeout : AbortSignal.any([signal, timeout]))
-    } catch (cause) {
+    } catch {
       opening.then(drop, () => undefined)
       signal?.throwIfAborted()
       throw timeout.aborted
         ? new TooManyStreamsError(`the peer allows no more streams on this connection, and none ended within ${OPEN_TIMEOUT_MS} ms`)
-        : cause
+        : new MuxerClosedError('the connection was closed')
     }
   }
 

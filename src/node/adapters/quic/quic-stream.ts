@@ -178,10 +178,12 @@ export class QuicStream extends AbstractStream {
     return this.status === 'open' || this.status === 'closing'
   }
 
-  /** A connection that is lost tells so itself, to all its streams. */
   #onNotRead(cause: unknown): void {
     const code = codeIn(cause, 'reset')
-    if (code != null && this.status === 'open') {
+    if (code == null) {
+      // the connection is lost; its muxer may not know this stream yet
+      this.onTransportClosed()
+    } else if (this.status === 'open') {
       noteReset(this, code)
       this.onRemoteReset()
     }
