@@ -73,6 +73,7 @@ pub fn make(key: &Keypair, told: &Told) -> Result<(Swarm<Behaviour>, usize), Box
     let mut swarm = SwarmBuilder::with_existing_identity(key.clone())
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
+        .with_quic()
         .with_dns()?
         .with_relay_client(noise::Config::new, yamux::Config::default)?
         .with_behaviour(|key, relayed| behaviour(key, relayed, told))?
