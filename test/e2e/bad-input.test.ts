@@ -63,7 +63,7 @@ add(
   'an address on which no transport listens',
   ['start', '--listen', '/ip4/127.0.0.1/udp/0/webrtc-direct'],
   /^--listen: cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/webrtc-direct: over UDP, the transport here is quic-v1$/,
-  /^a node listens on TCP, as on \/ip4\/0\.0\.0\.0\/tcp\/38960;/,
+  /^a node listens on TCP, as on \/ip4\/0\.0\.0\.0\/tcp\/38960, and on QUIC, as on /,
 )
 for (const args of [['id'], ['key', 'import', 'ecdsa.key']]) {
   add(

@@ -43,7 +43,7 @@ describe('the completion of a shell', function () {
 
   it('offers commands, flags, their values, files and peers: bash', async () => {
     for (const [line, ...words] of [
-      ['subnet re', 'resolve '],
+      ['subnet re', 'resolve ', 'restore '],
       ['subnet key ', 'export ', 'import ', 'new ', 'show '],
       ['subnet resolve bo', 'bob '],
       ['subnet resolve bob --ti', '--tier ', '--timeout '],

@@ -213,7 +213,7 @@ describe('the events of a running node', function () {
   ] as const) {
     it(`follow in a shell that is attached to the node, which goes on: ${columns}×${rows}`, async () => {
       const shell = terminal(['attach'], { columns, rows })
-      await shell.shows(/attached to ready: 12D3/)
+      await shell.shows(/attached to 12D3/)
       await shell.prompt()
       shell.type('peers')
       await shell.prompt('peers')

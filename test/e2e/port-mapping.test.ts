@@ -136,7 +136,7 @@ describe('a node behind a router that maps ports', function () {
 
   async function mappingRow({ told }: Placed): Promise<Finding | undefined> {
     const { findings } = JSON.parse((await told('doctor', '--json')).stdout) as { findings: Finding[] }
-    return findings.find(({ check }) => check === 'router mapping')
+    return findings.find(({ check }) => check === 'router')
   }
 
   const ways: Array<[protocol: string, init: Partial<GatewayInit>, port: number]> = [

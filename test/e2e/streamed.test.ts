@@ -291,7 +291,9 @@ describe('a task whose payload and result are large', function () {
     assert.equal(error.exit, 9)
     assert.match(error.message, /^the peer takes no frame of over 67108864 bytes$/)
     assert.match(error.hint ?? '', /--max-frame-bytes/)
-    assert.equal(whole.running.events.filter(({ event }) => event === 'task').length, 0)
+    const { accepted, reason } = await whole.running.event('task')
+    assert.deepEqual([accepted, reason], [false, 'limit'])
+    assert.equal(whole.running.events.filter(({ event }) => event === 'task').length, 1)
   })
 
   async function counts(): Promise<{ sentFailed: number; sentAccepted: number }> {

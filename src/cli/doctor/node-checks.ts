@@ -89,7 +89,7 @@ function* judgeAddresses({ multiaddrs, reachability }: StatusAnswer): Generator<
 }
 
 function judgePortMapping({ portMapping, reachability }: StatusAnswer): Finding {
-  const about = { check: 'router mapping' }
+  const about = { check: 'router' }
   const told = describePortMapping(portMapping)
   const mapped = new Set(portMapping.mappings.map(({ multiaddr }) => multiaddr))
   const verdicts = reachability.addresses.filter(({ multiaddr }) => mapped.has(multiaddr)).map(({ verdict }) => verdict)

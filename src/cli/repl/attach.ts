@@ -54,7 +54,7 @@ export async function attach({ context, config, json, script, keepGoing, signal 
     }
     const { session, home } = context
     const history = await History.open(home)
-    process.stdout.write(`attached to ${describeEvent(ready as NodeEvent)}\n`)
+    process.stdout.write(`attached to ${describeEvent(ready as NodeEvent).replace('ready: ', '')}\n`)
     process.stdout.write(`${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it')}\n`)
     const repl = new Repl({ runner, config, session, history, leavesNode: true })
     tell = (event) => repl.tell(chalk.dim(describeEvent(event)))

@@ -69,6 +69,8 @@ export class Repl {
       this.#close()
       this.#screen.muted = false
       this.#tellTold()
+      // after Ctrl-D at an empty prompt
+      process.stdout.write(this.#screen.lineFeed)
       this.#screen.restore()
       await this.#init.history.written()
     }
