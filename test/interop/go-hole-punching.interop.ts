@@ -14,7 +14,7 @@ describe('hole punching with go-libp2p', function () {
   let lab: NatLab
   let go: GoLab
   let listen: string[]
-  let relay: RunningNode
+  let relay: RunningNode & { home: string }
   let ours: RunningNode & { home: string; network: NetworkNamespace }
 
   before(async function () {
@@ -48,10 +48,19 @@ describe('hole punching with go-libp2p', function () {
     return Object.assign(await cli.start(home, args, { within: network.within }), { home, network })
   }
 
+  /** go-libp2p punches for connections that come once it has seen an address of its own that looks public: a moment after its start. */
+  async function punches(peerId: string): Promise<void> {
+    const known = async (): Promise<Array<{ peerId: string; protocols: string[] }>> => cli.json(relay.home, ['peers'])
+    while ((await known()).every((peer) => peer.peerId !== peerId || !peer.protocols.includes('/libp2p/dcutr'))) {
+      // asked again: an identify of the peer will say it
+    }
+  }
+
   it('gets a direct connection to a Go peer that is called by our node', async () => {
     const peer = await go.peer({ listen, dht: 'server', holePunching: true })
     await peer.do('dial', { address: relay.address })
     await peer.do('reserve', { address: relay.address })
+    await punches(peer.peerId)
     await cli.json(ours.home, ['ping', `${relay.address}/p2p-circuit/p2p/${peer.peerId}`, '--count', '1'], { within: ours.network.within })
     await ours.running.says(new RegExp(`a hole was punched, as the peer asked for it.*${peer.peerId} address=${listen[0]}`))
   })
