@@ -3,7 +3,7 @@ import { isPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { BookEntry } from '../gossip/book-entry.ts'
 import { addressesOf } from '../primitives/address.ts'
-import { isRelayed } from '../primitives/address-kind.ts'
+import { relayIn } from '../primitives/address-kind.ts'
 import { describeError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { type Destination, peerOf, type Reached, type ReachOptions, readDestination } from '../protocol/api/host.ts'
@@ -265,15 +265,15 @@ export class Reach {
 
 /** The same trace; where the connection goes through a relay, the tier that led to it, or all where none had to, says which. */
 function withRelay(attempts: Attempt[], { remoteAddr }: Connection): Attempt[] {
-  if (!isRelayed(remoteAddr)) {
+  const relay = relayIn(remoteAddr)
+  if (relay == null) {
     return attempts
   }
-  const [relay = ''] = remoteAddr.toString().split('/p2p-circuit')
   const hasHit = attempts.some(({ outcome }) => outcome === 'hit')
   return attempts.map((attempt) =>
     hasHit && attempt.outcome !== 'hit'
       ? attempt
-      : { ...attempt, detail: `${attempt.detail ?? ''}, over the relay ${relay}`.replace(/^, /, '') },
+      : { ...attempt, detail: `${attempt.detail ?? ''}, over the relay ${relay.toString()}`.replace(/^, /, '') },
   )
 }
 

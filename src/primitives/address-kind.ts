@@ -87,6 +87,11 @@ export function isRelayed(address: Multiaddr): boolean {
   return address.getComponents().some(({ code }) => code === CODE_P2P_CIRCUIT)
 }
 
+/** The address of the relay in an address of a peer behind one; undefined for other addresses. */
+export function relayIn(address: Multiaddr): Multiaddr | undefined {
+  return isRelayed(address) ? address.decapsulateCode(CODE_P2P_CIRCUIT) : undefined
+}
+
 /** True for an address of a peer that is dialled directly over QUIC. */
 export function isQuic(address: Multiaddr): boolean {
   const [host, udp, quic, peer, ...more] = address.getComponents().map(({ name }) => name)

@@ -2,7 +2,7 @@ import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import type { ComponentLogger, Connection, ConnectionLimits, MultiaddrConnection, PeerId, Transport, Upgrader } from '@libp2p/interface'
 import { CODE_P2P_CIRCUIT, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { peerIdOf } from '../../primitives/address.ts'
-import { isRelayed, kindOf, type NamedOver } from '../../primitives/address-kind.ts'
+import { isRelayed, kindOf, type NamedOver, relayIn } from '../../primitives/address-kind.ts'
 import { noteRelayLimits } from '../../protocol/api/relay-limits.ts'
 import { DialError, DialFailure } from '../dial/dial-failure.ts'
 import { permitOf, TRUSTED } from '../dial/dial-permit.ts'
@@ -219,7 +219,7 @@ export class RelayTransport extends EventTarget {
     this.#store.addEventListener('relay:removed', (event) => this.#onRemoved((event as CustomEvent<Reserved>).detail.relay))
     const dial = transport.dial.bind(transport)
     transport.dial = async (address, options) => {
-      const relay = relayIn(address)
+      const relay = onlyRelayIn(address)
       if (directly(relay.peerId).length === 0) {
         await this.#dialRelay(dialler, relay.address, this.#init.policy.wayOf(address), options)
       }
@@ -328,13 +328,12 @@ function readAddress(bytes: Uint8Array): Multiaddr | undefined {
   }
 }
 
-/** The relay of an address. @throws DialFailure */
-function relayIn(address: Multiaddr): { peerId: PeerId; address: Multiaddr } {
-  const components = address.getComponents()
-  const at = components.findIndex(({ code }) => code === CODE_P2P_CIRCUIT)
-  const relay = multiaddr(components.slice(0, at))
-  const peerId = at > 0 ? peerIdOf(relay) : undefined
-  if (peerId == null || components.slice(at + 1).some(({ code }) => code === CODE_P2P_CIRCUIT)) {
+/** The only relay of an address. @throws DialFailure */
+function onlyRelayIn(address: Multiaddr): { peerId: PeerId; address: Multiaddr } {
+  const relay = relayIn(address)
+  const peerId = relay == null ? undefined : peerIdOf(relay)
+  const count = address.getComponents().filter(({ code }) => code === CODE_P2P_CIRCUIT).length
+  if (relay == null || peerId == null || count > 1) {
     throw new DialFailure('address', 'the address of a relay looks like /ip4/…/tcp/…/p2p/<relay>/p2p-circuit/p2p/<peer ID>, with one relay')
   }
   return { peerId, address: relay }

@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import type { Connection, IdentifyResult, Libp2p } from '@libp2p/interface'
+import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
 import type { TransportManager } from '@libp2p/interface-internal'
-import { CODE_P2P, CODE_P2P_CIRCUIT, type Multiaddr } from '@multiformats/multiaddr'
-import { addressesOf } from '../../primitives/address.ts'
-import { isRelayed } from '../../primitives/address-kind.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { addressesOf, peerIdOf } from '../../primitives/address.ts'
+import { isRelayed, relayIn } from '../../primitives/address-kind.ts'
 import { putAside } from '../dial/aside.ts'
 import { permitted } from '../dial/dial-permit.ts'
 import { until } from '../dial/meeting.ts'
@@ -44,7 +44,8 @@ export class PunchPorts {
 
   /** @param relayed a connection over the relay that is asked @throws Error, DialFailure, the signal's reason */
   async open(relayed: Connection, signal: AbortSignal): Promise<PunchPort> {
-    const address = await this.#addressOf(relayIn(relayed.remoteAddr))
+    const relay = relayIn(relayed.remoteAddr)
+    const address = await this.#addressOf(relay == null ? undefined : peerIdOf(relay))
     const localPort = await freePort()
     const observed = new WeakMap<Connection, Multiaddr | undefined>()
     const { libp2p, transports, isOutside, letGo } = this.#init
@@ -81,9 +82,9 @@ export class PunchPorts {
   }
 
   /** At which this node dialled the relay, or else one that the relay told of itself: that connection may not be one of TCP. */
-  async #addressOf(relay: string | undefined): Promise<Multiaddr> {
+  async #addressOf(relay: PeerId | undefined): Promise<Multiaddr> {
     const { libp2p, isOutside } = this.#init
-    const connections = libp2p.getConnections().filter(({ remotePeer, status }) => remotePeer.toString() === relay && status === 'open')
+    const connections = relay == null ? [] : libp2p.getConnections(relay).filter(({ status }) => status === 'open')
     const dialled = connections.filter(({ direction }) => direction === 'outbound').map(({ remoteAddr }) => remoteAddr)
     const [peerId] = connections.map(({ remotePeer }) => remotePeer)
     const stored = peerId == null ? undefined : await libp2p.peerStore.get(peerId).catch(() => undefined)
@@ -94,13 +95,6 @@ export class PunchPorts {
     }
     return address
   }
-}
-
-/** The ID of the relay in an address. */
-function relayIn(address: Multiaddr): string | undefined {
-  const components = address.getComponents()
-  const end = components.findIndex(({ code }) => code === CODE_P2P_CIRCUIT)
-  return components.slice(0, Math.max(0, end)).findLast(({ code }) => code === CODE_P2P)?.value
 }
 
 /** A port that is free now. */

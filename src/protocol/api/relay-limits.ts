@@ -1,4 +1,5 @@
 import type { Connection, ConnectionLimits } from '@libp2p/interface'
+import { relayIn } from '../../primitives/address-kind.ts'
 
 /** What a relay told at the beginning of a connection. */
 interface Told {
@@ -25,8 +26,7 @@ export function metRelayLimit({ limits, status, remoteAddr }: Connection): { mes
   if (limits == null || told == null) {
     return undefined
   }
-  const relay = remoteAddr.toString().split('/p2p-circuit')[0] ?? ''
-  const ended = `the relay ${relay} ended the connection: it gives each`
+  const ended = `the relay ${relayIn(remoteAddr)?.toString() ?? ''} ended the connection: it gives each`
   if (told.seconds != null && (limits.seconds ?? 0) <= MAX_UNCOUNTED_SECONDS) {
     return { message: `${ended} ${told.seconds} s`, hint: `relayDuration on the relay raises it; ${DIRECT}` }
   }
