@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { setImmediate as nextLoop } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p, Peer, PeerId } from '@libp2p/interface'
 import { peerIdFromMultihash } from '@libp2p/peer-id'
@@ -53,6 +54,7 @@ describe('what a node knows of a peer', () => {
     for (let heard = 0; heard < MANY; heard++) {
       await host.peerStore.merge(somebody(), { multiaddrs: [SOMEWHERE] })
     }
+    await nextLoop()
   }
 
   async function known(): Promise<Pick<Peer, 'protocols'> & { addresses: string[] }> {
@@ -81,8 +83,10 @@ describe('what a node knows of a peer', () => {
   it('is there again when a peer that was forgotten comes back', async () => {
     const before = await known()
     await leave()
-    await hearOfMany()
-    assert.equal(await host.peerStore.has(guest.peerId), false)
+    // what identify began to store before the peer left may be stored after many others, and makes it new again
+    do {
+      await hearOfMany()
+    } while (await host.peerStore.has(guest.peerId))
     await meet()
     assert.deepEqual(await known(), before)
   })
