@@ -26,11 +26,13 @@ import type { LiveRecords } from '../adapters/live-records.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
 import { onOpenConnections } from '../adapters/open-connections.ts'
 import { quic } from '../adapters/quic/quic-transport.ts'
+import { readyKey } from '../adapters/ready-key.ts'
 import { tellingRefusals } from '../adapters/refused-security.ts'
 import { RelayTransport } from '../adapters/relay-transport.ts'
 import { withReopenedStreams } from '../adapters/reopened-streams.ts'
 import { sendOwnRecord } from '../adapters/sender-record.ts'
 import { sparing } from '../adapters/sparing-yamux.ts'
+import { inTurns } from '../adapters/stream-turns.ts'
 import { explainingTcp } from '../adapters/tcp-dial.ts'
 import type { Door } from '../admission/door.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
@@ -47,6 +49,7 @@ import type { LocalPeers } from './local-peers.ts'
 import { announceFilter, type OwnAddressComponents, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
 import { RELAY_BOUNDS, type RelayBounds, RelayServer } from './relay-server.ts'
+import { silentLogger } from './silent-logger.ts'
 
 export type Services = {
   identify: unknown
@@ -158,17 +161,18 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     admits: door == null ? undefined : async (peerId) => (await door.check(peerId)).admitted,
   })
   const muxer = forCalls(
-    sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
+    sparing(inTurns(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
   )
   const transports: StackTransport[] = [
     explainingTcp({ ...guard, lookup: init.lookup }),
     quic({ ...guard, lookup: init.lookup, watching: liveness == null ? undefined : (make) => liveness.watching(make) }) as StackTransport,
     ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
   ]
-  const { privateKey } = init
+  const privateKey = readyKey(init.privateKey)
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey,
+    ...(process.env.DEBUG == null && { logger: silentLogger }),
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce, ownOverRelays) },

@@ -98,7 +98,12 @@ export class RelayServer {
 
   /** What the library asks before it gives a place, and before it connects two peers. */
   readonly gater = {
-    denyInboundRelayReservation: async (peer: PeerId) => !(await this.#maySeat(peer)),
+    denyInboundRelayReservation: async (peer: PeerId) => {
+      const maySeat = await this.#maySeat(peer)
+      // what is left has a signature in it: as long again
+      await this.#turns.next()
+      return !maySeat
+    },
     denyOutboundRelayedConnection: async (from: PeerId, to: PeerId) => !(await this.#mayConnect(from, to)),
   }
 

@@ -9,6 +9,7 @@ import {
 import { AbstractStreamMuxer } from '@libp2p/utils'
 import { raceSignal } from 'race-signal'
 import { negotiateLazily } from '../../../protocol/carrier/negotiate/negotiation.ts'
+import { turnOfStream } from '../stream-turns.ts'
 import type { NativeConnection, NativeStream } from './quic-binary.ts'
 import type { QuicConnection } from './quic-connection.ts'
 import { QuicStream } from './quic-stream.ts'
@@ -114,6 +115,7 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
     try {
       while (this.status === 'open') {
         const native = await this.#native.inboundStream()
+        await turnOfStream()
         if (this.status !== 'open') {
           drop(native)
           return
