@@ -235,7 +235,7 @@ export function variableOf(name: SettingName): string {
   return `SUBNET_${kebab(name).replaceAll('-', '_').toUpperCase()}`
 }
 
-/** The flag of a setting, for example `heartbeat-interval` for `heartbeatInterval`. */
+/** The name of a setting in kebab case, as its flag: `heartbeatInterval` becomes `heartbeat-interval`. */
 export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
