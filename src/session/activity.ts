@@ -13,12 +13,12 @@ type Tier = ActivityAnswer['tiers'][number]
 type Traffic = Omit<ActivityAnswer['peers'][number], 'alias'>
 type Sums = Pick<ActivityAnswer['inbound'], 'accepted' | 'rejected' | 'failed' | 'bytesSent' | 'bytesReceived'>
 
-/** Peers whose tasks are counted. A further one displaces the one that had no task for the longest time. */
+/** Peers whose tasks are counted. A new peer displaces the least recently active one. */
 const MAX_PEERS = 1_000
 const MAX_TOLD_PEERS = 200
 const MAX_FAILURES = 32
 const MAX_CONNECTIONS = 500
-/** Of the words of a failure. */
+/** The detail of a failure is cut to this. */
 const MAX_DETAIL_CHARACTERS = 300
 
 /** What a running node has at the moment. */

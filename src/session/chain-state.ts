@@ -20,10 +20,10 @@ export async function chainState(
     await registry.lookup(peerId, { signal: deadline.signal })
   } catch (error) {
     options.signal?.throwIfAborted()
-    // a subnet that is not there is no failure of the chain: its state tells of it
+    // a missing subnet is no failure of the chain: the state of the registry tells of it
     failure = error instanceof NoSubnetError ? undefined : describeError(error)
   }
-  // a chain that is away may still answer from what it said last
+  // the registry may answer from its memory while the chain is away
   const { endpoint, block, lagMs, lastError } = registry.state()
   const error = failure ?? lastError ?? null
   return { url, reachable: error == null, block: block ?? null, error, endpoint, lagMs: lagMs == null ? null : Math.round(lagMs) }

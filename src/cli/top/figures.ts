@@ -25,7 +25,7 @@ export interface PeerFigures extends Rates {
   connections: ActivityAnswer['connections']
 }
 
-/** By what the table can be sorted. */
+/** The orders of the table. */
 export const SORTS = ['rate', 'in', 'out', 'bytes', 'failed', 'name'] as const
 export type Sort = (typeof SORTS)[number]
 
@@ -33,7 +33,7 @@ const BARS = '▁▂▃▄▅▆▇█'
 const MS_PER_S = 1_000
 const NO_TRAFFIC = { inbound: 0, outbound: 0, failed: 0, bytesSent: 0, bytesReceived: 0 }
 
-/** The tasks of a second between each two of these snapshots. */
+/** Tasks per second, one value for each pair of neighbouring snapshots. */
 export function rateHistory(snapshots: readonly Snapshot[], direction: 'inbound' | 'outbound', peerId?: string): number[] {
   const sums = snapshots.map(({ activity }) => ({
     uptimeMs: activity.uptimeMs,

@@ -8,7 +8,7 @@ const { enterAlternativeScreen, exitAlternativeScreen, cursorHide, cursorShow, c
 const PLAIN = '\u001b[0m'
 /** Without this the library hides the cursor, and shows it again only when the process ends. */
 const SHOWN = { showCursor: true }
-/** Kept of what others write to stderr meanwhile: the newest. */
+/** Chunks that others write to stderr meanwhile: the newest are kept. */
 const MAX_STRAY = 100
 /** A process that cannot be stopped, as nobody could continue it, goes on after this. */
 const NOT_STOPPED_MS = 200
@@ -25,6 +25,8 @@ export interface FullScreenInit {
 export class FullScreen {
   readonly #init: FullScreenInit
   #isOpen = false
+  /** It was left for Ctrl-Z, and is entered again. */
+  #isSuspended = false
   /** Not written yet. */
   #frame = ''
   /** What the library writes to: all of a frame goes to the terminal at once. */
@@ -53,11 +55,12 @@ export class FullScreen {
     this.#isOpen = true
     process.on('exit', this.#leave).prependListener('uncaughtException', this.#leave)
     process.on('SIGTSTP', this.#suspend).on('SIGCONT', this.#resume)
-    process.stdout.write(enterAlternativeScreen + cursorHide)
     emitKeypressEvents(process.stdin)
     const { stdin } = process
     stdin.on('error', this.#init.onGone).on('end', this.#init.onGone)
+    // first: this stops a process that is in the background, which then draws nothing
     stdin.setRawMode(true).on('keypress', this.#onKeypress).resume()
+    process.stdout.write(enterAlternativeScreen + cursorHide)
     this.#keepStderr()
     process.stdout.on('resize', this.#blank)
     this.#blank()
@@ -72,7 +75,7 @@ export class FullScreen {
       this.#drawn = [...lines]
       this.#update(this.#drawn.join('\n'))
     }
-    // one after the other: the library writes all that stands between the first and the last that changed
+    // one line at a time: given two, the library writes the lines between them too
     for (const [index, line] of lines.entries()) {
       if (line !== this.#drawn[index]) {
         this.#drawn[index] = line
@@ -93,12 +96,14 @@ export class FullScreen {
   }
 
   leave(): void {
+    this.#isSuspended = false
+    process.off('SIGCONT', this.#resume)
     if (!this.#isOpen) {
       return
     }
     this.#isOpen = false
     process.off('exit', this.#leave).off('uncaughtException', this.#leave)
-    process.off('SIGTSTP', this.#suspend).off('SIGCONT', this.#resume)
+    process.off('SIGTSTP', this.#suspend)
     process.stdout.off('resize', this.#blank)
     const { stdin } = process
     stdin.off('keypress', this.#onKeypress).pause()
@@ -141,14 +146,14 @@ export class FullScreen {
 
   readonly #suspend = (): void => {
     this.leave()
-    process.once('SIGCONT', this.#resume)
+    this.#isSuspended = true
+    process.on('SIGCONT', this.#resume)
     // with what started it, as a terminal does
     process.kill(0, 'SIGTSTP')
-    setTimeout(this.#resume, NOT_STOPPED_MS)
+    setTimeout(() => (this.#isSuspended ? this.#resume() : undefined), NOT_STOPPED_MS)
   }
 
   readonly #resume = (): void => {
-    process.off('SIGCONT', this.#resume)
     // a shell may have changed the terminal
     this.leave()
     this.enter()

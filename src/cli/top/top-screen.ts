@@ -11,7 +11,7 @@ import { selectedPeer, shownPeers, shownSnapshots, type TopState } from './top-s
 export const MIN_SIZE = { columns: 80, rows: 24 }
 
 const SHOWN_PROBLEMS = 2
-/** Of the map, dots of one kind of connections. */
+/** Dots of one kind of connections on the map. */
 const MAX_DOTS = 12
 /** Beside the bars of a rate. */
 const RATE_WIDTH = 46
@@ -71,7 +71,7 @@ function peersPage(state: TopState, columns: number, height: number): string[] {
   return [...above, ...peerTable(state, peers, columns, room - Math.max(1, failures)), ...failureLines(activity, atMs, columns, failures)]
 }
 
-/** Who the node is, how it is, and what is wrong with it. */
+/** The node, its state and its problems. */
 function headLines(state: TopState, columns: number): string[] {
   const { activity } = shownSnapshots(state).at(-1) as Snapshot
   const { status } = state

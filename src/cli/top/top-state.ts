@@ -70,7 +70,7 @@ export function shownSnapshots({ paused, snapshots }: TopState): readonly Snapsh
   return paused ?? snapshots
 }
 
-/** The peers of the table: those that the filter lets through, in their order. */
+/** The peers that pass the filter, sorted. */
 export function shownPeers(state: TopState): PeerFigures[] {
   const wanted = state.filter.toLowerCase()
   const peers = peerFigures(shownSnapshots(state), state.sort)
