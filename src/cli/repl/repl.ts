@@ -1,11 +1,12 @@
 import { clearScreenDown, cursorTo, type Interface, type Key, moveCursor } from 'node:readline'
 import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
+import { SUCCESS } from '../../primitives/errors.ts'
 import type { Session } from '../../session/session.ts'
 import { Interrupted } from '../text/report.ts'
+import { BUILTINS, clearsScreen, exitCodeOf } from './builtins.ts'
 import { completeLine } from './completer.ts'
 import { openEditor } from './editor.ts'
-import { END_WORDS, endsShell } from './end-words.ts'
 import type { History } from './history.ts'
 import type { LineRunner } from './line-runner.ts'
 import { peerNames, protocolNames } from './peer-names.ts'
@@ -41,6 +42,7 @@ export class Repl {
   #waiting: string[] = []
   #running: AbortController | undefined
   #endOfInput = false
+  #exitCode: number = SUCCESS
   /** The terminal is no longer the shell's. */
   #over = false
   /** While a line runs, or where a line that is shown cannot be drawn anew. */
@@ -54,8 +56,8 @@ export class Repl {
     this.#screen.on('resize', () => Object.assign(this.#terminal ?? {}, { prevRows: this.#terminal?.getCursorPos().rows }))
   }
 
-  /** Resolves when the user ends the shell, or `signal` aborts. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Resolves when the user ends the shell, with the exit code that was asked for, or `signal` aborts. */
+  async run(signal: AbortSignal): Promise<number> {
     const end = (): void => this.#end()
     signal.addEventListener('abort', end, { once: true })
     this.#open()
@@ -75,6 +77,7 @@ export class Repl {
       this.#screen.restore()
       await this.#init.history.written()
     }
+    return this.#exitCode
   }
 
   /** Shows a line above the one being typed. */
@@ -173,9 +176,15 @@ export class Repl {
       if (!shown) {
         process.stdout.write(`${this.#screen.lineFeed}${chalk.cyan(PROMPT)}${line}\n`)
       }
-      if (endsShell(line)) {
+      const code = exitCodeOf(line)
+      if (code != null) {
+        this.#exitCode = code
         this.#end()
         return
+      }
+      if (clearsScreen(line)) {
+        this.#screen.clear()
+        continue
       }
       this.#running = new AbortController()
       await this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
@@ -290,7 +299,7 @@ export class Repl {
     const { config, session } = this.#init
     const { words, last } = await completeLine(line, {
       config,
-      builtins: END_WORDS,
+      builtins: BUILTINS,
       peers: async () => peerNames(session),
       protocols: async (peer) => protocolNames(session, peer),
     })
