@@ -1,12 +1,12 @@
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto'
 import type { Ed25519PrivateKey, PrivateKey } from '@libp2p/interface'
 
-/** The seed comes first, the public key behind it. */
+/** Size of the seed, which precedes the public key in `raw`. */
 const SEED_BYTES = 32
 
 /**
- * A key that signs as before, at a third of the time: libp2p's own makes an OpenSSL key anew for each signature, and strangers cause
- * signatures (a handshake, a place at a relay).
+ * Wraps a private key and caches its OpenSSL key object, so signing takes a third of the time. libp2p creates one per signature, and
+ * strangers can trigger signatures (a handshake, a relay reservation).
  */
 export function readyKey(privateKey: PrivateKey): PrivateKey {
   if (privateKey.type !== 'Ed25519') {

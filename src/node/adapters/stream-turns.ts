@@ -4,17 +4,17 @@ import { YieldingQueue } from '../../primitives/yielding-queue.ts'
 type Yamux = ReturnType<typeof yamux>
 type YamuxMuxer = ReturnType<ReturnType<Yamux>['createStreamMuxer']>
 
-/** One for the process, as its event loop is. */
+/** One queue per process, because the event loop is shared. */
 const turns = new YieldingQueue({ sliceMs: 0 })
 
-/** Resolves when the next stream of a peer may be negotiated. */
+/** Resolves when the next inbound stream may be negotiated. */
 export async function turnOfStream(): Promise<void> {
   return turns.next()
 }
 
 /**
- * Yamux that hands on the streams of all connections one after the other, each in a turn of the event loop: what peers send on open
- * streams is read between them, however many streams others open at once. What comes for a stream that waits is kept in it.
+ * Yamux that dispatches the inbound streams of all connections one by one, each in its own turn of the event loop. Data on open streams is
+ * read in between, however many streams other peers open. Data for a queued stream is buffered in the stream.
  */
 export function inTurns(inner: Yamux): Yamux {
   return () => {
