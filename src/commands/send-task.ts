@@ -54,6 +54,8 @@ export default class SendTask extends BaseCommand {
       session: async () => this.session(),
       options: this.callOptions,
       json: this.jsonEnabled(),
+      folders: ['.', this.home.path],
+      notice: (text) => this.tell(text),
       write: async (bytes) => this.writeStdout(bytes),
     })
   }

@@ -12,6 +12,7 @@ export interface PtyOptions {
   columns?: number
   rows?: number
   env?: NodeJS.ProcessEnv
+  cwd?: string
 }
 
 /** A command in a terminal of its own, and what its user sees. */
@@ -24,7 +25,7 @@ export class Terminal {
   readonly #news = new EventTarget()
   #over = false
 
-  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {} }: PtyOptions = {}) {
+  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {}, cwd = process.cwd() }: PtyOptions = {}) {
     this.screen = new Screen(columns)
     const name = env['TERM'] ?? 'xterm-256color'
     const own = Object.entries(process.env).filter(([name]) => !/^SUBNET_|^NO_COLOR$|^FORCE_COLOR$|^CI$/.test(name))
@@ -32,6 +33,7 @@ export class Terminal {
       cols: columns,
       rows,
       name,
+      cwd,
       env: { ...Object.fromEntries(own), TERM: name, SUBNET_HOME: home, SUBNET_PORT_MAPPING: 'false', ...env } as Record<string, string>,
     })
     this.#pty.onData((data) => {
