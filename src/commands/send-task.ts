@@ -15,6 +15,7 @@ export default class SendTask extends BaseCommand {
     '<%= config.bin %> send-task bob --text hello',
     'tar c data | <%= config.bin %> send-task bob --payload - --output result.bin',
     '<%= config.bin %> send-task --batch tasks.ndjson --concurrency 64 > results.ndjson',
+    '<%= config.bin %> send-task --batch tasks.ndjson --resume results.ndjson',
   ]
   static override args = { peer: peerArg }
   static override flags = {
@@ -27,6 +28,11 @@ export default class SendTask extends BaseCommand {
       helpValue: 'FILE|-',
       description: 'lines of {"peer","text"|"payloadFile"|"payloadBase64",…}',
       exclusive: ['payload', 'text', 'task-id', 'output'],
+    }),
+    resume: Flags.string({
+      helpValue: 'RESULTS',
+      description: 'go on with a batch: its results are added to this file, and lines that it answers are left out',
+      dependsOn: ['batch'],
     }),
     concurrency: Flags.string({
       helpValue: 'N',
@@ -43,6 +49,7 @@ export default class SendTask extends BaseCommand {
         session: await this.session(),
         concurrency,
         defaultPeer: args.peer,
+        resume: flags.resume,
         maxPayloadBytes: this.settings.maxFrameBytes,
         options: this.eachCallOptions,
         write: async (line) => this.writeStdout(line),
