@@ -4,7 +4,7 @@ import { EXIT_CODES } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import type { TaskAnswer } from '../session/answers.ts'
 import type { Session } from '../session/session.ts'
-import { toTaskJson } from './batch/task-json.ts'
+import { type TaskJson, toTaskJson } from './batch/task-json.ts'
 import { openOutput } from './output-file.ts'
 import { payloadOf, payloadSizeOf } from './payload.ts'
 import { showResult } from './shown-result.ts'
@@ -35,7 +35,7 @@ export interface SendOneInit {
 }
 
 /** Sends one task. Gives what is to be printed as JSON; undefined where the result itself went to stdout. @throws ProtocolError; UsageError */
-export async function sendOne(flags: OneTaskFlags, init: SendOneInit): Promise<object | undefined> {
+export async function sendOne(flags: OneTaskFlags, init: SendOneInit): Promise<TaskJson | undefined> {
   const { options, json } = init
   const over = new AbortController()
   const payload = payloadOf(flags, { signal: AbortSignal.any([options.signal, over.signal]) })

@@ -1,6 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { sendBatch } from '../cli/batch/batch.ts'
+import type { TaskJson } from '../cli/batch/task-json.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { sendOne } from '../cli/send-one.ts'
 import { parseCountFlag } from '../cli/text/duration.ts'
@@ -41,7 +42,7 @@ export default class SendTask extends BaseCommand {
     }),
   }
 
-  async run(): Promise<object | undefined> {
+  async run(): Promise<TaskJson | undefined> {
     const { args, flags } = await this.parse(SendTask)
     if (flags.batch != null) {
       const concurrency = parseCountFlag('concurrency', flags.concurrency, MAX_CONCURRENCY) ?? DEFAULT_CONCURRENCY
