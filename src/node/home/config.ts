@@ -36,20 +36,26 @@ export interface Settings {
   ownerKey: string | undefined
   /** Dial private and loopback addresses too, from any source. */
   allowPrivate: boolean
+  /** The protocol ID of the DHT. All nodes of a subnet have the same. */
   kadProtocol: string | undefined
+  /** Gossipsub's penalty for many peers behind one IP address, from -1,000 to 0, which is none; loopback is exempt. */
   gossipIpColocationWeight: number
   /** Maximum open inbound connections per IPv4 address or IPv6 /64. Undefined for the default, which does not limit loopback. */
   maxConnectionsPerIp: number | undefined
   relayService: RelayService
-  /** Limits of the relay service: concurrent reservations, and bytes and milliseconds per circuit. */
+  /** Concurrent reservations, where this node is the relay. */
   relayReservations: number
+  /** Bytes of one circuit over this node, both ways together. */
   relayBytes: number
+  /** How long one circuit over this node lasts. */
   relayDuration: number
   admission: 'open' | 'registered'
   minClass: NodeClass
   admissionOnError: 'deny' | 'allow'
   admissionExempt: string[]
+  /** Peer IDs whose requests alone are answered, of every protocol but DAG sync. */
   allowPeers: string[]
+  /** Peer IDs whose requests are never answered, of every protocol but DAG sync. */
   denyPeers: string[]
   maxFrameBytes: number
   taskTimeout: number
