@@ -1,4 +1,4 @@
-// node bench/watched.ts metrics|events [PAIRS] [TASKS A SECOND]: what it costs a node that answers tasks to be watched, in CPU time and in its rate. Needs npm run build.
+// node bench/watched.ts metrics|events|top [PAIRS] [TASKS A SECOND]: what it costs a node that answers tasks to be watched, in CPU time and in its rate. Needs npm run build.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rm } from 'node:fs/promises'
@@ -7,12 +7,14 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import { spawn as spawnInTerminal } from '@lydell/node-pty'
 import { median } from './support/measure.ts'
 
 const KINDS = {
   /** A node with metrics is read once in a run, which takes seconds: no less often than Prometheus would. */
   metrics: { start: ['--metrics', '0'], attach: undefined },
   events: { start: [], attach: ['events', '--json'] },
+  top: { start: [], attach: ['top'] },
 }
 const [kind = 'metrics', pairs = '9', rate = '0'] = process.argv.slice(2)
 const { start: watchedStart, attach } = KINDS[kind as keyof typeof KINDS]
@@ -80,8 +82,17 @@ function run(args: string[]): ChildProcess {
   return spawn(process.execPath, [BIN, ...args], { stdio: ['pipe', 'ignore', 'ignore'] })
 }
 
+/** Runs the command that watches; one that draws has a terminal. */
+function watch(args: string[]): { kill(signal: string): void } {
+  if (kind === 'top') {
+    return spawnInTerminal(process.execPath, [BIN, ...args], { cols: 120, rows: 40, env: { ...process.env, TERM: 'xterm-256color' } })
+  }
+  const child = run(args)
+  return { kill: () => child.kill('SIGINT') }
+}
+
 async function measure(caller: string, { home, pid, address, metrics }: Worker, isWatched: boolean): Promise<Cost> {
-  const watcher = isWatched && attach != null ? run([...attach, '--home', home]) : undefined
+  const watcher = isWatched && attach != null ? watch([...attach, '--home', home]) : undefined
   const before = await cpuMs(pid)
   const startedAtMs = performance.now()
   const child = run(['send-task', address, '--home', caller, '--json', '--batch', '-', '--concurrency', '64'])
