@@ -19,7 +19,7 @@ export interface NewProtocol {
   name: string
   protocolId: string
   folder: string
-  /** Relative to the folder, sorted. */
+  /** The written files, relative to the folder, sorted. */
   files: string[]
 }
 

@@ -3,10 +3,7 @@ import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer } from '../../sessio
 import { describePlace, staleNotice } from '../../session/chain-words.ts'
 import { shortPeerId, table } from './render.ts'
 
-/**
- * Formats the peers of a subnet in columns. `width` is the width of a terminal, in columns: peer IDs and lines are shortened to fit.
- * Without it, both stay whole.
- */
+/** Peers of a subnet in columns. In a terminal peer IDs are short and lines end at its width, in columns; elsewhere both are whole. */
 export function chainTable(records: ChainAnswer[], width?: number): string {
   const rows = records.map(({ peerId, role, nodeId, class: nodeClass, multiaddrs }) => [
     width == null ? peerId : shortPeerId(peerId),
@@ -18,7 +15,7 @@ export function chainTable(records: ChainAnswer[], width?: number): string {
   return table([['PEER', 'ROLE', 'NODE', 'CLASS', 'ADDRESS'], ...rows], width)
 }
 
-/** A note on the peers that a list leaves out. */
+/** What to know beside a list: who is not in it. */
 export function describeListing({ records, withoutAddress }: ChainListAnswer, all: boolean): string | undefined {
   if (records.length === 0 && withoutAddress === 0) {
     return all ? 'the chain has no peers of this subnet' : 'nobody has published to this chain yet'
@@ -29,7 +26,7 @@ export function describeListing({ records, withoutAddress }: ChainListAnswer, al
     : `${withoutAddress} ${records.length === 0 ? '' : 'more '}${peers} registered without an address: --all lists them`
 }
 
-/** All chain data of a peer, one item a line. */
+/** All that the chain knows of a peer, a line each. */
 export function describeChainPeer(found: ChainPeerAnswer): string {
   const { subnetId, friendlyId, multiaddrs, hotkey, coldkey, admission } = found
   const { minClass, admitted } = admission

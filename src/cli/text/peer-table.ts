@@ -3,15 +3,15 @@ import type { PeerRow } from '../../session/answers.ts'
 import { cut, shortPeerId, table } from './render.ts'
 
 const DEFAULT_WIDTH = 200
-/** A shortened address is useless, so addresses need this width. */
+/** The address is of use only whole. */
 const WIDTH_FOR_ADDRESS = 120
 const MAX_NAME = 16
 const MAX_AGENT = 24
 
-/** Formats peers as a table that fits the width, in columns. */
+/** Peers as a table that fits the width, in columns. */
 export function peerTable(peers: PeerRow[], width = DEFAULT_WIDTH): string {
   const named = peers.some(({ alias }) => alias != null)
-  // the network column is shown only if some peers are on another network
+  // where all peers are of this package's own network, that is not worth a column
   const mixed = peers.some(({ network }) => network === 'template')
   const header = [...(named ? ['ALIAS'] : []), 'PEER', 'STATE', 'LATENCY', 'HEARTBEAT', ...(mixed ? ['NETWORK'] : []), 'AGENT']
   const rows = peers.map((peer) => [
