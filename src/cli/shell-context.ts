@@ -10,6 +10,8 @@ export interface ShellContext {
   home: Home
   settings: Settings
   sources: Record<SettingName, SettingSource>
+  /** The node runs in this process, and ends with its shell. */
+  ownsNode: boolean
   /** A line that shows events sets it: the shell tells them no second time. */
   quiet: { events: boolean }
   /** Aborts when the line is cancelled. */

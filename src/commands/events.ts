@@ -2,6 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { eventLine } from '../cli/repl/events.ts'
 import { parseDurationFlag } from '../cli/text/duration.ts'
+import { jsonText } from '../cli/text/json.ts'
 import { EVENT_CHOICES } from '../session/event-types.ts'
 
 export default class Events extends BaseCommand {
@@ -30,7 +31,7 @@ export default class Events extends BaseCommand {
     this.#quieten(true)
     try {
       for await (const events of session.events({ types: flags.type ?? [], sinceMs, signal, onOlder })) {
-        await this.writeStdout(events.map((event) => `${json ? JSON.stringify(event) : eventLine(event)}\n`).join(''))
+        await this.writeStdout(events.map((event) => `${json ? jsonText(event) : eventLine(event)}\n`).join(''))
       }
     } finally {
       this.#quieten(false)

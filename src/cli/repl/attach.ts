@@ -4,6 +4,7 @@ import { SUCCESS, UsageError } from '../../primitives/errors.ts'
 import { START_EVENTS } from '../../session/event-types.ts'
 import type { NodeEvent } from '../../session/session.ts'
 import type { ShellContext } from '../shell-context.ts'
+import { wrapped } from '../text/render.ts'
 import { describeEvent } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
@@ -11,7 +12,7 @@ import { Repl } from './repl.ts'
 import { checkScript, runScript } from './script.ts'
 
 export interface AttachInit {
-  context: Omit<ShellContext, 'signal' | 'ask' | 'quiet'>
+  context: Omit<ShellContext, 'signal' | 'ask' | 'quiet' | 'ownsNode'>
   config: Config
   json: boolean
   script: string | undefined
@@ -38,7 +39,7 @@ export async function attach({ context, config, json, script, keepGoing, signal 
     throw new UsageError('attach opens a shell, and there is no terminal for it', { hint: '--script FILE|- runs lines instead' })
   }
   const quiet = { events: false }
-  const runner = new LineRunner({ config, json, context: { ...context, quiet } })
+  const runner = new LineRunner({ config, json, context: { ...context, quiet, ownsNode: false } })
   const ends = AbortSignal.any([signal, gone.signal])
   let tell = (_: NodeEvent): void => undefined
   let failure: unknown
@@ -56,9 +57,11 @@ export async function attach({ context, config, json, script, keepGoing, signal 
     const { session, home } = context
     const history = await History.open(home)
     process.stdout.write(`attached to ${describeEvent(ready as NodeEvent).replace('ready: ', '')}\n`)
-    process.stdout.write(`${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it')}\n`)
+    process.stdout.write(
+      `${chalk.dim(wrapped('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it', process.stdout.columns))}\n`,
+    )
     const repl = new Repl({ runner, config, session, history, leavesNode: true })
-    tell = (event) => repl.tell(chalk.dim(describeEvent(event)))
+    tell = (event) => repl.tell(chalk.dim(describeEvent(event)), { now: event.event === 'stopping' })
     code = await repl.run(ends)
   } finally {
     isGone = gone.signal.aborted

@@ -7,6 +7,7 @@ import { asStartPrints } from '../../session/event-types.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
 import type { NodeEvent } from '../../session/session.ts'
 import { ServiceManager } from '../service-manager.ts'
+import { jsonText } from '../text/json.ts'
 import { stdoutError } from '../text/report.ts'
 import { describeEvent } from './events.ts'
 import { History } from './history.ts'
@@ -76,7 +77,7 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   // a heartbeat every few seconds would be all that one sees
   node.onEvent((event) => {
     if (!quiet.events && event.event !== 'heartbeat' && asStartPrints(event) != null) {
-      repl.tell(chalk.dim(describeEvent(event)))
+      repl.tell(chalk.dim(describeEvent(event)), { now: event.event === 'stopping' })
     }
   })
   return running
@@ -93,12 +94,12 @@ function follow(node: RunningNode, print: (event: NodeEvent) => void): void {
 }
 
 function textOf(event: NodeEvent, json: boolean): string {
-  return json ? JSON.stringify(event) : describeEvent(event)
+  return json ? jsonText(event) : describeEvent(event)
 }
 
 function runnerOf({ session }: RunningNode, { init, sources, config, json }: RunNodeInit, quiet = { events: false }): LineRunner {
   const { home, settings } = init
-  return new LineRunner({ config, json, context: { session, home, settings, sources, quiet } })
+  return new LineRunner({ config, json, context: { session, home, settings, sources, quiet, ownsNode: true } })
 }
 
 /** Connect's server tells there, and nowhere else, of clients that went away. */
