@@ -156,7 +156,7 @@ describe('the shell of a node, in a terminal', function () {
     // the cursor in the middle of it
     terminal.type('\u001b[D'.repeat(5))
     await cli.json(home, ['disconnect', other.peerId])
-    await terminal.shows(/^peer 12D3KooW\S+ disconnected$/m)
+    await terminal.shows(/^\d\d:\d\d:\d\d peer 12D3KooW\S+ disconnected$/m)
     await terminal.until(({ text }) => text.replaceAll('\n', '').endsWith(`subnet> ${typed}`), 'the line, once more')
     // whoever of the two dialled
     const again = / connected \([\s\S]* disconnected[\s\S]* connected \(/
@@ -290,7 +290,7 @@ describe('the shell of a node, in a terminal', function () {
       await terminal.shows(/Which peer\?[\s\S]*12D3KooW\S+ +outbound/)
       await stop()
       assert.equal(await terminal.ended, 0)
-      assert.match(terminal.screen.text, /^stopping$/m)
+      assert.match(terminal.screen.text, /^\d\d:\d\d:\d\d stopping$/m)
       terminal = open()
       await terminal.shows(/peer 12D3KooW\S+ connected/)
     }

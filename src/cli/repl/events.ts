@@ -71,7 +71,7 @@ function detailOf({ detail }: NodeEvent): string {
   return detail == null || detail === '' ? '' : `: ${oneLine(detail)}`
 }
 
-function oneLine(text: unknown): string {
+export function oneLine(text: unknown): string {
   return String(text).replace(/\s*\n\s*/g, ' ')
 }
 
