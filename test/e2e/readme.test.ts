@@ -50,7 +50,7 @@ describe('the README', function () {
 
     const terminal = new Terminal(home, ['start', '--bootstrap', bob.address, '--listen', '/ip4/127.0.0.1/tcp/0'], { columns: COLUMNS })
     try {
-      await terminal.shows(/^peer 12D3KooW\S+ connected/m)
+      await terminal.shows(/^\d\d:\d\d:\d\d peer 12D3KooW\S+ connected/m)
       await terminal.prompt()
       // after that its agent and latency are known
       await cli.json(home, ['ping', bob.peerId])
