@@ -1,6 +1,6 @@
 import type { NodeEvent } from './session.ts'
 
-/** Every kind of event of a running node. A new kind needs its row in README and its words in `cli/repl/events`. */
+/** Every kind of event of a running node. A new kind needs its row in docs/events.md and its words in `cli/repl/events`. */
 export const EVENT_TYPES = [
   'ready',
   'peer:connect',
