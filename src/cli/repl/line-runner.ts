@@ -4,14 +4,17 @@ import { normalizeArgv } from '@oclif/core/help'
 import { run } from '@oclif/core/run'
 import { SUCCESS, SubnetError } from '../../primitives/errors.ts'
 import { shellWords } from '../../primitives/shell-words.ts'
+import { commandLine, jsonVersion } from '../command-line.ts'
 import { type ShellContext, shellContext } from '../shell-context.ts'
 import { Interrupted, printError } from '../text/report.ts'
 import { topicWithoutCommand, toUsageError } from '../text/usage.ts'
+import { CLEAR, checkBuiltin } from './builtins.ts'
+import { shellHelp } from './shell-help.ts'
 
 export interface LineRunnerInit {
   config: Config
   context: Omit<ShellContext, 'signal' | 'ask'>
-  /** Every line answers in JSON. */
+  /** Answer every line in JSON. */
   json: boolean
 }
 
@@ -21,7 +24,7 @@ export interface LineOptions {
   ask?: ShellContext['ask']
 }
 
-/** Runs lines of a shell, each as the command that it is, in this process and on its node. */
+/** Runs each line of a shell as a command, in this process and on its node. */
 export class LineRunner {
   readonly #init: LineRunnerInit
 
@@ -29,13 +32,13 @@ export class LineRunner {
     this.#init = init
   }
 
-  /** Gives the line's exit code; what went wrong was printed. */
+  /** Returns the exit code of the line; errors are printed. */
   async run(line: string, options: LineOptions): Promise<number> {
     const { json } = this.#init
     process.exitCode = undefined
     try {
       const words = shellWords(line).map(({ text }) => text)
-      const argv = words[0] !== 'subnet' ? words : words.length === 1 ? ['--help'] : words.slice(1)
+      const argv = commandLine(words[0] !== 'subnet' ? words : words.length === 1 ? ['--help'] : words.slice(1), this.#init.config)
       if (argv.length > 0) {
         await this.#command(json ? withJson(argv) : argv, options)
       }
@@ -44,7 +47,7 @@ export class LineRunner {
         printError(error instanceof SubnetError ? error : toUsageError(error, this.#init.config), json)
       }
     }
-    // a line that stops the node is the last one: the node tells so in the next turn
+    // a line that stops the node must be the last line, and the node reports the stop in the next turn
     await nextTurn()
     const code = options.signal.aborted ? CANCELLED : Number(process.exitCode ?? SUCCESS)
     process.exitCode = undefined
@@ -53,11 +56,35 @@ export class LineRunner {
 
   async #command(argv: string[], { signal, ask }: LineOptions): Promise<void> {
     const { config, context } = this.#init
+    checkBuiltin(argv)
     const useless = topicWithoutCommand(argv, config)
     if (useless != null) {
       throw useless
     }
-    await shellContext.run({ ...context, signal, ask }, async () => this.#dispatch(argv))
+    if (!this.#answered(argv)) {
+      await shellContext.run({ ...context, signal, ask }, async () => this.#dispatch(argv))
+    }
+  }
+
+  /** Answers a line that names no command; false for other lines. */
+  #answered(argv: string[]): boolean {
+    const { config } = this.#init
+    const json = argv.includes('--json')
+    const [first, ...more] = argv.filter((word) => word !== '--json')
+    if (first === CLEAR) {
+      // a script has no screen to clear
+      return true
+    }
+    if (first === '--version' && json) {
+      process.stdout.write(`${jsonVersion(config)}\n`)
+      return true
+    }
+    if (first !== '--help' || more.length > 0) {
+      return false
+    }
+    const text = shellHelp(config)
+    process.stdout.write(`${json ? JSON.stringify({ help: text }) : text}\n`)
+    return true
   }
 
   async #dispatch(argv: string[]): Promise<void> {
@@ -66,16 +93,16 @@ export class LineRunner {
     const command = config.findCommand(id)
     const beforeDashes = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
     if (command == null || beforeDashes.some((word) => word === '--help' || word === '-h')) {
-      await run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config)
+      await run(argv, config)
       return
     }
-    // what oclif does too, but without reading the package and its commands anew for each line
+    // as oclif does, but without reading the package and its commands again for each line
     const Loaded = (await command.load()) as unknown as new (argv: string[], config: Config) => { _run(): Promise<unknown> }
     await new Loaded(rest, config)._run()
   }
 }
 
-/** Of a line that was cancelled: what a shell shows of a command that was. */
+/** The exit code of a cancelled line, as shells report an interrupted command. */
 const CANCELLED = 130
 
 function withJson(argv: string[]): string[] {

@@ -1,11 +1,15 @@
-import { clearScreenDown, createInterface, cursorTo, type Interface, moveCursor } from 'node:readline'
+import { clearScreenDown, cursorTo, type Interface, type Key, moveCursor } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
+import { SUCCESS } from '../../primitives/errors.ts'
 import type { Session } from '../../session/session.ts'
+import { wrapped } from '../text/render.ts'
 import { Interrupted } from '../text/report.ts'
+import { BUILTINS, clearsScreen, exitCodeOf, stopsNode } from './builtins.ts'
 import { completeLine } from './completer.ts'
-import { END_WORDS, endsShell } from './end-words.ts'
-import { type History, MAX_HISTORY_LINES } from './history.ts'
+import { isDumb, openEditor } from './editor.ts'
+import type { History } from './history.ts'
 import type { LineRunner } from './line-runner.ts'
 import { peerNames, protocolNames } from './peer-names.ts'
 import { Screen } from './screen.ts'
@@ -22,6 +26,8 @@ export interface ReplInit {
 const PROMPT = 'subnet> '
 /** A second Ctrl-C within this ends the shell. */
 const AGAIN_MS = 1_000
+/** Of a line that stops the node, after that. */
+const ANSWER_WITHIN_MS = 1_000
 const SPECIAL = /[\s'"\\|&;<>()$`#*?]/g
 /** What is told while a line runs; of more, the newest. */
 const MAX_TOLD = 100
@@ -40,6 +46,9 @@ export class Repl {
   #waiting: string[] = []
   #running: AbortController | undefined
   #endOfInput = false
+  /** The line that stops the node, while it runs. */
+  #stop: Promise<unknown> | undefined
+  #exitCode: number = SUCCESS
   /** The terminal is no longer the shell's. */
   #over = false
   /** While a line runs, or where a line that is shown cannot be drawn anew. */
@@ -53,9 +62,9 @@ export class Repl {
     this.#screen.on('resize', () => Object.assign(this.#terminal ?? {}, { prevRows: this.#terminal?.getCursorPos().rows }))
   }
 
-  /** Resolves when the user ends the shell, or `signal` aborts. */
-  async run(signal: AbortSignal): Promise<void> {
-    const end = (): void => this.#end()
+  /** Resolves when the user ends the shell, with the exit code that was asked for, or `signal` aborts. */
+  async run(signal: AbortSignal): Promise<number> {
+    const end = (): void => void this.#stopped().then(() => this.#end())
     signal.addEventListener('abort', end, { once: true })
     this.#open()
     this.#terminal?.prompt()
@@ -74,12 +83,16 @@ export class Repl {
       this.#screen.restore()
       await this.#init.history.written()
     }
+    return this.#exitCode
   }
 
-  /** Shows a line above the one being typed. */
-  tell(text: string): void {
+  /** Shows a line above the one being typed; while a line runs, after it, unless it is to be shown `now`. */
+  tell(line: string, { now = false } = {}): void {
     const { stdout } = process
-    if (this.#running != null || process.env.TERM === 'dumb') {
+    const text = wrapped(line, stdout.columns)
+    if (this.#running != null && now) {
+      stdout.write(`${this.#screen.lineFeed}${text}\n`)
+    } else if (this.#running != null || isDumb()) {
       // the line may have printed half a line, redraw a table, or ask something
       this.#told.push(text)
       this.#untold += this.#told.splice(0, this.#told.length - MAX_TOLD).length
@@ -96,20 +109,13 @@ export class Repl {
 
   #open(begun = ''): void {
     const { history } = this.#init
-    const terminal = createInterface({
+    const terminal = openEditor({
       input: process.stdin,
       output: this.#screen,
-      terminal: true,
       prompt: chalk.cyan(PROMPT),
       history: history.lines,
-      historySize: MAX_HISTORY_LINES,
-      removeHistoryDuplicates: true,
-      completer: (line: string, done: (error: null, result: [string[], string]) => void) => {
-        void this.#complete(line).then(
-          (result) => done(null, result),
-          () => done(null, [[], line]),
-        )
-      },
+      complete: async (line) => this.#complete(line),
+      onKey: (key) => this.#onKey(key),
     })
     terminal.on('line', (line) => this.#take(line))
     terminal.on('SIGINT', () => this.#interrupt())
@@ -141,7 +147,7 @@ export class Repl {
     // first: a key that is pressed before the terminal is in raw mode again is lost
     this.#open()
     process.stdout.write(
-      `${this.#screen.lineFeed}${chalk.dim(`the ${this.#init.leavesNode === true ? 'shell ends' : 'node stops'} when this is done; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
+      `${this.#screen.lineFeed}${this.#dim(`the ${this.#init.leavesNode === true ? 'shell ends' : 'node stops'} when this is done; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
     )
   }
 
@@ -179,12 +185,20 @@ export class Repl {
       if (!shown) {
         process.stdout.write(`${this.#screen.lineFeed}${chalk.cyan(PROMPT)}${line}\n`)
       }
-      if (endsShell(line)) {
+      const code = exitCodeOf(line)
+      if (code != null) {
+        this.#exitCode = code
         this.#end()
         return
       }
+      if (clearsScreen(line)) {
+        this.#screen.clear()
+        continue
+      }
       this.#running = new AbortController()
-      await this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
+      const run = this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
+      this.#stop = stopsNode(line) ? run : undefined
+      await run
       if (this.#over) {
         return
       }
@@ -198,6 +212,18 @@ export class Repl {
     this.#screen.muted = false
     process.stdout.write(this.#screen.lineFeed)
     this.#redraw()
+  }
+
+  /** Where a line stops the node, its answer comes a moment after the node is gone. */
+  async #stopped(): Promise<void> {
+    if (this.#stop != null) {
+      await Promise.race([this.#stop, delay(ANSWER_WITHIN_MS, undefined, { ref: false })])
+    }
+  }
+
+  /** In lines that end between words. */
+  #dim(text: string): string {
+    return chalk.dim(wrapped(text, process.stdout.columns))
   }
 
   #tellTold(): void {
@@ -220,7 +246,7 @@ export class Repl {
   /** What was pasted readline only writes where the cursor stands: in the middle of a line, or beyond its end, that is not enough. */
   #redrawPasted(): void {
     const terminal = this.#terminal
-    if (terminal == null || this.#screen.muted || terminal.line === '') {
+    if (terminal == null || this.#screen.muted || terminal.line === '' || isDumb()) {
       return
     }
     const { rows, cols } = terminal.getCursorPos()
@@ -232,31 +258,49 @@ export class Repl {
     terminal.prompt(true)
   }
 
+  /** Whatever else is pressed, a Ctrl-C that follows is the first one again. */
+  #onKey({ ctrl, name }: Key): void {
+    if (ctrl !== true || name !== 'c') {
+      this.#interruptedAtMs = Number.NEGATIVE_INFINITY
+    }
+  }
+
   #interrupt(): void {
-    const again = performance.now() - this.#interruptedAtMs < AGAIN_MS
-    this.#interruptedAtMs = performance.now()
+    if (this.#running != null) {
+      this.#cancel(this.#running)
+      return
+    }
+    const typed = this.#terminal?.line ?? ''
+    const again = typed === '' && performance.now() - this.#interruptedAtMs < AGAIN_MS
     if (again) {
       this.#end()
       return
     }
-    if (this.#running != null) {
-      const { length } = this.#waiting
-      this.#waiting = []
-      this.#running.abort(new Interrupted('SIGINT'))
-      process.stdout.write(`${this.#screen.lineFeed}^C${length === 0 ? '' : ` ${length} more lines were not run`}\n`)
-      return
-    }
-    const typed = this.#terminal?.line ?? ''
     this.#terminal?.write(null, { ctrl: true, name: 'e' })
+    // after that, which is a key too
+    this.#interruptedAtMs = typed === '' ? performance.now() : Number.NEGATIVE_INFINITY
     process.stdout.write('^C\n')
     // not by its own key for that, which would draw the rows of the old line over what is above
     Object.assign(this.#terminal ?? {}, { line: '', cursor: 0 })
     if (typed === '') {
       process.stdout.write(
-        chalk.dim(`Ctrl-C again, Ctrl-D or "exit" ${this.#init.leavesNode === true ? 'leaves the node running' : 'stops the node'}\n`),
+        this.#dim(
+          `Ctrl-C again at once, Ctrl-D or "exit" ${this.#init.leavesNode === true ? 'leaves the node running' : 'stops the node'}\n`,
+        ),
       )
     }
     this.#redraw()
+  }
+
+  /** Ctrl-C while a line runs: it never ends the shell, however often it is pressed. */
+  #cancel(running: AbortController): void {
+    this.#interruptedAtMs = Number.NEGATIVE_INFINITY
+    const { length } = this.#waiting
+    this.#waiting = []
+    const lines = length === 0 ? '' : ` ${length} more lines were not run`
+    const again = running.signal.aborted ? ' it is being cancelled; Ctrl-D twice does not wait for it' : ''
+    running.abort(new Interrupted('SIGINT'))
+    process.stdout.write(`${this.#screen.lineFeed}^C${lines}${again}\n`)
   }
 
   /** Gives a question the terminal. What was typed in the meantime is typed anew afterwards. */
@@ -278,7 +322,7 @@ export class Repl {
     const { config, session } = this.#init
     const { words, last } = await completeLine(line, {
       config,
-      builtins: END_WORDS,
+      builtins: BUILTINS,
       peers: async () => peerNames(session),
       protocols: async (peer) => protocolNames(session, peer),
     })

@@ -1,4 +1,7 @@
+import { clearScreenDown, cursorTo } from 'node:readline'
 import { Writable } from 'node:stream'
+import { BLANK } from '../text/progress.ts'
+import { isDumb } from './editor.ts'
 
 const LINE_FEED = 10
 
@@ -75,9 +78,18 @@ export class Screen extends Writable {
     process.stdout.off('resize', this.#onResize)
   }
 
+  /** Leaves nothing on the terminal, and the cursor in its first line. One that cannot go there is left as it is. */
+  clear(): void {
+    if (!isDumb()) {
+      cursorTo(process.stdout, 0, 0)
+      clearScreenDown(process.stdout)
+      this.#atStart = true
+    }
+  }
+
   #note(chunk: string | Uint8Array): void {
     if (chunk.length > 0) {
-      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED
+      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED || chunk === BLANK
     }
   }
 

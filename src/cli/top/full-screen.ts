@@ -4,32 +4,32 @@ import { createLogUpdate } from 'log-update'
 import type { Key } from './top-state.ts'
 
 const { enterAlternativeScreen, exitAlternativeScreen, cursorHide, cursorShow, clearViewport, synchronizedOutput } = ansiEscapes
-/** Colours that a line had begun. */
+/** Resets the colours of an unfinished line. */
 const PLAIN = '\u001b[0m'
-/** Without this the library hides the cursor, and shows it again only when the process ends. */
+/** By default, the library hides the cursor, and restores it only at process exit. */
 const SHOWN = { showCursor: true }
-/** Chunks that others write to stderr meanwhile: the newest are kept. */
+/** The maximum number of chunks kept from stderr; the newest are kept. */
 const MAX_STRAY = 100
-/** A process that cannot be stopped, as nobody could continue it, goes on after this. */
+/** The wait for a suspend to take effect. A process that the system does not stop then continues. */
 const NOT_STOPPED_MS = 200
 
 export interface FullScreenInit {
   onKey(key: Key): void
-  /** The terminal is gone. */
+  /** The terminal has closed. */
   onGone(): void
-  /** There is another size, or nothing on the screen: all is to be drawn. */
+  /** The size has changed, or the screen is blank: draw everything. */
   onBlank(): void
 }
 
-/** The whole terminal, until `leave`: it is then as it was before, whatever ends the process. Only `SIGKILL` cannot be helped. */
+/** Takes over the terminal until `leave`, and restores it at every kind of exit except `SIGKILL`. */
 export class FullScreen {
   readonly #init: FullScreenInit
   #isOpen = false
-  /** It was left for Ctrl-Z, and is entered again. */
+  /** Left for Ctrl-Z, to be entered again. */
   #isSuspended = false
-  /** Not written yet. */
+  /** Output not written yet. */
   #frame = ''
-  /** What the library writes to: all of a frame goes to the terminal at once. */
+  /** The library's output, collected so that each frame is written at once. */
   readonly #sink = Object.create(process.stdout, {
     isTTY: { value: false },
     write: { value: (text: string) => (this.#frame += text) },
@@ -53,7 +53,7 @@ export class FullScreen {
       return
     }
     this.#isOpen = true
-    process.on('exit', this.#leave).prependListener('uncaughtException', this.#leave)
+    process.on('exit', this.#leave)
     process.on('SIGTSTP', this.#suspend).on('SIGCONT', this.#resume)
     emitKeypressEvents(process.stdin)
     const { stdin } = process
@@ -66,7 +66,7 @@ export class FullScreen {
     this.#blank()
   }
 
-  /** Writes the lines that changed. */
+  /** Writes the changed lines. */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) {
       return
@@ -75,7 +75,7 @@ export class FullScreen {
       this.#drawn = [...lines]
       this.#update(this.#drawn.join('\n'))
     }
-    // one line at a time: given two, the library writes the lines between them too
+    // updated line by line, because the library rewrites everything between the first and the last changed line
     for (const [index, line] of lines.entries()) {
       if (line !== this.#drawn[index]) {
         this.#drawn[index] = line
@@ -88,7 +88,7 @@ export class FullScreen {
     }
   }
 
-  /** The next lines are all written, on a screen that is cleared. */
+  /** Clears the screen, so that the next draw writes every line. */
   blank(): void {
     this.#drawn = []
     this.#update = createLogUpdate(this.#sink, SHOWN)
@@ -102,7 +102,7 @@ export class FullScreen {
       return
     }
     this.#isOpen = false
-    process.off('exit', this.#leave).off('uncaughtException', this.#leave)
+    process.off('exit', this.#leave)
     process.off('SIGTSTP', this.#suspend)
     process.stdout.off('resize', this.#blank)
     const { stdin } = process
@@ -112,7 +112,7 @@ export class FullScreen {
     this.#giveStderr()
   }
 
-  /** A line of the log would tear the screen: it is written when the screen is left. */
+  /** Holds log lines back until the screen is left, because they would garble the screen. */
   #keepStderr(): void {
     const { stderr } = process
     if (stderr.isTTY) {
@@ -137,7 +137,7 @@ export class FullScreen {
     }
   }
 
-  /** Stops the process as Ctrl-Z does elsewhere; the screen is entered again when it goes on. */
+  /** Suspends the process like Ctrl-Z; the screen is entered again on resume. */
   suspend(): void {
     this.#suspend()
   }
@@ -148,13 +148,13 @@ export class FullScreen {
     this.leave()
     this.#isSuspended = true
     process.on('SIGCONT', this.#resume)
-    // with what started it, as a terminal does
+    // signals the whole process group, as a terminal does
     process.kill(0, 'SIGTSTP')
     setTimeout(() => (this.#isSuspended ? this.#resume() : undefined), NOT_STOPPED_MS)
   }
 
   readonly #resume = (): void => {
-    // a shell may have changed the terminal
+    // a shell may have changed the terminal's mode
     this.leave()
     this.enter()
   }
