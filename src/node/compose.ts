@@ -131,7 +131,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const book = new AddressBook(database, {
     onWriteFailure: (error) => log.warn('the address book is not written until this is mended: what peers tell is forgotten', error),
   })
-  const aliases = new Aliases(database)
+  const aliases = new Aliases(database, book)
   const writes = new Set<Promise<unknown>>()
   // a help, not a need: nobody waits for a book that is locked, and one that cannot be written is only told of
   const note: Note = (write) => {

@@ -61,7 +61,7 @@ const KEPT_FOR_ANSWERS = 4
 const MAX_UNSIGNED = 4
 
 /** Sources of addresses that are no tiers. */
-const NO_TIERS = ['given', 'connected']
+const NO_TIERS = ['given', 'connected', 'dialled']
 
 /** Asks one tier after the other until an answer passes its judge: the first that does wins, the rest are skipped. */
 export class Resolver {

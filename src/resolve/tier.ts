@@ -8,8 +8,8 @@ export const TIER_NAMES = ['local', 'gossip', 'neighbour', 'chain'] as const
 /** The name of a built-in tier. */
 export type TierName = (typeof TIER_NAMES)[number]
 
-/** Where an address came from: a tier's name, the caller, or an open connection. */
-export type AddressSource = 'given' | 'connected' | TierName | (string & {})
+/** Where an address came from: a tier's name, the caller, an open connection, or a dial that succeeded before. */
+export type AddressSource = 'given' | 'connected' | 'dialled' | TierName | (string & {})
 
 /** One answer of a tier to "where is this peer?". */
 export interface Candidate {

@@ -15,9 +15,9 @@ export class AliasCalls implements AliasSession {
   }
 
   async set(alias: string, peer: string): Promise<AliasAnswer> {
-    const { peerId } = await targetOf(peer, this.#aliases)
-    refuseSelf(peerId, await this.#self())
-    return (await this.#aliases()).set(alias, peerId)
+    const target = await targetOf(peer, this.#aliases)
+    refuseSelf(target.peerId, await this.#self())
+    return (await this.#aliases()).set(alias, target)
   }
 
   async list(): Promise<AliasAnswer[]> {

@@ -1,5 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { AddressBook } from '../../gossip/address-book.ts'
+import { unsignedEntry } from '../../gossip/book-entry.ts'
 import { type PeerTarget, parsePeerTarget } from '../../primitives/address.ts'
 import { retryWhileBusy } from '../../primitives/database.ts'
 import { UsageError } from '../../primitives/errors.ts'
@@ -23,14 +26,19 @@ const RULE = 'a name is 1 to 64 letters, digits, dots, dashes and underscores, t
 /** Names for peers, in the home's database. Reads are synchronous and take microseconds. */
 export class Aliases {
   readonly #database: DatabaseSync
+  readonly #book: AddressBook
 
-  /** @param database is a home's; its owner closes it */
-  constructor(database: DatabaseSync) {
+  /** @param database is a home's; its owner closes it. @param book is of the same home */
+  constructor(database: DatabaseSync, book: AddressBook) {
     this.#database = database
+    this.#book = book
   }
 
-  /** Names a peer; a name that is taken is moved to it. @throws UsageError for a name that is none, or that is a peer ID */
-  async set(alias: string, peerId: PeerId): Promise<Alias> {
+  /**
+   * Names a peer; a name that is taken is moved to it. The address book keeps the multiaddr, if one is given, until a dial succeeds or fails there.
+   * @throws UsageError for a name that is none, or that is a peer ID
+   */
+  async set(alias: string, { peerId, multiaddr }: PeerTarget): Promise<Alias> {
     if (!NAME.test(alias)) {
       throw new UsageError(`not a name for a peer: ${JSON.stringify(alias)}`, { hint: RULE })
     }
@@ -43,7 +51,18 @@ export class Aliases {
         .prepare('INSERT INTO aliases VALUES (?, ?) ON CONFLICT (alias) DO UPDATE SET peer_id = excluded.peer_id')
         .run(row.alias, row.peerId),
     )
+    if (multiaddr != null) {
+      await this.#keep(peerId, multiaddr)
+    }
     return row
+  }
+
+  /** What a dial proved there is worth more than the user's word. */
+  async #keep(peerId: PeerId, multiaddr: Multiaddr): Promise<void> {
+    const known = this.#book.get(peerId)
+    if (known == null || known.bad || !known.multiaddrs.some((address) => address.equals(multiaddr))) {
+      await this.#book.put({ ...unsignedEntry(peerId, [multiaddr]), origin: 'given', namedOver: 'trusted' })
+    }
   }
 
   /** False when there was no such name. */
