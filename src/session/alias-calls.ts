@@ -15,9 +15,9 @@ export class AliasCalls implements AliasSession {
   }
 
   async set(alias: string, peer: string): Promise<AliasAnswer> {
-    const target = await targetOf(peer, this.#aliases)
-    refuseSelf(target.peerId, await this.#self())
-    return (await this.#aliases()).set(alias, target)
+    const { peerId, multiaddr } = await targetOf(peer, this.#aliases)
+    refuseSelf(peerId, await this.#self())
+    return (await this.#aliases()).set(alias, peerId, multiaddr)
   }
 
   async list(): Promise<AliasAnswer[]> {

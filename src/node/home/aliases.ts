@@ -38,7 +38,7 @@ export class Aliases {
    * Names a peer; a name that is taken is moved to it. The address book keeps the multiaddr, if one is given, until a dial succeeds or fails there.
    * @throws UsageError for a name that is none, or that is a peer ID
    */
-  async set(alias: string, { peerId, multiaddr }: PeerTarget): Promise<Alias> {
+  async set(alias: string, peerId: PeerId, multiaddr?: Multiaddr): Promise<Alias> {
     if (!NAME.test(alias)) {
       throw new UsageError(`not a name for a peer: ${JSON.stringify(alias)}`, { hint: RULE })
     }

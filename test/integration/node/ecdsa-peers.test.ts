@@ -97,7 +97,7 @@ describe('a peer with an ECDSA key', () => {
     const stack = await stacks.start(identity.options())
     await stack.handle(TASK_PROTOCOL, answerTask)
     const { peerId } = parsePeerTarget(identity.peerId)
-    await node.aliases.set('go', { peerId })
+    await node.aliases.set('go', peerId)
     assert.deepEqual(
       node.aliases.list().map((alias) => alias.peerId.toString()),
       [identity.peerId],
