@@ -11,10 +11,11 @@ import { printable } from '../primitives/printable.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { holderOf } from '../session/control/control-socket.ts'
 import { openSession } from '../session/open-session.ts'
-import type { Session } from '../session/session.ts'
+import type { Session, SessionOptions } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
 import { choosePeer } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
+import { type NamedPeerInit, namedPeer, namedPeerId } from './named-peer.ts'
 import type { PublishQuestions } from './publish.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
 import { Interrupted, printError } from './text/report.ts'
@@ -140,7 +141,7 @@ export abstract class BaseCommand extends Command {
   /** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */
   protected async peerArgument(given: string | undefined): Promise<string> {
     if (given != null) {
-      return given
+      return this.peerNamed(given)
     }
     return choosePeer({
       help: helpOf(this.config, this.id),
@@ -148,6 +149,23 @@ export abstract class BaseCommand extends Command {
       signal: this.interrupted.signal,
       peers: async () => (await this.session()).peers({ ...this.callOptions, all: true }),
     })
+  }
+
+  /** The peer that was named, in words that a session takes. @param typed false where it stands in a file @throws UsageError as `namedPeer` */
+  protected async peerNamed(text: string, typed = this.canAsk, options = () => this.callOptions): Promise<string> {
+    return namedPeer(text, this.#naming(typed, options))
+  }
+
+  /** The whole ID of a peer that was named; any other text as it is. @throws UsageError as `namedPeer` */
+  protected async peerIdNamed(text: string): Promise<string> {
+    return namedPeerId(
+      text,
+      this.#naming(this.canAsk, () => this.callOptions),
+    )
+  }
+
+  #naming(typed: boolean, options: () => SessionOptions): NamedPeerInit {
+    return { session: async () => this.session(), options, typed, tell: (line) => this.tell(line) }
   }
 
   /** The peer, and the protocol of it that was named. @throws UsageError where none was */

@@ -57,7 +57,7 @@ export class LocalSession implements Session {
     const aliases = async (): Promise<Aliases> => this.#openAliases()
     this.#init = init
     const self = async (): Promise<PeerId> => peerIdFromPublicKey((await this.#loadIdentity()).publicKey)
-    this.aliases = new AliasCalls(aliases, self)
+    this.aliases = new AliasCalls({ aliases, self })
     this.chain = new ChainCalls({
       registry: async () => this.#openRegistry(),
       aliases,

@@ -80,10 +80,11 @@ export class NodeSession implements Session {
     this.#init = init
     this.#node = node
     this.#sent = new TaskCalls(node, init.onSent)
-    this.aliases = new AliasCalls(
-      () => node.aliases,
-      () => node.peerId,
-    )
+    this.aliases = new AliasCalls({
+      aliases: () => node.aliases,
+      self: () => node.peerId,
+      connected: () => node.connections.map(({ remotePeer }) => remotePeer.toString()),
+    })
     this.chain = new ChainCalls({
       registry: () => node.registry,
       aliases: () => node.aliases,

@@ -6,6 +6,7 @@ import { unsignedEntry } from '../../gossip/book-entry.ts'
 import { type PeerTarget, parsePeerTarget } from '../../primitives/address.ts'
 import { retryWhileBusy } from '../../primitives/database.ts'
 import { UsageError } from '../../primitives/errors.ts'
+import { fitsShortForm, type ShortForm } from '../../primitives/short-form.ts'
 
 /** A name for a peer. */
 export interface Alias {
@@ -69,6 +70,15 @@ export class Aliases {
   async remove(alias: string): Promise<boolean> {
     const result = await retryWhileBusy(() => this.#database.prepare('DELETE FROM aliases WHERE alias = ?').run(alias))
     return Number(result.changes) > 0
+  }
+
+  /** IDs that one of these readings fits: of peers with a name, then of those of the address book, at most `max` of these. */
+  idsLike(readings: ShortForm[], max: number): string[] {
+    const named = this.list().map(({ peerId }) => peerId)
+    return [
+      ...named.filter((peerId) => fitsShortForm(peerId, readings)),
+      ...readings.flatMap(({ starts, ends }) => this.#book.idsLike(starts, ends, max)),
+    ]
   }
 
   /** By name. */
