@@ -47,7 +47,7 @@ export class AliasCalls implements AliasSession {
     }
     const others = [...connected, (await this.#init.self()).toString()].filter((peerId) => fitsShortForm(peerId, readings))
     const names = aliases.byPeer()
-    return [...new Set([...others, ...aliases.idsLike(readings, MAX_FOUND)])]
+    return [...new Set([...others, ...aliases.idsLike(shortForm, MAX_FOUND)])]
       .slice(0, MAX_FOUND)
       .map((peerId) => ({ peerId, alias: names.get(peerId) ?? null, connected: connected.includes(peerId) }))
   }

@@ -6,7 +6,7 @@ import { unsignedEntry } from '../../gossip/book-entry.ts'
 import { type PeerTarget, parsePeerTarget } from '../../primitives/address.ts'
 import { retryWhileBusy } from '../../primitives/database.ts'
 import { UsageError } from '../../primitives/errors.ts'
-import { fitsShortForm, type ShortForm } from '../../primitives/short-form.ts'
+import { fitsShortForm, readShortForm } from '../../primitives/short-form.ts'
 
 /** A name for a peer. */
 export interface Alias {
@@ -72,8 +72,9 @@ export class Aliases {
     return Number(result.changes) > 0
   }
 
-  /** IDs that one of these readings fits: of peers with a name, then of those of the address book, at most `max` of these. */
-  idsLike(readings: ShortForm[], max: number): string[] {
+  /** IDs that this short form fits: of peers with a name, then of those of the address book, at most `max` of these. */
+  idsLike(shortForm: string, max: number): string[] {
+    const readings = readShortForm(shortForm)
     const named = this.list().map(({ peerId }) => peerId)
     return [
       ...named.filter((peerId) => fitsShortForm(peerId, readings)),
