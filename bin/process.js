@@ -3,6 +3,8 @@ import { homedir, userInfo } from 'node:os'
 /** Exit codes, as in src/primitives/errors.ts. */
 const SUCCESS = 0
 const INTERNAL = 1
+/** Common flags that a value follows. */
+const WITH_VALUE = ['--home', '--timeout', '--log-level']
 
 /**
  * How the process takes signals until its command has loaded. By SIGUSR1 Node would open an inspector. A node that is told to end before there is one
@@ -16,6 +18,18 @@ export function takeSignals(args) {
       process.on(signal, () => process.exit(SUCCESS))
     }
   }
+}
+
+/**
+ * The words from the command on: what stands before it are common flags.
+ * @param {string[]} args
+ */
+export function fromCommand(args) {
+  let at = 0
+  while (args[at]?.startsWith('--')) {
+    at += WITH_VALUE.includes(args[at]) ? 2 : 1
+  }
+  return args.slice(at)
 }
 
 /**

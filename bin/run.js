@@ -14,12 +14,13 @@ if (major < 24 || (major === 24 && minor < 15)) {
   process.exitCode = USAGE
 } else {
   const { createRequire, enableCompileCache } = await import('node:module')
-  const { standInForUser, takeSignals, tellLoadFailure } = await import('./process.js')
+  const { fromCommand, standInForUser, takeSignals, tellLoadFailure } = await import('./process.js')
   const { setV8Flags } = await import('./v8-flags.js')
   const args = process.argv.slice(2)
-  takeSignals(args)
+  const [command, ...options] = fromCommand(args)
+  takeSignals([command, ...options])
   standInForUser()
-  setV8Flags(args[0], args.slice(1))
+  setV8Flags(command, options)
   enableCompileCache?.()
   // stacks are shown at these levels only, and reading source maps takes longer than most commands
   process.setSourceMapsEnabled(/\b(debug|trace)\b/.test([process.env.SUBNET_LOG_LEVEL, ...process.argv].join(' ')))

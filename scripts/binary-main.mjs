@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { getAsset, getAssetKeys } from 'node:sea'
 import { pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
-import { standInForUser, takeSignals, tellLoadFailure } from '../bin/process.js'
+import { fromCommand, standInForUser, takeSignals, tellLoadFailure } from '../bin/process.js'
 import { setV8Flags } from '../bin/v8-flags.js'
 
 /** Where the files of the package would be. Nothing else can be there: it is a file. */
@@ -71,9 +71,10 @@ registerHooks({
 })
 
 const args = process.argv.slice(2)
-takeSignals(args)
+const [command, ...options] = fromCommand(args)
+takeSignals([command, ...options])
 standInForUser()
-setV8Flags(args[0], args.slice(1))
+setV8Flags(command, options)
 process.setSourceMapsEnabled(false)
 if (args[0] === '--licenses') {
   // a reader may have enough

@@ -4,6 +4,7 @@ import { Config } from '@oclif/core/config'
 import type { PJSON } from '@oclif/core/interfaces'
 import { run } from '@oclif/core/run'
 import chalk, { chalkStderr } from 'chalk'
+import { commandLine, jsonVersion } from './command-line.ts'
 import { printError, stdoutError } from './text/report.ts'
 import { topicWithoutCommand, toUsageError } from './text/usage.ts'
 
@@ -37,15 +38,16 @@ export async function main(argv: string[], root: string): Promise<void> {
   // without plugins: there are none, and looking for them would read the user's data directory
   const config = await Config.load({ root: resolve(fileURLToPath(new URL('..', root))), pjson: PACKAGE_DATA, userPlugins: false })
   try {
-    const useless = topicWithoutCommand(argv, config)
+    const line = commandLine(argv, config)
+    const useless = topicWithoutCommand(line, config)
     if (useless != null) {
       throw useless
     }
-    if (json && argv[0] === '--version') {
-      process.stdout.write(`${JSON.stringify({ version: config.version, agent: config.userAgent })}\n`)
+    if (json && line[0] === '--version') {
+      process.stdout.write(`${jsonVersion(config)}\n`)
       return
     }
-    await run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config)
+    await run(line, config)
   } catch (error) {
     printError(toUsageError(error, config), json, stack)
   } finally {

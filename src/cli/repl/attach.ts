@@ -43,6 +43,7 @@ export async function attach({ context, config, json, script, keepGoing, signal 
   let tell = (_: NodeEvent): void => undefined
   let failure: unknown
   let isGone = false
+  let code: number = SUCCESS
   const following = follow(telling, (event) => (quiet.events ? undefined : tell(event)))
     .catch((error) => {
       failure = error
@@ -58,7 +59,7 @@ export async function attach({ context, config, json, script, keepGoing, signal 
     process.stdout.write(`${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it')}\n`)
     const repl = new Repl({ runner, config, session, history, leavesNode: true })
     tell = (event) => repl.tell(chalk.dim(describeEvent(event)))
-    await repl.run(ends)
+    code = await repl.run(ends)
   } finally {
     isGone = gone.signal.aborted
     left.abort(new Error('the shell ends'))
@@ -70,7 +71,7 @@ export async function attach({ context, config, json, script, keepGoing, signal 
     }
     process.stderr.write('the node has stopped\n')
   }
-  return SUCCESS
+  return code
 }
 
 async function follow(events: AsyncIterator<NodeEvent[]>, tell: (event: NodeEvent) => void): Promise<void> {

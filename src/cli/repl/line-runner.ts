@@ -4,9 +4,12 @@ import { normalizeArgv } from '@oclif/core/help'
 import { run } from '@oclif/core/run'
 import { SUCCESS, SubnetError } from '../../primitives/errors.ts'
 import { shellWords } from '../../primitives/shell-words.ts'
+import { commandLine, jsonVersion } from '../command-line.ts'
 import { type ShellContext, shellContext } from '../shell-context.ts'
 import { Interrupted, printError } from '../text/report.ts'
 import { topicWithoutCommand, toUsageError } from '../text/usage.ts'
+import { CLEAR, checkBuiltin } from './builtins.ts'
+import { shellHelp } from './shell-help.ts'
 
 export interface LineRunnerInit {
   config: Config
@@ -35,7 +38,7 @@ export class LineRunner {
     process.exitCode = undefined
     try {
       const words = shellWords(line).map(({ text }) => text)
-      const argv = words[0] !== 'subnet' ? words : words.length === 1 ? ['--help'] : words.slice(1)
+      const argv = commandLine(words[0] !== 'subnet' ? words : words.length === 1 ? ['--help'] : words.slice(1), this.#init.config)
       if (argv.length > 0) {
         await this.#command(json ? withJson(argv) : argv, options)
       }
@@ -53,11 +56,35 @@ export class LineRunner {
 
   async #command(argv: string[], { signal, ask }: LineOptions): Promise<void> {
     const { config, context } = this.#init
+    checkBuiltin(argv)
     const useless = topicWithoutCommand(argv, config)
     if (useless != null) {
       throw useless
     }
-    await shellContext.run({ ...context, signal, ask }, async () => this.#dispatch(argv))
+    if (!this.#answered(argv)) {
+      await shellContext.run({ ...context, signal, ask }, async () => this.#dispatch(argv))
+    }
+  }
+
+  /** What no command answers: whether the line was one of those. */
+  #answered(argv: string[]): boolean {
+    const { config } = this.#init
+    const json = argv.includes('--json')
+    const [first, ...more] = argv.filter((word) => word !== '--json')
+    if (first === CLEAR) {
+      // a script has no screen
+      return true
+    }
+    if (first === '--version' && json) {
+      process.stdout.write(`${jsonVersion(config)}\n`)
+      return true
+    }
+    if (first !== '--help' || more.length > 0) {
+      return false
+    }
+    const text = shellHelp(config)
+    process.stdout.write(`${json ? JSON.stringify({ help: text }) : text}\n`)
+    return true
   }
 
   async #dispatch(argv: string[]): Promise<void> {
@@ -66,7 +93,7 @@ export class LineRunner {
     const command = config.findCommand(id)
     const beforeDashes = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
     if (command == null || beforeDashes.some((word) => word === '--help' || word === '-h')) {
-      await run(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, config)
+      await run(argv, config)
       return
     }
     // what oclif does too, but without reading the package and its commands anew for each line

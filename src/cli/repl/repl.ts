@@ -1,11 +1,13 @@
-import { clearScreenDown, createInterface, cursorTo, type Interface, moveCursor } from 'node:readline'
+import { clearScreenDown, cursorTo, type Interface, type Key, moveCursor } from 'node:readline'
 import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
+import { SUCCESS } from '../../primitives/errors.ts'
 import type { Session } from '../../session/session.ts'
 import { Interrupted } from '../text/report.ts'
+import { BUILTINS, clearsScreen, exitCodeOf } from './builtins.ts'
 import { completeLine } from './completer.ts'
-import { END_WORDS, endsShell } from './end-words.ts'
-import { type History, MAX_HISTORY_LINES } from './history.ts'
+import { openEditor } from './editor.ts'
+import type { History } from './history.ts'
 import type { LineRunner } from './line-runner.ts'
 import { peerNames, protocolNames } from './peer-names.ts'
 import { Screen } from './screen.ts'
@@ -40,6 +42,7 @@ export class Repl {
   #waiting: string[] = []
   #running: AbortController | undefined
   #endOfInput = false
+  #exitCode: number = SUCCESS
   /** The terminal is no longer the shell's. */
   #over = false
   /** While a line runs, or where a line that is shown cannot be drawn anew. */
@@ -53,8 +56,8 @@ export class Repl {
     this.#screen.on('resize', () => Object.assign(this.#terminal ?? {}, { prevRows: this.#terminal?.getCursorPos().rows }))
   }
 
-  /** Resolves when the user ends the shell, or `signal` aborts. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Resolves when the user ends the shell, with the exit code that was asked for, or `signal` aborts. */
+  async run(signal: AbortSignal): Promise<number> {
     const end = (): void => this.#end()
     signal.addEventListener('abort', end, { once: true })
     this.#open()
@@ -74,6 +77,7 @@ export class Repl {
       this.#screen.restore()
       await this.#init.history.written()
     }
+    return this.#exitCode
   }
 
   /** Shows a line above the one being typed. */
@@ -96,20 +100,13 @@ export class Repl {
 
   #open(begun = ''): void {
     const { history } = this.#init
-    const terminal = createInterface({
+    const terminal = openEditor({
       input: process.stdin,
       output: this.#screen,
-      terminal: true,
       prompt: chalk.cyan(PROMPT),
       history: history.lines,
-      historySize: MAX_HISTORY_LINES,
-      removeHistoryDuplicates: true,
-      completer: (line: string, done: (error: null, result: [string[], string]) => void) => {
-        void this.#complete(line).then(
-          (result) => done(null, result),
-          () => done(null, [[], line]),
-        )
-      },
+      complete: async (line) => this.#complete(line),
+      onKey: (key) => this.#onKey(key),
     })
     terminal.on('line', (line) => this.#take(line))
     terminal.on('SIGINT', () => this.#interrupt())
@@ -179,9 +176,15 @@ export class Repl {
       if (!shown) {
         process.stdout.write(`${this.#screen.lineFeed}${chalk.cyan(PROMPT)}${line}\n`)
       }
-      if (endsShell(line)) {
+      const code = exitCodeOf(line)
+      if (code != null) {
+        this.#exitCode = code
         this.#end()
         return
+      }
+      if (clearsScreen(line)) {
+        this.#screen.clear()
+        continue
       }
       this.#running = new AbortController()
       await this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
@@ -232,31 +235,49 @@ export class Repl {
     terminal.prompt(true)
   }
 
+  /** Whatever else is pressed, a Ctrl-C that follows is the first one again. */
+  #onKey({ ctrl, name }: Key): void {
+    if (ctrl !== true || name !== 'c') {
+      this.#interruptedAtMs = Number.NEGATIVE_INFINITY
+    }
+  }
+
   #interrupt(): void {
-    const again = performance.now() - this.#interruptedAtMs < AGAIN_MS
-    this.#interruptedAtMs = performance.now()
+    if (this.#running != null) {
+      this.#cancel(this.#running)
+      return
+    }
+    const typed = this.#terminal?.line ?? ''
+    const again = typed === '' && performance.now() - this.#interruptedAtMs < AGAIN_MS
     if (again) {
       this.#end()
       return
     }
-    if (this.#running != null) {
-      const { length } = this.#waiting
-      this.#waiting = []
-      this.#running.abort(new Interrupted('SIGINT'))
-      process.stdout.write(`${this.#screen.lineFeed}^C${length === 0 ? '' : ` ${length} more lines were not run`}\n`)
-      return
-    }
-    const typed = this.#terminal?.line ?? ''
     this.#terminal?.write(null, { ctrl: true, name: 'e' })
+    // after that, which is a key too
+    this.#interruptedAtMs = typed === '' ? performance.now() : Number.NEGATIVE_INFINITY
     process.stdout.write('^C\n')
     // not by its own key for that, which would draw the rows of the old line over what is above
     Object.assign(this.#terminal ?? {}, { line: '', cursor: 0 })
     if (typed === '') {
       process.stdout.write(
-        chalk.dim(`Ctrl-C again, Ctrl-D or "exit" ${this.#init.leavesNode === true ? 'leaves the node running' : 'stops the node'}\n`),
+        chalk.dim(
+          `Ctrl-C again at once, Ctrl-D or "exit" ${this.#init.leavesNode === true ? 'leaves the node running' : 'stops the node'}\n`,
+        ),
       )
     }
     this.#redraw()
+  }
+
+  /** Ctrl-C while a line runs: it never ends the shell, however often it is pressed. */
+  #cancel(running: AbortController): void {
+    this.#interruptedAtMs = Number.NEGATIVE_INFINITY
+    const { length } = this.#waiting
+    this.#waiting = []
+    const lines = length === 0 ? '' : ` ${length} more lines were not run`
+    const again = running.signal.aborted ? ' it is being cancelled; Ctrl-D twice does not wait for it' : ''
+    running.abort(new Interrupted('SIGINT'))
+    process.stdout.write(`${this.#screen.lineFeed}^C${lines}${again}\n`)
   }
 
   /** Gives a question the terminal. What was typed in the meantime is typed anew afterwards. */
@@ -278,7 +299,7 @@ export class Repl {
     const { config, session } = this.#init
     const { words, last } = await completeLine(line, {
       config,
-      builtins: END_WORDS,
+      builtins: BUILTINS,
       peers: async () => peerNames(session),
       protocols: async (peer) => protocolNames(session, peer),
     })

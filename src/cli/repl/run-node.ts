@@ -56,8 +56,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
       return await running.finally(() => interrupted.signal.throwIfAborted())
     }
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
-      await runRepl(node, options, signal)
-      return SUCCESS
+      return await runRepl(node, options, signal)
     }
     follow(node, (event) => process.stdout.write(`${textOf(event, json)}\n`))
     await new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve())))
@@ -67,7 +66,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
   }
 }
 
-async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSignal): Promise<void> {
+async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSignal): Promise<number> {
   const { session } = node
   const history = await History.open(options.init.home)
   process.stdout.write(`${describeEvent(node.ready)}\n${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D stops the node')}\n`)
@@ -80,7 +79,7 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
       repl.tell(chalk.dim(describeEvent(event)))
     }
   })
-  await running
+  return running
 }
 
 function follow(node: RunningNode, print: (event: NodeEvent) => void): void {

@@ -1,3 +1,4 @@
+import { clearScreenDown, cursorTo } from 'node:readline'
 import { Writable } from 'node:stream'
 
 const LINE_FEED = 10
@@ -73,6 +74,15 @@ export class Screen extends Writable {
       undo()
     }
     process.stdout.off('resize', this.#onResize)
+  }
+
+  /** Leaves nothing on the terminal, and the cursor in its first line. One that cannot go there is left as it is. */
+  clear(): void {
+    if (process.env.TERM !== 'dumb') {
+      cursorTo(process.stdout, 0, 0)
+      clearScreenDown(process.stdout)
+      this.#atStart = true
+    }
   }
 
   #note(chunk: string | Uint8Array): void {

@@ -6,7 +6,7 @@ import { splitLines } from '../../primitives/lines.ts'
 import { toText } from '../../primitives/strict-text.ts'
 import { readInput } from '../payload.ts'
 import { printError } from '../text/report.ts'
-import { endsShell } from './end-words.ts'
+import { exitCodeOf } from './builtins.ts'
 import type { LineRunner } from './line-runner.ts'
 
 export interface ScriptOptions {
@@ -38,13 +38,20 @@ export async function checkScript(file: string | undefined): Promise<void> {
 }
 
 /**
- * Runs the lines of a file, or of stdin for `-`, one after the other as they are read. Gives the exit code of the first that failed.
+ * Runs the lines of a file, or of stdin for `-`, one after the other as they are read. Gives the exit code of the
+ * first that failed, or the one behind `exit`.
  * @throws UsageError for a file that cannot be read, NodeError NOT_RUNNING when somebody else stopped the node
  */
 export async function runScript(file: string, runner: LineRunner, { keepGoing, json, signal }: ScriptOptions): Promise<number> {
   const failures: number[] = []
   let last = ''
+  let asked: number = SUCCESS
   for await (const { number, text } of linesOf(file, signal)) {
+    const end = endOf(text)
+    if (end != null) {
+      asked = end
+      break
+    }
     const code = typeof text === 'string' ? await runner.run(text, { signal }) : refused(text, json)
     last = typeof text === 'string' ? text : ''
     if (signal.aborted || !goesOn(code, number)) {
@@ -54,7 +61,7 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
   if (signal.aborted && !STOP.test(last)) {
     throw new NodeError('NOT_RUNNING', 'the node was stopped before the script had come to its end')
   }
-  return failures[0] ?? SUCCESS
+  return asked === SUCCESS ? (failures[0] ?? SUCCESS) : asked
 
   function goesOn(code: number, number: number): boolean {
     if (code === SUCCESS) {
@@ -68,12 +75,17 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
   }
 }
 
-/** Until the file ends, or the script says so, or the signal aborts. */
+/** The exit code of a line that ends the script. */
+function endOf(text: ScriptLine['text']): number | undefined {
+  return typeof text === 'string' ? exitCodeOf(text) : undefined
+}
+
+/** Until the file ends, or the signal aborts. */
 async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<ScriptLine> {
   try {
     for await (const { number, bytes } of splitLines(readInput(file, 'script', { signal }), MAX_LINE_BYTES)) {
       const text = readLine(number, bytes)
-      if (signal.aborted || (typeof text === 'string' && endsShell(text))) {
+      if (signal.aborted) {
         return
       }
       yield { number, text }

@@ -1,6 +1,7 @@
 import type { Command } from '@oclif/core/command'
 import { Help as OclifHelp } from '@oclif/core/help'
 import chalk from 'chalk'
+import { shellContext } from '../shell-context.ts'
 
 /** The groups of flags that many commands have, by oclif's `helpGroup`. */
 const FLAGS_OF_MANY: Record<string, string> = { NODE: 'NODE FLAGS', SERVING: 'SERVING FLAGS', GLOBAL: 'COMMON FLAGS' }
@@ -11,6 +12,8 @@ const OWN_TO_OCLIF: Record<string, FlagText> = {
   json: { description: 'answer in JSON, errors too; what streams prints one event a line' },
   help: { description: 'this, or how a command is used' },
 }
+/** Those that mean something on a line of a shell: its node, home and log are what they are. */
+const USED_IN_SHELL = ['json', 'timeout']
 /** Before a description, at least. */
 const GAP = 2
 
@@ -94,9 +97,10 @@ export default class Help extends OclifHelp {
 
   /** The flags of many commands, by name: one that differs from theirs is in the list of the command. */
   #shared(command: Command.Loadable): string {
+    const inShell = shellContext.getStore() != null
     const groups = Object.entries(FLAGS_OF_MANY).map(([group, title]) => {
       const names = Object.values(command.flags)
-        .filter(({ helpGroup, hidden }) => helpGroup === group && hidden !== true)
+        .filter(({ name, helpGroup, hidden }) => helpGroup === group && hidden !== true && (!inShell || USED_IN_SHELL.includes(name)))
         .map(flagText)
       return { title, names }
     })

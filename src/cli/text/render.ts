@@ -24,6 +24,29 @@ export function cut(text: string, width: number): string {
   return `${shown}…`
 }
 
+/** A text in lines of at most `width` columns, broken between words; those behind the first begin with `indent` blanks, and the first is taken to. */
+export function wrapped(text: string, width: number, indent = 0): string {
+  return text
+    .split('\n')
+    .map((line) => wrappedLine(line, Math.max(1, width - indent)).join(`\n${' '.repeat(indent)}`))
+    .join('\n')
+}
+
+/** Blanks stay as they are, but for those at which it is broken. A word that is wider than the line has one of its own. */
+function wrappedLine(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const part of text.match(/[^\S\u00a0]*(?:\S|\u00a0)+|\s+$/g) ?? []) {
+    if (line.trim() !== '' && widthOf(line + part.trimEnd()) > width) {
+      lines.push(line)
+      line = part.replace(/^ +/, '')
+    } else {
+      line += part
+    }
+  }
+  return [...lines, line]
+}
+
 /** How many columns of a terminal a text takes. */
 export function widthOf(text: string): number {
   return measure(text).width

@@ -91,6 +91,11 @@ export function fromConnectError(error: ConnectError): SubnetError | undefined {
   return failure == null ? undefined : fromFailure(failure)
 }
 
+/** Whether a node of an earlier version has no such method. One that has it tells a failure. */
+export function isUnknownMethod(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.Unimplemented && fromConnectError(error) == null
+}
+
 /** The error that a message tells of. */
 export function fromFailure({ code, message, hint, attempts, resolution, chainMiss }: Failure): SubnetError {
   if (chainMiss != null) {

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import {
+  type ActivityResponse,
+  ActivityResponseSchema,
   BenchResponseSchema,
   ConnectResponseSchema,
   DisconnectResponseSchema,
@@ -15,6 +17,7 @@ import {
 } from '../../gen/subnet/control/v1/control_pb.ts'
 import type { Home } from '../../node/home/home.ts'
 import type {
+  ActivityAnswer,
   BenchAnswer,
   ConnectAnswer,
   DisconnectAnswer,
@@ -28,6 +31,7 @@ import type {
 } from '../answers.ts'
 import { NO_PORT_MAPPING } from '../port-mapping-answer.ts'
 import type {
+  ActivityOptions,
   AliasSession,
   BenchPlan,
   ChainSession,
@@ -39,9 +43,10 @@ import type {
   SessionOptions,
   TaskInput,
 } from '../session.ts'
-import { toPlain } from './control-codec.ts'
+import { isUnknownMethod, toPlain } from './control-codec.ts'
 import { connectToNode } from './control-socket.ts'
 import { atOnce, type CallSignal, NodeClient, timeOf } from './node-client.ts'
+import { olderActivity } from './older-activity.ts'
 import { remoteAliases, remoteChain, remoteProtocols } from './remote-calls.ts'
 import { remoteEvents } from './remote-events.ts'
 import { RemoteTasks } from './remote-tasks.ts'
@@ -88,6 +93,22 @@ export class RemoteSession implements Session {
       reachability: reachability ?? { verdict: 'unknown', addresses: [] },
       portMapping: portMapping ?? NO_PORT_MAPPING,
     }
+  }
+
+  async activity({ onOlder, ...options }: ActivityOptions = {}): Promise<ActivityAnswer> {
+    const ask = async (call: CallSignal): Promise<ActivityResponse | undefined> =>
+      this.#client.service.activity(timeOf(options), call).catch((error) => {
+        if (!isUnknownMethod(error)) {
+          throw error
+        }
+        return undefined
+      })
+    const answer = await this.#client.call(options, ask)
+    if (answer != null) {
+      return toPlain<typeof ActivityResponseSchema, ActivityAnswer>(ActivityResponseSchema, answer)
+    }
+    onOlder?.()
+    return olderActivity(...(await Promise.all([this.status(options), this.peers(options)])))
   }
 
   async stop(options: SessionOptions = {}): Promise<StopAnswer> {

@@ -1,0 +1,50 @@
+import { SUCCESS, UsageError } from '../../primitives/errors.ts'
+import { shellWords } from '../../primitives/shell-words.ts'
+
+/** Lines that end a shell or a script. They are no commands. */
+const END_WORDS = ['exit', 'quit']
+export const CLEAR = 'clear'
+/** Words that stand where a command does, and that the shell itself acts on. */
+export const BUILTINS = [CLEAR, ...END_WORDS]
+/** What a process can end with. */
+const MAX_EXIT_CODE = 255
+
+/** The exit code of a line that ends a shell or a script: 0, or the one behind the word; undefined for any other line. */
+export function exitCodeOf(line: string): number | undefined {
+  const [word, code, ...more] = wordsOf(line)
+  if (word == null || !END_WORDS.includes(word) || more.length > 0) {
+    return undefined
+  }
+  return code == null ? SUCCESS : readCode(code)
+}
+
+/** Whether a line empties the screen. */
+export function clearsScreen(line: string): boolean {
+  const [word, ...more] = wordsOf(line)
+  return word === CLEAR && more.length === 0
+}
+
+/** Of words that the shell itself should act on, and did not. @throws UsageError */
+export function checkBuiltin([word = '', ...more]: string[]): void {
+  if (END_WORDS.includes(word)) {
+    throw new UsageError(`${word}: ${JSON.stringify(more.join(' '))} is no exit code`, {
+      hint: `a whole number from 0 to ${MAX_EXIT_CODE}`,
+    })
+  }
+  if (word === CLEAR && more.length > 0) {
+    throw new UsageError(`${CLEAR} takes nothing behind it`)
+  }
+}
+
+function wordsOf(line: string): string[] {
+  try {
+    const words = shellWords(line).map(({ text }) => text)
+    return words[0] === 'subnet' ? words.slice(1) : words
+  } catch {
+    return []
+  }
+}
+
+function readCode(text: string): number | undefined {
+  return /^\d{1,3}$/.test(text) && Number(text) <= MAX_EXIT_CODE ? Number(text) : undefined
+}
