@@ -165,6 +165,14 @@ describe('a short form of a peer ID', function () {
     assert.match(stderr, /too short a form/)
   })
 
+  it('stands in tables only where whole IDs have no room', async () => {
+    const piped = await cli.run(running, ['peers'])
+    assert.ok(piped.stdout.includes(peer.peerId), piped.stdout)
+    const wide = open(running, ['peers'], 160)
+    assert.equal(await wide.ended, 0)
+    assert.ok(wide.output.includes(peer.peerId), wide.output)
+  })
+
   for (const columns of [80, 120]) {
     it(`of six characters, or as it is printed, names a peer on a terminal of ${columns} columns`, async () => {
       const tail = open(home, ['resolve', peer.peerId.slice(-6)], columns)
