@@ -15,7 +15,7 @@ import type { Session, SessionOptions } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
 import { choosePeer } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
-import { type NamedPeerInit, namedPeer, namedPeerId } from './named-peer.ts'
+import { aliasInMessages, type NamedPeerInit, namedPeer, namedPeerId } from './named-peer.ts'
 import type { PublishQuestions } from './publish.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
 import { Interrupted, printError } from './text/report.ts'
@@ -46,6 +46,8 @@ export abstract class BaseCommand extends Command {
   readonly #startedAtMs = performance.now()
   #session: Promise<Session> | undefined
   #signal: NodeJS.Signals | undefined
+  /** The peer, as it was named. */
+  #named: string | undefined
 
   override async init(): Promise<void> {
     await super.init()
@@ -153,6 +155,7 @@ export abstract class BaseCommand extends Command {
 
   /** The peer that was named, in words that a session takes. @param typed false where it stands in a file @throws UsageError as `namedPeer` */
   protected async peerNamed(text: string, typed = this.canAsk, options = () => this.callOptions): Promise<string> {
+    this.#named = text
     return namedPeer(text, this.#naming(typed, options))
   }
 
@@ -162,6 +165,12 @@ export abstract class BaseCommand extends Command {
       text,
       this.#naming(this.canAsk, () => this.callOptions),
     )
+  }
+
+  /** Undefined where no alias was named, or there is no session to ask. */
+  async #rewording(): Promise<((message: string) => string) | undefined> {
+    const session = await this.#session?.catch(() => undefined)
+    return session == null || this.#named == null ? undefined : aliasInMessages(this.#named, session)
   }
 
   #naming(typed: boolean, options: () => SessionOptions): NamedPeerInit {
@@ -222,7 +231,9 @@ export abstract class BaseCommand extends Command {
       // Ctrl-C in a question: there it is a key, no signal
       this.#signal ??= error.signal
     } else if (!this.interrupted.signal.aborted || (error instanceof SubnetError && error === this.interrupted.signal.reason)) {
-      printError(toUsageError(error, this.config, this.id), this.jsonEnabled(), ['debug', 'trace'].includes(this.settings?.logLevel))
+      const json = this.jsonEnabled()
+      const reword = json ? undefined : await this.#rewording()
+      printError(toUsageError(error, this.config, this.id), json, ['debug', 'trace'].includes(this.settings?.logLevel), reword)
     }
   }
 

@@ -70,6 +70,20 @@ export async function namedPeerId(text: string, init: NamedPeerInit): Promise<st
   return alias?.alias === text ? alias.peerId : namedPeer(text, init)
 }
 
+/** Nobody waits longer for the words of an error. */
+const REWORD_WITHIN_MS = 1_000
+
+/** Gives what puts the alias that was named before its peer ID in a message: `bob (12D3Koo…)`. Undefined for any other name. */
+export async function aliasInMessages(name: string, session: Session): Promise<((message: string) => string) | undefined> {
+  if (name.startsWith('/') || isWhole(name)) {
+    return undefined
+  }
+  const list = await session.aliases.list({ timeoutMs: REWORD_WITHIN_MS }).catch(() => [])
+  const peerId = list.find(({ alias }) => alias === name)?.peerId
+  // not in a multiaddr
+  return peerId == null ? undefined : (message) => message.replace(new RegExp(`(?<!/p2p/)${peerId}`), `${name} (${peerId})`)
+}
+
 /** What begins so was meant to be a peer ID, and no alias. */
 const LIKE_PEER_ID = /^(12D3Koo|16Uiu2|Qm)/
 

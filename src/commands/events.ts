@@ -1,8 +1,12 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { eventLine } from '../cli/repl/events.ts'
+import { PeerLabels } from '../cli/repl/peer-labels.ts'
 import { parseDurationFlag } from '../cli/text/duration.ts'
 import { EVENT_CHOICES } from '../session/event-types.ts'
+
+/** How often the aliases are read while events come. */
+const ALIASES_EVERY_MS = 1_000
 
 export default class Events extends BaseCommand {
   static override summary = 'Follow what happens on the running node, until Ctrl-C.'
@@ -27,10 +31,12 @@ export default class Events extends BaseCommand {
     const { signal } = this.interrupted
     const json = this.jsonEnabled()
     const onOlder = (): void => this.tell('the node is of an earlier version: it tells less, and nothing of before')
+    const labels = new PeerLabels(session.aliases, ALIASES_EVERY_MS)
     this.#quieten(true)
     try {
       for await (const events of session.events({ types: flags.type ?? [], sinceMs, signal, onOlder })) {
-        await this.writeStdout(events.map((event) => `${json ? JSON.stringify(event) : eventLine(event)}\n`).join(''))
+        await (json ? undefined : labels.refresh())
+        await this.writeStdout(events.map((event) => `${json ? JSON.stringify(event) : eventLine(event, labels.of)}\n`).join(''))
       }
     } finally {
       this.#quieten(false)

@@ -194,6 +194,41 @@ describe('a short form of a peer ID', function () {
   }
 })
 
+describe('an alias', function () {
+  this.timeout(120_000)
+  const cli = new Cli()
+  let terminal: Terminal | undefined
+
+  after(async () => {
+    await terminal?.end()
+    await cli.clean()
+  })
+
+  it('stands in events, with the peer ID behind it: short on a terminal, else whole', async () => {
+    const [peer, home] = [await cli.start(await cli.home(), ['--handler', 'echo']), await cli.home()]
+    await cli.json(home, ['alias', 'set', 'bob', peer.peerId])
+    terminal = new Terminal(home, ['start', '--listen', '/ip4/127.0.0.1/tcp/0'], { columns: 120 })
+    await terminal.prompt()
+    const following = cli.launch(home, ['events', '--type', 'peer', '--since', '1h'])
+    await cli.json(home, ['connect', peer.address])
+    await terminal.shows(new RegExp(`^peer bob \\(12D3KooW…${peer.peerId.slice(-6)}\\) connected`, 'm'))
+    await following.prints(new RegExp(`peer bob \\(${peer.peerId}\\) connected`))
+    terminal.type(`alias remove bob\ralias set carol ${peer.peerId.slice(-6)}\rdisconnect carol\r`)
+    await terminal.shows(new RegExp(`^peer carol \\(12D3KooW…${peer.peerId.slice(-6)}\\) disconnected`, 'm'))
+    await following.signal('SIGINT')
+  })
+
+  it('stands in errors beside the peer ID', async () => {
+    const home = await cli.home()
+    await cli.json(home, ['alias', 'set', 'bob', OTHER_PEER_ID])
+    const { code, stderr } = await cli.run(home, ['send-task', 'bob', '--text', 'x'])
+    assert.equal(code, 3)
+    assert.match(stderr, new RegExp(`^error: no address of bob \\(${OTHER_PEER_ID}\\) is known; `))
+    const { message } = jsonError(await cli.run(home, ['send-task', 'bob', '--text', 'x', '--json']))
+    assert.match(message, new RegExp(`^no address of ${OTHER_PEER_ID} is known; `))
+  })
+})
+
 it('alias alone lists the aliases', async () => {
   const cli = new Cli()
   const home = await cli.home()

@@ -7,6 +7,7 @@ import type { ShellContext } from '../shell-context.ts'
 import { describeEvent } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
+import { PeerLabels } from './peer-labels.ts'
 import { Repl } from './repl.ts'
 import { checkScript, runScript } from './script.ts'
 
@@ -20,6 +21,8 @@ export interface AttachInit {
   signal: AbortSignal
 }
 
+/** How often the aliases are read while events come, in milliseconds. */
+const ALIASES_EVERY_MS = 1_000
 /** What one sees above the prompt. A heartbeat every few seconds would be all of it. */
 const SHOWN_EVENTS = START_EVENTS.filter((event) => event !== 'heartbeat')
 
@@ -40,11 +43,11 @@ export async function attach({ context, config, json, script, keepGoing, signal 
   const quiet = { events: false }
   const runner = new LineRunner({ config, json, context: { ...context, quiet } })
   const ends = AbortSignal.any([signal, gone.signal])
-  let tell = (_: NodeEvent): void => undefined
+  let tell = async (_: NodeEvent): Promise<void> => undefined
   let failure: unknown
   let isGone = false
   let code: number = SUCCESS
-  const following = follow(telling, (event) => (quiet.events ? undefined : tell(event)))
+  const following = follow(telling, async (event) => (quiet.events ? undefined : tell(event)))
     .catch((error) => {
       failure = error
     })
@@ -58,7 +61,11 @@ export async function attach({ context, config, json, script, keepGoing, signal 
     process.stdout.write(`attached to ${describeEvent(ready as NodeEvent).replace('ready: ', '')}\n`)
     process.stdout.write(`${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it')}\n`)
     const repl = new Repl({ runner, config, session, history, leavesNode: true })
-    tell = (event) => repl.tell(chalk.dim(describeEvent(event)))
+    const labels = new PeerLabels(session.aliases, ALIASES_EVERY_MS)
+    tell = async (event) => {
+      await labels.refresh()
+      repl.tell(chalk.dim(describeEvent(event, labels.of)))
+    }
     code = await repl.run(ends)
   } finally {
     isGone = gone.signal.aborted
@@ -74,8 +81,10 @@ export async function attach({ context, config, json, script, keepGoing, signal 
   return code
 }
 
-async function follow(events: AsyncIterator<NodeEvent[]>, tell: (event: NodeEvent) => void): Promise<void> {
+async function follow(events: AsyncIterator<NodeEvent[]>, tell: (event: NodeEvent) => Promise<void>): Promise<void> {
   for (let next = await events.next(); next.done !== true; next = await events.next()) {
-    next.value.forEach(tell)
+    for (const event of next.value) {
+      await tell(event)
+    }
   }
 }

@@ -5,12 +5,12 @@ import type { Logger } from '../../observe/logger.ts'
 import { SUCCESS } from '../../primitives/errors.ts'
 import { asStartPrints } from '../../session/event-types.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
-import type { NodeEvent } from '../../session/session.ts'
 import { ServiceManager } from '../service-manager.ts'
 import { stdoutError } from '../text/report.ts'
 import { describeEvent } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
+import { PeerLabels } from './peer-labels.ts'
 import { Repl } from './repl.ts'
 import { checkScript, runScript } from './script.ts'
 
@@ -26,6 +26,9 @@ export interface RunNodeInit {
   /** Aborts when the process is told to end. */
   interrupted: AbortController
 }
+
+/** How often the aliases are read while events come, in milliseconds: a line of the shell may have set one. */
+const ALIASES_EVERY_MS = 100
 
 /** Runs the node of a home, until it or the process is told to stop; meanwhile its shell, or a script. Gives the exit code. */
 export async function runNode(options: RunNodeInit): Promise<number> {
@@ -50,7 +53,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
   try {
     if (script != null) {
       const sink = json ? process.stdout : process.stderr
-      follow(node, (event) => sink.write(`${textOf(event, json)}\n`))
+      follow(node, json, (line) => sink.write(`${line}\n`))
       const running = runScript(script, runnerOf(node, options), { signal, json, keepGoing: options.keepGoing })
       // told to end, it is that which counts
       return await running.finally(() => interrupted.signal.throwIfAborted())
@@ -58,7 +61,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
       return await runRepl(node, options, signal)
     }
-    follow(node, (event) => process.stdout.write(`${textOf(event, json)}\n`))
+    follow(node, json, (line) => process.stdout.write(`${line}\n`))
     await new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve())))
     return SUCCESS
   } finally {
@@ -73,27 +76,27 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   const quiet = { events: false }
   const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history })
   const running = repl.run(signal)
+  const labels = new PeerLabels(session.aliases, ALIASES_EVERY_MS)
   // a heartbeat every few seconds would be all that one sees
   node.onEvent((event) => {
     if (!quiet.events && event.event !== 'heartbeat' && asStartPrints(event) != null) {
-      repl.tell(chalk.dim(describeEvent(event)))
+      void labels.refresh().then(() => repl.tell(chalk.dim(describeEvent(event, labels.of))))
     }
   })
   return running
 }
 
-function follow(node: RunningNode, print: (event: NodeEvent) => void): void {
-  print(node.ready)
+function follow(node: RunningNode, json: boolean, print: (line: string) => void): void {
+  const labels = new PeerLabels(node.session.aliases, ALIASES_EVERY_MS)
+  print(json ? JSON.stringify(node.ready) : describeEvent(node.ready))
   node.onEvent((event) => {
     const printed = asStartPrints(event)
     if (printed != null) {
-      print(printed)
+      print(json ? JSON.stringify(printed) : describeEvent(printed, labels.of))
+      void (json ? undefined : labels.refresh())
     }
   })
-}
-
-function textOf(event: NodeEvent, json: boolean): string {
-  return json ? JSON.stringify(event) : describeEvent(event)
+  void (json ? undefined : labels.refresh())
 }
 
 function runnerOf({ session }: RunningNode, { init, sources, config, json }: RunNodeInit, quiet = { events: false }): LineRunner {

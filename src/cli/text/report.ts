@@ -42,8 +42,8 @@ export function reportOf(error: unknown): ErrorReport {
   return report('INTERNAL', `this is a bug: ${textOf(error)}`, 'run it again with --log-level debug for the stack')
 }
 
-/** Prints an error the way the caller reads it, and sets the exit code. */
-export function printError(error: unknown, json: boolean, stack = false): void {
+/** Prints an error the way the caller reads it, and sets the exit code. @param reword changes the message for people */
+export function printError(error: unknown, json: boolean, stack = false, reword = (message: string): string => message): void {
   if (error instanceof Interrupted) {
     return
   }
@@ -52,7 +52,7 @@ export function printError(error: unknown, json: boolean, stack = false): void {
   if (json) {
     process.stdout.write(`${JSON.stringify({ error: found })}\n`)
   } else {
-    process.stderr.write(`${chalkStderr.red('error:')} ${printable(found.message)}\n`)
+    process.stderr.write(`${chalkStderr.red('error:')} ${printable(reword(found.message))}\n`)
     if (found.hint != null) {
       process.stderr.write(`${chalkStderr.dim('hint:')} ${printable(found.hint)}\n`)
     }

@@ -118,6 +118,7 @@ describe('text for a terminal', () => {
     const atMs = 0
     const event = (event: string, rest: object): string => describeEvent({ event, atMs, peerId: PEER_ID, ...rest })
     const peer = shortPeerId(PEER_ID)
+    assert.equal(describeEvent({ event: 'peer:disconnect', atMs, peerId: PEER_ID }, () => 'bob (id)'), 'peer bob (id) disconnected')
     assert.equal(event('ready', { multiaddrs: ['/a', '/b'] }), `ready: ${PEER_ID}\n  /a\n  /b`)
     assert.equal(event('peer:connect', { direction: 'inbound', multiaddr: '/a' }), `peer ${peer} connected (inbound, /a)`)
     assert.equal(event('peer:disconnect', {}), `peer ${peer} disconnected`)
