@@ -18,6 +18,8 @@ import { commonFlags } from './flags.ts'
 import { aliasInMessages, type NamedPeerInit, namedPeer, namedPeerId } from './named-peer.ts'
 import type { PublishQuestions } from './publish.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
+import { jsonText } from './text/json.ts'
+import { wrapped } from './text/render.ts'
 import { Interrupted, printError } from './text/report.ts'
 import { helpOf, toUsageError } from './text/usage.ts'
 
@@ -161,10 +163,8 @@ export abstract class BaseCommand extends Command {
 
   /** The whole ID of a peer that was named; any other text as it is. @throws UsageError as `namedPeer` */
   protected async peerIdNamed(text: string): Promise<string> {
-    return namedPeerId(
-      text,
-      this.#naming(this.canAsk, () => this.callOptions),
-    )
+    const options = (): SessionOptions => this.callOptions
+    return namedPeerId(text, this.#naming(this.canAsk, options))
   }
 
   /** Undefined where no alias was named, or there is no session to ask. */
@@ -211,7 +211,7 @@ export abstract class BaseCommand extends Command {
   /** A line on stderr under --json too, as the age of an answer. */
   protected tell(text: string | undefined): void {
     if (text != null) {
-      process.stderr.write(`${printable(text)}\n`)
+      process.stderr.write(`${wrapped(printable(text), process.stderr.columns)}\n`)
     }
   }
 
@@ -222,8 +222,13 @@ export abstract class BaseCommand extends Command {
     })
   }
 
+  /** In a terminal lines end between words. */
+  override logToStderr(text = ''): void {
+    super.logToStderr(wrapped(text, process.stderr.columns))
+  }
+
   override logJson(json: unknown): void {
-    process.stdout.write(`${JSON.stringify(json)}\n`)
+    process.stdout.write(`${jsonText(json)}\n`)
   }
 
   protected override async catch(error: Error): Promise<void> {

@@ -6,8 +6,10 @@ import { SUCCESS } from '../../primitives/errors.ts'
 import { asStartPrints } from '../../session/event-types.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
 import { ServiceManager } from '../service-manager.ts'
+import { jsonText } from '../text/json.ts'
 import { stdoutError } from '../text/report.ts'
-import { describeEvent } from './events.ts'
+import { EventFeed } from './event-feed.ts'
+import { describeEvent, eventLine } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
 import { PeerLabels } from './peer-labels.ts'
@@ -53,8 +55,10 @@ export async function runNode(options: RunNodeInit): Promise<number> {
   try {
     if (script != null) {
       const sink = json ? process.stdout : process.stderr
-      follow(node, json, (line) => sink.write(`${line}\n`))
-      const running = runScript(script, runnerOf(node, options), { signal, json, keepGoing: options.keepGoing })
+      const quiet = { shown: false, muted: false }
+      // what a program reads is whole
+      follow(node, json, (line) => (quiet.muted && !json ? undefined : sink.write(`${line}\n`)))
+      const running = runScript(script, runnerOf(node, options, quiet), { signal, json, keepGoing: options.keepGoing })
       // told to end, it is that which counts
       return await running.finally(() => interrupted.signal.throwIfAborted())
     }
@@ -73,14 +77,19 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   const { session } = node
   const history = await History.open(options.init.home)
   process.stdout.write(`${describeEvent(node.ready)}\n${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D stops the node')}\n`)
-  const quiet = { events: false }
+  const quiet = { shown: false, muted: false }
   const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history })
   const running = repl.run(signal)
   const labels = new PeerLabels(session.aliases, ALIASES_EVERY_MS)
+  const feed = new EventFeed({
+    tell: (line, how) => repl.tell(chalk.dim(line), how),
+    isMuted: () => quiet.shown || quiet.muted,
+    labelOf: labels.of,
+  })
   // a heartbeat every few seconds would be all that one sees
   node.onEvent((event) => {
-    if (!quiet.events && event.event !== 'heartbeat' && asStartPrints(event) != null) {
-      void labels.refresh().then(() => repl.tell(chalk.dim(describeEvent(event, labels.of))))
+    if (event.event !== 'heartbeat' && asStartPrints(event) != null) {
+      void (event.event === 'stopping' ? Promise.resolve() : labels.refresh()).then(() => feed.take(event))
     }
   })
   return running
@@ -88,20 +97,24 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
 
 function follow(node: RunningNode, json: boolean, print: (line: string) => void): void {
   const labels = new PeerLabels(node.session.aliases, ALIASES_EVERY_MS)
-  print(json ? JSON.stringify(node.ready) : describeEvent(node.ready))
+  print(json ? jsonText(node.ready) : eventLine(node.ready))
   node.onEvent((event) => {
     const printed = asStartPrints(event)
     if (printed != null) {
-      print(json ? JSON.stringify(printed) : describeEvent(printed, labels.of))
+      print(json ? jsonText(printed) : eventLine(printed, labels.of))
       void (json ? undefined : labels.refresh())
     }
   })
   void (json ? undefined : labels.refresh())
 }
 
-function runnerOf({ session }: RunningNode, { init, sources, config, json }: RunNodeInit, quiet = { events: false }): LineRunner {
+function runnerOf(
+  { session }: RunningNode,
+  { init, sources, config, json }: RunNodeInit,
+  quiet = { shown: false, muted: false },
+): LineRunner {
   const { home, settings } = init
-  return new LineRunner({ config, json, context: { session, home, settings, sources, quiet } })
+  return new LineRunner({ config, json, context: { session, home, settings, sources, quiet, ownsNode: true } })
 }
 
 /** Connect's server tells there, and nowhere else, of clients that went away. */
