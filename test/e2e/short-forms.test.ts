@@ -176,7 +176,7 @@ describe('a short form of a peer ID', function () {
   for (const columns of [80, 120]) {
     it(`of six characters, or as it is printed, names a peer on a terminal of ${columns} columns`, async () => {
       const tail = open(home, ['resolve', peer.peerId.slice(-6)], columns)
-      await tail.shows(/source: dialled/)
+      await tail.shows(/source: .*dialled/)
       assert.equal(await tail.ended, 0)
       assert.ok(!tail.output.includes(' is 12D3KooW'), tail.output)
       const list = open(running, ['peers'], columns)
@@ -211,10 +211,10 @@ describe('an alias', function () {
     await terminal.prompt()
     const following = cli.launch(home, ['events', '--type', 'peer', '--since', '1h'])
     await cli.json(home, ['connect', peer.address])
-    await terminal.shows(new RegExp(`^peer bob \\(12D3KooW…${peer.peerId.slice(-6)}\\) connected`, 'm'))
+    await terminal.shows(new RegExp(`^[\\d:]+ peer bob \\(12D3KooW…${peer.peerId.slice(-6)}\\) connected`, 'm'))
     await following.prints(new RegExp(`peer bob \\(${peer.peerId}\\) connected`))
     terminal.type(`alias remove bob\ralias set carol ${peer.peerId.slice(-6)}\rdisconnect carol\r`)
-    await terminal.shows(new RegExp(`^peer carol \\(12D3KooW…${peer.peerId.slice(-6)}\\) disconnected`, 'm'))
+    await terminal.shows(new RegExp(`^[\\d:]+ peer carol \\(12D3KooW…${peer.peerId.slice(-6)}\\) disconnected`, 'm'))
     await following.signal('SIGINT')
   })
 
