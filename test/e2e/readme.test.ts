@@ -21,7 +21,8 @@ function normalised(transcript: string): string[] {
     .map((line) =>
       line
         .replace(/\/tcp\/\d+/g, '/tcp/PORT')
-        .replace(/\b[\d.]+ (ms|s|min|h)\b/g, 'TIME')
+        .replace(/^\d\d:\d\d:\d\d /, 'CLOCK ')
+        .replace(/(< 1|\b[\d.]+) (ms|s|min|h)\b/g, 'TIME')
         .replace(/ +/g, ' ')
         .replace(/ (TIME ago|-)(?= subnet-cli)/, ' HEARTBEAT')
         .trimEnd(),

@@ -12,6 +12,8 @@ export interface PtyOptions {
   columns?: number
   rows?: number
   env?: NodeJS.ProcessEnv
+  /** Another program than this tree's `subnet`. */
+  program?: string
 }
 
 /** A command in a terminal of its own, and what its user sees. */
@@ -24,11 +26,11 @@ export class Terminal {
   readonly #news = new EventTarget()
   #over = false
 
-  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {} }: PtyOptions = {}) {
+  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {}, program }: PtyOptions = {}) {
     this.screen = new Screen(columns)
     const name = env['TERM'] ?? 'xterm-256color'
     const own = Object.entries(process.env).filter(([name]) => !/^SUBNET_|^NO_COLOR$|^FORCE_COLOR$|^CI$/.test(name))
-    this.#pty = spawn(process.execPath, [BIN, ...args], {
+    this.#pty = spawn(program ?? process.execPath, program == null ? [BIN, ...args] : args, {
       cols: columns,
       rows,
       name,

@@ -5,6 +5,8 @@ import type { Config } from '@oclif/core/config'
 import { SETTING_NAMES } from '../../node/home/config.ts'
 import { LOG_LEVELS } from '../../observe/log-filter.ts'
 import { LOG_FORMATS } from '../../observe/log-format.ts'
+import { type BegunWord, begunWords, type Quote } from './begun-words.ts'
+import { withoutTilde } from './tilde.ts'
 
 export interface CompletionSources {
   config: Config
@@ -27,17 +29,21 @@ export interface Completions {
   words: string[]
   /** The last word, as it was typed. */
   last: string
+  /** The quote that is open at its end. */
+  quote: Quote | undefined
 }
 
-/** What a line may go on with, of which this is typed so far. In the middle of a quote that is nothing. */
+/** What a line may go on with, of which this is typed so far. */
 export async function completeLine(typed: string, sources: CompletionSources): Promise<Completions> {
-  const raw = typed.match(/(?:\\.|[^\s\\])+/g) ?? []
-  const last = /(?:^|[^\\])\s$/.test(typed) ? '' : (raw.pop() ?? '')
-  const words = [...raw, last].map((word) => word.replace(/\\(.)/g, '$1'))
+  const begun = begunWords(typed)
+  const { raw: last, quote } = begun.at(-1) as BegunWord
+  const words = begun.map(({ text }) => text)
   if (words[0] === sources.config.bin && words.length > 1) {
     words.shift()
   }
-  return { words: await completeWords(words, sources), last }
+  // in a quote it is no folder
+  const found = quote != null && /^[^~]*["']~/.test(last) ? [] : await completeWords(words, sources)
+  return { words: found, last, quote }
 }
 
 /** What the last of the words typed so far, empty or begun, may become; each a whole word. A folder ends in a slash. */
@@ -152,8 +158,11 @@ async function argumentsOf(command: Command.Loadable, before: string[], begun: s
 
 /** What lies in the folder of a name that was begun. */
 async function files(begun: string): Promise<string[]> {
+  if (begun === '~') {
+    return ['~/']
+  }
   const folder = begun.endsWith('/') ? begun : dirname(begun)
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
+  const entries = await readdir(withoutTilde(folder), { withFileTypes: true }).catch(() => [])
   const hidden = basename(begun).startsWith('.')
   return entries
     .filter(({ name }) => hidden || !name.startsWith('.'))
