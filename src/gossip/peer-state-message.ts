@@ -52,9 +52,9 @@ export type PeerStateMessage =
     }
 
 /**
- * Parses a message. The result is `reject` only if the template's own validator refuses the message too, because its nodes forward
- * everything that they consider valid and would be blamed. The result is `ignore` for other faults: a bound is exceeded, Python would
- * serialize the message differently, it may come from a later version or a fork, or the template does not read its form.
+ * Parses a message. The result is `reject` only if the template's own validator refuses the message too. The template's nodes forward
+ * everything that they consider valid, and would otherwise be blamed. Other faults result in `ignore`: a bound is exceeded, Python would
+ * serialize the message differently, a later version or a fork may have sent it, or the template does not read its form.
  * @param from the signer of the pubsub message
  */
 export function readPeerState(data: Uint8Array, from: PeerId): PeerStateMessage | Verdict {

@@ -6,6 +6,7 @@ import { ProtocolError } from '../../protocol/api/errors.ts'
 import type { TaskAnswer } from '../../session/answers.ts'
 import type { Session } from '../../session/session.ts'
 import { readInput } from '../payload.ts'
+import { jsonText } from '../text/json.ts'
 import { type Progress, type ProgressState, rate, showProgress } from '../text/progress.ts'
 import { type ErrorReport, reportOf } from '../text/report.ts'
 import { isBlank, type LineFields, readLine, toBatchLine } from './batch-line.ts'
@@ -209,7 +210,7 @@ class Batch {
       this.#count('failed', index, report.exit)
       result = { ...known, accepted: false, error: report }
     }
-    await this.#init.write(`${JSON.stringify({ index, ...result })}\n`)
+    await this.#init.write(`${jsonText({ index, ...result })}\n`)
   }
 
   /** @param known gets what is known of the task before anything can fail */

@@ -101,7 +101,7 @@ interface SettingFlag {
 export interface Setting<T> extends SettingKind<T> {
   /** Undefined if only config.json and the environment accept the setting. */
   flag?: SettingFlag
-  /** The default in words, for help and the README. @default the form of config.json */
+  /** The default in words, for help and the docs. @default the form of config.json */
   shown?: string | undefined
 }
 
@@ -110,7 +110,7 @@ const DURATION = { value: 'DUR' } as const
 const NUMBER = { value: 'N' } as const
 const TIMEOUT = `${DEFAULT_TIMEOUT_MS / 1_000}s`
 
-/** All settings, in the order of help and `config`. The README has a row for each. */
+/** All settings, in the order of help and `config`. docs/settings.md has a row for each. */
 export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   bootstrap: { ...list(parsePeerMultiaddr), flag: { on: 'NODE', ...MULTIADDRS, help: 'a peer to connect to first; may be repeated' } },
   subnetId: { ...integer(1, 0, 2 ** 32 - 1), flag: { on: 'CHAIN', ...NUMBER, help: 'the subnet {default}' } },
@@ -224,7 +224,7 @@ export function formatted<Name extends SettingName>(name: Name, settings: Settin
   return format == null ? settings[name] : format(settings[name])
 }
 
-/** The default of a setting, as shown in help and the README. */
+/** The default of a setting, as shown in help and docs. */
 export function shownDefault<Name extends SettingName>(name: Name): string {
   const { shown, fallback, format } = SETTINGS[name]
   const value: unknown = format == null ? fallback : format(fallback)
