@@ -1,14 +1,14 @@
 // Draws docs/session.txt, a session that test/e2e/readme.test.ts records and compares, as docs/session.svg.
-// node scripts/session-svg.mjs [--check]: with --check it only says whether the picture is the current one.
+// node scripts/session-svg.mjs [--check]: with --check, only checks whether the picture is current.
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 const [TEXT, PICTURE] = ['../docs/session.txt', '../docs/session.svg'].map((path) => fileURLToPath(new URL(path, import.meta.url)))
-/** Longer lines are cut: a picture on a page is read at 90 columns. */
+/** The maximum width. Longer lines are cut, because a page shows the picture at 90 columns. */
 const COLUMNS = 90
 const [CHAR_WIDTH, LINE_HEIGHT, MARGIN] = [8.4, 19, 16]
 const COLOURS = { ground: '#16181d', text: '#d7dae0', prompt: '#7fd88f', faint: '#8b909c', error: '#ff8f87' }
-/** What a line is drawn as: the first that matches. */
+/** The style of a line: the first match applies. */
 const STYLES = [
   [/^(\$|subnet>)( .*)?$/, ([, prompt, command = '']) => [span(COLOURS.prompt, prompt), span(COLOURS.text, command)]],
   [/^(error:)(.*)$/, ([, word, rest]) => [span(COLOURS.error, word), span(COLOURS.text, rest)]],

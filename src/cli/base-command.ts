@@ -17,6 +17,8 @@ import { choosePeer } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
 import type { PublishQuestions } from './publish.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
+import { jsonText } from './text/json.ts'
+import { wrapped } from './text/render.ts'
 import { Interrupted, printError } from './text/report.ts'
 import { helpOf, toUsageError } from './text/usage.ts'
 
@@ -184,7 +186,7 @@ export abstract class BaseCommand extends Command {
   /** A line on stderr under --json too, as the age of an answer. */
   protected tell(text: string | undefined): void {
     if (text != null) {
-      process.stderr.write(`${printable(text)}\n`)
+      process.stderr.write(`${wrapped(printable(text), process.stderr.columns)}\n`)
     }
   }
 
@@ -195,8 +197,13 @@ export abstract class BaseCommand extends Command {
     })
   }
 
+  /** In a terminal lines end between words. */
+  override logToStderr(text = ''): void {
+    super.logToStderr(wrapped(text, process.stderr.columns))
+  }
+
   override logJson(json: unknown): void {
-    process.stdout.write(`${JSON.stringify(json)}\n`)
+    process.stdout.write(`${jsonText(json)}\n`)
   }
 
   protected override async catch(error: Error): Promise<void> {

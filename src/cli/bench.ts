@@ -1,4 +1,5 @@
 import { UsageError } from '../primitives/errors.ts'
+import { humanMs } from '../primitives/human-ms.ts'
 import { printable } from '../primitives/printable.ts'
 import type { BenchAnswer, BenchMeasurement } from '../session/answers.ts'
 import { MAX_BENCH_PLAN } from '../session/bench-plan.ts'
@@ -81,7 +82,7 @@ export function benchTable({ peerId, multiaddr, source, first, ...measured }: Be
     ['MB/s there', '', '', ...row('', ({ sentMbPerSecond }) => sentMbPerSecond).slice(-1)],
     ['MB/s back', '', '', ...row('', ({ receivedMbPerSecond }) => receivedMbPerSecond).slice(-1)],
   ])
-  const steps = `resolved in ${figure(resolveMs)} ms, connected in ${figure(dialMs)} ms, answered in ${figure(requestMs)} ms`
+  const steps = `resolved in ${humanMs(resolveMs)}, connected in ${humanMs(dialMs)}, answered in ${humanMs(requestMs)}`
   return [
     `${shortPeerId(peerId)} at ${printable(multiaddr.replace(/\/p2p\/[^/]+$/, ''))}, source: ${source}`,
     `first task: ${steps}`,

@@ -1,6 +1,6 @@
-/** For each shell: what completes `subnet` there, by asking the hidden command "complete" with the line up to the cursor. */
+/** Completion scripts by shell. Each passes the line up to the cursor to the hidden command "complete". */
 export const COMPLETION_SCRIPTS = {
-  // bash cuts words at = and : too; an answer is only to hold what follows the last of them
+  // bash also splits words at = and :, so each reply is only the part after the last separator
   bash: `_subnet() {
   local line=\${COMP_LINE:0:COMP_POINT} word cut
   word=\${line##*[[:space:]]}

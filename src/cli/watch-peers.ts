@@ -1,6 +1,7 @@
 import { clearScreenDown, moveCursor } from 'node:readline'
 import type { PeerRow } from '../session/answers.ts'
 import type { NodeEvent } from '../session/session.ts'
+import { jsonText } from './text/json.ts'
 import { peerTable } from './text/peer-table.ts'
 import { cut, widthOf } from './text/render.ts'
 
@@ -19,7 +20,7 @@ export async function watchPeers(states: AsyncIterable<PeerRow[]>, { json, write
   for await (const peers of states) {
     const rows = new Map(peers.map((row) => [row.peerId, row]))
     for (const event of changes(known, rows)) {
-      await write(`${JSON.stringify(event)}\n`)
+      await write(`${jsonText(event)}\n`)
     }
     known = rows
   }

@@ -20,7 +20,7 @@ export default class Doctor extends BaseCommand {
     const findings: Finding[] = []
     for await (const finding of args.peer == null ? this.#examine() : this.#examinePeer(args.peer)) {
       findings.push(finding)
-      this.log(findingLine(finding))
+      this.log(findingLine(finding, process.stdout.columns))
     }
     process.exitCode = exitCodeOf(findings)
     return { ok: process.exitCode === 0, findings }

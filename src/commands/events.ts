@@ -1,7 +1,10 @@
+import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { eventLine } from '../cli/repl/events.ts'
 import { parseDurationFlag } from '../cli/text/duration.ts'
+import { jsonText } from '../cli/text/json.ts'
+import { UsageError } from '../primitives/errors.ts'
 import { EVENT_CHOICES } from '../session/event-types.ts'
 
 export default class Events extends BaseCommand {
@@ -9,6 +12,12 @@ export default class Events extends BaseCommand {
   static override description =
     'Connections, heartbeats, resolutions, tasks in and out, refusals, problems. The node keeps the last 10,000. With --json, one event a line.'
   static override examples = ['<%= config.bin %> events --type task --since 10m', "<%= config.bin %> events --json | jq 'select(.reason)'"]
+  static override args = {
+    state: Args.option({ options: ['on', 'off'] as const })({
+      ignoreStdin: true,
+      description: 'in the shell of a node: whether it shows events above its prompt',
+    }),
+  }
   static override flags = {
     type: Flags.string({
       multiple: true,
@@ -20,8 +29,11 @@ export default class Events extends BaseCommand {
     since: Flags.string({ helpValue: 'DUR', description: 'first what happened in the time before, as far as it is kept' }),
   }
 
-  async run(): Promise<void> {
-    const { flags } = await this.parse(Events)
+  async run(): Promise<{ events: 'on' | 'off' } | undefined> {
+    const { args, flags } = await this.parse(Events)
+    if (args.state != null) {
+      return this.#turn(args.state, flags.type != null || flags.since != null)
+    }
     const sinceMs = parseDurationFlag('since', flags.since)
     const session = await this.session()
     const { signal } = this.interrupted
@@ -30,18 +42,33 @@ export default class Events extends BaseCommand {
     this.#quieten(true)
     try {
       for await (const events of session.events({ types: flags.type ?? [], sinceMs, signal, onOlder })) {
-        await this.writeStdout(events.map((event) => `${json ? JSON.stringify(event) : eventLine(event)}\n`).join(''))
+        await this.writeStdout(events.map((event) => `${json ? jsonText(event) : eventLine(event)}\n`).join(''))
       }
     } finally {
       this.#quieten(false)
     }
     // a line of a shell that was cancelled, as a process that a signal ends
     signal.throwIfAborted()
+    return undefined
   }
 
-  #quieten(events: boolean): void {
+  #quieten(shown: boolean): void {
     if (this.shell != null) {
-      this.shell.quiet.events = events
+      this.shell.quiet.shown = shown
     }
+  }
+
+  #turn(events: 'on' | 'off', hasFlags: boolean): { events: 'on' | 'off' } {
+    if (this.shell == null) {
+      throw new UsageError(`events ${events} is for the shell of a node`, {
+        hint: '"subnet attach" opens one; without the word, events are followed',
+      })
+    }
+    if (hasFlags) {
+      throw new UsageError(`events ${events} takes no flags`, { hint: 'without the word, the events that they choose are followed' })
+    }
+    this.shell.quiet.muted = events === 'off'
+    this.logToStderr(events === 'off' ? 'events are not shown any more; "events on" shows them' : 'events are shown')
+    return { events }
   }
 }

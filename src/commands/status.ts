@@ -24,7 +24,7 @@ export default class Status extends BaseCommand {
     const { flags } = await this.parse(Status)
     const waitMs = parseDurationFlag('wait', flags.wait)
     const status = waitMs == null ? await (await this.session()).status(this.callOptions) : await this.#waited(waitMs)
-    this.log(describeStatus(status))
+    this.log(describeStatus(status, process.stdout.columns))
     const failing = status.problems.find((problem) => problem.severity === 'error')
     if (failing != null) {
       process.exitCode = EXIT_CODES[failing.code]

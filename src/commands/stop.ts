@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BaseCommand } from '../cli/base-command.ts'
 
 export default class Stop extends BaseCommand {
@@ -8,6 +9,10 @@ export default class Stop extends BaseCommand {
   async run(): Promise<{ peerId: string; pid: number }> {
     await this.parse(Stop)
     const stopped = await (await this.session()).stop(this.callOptions)
+    if (this.shell?.ownsNode === true) {
+      // the shell tells first that the node is stopping
+      await nextTurn()
+    }
     this.log(`stopped ${stopped.peerId} (pid ${stopped.pid})`)
     return stopped
   }

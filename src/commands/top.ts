@@ -8,11 +8,11 @@ export default class Top extends BaseCommand {
   static override description =
     'Rates of tasks, peers by traffic, tasks that failed and why, tiers, connections. Needs a terminal of 80x24 at least. ' +
     'Keys: s sorts, / filters, Enter opens a peer, p pauses, ? helps, q leaves. The node runs on.'
-  static override examples = ['<%= config.bin %> top']
+  static override examples = ['<%= config.bin %> top', '<%= config.bin %> top --home /var/lib/subnet']
 
   async run(): Promise<void> {
     await this.parse(Top)
-    const { home, shell } = this
+    const { home, shell, settings } = this
     if (this.jsonEnabled()) {
       throw new UsageError('top draws a screen, and has no JSON', { hint: ELSEWHERE })
     }
@@ -24,7 +24,7 @@ export default class Top extends BaseCommand {
     }
     const session = await this.session()
     const { top } = await import('../cli/top/top.ts')
-    await this.ask(async () => top({ session, home: home.path, signal: this.interrupted.signal }))
+    await this.ask(async () => top({ session, home: home.path, answerWithinMs: settings.timeout, signal: this.interrupted.signal }))
   }
 
   /** The terminal is given back before. */

@@ -29,7 +29,8 @@ export interface CreateNodeOptions {
   /** The home directory of the node. Created if missing. */
   home: string
   /**
-   * Settings as on the command line and in config.json, in camelCase: `listen`, `bootstrap`, `subnetId`, `chain`, `heartbeatInterval`, …
+   * Settings as on the command line and in config.json, in camelCase: `listen`, `bootstrap`, `subnetId`, `chain`, `heartbeatInterval` and
+   * others.
    * `portMapping` is off unless set here or in config.json: a library should not query the router, by multicast, without consent.
    */
   settings?: RawSettings

@@ -1,4 +1,5 @@
 import { printable } from '../primitives/printable.ts'
+import { thousandths } from '../primitives/thousandths.ts'
 import { isHeard, LOG_SCOPES, type LogFilter, type LogLevel, type LogScope, SCOPE_PREFIX } from './log-filter.ts'
 
 /** The formats of log lines. */
@@ -74,7 +75,10 @@ function valuesOf(fields: LogFields = {}): Array<[string, string | number | bool
     if (value == null) {
       return []
     }
-    return [[name, typeof value === 'number' || typeof value === 'boolean' ? value : bounded(String(value), MAX_FIELD_LENGTH)]]
+    if (typeof value === 'number') {
+      return [[name, thousandths(value)]]
+    }
+    return [[name, typeof value === 'boolean' ? value : bounded(String(value), MAX_FIELD_LENGTH)]]
   })
 }
 

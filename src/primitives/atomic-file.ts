@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { createWriteStream, type Stats } from 'node:fs'
-import { link, open, rename, rm } from 'node:fs/promises'
+import { constants, createWriteStream, type Stats } from 'node:fs'
+import { copyFile, link, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
@@ -8,6 +8,8 @@ import { pipeline } from 'node:stream/promises'
 const MAX_UNWRITTEN_BYTES = 1024 * 1024
 /** Characters of the file's name used in the name of the temporary file: a name has at most 255 bytes. */
 const MAX_NAME_CHARACTERS = 50
+/** What a file system says that has no hard links. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
 
 /**
  * A file that appears under its name completely or not at all: it is written next to its place, synced, then renamed. An early `open` shows
@@ -62,6 +64,24 @@ export class AtomicFile {
     await rm(this.#temporary, { force: true })
   }
 
+  /**
+   * Makes the file visible under the first of these names under which nothing stands, all on its own disk. Gives that name.
+   * @throws EEXIST where something stands under all
+   */
+  async commitAs(paths: Iterable<string>): Promise<string> {
+    let path = this.#path
+    await this.#finish(async (temporary) => {
+      for (path of paths) {
+        if (await linkNew(temporary, path)) {
+          return
+        }
+      }
+      throw Object.assign(new Error(`something stands under every name of ${this.#path}`), { code: 'EEXIST' })
+    })
+    await rm(this.#temporary, { force: true })
+    return path
+  }
+
   /** Removes the temporary file. May be called at any time. */
   async discard(): Promise<void> {
     await this.#handle.close().catch(() => undefined)
@@ -78,4 +98,22 @@ export class AtomicFile {
       throw error
     }
   }
+}
+
+/** False where something stands there. A file system without links gets the file by its name alone. */
+async function linkNew(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') {
+      return false
+    }
+    if (!NO_LINKS.includes(code)) {
+      throw error
+    }
+  }
+  await copyFile(from, to, constants.COPYFILE_EXCL)
+  return true
 }

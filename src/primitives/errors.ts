@@ -1,17 +1,30 @@
 /** The outcomes of a command with their exit codes. A contract of the whole tool: never renumber. */
 export const EXIT_CODES = {
+  /** a bug */
   INTERNAL: 1,
+  /** wrong flags, arguments, command, configuration or input file */
   USAGE: 2,
+  /** no tier gave an address; each tier's outcome is listed */
   PEER_NOT_FOUND: 3,
+  /** addresses, but no connection; each address's own error is listed */
   UNREACHABLE: 4,
+  /** connected, but the peer does not speak the protocol */
   PROTOCOL_UNSUPPORTED: 5,
+  /** says which step took too long, and whether the peer may have acted */
   TIMEOUT: 6,
+  /** the peer rejected the task, and says why */
   TASK_REJECTED: 7,
+  /** the peer closed or broke the stream, or sent what cannot be decoded */
   REMOTE_FAILED: 8,
+  /** says which limit, its value, and the flag that raises it */
   LIMIT_EXCEEDED: 9,
+  /** the chain cannot be reached and its last answer is not known, or what the URL names is no chain */
   CHAIN_UNAVAILABLE: 10,
+  /** a node runs in this home, and its process ID is named; also where its control socket cannot be used */
   ALREADY_RUNNING: 11,
+  /** the peer, or this one, is not registered where registration is required */
   NOT_ADMITTED: 12,
+  /** the command needs a running node */
   NOT_RUNNING: 13,
 } as const
 

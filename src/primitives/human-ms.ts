@@ -1,8 +1,11 @@
 /**
- * Formats a duration for people: `0.8 ms`, `12 s`, `3 min`, `5 h`, `4 d`. A negative duration, after a clock was set back, is shown as 0.
+ * Formats a duration for people: `< 1 ms`, `1.5 ms`, `12 s`, `3 min`, `5 h`, `4 d`. A negative duration, after a clock was set back, is shown as 0.
  */
 export function humanMs(given: number): string {
   const ms = Math.max(0, given)
+  if (ms < 1) {
+    return '< 1 ms'
+  }
   if (ms < 1_000) {
     return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
   }

@@ -114,3 +114,8 @@ class Splitter {
 function onlyInShell(operator: string): UsageError {
   return new UsageError(`${JSON.stringify(operator)} only means something to a shell, and this is none`, { hint: USE_THE_SHELL })
 }
+
+/** A text as one word of a POSIX shell, in quotes only where they are needed. */
+export function shellQuoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}

@@ -13,25 +13,27 @@ type Tier = ActivityAnswer['tiers'][number]
 type Traffic = Omit<ActivityAnswer['peers'][number], 'alias'>
 type Sums = Pick<ActivityAnswer['inbound'], 'accepted' | 'rejected' | 'failed' | 'bytesSent' | 'bytesReceived'>
 
-/** Peers whose tasks are counted. A further one displaces the one that had no task for the longest time. */
+/** The maximum number of peers with counts. A further peer displaces the peer whose last task is oldest. */
 const MAX_PEERS = 1_000
 const MAX_TOLD_PEERS = 200
 const MAX_FAILURES = 32
 const MAX_CONNECTIONS = 500
-/** Of the words of a failure. */
+/** The maximum length of a failure's detail. */
 const MAX_DETAIL_CHARACTERS = 300
 
-/** What a running node has at the moment. */
+/** The part of a running node that is measured. */
 type Measurable = Pick<SubnetNode, 'aliases' | 'connections' | 'tasks' | 'on'>
 
-/** Sums of the tasks and resolutions of a node since it was made: a live view asks for them once a second, and never for each event. */
+/**
+ * Totals of a node's tasks and resolutions since it was created. A live view polls the totals once a second, and receives no single events.
+ */
 export class Activity {
   readonly #node: Measurable
   readonly #inbound = noSums()
   readonly #outbound = noSums()
   readonly #tiers = new Map<string, Tier>()
   readonly #peers = new LRUCache<string, Traffic>({ max: MAX_PEERS })
-  /** The newest is the last. */
+  /** The newest failure comes last. */
   readonly #failures: Failure[] = []
 
   constructor(node: Measurable) {
@@ -40,7 +42,7 @@ export class Activity {
     node.on('resolve', (resolution) => this.#onResolve(resolution))
   }
 
-  /** A task of this node has ended. */
+  /** Counts a finished outbound task. */
   onSent({ outcome, peerId, taskId, payloadBytes, resultBytes = 0, reason, detail = '' }: SentTask): void {
     const peer = this.#peer(peerId)
     peer.outbound++
@@ -55,7 +57,7 @@ export class Activity {
     }
   }
 
-  /** @param counts of the tasks that this node sent */
+  /** @param counts the outbound tasks */
   answer(uptimeMs: number, { sent, sentAccepted, sentRejected, sentFailed }: TaskCalls['counts']): ActivityAnswer {
     const { aliases, connections, tasks } = this.#node
     const names = aliases.byPeer()
@@ -65,7 +67,7 @@ export class Activity {
       inbound: { ...this.#inbound, running: tasks.handling, queued: tasks.waiting },
       outbound: { ...this.#outbound, running: sent - sentAccepted - sentRejected - sentFailed, queued: 0 },
       tiers: [...this.#tiers.values()],
-      // the cache begins with the newest
+      // the cache iterates from the newest entry
       peers: Array.from(this.#peers.values())
         .slice(0, MAX_TOLD_PEERS)
         .map((peer) => ({ ...peer, alias: aliasOf(peer.peerId) })),

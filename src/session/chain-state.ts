@@ -5,10 +5,10 @@ import { describeError } from '../primitives/errors.ts'
 import type { StatusAnswer } from './answers.ts'
 import type { SessionOptions } from './session.ts'
 
-/** How long the chain may take to say that it is there. */
+/** The maximum wait for the chain's answer. */
 const CHAIN_CHECK_MS = 5_000
 
-/** Asks the chain of a node whether it is there. @param url as it is shown */
+/** Checks whether the node's chain answers. @param url the chain's URL for display */
 export async function chainState(
   { registry, peerId }: Pick<SubnetNode, 'registry' | 'peerId'>,
   url: string,
@@ -20,10 +20,10 @@ export async function chainState(
     await registry.lookup(peerId, { signal: deadline.signal })
   } catch (error) {
     options.signal?.throwIfAborted()
-    // a subnet that is not there is no failure of the chain: its state tells of it
+    // a missing subnet is no failure of the chain; its state reports it
     failure = error instanceof NoSubnetError ? undefined : describeError(error)
   }
-  // a chain that is away may still answer from what it said last
+  // an unavailable chain may still have answered from its last state
   const { endpoint, block, lagMs, lastError } = registry.state()
   const error = failure ?? lastError ?? null
   return { url, reachable: error == null, block: block ?? null, error, endpoint, lagMs: lagMs == null ? null : Math.round(lagMs) }

@@ -1,4 +1,5 @@
 import { createHistogram } from 'node:perf_hooks'
+import { thousandths } from '../primitives/thousandths.ts'
 import type { BenchMeasurement, TaskAnswer } from './answers.ts'
 
 /** What is looked at of an answer. */
@@ -79,8 +80,4 @@ export class Measurement {
       this.#bytesReceived += bytesReceived ?? 0
     }
   }
-}
-
-function thousandths(value: number): number {
-  return Math.round(value * 1_000) / 1_000
 }

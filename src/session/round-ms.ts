@@ -1,8 +1,9 @@
+import { thousandths } from '../primitives/thousandths.ts'
 import type { Attempt } from '../resolve/errors.ts'
 
 /** Milliseconds to the microsecond. */
 export function roundMs(ms: number): number {
-  return Math.round(ms * 1_000) / 1_000
+  return thousandths(ms)
 }
 
 /** The steps of a resolution, each with a rounded time. */

@@ -94,7 +94,7 @@ describe('files that are pipes or devices, and paths that can never be', functio
       '"accepted":true',
       '1',
     ])
-    assert.equal(stderr.replaceAll(/^ready:.*\n|^ {2}\/ip4.*\n|^stopping\n|^\{"event".*\n/gm, ''), '')
+    assert.equal(stderr.replaceAll(/^\S+Z ready:.*\n|^ {2}\/ip4.*\n|^\S+Z stopping\n|^\{"event".*\n/gm, ''), '')
   })
 
   it('refuses a device as config, and gives up on a pid that is none', async () => {

@@ -160,10 +160,10 @@ describe('subnet start', function () {
 
   it('speaks to people without --json', async () => {
     const running = cli.launch(await cli.home(), ['start', '--listen', '/ip4/127.0.0.1/tcp/0', '--handler', 'echo'])
-    await running.prints(/ready: (\S+)\n {2}\/ip4\/127\S+\n/)
+    await running.prints(/^\d{4}-\d\d-\d\dT[\d:.]+Z ready: (\S+)\n {2}\/ip4\/127\S+\n/)
     const { code, stdout, stderr } = await running.signal('SIGINT')
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
-    assert.match(stdout, /^ready: 12D3\S+\n {2}\/ip4\/127\.0\.0\.1\/tcp\/\d+\/p2p\/12D3\S+\nstopping\n$/)
+    assert.match(stdout, /^\S+Z ready: 12D3\S+\n {2}\/ip4\/127\.0\.0\.1\/tcp\/\d+\/p2p\/12D3\S+\n\d{4}-\d\d-\d\dT[\d:.]+Z stopping\n$/)
   })
 
   it('stops when the reader of its events is gone', async () => {

@@ -12,6 +12,7 @@ export interface PtyOptions {
   columns?: number
   rows?: number
   env?: NodeJS.ProcessEnv
+  cwd?: string
   /** In place of the command: bash with job control, in which `"$SUBNET_TEST_NODE" "$SUBNET_TEST_BIN"` is it. @default false */
   shell?: boolean
 }
@@ -26,7 +27,7 @@ export class Terminal {
   readonly #news = new EventTarget()
   #over = false
 
-  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {}, shell = false }: PtyOptions = {}) {
+  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {}, shell = false, cwd = process.cwd() }: PtyOptions = {}) {
     this.screen = new Screen(columns)
     const name = env['TERM'] ?? 'xterm-256color'
     const own = Object.entries(process.env).filter(([name]) => !/^SUBNET_|^NO_COLOR$|^FORCE_COLOR$|^CI$/.test(name))
@@ -36,6 +37,7 @@ export class Terminal {
       cols: columns,
       rows,
       name,
+      cwd,
       env: { ...Object.fromEntries(own), TERM: name, SUBNET_HOME: home, SUBNET_PORT_MAPPING: 'false', ...names, ...env } as Record<
         string,
         string

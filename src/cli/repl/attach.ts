@@ -4,6 +4,8 @@ import { SUCCESS, UsageError } from '../../primitives/errors.ts'
 import { START_EVENTS } from '../../session/event-types.ts'
 import type { NodeEvent } from '../../session/session.ts'
 import type { ShellContext } from '../shell-context.ts'
+import { wrapped } from '../text/render.ts'
+import { EventFeed } from './event-feed.ts'
 import { describeEvent } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
@@ -11,7 +13,7 @@ import { Repl } from './repl.ts'
 import { checkScript, runScript } from './script.ts'
 
 export interface AttachInit {
-  context: Omit<ShellContext, 'signal' | 'ask' | 'quiet'>
+  context: Omit<ShellContext, 'signal' | 'ask' | 'quiet' | 'ownsNode'>
   config: Config
   json: boolean
   script: string | undefined
@@ -37,14 +39,14 @@ export async function attach({ context, config, json, script, keepGoing, signal 
     left.abort(new Error('there is no shell'))
     throw new UsageError('attach opens a shell, and there is no terminal for it', { hint: '--script FILE|- runs lines instead' })
   }
-  const quiet = { events: false }
-  const runner = new LineRunner({ config, json, context: { ...context, quiet } })
+  const quiet = { shown: false, muted: false }
+  const runner = new LineRunner({ config, json, context: { ...context, quiet, ownsNode: false } })
   const ends = AbortSignal.any([signal, gone.signal])
   let tell = (_: NodeEvent): void => undefined
   let failure: unknown
   let isGone = false
   let code: number = SUCCESS
-  const following = follow(telling, (event) => (quiet.events ? undefined : tell(event)))
+  const following = follow(telling, (event) => tell(event))
     .catch((error) => {
       failure = error
     })
@@ -56,9 +58,12 @@ export async function attach({ context, config, json, script, keepGoing, signal 
     const { session, home } = context
     const history = await History.open(home)
     process.stdout.write(`attached to ${describeEvent(ready as NodeEvent).replace('ready: ', '')}\n`)
-    process.stdout.write(`${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it')}\n`)
+    process.stdout.write(
+      `${chalk.dim(wrapped('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it', process.stdout.columns))}\n`,
+    )
     const repl = new Repl({ runner, config, session, history, leavesNode: true })
-    tell = (event) => repl.tell(chalk.dim(describeEvent(event)))
+    const feed = new EventFeed({ tell: (line, how) => repl.tell(chalk.dim(line), how), isMuted: () => quiet.shown || quiet.muted })
+    tell = (event) => feed.take(event)
     code = await repl.run(ends)
   } finally {
     isGone = gone.signal.aborted

@@ -24,6 +24,11 @@ export function clearsScreen(line: string): boolean {
   return word === CLEAR && more.length === 0
 }
 
+/** Whether a line stops the node itself. */
+export function stopsNode(line: string): boolean {
+  return /^\s*(subnet\s+)?stop\b/.test(line)
+}
+
 /** Of words that the shell itself should act on, and did not. @throws UsageError */
 export function checkBuiltin([word = '', ...more]: string[]): void {
   if (END_WORDS.includes(word)) {

@@ -19,6 +19,14 @@ interface Keyed {
   _ttyWrite(text: string | undefined, key: Key): void
 }
 
+/** Keys that act on a terminal that can write only, besides text: the ends of a line and of the input, and Ctrl-C. readline would take all other keys for text. */
+const ACTS_ON_DUMB = ['\r', '\n', '\u0003', '\u0004']
+
+/** Whether the terminal can do nothing but write, as one in an editor. */
+export function isDumb(): boolean {
+  return process.env.TERM === 'dumb'
+}
+
 /** readline on a terminal. While it looks for what completes a line, the keys that follow wait: they are meant for the line that comes of it. */
 export function openEditor({ input, output, prompt, history, complete, onKey }: EditorInit): Interface {
   let completing = false
@@ -45,7 +53,13 @@ export function openEditor({ input, output, prompt, history, complete, onKey }: 
   const act = keyed._ttyWrite.bind(editor)
   const press = (text: string | undefined, key: Key): void => {
     onKey(key ?? {})
-    act(text, key)
+    if (!isDumb()) {
+      act(text, key)
+    } else if (key?.name === 'backspace') {
+      takeBack(editor, output)
+    } else if (text == null || ACTS_ON_DUMB.includes(text) || !/\p{Cc}/u.test(text)) {
+      act(text, key)
+    }
   }
   const goOn = (): void => {
     completing = false
@@ -61,4 +75,14 @@ export function openEditor({ input, output, prompt, history, complete, onKey }: 
     }
   }
   return editor
+}
+
+/** The last letter, on a terminal that can write only. */
+function takeBack(editor: Interface, output: Writable): void {
+  const letters = [...new Intl.Segmenter().segment(editor.line)].map(({ segment }) => segment)
+  if (letters.pop() != null) {
+    const line = letters.join('')
+    Object.assign(editor, { line, cursor: line.length })
+    output.write('\b \b')
+  }
 }

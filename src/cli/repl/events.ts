@@ -71,7 +71,7 @@ function detailOf({ detail }: NodeEvent): string {
   return detail == null || detail === '' ? '' : `: ${oneLine(detail)}`
 }
 
-function oneLine(text: unknown): string {
+export function oneLine(text: unknown): string {
   return String(text).replace(/\s*\n\s*/g, ' ')
 }
 
@@ -89,5 +89,11 @@ export function describeAttempts({ source, ageMs, attempts }: ResolveAnswer): st
   const steps = attempts
     .filter(({ outcome }) => outcome !== 'skipped')
     .map(({ tier, outcome, ms, detail }) => `${tier} ${outcome} in ${humanMs(ms)}${outcome === 'miss' ? '' : ` (${printable(detail)})`}`)
-  return `source: ${source}${age}${steps.length === 0 ? '' : `; ${steps.join(', ')}`}`
+  return `source: ${answeredBy(source, attempts)}${age}${steps.length === 0 ? '' : `; ${steps.join(', ')}`}`
+}
+
+/** The tier that answered; of the book, that is of gossip, also where it has the address from. */
+function answeredBy(source: string, attempts: Attempt[]): string {
+  const tier = attempts.findLast(({ outcome }) => outcome === 'hit')?.tier
+  return tier == null || tier === source ? source : `${tier}, kept from ${source}`
 }

@@ -1,12 +1,14 @@
 import { clearScreenDown, cursorTo, type Interface, type Key, moveCursor } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '@oclif/core/config'
 import chalk from 'chalk'
 import { SUCCESS } from '../../primitives/errors.ts'
 import type { Session } from '../../session/session.ts'
+import { wrapped } from '../text/render.ts'
 import { Interrupted } from '../text/report.ts'
-import { BUILTINS, clearsScreen, exitCodeOf } from './builtins.ts'
+import { BUILTINS, clearsScreen, exitCodeOf, stopsNode } from './builtins.ts'
 import { completeLine } from './completer.ts'
-import { openEditor } from './editor.ts'
+import { isDumb, openEditor } from './editor.ts'
 import type { History } from './history.ts'
 import type { LineRunner } from './line-runner.ts'
 import { peerNames, protocolNames } from './peer-names.ts'
@@ -24,6 +26,8 @@ export interface ReplInit {
 const PROMPT = 'subnet> '
 /** A second Ctrl-C within this ends the shell. */
 const AGAIN_MS = 1_000
+/** Of a line that stops the node, after that. */
+const ANSWER_WITHIN_MS = 1_000
 const SPECIAL = /[\s'"\\|&;<>()$`#*?]/g
 /** What is told while a line runs; of more, the newest. */
 const MAX_TOLD = 100
@@ -42,6 +46,8 @@ export class Repl {
   #waiting: string[] = []
   #running: AbortController | undefined
   #endOfInput = false
+  /** The line that stops the node, while it runs. */
+  #stop: Promise<unknown> | undefined
   #exitCode: number = SUCCESS
   /** The terminal is no longer the shell's. */
   #over = false
@@ -58,7 +64,7 @@ export class Repl {
 
   /** Resolves when the user ends the shell, with the exit code that was asked for, or `signal` aborts. */
   async run(signal: AbortSignal): Promise<number> {
-    const end = (): void => this.#end()
+    const end = (): void => void this.#stopped().then(() => this.#end())
     signal.addEventListener('abort', end, { once: true })
     this.#open()
     this.#terminal?.prompt()
@@ -80,10 +86,13 @@ export class Repl {
     return this.#exitCode
   }
 
-  /** Shows a line above the one being typed. */
-  tell(text: string): void {
+  /** Shows a line above the one being typed; while a line runs, after it, unless it is to be shown `now`. */
+  tell(line: string, { now = false } = {}): void {
     const { stdout } = process
-    if (this.#running != null || process.env.TERM === 'dumb') {
+    const text = wrapped(line, stdout.columns)
+    if (this.#running != null && now) {
+      stdout.write(`${this.#screen.lineFeed}${text}\n`)
+    } else if (this.#running != null || isDumb()) {
       // the line may have printed half a line, redraw a table, or ask something
       this.#told.push(text)
       this.#untold += this.#told.splice(0, this.#told.length - MAX_TOLD).length
@@ -138,7 +147,7 @@ export class Repl {
     // first: a key that is pressed before the terminal is in raw mode again is lost
     this.#open()
     process.stdout.write(
-      `${this.#screen.lineFeed}${chalk.dim(`the ${this.#init.leavesNode === true ? 'shell ends' : 'node stops'} when this is done; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
+      `${this.#screen.lineFeed}${this.#dim(`the ${this.#init.leavesNode === true ? 'shell ends' : 'node stops'} when this is done; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
     )
   }
 
@@ -187,7 +196,9 @@ export class Repl {
         continue
       }
       this.#running = new AbortController()
-      await this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
+      const run = this.#init.runner.run(line, { signal: this.#running.signal, ask: async (question) => this.#lend(question) })
+      this.#stop = stopsNode(line) ? run : undefined
+      await run
       if (this.#over) {
         return
       }
@@ -201,6 +212,18 @@ export class Repl {
     this.#screen.muted = false
     process.stdout.write(this.#screen.lineFeed)
     this.#redraw()
+  }
+
+  /** Where a line stops the node, its answer comes a moment after the node is gone. */
+  async #stopped(): Promise<void> {
+    if (this.#stop != null) {
+      await Promise.race([this.#stop, delay(ANSWER_WITHIN_MS, undefined, { ref: false })])
+    }
+  }
+
+  /** In lines that end between words. */
+  #dim(text: string): string {
+    return chalk.dim(wrapped(text, process.stdout.columns))
   }
 
   #tellTold(): void {
@@ -223,7 +246,7 @@ export class Repl {
   /** What was pasted readline only writes where the cursor stands: in the middle of a line, or beyond its end, that is not enough. */
   #redrawPasted(): void {
     const terminal = this.#terminal
-    if (terminal == null || this.#screen.muted || terminal.line === '') {
+    if (terminal == null || this.#screen.muted || terminal.line === '' || isDumb()) {
       return
     }
     const { rows, cols } = terminal.getCursorPos()
@@ -261,7 +284,7 @@ export class Repl {
     Object.assign(this.#terminal ?? {}, { line: '', cursor: 0 })
     if (typed === '') {
       process.stdout.write(
-        chalk.dim(
+        this.#dim(
           `Ctrl-C again at once, Ctrl-D or "exit" ${this.#init.leavesNode === true ? 'leaves the node running' : 'stops the node'}\n`,
         ),
       )

@@ -7,8 +7,10 @@ import { asStartPrints } from '../../session/event-types.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
 import type { NodeEvent } from '../../session/session.ts'
 import { ServiceManager } from '../service-manager.ts'
+import { jsonText } from '../text/json.ts'
 import { stdoutError } from '../text/report.ts'
-import { describeEvent } from './events.ts'
+import { EventFeed } from './event-feed.ts'
+import { describeEvent, eventLine } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
 import { Repl } from './repl.ts'
@@ -50,8 +52,10 @@ export async function runNode(options: RunNodeInit): Promise<number> {
   try {
     if (script != null) {
       const sink = json ? process.stdout : process.stderr
-      follow(node, (event) => sink.write(`${textOf(event, json)}\n`))
-      const running = runScript(script, runnerOf(node, options), { signal, json, keepGoing: options.keepGoing })
+      const quiet = { shown: false, muted: false }
+      // what a program reads is whole
+      follow(node, (event) => (quiet.muted && !json ? undefined : sink.write(`${textOf(event, json)}\n`)))
+      const running = runScript(script, runnerOf(node, options, quiet), { signal, json, keepGoing: options.keepGoing })
       // told to end, it is that which counts
       return await running.finally(() => interrupted.signal.throwIfAborted())
     }
@@ -70,13 +74,14 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   const { session } = node
   const history = await History.open(options.init.home)
   process.stdout.write(`${describeEvent(node.ready)}\n${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D stops the node')}\n`)
-  const quiet = { events: false }
+  const quiet = { shown: false, muted: false }
   const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history })
+  const feed = new EventFeed({ tell: (line, how) => repl.tell(chalk.dim(line), how), isMuted: () => quiet.shown || quiet.muted })
   const running = repl.run(signal)
   // a heartbeat every few seconds would be all that one sees
   node.onEvent((event) => {
-    if (!quiet.events && event.event !== 'heartbeat' && asStartPrints(event) != null) {
-      repl.tell(chalk.dim(describeEvent(event)))
+    if (event.event !== 'heartbeat' && asStartPrints(event) != null) {
+      feed.take(event)
     }
   })
   return running
@@ -93,12 +98,16 @@ function follow(node: RunningNode, print: (event: NodeEvent) => void): void {
 }
 
 function textOf(event: NodeEvent, json: boolean): string {
-  return json ? JSON.stringify(event) : describeEvent(event)
+  return json ? jsonText(event) : eventLine(event)
 }
 
-function runnerOf({ session }: RunningNode, { init, sources, config, json }: RunNodeInit, quiet = { events: false }): LineRunner {
+function runnerOf(
+  { session }: RunningNode,
+  { init, sources, config, json }: RunNodeInit,
+  quiet = { shown: false, muted: false },
+): LineRunner {
   const { home, settings } = init
-  return new LineRunner({ config, json, context: { session, home, settings, sources, quiet } })
+  return new LineRunner({ config, json, context: { session, home, settings, sources, quiet, ownsNode: true } })
 }
 
 /** Connect's server tells there, and nowhere else, of clients that went away. */

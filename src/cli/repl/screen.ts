@@ -1,5 +1,7 @@
 import { clearScreenDown, cursorTo } from 'node:readline'
 import { Writable } from 'node:stream'
+import { BLANK } from '../text/progress.ts'
+import { isDumb } from './editor.ts'
 
 const LINE_FEED = 10
 
@@ -78,7 +80,7 @@ export class Screen extends Writable {
 
   /** Leaves nothing on the terminal, and the cursor in its first line. One that cannot go there is left as it is. */
   clear(): void {
-    if (process.env.TERM !== 'dumb') {
+    if (!isDumb()) {
       cursorTo(process.stdout, 0, 0)
       clearScreenDown(process.stdout)
       this.#atStart = true
@@ -87,7 +89,7 @@ export class Screen extends Writable {
 
   #note(chunk: string | Uint8Array): void {
     if (chunk.length > 0) {
-      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED
+      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED || chunk === BLANK
     }
   }
 

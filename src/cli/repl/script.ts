@@ -6,7 +6,7 @@ import { splitLines } from '../../primitives/lines.ts'
 import { toText } from '../../primitives/strict-text.ts'
 import { readInput } from '../payload.ts'
 import { printError } from '../text/report.ts'
-import { exitCodeOf } from './builtins.ts'
+import { exitCodeOf, stopsNode } from './builtins.ts'
 import type { LineRunner } from './line-runner.ts'
 
 export interface ScriptOptions {
@@ -25,8 +25,6 @@ interface ScriptLine {
 }
 
 const MAX_LINE_BYTES = 1 << 20
-/** The line that stops the node itself. */
-const STOP = /^\s*(subnet\s+)?stop\b/
 
 /** Finds out before there is a node whether there is a script. @throws UsageError */
 export async function checkScript(file: string | undefined): Promise<void> {
@@ -58,7 +56,7 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
       break
     }
   }
-  if (signal.aborted && !STOP.test(last)) {
+  if (signal.aborted && !stopsNode(last)) {
     throw new NodeError('NOT_RUNNING', 'the node was stopped before the script had come to its end')
   }
   return asked === SUCCESS ? (failures[0] ?? SUCCESS) : asked

@@ -1,6 +1,7 @@
 import chalk from 'chalk'
 import { printable } from '../../primitives/printable.ts'
 import type { Finding } from '../doctor/finding.ts'
+import { wrapped } from './render.ts'
 
 const STATES = {
   ok: chalk.green('ok     '),
@@ -10,10 +11,10 @@ const STATES = {
 }
 const CHECK_WIDTH = 'descriptors'.length
 
-/** One finding, and in a second line what to do about it. */
-export function findingLine({ state, check, subject, message, hint }: Finding): string {
-  const what = `${STATES[state]}  ${check.padEnd(CHECK_WIDTH)}  ${printable(subject == null ? message : `${subject}: ${message}`)}`
-  return hint == null ? what : `${what}\n${' '.repeat(STATE_WIDTH)}${chalk.dim(`hint: ${printable(hint)}`)}`
+/** One finding, and in a second line what to do about it. @param columns of the terminal, where it is for one */
+export function findingLine({ state, check, subject, message, hint }: Finding, columns?: number): string {
+  const what = `${STATES[state]}  ${check.padEnd(CHECK_WIDTH)}  ${wrapped(printable(subject == null ? message : `${subject}: ${message}`), columns, STATE_WIDTH)}`
+  return hint == null ? what : `${what}\n${' '.repeat(STATE_WIDTH)}${chalk.dim(wrapped(`hint: ${printable(hint)}`, columns, STATE_WIDTH))}`
 }
 
 const STATE_WIDTH = 'warning'.length + 2 + CHECK_WIDTH + 2

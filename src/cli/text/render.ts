@@ -24,8 +24,14 @@ export function cut(text: string, width: number): string {
   return `${shown}…`
 }
 
-/** A text in lines of at most `width` columns, broken between words; those behind the first begin with `indent` blanks, and the first is taken to. */
-export function wrapped(text: string, width: number, indent = 0): string {
+/**
+ * A text in lines of at most `width` columns, broken between words; as it is without a width, as off a terminal. The first line stands behind
+ * `indent` columns, those that follow begin with as many blanks.
+ */
+export function wrapped(text: string, width: number | undefined, indent = 0): string {
+  if (width == null) {
+    return text
+  }
   return text
     .split('\n')
     .map((line) => wrappedLine(line, Math.max(1, width - indent)).join(`\n${' '.repeat(indent)}`))

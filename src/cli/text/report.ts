@@ -5,6 +5,8 @@ import { describeError, type ErrorCode, EXIT_CODES, machineFailure, SubnetError,
 import { printable } from '../../primitives/printable.ts'
 import type { ChainMiss } from '../../session/answers.ts'
 import { ChainLookupError } from '../../session/chain-lookup-error.ts'
+import { jsonText } from './json.ts'
+import { wrapped } from './render.ts'
 
 /** What a script gets of an error; of a peer without an address on the chain also what the chain has of it. */
 export interface ErrorReport extends Partial<ChainMiss> {
@@ -50,11 +52,12 @@ export function printError(error: unknown, json: boolean, stack = false): void {
   const found = reportOf(error)
   process.exitCode = found.exit
   if (json) {
-    process.stdout.write(`${JSON.stringify({ error: found })}\n`)
+    process.stdout.write(`${jsonText({ error: found })}\n`)
   } else {
-    process.stderr.write(`${chalkStderr.red('error:')} ${printable(found.message)}\n`)
+    const { columns } = process.stderr
+    process.stderr.write(`${wrapped(`${chalkStderr.red('error:')} ${printable(found.message)}`, columns)}\n`)
     if (found.hint != null) {
-      process.stderr.write(`${chalkStderr.dim('hint:')} ${printable(found.hint)}\n`)
+      process.stderr.write(`${wrapped(`${chalkStderr.dim('hint:')} ${printable(found.hint)}`, columns)}\n`)
     }
   }
   if (stack && error instanceof Error) {

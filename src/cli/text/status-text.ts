@@ -2,7 +2,7 @@ import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
 import { printable } from '../../primitives/printable.ts'
 import type { StatusAnswer } from '../../session/answers.ts'
-import { shortPeerId } from './render.ts'
+import { shortPeerId, wrapped } from './render.ts'
 
 /** The part of the places from which on their holder is named. */
 const MANY = 1 / 4
@@ -12,8 +12,8 @@ const SHOWN_REPORTS = 2
 /** Of the newest. */
 const SHOWN_REJECTIONS = 3
 
-/** The state of a node, for people. */
-export function describeStatus(status: StatusAnswer): string {
+/** The state of a node, for people. @param columns of the terminal, where it is for one */
+export function describeStatus(status: StatusAnswer, columns?: number): string {
   const { connections, places, heartbeats, tasks, book, chain } = status
   const last = heartbeats.lastReceivedAtMs == null ? '' : `, the last ${humanMs(Date.now() - heartbeats.lastReceivedAtMs)} ago`
   const rows: Array<[string, string]> = [
@@ -35,7 +35,9 @@ export function describeStatus(status: StatusAnswer): string {
     ['chain', describeChain(chain)],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
-  return rows.map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : printable(value)}`).join('\n')
+  return rows
+    .map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : wrapped(printable(value), columns, width + 2)}`)
+    .join('\n')
 }
 
 /** The reasons in one line, and the newest rejections with what went wrong. */

@@ -4,6 +4,9 @@ import { UsageError } from '../../primitives/errors.ts'
 import { withShownUrls } from '../../primitives/shown-url.ts'
 import { closest } from './closest.ts'
 
+/** Commands after which something is gone. They are suggested to nobody who may have meant another: what was typed begins as they do. */
+const ENDS_SOMETHING = /^(stop|disconnect|restore)$|\b(remove|unregister|unset)$/
+
 /** The fields of oclif's parser errors that are used here. */
 interface ParserError extends Error {
   flags?: string[]
@@ -100,7 +103,8 @@ function unknownCommand(error: Error, config: Config): UsageError | undefined {
 
 function noSuchCommand(words: string, config: Config, topic?: string): UsageError {
   const commands = config.commandIDs.map((command) => command.replaceAll(':', ' '))
-  const meant = closest(words, [...commands, ...config.topics.map(({ name }) => name)])
+  const harmless = (name: string): boolean => !ENDS_SOMETHING.test(name) || name[0] === words[0]
+  const meant = closest(words, [...commands, ...config.topics.map(({ name }) => name)].filter(harmless))
   const list = `"${[config.bin, topic, '--help'].filter((word) => word != null).join(' ')}" lists the commands`
   return new UsageError(`unknown command ${JSON.stringify(withShownUrls(words))}`, {
     hint: meant == null ? list : `did you mean "${meant}"? ${list}`,

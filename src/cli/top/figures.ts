@@ -1,13 +1,13 @@
 import type { ActivityAnswer } from '../../session/answers.ts'
 
-/** What the node told at a time. */
+/** The node's activity at one moment. */
 export interface Snapshot {
-  /** Unix milliseconds, when the answer came. */
+  /** The arrival time of the answer, in Unix milliseconds. */
   atMs: number
   activity: ActivityAnswer
 }
 
-/** Tasks and bytes of a second. */
+/** Tasks and bytes per second. */
 export interface Rates {
   inbound: number
   outbound: number
@@ -15,7 +15,7 @@ export interface Rates {
   bytesReceived: number
 }
 
-/** One peer, as the table has it. */
+/** A peer's row in the table. */
 export interface PeerFigures extends Rates {
   peerId: string
   alias: string | null
@@ -25,7 +25,7 @@ export interface PeerFigures extends Rates {
   connections: ActivityAnswer['connections']
 }
 
-/** By what the table can be sorted. */
+/** The sort keys of the table. */
 export const SORTS = ['rate', 'in', 'out', 'bytes', 'failed', 'name'] as const
 export type Sort = (typeof SORTS)[number]
 
@@ -33,7 +33,7 @@ const BARS = '▁▂▃▄▅▆▇█'
 const MS_PER_S = 1_000
 const NO_TRAFFIC = { inbound: 0, outbound: 0, failed: 0, bytesSent: 0, bytesReceived: 0 }
 
-/** The tasks of a second between each two of these snapshots. */
+/** Tasks per second between consecutive snapshots. */
 export function rateHistory(snapshots: readonly Snapshot[], direction: 'inbound' | 'outbound', peerId?: string): number[] {
   const sums = snapshots.map(({ activity }) => ({
     uptimeMs: activity.uptimeMs,
@@ -45,7 +45,7 @@ export function rateHistory(snapshots: readonly Snapshot[], direction: 'inbound'
   })
 }
 
-/** Those of the whole node, in the last interval. */
+/** The rates of the whole node in the last interval. */
 export function ratesNow(snapshots: readonly Snapshot[]): Rates {
   const [before, last] = lastTwo(snapshots)
   const total = ({ inbound, outbound }: ActivityAnswer): Rates => ({
@@ -57,7 +57,7 @@ export function ratesNow(snapshots: readonly Snapshot[]): Rates {
   return difference(total(before), total(last), last.uptimeMs - before.uptimeMs)
 }
 
-/** All peers that are connected or had tasks, in this order. */
+/** All peers with connections or tasks, sorted. */
 export function peerFigures(snapshots: readonly Snapshot[], sort: Sort): PeerFigures[] {
   const [before, last] = lastTwo(snapshots)
   const connections = Map.groupBy(last.connections, ({ peerId }) => peerId)
@@ -87,7 +87,7 @@ const ORDERS: Record<Sort, (a: PeerFigures, b: PeerFigures) => number> = {
   name: (a, b) => compare(a.alias ?? '\uffff', b.alias ?? '\uffff'),
 }
 
-/** The newest values, as bars of one column each; the highest bar is the highest value. Without values yet, blanks on the left. */
+/** The newest values as bars, one column each. The highest bar is the highest value. Missing values are blanks on the left. */
 export function sparkline(values: readonly number[], width: number): string {
   const shown = values.slice(-width)
   const max = Math.max(...shown, 0)
@@ -103,7 +103,7 @@ export function shownCount(value: number): string {
   return value > 0 && value < 10 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value).toLocaleString('en')
 }
 
-/** `0 B`, `999 B`, `1.2 kB`, `34 MB`: of 1,000 each. */
+/** `0 B`, `999 B`, `1.2 kB`, `34 MB`: decimal units. */
 export function shownBytes(value: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB']
   let [unit, left] = [0, value]
@@ -114,7 +114,7 @@ export function shownBytes(value: number): string {
   return `${unit > 0 && left < 9.95 ? left.toFixed(1) : Math.round(left)} ${units[unit]}`
 }
 
-/** The tasks of a peer; undefined where it had none, or the node has forgotten them. */
+/** A peer's tasks; undefined if there are none, or the node has dropped the counts. */
 export function trafficOf({ peers }: ActivityAnswer, peerId: string): ActivityAnswer['peers'][number] | undefined {
   return peers.find((peer) => peer.peerId === peerId)
 }
@@ -123,7 +123,7 @@ function ended({ accepted, rejected, failed }: ActivityAnswer['inbound']): numbe
   return accepted + rejected + failed
 }
 
-/** A sum that is lower than before begins anew: the node had forgotten the peer. */
+/** A rate per second. A sum lower than before has restarted at 0, because the node had dropped the peer's counts. */
 function perSecond(before: number, now: number, ms: number): number {
   return ms <= 0 ? 0 : ((now < before ? now : now - before) * MS_PER_S) / ms
 }

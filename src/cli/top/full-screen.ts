@@ -4,30 +4,30 @@ import { createLogUpdate } from 'log-update'
 import type { Key } from './top-state.ts'
 
 const { enterAlternativeScreen, exitAlternativeScreen, cursorHide, cursorShow, clearViewport, synchronizedOutput } = ansiEscapes
-/** Colours that a line had begun. */
+/** Resets the colours of an unfinished line. */
 const PLAIN = '\u001b[0m'
-/** Without this the library hides the cursor, and shows it again only when the process ends. */
+/** By default, the library hides the cursor, and restores it only at process exit. */
 const SHOWN = { showCursor: true }
-/** Kept of what others write to stderr meanwhile: the newest. */
+/** The maximum number of chunks kept from stderr; the newest are kept. */
 const MAX_STRAY = 100
-/** A process that cannot be stopped, as nobody could continue it, goes on after this. */
+/** The wait for a suspend to take effect. A process that the system does not stop then continues. */
 const NOT_STOPPED_MS = 200
 
 export interface FullScreenInit {
   onKey(key: Key): void
-  /** The terminal is gone. */
+  /** The terminal has closed. */
   onGone(): void
-  /** There is another size, or nothing on the screen: all is to be drawn. */
+  /** The size has changed, or the screen is blank: draw everything. */
   onBlank(): void
 }
 
-/** The whole terminal, until `leave`: it is then as it was before, whatever ends the process. Only `SIGKILL` cannot be helped. */
+/** Takes over the terminal until `leave`, and restores it at every kind of exit except `SIGKILL`. */
 export class FullScreen {
   readonly #init: FullScreenInit
   #isOpen = false
-  /** Not written yet. */
+  /** Output not written yet. */
   #frame = ''
-  /** What the library writes to: all of a frame goes to the terminal at once. */
+  /** The library's output, collected so that each frame is written at once. */
   readonly #sink = Object.create(process.stdout, {
     isTTY: { value: false },
     write: { value: (text: string) => (this.#frame += text) },
@@ -63,7 +63,7 @@ export class FullScreen {
     this.#blank()
   }
 
-  /** Writes the lines that changed. */
+  /** Writes the changed lines. */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) {
       return
@@ -72,7 +72,7 @@ export class FullScreen {
       this.#drawn = [...lines]
       this.#update(this.#drawn.join('\n'))
     }
-    // one after the other: the library writes all that stands between the first and the last that changed
+    // updated line by line, because the library rewrites everything between the first and the last changed line
     for (const [index, line] of lines.entries()) {
       if (line !== this.#drawn[index]) {
         this.#drawn[index] = line
@@ -85,7 +85,7 @@ export class FullScreen {
     }
   }
 
-  /** The next lines are all written, on a screen that is cleared. */
+  /** Clears the screen, so that the next draw writes every line. */
   blank(): void {
     this.#drawn = []
     this.#update = createLogUpdate(this.#sink, SHOWN)
@@ -107,7 +107,7 @@ export class FullScreen {
     this.#giveStderr()
   }
 
-  /** A line of the log would tear the screen: it is written when the screen is left. */
+  /** Holds log lines back until the screen is left, because they would garble the screen. */
   #keepStderr(): void {
     const { stderr } = process
     if (stderr.isTTY) {
@@ -132,7 +132,7 @@ export class FullScreen {
     }
   }
 
-  /** Stops the process as Ctrl-Z does elsewhere; the screen is entered again when it goes on. */
+  /** Suspends the process like Ctrl-Z; the screen is entered again on resume. */
   suspend(): void {
     this.#suspend()
   }
@@ -142,14 +142,14 @@ export class FullScreen {
   readonly #suspend = (): void => {
     this.leave()
     process.once('SIGCONT', this.#resume)
-    // with what started it, as a terminal does
+    // signals the whole process group, as a terminal does
     process.kill(0, 'SIGTSTP')
     setTimeout(this.#resume, NOT_STOPPED_MS)
   }
 
   readonly #resume = (): void => {
     process.off('SIGCONT', this.#resume)
-    // a shell may have changed the terminal
+    // a shell may have changed the terminal's mode
     this.leave()
     this.enter()
   }

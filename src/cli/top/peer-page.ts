@@ -4,10 +4,10 @@ import { rateHistory, type Snapshot, shownBytes, shownCount, sparkline, trafficO
 import { cell, heading } from './lines.ts'
 import { shownSnapshots, type TopState } from './top-state.ts'
 
-/** Beside the bars. */
+/** The columns beside the bars. */
 const BESIDE = 24
 
-/** All that is known of the peer that is open. */
+/** The page of the opened peer. */
 export function peerPage(state: TopState, columns: number, height: number): string[] {
   const snapshots = shownSnapshots(state)
   const { activity, atMs } = snapshots.at(-1) as Snapshot

@@ -7,13 +7,13 @@ import { cell, ends, heading, nameOf } from './lines.ts'
 import { peerPage } from './peer-page.ts'
 import { selectedPeer, shownPeers, shownSnapshots, type TopState } from './top-state.ts'
 
-/** The least that the view fits in. */
+/** The minimum size of the view. */
 export const MIN_SIZE = { columns: 80, rows: 24 }
 
 const SHOWN_PROBLEMS = 2
-/** Of the map, dots of one kind of connections. */
+/** The maximum number of dots for each kind of connection in the map. */
 const MAX_DOTS = 12
-/** Beside the bars of a rate. */
+/** The columns beside a rate's bars. */
 const RATE_WIDTH = 46
 const MIN_FAILURES = 3
 const MIN_PEERS = 3
@@ -38,7 +38,7 @@ const HELP = [
   'TIERS           of the resolutions that asked a tier, those that found the peer there',
 ]
 
-/** The view, as lines: at most `rows - 1`, none wider than `columns`. */
+/** The view as lines: at most `rows - 1` lines, at most `columns` wide. */
 export function topScreen(state: TopState, { columns, rows }: { columns: number; rows: number }): string[] {
   if (columns < MIN_SIZE.columns || rows < MIN_SIZE.rows) {
     const text = `top needs ${MIN_SIZE.columns}x${MIN_SIZE.rows}; this is ${columns}x${rows}`
@@ -71,7 +71,7 @@ function peersPage(state: TopState, columns: number, height: number): string[] {
   return [...above, ...peerTable(state, peers, columns, room - Math.max(1, failures)), ...failureLines(activity, atMs, columns, failures)]
 }
 
-/** Who the node is, how it is, and what is wrong with it. */
+/** The node's identity, its state and its problems. */
 function headLines(state: TopState, columns: number): string[] {
   const { activity } = shownSnapshots(state).at(-1) as Snapshot
   const { status } = state
@@ -134,7 +134,7 @@ function tiersLine({ tiers }: ActivityAnswer, isOlder: boolean, columns: number)
   return heading('tiers', shown.join('   ') || none, columns)
 }
 
-/** The connections of this node: each dot is one. */
+/** The node's connections, one dot each. */
 function mapLines({ connections }: ActivityAnswer, columns: number): string[] {
   const dots = (direction: 'inbound' | 'outbound', relayed: boolean): string => {
     const { length } = connections.filter((each) => each.direction === direction && each.relayed === relayed)
@@ -171,7 +171,7 @@ function peerTable(state: TopState, peers: readonly PeerFigures[], columns: numb
   return [chalk.dim(`${[...header, ...more].join('')} ${cell('VIA', 8).trimEnd()}`), ...filled]
 }
 
-/** How the peer is connected: `in`, `out`, `relay in`, … */
+/** The direction of a peer's connection: `in`, `out`, `relay in`, … */
 function viaOf({ connections: [connection] }: PeerFigures): string {
   return connection == null ? '-' : `${connection.relayed ? 'relay ' : ''}${connection.direction === 'inbound' ? 'in' : 'out'}`
 }

@@ -1,41 +1,41 @@
 import type { ActivityAnswer, PeerRow, StatusAnswer } from '../../session/answers.ts'
 import { type PeerFigures, peerFigures, type Snapshot, SORTS, type Sort } from './figures.ts'
 
-/** All that the view is drawn of. */
+/** The state from which the view is drawn. */
 export interface TopState {
-  /** The newest is the last; never none. */
+  /** At least one snapshot, the newest last. */
   snapshots: readonly Snapshot[]
   status: StatusAnswer | undefined
-  /** Why the node did not answer the last question. */
+  /** The reason why the last request failed. */
   trouble: string | undefined
-  /** The node is of an earlier version, and tells less. */
+  /** The node is of an earlier version, and reports less. */
   isOlder: boolean
-  /** What is shown while it is paused. */
+  /** The snapshots shown while paused. */
   paused: readonly Snapshot[] | undefined
   page: 'peers' | 'peer' | 'help'
   sort: Sort
   filter: string
-  /** Somebody types the filter. */
+  /** The user is typing the filter. */
   isTyping: boolean
-  /** The peer that is marked; without one, or where it is not shown, the first. */
+  /** The marked peer. If unset or not shown, the first peer is marked. */
   selected: string | undefined
-  /** What is known of the peer that is open. */
+  /** Details of the opened peer. */
   opened: PeerRow | undefined
 }
 
-/** A key, as `node:readline` names it. */
+/** A key, in the form of `node:readline`. */
 export interface Key {
   name?: string | undefined
-  /** What was typed. */
+  /** The typed characters. */
   sequence?: string | undefined
   ctrl?: boolean | undefined
   meta?: boolean | undefined
 }
 
-/** What a key asks of the program beside another view. */
+/** A key's effect beyond a change of the view. */
 export type Effect = 'quit' | 'suspend' | 'redraw' | undefined
 
-/** Seconds, about. */
+/** About 300 seconds. */
 const MAX_SNAPSHOTS = 300
 const MAX_FILTER = 40
 const PAGE_ROWS = 10
@@ -57,7 +57,7 @@ export function firstState(first: Snapshot): TopState {
   }
 }
 
-/** The node answered. One that was started anew counts from 0. */
+/** Adds an answer. A restarted node counts from 0, so older snapshots are dropped. */
 export function withActivity(state: TopState, activity: ActivityAnswer, atMs: number): TopState {
   const last = state.snapshots.at(-1)?.activity
   const isAnew = last != null && activity.uptimeMs < last.uptimeMs
@@ -65,12 +65,12 @@ export function withActivity(state: TopState, activity: ActivityAnswer, atMs: nu
   return { ...state, trouble: undefined, snapshots: [...kept, { atMs, activity }] }
 }
 
-/** The snapshots that are shown. */
+/** The snapshots to show. */
 export function shownSnapshots({ paused, snapshots }: TopState): readonly Snapshot[] {
   return paused ?? snapshots
 }
 
-/** The peers of the table: those that the filter lets through, in their order. */
+/** The peers that match the filter, sorted. */
 export function shownPeers(state: TopState): PeerFigures[] {
   const wanted = state.filter.toLowerCase()
   const peers = peerFigures(shownSnapshots(state), state.sort)
@@ -79,12 +79,12 @@ export function shownPeers(state: TopState): PeerFigures[] {
     : peers.filter(({ peerId, alias }) => peerId.toLowerCase().includes(wanted) || alias?.toLowerCase().includes(wanted) === true)
 }
 
-/** The peer that is marked; undefined where none is shown. */
+/** The marked peer; undefined if no peer is shown. */
 export function selectedPeer({ selected }: TopState, peers: readonly PeerFigures[]): PeerFigures | undefined {
   return peers.find(({ peerId }) => peerId === selected) ?? peers[0]
 }
 
-/** What a key does. */
+/** Handles a key. */
 export function pressed(state: TopState, key: Key): [TopState, Effect] {
   if (key.ctrl === true) {
     const effects: Record<string, Effect> = { c: 'quit', z: 'suspend', l: 'redraw' }
@@ -126,7 +126,7 @@ function onOther(state: TopState, { name = '', sequence = '' }: Key): TopState {
   return isBack ? { ...state, page: 'peers', opened: undefined } : common(state, name, sequence)
 }
 
-/** Keys of every page. */
+/** Handles the keys of every page. */
 function common(state: TopState, name: string, sequence: string): TopState {
   if (name === 'p' || name === 'space') {
     return { ...state, paused: state.paused == null ? state.snapshots : undefined }

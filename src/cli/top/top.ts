@@ -10,6 +10,8 @@ export interface TopInit {
   session: Session
   /** The home's path. */
   home: string
+  /** The time of each question to the node. @default 5 s */
+  answerWithinMs: number | undefined
   /** Aborts when the process, or the line of a shell, is told to end. */
   signal: AbortSignal
 }
@@ -23,13 +25,13 @@ const ANSWER_WITHIN_MS = 5_000
 const MAY_PASS: readonly string[] = ['ALREADY_RUNNING', 'TIMEOUT', 'LIMIT_EXCEEDED']
 
 /** The live view of a running node, until somebody leaves it. @throws NodeError NOT_RUNNING, also when the node stops; the signal's reason */
-export async function top({ session, home, signal }: TopInit): Promise<void> {
+export async function top({ session, home, answerWithinMs: timeoutMs = ANSWER_WITHIN_MS, signal }: TopInit): Promise<void> {
   const left = new AbortController()
   const over = AbortSignal.any([signal, left.signal])
-  const options: SessionOptions = { signal: over, timeoutMs: ANSWER_WITHIN_MS }
+  const options: SessionOptions = { signal: over, timeoutMs }
   const onOlder = (): void => change((state) => ({ ...state, isOlder: true }))
   let isOlder = false
-  const first = await session.activity({ signal, timeoutMs: ANSWER_WITHIN_MS, onOlder: () => (isOlder = true) })
+  const first = await session.activity({ signal, timeoutMs, onOlder: () => (isOlder = true) })
   let state: TopState = { ...firstState({ atMs: Date.now(), activity: first }), isOlder }
   const screen = new FullScreen({ onKey: (key) => onKey(key), onGone: () => left.abort(), onBlank: () => draw() })
   const draw = (): void => screen.draw(topScreen(state, screen.size))

@@ -23,7 +23,8 @@ export default class ChainRegister extends BaseCommand {
   async run(): Promise<RegistrationAnswer> {
     const { flags } = await this.parse(ChainRegister)
     const registration = await (await this.session()).chain.register(flags.class, this.callOptions)
-    this.log(`${registration.peerId} is registered as ${registration.class}`)
+    const { peerId, class: as } = registration
+    this.log(as === 'registered' ? `${peerId} is registered` : `${peerId} is registered as ${as}`)
     this.logToStderr(`registered at block ${registration.block}`)
     return registration
   }

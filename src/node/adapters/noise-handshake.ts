@@ -224,7 +224,7 @@ function readPeerId(identityKey: Uint8Array): PeerId {
   }
 }
 
-/** Reads a NoiseHandshakePayload. @throws Error where the bytes are malformed */
+/** Reads a NoiseHandshakePayload. @throws Error if the bytes are malformed */
 function readPayload(bytes: Uint8Array): { identityKey: Uint8Array; signature: Uint8Array; muxers: string[] } {
   const payload = { identityKey: new Uint8Array(0) as Uint8Array, signature: new Uint8Array(0) as Uint8Array, muxers: [] as string[] }
   for (const [field, value] of bytesFields(bytes)) {

@@ -12,7 +12,7 @@ const ANSWERS: Record<string, string> = {
   UNEXPECTED_MESSAGE: 'it did not expect the request',
 }
 
-/** Turns a library error about a relay into a `DialFailure` with a readable message. */
+/** Turns a library error about a relay into a `DialFailure` with a readable message. Returns other errors unchanged. */
 export function relayFailure(cause: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof DialFailure) {
     return cause

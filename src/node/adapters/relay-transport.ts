@@ -145,7 +145,7 @@ export class RelayTransport extends EventTarget {
     }
   }
 
-  /** Compares by absolute difference, so a clock that was set back also triggers a renewal. */
+  /** Renews the reservations that are due. Compares absolute differences, so a clock that was set back also triggers a renewal. */
   readonly #look = (): void => {
     const now = this.#now()
     for (const { relay, askedMs } of this.#places.values()) {

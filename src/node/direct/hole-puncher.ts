@@ -66,7 +66,7 @@ export class HolePuncher {
   readonly #tokens: TokenBuckets
   /** Attempts in progress by the requesting peer, with a controller to abort each. */
   readonly #running = new Map<string, AbortController>()
-  /** Relayed connections whose attempt failed in a way that makes another one pointless. */
+  /** Relayed connections with an earlier attempt, for which another one is pointless. */
   readonly #vain = new WeakSet<Connection>()
   readonly #closing = new AbortController()
 

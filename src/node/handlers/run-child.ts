@@ -122,7 +122,7 @@ async function spool({ stdout }: ChildProcess, output: Spool, maxBytes: number, 
       await output.write(chunk as Buffer)
     }
   } catch (error) {
-    // a silent pipe held open by another process was closed below
+    // `closeSilentPipes` has closed a silent pipe that another process holds open
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') {
       stop(error instanceof Error ? error : new Error(String(error)))
     }

@@ -36,20 +36,26 @@ export interface Settings {
   ownerKey: string | undefined
   /** Dial private and loopback addresses too, from any source. */
   allowPrivate: boolean
+  /** The protocol ID of the DHT. All nodes of a subnet have the same. */
   kadProtocol: string | undefined
+  /** Gossipsub's penalty for many peers behind one IP address, from -1,000 to 0, which is none; loopback is exempt. */
   gossipIpColocationWeight: number
   /** Maximum open inbound connections per IPv4 address or IPv6 /64. Undefined for the default, which does not limit loopback. */
   maxConnectionsPerIp: number | undefined
   relayService: RelayService
-  /** Limits of the relay service: concurrent reservations, and bytes and milliseconds per circuit. */
+  /** Concurrent reservations, where this node is the relay. */
   relayReservations: number
+  /** Bytes of one circuit over this node, both ways together. */
   relayBytes: number
+  /** How long one circuit over this node lasts. */
   relayDuration: number
   admission: 'open' | 'registered'
   minClass: NodeClass
   admissionOnError: 'deny' | 'allow'
   admissionExempt: string[]
+  /** Peer IDs whose requests alone are answered, of every protocol but DAG sync. */
   allowPeers: string[]
+  /** Peer IDs whose requests are never answered, of every protocol but DAG sync. */
   denyPeers: string[]
   maxFrameBytes: number
   taskTimeout: number
@@ -95,7 +101,7 @@ interface SettingFlag {
 export interface Setting<T> extends SettingKind<T> {
   /** Undefined if only config.json and the environment accept the setting. */
   flag?: SettingFlag
-  /** The default in words, for help and the README. @default the form of config.json */
+  /** The default in words, for help and the docs. @default the form of config.json */
   shown?: string | undefined
 }
 
@@ -104,7 +110,7 @@ const DURATION = { value: 'DUR' } as const
 const NUMBER = { value: 'N' } as const
 const TIMEOUT = `${DEFAULT_TIMEOUT_MS / 1_000}s`
 
-/** All settings, in the order of help and `config`. The README has a row for each. */
+/** All settings, in the order of help and `config`. docs/settings.md has a row for each. */
 export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   bootstrap: { ...list(parsePeerMultiaddr), flag: { on: 'NODE', ...MULTIADDRS, help: 'a peer to connect to first; may be repeated' } },
   subnetId: { ...integer(1, 0, 2 ** 32 - 1), flag: { on: 'CHAIN', ...NUMBER, help: 'the subnet {default}' } },
@@ -218,7 +224,7 @@ export function formatted<Name extends SettingName>(name: Name, settings: Settin
   return format == null ? settings[name] : format(settings[name])
 }
 
-/** The default of a setting, as shown in help and the README. */
+/** The default of a setting, as shown in help and docs. */
 export function shownDefault<Name extends SettingName>(name: Name): string {
   const { shown, fallback, format } = SETTINGS[name]
   const value: unknown = format == null ? fallback : format(fallback)

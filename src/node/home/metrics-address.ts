@@ -12,7 +12,7 @@ const LOOPBACK = '127.0.0.1'
 const MAX_PORT = 65_535
 const NAME = /^(?!-)[a-z\d-]{1,63}(\.[a-z\d-]{1,63})*$/i
 
-/** Parses `HOST:PORT`. `:PORT` and a bare port mean loopback. @throws Error with the expected format */
+/** Parses `HOST:PORT`. `:PORT` and a bare port mean loopback. @throws Error that states the expected format */
 export function parseMetricsAddress(text: string): MetricsAddress {
   const [, bracketed, plain, digits] = /^(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text) ?? []
   const port = Number(digits)

@@ -10,7 +10,7 @@ const HINT = 'the file holds 32 bytes in hex, and only its owner may read it (ch
 
 /**
  * Checks the setting that names the key file. A key itself is refused, because command lines, environments and configs are visible to
- * others. @throws UsageError without the key
+ * others. @throws UsageError whose message does not contain the key
  */
 export function checkOwnerKeyName(name: string | undefined): string {
   if (name == null || name === '') {
@@ -30,7 +30,10 @@ export async function readOwnerKey(file: string): Promise<ChainSigner> {
   return parseOwnerKey(text, `owner key ${file}`)
 }
 
-/** Parses the account of a hexadecimal key. @param name of the source, for error messages @throws UsageError without the text */
+/**
+ * Parses the account of a hexadecimal key. @param name of the source, for error messages @throws UsageError whose message does not contain
+ * the text
+ */
 export async function parseOwnerKey(text: string, name: string): Promise<ChainSigner> {
   const { AccountKey } = await import('../../chain/hypertensor/writing/account-key.ts')
   try {

@@ -1,10 +1,10 @@
 /** Converts the raw texts of a setting to its value. */
 export interface SettingKind<T> {
   fallback: T
-  /** Parses one raw text, or all texts of a list. @throws Error with the expected format */
+  /** Parses one raw text, or all texts of a list. @throws Error that states the expected format */
   parse(texts: string[]): T
   list?: true
-  /** Its flag takes no value. */
+  /** True if the flag takes no value. */
   isSwitch?: true
   /** Converts a value to its form in config.json. @default unchanged */
   format?(value: T): unknown

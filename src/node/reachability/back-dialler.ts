@@ -22,7 +22,7 @@ export interface BackDiallerInit {
 const DIAL_TIMEOUT_MS = 10_000
 /** Time limit for sending the nonce and receiving its acknowledgement, in milliseconds. */
 const PROOF_TIMEOUT_MS = 5_000
-/** each request allows exactly one dial, and requests are rate-limited; names are not dialled */
+/** Allows exactly one dial per request. Requests are rate-limited, and names are not dialled. */
 const ONE_DIAL = { trusted: false, more: (): boolean => false }
 /** Local errors, which say nothing about the dialled address. */
 const NO_WAY = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EMFILE', 'ENFILE', 'ENOBUFS', 'EACCES', 'EPERM'])

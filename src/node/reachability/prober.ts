@@ -214,8 +214,8 @@ export class Prober implements Reachability {
   }
 
   /**
-   * One connection per peer that offers dial-backs, in random order. A peer that connects from one of the node's own hosts is skipped: it
-   * is behind the same router or on the same machine.
+   * One connection per peer that offers dial-backs, in random order. A peer at one of the node's own hosts is skipped: it is behind the
+   * same router or on the same machine.
    */
   #connections(candidates: Multiaddr[]): Connection[] {
     const { libp2p, isOutside } = this.#init

@@ -99,7 +99,7 @@ export interface StackInit {
   blame?: Blame | undefined
   /** Peers with a refusal in either direction. They are not dialled on the node's own initiative before their delay has passed. */
   refused?: RefusedPeers | undefined
-  /** Allocates the connection slots. Without it, libp2p's own limits apply. */
+  /** Allocates the connection places. Without it, libp2p's own limits apply. */
   places?: Places | undefined
   /** Limits of the relay service. @default 128 reservations, and 16 MiB and 10 minutes per circuit */
   relay?: RelayBounds | undefined
@@ -130,7 +130,7 @@ const CONNECTIONS_PER_SECOND = 200
 const MAX_PENDING_CONNECTIONS = 200
 const MAX_PING_STREAMS = 32
 /**
- * Maximum size of a gossip message, in bytes. Gossipsub closes the stream of a peer that exceeds it, and ignores that peer from then on. An
+ * Maximum size of a gossip RPC, in bytes. Gossipsub closes the stream of a peer that exceeds it, and ignores that peer from then on. An
  * honest peer relays messages of others: Go accepts up to 1 MiB, more than any heartbeat.
  */
 const MAX_GOSSIP_BYTES = 1 << 20
@@ -139,7 +139,9 @@ const MAX_GOSSIP_BYTES = 1 << 20
  * process alive.
  */
 const PUSH_DEBOUNCE_MS = 100
-/** How long a negative score outlives its connection, in milliseconds. The score of a connected peer decays in about the same time. */
+/**
+ * How long a negative score outlives its connection, in milliseconds. The negative score of a connected peer decays in about the same time.
+ */
 const RETAIN_SCORE_MS = 120_000
 const FIRST_LOOK_AROUND_MS = 50
 const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
@@ -333,7 +335,7 @@ export function gossipTopics({ subnetId, network }: Pick<StackInit, 'subnetId' |
  */
 function waitAt(door: Door): ConnectionGater {
   const check = async (peerId: PeerId, connection: MultiaddrConnection): Promise<boolean> => {
-    // a closed connection releases its slot without waiting for the chain
+    // a closed connection releases its place without waiting for the chain
     const gone = new AbortController()
     connection.addEventListener('close', () => gone.abort(new Error('the connection was closed')), { once: true })
     await door.check(peerId, gone.signal)

@@ -11,7 +11,7 @@ export interface Open {
   usedAtMs: number
 }
 
-/** The limit that denies a connection its slot or takes it away. */
+/** The limit that denies a connection its place or takes it away. */
 export type PlaceLimit = 'open files' | 'connection rate' | 'places of a host' | 'open places' | 'handshakes' | 'idle connections'
 
 /** Protocols of libp2p's own services: identify, ping, gossip, Kademlia. */

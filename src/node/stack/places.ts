@@ -18,7 +18,7 @@ export interface PlacesInit {
   /** @default the descriptors of this process */
   descriptors?: Pick<Descriptors, 'open' | 'limit' | 'areShort'>
   now?: () => number
-  /** Called for each connection that is refused, cut or closed for its slot, with the host and the limit reached. */
+  /** Called for each connection that is refused, cut or closed for its place, with the host and the limit reached. */
   onLimit?: ((host: string, limit: PlaceLimit, reason: string) => void) | undefined
 }
 
@@ -36,7 +36,7 @@ export interface PlacesState {
   /** Idle connections that were closed to make room. */
   displaced: number
   /**
-   * When the node last refused a connection because all its slots were taken, in Unix milliseconds. Refusals of the host that itself fills
+   * When the node last refused a connection because all its places were taken, in Unix milliseconds. Refusals of the host that itself fills
    * the node or its own share do not count.
    */
   refusedAtMs: number | undefined
@@ -54,12 +54,12 @@ interface Pending {
 const MAX_OPEN = 300
 const MAX_PENDING = 200
 /**
- * Half of the slots. A NAT may hide 100 shells that call at once (`xargs -P 100`) and 50 nodes, and one host still cannot fill the node.
+ * Half of the places. A NAT may hide 100 shells that call at once (`xargs -P 100`) and 50 nodes, and one host still cannot fill the node.
  */
 const MAX_PER_IP = MAX_OPEN / 2
 /** The part of a share that pending handshakes may use: 100 of 150. */
 const PENDING_SHARE = 2 / 3
-/** Handshake timeout while more than half of the pending slots are taken: six round trips of 500 ms. libp2p's timeout is 10 s. */
+/** Handshake timeout while more than half of the pending places are taken: six round trips of 500 ms. libp2p's timeout is 10 s. */
 const PRESSED_MS = 3_000
 const LOOK_EVERY_MS = 500
 /**
@@ -67,17 +67,17 @@ const LOOK_EVERY_MS = 500
  * endlessly.
  */
 const REST_MS = 60_000
-/** A third of the slots, so a node that calls many peers keeps room for newcomers. */
+/** A third of the places, so a node that calls many peers keeps room for newcomers. */
 const MAX_CALLED = MAX_OPEN / 3
 /** Inbound connections per host: 200 per second. libp2p has the same limit, but per IPv6 address. */
 const RATE = { burst: 200, refillMs: 5 }
 const MAX_RATES = 10_000
 /**
- * Allocates the connection slots of a node, so that no host can lock out all others.
+ * Allocates the connection places of a node, so that no host can lock out all others.
  *
- * Each host may hold a share of the inbound slots. When all pending slots are taken, the host with the most handshakes loses its oldest
- * one. When all open slots are taken, an idle connection is closed, starting with the host that has the most connections. An outbound
- * connection takes a slot, but is never refused.
+ * Each host may hold a share of the inbound places. When all pending places are taken, the host with the most handshakes loses its oldest
+ * one. When all open places are taken, an idle connection is closed, starting with the host that has the most connections. An outbound
+ * connection takes a place, but is never refused.
  *
  * libp2p's own limits refuse every newcomer once they are reached, so `limits` disables them.
  */
@@ -172,7 +172,7 @@ export class Places {
     return outer ?? this.#openLimitFor(host) ?? this.#pendingLimitFor(host)
   }
 
-  /** Undefined if an open slot is free or can be freed. */
+  /** Undefined if an open place is free or can be freed. */
   #openLimitFor(host: Host): PlaceLimit | undefined {
     const { maxOpen } = this.#init
     const mayDisplace = (open: Open): boolean => this.#yields(open, host.open + 1)
@@ -186,7 +186,7 @@ export class Places {
     return undefined
   }
 
-  /** Undefined if a pending slot is free or was freed. */
+  /** Undefined if a pending place is free or was freed. */
   #pendingLimitFor(host: Host): PlaceLimit | undefined {
     if (host.pending >= Math.ceil(this.#shareOf(host) * PENDING_SHARE)) {
       return 'places of a host'
@@ -287,7 +287,7 @@ export class Places {
     return (host?.open ?? 0) > newcomerHas || this.#init.now() - usedAtMs >= REST_MS
   }
 
-  /** Records that the node is full, unless this host itself takes the most slots. */
+  /** Records that the node is full, unless this host itself takes the most places. */
   #noteRefusal(host: Host): void {
     if (host !== this.#hosts.greediest(({ open, pending }) => open + pending)) {
       this.#refusedAtMs = this.#init.now()

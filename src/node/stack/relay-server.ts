@@ -267,7 +267,7 @@ export class RelayServer {
   }
 }
 
-/** Resets a stream that sends more than one small request before the answer. */
+/** Resets a stream on which more than `MAX_REQUEST_BYTES` arrive before the request is answered. */
 function withSmallRequests(handler: StreamHandler): StreamHandler {
   return (stream, connection) => {
     let bytes = 0

@@ -1,7 +1,7 @@
 import type { Multiaddr } from '@multiformats/multiaddr'
 import ipaddr from 'ipaddr.js'
 
-/** The holder of connection slots: an IPv4 address or an IPv6 network. */
+/** The holder of connection places: an IPv4 address or an IPv6 network. */
 export interface RemoteHost {
   /** `192.0.2.1` or `2001:db8:0:1::/64`. The owner of an IPv6 address usually owns its whole /64. */
   name: string

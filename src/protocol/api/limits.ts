@@ -18,7 +18,7 @@ export interface ProtocolLimits {
   minBytesPerSecond: number
   /**
    * Allows pauses and low rates in a body of unknown size, even if it is read completely before use. The serving side then waits for
-   * `consumerTimeoutMs`, the caller until its deadline. A body that is streamed is always allowed to be slow.
+   * `consumerTimeoutMs`, the caller until its deadline. A streamed body of unknown size may always be slow.
    */
   allowSlowBodies: boolean
   /** Maximum part of `maxBytesInFlight` for the frames of one peer. */

@@ -1,7 +1,7 @@
 import { SubnetError, type SubnetErrorOptions, textOf } from '../../primitives/errors.ts'
 import { LimitError } from '../api/errors.ts'
 
-/** Reasons for rejecting a peer's task. Reasons may be added, here and in README, but not renamed. */
+/** Reasons for rejecting a peer's task. Reasons may be added, here and in docs/tasks.md, but not renamed. */
 export const REJECTION_REASONS = [
   /** The node has no task handler. */
   'no-handler',

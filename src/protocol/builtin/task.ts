@@ -101,7 +101,7 @@ function isTaskId(text: string): boolean {
   return Buffer.byteLength(text) <= MAX_TASK_ID_BYTES && !/[\u0000-\u001f\u007f-\u009f]/.test(text)
 }
 
-/** @throws UsageError for a task id over 256 bytes or with control characters */
+/** @throws UsageError for a task ID of more than 256 bytes or with control characters */
 export function checkTaskId(taskId: string): void {
   if (!isTaskId(taskId)) {
     throw new UsageError(TASK_ID_RULE)
@@ -198,7 +198,7 @@ export class TaskProtocol extends ProtocolBase<
     if (!handled) {
       this.#tell({ taskId: '', peerId: peerId.toString(), accepted: false, ms: 0, ...rejectionOf(error, 'refused') }, callId)
     }
-    // an oversized request is reset with its own code instead
+    // an oversized request is reset instead: the carrier reports the limit itself
     return error instanceof LimitError ? undefined : this.#rejection(error)
   }
 

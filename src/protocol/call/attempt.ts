@@ -162,7 +162,7 @@ export class Attempt<Response> {
     }
   }
 
-  /** Undefined where there are no more. */
+  /** Undefined if there are no more. */
   async #readNext(): Promise<{ message: Response } | undefined> {
     if (this.#incoming != null) {
       this.#call.throwIfRestFailed()

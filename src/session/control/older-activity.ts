@@ -2,7 +2,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { isRelayed } from '../../primitives/address-kind.ts'
 import type { ActivityAnswer, PeerRow, StatusAnswer } from '../answers.ts'
 
-/** As much of the activity of a node as its status and its peers tell: bytes, tiers, and whose tasks they were stay unknown. */
+/** The activity derived from a node's status and peers. Bytes, tiers and the peers of tasks stay unknown. */
 export function olderActivity({ uptimeMs, tasks }: StatusAnswer, peers: PeerRow[], nowMs = Date.now()): ActivityAnswer {
   const unknown = { bytesSent: 0, bytesReceived: 0 }
   const { accepted, rejected, running, queued, sent, sentAccepted, sentRejected, sentFailed, lastRejections = [] } = tasks

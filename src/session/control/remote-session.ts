@@ -51,7 +51,7 @@ import { remoteAliases, remoteChain, remoteProtocols } from './remote-calls.ts'
 import { remoteEvents } from './remote-events.ts'
 import { RemoteTasks } from './remote-tasks.ts'
 
-/** A session with the node that runs in the home, in another process: over its control socket. */
+/** A session with the node that runs in the home, in another process, over its control socket. */
 export class RemoteSession implements Session {
   readonly aliases: AliasSession
   readonly chain: ChainSession
@@ -60,7 +60,7 @@ export class RemoteSession implements Session {
   readonly #client: NodeClient
   readonly #tasks: RemoteTasks
 
-  /** @param socket connected to the node's control socket */
+  /** @param socket a connection to the node's control socket */
   constructor(socket: Socket, home: Home) {
     this.#home = home
     this.#client = new NodeClient(socket, home)
@@ -76,7 +76,7 @@ export class RemoteSession implements Session {
 
   async settings(options: SessionOptions = {}): Promise<NodeSettingsAnswer> {
     const { json } = await this.#client.call(atOnce(options), async (call) => this.#client.service.settings({}, call))
-    // a node of an earlier version is a native one, and does not say so
+    // a node of an earlier version is always native, and does not report its network
     const { network = 'native', ...settings } = JSON.parse(json) as NodeSettingsAnswer
     return { ...settings, network }
   }
@@ -85,7 +85,7 @@ export class RemoteSession implements Session {
     const status: StatusAnswer = await this.#client.ask(StatusResponseSchema, options, async (call) =>
       this.#client.service.status(timeOf(options), call),
     )
-    // a node of an older version does not tell
+    // a node of an earlier version does not report these fields
     const { network, reachability, portMapping } = status as Partial<StatusAnswer>
     return {
       ...status,
@@ -113,7 +113,7 @@ export class RemoteSession implements Session {
 
   async stop(options: SessionOptions = {}): Promise<StopAnswer> {
     const work = async (call: CallSignal): Promise<StopResponse> => {
-      // the node cuts its connections once the home is free
+      // the node closes its connections after the home is released
       const witness = await connectToNode(this.#home, call)
       const answer = await this.#client.service.stop({}, call)
       if (witness != null) {

@@ -37,7 +37,7 @@ describe('the figures of a bench', () => {
     assert.ok(lines.length <= 24 && lines.every(({ length }) => length < 80))
     assert.deepEqual(lines, [
       '12D3KooW…NiW6Cb at /ip4/127.0.0.1/tcp/4001, source: gossip',
-      'first task: resolved in 0.2 ms, connected in 12.1 ms, answered in 3 ms',
+      'first task: resolved in < 1 ms, connected in 12 ms, answered in 3.0 ms',
       '',
       '                LATENCY  RATE   TRANSFER',
       'at a time       1        16     1',

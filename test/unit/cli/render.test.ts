@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describeAttempts, describeEvent } from '../../../src/cli/repl/events.ts'
+import { jsonText } from '../../../src/cli/text/json.ts'
 import { peerTable } from '../../../src/cli/text/peer-table.ts'
-import { cut, shortPeerId, table } from '../../../src/cli/text/render.ts'
+import { cut, shortPeerId, table, wrapped } from '../../../src/cli/text/render.ts'
 import { humanMs } from '../../../src/primitives/human-ms.ts'
 import { printable, printableLines } from '../../../src/primitives/printable.ts'
 import type { PeerRow } from '../../../src/session/answers.ts'
@@ -51,7 +52,7 @@ describe('text for a terminal', () => {
     assert.equal(shortPeerId(PEER_ID), '12D3KooW…RNiW6Cb'.replace('RNiW6Cb', PEER_ID.slice(-6)))
     assert.equal(shortPeerId('short'), 'short')
     const times = [-120_000, 0.04, 0.84, 9.96, 12.3, 999, 1_000, 12_400, 119_000, 180_000].map(humanMs)
-    assert.deepEqual(times, ['0.0 ms', '0.0 ms', '0.8 ms', '10.0 ms', '12 ms', '999 ms', '1 s', '12 s', '119 s', '3 min'])
+    assert.deepEqual(times, ['< 1 ms', '< 1 ms', '< 1 ms', '10.0 ms', '12 ms', '999 ms', '1 s', '12 s', '119 s', '3 min'])
   })
 
   it('has tables whose columns stand under each other and fit', () => {
@@ -123,8 +124,41 @@ describe('text for a terminal', () => {
     const answer = { peerId: PEER_ID, multiaddrs: [], source: 'neighbour', ageMs: 3_000, verified: true, attempts: [...attempts] } as const
     assert.equal(
       describeAttempts({ ...answer, multiaddrs: [], attempts: [...attempts] }),
-      'source: neighbour, heard 3 s ago; gossip miss in 0.1 ms, neighbour hit in 12 ms (by way of a)',
+      'source: neighbour, heard 3 s ago; gossip miss in < 1 ms, neighbour hit in 12 ms (by way of a)',
     )
     assert.equal(describeAttempts({ ...answer, multiaddrs: [], source: 'given', ageMs: null, attempts: [] }), 'source: given')
+  })
+
+  it('names the tier that answered as the source, also of an address that was kept from another', () => {
+    const attempts = [{ tier: 'gossip', outcome: 'hit' as const, ms: 0.2, detail: 'in the book' }]
+    const answer = { peerId: PEER_ID, multiaddrs: [], source: 'chain' as const, ageMs: null, verified: true, attempts }
+    assert.equal(describeAttempts(answer), 'source: gossip, kept from chain; gossip hit in < 1 ms (in the book)')
+    assert.equal(describeAttempts({ ...answer, source: 'given', attempts: [] }), 'source: given')
+  })
+
+  it('breaks a sentence between words, and leaves an address whole', () => {
+    const address = `/ip4/127.0.0.1/tcp/1/p2p/${PEER_ID}`
+    assert.equal(wrapped('one two three', 8), 'one two\nthree')
+    assert.equal(wrapped('one two three', 13), 'one two three')
+    assert.equal(wrapped('one  two three', 12, 4), 'one  two\n    three')
+    assert.equal(wrapped(`at ${address} now\n  and then`, 20), `at\n${address}\nnow\n  and then`)
+    assert.equal(wrapped('漢字 漢字', 8), '漢字\n漢字')
+    assert.equal(wrapped('\u001b[31mone\u001b[0m two', 7), '\u001b[31mone\u001b[0m two')
+    assert.equal(wrapped('one two three', undefined), 'one two three')
+  })
+
+  it('gives measured numbers in JSON three decimals at most, and all others as they are', () => {
+    const answer = {
+      ms: 1.23456,
+      list: [{ totalMs: 0.0004, roundTripsMs: [1.00049, 2] }],
+      tasksPerSecond: 1 / 3,
+      weight: -0.00005,
+      block: 12,
+    }
+    assert.equal(
+      jsonText(answer),
+      '{"ms":1.235,"list":[{"totalMs":0,"roundTripsMs":[1,2]}],"tasksPerSecond":0.333,"weight":-0.00005,"block":12}',
+    )
+    assert.equal(jsonText({ ms: '1.23456', atMs: null }), '{"ms":"1.23456","atMs":null}')
   })
 })

@@ -4,7 +4,7 @@ import { refusalOf, refusalOfOpen, resetFor } from './call-reset.ts'
 import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
 
 /**
- * How far a call on a kept stream has come, and with which error it can go no further.
+ * The state of a call on a kept stream, and the error that ended it.
  *
  *     running ── the peer ends it ──▶ ended by the peer ──┐
  *        └── closed, aborted, reset, stream broken ───────┴──▶ over

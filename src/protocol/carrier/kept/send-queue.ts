@@ -78,11 +78,11 @@ export class SendQueue {
       batch.add(first)
     }
     this.#takeFrames(batch)
+    // pieces follow once no frames are queued: queued frames have lower call numbers than new calls would get now
     if (this.#frames.length === 0) {
       this.#takePieces(this.#small, batch, () => batch.size < BATCH_BYTES)
       this.#takePieces(this.#large, batch, () => batch.size < BATCH_BYTES && this.#rate.room >= batch.size + MAX_PIECE_FRAME_BYTES)
     }
-    // otherwise the queued frames have lower call numbers than new calls would get now
     if (batch.frames.length === 0) {
       return undefined
     }

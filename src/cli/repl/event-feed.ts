@@ -1,0 +1,129 @@
+import { humanMs } from '../../primitives/human-ms.ts'
+import type { NodeEvent } from '../../session/session.ts'
+import { shortPeerId } from '../text/render.ts'
+import { describeEvent, oneLine } from './events.ts'
+
+export interface EventFeedInit {
+  /** Shows a line; one that cannot wait is to be shown `now`. */
+  tell(line: string, options: { now: boolean }): void
+  /** True while nobody wants to see events. */
+  isMuted(): boolean
+  /** Milliseconds since 1970. @default the system's */
+  now?: () => number
+  /** Calls something after some milliseconds; the process need not wait for it. @default a timer of Node */
+  later?: (call: () => void, ms: number) => void
+}
+
+/** So many of a kind are shown one by one in a window; of more, a person reads none. */
+const SHOWN_PER_WINDOW = 5
+const WINDOW_MS = 6_000
+/** What is said of many events of a kind. All others are shown one by one. */
+const SUMS: Record<string, (events: NodeEvent[], time: string) => string> = {
+  task: sumOfTasks,
+  'peer:connect': (events, time) => sumOfPeers(events, 'connected', time),
+  'peer:disconnect': (events, time) => sumOfPeers(events, 'disconnected', time),
+}
+
+interface Window {
+  startedAtMs: number
+  shown: number
+  /** Those that are not shown. */
+  held: NodeEvent[]
+}
+
+/** The events of a node above the prompt of its shell, each with its time. Those of a kind that come faster than a person reads are summed up. */
+export class EventFeed {
+  readonly #init: Required<EventFeedInit>
+  readonly #windows = new Map<string, Window>()
+
+  constructor(init: EventFeedInit) {
+    this.#init = { now: () => Date.now(), later: (call, ms) => void setTimeout(call, ms).unref(), ...init }
+  }
+
+  take(event: NodeEvent): void {
+    if (this.#init.isMuted()) {
+      return
+    }
+    if (SUMS[event.event] == null) {
+      this.#sumUpAll()
+      this.#show(event.atMs, describeEvent(event), event.event === 'stopping')
+      return
+    }
+    const window = this.#windows.get(event.event) ?? this.#open(event.event, 0)
+    if (window.shown < SHOWN_PER_WINDOW) {
+      window.shown++
+      this.#show(event.atMs, describeEvent(event))
+    } else {
+      window.held.push(event)
+    }
+  }
+
+  #open(kind: string, shown: number): Window {
+    const window: Window = { startedAtMs: this.#init.now(), shown, held: [] }
+    this.#windows.set(kind, window)
+    this.#init.later(() => this.#close(kind, window), WINDOW_MS)
+    return window
+  }
+
+  /** While they come fast, the next window shows none one by one. */
+  #close(kind: string, window: Window): void {
+    const isFast = window.held.length > SHOWN_PER_WINDOW
+    this.#windows.delete(kind)
+    this.#sumUp(kind, window)
+    if (isFast) {
+      this.#open(kind, SHOWN_PER_WINDOW)
+    }
+  }
+
+  /** What was held came before what is shown next. */
+  #sumUpAll(): void {
+    for (const [kind, window] of this.#windows) {
+      this.#sumUp(kind, window)
+    }
+  }
+
+  #sumUp(kind: string, window: Window): void {
+    const now = this.#init.now()
+    const [held, ms] = [window.held, now - window.startedAtMs]
+    Object.assign(window, { held: [], startedAtMs: now })
+    if (held.length > 0 && !this.#init.isMuted()) {
+      this.#show(now, SUMS[kind]?.(held, humanMs(ms)) ?? '')
+    }
+  }
+
+  #show(atMs: number, text: string, now = false): void {
+    this.#init.tell(`${clockOf(atMs)} ${text}`, { now })
+  }
+}
+
+/** `15:04:05`, as the clock on the wall. */
+function clockOf(atMs: number): string {
+  const date = new Date(atMs)
+  return [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, '0')).join(':')
+}
+
+/** `312 tasks of 12D3KooW…abcdef in 6 s, all accepted` */
+function sumOfTasks(tasks: NodeEvent[], time: string): string {
+  const rejected = tasks.filter(({ accepted }) => accepted !== true)
+  const last = rejected.at(-1)
+  const why = last?.reason == null ? '' : `, the last one: ${last.reason}, ${oneLine(last.detail)}`
+  const outcome = rejected.length === 0 ? 'all accepted' : `${tasks.length - rejected.length} accepted, ${rejected.length} rejected${why}`
+  return `${tasks.length} ${tasks.length === 1 ? 'task' : 'tasks'} of ${whose(tasks)} in ${time}, ${outcome}`
+}
+
+/** `40 peers connected in 6 s`, `12D3KooW…abcdef connected 40 times in 6 s` */
+function sumOfPeers(events: NodeEvent[], what: string, time: string): string {
+  const peers = peersOf(events).size
+  return peers === 1 && events.length > 1
+    ? `peer ${whose(events)} ${what} ${events.length} times in ${time}`
+    : `${peers} ${peers === 1 ? 'peer' : 'peers'} ${what} in ${time}`
+}
+
+function whose(events: NodeEvent[]): string {
+  const [first = '', ...more] = peersOf(events)
+  return more.length === 0 ? shortPeerId(first) : `${more.length + 1} peers`
+}
+
+function peersOf(events: NodeEvent[]): Set<string> {
+  return new Set(events.map(({ peerId }) => String(peerId)))
+}
