@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Cli, type RunningNode } from '../support/cli.ts'
 import { notRun } from '../support/not-run.ts'
+import { Terminal } from '../support/pty.ts'
+
+const BIN = join(import.meta.dirname, '../../bin/run.js')
 
 describe('the completion of a shell', function () {
   this.timeout(60_000)
@@ -21,6 +24,7 @@ describe('the completion of a shell', function () {
     await cli.json(home, ['alias', 'set', 'bob', other.peerId])
     await writeFile(join(folder, 'pay load.bin'), '')
     await writeFile(join(folder, 'payday.bin'), '')
+    await mkdir(join(folder, 'inner'))
   })
 
   after(async () => cli.clean())
@@ -58,6 +62,36 @@ describe('the completion of a shell', function () {
       assert.deepEqual(await offered(line as string), words, line)
     }
     assert.equal((await offered('subnet ping 12D3KooW')).length, 1)
+  })
+
+  it('goes on in an open quote and behind a tilde, as its user sees it: bash', async () => {
+    const terminal = new Terminal(home, ['--norc', '--noprofile', '-i'], {
+      program: 'bash',
+      columns: 120,
+      env: { PS1: '$ ', HOME: folder, INPUTRC: '/dev/null', BIN, NODE: process.execPath },
+    })
+    try {
+      terminal.type(
+        `subnet() { "$NODE" "$BIN" "$@"; }; cd ~; source <(subnet completion bash); bind 'set enable-bracketed-paste off'; clear; echo up\r`,
+      )
+      await terminal.shows(/^up$/m)
+      for (const [typed, line] of [
+        ['subnet key show --key ~/pay\\ \t', 'subnet key show --key ~/pay\\ load.bin'],
+        ['subnet key show --key "pay l\t', 'subnet key show --key "pay load.bin"'],
+        [`subnet key show --key='pay l\t`, `subnet key show --key='pay load.bin'`],
+        ['subnet key show --key ~/inn\t', 'subnet key show --key ~/inner/'],
+        ['subnet key show --key "inn\t', 'subnet key show --key "inner/'],
+        ['subnet key show --key ~/payd\t', 'subnet key show --key ~/payday.bin'],
+        ['subnet ping "bo\t', 'subnet ping "bob"'],
+      ] as const) {
+        terminal.type(typed)
+        await terminal.until(({ line: shown }) => shown === `$ ${line}`, line)
+        terminal.type('\u0015')
+        await terminal.until(({ line: shown }) => shown === '$', 'an empty line')
+      }
+    } finally {
+      await terminal.end()
+    }
   })
 
   it('knows the aliases where no node runs, and starts none', async () => {

@@ -5,6 +5,8 @@ import type { Config } from '@oclif/core/config'
 import { SETTING_NAMES } from '../../node/home/config.ts'
 import { LOG_LEVELS } from '../../observe/log-filter.ts'
 import { LOG_FORMATS } from '../../observe/log-format.ts'
+import { type BegunWord, begunWords, type Quote } from './begun-words.ts'
+import { withoutTilde } from './tilde.ts'
 
 export interface CompletionSources {
   config: Config
@@ -27,17 +29,21 @@ export interface Completions {
   words: string[]
   /** The last word as typed. */
   last: string
+  /** The quote that is open at its end. */
+  quote: Quote | undefined
 }
 
-/** The completions of the line typed so far; empty inside a quote. */
+/** The completions of the line typed so far. */
 export async function completeLine(typed: string, sources: CompletionSources): Promise<Completions> {
-  const raw = typed.match(/(?:\\.|[^\s\\])+/g) ?? []
-  const last = /(?:^|[^\\])\s$/.test(typed) ? '' : (raw.pop() ?? '')
-  const words = [...raw, last].map((word) => word.replace(/\\(.)/g, '$1'))
+  const begun = begunWords(typed)
+  const { raw: last, quote } = begun.at(-1) as BegunWord
+  const words = begun.map(({ text }) => text)
   if (words[0] === sources.config.bin && words.length > 1) {
     words.shift()
   }
-  return { words: await completeWords(words, sources), last }
+  // in a quote it is no folder
+  const found = quote != null && /^[^~]*["']~/.test(last) ? [] : await completeWords(words, sources)
+  return { words: found, last, quote }
 }
 
 /** The completions of the last word, which may be empty; each is a whole word. A folder ends in a slash. */
@@ -152,8 +158,11 @@ async function argumentsOf(command: Command.Loadable, before: string[], begun: s
 
 /** The files and folders that match a partial path. */
 async function files(begun: string): Promise<string[]> {
+  if (begun === '~') {
+    return ['~/']
+  }
   const folder = begun.endsWith('/') ? begun : dirname(begun)
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
+  const entries = await readdir(withoutTilde(folder), { withFileTypes: true }).catch(() => [])
   const hidden = basename(begun).startsWith('.')
   return entries
     .filter(({ name }) => hidden || !name.startsWith('.'))

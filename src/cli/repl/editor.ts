@@ -1,6 +1,7 @@
 import { createInterface, type Interface, type Key } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { MAX_HISTORY_LINES } from './history.ts'
+import { HistorySearch } from './history-search.ts'
 
 export interface EditorInit {
   input: Readable
@@ -51,10 +52,15 @@ export function openEditor({ input, output, prompt, history, complete, onKey }: 
   })
   const keyed = editor as unknown as Keyed
   const act = keyed._ttyWrite.bind(editor)
+  const search = new HistorySearch(editor, prompt)
   const press = (text: string | undefined, key: Key): void => {
+    // readline takes a Tab that comes with other keys for pasted text; over a slow line all keys come so, and bash completes too
+    Object.assign(editor, { isCompletionEnabled: true })
     onKey(key ?? {})
     if (!isDumb()) {
-      act(text, key)
+      if (!search.takes(text, key ?? {})) {
+        act(text, key)
+      }
     } else if (key?.name === 'backspace') {
       takeBack(editor, output)
     } else if (text == null || ACTS_ON_DUMB.includes(text) || !/\p{Cc}/u.test(text)) {

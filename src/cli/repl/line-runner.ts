@@ -10,6 +10,7 @@ import { Interrupted, printError } from '../text/report.ts'
 import { topicWithoutCommand, toUsageError } from '../text/usage.ts'
 import { CLEAR, checkBuiltin } from './builtins.ts'
 import { shellHelp } from './shell-help.ts'
+import { expandTildes } from './tilde.ts'
 
 export interface LineRunnerInit {
   config: Config
@@ -37,7 +38,7 @@ export class LineRunner {
     const { json } = this.#init
     process.exitCode = undefined
     try {
-      const words = shellWords(line).map(({ text }) => text)
+      const words = expandTildes(line, shellWords(line))
       const argv = commandLine(words[0] !== 'subnet' ? words : words.length === 1 ? ['--help'] : words.slice(1), this.#init.config)
       if (argv.length > 0) {
         await this.#command(json ? withJson(argv) : argv, options)

@@ -6,6 +6,7 @@ import { SUCCESS } from '../../primitives/errors.ts'
 import type { Session } from '../../session/session.ts'
 import { wrapped } from '../text/render.ts'
 import { Interrupted } from '../text/report.ts'
+import { typedAs } from './begun-words.ts'
 import { BUILTINS, clearsScreen, exitCodeOf, stopsNode } from './builtins.ts'
 import { completeLine } from './completer.ts'
 import { isDumb, openEditor } from './editor.ts'
@@ -28,7 +29,6 @@ const PROMPT = 'subnet> '
 const AGAIN_MS = 1_000
 /** Of a line that stops the node, after that. */
 const ANSWER_WITHIN_MS = 1_000
-const SPECIAL = /[\s'"\\|&;<>()$`#*?]/g
 /** What is told while a line runs; of more, the newest. */
 const MAX_TOLD = 100
 /** Lines that wait behind the one that runs. */
@@ -320,15 +320,15 @@ export class Repl {
 
   async #complete(line: string): Promise<[string[], string]> {
     const { config, session } = this.#init
-    const { words, last } = await completeLine(line, {
+    const { words, last, quote } = await completeLine(line, {
       config,
       builtins: BUILTINS,
       peers: async () => peerNames(session),
       protocols: async (peer) => protocolNames(session, peer),
     })
-    const hits = words.map((word) => word.replace(SPECIAL, '\\$&'))
+    const hits = words.map((word) => typedAs(word, last, quote))
     const [only] = hits
     // a word that is complete is followed by the next; a folder goes on
-    return [hits.length === 1 && only != null && !/[/=]$/.test(only) ? [`${only} `] : hits, last]
+    return [hits.length === 1 && only != null && !/[/=]$/.test(only) ? [`${only}${quote ?? ''} `] : hits, last]
   }
 }
