@@ -7,10 +7,10 @@ import { printableLines } from '../primitives/printable.ts'
 import { TextCheck } from '../primitives/text-check.ts'
 
 export interface ShownResultInit {
-  /** Of the result in bytes, where it is known. */
+  /** Length of the result in bytes, if known. */
   size: number | undefined
   taskId: string
-  /** Where a result that is not text is kept: in the first of these folders that takes it. */
+  /** Folders for a result that is not text. The first writable one is used. */
   folders: readonly string[]
   /** To the terminal. */
   write(text: string): Promise<void>
@@ -20,7 +20,7 @@ export interface ShownResultInit {
 export interface KeptResult {
   file: string
   bytes: number
-  /** Of those, the first of the file: what came before it was shown. */
+  /** Offset of the file's first byte in the result. The bytes before it were shown. */
   from: number
 }
 
@@ -46,7 +46,7 @@ class ShownResult {
   /** What came first, while it is not too much. */
   #held: Uint8Array[] = []
   #bytes = 0
-  /** Where that begins: what was before it was shown. */
+  /** Offset of the first held byte. All bytes before it were shown. */
   #from = 0
   #last = '\n'
 
@@ -134,7 +134,7 @@ interface OpenedFile {
   paths(): Iterable<string>
 }
 
-/** @throws UsageError for what the first of them says, where none takes it */
+/** @throws UsageError for what the first of them says, if none is writable */
 async function firstThatTakes(folders: readonly string[], name: string, bytes: Uint8Array): Promise<OpenedFile> {
   let failure: unknown
   for (const folder of folders) {

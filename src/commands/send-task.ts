@@ -14,8 +14,6 @@ export default class SendTask extends BaseCommand {
   static override description = 'Finds the peer and dials it. The result, and nothing else, goes to stdout.'
   static override examples = [
     '<%= config.bin %> send-task bob --text hello',
-    'tar c data | <%= config.bin %> send-task bob --payload - --output result.bin',
-    '<%= config.bin %> send-task --batch tasks.ndjson --concurrency 64 > results.ndjson',
     '<%= config.bin %> send-task --batch tasks.ndjson --resume results.ndjson',
   ]
   static override args = { peer: peerArg }
@@ -32,7 +30,7 @@ export default class SendTask extends BaseCommand {
     }),
     resume: Flags.string({
       helpValue: 'RESULTS',
-      description: 'go on with a batch: its results are added to this file, and lines that it answers are left out',
+      description: 'add results to this file, skip lines that it answers',
       dependsOn: ['batch'],
     }),
     concurrency: Flags.string({

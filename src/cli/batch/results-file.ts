@@ -8,24 +8,24 @@ import { differenceOf, readToldLine, type ToldLine } from './told-lines.ts'
 export interface ResultsFileInit {
   /** The batch, which is read twice. */
   batch: string
-  /** Of the lines that name none. */
+  /** The peer of lines without one. */
   defaultPeer: string | undefined
-  /** Of the batch and of its results. */
+  /** Limit for a line of the batch and of the results. */
   maxLineBytes: number
   signal: AbortSignal
 }
 
-/** What a file of results holds, and how much of it is whole. */
+/** The content of a results file, and the length of its complete lines. */
 interface ReadResults {
   told: Map<number, ToldLine>
   wholeBytes: number
-  /** Of the last whole line. */
+  /** True if the last complete line has no line feed. */
   lacksLineFeed: boolean
 }
 
 /**
- * The results of a batch in a file that outlives it: what they tell of is not sent again, and new ones are added. A last line that was not written
- * to its end is dropped; nothing else of the file is ever changed.
+ * A results file that outlives its batch. Lines with an answer are skipped, and new results are appended. An incomplete last line is removed; the
+ * rest of the file never changes.
  */
 export class ResultsFile {
   readonly #path: string
@@ -61,7 +61,7 @@ export class ResultsFile {
     return this.#told.get(index)?.isDone === true
   }
 
-  /** How many lines are not sent again, and which of them failed first. */
+  /** The number of skipped lines, and the first failure among them. */
   get before(): { count: number; firstFailure: { index: number; exit: number } | undefined } {
     const done = [...this.#told.values()].filter(({ isDone }) => isDone)
     let firstFailure: { index: number; exit: number } | undefined
@@ -73,7 +73,7 @@ export class ResultsFile {
     return { count: done.length, firstFailure }
   }
 
-  /** Adds a line, behind those that were added before: half a line can only be the last. @throws UsageError */
+  /** Appends a line. Lines are written in order, so only the last can be incomplete. @throws UsageError */
   async write(line: string): Promise<void> {
     const writing = this.#written.then(async () => this.#handle.appendFile(line))
     this.#written = writing
@@ -131,7 +131,7 @@ function isWhole(line: Line, path: string): boolean {
   }
 }
 
-/** Reads the batch, as far as the results tell of it. @throws UsageError */
+/** Compares the batch with its results. @throws UsageError */
 async function checkBelongs(path: string, told: Map<number, ToldLine>, init: ResultsFileInit): Promise<void> {
   let last = -1
   for (const index of told.keys()) {

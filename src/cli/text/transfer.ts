@@ -6,7 +6,7 @@ import { cut } from './render.ts'
 /** What one call has sent and received, in bytes. */
 export interface TransferState {
   sent: number
-  /** Of all that is to be sent; undefined where nobody knows. */
+  /** Length of the payload; undefined if unknown. */
   sentSize: number | undefined
   received: number
   receivedSize: number | undefined
@@ -49,7 +49,7 @@ export class Transfer {
     }
   }
 
-  /** Counts what is read of a payload. @param size of it in bytes, where that is known */
+  /** Counts the bytes of a payload. @param size its length in bytes, if known */
   async *sending(chunks: AsyncIterable<Uint8Array>, size?: number): AsyncGenerator<Uint8Array> {
     this.#sentSize = size
     for await (const chunk of chunks) {
@@ -58,7 +58,7 @@ export class Transfer {
     }
   }
 
-  /** Counts what is read of an answer. @param size of it in bytes, where that is known */
+  /** Counts the bytes of an answer. @param size its length in bytes, if known */
   async *receiving(chunks: AsyncIterable<Uint8Array>, size?: number): AsyncGenerator<Uint8Array> {
     this.#receivedSize = size
     this.#receivingAtMs ??= performance.now()
@@ -73,7 +73,7 @@ export class Transfer {
     this.#progress?.stop()
   }
 
-  /** Tells on a terminal what the call moved, and how fast. @param file that the answer went to */
+  /** Prints the closing line, on a terminal only. @param file that the answer went to */
   tell(file?: string): void {
     this.stop()
     const { state } = this
