@@ -7,6 +7,13 @@ import { type RunningNode, Workspace } from './support/workspace.ts'
 const TIMEOUT_MS = 60_000
 const BEAT = ['--heartbeat-interval', '2s']
 const COUNTED_FILE = 'package.json'
+/** What one types after the demo. */
+const GO_ON = [
+  ['npx subnet init', 'a few questions; ends with three commands to type next'],
+  ['npx subnet protocol new greet', 'a project with a protocol of your own'],
+  ['npx subnet --help', 'all commands; README.md tells of the rest'],
+] as const
+const GO_ON_WIDTH = 32
 const ECHOED_FILE = 'package-lock.json'
 
 interface ResolveAnswer {
@@ -154,6 +161,10 @@ async function demo(signal: AbortSignal): Promise<void> {
   say('--json added. In a clone, "subnet" is "npx subnet".\n')
   await play(signal)
   say(`\nDone in ${time(performance.now() - startedAtMs)}. All processes have ended, and $DIR is removed.`, 'bold')
+  say('\nGo on with a node of your own:')
+  for (const [command, what] of GO_ON) {
+    say(`   ${command.padEnd(GO_ON_WIDTH)}${what}`)
+  }
 }
 
 await interruptible('The demo', TIMEOUT_MS, demo)

@@ -50,6 +50,7 @@ const [address] = (await once(relay, 'message')) as [string]
 const caller = await createNode({ home: join(folder, 'caller'), settings: { logLevel: 'error', kadProtocol: KAD } })
 await caller.start()
 const strangers = new RelayStrangers()
+strangers.stepBack()
 
 async function figures(): Promise<RelayFigures> {
   relay.send('figures')

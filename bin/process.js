@@ -3,12 +3,12 @@ import { homedir, userInfo } from 'node:os'
 /** Exit codes, as in src/primitives/errors.ts. */
 const SUCCESS = 0
 const INTERNAL = 1
-/** Common flags that a value follows. */
+/** Common flags that take a value. */
 const WITH_VALUE = ['--home', '--timeout', '--log-level']
 
 /**
- * How the process takes signals until its command has loaded. By SIGUSR1 Node would open an inspector. A node that is told to end before there is one
- * ends as one that ran; a script that was not run does not.
+ * Handles signals until the command has loaded. By default, SIGUSR1 would open Node's inspector. A `start` that is stopped before its node
+ * exists exits like a stopped node; a script that did not run does not.
  * @param {string[]} args
  */
 export function takeSignals(args) {
@@ -21,7 +21,7 @@ export function takeSignals(args) {
 }
 
 /**
- * The words from the command on: what stands before it are common flags.
+ * Returns the words from the command on, without the common flags before it.
  * @param {string[]} args
  */
 export function fromCommand(args) {
@@ -33,8 +33,8 @@ export function fromCommand(args) {
 }
 
 /**
- * oclif asks for the user's home directory and shell as it loads, and throws for a user whom the system does not know (`docker run --user`). Empty
- * names are none, for oclif and for programs that this process runs.
+ * Sets HOME and SHELL for a user without an entry in the system's user database (`docker run --user`). While loading, oclif looks up both,
+ * and throws for such a user. Empty values count as unset, for oclif and for child processes.
  */
 export function standInForUser() {
   if (throws(homedir)) {
@@ -45,7 +45,7 @@ export function standInForUser() {
   }
 }
 
-/** Says that the command line itself could not be loaded: a part of it is missing, or the system refused a file. */
+/** Reports that the command line failed to load: a file is missing, or the system denied access. */
 export function tellLoadFailure(error, args) {
   const message = `subnet cannot be loaded: ${String(error?.message ?? error).replaceAll(/\s+/g, ' ')}`
   const hint = 'install it again; in a clone, "npm ci" builds it'

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Nothing newer than Node 18 may stand in this file: it is what tells people that their Node is too old.
-/** The exit code for what the user has to change: `EXIT_CODES` of src/primitives/errors.ts. */
+// This file must run on Node 18 and later, because it reports a Node version that is too old.
+/** The exit code for usage errors: `EXIT_CODES` of src/primitives/errors.ts. */
 const USAGE = 2
 const [major, minor] = process.versions.node.split('.').map(Number)
 
@@ -22,11 +22,11 @@ if (major < 24 || (major === 24 && minor < 15)) {
   standInForUser()
   setV8Flags(command, options)
   enableCompileCache?.()
-  // stacks are shown at these levels only, and reading source maps takes longer than most commands
+  // stack traces are shown at these levels only, and reading source maps takes longer than most commands
   process.setSourceMapsEnabled(/\b(debug|trace)\b/.test([process.env.SUBNET_LOG_LEVEL, ...process.argv].join(' ')))
   let loaded
   try {
-    // required, as an import would read all of it for the names of its exports
+    // an import would read the whole file for the names of its exports
     loaded = createRequire(import.meta.url)('../bundle/main.cjs')
   } catch (error) {
     tellLoadFailure(error, args)

@@ -1,5 +1,5 @@
-// The main script of the single executable, after `bin/run.js`. The files of the package are assets of the executable: they are compiled from there, as they
-// are needed. A user's module that imports this package gets the executable's own copy of the library.
+// The main script of the single executable, in place of `bin/run.js`. The package's files are assets of the executable, compiled on demand.
+// A user's module that imports this package receives the executable's own copy of the library.
 import fs from 'node:fs'
 import { isBuiltin, registerHooks } from 'node:module'
 import { join, resolve } from 'node:path'
@@ -9,9 +9,9 @@ import { compileFunction } from 'node:vm'
 import { fromCommand, standInForUser, takeSignals, tellLoadFailure } from '../bin/process.js'
 import { setV8Flags } from '../bin/v8-flags.js'
 
-/** Where the files of the package would be. Nothing else can be there: it is a file. */
+/** The virtual folder of the package's files. The executable's path cannot have real files below it. */
 const root = process.execPath
-/** Files of users are imported by this script: Node lets no other code of the executable do that. */
+/** User modules are imported by this script, because Node forbids imports in the executable's other code. */
 const PARAMETERS = ['exports', 'require', 'module', '__filename', '__dirname', '__import']
 const OWN = 'subnet-cli'
 const keys = new Set(getAssetKeys())
@@ -45,7 +45,7 @@ function requireFrom(folder) {
   return Object.assign((name) => (isBuiltin(name) ? process.getBuiltinModule(name) : load(find(name))), { resolve: find })
 }
 
-// oclif reads its manifest with this
+// oclif reads its manifest with readFileSync
 const { readFileSync } = fs
 fs.readFileSync = (path, options) => {
   const key = typeof path === 'string' ? keyOf(path) : undefined
@@ -77,7 +77,7 @@ standInForUser()
 setV8Flags(command, options)
 process.setSourceMapsEnabled(false)
 if (args[0] === '--licenses') {
-  // a reader may have enough
+  // the reader may close the pipe early
   process.stdout.on('error', () => process.exit())
   process.stdout.write(getAsset('THIRD-PARTY-LICENSES.txt', 'utf8'))
 } else {

@@ -1,7 +1,7 @@
-// Makes what the package consists of: dist/, the library, by tsc; bundle/, the command line, by bundle.mjs; and oclif's manifest. Does nothing where
-// all of it is there and nothing that it is made of has changed. Commands may run meanwhile: each file is moved into its place when it is whole, and
-// the files of the command line lie in a folder that is named after their content, which stays until the next build but one.
-//   node scripts/build.mjs [--pack]   --pack: leaves nothing of earlier builds
+// Builds the package: dist/, the library, by tsc; bundle/, the command line, by bundle.mjs; and oclif's manifest. Does nothing if the
+// outputs exist and no input has changed. Commands may run during a build: each complete file is moved into place. The command line's files
+// are in a folder named after their content, which is kept until the next build but one.
+//    node scripts/build.mjs [--pack]   --pack: removes the outputs of earlier builds
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -19,7 +19,7 @@ if (last?.key === key && last.files.every((file) => existsSync(file))) {
   process.stdout.write('dist/ and bundle/ are up to date\n')
   removeOthers(last.files, pack ? [key] : [key, last.before])
 } else {
-  // out of sight of all tools, on the same disk
+  // hidden from other tools, on the same disk
   const stage = mkdtempSync('node_modules/.build-')
   try {
     build(stage)
@@ -35,7 +35,7 @@ function readLast() {
   try {
     return JSON.parse(readFileSync(BUILT, 'utf8'))
   } catch {
-    // nothing was built, or not to its end
+    // no complete build exists
     return undefined
   }
 }
@@ -57,12 +57,12 @@ function build(stage) {
   }
   run('node_modules/typescript/bin/tsc', ['-p', 'tsconfig.build.json', '--outDir', join(stage, 'dist')])
   run('scripts/bundle.mjs', [join(stage, 'bundle'), key])
-  // oclif reads the commands of a package
+  // oclif reads the package's commands
   writeFileSync(join(stage, 'package.json'), readFileSync(join(stage, 'bundle', key, 'package.json')))
   run('node_modules/oclif/bin/run.js', ['manifest', resolve(stage)])
 }
 
-/** Moves all files into their places; those that name others come last. */
+/** Moves all files into place; files that refer to other files come last. */
 function put(stage) {
   const files = filesOf(['dist/**/*', 'bundle/**/*.{cjs,map}', 'oclif.manifest.json'], stage)
   const isEntry = (file) => basename(dirname(file)) === 'bundle' || file === 'oclif.manifest.json'
@@ -73,7 +73,7 @@ function put(stage) {
   return files
 }
 
-/** Removes what is left of earlier builds, but for the command line of those with these keys. */
+/** Removes the outputs of earlier builds, except the command lines with these keys. */
 function removeOthers(files, keys) {
   const kept = new Set(files)
   for (const file of filesOf(['dist/**/*', 'bundle/*']).filter((each) => !kept.has(each))) {

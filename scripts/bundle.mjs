@@ -1,7 +1,7 @@
-// Bundles the command line: main.cjs finds the command and shows help. In a folder beside it, commands.cjs has all commands, and what is imported where
-// it is used (libp2p, the control socket's client, questions) is in files of its own. Few files: finding each costs a millisecond. The
-// library stays as tsc made it, in dist/.
-//   node scripts/bundle.mjs OUT FOLDER
+// Bundles the command line: main.cjs finds the command and shows help. In a folder beside it, commands.cjs has all commands. Dynamic
+// imports (libp2p, the control socket's client, prompts) go into further files. Few files, because each file costs a millisecond to find.
+// The library stays in dist/ as built by tsc.
+//    node scripts/bundle.mjs OUT FOLDER
 import crypto from 'node:crypto'
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
@@ -12,13 +12,13 @@ import { Patches } from './patches.mjs'
 
 const [out, folder] = process.argv.slice(2)
 const MAIN = 'main.cjs'
-/** Where all but `main.cjs` lies in the end. */
+/** The final folder of all files except `main.cjs`. */
 const FINAL = join('bundle', folder)
-/** Where the root of the package finds them. */
+/** The path of the commands from the package's root. */
 const COMMANDS = `./bundle/${folder}/commands.cjs`
 const packageData = packageOf(JSON.parse(readFileSync('package.json', 'utf8')))
 const SELDOM_USED = ['child_process', 'http', 'https', 'http2', 'readline', 'tls', 'zlib']
-/** By module: the exports in use. */
+/** The exports in use, by module. */
 const LAZY = {
   '@noble/curves/ed25519.js': ['ed25519', 'x25519'],
   '@noble/curves/secp256k1.js': ['secp256k1'],
@@ -26,11 +26,11 @@ const LAZY = {
 }
 const LAZY_FILTER = new RegExp(`^(${Object.keys(LAZY).join('|').replaceAll('.', '\\.')})$`)
 
-/** What most commands load at once is one file each, in the order in which it is loaded. */
+/** Modules that most commands load together share one file, in load order. */
 const ROOTS = [['main', 'wsl-utils'], ['commands'], ['remote-session']]
 const STEM = /^([a-z-]+?)(-[A-Z0-9]{8})?\.js$/
 
-/** All commands, as oclif's strategy "explicit" wants them: `chain/list.ts` is the command `chain:list`. */
+/** All commands, for oclif's strategy "explicit": `chain/list.ts` is the command `chain:list`. */
 const commandMap = {
   name: 'command-map',
   setup({ onResolve, onLoad }) {
@@ -46,7 +46,7 @@ const commandMap = {
   },
 }
 
-/** Modules that few commands use are evaluated only when they are used. */
+/** Defers the evaluation of rarely used modules until their first use. */
 const lazyModules = {
   name: 'lazy-modules',
   setup({ onResolve, onLoad }) {
@@ -70,7 +70,7 @@ const lazyModules = {
 const patches = new Patches()
 const barrels = await readBarrels()
 
-/** Source files as the bundle has them. */
+/** Source files with the patches and direct imports of the bundle. */
 const changedSources = {
   name: 'changed-sources',
   setup({ onLoad }) {
@@ -91,10 +91,10 @@ const { outputFiles, metafile } = await build({
   platform: 'node',
   target: 'node24',
   mainFields: ['module', 'main'],
-  // oclif would look for the user's, to run TypeScript sources
+  // oclif would load the user's typescript to run TypeScript sources
   external: ['typescript'],
   inject: ['scripts/headers.mjs'],
-  // the other one looks at Node's own, and so loads it
+  // headers-polyfill would read Node's own Headers, and so load it
   define: { 'globalThis.Headers': 'undefined', PACKAGE_DATA: JSON.stringify(packageData) },
   sourcemap: 'inline',
   sourcesContent: false,
@@ -115,12 +115,12 @@ writeFileSync(join(out, folder, 'package.json'), JSON.stringify(packageData))
 await Promise.all([...packs].map(([pack, names]) => writePack(pack, names)))
 process.stdout.write(`bundled the command line, ${packs.size} files\n`)
 
-/** For oclif, which takes the commands of this build. */
+/** The package data for oclif, with the commands of this build. */
 function packageOf(written) {
   return { ...written, oclif: { ...written.oclif, commands: { ...written.oclif.commands, target: COMMANDS } } }
 }
 
-/** The chunks of each file. A root takes all that it imports. Of the others, one that a single file imports joins that file. */
+/** The chunks of each output file. A root includes all its imports. Another chunk with a single importing file joins that file. */
 function packsOf() {
   const placed = new Map()
   const place = (name, pack) => {
@@ -155,7 +155,7 @@ function packsOf() {
   return Map.groupBy(placed.keys(), (name) => placed.get(name))
 }
 
-/** The chunks that one imports as it is loaded. */
+/** The static imports of a chunk. */
 function importedBy(name) {
   return imports
     .get(name)
@@ -163,7 +163,7 @@ function importedBy(name) {
     .map(({ path }) => basename(path))
 }
 
-/** Chunks are required where they are imported later; what a user names stays an import. */
+/** Replaces dynamic imports of chunks by require; imports of user modules stay. */
 function withRequiredChunks(code) {
   return code.replace(/\bimport\(("\.\/[^"]+")\)/g, 'Promise.resolve().then(() => require($1))')
 }
@@ -172,7 +172,7 @@ function packNamed(name) {
   return name.replace(/\.js$/, '.cjs')
 }
 
-/** One CommonJS file: what its first chunk exports, and all of its chunks for other files. */
+/** Writes one CommonJS file: the exports of its first chunk, and its chunks for other files. */
 async function writePack(pack, names) {
   const places = names
     .flatMap((name) => imports.get(name))
@@ -189,7 +189,7 @@ async function writePack(pack, names) {
       ].join('\n'),
     },
     outfile: join(FINAL, pack),
-    // the sources are named as seen from the folder
+    // source paths are relative to the folder
     ...(pack === MAIN ? { sourceRoot: `./${folder}/` } : {}),
     bundle: true,
     format: 'cjs',
@@ -209,7 +209,7 @@ async function writePack(pack, names) {
   }
 }
 
-/** @param file its code or its map */
+/** @param file the code file or its source map */
 function placeOf(pack, file = pack) {
   return join(out, pack === MAIN ? '' : folder, basename(file))
 }
@@ -219,7 +219,7 @@ function wayFrom(pack, other) {
   return way.startsWith('.') ? way : `./${way}`
 }
 
-/** Finds the chunks of one file; those of others are required as they are used. */
+/** Finds the chunks of one file; chunks in other files are required on first use. */
 function chunksOf(pack) {
   return {
     name: 'chunks',
@@ -233,7 +233,7 @@ function chunksOf(pack) {
   }
 }
 
-/** Gives built-in modules and the chunks of other files to whatever requires them. */
+/** Provides built-in modules and chunks of other files through require. */
 function bannerOf(places) {
   return [
     '"use strict";const __take=globalThis.process.getBuiltinModule,__url=__take("node:url").pathToFileURL(__filename).href,',
@@ -249,8 +249,8 @@ function idOf(file) {
 }
 
 /**
- * Takes built-in modules as CommonJS does: an ES import of `node:fs` reads every member of it, and so loads all that is made on demand.
- * Those that many name and few use are taken only when they are used. Line for line, so that the source maps stay true.
+ * Replaces ES imports of built-in modules by require: an ES import of `node:fs` reads every member, and so loads its lazy parts. Built-in
+ * modules that many files import and few commands use are loaded on first use. Line numbers do not change, so source maps stay valid.
  */
 function withLazyBuiltins(code) {
   return code.replace(/^import ([^"';]+) from "([^"]+)";$/gm, (statement, names, module) => {
@@ -272,7 +272,10 @@ function withLazyBuiltins(code) {
   })
 }
 
-/** Most commands hash and sign nothing: the functions of `node:crypto` load it when they are called. Libraries look for what is in its namespace. */
+/**
+ * Loads `node:crypto` when a function is called, because most commands neither hash nor sign. Constants load it at once, because libraries
+ * inspect them.
+ */
 function laterCrypto(first, rest) {
   const parts = first == null ? [] : [`${first} = __later("crypto")`]
   for (const [, name, local = name] of rest.matchAll(/(\w+)(?: as (\w+))?/g)) {

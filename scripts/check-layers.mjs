@@ -1,4 +1,4 @@
-// Checks the layer rules, and that the checker saw the source: one that sees no module finds no fault.
+// Checks the layer rules, and that the checker found the source: without modules it would report no faults.
 import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cruise } from 'dependency-cruiser'

@@ -40,6 +40,9 @@ try {
   if (!JSON.stringify(told).includes(version)) {
     throw new Error(`the installed command says that it is ${JSON.stringify(told)}, not ${version}`)
   }
+  if (!readFileSync(join(folder, 'node_modules/subnet-cli/man/subnet.1'), 'utf8').includes('.TH SUBNET 1')) {
+    throw new Error('the installed package has no man page')
+  }
   process.stdout.write(
     `installed ${filename} (${(unpackedSize / 2 ** 20).toFixed(1)} MiB): works from TypeScript, JavaScript and as a command\n`,
   )

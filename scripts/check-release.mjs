@@ -40,6 +40,7 @@ if (debian == null) {
 } else {
   const files = text('dpkg-deb', '--contents', debian)
   check(/ \.\/usr\/bin\/subnet\n/.test(files), 'the Debian package has the command')
+  check(/ \.\/usr\/share\/man\/man1\/subnet\.1\.gz\n/.test(files), 'the Debian package has the man page')
 }
 
 async function inBareRoot() {

@@ -1,2 +1,2 @@
-// Put in place of the global of this name when the command line is bundled: Node's own loads all of undici, which takes as long as Node itself.
+// Replaces the global Headers in the bundled command line. Node's own loads all of undici, which takes as long as Node's startup.
 export { Headers } from 'headers-polyfill'

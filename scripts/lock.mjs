@@ -1,5 +1,5 @@
-// Makes package-lock.json from nothing. A registry mirror may lack the binaries of other platforms; npm then leaves them out of
-// the lock, and `npm ci` refuses it. They are entered by name and version: npm skips them here and installs them there.
+// Creates package-lock.json from scratch. A registry mirror may lack the binaries of other platforms; npm then leaves the binaries out of
+// the lock, and `npm ci` rejects it. This script adds them by name and version: npm skips them here and installs them on their platform.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,7 +17,7 @@ const PROCESSORS = {
   s390x: 's390x',
 }
 
-/** What a package such as `binding-linux-arm64-musl` runs on, by its name. */
+/** The platform of a package such as `binding-linux-arm64-musl`, from its name. */
 function platformOf(name) {
   const words = name.split('/').at(-1).split('-')
   const os = SYSTEMS.find((system) => words.includes(system))

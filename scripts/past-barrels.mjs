@@ -1,11 +1,11 @@
-// A barrel is an index file that only exports what other files define. esbuild splits by whole files: what any command takes of a barrel is then
-// evaluated by every command that takes something else of it. `import * as wkt`, in one command, made each decode fifteen protobuf descriptors.
-// So in the bundle an import names the file that defines what it takes.
+// A barrel is an index file that only re-exports other files. esbuild splits code by whole files: a part of a barrel that some command uses
+// is evaluated by every command that imports any other part. `import * as wkt`, in one command, made each command decode fifteen protobuf
+// descriptors. So imports in the bundle name the defining file directly.
 import { globSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-/** By what is imported: the folder below `node_modules` that has its index file, and those files that define what it exports. */
+/** By import name: the folder below `node_modules` with the index file and the defining files. */
 const BARRELS = {
   '@bufbuild/protobuf': '@bufbuild/protobuf/dist/esm',
   '@bufbuild/protobuf/codegenv2': '@bufbuild/protobuf/dist/esm/codegenv2',
@@ -20,7 +20,7 @@ const BARRELS = {
 const MODULES = resolve('node_modules')
 const IMPORT = /^import \{([^}]*)\} from (['"])([^'"]+)\2;?/gm
 
-/** By what names a barrel, a package or its index file: the file that defines each of its names. */
+/** By the path or package name of a barrel: the defining file for each export. */
 export async function readBarrels() {
   const barrels = new Map()
   for (const [name, folder] of Object.entries(BARRELS)) {
@@ -30,7 +30,10 @@ export async function readBarrels() {
   return barrels
 }
 
-/** Line for line, so that the source maps stay true. @throws Error for a name that no file of a barrel defines */
+/**
+ * Replaces imports of barrels. Line numbers do not change, so source maps stay valid.
+ * @throws Error for a name that no file of a barrel defines
+ */
 export function withDirectImports(code, path, barrels) {
   return code.replace(IMPORT, (statement, names, _quote, from) => {
     const files = barrels.get(from.startsWith('.') ? join(dirname(path), from) : from)
@@ -51,7 +54,7 @@ export function withDirectImports(code, path, barrels) {
   })
 }
 
-/** By the name of an export: the file that defines it. */
+/** The defining file for each export. */
 async function filesOf(folder) {
   const all = await import(pathToFileURL(join(folder, 'index.js')))
   const files = new Map()

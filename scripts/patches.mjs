@@ -1,12 +1,12 @@
-// What the bundle changes in files of dependencies, so that a command does not load what it does not use. A build fails where one no longer applies.
+// Patches for dependencies in the bundle, so that a command does not load unused code. A build fails if a patch no longer applies.
 
-/** In each: `file`, as its path ends; `from`, which stands in it; `to`. */
+/** Each entry has `file`, the end of the path; `from`, the original text; and `to`, its replacement. */
 export const PATCHES = [
-  // the first asynchronous read starts the threads of libuv, and help needs no other
+  // the first asynchronous read starts libuv's thread pool, which help does not need otherwise
   { file: '@oclif/core/lib/util/fs.js', from: 'await (0, promises_1.readFile)(path', to: '(0, node_fs_1.readFileSync)(path' },
-  // the first comparison by a locale makes a collator, which takes milliseconds; ids of commands are lower-case ASCII
+  // the first locale comparison creates a collator, which takes milliseconds; command IDs are lower-case ASCII
   { file: '@oclif/core/lib/config/plugin.js', from: 'a.id.localeCompare(b.id)', to: '(a.id < b.id ? -1 : 1)' },
-  // these promisify functions of built-in modules as they are loaded, and Node then loads those
+  // these files promisify functions of built-in modules at load time, and Node then loads the modules
   ...[
     '@connectrpc/connect-node/dist/esm/compression.js',
     '@libp2p/crypto/dist/src/keys/rsa/index.js',
@@ -20,11 +20,11 @@ export const PATCHES = [
   },
 ]
 
-/** Applies them, and tells at the end of a build which of them met no file. */
+/** Applies the patches, and reports patches without a matching file at the end of a build. */
 export class Patches {
   #left = new Set(PATCHES)
 
-  /** The text of a file, changed where a patch names it. @throws Error where one does not apply */
+  /** Returns the text of a file, patched if an entry names it. @throws Error if the patch does not apply */
   apply(path, text) {
     const patch = PATCHES.find(({ file }) => path.replaceAll('\\', '/').endsWith(`/node_modules/${file}`))
     if (patch == null) {
@@ -38,7 +38,7 @@ export class Patches {
     return changed
   }
 
-  /** @throws Error where a file of a patch was not bundled */
+  /** @throws Error if a patched file was not bundled */
   checkAllApplied() {
     const files = [...this.#left].map(({ file }) => file)
     if (files.length > 0) {

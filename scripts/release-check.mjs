@@ -1,4 +1,4 @@
-// npm run release:check: whether this tree can be released as it is. Each fault is one line; any fault ends with 1.
+// npm run release:check: checks whether this tree can be released. Prints one line per fault; exits with 1 after any fault.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 

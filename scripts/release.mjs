@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative, resolve } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { inject } from 'postject'
 
@@ -151,7 +152,7 @@ function licencesOf(inputs) {
   return `${[node, ...[...texts].sort().map(([, text]) => text)].join(`\n\n${'-'.repeat(80)}\n\n`)}\n`
 }
 
-/** The executable, its licences, completion for bash, and the unit of systemd. */
+/** The executable, its licences, its man page, completion for bash, and the unit of systemd. */
 function makeDebian(binary) {
   const architecture = DEBIAN_ARCHITECTURES[process.arch]
   if (process.platform !== 'linux' || architecture == null || !isHere('dpkg-deb')) {
@@ -165,6 +166,8 @@ function makeDebian(binary) {
   put(`usr/bin/${command}`, (file) => copyFileSync(binary, file))
   put(`usr/share/doc/${name}/copyright`, (file) => writeFileSync(file, `${readFileSync('LICENSE', 'utf8')}\n${run(binary, '--licenses')}`))
   put(`usr/share/bash-completion/completions/${command}`, (file) => writeFileSync(file, run(binary, 'completion', 'bash')))
+  // Debian wants them compressed, without a time in them
+  put(`usr/share/man/man1/${command}.1.gz`, (file) => writeFileSync(file, gzipSync(readFileSync(`man/${command}.1`), { level: 9 })))
   for (const unit of globSync('deploy/systemd/*.service')) {
     put(`usr/lib/systemd/system/${basename(unit)}`, (file) => copyFileSync(unit, file))
   }

@@ -1,4 +1,4 @@
-/** Direct peer-to-peer calls in a subnet: make a node, construct protocols with it, call peers by their IDs. */
+/** Direct peer-to-peer calls in a subnet: create a node, construct protocols on it, and call peers by their IDs. */
 export type { PeerId } from '@libp2p/interface'
 export type { Multiaddr } from '@multiformats/multiaddr'
 export { type HypertensorInit, type HypertensorOptions, HypertensorRegistry } from './chain/drivers/hypertensor.ts'

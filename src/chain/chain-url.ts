@@ -2,39 +2,39 @@ import { UsageError } from '../primitives/errors.ts'
 import { parseEndpoints } from './hypertensor/endpoints.ts'
 import type { ChainRegistry } from './registry.ts'
 
-/** What is known of a chain driver before a chain is opened. */
+/** Properties of a chain driver that are known before a chain is opened. */
 export interface ChainDriver extends Pick<ChainRegistry, 'writes'> {
-  /** What follows the scheme in its URLs: the path of a file, which the home has one of by default, or 1 to 8 WebSocket endpoints with commas between. */
+  /** The part after the scheme: the path of a file, with a default in the home, or 1 to 8 WebSocket endpoints separated by commas. */
   names: 'file' | 'endpoints'
 }
 
-/** The drivers by the scheme of their URLs. `node/open-registry.ts` opens each of them. */
+/** The drivers by URL scheme. `node/open-registry.ts` opens each driver. */
 export const CHAIN_DRIVERS = {
   ledger: { writes: 'free', names: 'file' },
   hypertensor: { writes: 'paid', names: 'endpoints' },
 } as const satisfies Record<string, ChainDriver>
 
-/** The name of a driver, which is the scheme of its URLs. */
+/** The name of a driver, which is also its URL scheme. */
 export type ChainDriverName = keyof typeof CHAIN_DRIVERS
 
 type Driver<Name extends ChainDriverName> = (typeof CHAIN_DRIVERS)[Name]
 type Place<Names> = Names extends 'file' ? { file: string } : { endpoints: string[] }
 
-/** Where a chain's URL points to, and what is known of its driver. A file is empty for the one in the home. */
+/** The location in a chain's URL, and the properties of its driver. An empty file stands for the file in the home. */
 export type ChainLocation = { [Name in ChainDriverName]: { driver: Name } & Driver<Name> & Place<Driver<Name>['names']> }[ChainDriverName]
 
-/** The driver of a URL, and what follows its scheme; undefined for a URL of no driver. */
+/** The driver of a URL and the part after its scheme; undefined for an unknown scheme. */
 export function splitChain(url: string): { driver: ChainDriverName; rest: string } | undefined {
   const colon = url.indexOf(':')
   const scheme = url.slice(0, Math.max(0, colon))
   return Object.hasOwn(CHAIN_DRIVERS, scheme) ? { driver: scheme as ChainDriverName, rest: url.slice(colon + 1) } : undefined
 }
 
-/** Where a chain's URL points to. @throws UsageError when it is none that is known here */
+/** Parses a chain's URL. @throws UsageError for an unknown chain */
 export function checkChain(url: string): ChainLocation {
   const split = splitChain(url)
   if (split == null) {
-    // not what it is: it may be an endpoint with a key in it, whose scheme was forgotten
+    // the message omits the text: an endpoint without its scheme may contain a key
     throw new UsageError('not a chain that is known here: its URL begins neither with ledger: nor with hypertensor:', {
       hint: 'ledger:/path/file.db names a ledger that nodes share, ledger: alone the one in the home; hypertensor:ws://host:9944 a chain',
     })

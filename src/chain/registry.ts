@@ -3,210 +3,224 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { SubnetError, UsageError } from '../primitives/errors.ts'
 
-/** How far a registered node has come, in the chain's order: each includes those behind it. */
+/** The classes of a registered node in the chain's order. Each class includes the earlier ones. */
 export const NODE_CLASSES = ['registered', 'idle', 'included', 'validator'] as const
 
 /** The class of a registered node. */
 export type NodeClass = (typeof NODE_CLASSES)[number]
 
-/** What a peer is in the subnet: the main, bootnode or client peer of a node, or the peer of an overwatch node. */
+/** The role of a peer in the subnet: main, bootnode or client peer of a node, or peer of an overwatch node. */
 export type PeerRole = 'main' | 'bootnode' | 'client' | 'overwatch'
 
-/** When an answer was read, and where. */
+/** Block and time of an answer. */
 export interface Freshness {
-  /** The block, or the ledger's revision, at which this was read. */
+  /** The block, or the ledger's revision, of the answer. */
   block: number
-  /** True when the chain is away and this is what it said last, yes or no. */
+  /** True if the chain is unreachable and this is its last answer, positive or negative. */
   stale: boolean
-  /** Unix time in milliseconds when the chain said this. */
+  /** Unix time in milliseconds when the chain gave this answer. */
   readAtMs: number
 }
 
-/** What a chain holds of a peer, which may be nothing. */
+/** The chain's data about a peer, possibly empty. */
 export interface ChainRecord extends Freshness {
   peerId: PeerId
-  /** False where the chain itself said that it has nothing of this peer: neither addresses nor a registration. */
+  /** False if the chain itself reported that it has no addresses and no registration of this peer. */
   known: boolean
   /** Each ends in `/p2p` of that peer; at most 16. Empty for a peer that is registered without an address. */
   multiaddrs: Multiaddr[]
-  /** True when the peer itself signed these addresses. */
+  /** True if the peer itself signed these addresses. */
   verified: boolean
-  /** Rises with every record of the peer; 0 where the chain has none. */
+  /** Increases with every record of the peer; 0 if the chain has no records. */
   seq: bigint
   /** Undefined on a chain without roles. */
   role: PeerRole | undefined
-  /** The node whose peer this is, or the overwatch node; undefined for a bootnode that the subnet's owner names. */
+  /** The node or overwatch node of this peer; undefined for a bootnode named by the subnet's owner. */
   nodeId: number | undefined
-  /** Undefined where the peer has none. */
+  /** Undefined if the peer has no class. */
   nodeClass: NodeClass | undefined
 }
 
-/** All that a chain holds of a subnet's peers. */
+/** All peers of a subnet on the chain. */
 export interface ChainListing extends Freshness {
-  /** Each peer once, with addresses or without. */
+  /** No duplicates; a record may have no addresses. */
   records: ChainRecord[]
 }
 
-/** What a chain knows of a peer, with its subnet and its owner. */
+/** The chain's data about a peer, its subnet and its owner. */
 export interface ChainDescription extends ChainRecord {
   /** The subnet's id on the chain. */
   subnetId: number
-  /** Undefined where it has none. */
+  /** Undefined if the subnet has none. */
   friendlyId: number | undefined
-  /** The accounts of the node; undefined where the chain has none. Only the coldkey may change a node of the v3 runtime. */
+  /** The accounts of the node; undefined if the chain has none. Only the coldkey may change a node of the v3 runtime. */
   hotkey: string | undefined
   coldkey: string | undefined
 }
 
-/** What a chain says of a peer's registration. */
+/** The chain's answer about a peer's registration. */
 export interface Registration extends Freshness {
   peerId: PeerId
-  /** False only where the chain itself said so. */
+  /** False only if the chain itself reported it. */
   registered: boolean
 }
 
-/** What is known of the chain itself, without asking it. */
+/** The state of the chain, without a request to it. */
 export interface ChainState {
-  /** Where the chain is read: a URL or a file. */
+  /** The source of the chain's data: a URL or a file. */
   endpoint: string
-  /** The newest block, or revision, that was seen; undefined before the first. */
+  /** The newest block or revision seen; undefined before the first. */
   block: number | undefined
   /** Milliseconds since the chain was last heard; undefined before the first time. */
   lagMs: number | undefined
-  /** What went wrong last, and has not gone right since. */
+  /** The last error, unless a later request succeeded. */
   lastError: string | undefined
-  /** What is wrong with the chain though it answers, each in one line; empty where nothing is. */
+  /** Problems of a chain that answers, one line each; empty without problems. */
   problems: string[]
   /**
-   * How far the clock of this machine is ahead of the times of new blocks, in milliseconds; negative where it is behind. Undefined where no new
-   * blocks were heard, and on a chain whose blocks have no time.
+   * The offset of this machine's clock to the times of new blocks, in milliseconds; negative if the clock is behind. Undefined before new
+   * blocks arrive, and on a chain whose blocks have no time.
    */
   clockOffsetMs: number | undefined
 }
 
-/** Something about the subnet changed on the chain. */
+/** A change of the subnet on the chain. */
 export interface ChainChange {
   block: number
-  /** Peers that came, went, or changed their addresses or class; undefined where that is not known. */
+  /** Peers that were added or removed, or whose addresses or class changed; undefined if not known. */
   peers: PeerId[] | undefined
 }
 
-/** How long a caller with little time waits for the chain before it takes the last answer, in milliseconds. */
+/** How long a caller in a hurry waits for the chain before it accepts the last answer, in milliseconds. */
 export const CHAIN_PATIENCE_MS = 3_500
 
-/** Every call takes these. */
+/** Options of every call. */
 export interface ChainOptions {
   signal?: AbortSignal | undefined
   /**
-   * How long an answer is waited for where the last one is known and can be given instead, in milliseconds. Without it, as long as the
-   * chain is heard.
+   * How long to wait for an answer if the last one is known and can be returned instead, in milliseconds.
+   * @default as long as the chain is heard
    */
   patienceMs?: number | undefined
 }
 
-/** An account that can sign; its key does not leave the process. */
+/** An account that can sign. Its key does not leave the process. */
 export interface ChainSigner {
-  /** As the chain spells it. */
+  /** In the chain's format. */
   readonly account: string
-  /** Signs the bytes as they are; what the chain has hashed first is hashed in here. */
+  /** Signs a message. The method applies any hash that the chain requires. */
   sign(message: Uint8Array): Uint8Array
 }
 
-/** A change that costs a fee, before anything is signed. */
+/** A change that costs a fee, shown before anything is signed. */
 export interface PublishPlan {
   endpoint: string
   subnetId: number
   nodeId: number
-  /** What the chain has of the node now. */
+  /** The current record of the node on the chain. */
   from: { peerId: string; multiaddr: string | undefined }
   to: { peerId: string; multiaddr: string }
-  /** How the address was given, where the chain has another spelling for it. */
+  /** The address as given, if the chain's form differs. */
   given: string | undefined
-  /** Addresses that the chain does not take, and why; and those left out, as it has place for one. */
+  /** Addresses that the chain refuses, with the reason; and addresses left out, because the chain stores only one. */
   refused: Array<{ multiaddr: string; reason: string }>
   left: string[]
   account: string
   nonce: number
-  /** What is called, for people. */
+  /** The name of the call for the user. */
   call: string
-  /** In the smallest unit; undefined where the endpoint does not tell. */
+  /** In the smallest unit; undefined if the endpoint does not provide the fee. */
   feePlanck: bigint | undefined
-  /** What the unit is called, and how many of the smallest make one: a power of ten. */
+  /** The name of the unit, and its decimals: a unit is this power of ten of the smallest unit. */
   token: { symbol: string; decimals: number } | undefined
-  /** What could not be found out free of charge, in words: whoever was not asked must not agree to it. Undefined where all is known. */
+  /**
+   * Conditions that could not be checked without a fee, in words. A caller that has not asked the user must not approve such a change.
+   * Undefined if everything was checked.
+   */
   unchecked: string | undefined
 }
 
-/** Where a change was included. */
+/** The block of an included change. */
 export interface PublishReceipt {
   blockHash: string
   extrinsicHash: string
-  /** As `Network.SubnetNodeUpdatePeerInfo`. */
+  /** For example `Network.SubnetNodeUpdatePeerInfo`. */
   event: string
   feePlanck: bigint | undefined
 }
 
-/** What a chain needs that changes nothing for free; one where a peer signs for itself needs none of it. */
+/** Options for a chain with fees. A chain on which peers sign for themselves needs no such options. */
 export interface PublishOptions extends ChainOptions {
   signer?: ChainSigner | undefined
-  /** Asked before anything is signed. */
+  /** Called before anything is signed. */
   approve?: ((plan: PublishPlan) => Promise<boolean>) | undefined
-  /** Told when it was handed in: from then on it may be included, whatever happens here. */
+  /** Called after the submission: from now on the change may be included, whatever happens here. */
   onSent?: ((sent: { extrinsicHash: string; nonce: number }) => void) | undefined
-  /** The node that is to become this peer's, by its id on the chain; without it, the one that is. */
+  /** The node that should get this peer, by its id on the chain. @default the node that has the peer */
   nodeId?: number | undefined
 }
 
-/** What stands on the chain now; with a receipt where that cost a fee. */
+/** The current record on the chain, with a receipt if it cost a fee. */
 export interface PublishedRecord extends Freshness, Pick<ChainRecord, 'peerId' | 'multiaddrs' | 'verified' | 'seq'> {
   receipt?: PublishReceipt | undefined
-  /** A transaction that waits for its block and does just this: nothing was sent, and nothing stands there yet. */
+  /** A waiting transaction that makes the same change: nothing was sent, and the record has not changed yet. */
   waiting?: { extrinsicHash: string; nonce: number } | undefined
 }
 
-/** The registry of one subnet, where a peer may store its addresses. Made with the key that signs what is published. */
+/** The registry of one subnet, in which peers may store their addresses. It is created with the key that signs published records. */
 export interface ChainRegistry {
   /**
-   * What a change costs. `free`: the peer signs for itself. `paid`: an account signs and pays a fee, so that somebody has to agree. `none`: this chain is
-   * only read; whatever writes throws UsageError.
+   * The cost of a change. `free`: the peer signs for itself. `paid`: an account signs and pays a fee, so approval is required. `none`: the
+   * chain is read-only, and writing methods throw UsageError.
    */
   readonly writes: 'free' | 'paid' | 'none'
-  /** Who names the addresses on this chain: private ones that a stranger named are not dialled. `trusted` where the chain is the user's own. */
+  /**
+   * The trust in addresses from this chain: private addresses from a stranger are not dialled. `trusted` if the chain belongs to the user.
+   */
   readonly namedOver: NamedOver
-  /** True for a chain that makes blocks by itself. A node that runs follows them, so that `state` tells when the chain stands still. */
+  /** True for a chain that produces blocks by itself. A running node follows them, so that `state` can report a standstill. */
   readonly makesBlocks: boolean
-  /** What the chain has of a peer, its addresses above all. @throws ChainError, NoSubnetError */
+  /** The chain's data about a peer, above all its addresses. @throws ChainError, NoSubnetError */
   lookup(peerId: PeerId, options?: ChainOptions): Promise<ChainRecord>
-  /** All peers of the subnet, with addresses or without. @throws ChainError, NoSubnetError */
+  /** All peers of the subnet, with or without addresses. @throws ChainError, NoSubnetError */
   list(options?: ChainOptions): Promise<ChainListing>
-  /** Peers that the subnet names to start from. @throws ChainError, NoSubnetError */
+  /** Bootstrap peers named by the subnet. @throws ChainError, NoSubnetError */
   bootnodes(options?: ChainOptions): Promise<ChainListing>
-  /** The same as `lookup`, with the subnet and the owner. @throws ChainError, NoSubnetError */
+  /** Like `lookup`, with the subnet and the owner. @throws ChainError, NoSubnetError */
   describe(peerId: PeerId, options?: ChainOptions): Promise<ChainDescription>
-  /** Whether a peer is registered in the subnet, with at least this class. @throws NoSubnetError, ChainError where the chain cannot say: that is never a no */
+  /**
+   * Whether a peer is registered in the subnet, with at least this class.
+   * @throws NoSubnetError; ChainError if the chain cannot answer, which never means no
+   */
   isRegistered(peerId: PeerId, minClass: NodeClass, options?: ChainOptions): Promise<Registration>
-  /** Enters oneself in the subnet. Where the chain does not let us, it throws. @throws ChainError, UsageError */
+  /** Registers this peer in the subnet. @throws ChainError, UsageError if the chain does not allow it */
   register(nodeClass: NodeClass, options?: ChainOptions): Promise<Registration>
-  /** Takes oneself out of the subnet; false when one was not in it. @throws ChainError, UsageError */
+  /** Removes this peer from the subnet; false if it was not registered. @throws ChainError, UsageError */
   unregister(options?: ChainOptions): Promise<boolean>
   /**
-   * New blocks, and what changed in the subnet with them, from now on until the signal aborts; while the chain is away, nothing. With
-   * `only` the subnet is not read, and `peers` is empty.
+   * New blocks and their changes of the subnet, from now until the signal aborts. Silent while the chain is unreachable. With `only` the
+   * subnet is not read, and `peers` is empty.
    */
   watch(options: { signal: AbortSignal; only?: 'blocks' | undefined }): AsyncIterable<ChainChange>
-  /** What is known of the chain now; asks nothing. */
+  /** The current state of the chain, without a request. */
   state(): ChainState
-  /** The addresses of this machine changed: a connection may be lost, or possible again. Not there where a chain is read without a network. */
+  /**
+   * To be called when the addresses of this machine changed: a connection may be lost, or possible again. Absent for a chain that needs no
+   * network.
+   */
   networkChanged?(): void
-  /** Stores addresses of one's own, replacing earlier ones; writes nothing where they are there. @throws ChainError, UsageError for what the chain does not take */
+  /**
+   * Stores this peer's addresses in place of earlier ones. Writes nothing if they are unchanged.
+   * @throws ChainError, UsageError for addresses that the chain refuses
+   */
   publish(multiaddrs: Multiaddr[], options?: PublishOptions): Promise<PublishedRecord>
-  /** Takes one's own addresses out; false when there were none. @throws ChainError */
+  /** Removes this peer's addresses; false if there were none. @throws ChainError */
   remove(options?: ChainOptions): Promise<boolean>
-  /** Releases what it has open. May be called twice. */
+  /** Releases all resources. May be called twice. */
   close(): Promise<void>
 }
 
-/** The chain cannot be reached, or what its URL names is not one. */
+/** The chain cannot be reached, or its URL does not lead to a chain. */
 export class ChainError extends SubnetError {
   override readonly name = 'ChainError'
   readonly code = 'CHAIN_UNAVAILABLE'

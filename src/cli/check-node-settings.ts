@@ -16,9 +16,9 @@ export interface Wanted {
 }
 
 /**
- * What a command was told about its node must be true of the one that runs. A variable of the environment may be meant for another
- * command: it only gets a warning.
- * @throws UsageError for a flag
+ * Compares a command's node settings with the settings of the running node. Only flags must match: an environment variable may be meant for
+ * another command, so a mismatch is logged as a warning.
+ * @throws UsageError for a flag that does not match
  */
 export async function checkNodeSettings(session: Session, { home, settings, sources, logger, options }: Wanted): Promise<void> {
   const wanted = nodeSettings(settings, home)
@@ -41,7 +41,7 @@ export async function checkNodeSettings(session: Session, { home, settings, sour
   }
 }
 
-/** The whole values are compared, and only what may be seen of them is shown. */
+/** Formats a setting for an error: a chain's secrets are hidden. The comparison itself uses the full values. */
 function shown(name: keyof NodeSettingsAnswer, value: NodeSettingsAnswer[keyof NodeSettingsAnswer] | undefined): string {
   const text = String(value ?? '')
   return text === '' ? 'none' : name === 'chain' ? markedChain(text) : text

@@ -1,12 +1,12 @@
 import type { Config } from '@oclif/core/config'
 
-/** What people type for oclif's `--version`. */
+/** The spellings of oclif's `--version`. */
 const VERSION = ['version', '-v', '--version']
 const HELP = ['help', '-h', '--help']
-/** The command that has all of the common flags. */
+/** A command that has every common flag. */
 const HAS_ALL = 'start'
 
-/** A command line as oclif takes it: common flags stand behind the command, and `help` and `version` are flags. */
+/** Rewrites a command line for oclif: common flags move behind the command, and `help` and `version` become flags. */
 export function commandLine(argv: string[], config: Config): string[] {
   const count = leadingFlags(argv, config)
   const leading = argv.slice(0, count)
@@ -15,18 +15,18 @@ export function commandLine(argv: string[], config: Config): string[] {
     return ['--version', ...leading, ...rest]
   }
   if (HELP.includes(first)) {
-    // of flags before it help knows one
+    // help knows only this common flag
     return [...rest, '--help', ...leading.filter((flag) => flag === '--json')]
   }
   return first === '' ? argv : behindCommand([first, ...rest], leading, config)
 }
 
-/** What `--version` answers under `--json`. */
+/** The answer of `--version --json`. */
 export function jsonVersion({ version, userAgent }: Config): string {
   return JSON.stringify({ version, agent: userAgent })
 }
 
-/** How many words before the command are common flags and their values. */
+/** The number of leading words that are common flags and their values. */
 function leadingFlags(argv: string[], config: Config): number {
   const flags = config.findCommand(HAS_ALL)?.flags ?? {}
   let at = 0

@@ -1,4 +1,4 @@
-/** For each shell: what completes `subnet` there, by asking the hidden command "complete" with the line up to the cursor. */
+/** Completion scripts by shell. Each passes the line up to the cursor to the hidden command "complete". */
 export const COMPLETION_SCRIPTS = {
   // bash cuts words at = and : too, but in an open quote at that alone; an answer is only to hold what follows the last of them
   bash: `_subnet() {

@@ -8,7 +8,7 @@ import { input } from './text/prompt.ts'
 
 const NOTHING = 'none'
 
-/** Asks for each of them that no flag gave, with what is in effect as the default. @throws Interrupted */
+/** Asks for each setting without a flag; the effective value is the default answer. @throws Interrupted */
 export async function askSettings(loaded: LoadedSettings, signal: AbortSignal): Promise<Settings> {
   let result = loaded
   for (const name of INIT_SETTINGS) {
@@ -40,7 +40,7 @@ async function problemOf(work: () => Promise<unknown>): Promise<string | undefin
   return work().then(() => undefined, describeError)
 }
 
-/** What "start" would refuse is refused here. @throws UsageError */
+/** Rejects settings that "start" would reject. @throws UsageError */
 export async function checkUse({ handler, chain, taskTimeout, maxFrameBytes }: Settings): Promise<void> {
   checkChain(chain)
   if (handler != null) {
@@ -48,7 +48,7 @@ export async function checkUse({ handler, chain, taskTimeout, maxFrameBytes }: S
   }
 }
 
-/** What is wrong with the handler's program, where "start" would say so and go on. */
+/** Describes a problem with the handler's program that "start" would only report. */
 export async function handlerNotice({ handler }: Settings): Promise<string | undefined> {
   const problem = handler == null ? undefined : await handlerProblem(handler)
   return problem == null ? undefined : `warning: ${problem}`

@@ -1,6 +1,6 @@
 import type { SettingName } from '../node/home/config.ts'
 
-/** What `init` asks, in this order. */
+/** The questions of `init`, in order. */
 export const QUESTIONS = {
   listen: 'Where to listen (multiaddrs, with commas between)',
   subnetId: 'Which subnet',
@@ -14,5 +14,5 @@ export const QUESTIONS = {
 /** A setting that `init` asks for. */
 export type AskedSetting = keyof typeof QUESTIONS
 
-/** What a node needs to know first. */
+/** The settings a new node needs first. */
 export const INIT_SETTINGS = Object.keys(QUESTIONS) as AskedSetting[]

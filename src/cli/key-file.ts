@@ -5,7 +5,7 @@ import { writeKeyFile } from '../node/home/identity.ts'
 import { KnownKeys } from '../node/home/known-keys.ts'
 import { UsageError } from '../primitives/errors.ts'
 
-/** What a command tells of a key file: never the key. */
+/** The printed answer of a key command; never contains the key itself. */
 export interface KeyAnswer {
   peerId: string
   type: PrivateKey['type']
@@ -14,9 +14,9 @@ export interface KeyAnswer {
 
 export interface PutKeyOptions {
   home: Home
-  /** Replace a key that is there without a question. */
+  /** Replaces an existing key without a question. */
   force: boolean
-  /** Asks yes or no; undefined where nobody is there to answer. */
+  /** Asks yes or no; undefined without a terminal. */
   confirm: ((question: string) => Promise<boolean>) | undefined
 }
 
@@ -24,7 +24,7 @@ export function describeKey({ publicKey, type }: PrivateKey, file: string): KeyA
   return { peerId: peerIdFromPublicKey(publicKey).toString(), type, file }
 }
 
-/** Writes a key file for a command. @throws UsageError when there is one already that is to stay, or it cannot be written */
+/** Writes a key file for a command. @throws UsageError if an existing key is not to be replaced, or the file cannot be written */
 export async function putKey(privateKey: PrivateKey, file: string, { home, force, confirm }: PutKeyOptions): Promise<KeyAnswer> {
   if (file === home.identityFile) {
     await ensureHome(home)

@@ -8,22 +8,24 @@ import { commandLine, jsonVersion } from './command-line.ts'
 import { printError, stdoutError } from './text/report.ts'
 import { topicWithoutCommand, toUsageError } from './text/usage.ts'
 
-/** Of package.json, put in by `scripts/bundle.mjs`: with the commands of this very build, where another one is made meanwhile. */
+/**
+ * The contents of package.json, inserted by `scripts/bundle.mjs`, with the commands of this build. Another build may run at the same time.
+ */
 declare const PACKAGE_DATA: PJSON
 
-/** The longest that a timer of Node can wait. */
+/** The maximum delay of a Node timer, in milliseconds. */
 const FOREVER_MS = 2 ** 31 - 1
 
-/** For oclif, which takes it from here. */
+/** oclif loads the help class from this export. */
 export { default as Help } from './text/help.ts'
 
-/** Runs one command line. @param root the URL of a file in a folder of this package */
+/** Runs a command line. @param root the URL of a file in a folder of this package */
 export async function main(argv: string[], root: string): Promise<void> {
   const json = beforeDashes(argv).includes('--json')
   const stack = /--log-level[= ](debug|trace)/.test(argv.join(' ')) || /^(debug|trace)$/.test(process.env.SUBNET_LOG_LEVEL ?? '')
-  // oclif's own listener throws, to nobody who could tell the user
+  // oclif's own listener throws, and the user would never see the error
   process.stdout.removeAllListeners('error').on('error', onStdoutError)
-  // there is nobody left to tell
+  // a failed stderr leaves no way to report
   process.stderr.on('error', () => undefined)
   process.on('uncaughtException', (error) => {
     printError(error, json, stack)
@@ -33,9 +35,9 @@ export async function main(argv: string[], root: string): Promise<void> {
     chalk.level = 0
     chalkStderr.level = 0
   }
-  // deadlines alone do not keep a process alive: Node would end it in the middle of a command, with 13 and no word
+  // deadlines alone do not keep a process alive: Node would exit with 13 in the middle of a command, without a message
   const alive = setInterval(() => undefined, FOREVER_MS)
-  // without plugins: there are none, and looking for them would read the user's data directory
+  // no user plugins exist, and a search would read the user's data directory
   const config = await Config.load({ root: resolve(fileURLToPath(new URL('..', root))), pjson: PACKAGE_DATA, userPlugins: false })
   try {
     const line = commandLine(argv, config)
@@ -55,7 +57,7 @@ export async function main(argv: string[], root: string): Promise<void> {
   }
 }
 
-/** A reader that has enough (`| head -1`) is no error; an answer that did not arrive is one. */
+/** A reader that closes early (`| head -1`) is no error; a failed write is an error. */
 function onStdoutError(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') {
     printError(stdoutError(error), false)

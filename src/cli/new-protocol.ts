@@ -5,9 +5,9 @@ import { UsageError } from '../primitives/errors.ts'
 import { fullPath } from '../primitives/full-path.ts'
 import { ownFiles, ownPackage } from './own-files.ts'
 
-/** The package that a new project depends on: this one. */
+/** This package, as the dependency of a new project. */
 export interface OwnPackage {
-  /** Where it lies. */
+  /** The package's folder. */
   root: string
   version: string
   dependencies?: Record<string, string>
@@ -19,16 +19,16 @@ export interface NewProtocol {
   name: string
   protocolId: string
   folder: string
-  /** From the folder, sorted. */
+  /** The written files, relative to the folder, sorted. */
   files: string[]
 }
 
 const MAX_NAME = 50
 const HINT = `a name has small letters, digits, and single hyphens between them, begins with a letter, and is at most ${MAX_NAME} long: greet, key-value`
-/** Its class would be called like the one that it extends. */
+/** With these names, the new class would have the name of its base class. */
 const TAKEN = ['protobuf', 'protobuf-streaming']
 
-/** @throws UsageError for a name that cannot become that of a folder, a package, a class and a protocol id */
+/** @throws UsageError for a name that does not fit a folder, a package, a class and a protocol ID */
 export function checkName(name: string): void {
   if (name.length > MAX_NAME || !/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) {
     throw new UsageError(`not a name for a protocol: ${JSON.stringify(name)}`, { hint: HINT })
@@ -38,7 +38,7 @@ export function checkName(name: string): void {
   }
 }
 
-/** Writes a project with a protocol of this name into a folder of this name, all of it or nothing. @throws UsageError */
+/** Writes a project for a new protocol into a folder with the protocol's name, completely or not at all. @throws UsageError */
 export async function newProtocol(name: string, own: OwnPackage): Promise<NewProtocol> {
   checkName(name)
   const folder = fullPath(name)
@@ -60,7 +60,7 @@ export async function newProtocol(name: string, own: OwnPackage): Promise<NewPro
   }
 }
 
-/** npm leaves a .gitignore out of what it packs, and a package in a package is looked at as one. */
+/** npm drops a .gitignore when it packs, and would treat a nested package.json as a package. */
 const RENAMED: Record<string, string> = { gitignore: '.gitignore', '_package.json': 'package.json' }
 
 async function copyTemplate(own: OwnPackage, folder: string, name: string): Promise<string[]> {
@@ -82,7 +82,7 @@ async function copyTemplate(own: OwnPackage, folder: string, name: string): Prom
   return files.map(([file]) => file).sort()
 }
 
-/** @param own where npm finds this package: no registry need have it */
+/** @param own the path from which npm installs this package, so no registry is needed */
 function wordsOf(name: string, { dependencies, devDependencies, engines }: OwnPackage, own: string): Record<string, string> {
   const parts = name.split('-')
   return {

@@ -9,11 +9,11 @@ import { Deadline, isDeadline } from '../primitives/deadline.ts'
 import { reasonOf, UsageError } from '../primitives/errors.ts'
 import type { InputOptions } from './payload.ts'
 
-/** Where a result goes: it is there whole, or not at all. */
+/** The destination of a result. A file holds the complete result or stays unchanged. */
 export interface OutputFile {
-  /** Takes the whole result. @throws UsageError; what `chunks` throws */
+  /** Writes the complete result. @throws UsageError; errors of `chunks` */
   finish(chunks: AsyncIterable<Uint8Array>): Promise<void>
-  /** Leaves nothing behind of a result that was not finished. May follow anything. */
+  /** Removes an unfinished result. May be called at any time. */
   discard(): Promise<void>
 }
 
@@ -21,8 +21,9 @@ const MAX_LINKS = 40
 const ASK_PIPE_EVERY_MS = 50
 
 /**
- * Opens a file for a result before there is one, so that a path that cannot be written costs no work. A file that is there keeps its mode, its owner
- * where that may be, and the link that names it; its other names keep what they had. @param options end the wait for the reader of a pipe
+ * Opens the destination before the result exists, so that an unwritable path fails before any work. An existing file keeps its mode, its
+ * owner if possible, and the symbolic link to it. Its other hard links keep the old content.
+ * @param options the deadline and signal for the reader of a pipe
  * @throws UsageError; the signal's reason
  */
 export async function openOutput(path: string, options: InputOptions): Promise<OutputFile> {
@@ -34,7 +35,7 @@ export async function openOutput(path: string, options: InputOptions): Promise<O
     if (there.isFile()) {
       return fileOutput(path, await openInPlaceOf(await realpath(path), there))
     }
-    // a pipe or a device is written to, not replaced
+    // pipes and devices are written to, not replaced
     return there.isFIFO() ? await openPipe(path, options) : deviceOutput(path, await open(path, 'w'))
   } catch (cause) {
     options.signal.throwIfAborted()
@@ -42,14 +43,14 @@ export async function openOutput(path: string, options: InputOptions): Promise<O
   }
 }
 
-/** @param file what `path` leads to */
+/** @param file the real path behind `path` */
 async function openInPlaceOf(file: string, there: Stats): Promise<AtomicFile> {
-  // whoever may write the folder could replace a file that may not be written
+  // a writable folder would permit a replacement of a read-only file
   await (await open(file, constants.O_WRONLY)).close()
   return AtomicFile.openInPlaceOf(file, there)
 }
 
-/** Where a link leads to that leads to nothing yet. */
+/** The target of a symbolic link whose target does not exist yet. */
 async function linkedFrom(path: string): Promise<string> {
   let file = path
   for (let links = 0; links < MAX_LINKS; links++) {
@@ -73,7 +74,7 @@ function fileOutput(path: string, file: AtomicFile): OutputFile {
   }
 }
 
-/** A pipe without a reader is waited for here, not in the system: a process with a thread that waits there cannot even end. */
+/** Polls until a pipe has a reader. A blocking open would hold a thread, and the process could not exit. */
 async function untilRead(path: string, signal: AbortSignal): Promise<Socket> {
   for (;;) {
     signal.throwIfAborted()
@@ -92,7 +93,7 @@ async function openPipe(path: string, options: InputOptions): Promise<OutputFile
   using opening = new DisposableStack()
   const { signal } = opening.use(new Deadline(options.timeoutMs, options.signal))
   const socket = await untilRead(path, signal)
-  // the time runs until the result is written
+  // the deadline covers the writing of the result
   const writingTime = opening.move()
   return {
     finish: async (chunks) => writing(path, chunks, async (result) => pipeline(result, socket, { signal }), signal),
@@ -116,7 +117,7 @@ function deviceOutput(path: string, handle: FileHandle): OutputFile {
   }
 }
 
-/** @throws UsageError for what the file does; what `chunks` throws; the signal's reason */
+/** @throws UsageError for a write error; errors of `chunks`; the signal's reason */
 async function writing(
   path: string,
   chunks: AsyncIterable<Uint8Array>,

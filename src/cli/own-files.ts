@@ -1,10 +1,10 @@
 import { glob, readFile } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 
-/** Of a package that is one executable, its files are in the executable. */
+/** In a single executable, the package's files are assets of the executable. */
 const { isSea, getAsset, getAssetKeys } = process.getBuiltinModule('node:sea')
 
-/** The text files of a folder of this package, by their paths in it. @param root where the package lies */
+/** The text files of a folder in this package, by relative path. @param root the folder of the package */
 export async function ownFiles(root: string, folder: string): Promise<Map<string, string>> {
   const files = new Map<string, string>()
   if (isSea()) {
@@ -23,7 +23,7 @@ export async function ownFiles(root: string, folder: string): Promise<Map<string
   return files
 }
 
-/** This package as npm packs it, where it is one executable: a project cannot depend on that. */
+/** The npm tarball inside a single executable, which itself cannot be a dependency; undefined otherwise. */
 export function ownPackage(): Uint8Array | undefined {
   return isSea() ? new Uint8Array(getAsset('package.tgz')) : undefined
 }

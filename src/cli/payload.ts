@@ -10,7 +10,7 @@ import { shellContext } from './shell-context.ts'
 
 export interface InputOptions {
   signal: AbortSignal
-  /** How long it may take to come to its end, from when it is first read. @default for ever */
+  /** The maximum time to read the input, from the first read. @default no limit */
   timeoutMs?: number | undefined
 }
 
@@ -19,7 +19,10 @@ interface PayloadFlags {
   text: string | undefined
 }
 
-/** Of what is to be sent, in bytes, where it is known before it is read: of a regular file, and a text. @throws UsageError for what cannot be read */
+/**
+ * The payload's size in bytes, for a text or a regular file; undefined if unknown before reading.
+ * @throws UsageError for an unreadable file
+ */
 export async function payloadSizeOf({ payload, text }: PayloadFlags): Promise<number | undefined> {
   if (payload == null) {
     return text == null ? undefined : Buffer.byteLength(text)
@@ -31,17 +34,17 @@ export async function payloadSizeOf({ payload, text }: PayloadFlags): Promise<nu
   return fileSizeOf(payload, 'payload')
 }
 
-/** @param what it is, for messages. @throws UsageError for what is not there, and a folder */
+/** @param what the role of the file, for error messages. @throws UsageError for a missing file or a folder */
 export async function fileSizeOf(path: string, what: string): Promise<number | undefined> {
   const file = await stat(path).catch((cause) => Promise.reject(unreadable(what, path, cause)))
   if (file.isDirectory()) {
     throw unreadable(what, path, isDirectory())
   }
-  // some that have a size of 0 are not files to be read to an end (/proc)
+  // files in /proc report a size of 0
   return file.isFile() && file.size > 0 ? file.size : undefined
 }
 
-/** What `--payload` or `--text` say is to be sent, read when it is asked for. @throws UsageError unless it is one of them */
+/** The payload of `--payload` or `--text`, read on demand. @throws UsageError unless exactly one flag is given */
 export function payloadOf(flags: PayloadFlags, options: InputOptions): AsyncIterable<Uint8Array> {
   const hint = 'give --payload FILE, --payload - for stdin, or --text STR'
   if (flags.payload != null && flags.text != null) {
@@ -61,8 +64,8 @@ export async function* textPayload(text: string): AsyncGenerator<Uint8Array> {
 }
 
 /**
- * A file, or stdin for `-`, in chunks.
- * @param what it is, for messages: payload, batch or script
+ * Reads a file, or stdin for `-`, in chunks.
+ * @param what the role of the file, for error messages: payload, batch or script
  * @throws UsageError, ProtocolError TIMEOUT, the signal's reason
  */
 export async function* readInput(file: string, what: string, options: InputOptions): AsyncGenerator<Uint8Array> {
@@ -94,7 +97,7 @@ function checkStdin(what: string): void {
   if (shellContext.getStore() != null) {
     throw new UsageError(`the ${what} cannot be stdin: that is where this shell reads its lines`, { hint: 'name a file' })
   }
-  // Node takes a directory there for one that is empty
+  // Node reads a directory on stdin as empty
   if (fstatSync(0).isDirectory()) {
     throw unreadable(what, '-', isDirectory())
   }

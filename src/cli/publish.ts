@@ -18,10 +18,10 @@ import { leftOut, publishable } from '../session/publishable.ts'
 import type { Session } from '../session/session.ts'
 import { describePlan } from './text/publish-plan.ts'
 
-/** What a person can be asked; undefined where nobody is there. */
+/** The questions for a person at a terminal; undefined without a terminal. */
 export interface PublishQuestions {
   confirm(question: string): Promise<boolean>
-  /** A text that is not shown. */
+  /** Asks for a text without echoing it. */
   secret(question: string, check: (text: string) => Promise<true | string>): Promise<string>
 }
 
@@ -29,37 +29,37 @@ export interface PublishInit {
   session: Session
   home: Home
   settings: Settings
-  /** Empty for those of the node that runs. */
+  /** Empty: publish the addresses of the running node. */
   multiaddrs: string[]
   nodeId: number | undefined
-  /** The fee may be paid unasked. */
+  /** Pay the fee without a question. */
   yes: boolean
   questions: PublishQuestions | undefined
   options: { signal: AbortSignal; timeoutMs: number }
-  /** Prints what is told beside the answer. */
+  /** Prints notes beside the answer. */
   tell(text: string): unknown
   logger: Logger
 }
 
-/** With the receipt of a chain that takes fees; its fields are null where nothing was sent. */
+/** The answer, with the receipt of a chain that takes fees. The receipt's fields are null if no transaction was sent. */
 export type PublishAnswer = PublishedAnswer & {
   blockHash?: string | null
   extrinsicHash?: string | null
   event?: string | null
   feePlanck?: string | null
-  /** The transaction that waits for its block and does the same; null where none does. */
+  /** A pending transaction with the same effect; null if there is no such transaction. */
   waiting?: { extrinsicHash: string; nonce: number } | null
 }
 
-/** Whose addresses are published, and which. */
+/** The peer, and its addresses to publish. */
 interface Subject {
   peerId: PeerId
   addresses: Multiaddr[]
 }
 
 /**
- * Publishes a peer's addresses. Where an account has to sign, that is done here: its key goes to no other process, the node that runs
- * is only asked for its addresses. There the peer may be another than this home's: it is the owner of its node who signs, wherever he is.
+ * Publishes a peer's addresses. A transaction is signed in this process, so the account's key goes to no other process. The running node is
+ * only asked for its addresses. On such a chain the peer may belong to another home: the node's owner signs, on any machine.
  */
 export async function publish(init: PublishInit): Promise<PublishAnswer> {
   const { session, settings, options } = init
@@ -90,7 +90,7 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
     const approve = async (plan: PublishPlan): Promise<boolean> => {
       init.tell(describePlan(plan))
       checkUnasked(init, plan)
-      // nobody thinks against the clock
+      // the deadline does not run while a person decides
       return init.yes || clock.stopped(async () => init.questions?.confirm(`Sign and send this for ${plan.to.peerId}?`) ?? false)
     }
     const onSent = ({ extrinsicHash, nonce }: { extrinsicHash: string; nonce: number }): void => {
@@ -110,7 +110,10 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
   }
 }
 
-/** The peer that the addresses name, by default this home's. Without addresses, the node of this home is asked for its own. @throws UsageError, NodeError */
+/**
+ * The peer named by the addresses; by default, the peer of this home. Without addresses, the running node supplies them.
+ * @throws UsageError, NodeError
+ */
 async function subjectOf({ session, options, multiaddrs }: PublishInit): Promise<Subject> {
   const given = multiaddrs.map(parseMultiaddr)
   const named = given.map(peerIdOf)
@@ -128,7 +131,7 @@ async function subjectOf({ session, options, multiaddrs }: PublishInit): Promise
   return { peerId: peerIdFromString(peers[0] ?? ''), addresses }
 }
 
-/** @param elsewhere what does the same on a machine that has the key @throws UsageError, before anything is asked of the chain */
+/** @param elsewhere the equivalent command for a machine that has the key @throws UsageError before any request to the chain */
 async function signerOf({ settings, questions, yes, tell, multiaddrs }: PublishInit, elsewhere: string): Promise<ChainSigner> {
   if (settings.ownerKey == null && questions == null) {
     throw new UsageError('publishing to this chain needs the key of the account that owns the node, its coldkey', {
@@ -151,7 +154,7 @@ async function signerOf({ settings, questions, yes, tell, multiaddrs }: PublishI
   return parseOwnerKey(await questions.secret('Key of the account that owns the node (hex, not shown)', check), name)
 }
 
-/** Somebody has to agree to what may be paid in vain. @throws UsageError */
+/** A person must agree to a fee that may be paid in vain. @throws UsageError */
 function checkUnasked({ yes, questions }: PublishInit, { unchecked }: PublishPlan): void {
   if (unchecked != null && (yes || questions == null)) {
     throw new UsageError(`--yes does not pay for what cannot be checked: ${unchecked}; nothing was sent`, {
@@ -167,13 +170,13 @@ function withReceipt(published: PublishedRecord): PublishAnswer {
     blockHash: receipt?.blockHash ?? null,
     extrinsicHash: receipt?.extrinsicHash ?? null,
     event: receipt?.event ?? null,
-    // it may be more than a number can hold
+    // a fee may exceed the range of a number
     feePlanck: receipt?.feePlanck?.toString() ?? null,
     waiting: waiting ?? null,
   }
 }
 
-/** A deadline that stands still while somebody is asked, and then begins anew. */
+/** A deadline that stops during a question, and then restarts in full. */
 class Clock {
   readonly #controller = new AbortController()
   readonly #options: PublishInit['options']

@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
+import { basename } from 'node:path'
 import { EXIT_CODES } from '../primitives/errors.ts'
-import { printableLines } from '../primitives/printable.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
+import type { TaskAnswer } from '../session/answers.ts'
 import type { Session } from '../session/session.ts'
-import { toTaskJson } from './batch/task-json.ts'
+import { type TaskJson, toTaskJson } from './batch/task-json.ts'
 import { openOutput } from './output-file.ts'
 import { payloadOf, payloadSizeOf } from './payload.ts'
+import { showResult } from './shown-result.ts'
+import { humanBytes } from './text/bytes.ts'
+import { Transfer } from './text/transfer.ts'
 
 /** What the command line says of the task. */
 export interface OneTaskFlags {
@@ -22,42 +26,81 @@ export interface SendOneInit {
   options: { signal: AbortSignal; timeoutMs: number }
   /** The answer is printed as JSON, not as it is. */
   json: boolean
+  /** Where a result is kept that a terminal cannot show; the first that takes it. */
+  folders: readonly string[]
+  /** A line for the user. */
+  notice(text: string): void
   /** To stdout. */
   write(bytes: Uint8Array | string): Promise<void>
 }
 
 /** Sends one task. Gives what is to be printed as JSON; undefined where the result itself went to stdout. @throws ProtocolError; UsageError */
-export async function sendOne(flags: OneTaskFlags, { options, json, write, ...init }: SendOneInit): Promise<object | undefined> {
+export async function sendOne(flags: OneTaskFlags, init: SendOneInit): Promise<TaskJson | undefined> {
+  const { options, json } = init
   const over = new AbortController()
   const payload = payloadOf(flags, { signal: AbortSignal.any([options.signal, over.signal]) })
   const peer = await init.peer()
   const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output, options)
+  let transfer: Transfer | undefined
   try {
-    const task = { taskId: flags['task-id'] ?? randomUUID(), payload, size: await payloadSizeOf(flags) }
-    const answer = await (await init.session()).sendTask(peer, task, options)
+    const size = await payloadSizeOf(flags)
+    const session = await init.session()
+    transfer = new Transfer()
+    const task = { taskId: flags['task-id'] ?? randomUUID(), payload: transfer.sending(payload, size), size }
+    const answer = await session.sendTask(peer, task, options)
+    const result = transfer.receiving(answer.result, answer.bytesReceived)
     if (!answer.accepted) {
       process.exitCode = EXIT_CODES.TASK_REJECTED
       if (!json) {
         throw new ProtocolError('TASK_REJECTED', `the peer rejected the task: ${answer.error?.message ?? ''}`)
       }
     } else if (output != null) {
-      await output.finish(answer.result)
+      await output.finish(result)
     } else if (!json) {
-      await print(answer.result, write)
+      transfer.tell(await print(answer, result, { ...init, transfer }))
       return undefined
     }
-    return await toTaskJson(answer, answer.accepted ? flags.output : undefined)
+    const told = await toTaskJson(answer, answer.accepted ? flags.output : undefined, result)
+    transfer.tell(answer.accepted && output != null ? flags.output : undefined)
+    return told
   } finally {
+    transfer?.stop()
     // what was not read of it, and may not come to an end
     over.abort()
     await output?.discard()
   }
 }
 
-/** A result is written as it is, but on a terminal it is the text of somebody else. */
-async function print(result: AsyncIterable<Uint8Array>, write: SendOneInit['write']): Promise<void> {
-  const decoder = new TextDecoder()
-  for await (const bytes of result) {
-    await write(process.stdout.isTTY ? printableLines(decoder.decode(bytes, { stream: true })) : bytes)
+/**
+ * A result is written as it is, but on a terminal it is the text of somebody else, or no text: then it goes to a file. Gives that file.
+ * @throws UsageError where it cannot be kept
+ */
+async function print(
+  { taskId, bytesReceived: size }: TaskAnswer,
+  result: AsyncIterable<Uint8Array>,
+  { transfer, write, folders, notice }: SendOneInit & { transfer: Transfer },
+): Promise<string | undefined> {
+  if (process.stdout.isTTY !== true) {
+    for await (const bytes of result) {
+      await write(bytes)
+    }
+    return undefined
   }
+  const kept = await showResult(result, {
+    size,
+    taskId,
+    folders,
+    write: async (text) => {
+      // it would be drawn over the last line of the text
+      transfer.stop()
+      await write(text)
+    },
+  })
+  if (kept == null) {
+    return undefined
+  }
+  transfer.stop()
+  const what = kept.from === 0 ? 'the result is not text' : `the result is text only up to byte ${kept.from}, as shown`
+  notice(`${what}: ${kept.from === 0 ? '' : 'the rest is '}kept in ${kept.file} (${humanBytes(kept.bytes)})`)
+  return basename(kept.file)
 }

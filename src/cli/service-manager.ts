@@ -3,12 +3,12 @@ import type { Logger } from '../observe/logger.ts'
 
 const NOTIFIER = 'systemd-notify'
 const US_PER_MS = 1_000
-/** Of the time within which the service manager wants to hear of the process: a call that is late once is not yet too late. */
+/** The share of the watchdog time between two notifications: a single late notification is still in time. */
 const EARLY = 1 / 2
 
 /**
- * Tells systemd how the node is, where that wants to hear it (`Type=notify`, `NotifyAccess=all`). Node has no datagram sockets of Unix, so `systemd-notify`
- * tells it. A process whose event loop stands still tells nothing, and is started anew (`WatchdogSec=`).
+ * Reports the node's state to systemd (`Type=notify`, `NotifyAccess=all`), if systemd asks for it. Node has no Unix datagram sockets, so
+ * `systemd-notify` sends the messages. A process with a blocked event loop sends none, and systemd restarts it (`WatchdogSec=`).
  */
 export class ServiceManager {
   readonly #socket: string
@@ -17,7 +17,7 @@ export class ServiceManager {
   #watchdog: NodeJS.Timeout | undefined
   #isDeaf = false
 
-  /** Undefined where nobody listens. Programs that the node starts are not told of the socket. */
+  /** Undefined without a notification socket. The programs that the node starts do not inherit the socket. */
   static of(environment: NodeJS.ProcessEnv, log: Logger): ServiceManager | undefined {
     const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: within, WATCHDOG_PID: pid } = environment
     for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) {
@@ -34,7 +34,7 @@ export class ServiceManager {
     this.#log = log
   }
 
-  /** The node answers; from now on it also says that it still does. */
+  /** Reports that the node is ready, and starts the watchdog notifications. */
   ready(): void {
     this.#tell('READY=1')
     if (this.#everyMs != null) {

@@ -4,14 +4,14 @@ import { UsageError } from '../primitives/errors.ts'
 import { withShownUrls } from '../primitives/shown-url.ts'
 import { closest } from './text/closest.ts'
 
-/** Where a command takes the name of a setting. */
+/** The argument for the name of a setting. */
 export const keyArg = Args.string({
   required: true,
   ignoreStdin: true,
   description: 'a setting, as in config.json: heartbeatInterval; its flag, heartbeat-interval, is understood too',
 })
 
-/** The setting that was named. @throws UsageError with the one that was probably meant */
+/** The setting with this name. @throws UsageError that suggests the closest name */
 export function settingNamed(text: string): SettingName {
   const found = SETTING_NAMES.find((name) => name === text || kebab(name) === text.replace(/^--/, ''))
   if (found != null) {
@@ -24,7 +24,7 @@ export function settingNamed(text: string): SettingName {
   })
 }
 
-/** A value of a setting, for people. */
+/** Formats a setting's value for people. */
 export function settingText(value: unknown): string {
   return Array.isArray(value) ? value.join('\n') : String(value ?? '')
 }

@@ -3,12 +3,12 @@ import { SubnetError } from '../primitives/errors.ts'
 import type { StatusAnswer } from '../session/answers.ts'
 
 const LOOK_EVERY_MS = 250
-/** What ends by itself: a node that starts, stops, or is too busy to answer. */
+/** Temporary failures: the node is starting, stopping, or too busy to answer. */
 const PASSING: ReadonlyArray<SubnetError['code']> = ['NOT_RUNNING', 'ALREADY_RUNNING', 'TIMEOUT']
 
 /**
- * Asks again and again until the node answers that it is healthy, for at most `waitMs`. Then gives what it said last.
- * @throws what kept it from answering, where it never did; the signal's reason
+ * Polls the node until it answers that it is healthy, for at most `waitMs`. Returns the last status.
+ * @throws the last failure if the node never answered; the signal's reason
  */
 export async function waitForStatus(
   ask: (timeoutMs: number) => Promise<StatusAnswer>,
@@ -19,7 +19,7 @@ export async function waitForStatus(
   let last: StatusAnswer | undefined
   for (;;) {
     const { status, failure } = await attempt(async () => ask(Math.max(1, Math.ceil(giveUpAtMs - performance.now()))), signal)
-    // a node that is gone has no status; one that was too slow at the end has the one before
+    // a stopped node has no status; after a timeout the previous status stays
     last = status ?? (failure?.code === 'TIMEOUT' ? last : undefined)
     if (last?.healthy === true || performance.now() + LOOK_EVERY_MS > giveUpAtMs) {
       if (last == null) {
@@ -31,7 +31,7 @@ export async function waitForStatus(
   }
 }
 
-/** @throws what does not pass by itself; the signal's reason */
+/** @throws permanent failures; the signal's reason */
 async function attempt(
   ask: () => Promise<StatusAnswer>,
   signal: AbortSignal,

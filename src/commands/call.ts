@@ -36,10 +36,19 @@ export default class Call extends BaseCommand {
     }
     const session = await this.session()
     const known = await findProtocol(session, words, protoFlags, this.callOptions)
-    const pretty = !PROTOCOL_KINDS[known.kind].many && !this.jsonEnabled()
-    for await (const answer of callProtocol(session, words, known, this.callOptions)) {
-      const text = JSON.stringify(answer, undefined, pretty ? 2 : undefined)
-      await this.writeStdout(`${process.stdout.isTTY ? printableLines(text) : text}\n`)
+    const { many } = PROTOCOL_KINDS[known.kind]
+    const pretty = !many && !this.jsonEnabled()
+    const { Transfer } = await import('../cli/text/transfer.ts')
+    // many answers show by themselves how far it is
+    const transfer = many ? undefined : new Transfer()
+    try {
+      for await (const answer of callProtocol(session, { ...words, ...(transfer == null ? {} : { transfer }) }, known, this.callOptions)) {
+        const text = JSON.stringify(answer, undefined, pretty ? 2 : undefined)
+        await this.writeStdout(`${process.stdout.isTTY ? printableLines(text) : text}\n`)
+      }
+      transfer?.tell()
+    } finally {
+      transfer?.stop()
     }
   }
 }

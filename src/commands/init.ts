@@ -4,6 +4,7 @@ import { BaseCommand } from '../cli/base-command.ts'
 import { flagsOf } from '../cli/flags.ts'
 import { INIT_SETTINGS } from '../cli/init-settings.ts'
 import { describeKey } from '../cli/key-file.ts'
+import { describeNext, nextCommands } from '../cli/next-commands.ts'
 import type { RawSettings } from '../node/home/config.ts'
 import { shownSettings, updateConfigFile } from '../node/home/config-file.ts'
 import { ensureHome } from '../node/home/home.ts'
@@ -38,6 +39,11 @@ export default class Init extends BaseCommand {
     this.log(`${home.configFile}  ${JSON.stringify(written)}`)
     this.logToStderr(`this peer is ${peerId}; "subnet start" runs its node, "subnet config" shows all settings`)
     await this.tellOfRestart()
+    if (this.canAsk && this.shell == null) {
+      // the environment names the same home again, a flag has to be given anew
+      const named = flags.home == null ? undefined : home.path
+      this.logToStderr(describeNext(nextCommands({ bin: this.config.bin, home: named, settings, peerId })))
+    }
     return { home: home.path, config: home.configFile, peerId, settings: written }
   }
 

@@ -1,6 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { sendBatch } from '../cli/batch/batch.ts'
+import type { TaskJson } from '../cli/batch/task-json.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { sendOne } from '../cli/send-one.ts'
 import { parseCountFlag } from '../cli/text/duration.ts'
@@ -15,6 +16,7 @@ export default class SendTask extends BaseCommand {
     '<%= config.bin %> send-task bob --text hello',
     'tar c data | <%= config.bin %> send-task bob --payload - --output result.bin',
     '<%= config.bin %> send-task --batch tasks.ndjson --concurrency 64 > results.ndjson',
+    '<%= config.bin %> send-task --batch tasks.ndjson --resume results.ndjson',
   ]
   static override args = { peer: peerArg }
   static override flags = {
@@ -28,6 +30,11 @@ export default class SendTask extends BaseCommand {
       description: 'lines of {"peer","text"|"payloadFile"|"payloadBase64",…}',
       exclusive: ['payload', 'text', 'task-id', 'output'],
     }),
+    resume: Flags.string({
+      helpValue: 'RESULTS',
+      description: 'go on with a batch: its results are added to this file, and lines that it answers are left out',
+      dependsOn: ['batch'],
+    }),
     concurrency: Flags.string({
       helpValue: 'N',
       description: `tasks of a batch at a time [default: ${DEFAULT_CONCURRENCY}]`,
@@ -35,7 +42,7 @@ export default class SendTask extends BaseCommand {
     }),
   }
 
-  async run(): Promise<object | undefined> {
+  async run(): Promise<TaskJson | undefined> {
     const { args, flags } = await this.parse(SendTask)
     if (flags.batch != null) {
       const concurrency = parseCountFlag('concurrency', flags.concurrency, MAX_CONCURRENCY) ?? DEFAULT_CONCURRENCY
@@ -43,6 +50,7 @@ export default class SendTask extends BaseCommand {
         session: await this.session(),
         concurrency,
         defaultPeer: args.peer,
+        resume: flags.resume,
         maxPayloadBytes: this.settings.maxFrameBytes,
         options: this.eachCallOptions,
         write: async (line) => this.writeStdout(line),
@@ -54,6 +62,8 @@ export default class SendTask extends BaseCommand {
       session: async () => this.session(),
       options: this.callOptions,
       json: this.jsonEnabled(),
+      folders: ['.', this.home.path],
+      notice: (text) => this.tell(text),
       write: async (bytes) => this.writeStdout(bytes),
     })
   }

@@ -11,12 +11,12 @@ import { HEARTBEAT_INTERVAL_MS } from './heartbeat-interval.ts'
 export type PutResult = 'stored' | 'old' | 'full'
 
 export interface BookOptions {
-  /** Peers kept at most. @default 10_000 */
+  /** Maximum number of peers. @default 10_000 */
   capacity?: number
-  /** How long an entry is kept after it was last heard, in milliseconds. @default 24 hours */
+  /** Lifetime of an entry after its peer was last heard, in milliseconds. @default 24 hours */
   ttlMs?: number
   now?: () => number
-  /** Told when writes begin to fail. */
+  /** Called when writes begin to fail. */
   onWriteFailure?: (error: DatabaseError) => void
 }
 
@@ -26,16 +26,19 @@ const DEFAULTS = {
   now: Date.now,
   onWriteFailure: () => undefined,
 } satisfies Required<BookOptions>
-/** An entry is stale after this many intervals without a word of its peer. */
+/** An entry is stale after this many intervals without a message from its peer. */
 const STALE_AFTER_INTERVALS = 3
 const MAKE_ROOM_EVERY_MS = 1_000
 
-/** A newcomer is let in uncounted while there was room for it; others who write into this book may be as many at a time. */
+/**
+ * After the book had room, up to this many new entries are stored before the rows are counted again. Other processes that write into this
+ * book may add as many in that time.
+ */
 const COUNT_AGAIN_AFTER = 100
 
 /**
- * Where peers can be dialled, by their last word: in SQLite, so that a command started later finds it. Reads are
- * synchronous and take microseconds. A full book drops what is stale, then refuses newcomers: the living are not evicted.
+ * Stores the addresses of peers as last announced, in SQLite, so that a later command can use them. Reads are synchronous and take
+ * microseconds. A full book drops stale entries, then refuses new ones; live peers are never evicted.
  */
 export class AddressBook {
   readonly #database: DatabaseSync
@@ -45,7 +48,7 @@ export class AddressBook {
   #sequence = 0
   #writeFailure: DatabaseError | undefined
 
-  /** @param database is a home's, at its last version; its owner closes it */
+  /** @param database the home's database at its last version; its owner closes it */
   constructor(database: DatabaseSync, options: BookOptions = {}) {
     this.#database = database
     this.#options = { ...DEFAULTS, ...options }
@@ -58,7 +61,7 @@ export class AddressBook {
     return row == null ? undefined : readEntry(row)
   }
 
-  /** All entries that did not expire, the last heard first. */
+  /** All entries that have not expired, the most recently heard first. */
   list(): BookEntry[] {
     return this.#database
       .prepare(`SELECT ${COLUMNS} FROM address_book WHERE seen_at_ms > ? ORDER BY seen_at_ms DESC`)
@@ -71,7 +74,7 @@ export class AddressBook {
     return Number(this.#database.prepare('SELECT count(*) AS n FROM address_book').get()?.n)
   }
 
-  /** Peers whose last heartbeat is no older than three of their intervals, and was no goodbye. The template's peers send none. */
+  /** Number of peers whose last heartbeat is at most three intervals old and was no goodbye. Template peers send no heartbeats. */
   countLiving(): number {
     const now = this.#options.now()
     const row = this.#database
@@ -84,34 +87,37 @@ export class AddressBook {
     return Number(row?.n)
   }
 
-  /** Peers kept at most. */
+  /** Maximum number of peers. */
   get capacity(): number {
     return this.#options.capacity
   }
 
-  /** How long ago the entry was heard, in milliseconds. */
+  /** Milliseconds since the entry was heard. */
   ageMs(entry: BookEntry): number {
     return Math.max(0, this.#options.now() - entry.seenAtMs)
   }
 
-  /** True while the entry is an answer: heard within three of its peer's intervals, not refuted, its peer not gone. */
+  /** True while the entry is a usable answer: heard within three intervals of its peer, not marked bad, and without a goodbye. */
   isFresh(entry: BookEntry): boolean {
     return !entry.bad && entry.state !== 'offline' && this.ageMs(entry) <= STALE_AFTER_INTERVALS * entry.intervalMs
   }
 
-  /** Stores what was heard of a peer, unless the book has a newer record of it, or is full of living peers. */
+  /** Stores an entry, unless the book has a newer record of the peer, or is full of live peers. */
   async put(entry: BookEntry): Promise<PutResult> {
     return this.#write(() => transaction(this.#database, () => this.#put(entry)))
   }
 
-  /** Notes that no address of the peer's record `seq` could be dialled. A newer record clears that. */
+  /** Records that no address of the peer's record `seq` could be dialled. A newer record clears the mark. */
   async markBad(peerId: PeerId, seq: bigint): Promise<void> {
     await this.#write(() =>
       this.#database.prepare('UPDATE address_book SET bad = 1 WHERE peer_id = ? AND seq <= ?').run(peerId.toString(), seq),
     )
   }
 
-  /** Notes that a connection to one of the entry's addresses succeeded. @param address the one: an entry of this address alone is verified */
+  /**
+   * Records a successful connection to one of the entry's addresses.
+   * @param address the connected address; an entry with this address alone becomes verified
+   */
   async markGood(peerId: PeerId, address?: Multiaddr): Promise<void> {
     const id = peerId.toString()
     await this.#write(() => {
@@ -122,7 +128,10 @@ export class AddressBook {
     })
   }
 
-  /** A sequence number for one's own next record: above every earlier one, over restarts too. A book that cannot be written gives one as well. */
+  /**
+   * A sequence number for this node's next record, higher than every earlier one, across restarts too. Also works while the book cannot be
+   * written.
+   */
   async nextSequence(): Promise<bigint> {
     const now = this.#options.now()
     try {
@@ -145,7 +154,7 @@ export class AddressBook {
     return BigInt(this.#sequence)
   }
 
-  /** Why the last write failed; undefined while the book can be written. A node finds out with each heartbeat of its own. */
+  /** The error of the last write; undefined while the book can be written. Each heartbeat of the node itself tries a write. */
   get writeFailure(): DatabaseError | undefined {
     return this.#writeFailure
   }
@@ -182,7 +191,7 @@ export class AddressBook {
     if (known == null && !this.#hasRoom() && !this.#makeRoom()) {
       return 'full'
     }
-    // the record that is there already, come by another way: what was found out about it stays true
+    // the same record again, by another path: earlier findings remain valid
     const same = entry.envelope != null && known?.envelope != null && known.seq === entry.seq
     const { origin, state, bad } = same ? known : entry
     const { namedOver = 'stranger' } = entry
@@ -213,7 +222,7 @@ export class AddressBook {
     return 'stored'
   }
 
-  /** For one more. */
+  /** Whether there is room for one more entry. */
   #hasRoom(): boolean {
     if (this.#room <= 0) {
       this.#room = Math.min(this.#options.capacity - this.size, COUNT_AGAIN_AFTER)
@@ -221,7 +230,7 @@ export class AddressBook {
     return this.#room-- > 0
   }
 
-  /** Drops what expired, and if that is nothing, what is stale. It reads all of the book: not more than once a second. */
+  /** Drops expired entries, or, if there are none, stale ones. Reads the whole book, so it runs at most once a second. */
   #makeRoom(): boolean {
     const now = this.#options.now()
     if (Math.abs(now - this.#madeRoomAtMs) < MAKE_ROOM_EVERY_MS) {

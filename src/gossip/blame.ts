@@ -7,19 +7,19 @@ interface Count {
   atMs: number
 }
 
-/** Garbage of others that a peer may pass on before it is blamed for it: each message costs this node the check of a signature. */
+/** Invalid messages of other authors that a peer may forward before it is blamed. Each message costs this node one signature check. */
 const PASSED_ON = { burst: 32, refillMs: 1_000 }
 const MAX_PEERS = 4_096
-/** As gossipsub's own counters: a tenth less each second, and nothing below a tenth. */
+/** As gossipsub's own counters: minus a tenth per second, and 0 below a tenth. */
 const KEPT_PER_SECOND = 0.9
 const FORGOTTEN_BELOW = 0.1
-/** From there to nothing it takes 44 s. */
+/** A count of 10 decays to 0 within 44 s. */
 const MAX_COUNT = 10
 
 /**
- * Who is to blame for messages that no honest peer publishes. An honest peer may pass them on: it may not know what a heartbeat is. So the
- * author is blamed, whose signature gossipsub has checked, until one peer has passed on too much of others; then that peer is. At most 4,096
- * peers are remembered, and the one blamed longest ago is forgotten first.
+ * Decides which peer to blame for messages that no honest peer publishes. An honest peer may forward them, because it may not know
+ * heartbeats. The author, whose signature gossipsub has checked, is therefore blamed first. A peer that forwards too many such messages of
+ * others is blamed itself. At most 4,096 peers are remembered; the peer blamed longest ago is forgotten first.
  */
 export class Blame {
   readonly #counts = new LRUCache<string, Count>({ max: MAX_PEERS })
@@ -31,7 +31,7 @@ export class Blame {
     this.#passedOn = new TokenBuckets({ maxKeys: MAX_PEERS, now })
   }
 
-  /** Blames one peer for one message. @param author signed it @param sender sent it to this node */
+  /** Blames one peer for one message. @param author the signer @param sender the peer that sent the message to this node */
   garbage(author: PeerId, sender: PeerId): void {
     const from = sender.toString()
     const blamed = author.equals(sender) || !this.#passedOn.take(from, PASSED_ON) ? from : author.toString()

@@ -2,39 +2,42 @@ import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NamedOver } from '../primitives/address-kind.ts'
 
-/** How an address came to the book first. */
+/** The first source of an address in the book. */
 export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain' | (string & {})
 
-/** What a peer said of itself last. */
+/** The last state that a peer announced. */
 export type PeerState = 'joining' | 'online' | 'offline'
 
-/** What the address book knows of a peer. */
+/** An address book entry of one peer. */
 export interface BookEntry {
   peerId: PeerId
   multiaddrs: Multiaddr[]
-  /** How these addresses came here. @default stranger */
+  /** How these addresses reached this node. @default stranger */
   namedOver?: NamedOver | undefined
   /** The peer's signed record; absent for addresses that only a connection confirmed. */
   envelope: Uint8Array | undefined
-  /** Of the signed record; without one, the Unix time in milliseconds of what the peer told, or 0. */
+  /** Sequence number of the signed record. Without a record, the Unix time in milliseconds of the peer's message, or 0. */
   seq: bigint
   origin: AddressOrigin
   state: PeerState
-  /** Unix time in milliseconds when this was last heard. */
+  /** Unix time in milliseconds when the peer was last heard. */
   seenAtMs: number
-  /** Unix time in milliseconds of the last heartbeat; absent when none was heard. */
+  /** Unix time in milliseconds of the last heartbeat; absent without one. */
   heartbeatAtMs: number | undefined
   /** The peer's heartbeat interval in milliseconds. */
   intervalMs: number
-  /** True when every address of this entry failed to be dialled since it was heard. */
+  /** True if dials to every address of this entry have failed since it was heard. */
   bad: boolean
-  /** Of what a peer told without a record: whether a connection to it succeeded. Undefined for all else, which is verified otherwise. */
+  /**
+   * For addresses announced without a signed record: whether a connection succeeded. Undefined for other entries, which are verified in
+   * other ways.
+   */
   verified?: boolean | undefined
 }
 
 /**
- * Signed records are ordered by their sequence number, and what a peer tells without a record by when it told it. Else unsigned addresses only
- * replace signed ones that are no longer an answer, and what was told before the last heartbeat replaces none.
+ * Orders two entries of a peer: signed records by sequence number, messages without a record by their time. Otherwise unsigned addresses
+ * replace signed ones only if those are no longer fresh, and a message older than the last heartbeat replaces nothing.
  */
 export function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolean): boolean {
   if (entry.envelope == null) {
@@ -47,23 +50,28 @@ export function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolea
   return entry.seq < known.seq || (entry.seq === known.seq && entry.seenAtMs <= known.seenAtMs)
 }
 
-/** What a peer told is numbered by when it told it. @returns whether that was before the last heartbeat of its record, which may be its goodbye */
+/**
+ * A message without a record is numbered by its time.
+ * @returns whether it is older than the last heartbeat of the peer's record, which may be its goodbye
+ */
 function isBefore(toldAt: bigint | undefined, { heartbeatAtMs, seenAtMs }: BookEntry): boolean {
   return toldAt != null && toldAt <= BigInt(heartbeatAtMs ?? seenAtMs)
 }
 
-/** Whether its peer told it without a record, confirmed since or not. */
+/** Whether the peer announced the entry without a signed record, confirmed by a connection or not. */
 function isTold({ envelope, verified }: BookEntry): boolean {
   return envelope == null && verified != null
 }
 
-/** An address that a connection confirmed, of a peer that told one: when it told it stays known, or a replay would be news. */
+/**
+ * The entry for an address that a connection confirmed. The time of the peer's own message is kept, otherwise a replay would count as news.
+ */
 export function confirming(entry: BookEntry, known: BookEntry | undefined): BookEntry {
   const confirms = entry.envelope == null && entry.verified == null && known != null && isTold(known)
   return confirms ? { ...entry, seq: known.seq, verified: true } : entry
 }
 
-/** Addresses that were verified stay so when their peer names them again. */
+/** Verified addresses stay verified when their peer announces them again. */
 export function isVerified(entry: BookEntry, known: BookEntry | undefined): boolean {
   return (
     entry.verified === true ||

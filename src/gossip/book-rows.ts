@@ -4,7 +4,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { NAMED_OVER } from '../primitives/address-kind.ts'
 import type { AddressOrigin, BookEntry, PeerState } from './book-entry.ts'
 
-/** The tables of version 1. They stay as they are: what is added later is a migration of the home's database. */
+/** The tables of version 1. They never change: later additions are migrations of the home's database. */
 export const ADDRESS_BOOK_SCHEMA = `
   CREATE TABLE IF NOT EXISTS address_book (
     peer_id TEXT PRIMARY KEY,
@@ -24,10 +24,10 @@ export const ADDRESS_BOOK_SCHEMA = `
   CREATE TABLE IF NOT EXISTS own_sequence (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) STRICT;
 `
 
-/** Columns that books before 0.1.0 did not have. */
+/** Columns missing in books before 0.1.0. */
 const ADDED = { named_over: 'TEXT', verified: 'INTEGER' }
 
-/** Brings a book of 0.1.0, or an earlier one, to the first version that has a number. */
+/** Migrates a book of 0.1.0 or earlier to the first numbered version. */
 export function completeAddressBook(database: DatabaseSync): void {
   const columns = new Set(
     database
@@ -44,11 +44,11 @@ export function completeAddressBook(database: DatabaseSync): void {
   `)
 }
 
-/** Columns of a row. A sequence number may be over 2^53 (some peers count nanoseconds): node:sqlite gives such a number as text alone. */
+/** Columns of a row. A sequence number may exceed 2^53 (some peers count nanoseconds); node:sqlite returns such a number only as text. */
 export const COLUMNS =
   'peer_id, multiaddrs, envelope, CAST(seq AS TEXT) AS seq, origin, state, seen_at_ms, heartbeat_at_ms, interval_ms, bad, named_over, verified'
 
-/** A row that cannot be read is as good as none; the peer's next word replaces it. */
+/** Undefined for a row that cannot be read; the peer's next message replaces the row. */
 export function readEntry(row: Record<string, SQLOutputValue>): BookEntry | undefined {
   try {
     return toEntry(row)
@@ -71,7 +71,7 @@ function toEntry(row: Record<string, SQLOutputValue>): BookEntry {
     intervalMs: Number(row.interval_ms),
     bad: row.bad === 1,
     namedOver: NAMED_OVER.find((way) => way === row.named_over) ?? 'stranger',
-    // earlier versions of this program leave the mark of what was told when they store a record
+    // earlier versions of this program keep the mark of an unsigned message when they store a record
     verified: envelope != null || row.verified == null ? undefined : row.verified === 1,
   }
 }

@@ -1,18 +1,19 @@
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
 
-/** Deeper than any state of a peer. */
+/** More nesting than any peer state has. */
 const MAX_DEPTH = 32
-/** JSON.stringify escapes what is below these, and lone surrogates; Python escapes DEL too. */
+/** JSON.stringify escapes the characters below this range, and lone surrogates. Python also escapes DEL. */
 const NOT_PRINTABLE = /[\u007f-\uffff]/g
 
-/** From here down Python writes a fraction with an exponent. */
+/** Python writes smaller fractions with an exponent. */
 const MIN_FRACTION = 1e-4
 
 /**
- * A value as Python's json.dumps writes it with sorted keys, no spaces and only ASCII: the form that the template signs and hashes. A number that Python
- * writes otherwise becomes NaN, so that the text is no JSON. Keys of the astral planes are sorted otherwise there.
- * @throws Error where values are nested more than 32 deep
+ * Serializes a value like Python's json.dumps with sorted keys, no spaces and ASCII only: the form that the template signs and hashes. A
+ * number that Python writes differently becomes NaN, so that the text is not valid JSON. Keys outside the Basic Multilingual Plane are
+ * sorted differently.
+ * @throws Error if values are nested more than 32 deep
  */
 export function canonicalJson(value: Json, depth = 0): string {
   if (depth > MAX_DEPTH) {

@@ -3,7 +3,7 @@ import { DatabaseError } from '../primitives/database-error.ts'
 import type { AddressBook, PutResult } from './address-book.ts'
 import type { BookEntry, PeerState } from './book-entry.ts'
 
-/** What a peer told of itself was accepted. */
+/** An accepted statement of a peer about itself. */
 export interface HeartbeatEvent {
   peerId: string
   state: PeerState
@@ -19,18 +19,18 @@ export interface HeardInit {
 
 const TELL_EVERY_MS = 60_000
 
-/** Enters what peers tell of themselves into the address book, counts it, and tells of it. */
+/** Enters statements of peers into the address book, counts them, and emits an event for each. */
 export class Heard {
   readonly #init: HeardInit
   #toldFullAtMs = Number.NEGATIVE_INFINITY
-  /** Words that were news, also of peers for whom there was no room. */
+  /** Statements that were news, including peers that did not fit into the book. */
   readonly counts: { received: number; lastReceivedAtMs: number | undefined } = { received: 0, lastReceivedAtMs: undefined }
 
   constructor(init: HeardInit) {
     this.#init = init
   }
 
-  /** Of a book that cannot be written this is no fault of the peer: its word is `unwritten`, and goes on to others. */
+  /** If the book cannot be written, the peer is not at fault: the result is `unwritten`, and the message is still forwarded. */
   async enter(told: Omit<BookEntry, 'origin' | 'seenAtMs' | 'heartbeatAtMs' | 'bad'>): Promise<PutResult | 'unwritten'> {
     const now = this.#init.now()
     const entry: BookEntry = { ...told, origin: 'gossip', seenAtMs: now, heartbeatAtMs: now, bad: false }
@@ -53,7 +53,7 @@ export class Heard {
     return result
   }
 
-  /** A book that is full is told of, but not with every word. */
+  /** Reports a full book, but not for every message. */
   #tellFull(now: number): void {
     if (now - this.#toldFullAtMs >= TELL_EVERY_MS) {
       this.#toldFullAtMs = now

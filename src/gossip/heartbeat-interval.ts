@@ -1,32 +1,33 @@
 /**
- * Between two heartbeats, in milliseconds. Intervals outside of `min` and `max` are not believed; a lifetime is three of them. An address book of
- * 10,000 peers is kept within the default budget by 4.5 hours, and an entry for 24.
+ * Time between two heartbeats, in milliseconds. Received intervals outside `min` and `max` are not accepted; a lifetime is three intervals.
+ * With 10,000 peers in the address book the default budget results in 4.5 hours; an entry is kept for 24 hours.
  */
 export const HEARTBEAT_INTERVAL_MS = { min: 500, max: 5 * 3_600_000, default: 20_000, maxConfigured: 600_000 }
 
-/** What heartbeats may cost a node, in bytes that it sends per second. */
+/** Cost of heartbeats for a node, in bytes sent per second. */
 export const HEARTBEAT_BUDGET = { min: 256, default: 4_096 }
 
 /**
- * Of one beat a node with a full mesh sends so many copies: gossipsub's mesh has 4 to 12 neighbours and gets each beat from all but one, and
- * telling 16 others of it weighs as much as four more. The mean is half of that (`node bench/scale.ts`).
+ * Copies of one beat that a node with a full mesh sends: to all but one of at most 12 mesh neighbours. Gossip (IHAVE) to 16 other peers
+ * weighs as much as four more copies. With the usual 4 to 12 neighbours the mean is half of this value (`node bench/scale.ts`).
  */
 export const FULL_MESH_COPIES = 15
 
 export interface HeartbeatLoad {
-  /** Peers that beat, this one too. */
+  /** Peers that send beats, including this one. */
   peers: number
-  /** What a beat weighs on the wire. */
+  /** Size of a beat on the wire. */
   beatBytes: number
-  /** What all beats together may cost a node. */
+  /** Bound on the cost of all beats together. */
   bytesPerSecond: number
-  /** What was configured: never less than that. */
+  /** The configured interval, the lower bound of the result. */
   minMs: number
 }
 
 /**
- * The interval at which beats cost each node no more than the budget, if all keep to it: every node sends every peer's beat on,
- * so the cost grows with the number of peers. From `HEARTBEAT_INTERVAL_MS.max` on, for more peers than an address book holds, it is the cost that grows.
+ * The interval at which beats stay within the budget of each node, if all nodes keep to it. Every node forwards the beats of every peer, so
+ * the cost grows with the number of peers. At `HEARTBEAT_INTERVAL_MS.max`, for more peers than an address book holds, the cost exceeds the
+ * budget.
  */
 export function affordableIntervalMs({ peers, beatBytes, bytesPerSecond, minMs }: HeartbeatLoad): number {
   const copies = Math.min(peers - 1, FULL_MESH_COPIES)

@@ -18,12 +18,12 @@ import { type OtherClock, PeerClocks } from './peer-clocks.ts'
 import { openPeerRecord, type SignedRecord, sealPeerRecord } from './peer-record.ts'
 import { ignore, type Outcome, reject, type Verdict, validatorOf } from './verdict.ts'
 
-/** What heartbeats need of gossipsub. */
+/** The part of gossipsub that heartbeats use. */
 export interface HeartbeatTopic {
   topicValidators: Map<string, TopicValidatorFn>
   subscribe(topic: string): void
   unsubscribe(topic: string): void
-  /** Gives those it was sent to: a subscriber whose stream is not open yet is not among them. */
+  /** Resolves to the peers that the message was sent to. A subscriber without an open stream is not included. */
   publish(topic: string, data: Uint8Array): Promise<{ recipients: PeerId[] }>
   getSubscribers(topic: string): PeerId[]
   addEventListener<E extends keyof HeartbeatTopicEvents>(type: E, listener: (event: HeartbeatTopicEvents[E]) => void): void
@@ -32,45 +32,45 @@ export interface HeartbeatTopic {
 
 export interface HeartbeatTopicEvents {
   'subscription-change': CustomEvent<SubscriptionChangeData>
-  /** Gossipsub's own, once a second. */
+  /** Gossipsub's own heartbeat, once a second. */
   'gossipsub:heartbeat': CustomEvent
 }
 
-/** Beats since the service was made. */
+/** Beats since the service was created. */
 export interface HeartbeatCounts {
   sent: number
-  /** Accepted from others. */
+  /** Accepted beats from other peers. */
   received: number
   /** Unix time in milliseconds. */
   lastReceivedAtMs: number | undefined
-  /** What the last beat promised: milliseconds until the next one, at most a tenth more. 0 for a node that does not beat. */
+  /** The interval in the last beat, in milliseconds. The next beat comes after at most a tenth more. 0 for a node that sends no beats. */
   intervalMs: number
 }
 
 export interface HeartbeatInit {
   pubsub: HeartbeatTopic
   book: AddressBook
-  /** Told of beats that no honest peer publishes. */
+  /** Called for beats that no honest peer publishes. */
   blame: Blame
   privateKey: PrivateKey
   subnetId: number
-  /** Milliseconds between two beats: 500 to 600_000. Where peers are many it gets longer, up to five hours. */
+  /** Milliseconds between two beats: 500 to 600_000. With many peers the interval grows to at most five hours. */
   intervalMs: number
-  /** What the beats of all may cost this node, in bytes sent per second. */
+  /** Bound on the cost of all beats for this node, in bytes sent per second. */
   bytesPerSecond: number
-  /** One's own addresses, as they are worth telling now. */
+  /** The addresses that this node announces now. */
   addresses(): Multiaddr[]
-  /** How a peer names addresses that it passes on. @default as a stranger */
+  /** How the addresses in a forwarded beat reached this node. @default as from a stranger */
   namedOver?: (sender: PeerId) => NamedOver
-  /** This node's own record as another one has it; undefined where that has none. Asked before each beat but the first. */
+  /** This node's record as another node has it; undefined if that node has none. Called before each beat but the first. */
   recordElsewhere?: () => Promise<SignedRecord | undefined>
-  /** A clock beside those of peers, as that of the chain. */
+  /** An additional clock, such as the chain's. */
   otherClock?: () => OtherClock | undefined
-  /** Whether this author's beats count; without it all do. */
+  /** Whether beats of this author are accepted. @default all are */
   admits?: (author: PeerId) => Promise<boolean>
   log: Logger
   onHeartbeat?: (event: HeartbeatEvent) => void
-  /** Told of each beat that came or went. */
+  /** Called for each received or sent beat. */
   onOutcome?: (outcome: Outcome) => void
   now?: () => number
 }
@@ -78,14 +78,14 @@ export interface HeartbeatInit {
 const MAX_HEARTBEAT_BYTES = 4 * 1024
 const MAX_CLOCK_SKEW_MS = 60_000
 const LIFETIME_INTERVALS = 3
-/** JOINING, ONLINE, a new address, OFFLINE: that many may come at once. */
+/** JOINING, ONLINE, a new address and OFFLINE may arrive at once. */
 const BURST = 4
 const MAX_AUTHORS = 20_000
-/** Nodes that were started together do not go on beating together: each waits up to so much longer, every time anew. */
+/** Random share added to each interval, so that nodes which start together do not keep beating together. */
 const JITTER = 0.1
-/** What gossipsub, yamux and Noise add to a beat: its author, number, topic and signature, and the frames around it. */
+/** Overhead of gossipsub, yamux and Noise per beat: author, sequence number, topic, signature, and framing. */
 const ENVELOPE_BYTES = 190
-/** The size of a beat is an average over about so many of the last. */
+/** The average size of a beat covers about this many of the last beats. */
 const AVERAGED_BEATS = 16
 
 const STATES = new Map<WireState, PeerState>([
@@ -98,7 +98,7 @@ export function heartbeatTopic(subnetId: number): string {
   return `/subnet/${subnetId}/heartbeat/1.0.0`
 }
 
-/** Tells the subnet that and where this peer lives, and keeps the book of what others tell. */
+/** Announces this peer and its addresses to the subnet, and keeps the address book of other peers. */
 export class HeartbeatService {
   readonly #init: HeartbeatInit
   readonly #self: PeerId
@@ -108,10 +108,10 @@ export class HeartbeatService {
   #state: PeerState = 'joining'
   #running = false
   #timer: NodeJS.Timeout | undefined
-  /** The average beat, one's own among them. */
+  /** The average size of a beat, including this node's beats. */
   #beatBytes: number | undefined
   #announced = ''
-  /** True while nobody got the last beat. */
+  /** True while no peer has received the last beat. */
   #unheard = false
   #ownRecord: SignedRecord | undefined
   #publishing: Promise<unknown> = Promise.resolve()
@@ -132,7 +132,7 @@ export class HeartbeatService {
     this.#counts = { sent: 0, intervalMs: init.intervalMs }
   }
 
-  /** What this peer last told of itself; none while it has no address. */
+  /** The last announced record of this peer; undefined while the peer has no address. */
   get ownRecord(): SignedRecord | undefined {
     return this.#ownRecord?.multiaddrs.length === 0 ? undefined : this.#ownRecord
   }
@@ -141,12 +141,14 @@ export class HeartbeatService {
     return { ...this.#counts, ...this.#heard.counts }
   }
 
-  /** How far the clock of this machine is off, and against whose; undefined where it is not, or nobody who counts is heard. */
+  /**
+   * The offset of this machine's clock and the clocks it was compared with. Undefined without a problem, or if too few clocks are heard.
+   */
   get clockProblem(): string | undefined {
     return this.#clocks.problem
   }
 
-  /** What the owner of this node should know. */
+  /** Notices for the owner of this node. */
   get notices(): string[] {
     return this.#ownKey.notices
   }
@@ -168,7 +170,7 @@ export class HeartbeatService {
     await this.#beat()
   }
 
-  /** Says goodbye, if somebody listens, and stops listening itself. */
+  /** Sends a goodbye if there are subscribers, then unsubscribes. */
   async stop(): Promise<void> {
     if (!this.#running) {
       return
@@ -183,14 +185,14 @@ export class HeartbeatService {
     this.#init.pubsub.topicValidators.delete(this.#topic)
   }
 
-  /** To be called when the node's own addresses may have changed: a change goes out at once. */
+  /** To be called when the node's own addresses may have changed. A change is announced at once. */
   async addressesChanged(): Promise<void> {
     if (this.#running && this.#init.addresses().join() !== this.#announced) {
       await this.#beat()
     }
   }
 
-  /** Checks a beat and, if it is accepted, enters it into the book. @param sender who passed it on */
+  /** Validates a beat and, if it is accepted, enters it into the book. @param sender the peer that forwarded it */
   async receive(message: Message, sender?: PeerId): Promise<Verdict> {
     const opened = await this.#open(message)
     if ('result' in opened) {
@@ -258,7 +260,7 @@ export class HeartbeatService {
     return result === 'old' ? ignore('old sequence number') : { result: 'accept' }
   }
 
-  /** One after the other, so that sequence numbers leave in order. */
+  /** Sends beats one after the other, so that sequence numbers leave in order. */
   async #beat(): Promise<void> {
     const state = this.#state
     this.#publishing = this.#publishing
@@ -268,7 +270,7 @@ export class HeartbeatService {
     await this.#publishing
   }
 
-  /** What a beat says is when the next one is due: a longer interval is known of before it begins. */
+  /** A beat carries the time until the next one, so a longer interval is announced before it begins. */
   #schedule(): void {
     clearTimeout(this.#timer)
     if (this.#running) {
@@ -283,7 +285,7 @@ export class HeartbeatService {
     }
   }
 
-  /** What others have of this node may be what another node with its key told them. */
+  /** Other peers may have this node's record from another node with the same key. */
   async #lookElsewhere(): Promise<void> {
     const record = this.#counts.sent === 0 ? undefined : await this.#init.recordElsewhere?.().catch(() => undefined)
     if (record?.peerId.equals(this.#self) === true) {
@@ -298,7 +300,7 @@ export class HeartbeatService {
     const record = await sealPeerRecord(privateKey, multiaddrs, await book.nextSequence())
     this.#ownRecord = record
     this.#ownKey.signed(record)
-    // most of a beat is its record
+    // the record is the largest part of a beat
     this.#weigh(record.envelope)
     const intervalMs = this.#affordableIntervalMs()
     const beat = create(HeartbeatSchema, {
@@ -327,8 +329,8 @@ export class HeartbeatService {
   }
 
   /**
-   * The first listener hears that this peer is there; what was said before, nobody heard. The same goes for the only one, later: it may come over a new
-   * connection after the last beat was lost with the old one.
+   * The first subscriber gets a beat, because earlier beats had no receiver. So does a subscriber that is the only one: it may have
+   * reconnected after the last beat was lost with its old connection.
    */
   readonly #onSubscription = (event: CustomEvent<SubscriptionChangeData>): void => {
     const listens = event.detail.subscriptions.some(({ topic, subscribe }) => subscribe && topic === this.#topic)
@@ -336,12 +338,12 @@ export class HeartbeatService {
       this.#state = 'online'
       void this.#beat()
     } else if (listens && this.#init.pubsub.getSubscribers(this.#topic).length <= 1) {
-      // with the next second: a peer may subscribe again and again
+      // with gossipsub's next heartbeat: a peer may subscribe again and again
       this.#unheard = true
     }
   }
 
-  /** A peer that subscribes before a stream to it is open does not get the beat that greets it: it is said again. */
+  /** A peer that subscribes before a stream to it is open misses the beat sent on its subscription. The beat is sent again. */
   readonly #onGossip = (): void => {
     if (this.#unheard && this.#init.pubsub.getSubscribers(this.#topic).length > 0) {
       void this.#beat()

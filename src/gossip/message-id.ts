@@ -5,9 +5,10 @@ const HEX = /^(?:[0-9a-f]{2})+$/
 const SEQUENCE_BYTES = 8
 
 /**
- * IDs of messages as the template's library forms and writes them, for these topics: author and sequence number, in IHAVE and IWANT as hex
- * text, in IDONTWANT as bytes. Gossipsub's own IDs are key and sequence number, as bytes. With them each side would ask for messages it has, and
- * score the other down for a broken promise. The whole process of py-libp2p 0.6 ends at an IHAVE whose IDs are no text. Other topics keep gossipsub's IDs.
+ * Message IDs for these topics in the format of the template's library: author and sequence number, as hex text in IHAVE and IWANT, as
+ * bytes in IDONTWANT. Gossipsub's own IDs are key and sequence number as bytes. With mismatched IDs each side would request messages that
+ * it has, and lower the other's score for broken promises. An IHAVE whose IDs are not text ends the whole process of py-libp2p 0.6. Other
+ * topics keep gossipsub's IDs.
  */
 export function templateMessageIds(topics: ReadonlySet<string>): {
   msgIdFn(message: Message): Uint8Array
@@ -22,7 +23,7 @@ export function templateMessageIds(topics: ReadonlySet<string>): {
         ? Buffer.from(Buffer.concat([from.toMultihash().bytes, sequence]).toString('hex'))
         : Buffer.concat([publicKeyToProtobuf(from.publicKey ?? key), sequence])
     },
-    // no ID in bytes begins like text in hex
+    // an ID in bytes never begins like hex text
     msgIdToStrFn: (id) => {
       const text = Buffer.from(id).toString('latin1')
       return HEX.test(text) ? text : Buffer.from(id).toString('hex')

@@ -2,16 +2,16 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Logger } from '../observe/logger.ts'
 import type { SignedRecord } from './peer-record.ts'
 
-/** The notice ends after this time without a new record, in milliseconds. */
+/** The notice ends after this time without a new foreign record, in milliseconds. */
 const TOLD_FOR_MS = 300_000
-/** Of one's own records, and of one's own addresses. */
+/** Bound on remembered own records, and on remembered own addresses. */
 const MAX_REMEMBERED = 1_000
 
 type Told = Pick<SignedRecord, 'seq' | 'multiaddrs'>
 
 /**
- * Notices another live node with this node's key. The sign: records with this key that this node did not sign. A command with a node of its own signs no
- * record. The first such record may be old; a second and newer one proves a live node.
+ * Detects another live node with this node's key, by records with this key that this node did not sign. A temporary node of a command signs
+ * no record. The first such record may be old; a second, newer one proves a live node.
  */
 export class OwnKey {
   readonly #log: Logger
@@ -27,7 +27,7 @@ export class OwnKey {
     this.#now = now
   }
 
-  /** To be told of each record that this node signs. */
+  /** To be called for each record that this node signs. */
   signed({ seq, multiaddrs }: Told): void {
     this.#first ??= seq
     remember(this.#signed, seq)
@@ -36,9 +36,9 @@ export class OwnKey {
     }
   }
 
-  /** To be told of each record with this key that comes from others, its signature checked. */
+  /** To be called for each received record with this key, after its signature was checked. */
   saw({ seq, multiaddrs }: Told): void {
-    // libp2p signs records for identify, of the same addresses, with numbers of its own
+    // libp2p signs records for identify itself, with the same addresses and its own sequence numbers
     const isElsewhere = multiaddrs.some((address) => !this.#addresses.has(address.toString()))
     if (this.#first == null || seq <= this.#first || this.#signed.has(seq) || !isElsewhere) {
       return

@@ -6,7 +6,7 @@ import { humanMs } from '../primitives/human-ms.ts'
 const MAX_OFFSET_MS = 30_000
 /** The least number of peers. With fewer, one peer could raise the warning alone. */
 const MIN_PEERS = 3
-/** The same for a clock that speaks alone. */
+/** The same bound for a clock that is the only one. */
 const MAX_OFFSET_ALONE_MS = 60_000
 const MAX_PEERS = 1_000
 const INTERVALS = 3
@@ -19,24 +19,24 @@ interface Word {
   lifetimeMs: number
 }
 
-/** A clock that is no peer's, as that of a chain. */
+/** A clock that belongs to no peer, such as the chain's. */
 export interface OtherClock {
-  /** Whose it is, as "the blocks of chain ws://…". */
+  /** The source of the clock, such as "the blocks of chain ws://…". */
   name: string
-  /** How far this node's clock is ahead of it, in milliseconds; negative where it is behind. */
+  /** How far this node's clock is ahead, in milliseconds; negative if it is behind. */
   offsetMs: number
 }
 
 export interface PeerClocksInit {
   log: Logger
   now: () => number
-  /** Undefined where there is none, or it is not heard. */
+  /** Undefined if there is no such clock, or if it is not heard. */
   other?: (() => OtherClock | undefined) | undefined
 }
 
 /**
- * Compares this node's clock with the clocks of its peers: the median of the send times in their last heartbeats. Another clock is one more voice. Where fewer
- * than 3 peers are heard it decides alone.
+ * Compares this node's clock with the clocks of its peers: the median of the send times in their last heartbeats. Another clock counts as
+ * one more peer. With fewer than 3 peers it decides alone.
  */
 export class PeerClocks {
   readonly #init: PeerClocksInit
@@ -47,7 +47,7 @@ export class PeerClocks {
     this.#init = init
   }
 
-  /** Takes the send time of a signed beat, whether the beat is accepted or not. A beat that is no newer than the last one is a replay. */
+  /** Records the send time of a signed beat, accepted or not. A beat that is no newer than the last one is a replay. */
   note(author: string, sentAtMs: number, intervalMs: number): void {
     const heardAtMs = this.#init.now()
     const last = this.#words.get(author)
@@ -58,7 +58,7 @@ export class PeerClocks {
     this.judge()
   }
 
-  /** The problem of this node's clock, with its offset. Undefined where the clock is right, or nobody who counts is heard. */
+  /** The problem of this node's clock, with its offset. Undefined if the clock is right, or if too few clocks are heard. */
   get problem(): string | undefined {
     const other = this.#init.other?.()
     const peers = [...this.#words.values()].filter((word) => this.#counts(word)).map(({ heardAtMs, sentAtMs }) => heardAtMs - sentAtMs)
@@ -73,7 +73,7 @@ export class PeerClocks {
     return described(offsetMs, `those of ${peers.length} peers${agrees ? ` and ${other.name}` : ''} (their median)`)
   }
 
-  /** Tells of a problem that is new. */
+  /** Logs a new problem. */
   judge(): void {
     const { problem } = this
     if (problem != null && !this.#told) {
@@ -87,14 +87,14 @@ export class PeerClocks {
   }
 }
 
-/** An even number has two middles: the smaller offset counts, as half of the voices is no majority. */
+/** An even number of offsets has two medians. The smaller one counts, since half of the clocks are no majority. */
 function medianOf(offsets: number[]): number {
   const sorted = offsets.toSorted((a, b) => a - b)
   const [low = 0, high = 0] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]]
   return Math.abs(low) < Math.abs(high) ? low : high
 }
 
-/** @param whose the clocks that say so */
+/** @param whose the clocks that disagree with this node's */
 function described(offsetMs: number, whose: string): string {
   return (
     `the clock of this machine is ${humanMs(Math.abs(offsetMs))} ${offsetMs > 0 ? 'ahead of' : 'behind'} ${whose}: ` +

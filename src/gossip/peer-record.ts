@@ -7,28 +7,28 @@ import { addressesOf } from '../primitives/address.ts'
 import { MAX_NAMED_BYTES } from '../primitives/address-kind.ts'
 import { type FieldTypes, knownFields } from '../primitives/wire-fields.ts'
 
-/** The most addresses that one record may hold. */
+/** The maximum number of addresses in a record. */
 export const MAX_RECORD_ADDRESSES = 16
-/** The most bytes that one's own addresses may have together: with keys of any kind a heartbeat then stays below its 4 KiB. */
+/** The maximum total size of this node's addresses in bytes. With keys of any type a heartbeat then stays below its 4 KiB. */
 const MAX_OWN_ADDRESS_BYTES = 2_560
-/** The largest sequence number that SQLite's signed integers hold: nanoseconds until the year 2262. */
+/** The largest sequence number that fits SQLite's signed integers: nanoseconds until the year 2262. */
 const MAX_SEQUENCE = 2n ** 63n - 1n
-/** Fields of a record: its peer, its sequence number, and each address in a message of its own. */
+/** Fields of a record: the peer, the sequence number, and one message per address. */
 const RECORD: FieldTypes = { 1: WireType.LengthDelimited, 2: WireType.Varint, 3: WireType.LengthDelimited }
-/** An address, with its tag and its length. */
+/** An address with its tag and length. */
 const MAX_FIELD_BYTES = MAX_NAMED_BYTES + 3
 
 /** A peer's own statement of its addresses, in an envelope that it signed (libp2p RFC 0002 and 0003). */
 export interface SignedRecord {
   peerId: PeerId
-  /** Each ends in `/p2p` of that peer. */
+  /** Each multiaddr ends in `/p2p` of that peer. */
   multiaddrs: Multiaddr[]
-  /** Rises with every record of the peer. */
+  /** Increases with every record of the peer. */
   seq: bigint
   envelope: Uint8Array
 }
 
-/** Signs addresses of one's own: as many of them, from the first, as others take. */
+/** Signs this node's addresses, up to the number and size that other peers accept, from the first on. */
 export async function sealPeerRecord(privateKey: PrivateKey, multiaddrs: Multiaddr[], seq: bigint): Promise<SignedRecord> {
   const peerId = peerIdFromPublicKey(privateKey.publicKey)
   const own = fitting(addressesOf(peerId, multiaddrs, MAX_RECORD_ADDRESSES))
@@ -36,7 +36,7 @@ export async function sealPeerRecord(privateKey: PrivateKey, multiaddrs: Multiad
   return { peerId, multiaddrs: own, seq, envelope: envelope.marshal() }
 }
 
-/** Reads and checks an envelope. @throws Error when it is malformed, too large, badly signed or signed by another peer */
+/** Parses and verifies an envelope. @throws Error if it is malformed, too large, badly signed or signed by another peer */
 export async function openPeerRecord(bytes: Uint8Array): Promise<SignedRecord> {
   const { record, signer } = await certify(bytes)
   if (!record.peerId.equals(signer)) {
@@ -52,7 +52,7 @@ export async function openPeerRecord(bytes: Uint8Array): Promise<SignedRecord> {
   return { peerId: record.peerId, multiaddrs, seq: record.seqNumber, envelope: bytes }
 }
 
-/** @throws Error when it is malformed or badly signed, or its key is of a type that is not read */
+/** @throws Error if the envelope is malformed or badly signed, or if its key type is not supported */
 async function certify(bytes: Uint8Array): Promise<{ record: PeerRecord; signer: PeerId }> {
   try {
     const envelope = await RecordEnvelope.openAndCertify(bytes, PeerRecord.DOMAIN)
@@ -66,8 +66,8 @@ async function certify(bytes: Uint8Array): Promise<{ record: PeerRecord; signer:
 }
 
 /**
- * Looks at a record before it is read: what a peer ID in an address costs grows with the square of its length.
- * @returns how many fields it has @throws Error for an address of more than 512 bytes, and for malformed bytes
+ * Checks the lengths in a record before it is parsed: the cost of a peer ID in an address grows with the square of its length.
+ * @returns the number of fields @throws Error for an address of more than 512 bytes, and for malformed bytes
  */
 export function refuseLong(payload: Uint8Array): number {
   const fields = knownFields(payload, RECORD)

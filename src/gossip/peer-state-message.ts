@@ -10,23 +10,26 @@ import { canonicalJson, isObject, type Json, type JsonObject } from './canonical
 import { ignore, reject, type Verdict } from './verdict.ts'
 
 /**
- * The most bytes of one message. What grows with the network are the parents of a state, 74 bytes each: at worst the newest states of all nodes. So
- * there is room for 1,700 nodes; most states have one parent, and 1.5 kB.
+ * The maximum size of a message. Only the parents of a state grow with the network, 74 bytes each: at worst the newest states of all nodes.
+ * The bound leaves room for 1,700 nodes; most states have one parent, and 1.5 kB.
  */
 const MAX_MESSAGE_BYTES = 128 * 1024
-/** What JSON of that size may cost: a state has 70 parts, and one for each parent. */
+/** Bound on the cost of JSON of that size: a state has 70 parts, plus one per parent. */
 const MAX_PARTS = 4_096
 const PART_MARKS = new Set(Buffer.from('[{,:'))
 const HEADER_KEYS = 'author,body_hash,body_size,created_at_ms,metadata,namespace,node_id,parent_ids,public_key,schema_id,signature,version'
 const VERSION = 1
 const HEX = /^(?:[0-9a-f]{2})*$/
-/** Python reads hex in upper case, and with spaces between the bytes. */
+/** Python reads upper-case hex, and spaces between the bytes. */
 const LOOSE_HEX = /^[\da-f\s]*$/i
 /** JSON has no such numbers, but Python reads them. */
 const NO_NUMBERS = /NaN|Infinity/
-/** Python sorts text by code points: that is the order here where all is ASCII. */
+/** Python sorts text by code points. The order is the same here if all characters are ASCII. */
 const ASCII = /^[\0-\x7f]*$/
-/** What the template's nodes are set to. Their validator refuses every other, so it does not go on; a fork may use another, so nobody is blamed. */
+/**
+ * The namespace configured in the template's nodes. Their validator refuses any other, so such a message is not forwarded. A fork may use
+ * another one, so no peer is blamed.
+ */
 const NAMESPACE = 'general-dag'
 const SCHEMA = 'peer-state'
 const STATES = new Map<Json | undefined, PeerState>([
@@ -35,23 +38,24 @@ const STATES = new Map<Json | undefined, PeerState>([
   [2, 'online'],
 ])
 
-/** What a message on the topic `peer_state` says, its author taken for the signer of the pubsub message. Nothing is checked that takes long. */
+/** The content of a message on the topic `peer_state`; its author is the signer of the pubsub message. No expensive check has been done. */
 export type PeerStateMessage =
   | { kind: 'announcement'; createdAtMs: number }
   | {
       kind: 'state'
       createdAtMs: number
       state: PeerState
-      /** None where the author named none that could be dialled. */
+      /** Empty if the author announced no address that can be dialled. */
       multiaddrs: Multiaddr[]
-      /** Checks hashes and signature: undefined if all is right. */
+      /** Checks hashes and signature; undefined if both are valid. */
       check(): Promise<Verdict | undefined>
     }
 
 /**
- * Reads a message. Rejected is only what the template's own validator refuses too: others of its nodes pass on what it holds valid, and would be
- * blamed for it. All else is ignored that is beyond the bounds here, cannot be written again as Python would write it, might come from a later
- * version or a fork, or is of a form that the template does not read. @param from who signed the pubsub message
+ * Parses a message. The result is `reject` only if the template's own validator refuses the message too. The template's nodes forward
+ * everything that they consider valid, and would otherwise be blamed. Other faults result in `ignore`: a bound is exceeded, Python would
+ * serialize the message differently, a later version or a fork may have sent it, or the template does not read its form.
+ * @param from the signer of the pubsub message
  */
 export function readPeerState(data: Uint8Array, from: PeerId): PeerStateMessage | Verdict {
   if (data.byteLength > MAX_MESSAGE_BYTES) {
@@ -89,7 +93,10 @@ function hasFewParts(data: Uint8Array): boolean {
   return parts <= MAX_PARTS
 }
 
-/** Text that is not what we would write is ignored: what is signed or hashed in it could not be told. So floats as Python writes them pass, too. */
+/**
+ * Text that differs from this node's own serialization is ignored, because its signed or hashed form would be unknown. Floats in Python's
+ * notation pass.
+ */
 function parse(text: string): { value: JsonObject } | Verdict {
   const value = parseJson(text)
   if (value === undefined) {
@@ -179,7 +186,7 @@ function isKnown(header: JsonObject): header is Header {
   )
 }
 
-/** The one address, as a list; none where it is nothing that could be dialled. @returns undefined for an address of another peer */
+/** The one address as a list, empty if it cannot be dialled. @returns undefined for an address of another peer */
 function readAddress(named: Json | undefined, author: PeerId): Multiaddr[] | undefined {
   if (typeof named !== 'string') {
     return []

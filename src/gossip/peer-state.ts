@@ -10,10 +10,10 @@ import { Heard, type HeartbeatEvent } from './heard.ts'
 import { type PeerStateMessage, readPeerState } from './peer-state-message.ts'
 import { ignore, type Verdict, validatorOf } from './verdict.ts'
 
-/** On which the nodes of Hypertensor's template tell their state, and what their graph of states has. */
+/** The topic on which nodes of Hypertensor's template publish their state, the content of their state graph. */
 export const PEER_STATE_TOPIC = 'peer_state'
 
-/** What the service needs of gossipsub. */
+/** The part of gossipsub that the service uses. */
 export interface PeerStateTopic {
   topicValidators: Map<string, TopicValidatorFn>
   subscribe(topic: string): void
@@ -23,14 +23,14 @@ export interface PeerStateTopic {
 export interface PeerStateInit {
   pubsub: PeerStateTopic
   book: AddressBook
-  /** Told of messages that no node of the template publishes. */
+  /** Called for messages that no node of the template publishes. */
   blame: Blame
   self: PeerId
-  /** How a peer names addresses that it passes on. @default as a stranger */
+  /** How the addresses in a forwarded message reached this node. @default as from a stranger */
   namedOver?: (sender: PeerId) => NamedOver
-  /** Whether a peer is connected to this node: then it is no invention of who passes its word on. @default no peer is */
+  /** Whether a peer is connected to this node. A connected author cannot be an invention of the forwarding peer. @default no peer is */
   isConnected?: (peerId: PeerId) => boolean
-  /** Whether this author's word counts; without it everybody's does. */
+  /** Whether messages of this author are accepted. @default all are */
   admits?: (author: PeerId) => Promise<boolean>
   log: Logger
   onHeartbeat?: (event: HeartbeatEvent) => void
@@ -39,34 +39,35 @@ export interface PeerStateInit {
 
 type State = Extract<PeerStateMessage, { kind: 'state' }>
 
-/** The template tells its state every 20 s. */
+/** The template publishes its state every 20 s. */
 const INTERVAL_MS = 20_000
-/** The template takes no state that is from further in the future, and any from the past. */
+/** The template refuses states from further in the future, but accepts any age. */
 const MAX_FUTURE_MS = 60_000
 /**
- * Older messages go no further: clocks may differ by so much, and a replay keeps no peer in the book for longer. The template fetches what is older
- * with its DAG sync.
+ * Older messages are not forwarded. Clocks may differ by this much, and a replay keeps a peer in the book for no longer. The template
+ * fetches older states with its DAG sync.
  */
 const MAX_AGE_MS = 600_000
-/** Of one author and kind. A node that starts, stops or walks its graph sends more than one message at a time. */
+/** Per author and kind. A node that starts, stops or walks its graph sends several messages at once. */
 const NEWS = { burst: 4, refillMs: 5_000 }
-/** Late messages and replays of one author. Their rate is separate, so that replays do not use up the rate of news. */
+/** Late messages and replays, per author. Their rate is separate, so that replays do not use up the rate of news. */
 const OLD_NEWS = { burst: 4, refillMs: 20_000 }
-/** Authors that neither the book nor a connection knows, from one other peer that passes them on: at most 64 within any minute. */
+/** Unknown authors, in neither the book nor a connection, per forwarding peer: at most 64 within any minute. */
 const NEW_AUTHORS = { burst: 32, refillMs: 60_000 / 32 }
 /**
- * Of one author from one peer that passes them on, news or not, right or wrong: taken before a message is read, which may take 10 ms. By both, so
- * that whoever replays messages of an author does not use up what others pass on of it.
+ * Per author and forwarding peer, valid or not. Taken before a message is parsed, which may take 10 ms. With a limit per pair, a peer that
+ * replays messages of an author does not use up the rate of other peers that forward this author.
  */
 const READ = { burst: 32, refillMs: 1_000 }
-/** Bytes from one peer that passes messages on: 2 MiB, then 128 KiB/s. A network of 500 nodes tells 37 kB/s, and each byte may go on to 32 peers. */
+/** Bytes per forwarding peer: 2 MiB, then 128 KiB/s. A network of 500 nodes sends 37 kB/s, and each byte may be forwarded to 32 peers. */
 const BYTES = { burst: 2 * 1024 * 1024, refillMs: 1_000 / (128 * 1024) }
 const MAX_AUTHORS = 20_000
 const MAX_SENDERS = 4_096
 
 /**
- * Hears what nodes of the template tell of themselves, and keeps their addresses in the book, unverified until a connection confirms them. What is
- * valid there, and of the last 10 minutes, goes on to others, within rates, whether it is news here or not: the template's nodes build their graph of it.
+ * Receives the states of template nodes and keeps their addresses in the book, unverified until a connection confirms them. Messages that
+ * the template considers valid and that are at most 10 minutes old are forwarded within rate limits, news here or not: template nodes build
+ * their state graph from them.
  */
 export class PeerStateService {
   readonly #init: PeerStateInit
@@ -77,7 +78,7 @@ export class PeerStateService {
   readonly #news: TokenBuckets
   readonly #oldNews: TokenBuckets
   readonly #newAuthors: TokenBuckets
-  /** When the newest message of an author and a kind was made, by the author's clock. */
+  /** Time of the newest message per author and kind, by the author's clock. */
   readonly #newest = new LRUCache<string, number>({ max: 2 * MAX_AUTHORS })
   #running = false
 
@@ -93,7 +94,7 @@ export class PeerStateService {
     this.#newAuthors = new TokenBuckets({ maxKeys: MAX_SENDERS, now })
   }
 
-  /** States that were news, since the service was made. */
+  /** States that were news, since the service was created. */
   get counts(): Heard['counts'] {
     return this.#heard.counts
   }
@@ -116,7 +117,7 @@ export class PeerStateService {
     }
   }
 
-  /** Checks a message, and enters what it says into the book. @param sender who passed it on */
+  /** Validates a message and enters its content into the book. @param sender the peer that forwarded it */
   async receive(message: Message, sender: PeerId): Promise<Verdict> {
     if (message.type !== 'signed' || message.from.equals(this.#init.self)) {
       return ignore('not signed, or our own')
@@ -160,7 +161,7 @@ export class PeerStateService {
     return newest == null || message.createdAtMs > newest
   }
 
-  /** When the state was made that the book has. */
+  /** Time of the author's state in the book. */
   #inBook(author: PeerId): number | undefined {
     const known = this.#init.book.get(author)
     return known?.verified == null ? undefined : Number(known.seq)
@@ -184,7 +185,7 @@ export class PeerStateService {
     await this.#heard.enter({ ...told, verified: false })
   }
 
-  /** Who costs its sender nothing of its quota: a peer that the book knows, or that is there itself. */
+  /** Whether the author is exempt from the sender's quota of unknown authors: the author is in the book, is connected, or is the sender. */
   #isNoStranger(author: PeerId, sender: PeerId): boolean {
     return author.equals(sender) || this.#init.isConnected?.(author) === true || this.#init.book.get(author) != null
   }

@@ -4,10 +4,10 @@ import type { Logger } from '../observe/logger.ts'
 import { describeError } from '../primitives/errors.ts'
 import type { Blame } from './blame.ts'
 
-/** Whether a message goes on to others, and if not, why. Only for `reject` somebody is blamed: no honest peer publishes such a message. */
+/** Whether a message is forwarded, and the reason if not. Only `reject` blames a peer: no honest peer publishes such a message. */
 export type Verdict = { result: 'accept' } | { result: 'ignore' | 'reject'; reason: string }
 
-/** What became of a message: one of others got a verdict, one of this node was sent. */
+/** The outcome of a message: a verdict for a received message, `sent` for a message of this node. */
 export type Outcome = Verdict['result'] | 'sent'
 
 export function ignore(reason: string): Verdict {
@@ -19,16 +19,17 @@ export function reject(reason: string): Verdict {
 }
 
 interface Court {
-  /** Told of messages that no honest peer publishes. */
+  /** Called for messages that no honest peer publishes. */
   blame: Blame
   log: Logger
-  /** Told of each message that came, and what became of it. */
+  /** Called for each received or sent message with its outcome. */
   onOutcome?: ((outcome: Outcome) => void) | undefined
 }
 
 /**
- * A validator for a topic. Gossipsub's own `reject` counts against every peer that passed the message on, before and after it is judged. So it is
- * told to ignore a message that is rejected, and whoever is to blame is scored down through `Blame`. @param what the messages are called in the log
+ * A validator for a topic. Gossipsub's own `reject` lowers the score of every peer that forwarded the message, before and after its
+ * validation. A rejected message is therefore reported to gossipsub as ignored, and the guilty peer is scored down through `Blame`.
+ * @param what the name of the messages in the log
  */
 export function validatorOf(
   what: string,
@@ -46,7 +47,7 @@ export function validatorOf(
       blame.garbage(message.from, sender)
       return 'ignore' as never
     }
-    // the values of gossipsub's TopicValidatorResult: importing that enum would load gossipsub with this file
+    // the values of gossipsub's TopicValidatorResult; an import of the enum would load gossipsub together with this file
     return verdict.result as never
   }
 }

@@ -7,7 +7,7 @@ import type { AddressDirectory, KnownRecord } from '../protocol/builtin/address.
 import type { LiveRecord, LiveRecords } from './adapters/live-records.ts'
 import { byDistance, type Speakers } from './speakers.ts'
 
-/** What answering questions for addresses needs of a node. */
+/** The parts of a node that answer address requests. */
 export interface DirectoryInit {
   self: PeerId
   book: AddressBook
@@ -16,7 +16,7 @@ export interface DirectoryInit {
   speakers: Speakers
 }
 
-/** What this node answers when a peer asks it where another one is. */
+/** Answers the address requests of peers. */
 export function addressDirectory({ self, book, liveRecords, heartbeats, speakers }: DirectoryInit): AddressDirectory {
   return {
     recordOf: async (peerId) => {
@@ -37,8 +37,8 @@ export function addressDirectory({ self, book, liveRecords, heartbeats, speakers
 }
 
 /**
- * What a connected peer said of itself beats what is stored, whatever the clock says by which it numbers its records; only a beat that came later, with a
- * higher number, is newer.
+ * The record of a live connection wins over the stored record, even if its sequence number is lower. A stored record wins only if a
+ * heartbeat brought it later, with a higher sequence number.
  */
 function recordHeardLast(live: LiveRecord | undefined, book: AddressBook, peerId: PeerId): KnownRecord | undefined {
   const entry = book.get(peerId)

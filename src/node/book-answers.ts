@@ -11,18 +11,18 @@ import type { Whereabouts } from './dial/meeting.ts'
 /** Runs a write to the address book in the background. */
 export type Note = (write: () => Promise<unknown>) => void
 
-/** The address book, and how it is written. */
+/** The address book and its background writer. */
 export interface Memory {
   book: AddressBook
   note: Note
 }
 
-/** Addresses that are taken of one peer. */
+/** Maximum addresses kept per peer. */
 export const MAX_ADDRESSES = 16
-/** By so much a stale entry comes behind a fresh one: half of the stale ones come among the fresh ones. */
+/** Rank penalty of a stale entry. With 0.5, half of the stale entries are mixed with the fresh ones. */
 const STALE_RANK = 0.5
 
-/** What the gossip tier answers from. */
+/** Answers the gossip tier from the address book. */
 export function bookSource(book: AddressBook): BookSource {
   const answer = (peerId: PeerId, detail: string, isAnswer: (entry: BookEntry) => boolean): Candidate | undefined => {
     const entry = book.get(peerId)
@@ -36,11 +36,11 @@ export function bookSource(book: AddressBook): BookSource {
 
 function toCandidate(entry: BookEntry, ageMs: number, detail: string): Candidate {
   const { multiaddrs, namedOver, origin: source, seq } = entry
-  // what else the book holds came in a signed record, was read from the chain, or confirmed by a connection
+  // all other entries came from a signed record or the chain, or were confirmed by a connection
   return { multiaddrs, namedOver, source, verified: entry.verified !== false, seq, ageMs, detail }
 }
 
-/** Marks an entry of the book whose addresses all failed. */
+/** Marks an entry of the book as bad after all its addresses failed. */
 export function refutedIn({ book, note }: Memory): ResolverMemory['refuted'] {
   return async (peerId, candidate) => {
     const entry = book.get(peerId)
@@ -50,7 +50,7 @@ export function refutedIn({ book, note }: Memory): ResolverMemory['refuted'] {
   }
 }
 
-/** Some peers of the address book, by chance; peers whose entries are fresh have the better one. */
+/** Picks up to `count` peers of the address book at random. Fresh entries are preferred. */
 export function acquaintances(book: AddressBook, policy: DialPolicy, self: PeerId, count: number): Whereabouts[] {
   return book
     .list()

@@ -9,7 +9,7 @@ import { MAX_ADDRESSES, type Memory } from './book-answers.ts'
 import type { DialPolicy } from './dial/dial-policy.ts'
 import type { Whereabouts } from './dial/meeting.ts'
 
-/** What the chain tier answers from. What a peer signed is kept in the address book. */
+/** Answers the chain tier from the registry. Signed records are stored in the address book. */
 export function chainSource(registry: ChainRegistry, { book, note }: Memory): ChainSource {
   const { namedOver } = registry
   return {
@@ -38,12 +38,12 @@ export function chainSource(registry: ChainRegistry, { book, note }: Memory): Ch
   }
 }
 
-/** For the trace. An endpoint that does not tell its block gives 0. */
+/** Text for the trace. Block 0 means that the endpoint does not report its block. */
 function whenRead({ block, stale }: Freshness): string {
   return `read ${block === 0 ? 'from the chain' : `at block ${block}`}${stale ? ': the chain is away' : ''}`
 }
 
-/** What naming the peers to start from needs. */
+/** The parts of a node that select bootnodes. */
 export interface BootnodesInit {
   registry: ChainRegistry
   policy: DialPolicy
@@ -52,8 +52,8 @@ export interface BootnodesInit {
 }
 
 /**
- * Up to `count` of the peers that the chain names to start from, by chance, with the addresses that this node may dial. None where the chain cannot be
- * read within 3.5 seconds.
+ * Picks up to `count` of the chain's bootnodes at random, with the addresses that this node may dial. Empty if the chain cannot be read
+ * within 3.5 seconds.
  */
 export async function bootnodesOf(
   { registry, policy, self, log }: BootnodesInit,

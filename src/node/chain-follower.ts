@@ -6,7 +6,10 @@ export interface ChainFollowerInit {
   log: Logger
 }
 
-/** Follows the blocks of the chain while a node runs, for a header each: so the registry knows when the chain stands still. */
+/**
+ * Follows the blocks of the chain while the node runs, at the cost of one header per block. The registry then notices when the chain
+ * stalls.
+ */
 export class ChainFollower {
   readonly #init: ChainFollowerInit
   readonly #stopped = new AbortController()
@@ -16,7 +19,7 @@ export class ChainFollower {
     this.#init = init
   }
 
-  /** May be called twice. */
+  /** Idempotent. */
   start(): void {
     this.#following ??= this.#follow()
   }
@@ -31,7 +34,7 @@ export class ChainFollower {
     const { signal } = this.#stopped
     try {
       for await (const _ of registry.watch({ signal, only: 'blocks' })) {
-        // the registry keeps what it sees
+        // the registry records each block itself
       }
     } catch (error) {
       if (!signal.aborted) {

@@ -91,40 +91,40 @@ export interface ComposeInit {
   home: Home
   settings: NodeSettings
   privateKey: PrivateKey
-  /** Where to listen; empty for a node that only asks. */
+  /** Listen addresses. Empty for a client-only node. */
   listen: string[]
-  /** Answers tasks; without one they are rejected. */
+  /** Answers tasks. Without a handler, tasks are rejected. */
   handler?: TaskHandler | StreamingTaskHandler | undefined
-  /** Around every call and every request, the first one outermost. */
+  /** Wrap every call and every request. The first interceptor is the outermost. */
   interceptors?: readonly Interceptor[] | undefined
-  /** Further ways to find peers, beside the built-in ones. */
+  /** Additional tiers, besides the built-in ones. */
   tiers?: readonly Tier[] | undefined
-  /** Transports beside TCP. @default none */
+  /** Transports besides TCP. @default none */
   transports?: readonly StackTransport[] | undefined
-  /** In place of the chain that the settings name; closed with the node. */
+  /** Replaces the registry of the configured chain. Closed with the node. */
   registry?: ChainRegistry | undefined
-  /** What the node calls itself, as `subnet-cli/1.0.0`. */
+  /** Agent version of the node, for example `subnet-cli/1.0.0`. */
   agent: string
-  /** @default those of this machine */
+  /** @default the interfaces of this machine */
   networkInterfaces?: NetworkInterfaces | undefined
-  /** @default one that ticks each second */
+  /** @default a `Liveness` that ticks every second */
   liveness?: Liveness | undefined
-  /** How long peers that refuse this node, or are refused, are left alone. */
+  /** Delays before this node redials a peer after a refusal by either side. */
   redialDelays?: RedialDelays | undefined
   log: Logger
-  /** Where its numbers go. @default nowhere */
+  /** Receives the node's metrics. @default no metrics */
   metrics?: Metrics | undefined
-  /** What its owner holds for it, to be given back when it has stopped. */
+  /** Releases the resources of the node's owner after the node has stopped. */
   release?: (() => Promise<void>) | undefined
 }
 
-/** Joins the parts of a node: the only place where tiers, protocols, gossip and chain meet. */
+/** Composes a node from its parts. Only this function connects tiers, protocols, gossip and chain. */
 export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const { home, settings, privateKey, log, metrics } = init
   const observer = new NodeObserver(log, metrics, () => node.protocols)
   const serves = init.listen.length > 0
   const targets = settings.bootstrap.map(parsePeerMultiaddr)
-  // given back where something here fails
+  // released if a later step fails
   await using opened = new AsyncDisposableStack()
   const registry = init.registry ?? opened.adopt(await openRegistry(init), async (own) => own.close())
   const database = opened.adopt(await openHomeDatabase(home), (own) => own.close())
@@ -133,10 +133,10 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   })
   const aliases = new Aliases(database)
   const writes = new Set<Promise<unknown>>()
-  // a help, not a need: nobody waits for a book that is locked, and one that cannot be written is only told of
+  // writes to the book are optional: no caller waits for a locked book, and a failed write is only logged
   const note: Note = (write) => {
     const done = write().catch((error) =>
-      // the book tells of its file itself
+      // the book reports errors of its file itself
       error instanceof DatabaseError
         ? log.debug('the address book was not written', error)
         : log.warn('the address book was not written', error),
@@ -331,14 +331,17 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   if (metrics != null) {
     addGauges(metrics, { node, libp2p, door, mesh: () => meshOf(libp2p.services.pubsub, settings) })
   }
-  // from now on the node's
+  // the node owns these resources from here on
   opened.move()
   return node
 }
 
-/** The peers in the gossip meshes: at most 12, in a network of the template 32 in each of two. So they cannot keep all places. */
+/**
+ * The peers of the gossip meshes: at most 12, or 32 in each of two meshes in a template network. Mesh peers therefore cannot occupy all
+ * places.
+ */
 function meshOf(pubsub: object | undefined, settings: NodeSettings): string[] {
-  // a public method that the type does not name
+  // a public method that the type omits
   const { getMeshPeers } = (pubsub ?? {}) as { getMeshPeers?: (topic: string) => string[] }
   return gossipTopics(settings).flatMap((topic) => getMeshPeers?.call(pubsub, topic) ?? [])
 }

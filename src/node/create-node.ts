@@ -16,49 +16,50 @@ import { embeddedLogger } from './home/stderr-logger.ts'
 import type { StackTransport } from './stack/create-libp2p.ts'
 import type { SubnetNode } from './subnet-node.ts'
 
-/** A transport beside TCP. Its dials have the node's guard: the dial policy and the dial budgets hold for it too. */
+/** A transport besides TCP. The dial policy and the dial budgets apply to its dials too. */
 export interface NodeTransport {
-  /** As `createLibp2p` of libp2p takes it, for example `webSockets()`. */
+  /** A factory as accepted by `createLibp2p`, for example `webSockets()`. */
   transport: StackTransport
-  /** Multiaddrs on which the node listens with it. @default none: the node only dials with it */
+  /** Multiaddrs to listen on. @default none: the node only dials */
   listen?: readonly string[]
 }
 
-/** What a node of one's own process is made of. */
+/** Options of {@link createNode}. */
 export interface CreateNodeOptions {
-  /** The directory of the node; made if it is not there. */
+  /** The home directory of the node. Created if missing. */
   home: string
   /**
-   * As on the command line and in config.json, camelCase: `listen`, `bootstrap`, `subnetId`, `chain`, `heartbeatInterval`, …
-   * `portMapping` is off unless it is set here or in config.json: a program may not expect a library to ask the router of its network, which takes a multicast.
+   * Settings as on the command line and in config.json, in camelCase: `listen`, `bootstrap`, `subnetId`, `chain`, `heartbeatInterval` and
+   * others.
+   * `portMapping` is off unless set here or in config.json: a library should not query the router, by multicast, without consent.
    */
   settings?: RawSettings
-  /** Answers tasks; without one they are rejected. */
+  /** Answers tasks. Without a handler, tasks are rejected. */
   handler?: TaskHandler | StreamingTaskHandler
-  /** Around every call and every request of the node, the first one outermost. */
+  /** Wrap every call and every request of the node. The first interceptor is the outermost. */
   interceptors?: readonly Interceptor[]
-  /** Further ways to find peers, asked beside the built-in ones, by their `order`. */
+  /** Additional tiers. Their `order` places them among the built-in tiers. */
   tiers?: readonly Tier[]
-  /** A chain of one's own, in place of the one that `settings.chain` names. It is closed with the node. */
+  /** A custom chain registry instead of the one named by `settings.chain`. Closed with the node. */
   registry?: ChainRegistry
-  /** Where the node puts its numbers, for example for Prometheus. @default nowhere, at no cost */
+  /** Receives the node's metrics, for example for Prometheus. @default no metrics, at no cost */
   metrics?: Metrics
-  /** Where the node logs. @default stderr, as `logLevel`, `log` and `logFormat` of the settings say */
+  /** The logger of the node. @default stderr, as configured by `logLevel`, `log` and `logFormat` */
   log?: Logger
-  /** Transports beside TCP. */
+  /** Transports besides TCP. */
   transports?: readonly NodeTransport[]
-  /** What the node calls itself. @default subnet-cli */
+  /** Agent version of the node. @default subnet-cli */
   agent?: string
   /**
-   * The interfaces whose addresses a node that listens on all of them tells others, read every 5 seconds.
+   * Network interfaces, read every 5 seconds. A node that listens on all interfaces announces their addresses.
    * @default `networkInterfaces` of `node:os`
    */
   networkInterfaces?: NetworkInterfaces
 }
 
 /**
- * A node of one's own process, not started yet. One that listens nowhere only asks; one that does has its home for itself until it is
- * stopped.
+ * Creates a node in this process without starting it. A node with listen addresses locks its home until it is stopped. Without listen
+ * addresses the node is client-only.
  * @throws UsageError, NodeError ALREADY_RUNNING
  */
 export async function createNode(options: CreateNodeOptions): Promise<SubnetNode> {
@@ -66,7 +67,7 @@ export async function createNode(options: CreateNodeOptions): Promise<SubnetNode
   await ensureHome(home)
   const { settings, sources } = await loadSettings({ flags: options.settings ?? {}, env: {}, home })
   const log = options.log ?? embeddedLogger(settings)
-  // one that only asks may share its home with a node that runs
+  // a client-only node may share its home with a running node
   const transports = options.transports ?? []
   const listen = [...settings.listen, ...transports.flatMap((each) => each.listen ?? []).map((text) => parseMultiaddr(text).toString())]
   const lock = listen.length > 0 ? await HomeLock.acquire(home) : undefined

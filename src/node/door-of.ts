@@ -2,12 +2,12 @@ import { parsePeerMultiaddr } from '../primitives/address.ts'
 import { Door, type DoorInit } from './admission/door.ts'
 import { BOOTSTRAPS, type Settings } from './home/config.ts'
 
-/** What a node's door is made of. */
+/** Options of {@link doorOf}. */
 export interface DoorOfInit extends Pick<DoorInit, 'registry' | 'onRefusal' | 'log'> {
   settings: Pick<Settings, 'admission' | 'minClass' | 'subnetId' | 'admissionOnError' | 'admissionExempt' | 'bootstrap'>
 }
 
-/** The door as the settings want it; undefined where everybody may come in. */
+/** Creates the door from the settings. Undefined with `admission: open`. */
 export function doorOf({ settings, registry, onRefusal, log }: DoorOfInit): Door | undefined {
   const { admission, minClass, subnetId, admissionOnError: onError, admissionExempt, bootstrap } = settings
   if (admission === 'open') {

@@ -8,7 +8,7 @@ import type { SubnetNode } from './subnet-node.ts'
 const NONE = {}
 const MS_PER_S = 1_000
 
-/** What the gauges of a node read. */
+/** The sources of a node's gauges. */
 export interface Measurable {
   node: Pick<SubnetNode, 'connections' | 'stats' | 'tasks' | 'registry' | 'reachability' | 'clockProblem' | 'bootstrapRefusals'>
   libp2p: Pick<Libp2p<Services>, 'services'>
@@ -17,14 +17,14 @@ export interface Measurable {
   mesh: () => string[]
 }
 
-/** What a node has at the moment when somebody looks. */
+/** Registers gauges of the node's current state. Values are read at collection time. */
 export function addGauges(metrics: Metrics, measurable: Measurable): void {
   addTraffic(metrics, measurable)
   addKnowledge(metrics, measurable)
   addChain(metrics, measurable)
 }
 
-/** Connections, streams and tasks. */
+/** Gauges of connections, streams and tasks. */
 function addTraffic(metrics: Metrics, { node }: Measurable): void {
   metrics.gauge('subnet_connections', { help: 'Open connections', labels: ['direction'] }, () => byDirection(node.connections))
   metrics.gauge('subnet_kept_streams', { help: 'Open streams that carry many calls', labels: ['direction'] }, () =>
@@ -47,7 +47,7 @@ function addTraffic(metrics: Metrics, { node }: Measurable): void {
   metrics.gauge('subnet_max_connections', { help: 'Connections that may be open at a time' }, () => only(node.stats.places.maxOpen))
 }
 
-/** What the node knows of peers, and they of it. */
+/** Gauges of the address book, gossip, DHT, admission and reachability. */
 function addKnowledge(metrics: Metrics, { node, libp2p, door, mesh }: Measurable): void {
   metrics.gauge('subnet_book_peers', { help: 'Peers in the address book' }, () => only(node.stats.book.peers))
   metrics.gauge('subnet_book_writable', { help: 'Whether the address book can be written: 1 or 0' }, () =>
@@ -73,7 +73,7 @@ function addKnowledge(metrics: Metrics, { node, libp2p, door, mesh }: Measurable
   )
 }
 
-/** Asks the chain nothing. What is not known has no value. */
+/** Gauges of the chain. Reading them sends no request to the chain. Unknown values are omitted. */
 function addChain(metrics: Metrics, { node }: Measurable): void {
   const { registry } = node
   metrics.gauge('subnet_chain_block', { help: 'Newest block, or revision of the ledger, that was seen' }, () =>
@@ -89,7 +89,7 @@ function addChain(metrics: Metrics, { node }: Measurable): void {
   metrics.gauge('subnet_chain_problems', { help: 'Faults of a chain that answers' }, () => only(registry.state().problems.length))
 }
 
-/** The table is public on the class, which the type of the service does not name. */
+/** `routingTable` is public on the class but missing in the service's type. */
 function contactsOf(dht: object): number {
   return (dht as { routingTable?: { size: number } }).routingTable?.size ?? 0
 }

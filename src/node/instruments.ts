@@ -6,18 +6,18 @@ import type { Attempt } from '../resolve/errors.ts'
 import type { DialOutcome } from './dial/dial-outcome.ts'
 import type { UpgradeOutcome } from './direct/direct-upgrades.ts'
 
-/** Seconds: a call on loopback takes a millisecond, one with a deadline a minute. */
+/** In seconds. A call takes about a millisecond on loopback, and up to a minute with a deadline. */
 const CALL_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const TIER_BUCKETS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const DIAL_BUCKETS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20]
 
-/** Whether this node asked or was asked. */
+/** Outbound for calls of this node, inbound for requests of peers. */
 export type Direction = 'outbound' | 'inbound'
 
-/** The label of all protocols that the node does not have itself: their ids are the words of others, and there is no end to them. */
+/** Label of all protocols that the node does not serve. Their IDs are chosen by peers, so their number is unbounded. */
 const OTHER_PROTOCOLS = 'other'
 
-/** What is counted of the calls, or the requests, of one protocol: of each that the node has, and of all others together. */
+/** Counters of one label: a protocol of the node, or all other protocols together. */
 interface ExchangeInstruments {
   protocol: string
   outcomes: Map<string, Counter>
@@ -26,7 +26,7 @@ interface ExchangeInstruments {
   received: Counter
 }
 
-/** What a node counts and measures as it happens. What it has at a moment are gauges: see `addGauges`. */
+/** Counters and histograms of a node's events. For gauges see `addGauges`. */
 export class Instruments implements ExchangeObserver {
   readonly #calls: Labelled<'direction' | 'protocol' | 'outcome', Counter>
   readonly #callSeconds: Labelled<'direction' | 'protocol', Histogram>
@@ -128,7 +128,7 @@ export class Instruments implements ExchangeObserver {
     this.#heartbeats.with({ direction: outcome === 'sent' ? 'outbound' : 'inbound', outcome }).add()
   }
 
-  /** @param reason one of few */
+  /** @param reason one of a small, fixed set */
   onRefusal(reason: string): void {
     this.#refusals.with({ reason: snake(reason) }).add()
   }
@@ -172,7 +172,7 @@ export class Instruments implements ExchangeObserver {
   }
 }
 
-/** `ok`, the code of an error of this package, or `failed`. */
+/** Returns `ok`, the code of an error of this package, or `failed`. */
 function outcomeOf(error: unknown): string {
   if (error == null) {
     return 'ok'
@@ -180,7 +180,7 @@ function outcomeOf(error: unknown): string {
   return error instanceof SubnetError ? error.code.toLowerCase() : 'failed'
 }
 
-/** As values of labels are written. */
+/** Formats text as a label value. */
 function snake(words: string): string {
   return words.replaceAll(' ', '_')
 }

@@ -2,7 +2,7 @@ import type { Logger } from '../observe/logger.ts'
 import type { Settings } from './home/config.ts'
 import { LocalPeers } from './stack/local-peers.ts'
 
-/** None where mDNS is off, or nobody could dial this node. */
+/** Creates the mDNS discovery. Empty if mDNS is off or the node listens nowhere. */
 export function localPeersOf(
   { listen, settings, log }: { listen: string[]; settings: Pick<Settings, 'mdns'>; log: Logger },
   onFound: () => void,

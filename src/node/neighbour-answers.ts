@@ -12,26 +12,26 @@ import type { NodeParts } from './node-parts.ts'
 import type { Speakers } from './speakers.ts'
 import { walkTo } from './stack/kademlia-walk.ts'
 
-/** How long a neighbour may be asked, by its round trip; a node that was only just started has to connect to one first. */
+/** Time limit of one question to a neighbour, scaled by its round-trip time. A newly started node has to connect first. */
 const ASK: Budget = { times: 50, minMs: 3_000, maxMs: 15_000 }
 const CONNECT_MS = 2_000
 
-/** What asking neighbours needs of a node. */
+/** The parts of a node that ask neighbours. */
 export interface NeighboursInit extends Memory, Pick<NodeParts, 'libp2p' | 'bootstrap' | 'liveness'> {
   speakers: Speakers
-  /** Entered with the node later than this is made. */
+  /** A getter: the protocol is created after this source. */
   addresses: () => AddressProtocol
   namedOver(neighbour: PeerId): NamedOver
-  /** True for a peer that the door does not let in: no answer about it counts. */
+  /** True for a peer that the door refuses. Answers about such a peer are discarded. */
   isStranger(peerId: PeerId): Promise<boolean>
 }
 
-/** How long the tier of the neighbours may ask, in milliseconds, before any of them was found to be slow. */
+/** Initial time budget of the neighbours tier, in milliseconds. Slow neighbours extend it. */
 export function neighboursBudgetMs(serves: boolean): number {
   return serves ? ASK.minMs : ASK.minMs + CONNECT_MS
 }
 
-/** What the tier of the neighbours asks: the connected peers, and the Kademlia table. */
+/** Asks the connected peers and the Kademlia table. */
 export function neighbourSource(init: NeighboursInit): AskPeer {
   const { libp2p, bootstrap, liveness, speakers } = init
   const askMs = (peerId?: PeerId): number => {
@@ -51,7 +51,7 @@ export function neighbourSource(init: NeighboursInit): AskPeer {
     },
     walk: async (target, { signal, mayDial }) => {
       await bootstrap.settled(signal)
-      // its own time: that of the tier lasts longer where a bootstrap was slow to connect
+      // a separate deadline: a slow bootstrap may have extended the deadline of the tier
       using deadline = new Deadline(askMs(), signal)
       const multiaddrs = await walkTo(libp2p, target, MAX_ADDRESSES, deadline.signal, mayDial ?? (() => false))
       return multiaddrs.length === 0
@@ -61,7 +61,7 @@ export function neighbourSource(init: NeighboursInit): AskPeer {
   }
 }
 
-/** A neighbour's answer, its signature checked, becomes an entry of the book and a candidate. */
+/** Verifies the signature of a neighbour's answer, stores the record in the book and returns it as a candidate. */
 async function rememberAnswer(
   { book, note, namedOver: namedOverBy }: Pick<NeighboursInit, 'book' | 'note' | 'namedOver'>,
   { envelope, intervalMs, ageMs, hops }: KnownRecord & { hops: number },
@@ -75,7 +75,7 @@ async function rememberAnswer(
   return { multiaddrs, namedOver, source: 'neighbour', verified: true, seq, ageMs, detail }
 }
 
-/** The cap that a peer's own word is put under, whoever passes it on. */
+/** Clamps an interval as in a peer's own heartbeat. The neighbour that passes it on does not matter. */
 function boundedInterval(intervalMs: number): number {
   return Math.min(Math.max(intervalMs, HEARTBEAT_INTERVAL_MS.min), HEARTBEAT_INTERVAL_MS.max)
 }

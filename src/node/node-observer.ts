@@ -8,16 +8,16 @@ import type { UpgradeOutcome } from './direct/direct-upgrades.ts'
 import { Instruments } from './instruments.ts'
 import type { Observed, RefusalEvent } from './observed-events.ts'
 
-/** Of a tier's words. */
+/** Maximum length of a tier's detail text. */
 const MAX_DETAIL_CHARACTERS = 300
-/** Refusals that are told one by one: strangers cause them. Further ones are only counted. */
+/** Rate limit of refusal events, because strangers can cause refusals at will. Further refusals are only counted. */
 const REFUSALS_TOLD = { burst: 20, refillMs: 1_000 }
 
-/** Tells of each decision that somebody may ask about: a line in the log with its reason, and a number. */
+/** Reports the decisions of a node: each one as a log line with its reason and as a metric. */
 export class NodeObserver {
   readonly instruments: Instruments
   readonly #observed: Observed = { tell: () => undefined }
-  /** What the node itself has of this. */
+  /** The observers that the node itself uses. */
   readonly parts: { observer: Instruments | undefined; observed: Observed }
   readonly #dialLog: Logger
   readonly #resolveLog: Logger
@@ -25,7 +25,7 @@ export class NodeObserver {
   readonly #tellings = new TokenBuckets({ maxKeys: 1 })
   #untold = 0
 
-  /** @param own the protocols of the node: only these are labels */
+  /** @param own the protocols of the node. All others share one label */
   constructor(log: Logger, metrics?: Metrics, own: () => Iterable<{ id: string }> = () => []) {
     this.instruments = new Instruments(metrics ?? NO_METRICS, own)
     this.parts = { observer: metrics == null ? undefined : this.instruments, observed: this.#observed }
@@ -34,7 +34,7 @@ export class NodeObserver {
     this.#admissionLog = log.scoped('admission')
   }
 
-  /** A tier was asked, or need not be. */
+  /** A tier was asked or skipped. */
   readonly onTier = (peerId: PeerId, attempt: Attempt): void => {
     const { tier, outcome, ms, detail } = attempt
     this.#resolveLog.debug(outcome === 'skipped' ? 'a tier was skipped' : 'a tier was asked', detail, {
@@ -55,20 +55,20 @@ export class NodeObserver {
     this.#tellRefusal({ reason: kind, detail: reason, peerId: peerId.toString() })
   }
 
-  /** What a resolver tells. */
+  /** The callbacks of a resolver. */
   readonly resolutions = { tried: this.onTier, ended: this.onResolved }
 
-  /** An address was dialled, or was not to be. */
+  /** An address was dialled, or its dial was refused. */
   readonly onDial = (dial: DialOutcome): void => {
     const { address, peerId, outcome, reason, ms } = dial
     this.#dialLog.debug('an address was dialled', reason, { peer: peerId, address, outcome, ms: Math.round(ms) })
     this.instruments.onDial(dial)
   }
 
-  /** A direct connection was tried beside one over a relay: who tries it has told the log. */
+  /** An upgrade from a relayed to a direct connection was tried. The caller has logged it already. */
   readonly onUpgrade = (upgrade: UpgradeOutcome): void => this.instruments.onUpgrade(upgrade)
 
-  /** A connection lost its place, or got none. */
+  /** A connection lost its place, or was denied one. */
   readonly onPlaceLimit = (host: string, limit: string, reason: string): void => {
     this.#admissionLog.debug('a limit was met', reason, { host, limit })
     this.instruments.onRefusal(limit)

@@ -29,7 +29,7 @@ import type { Liveness } from './stack/liveness.ts'
 import type { Places } from './stack/places.ts'
 import type { SharedKeys } from './stack/shared-keys.ts'
 
-/** What a node is made of. */
+/** The parts of a node. */
 export interface NodeParts {
   libp2p: Libp2p<Services>
   dialler: Dialler
@@ -40,40 +40,40 @@ export interface NodeParts {
   aliases: Aliases
   registry: ChainRegistry
   heartbeats: HeartbeatService | undefined
-  /** What nodes of the template tell; in their network only. */
+  /** The states that template nodes publish. Only in a template network. */
   peerStates: PeerStateService | undefined
   limits: ProtocolLimits
   budget: ByteBudget
   interceptors: readonly Interceptor[]
-  /** Answers tasks; without one they are rejected. */
+  /** Answers tasks. Without a handler, tasks are rejected. */
   handler: TaskHandler | StreamingTaskHandler | undefined
-  /** Who may come in; without one, everybody. */
+  /** Decides which peers are admitted. Without a door, all peers are. */
   door: Door | undefined
   doorkeeper: Doorkeeper | undefined
   refused: RefusedPeers
   refusalWatch: RefusalWatch
-  /** Where there is no door. */
+  /** Only without a door. */
   ownRegistration: OwnRegistration | undefined
-  /** Without one the chain is followed by the doorkeeper, or not at all. */
+  /** Undefined if the doorkeeper follows the chain, or if nothing does. */
   chainFollower: ChainFollower | undefined
   places: Places
-  /** Without one nobody is asked: a node that only asks listens nowhere. */
+  /** Undefined for a node that listens nowhere. */
   reachability: OwnReachability | undefined
-  /** Of a node that listens. */
+  /** Undefined for a node that listens nowhere. */
   portMapping: OwnPortMapping | undefined
   liveness: Liveness
   otherNetwork: OtherNetwork
   sharedKeys: SharedKeys
   relaying: RelaysOfNode
   log: Logger
-  /** Counts what happens; undefined where nobody asked for numbers. */
+  /** Counts events. Undefined without metrics. */
   observer: Instruments | undefined
-  /** What its parts decide. */
+  /** Receives the decisions of the parts. */
   observed: Observed
-  /** A node that serves listens, gossips and answers; one that does not only asks. */
+  /** True for a node that listens, gossips and answers. False for a client-only node. */
   serves: boolean
   /** Runs a write to the address book in the background. */
   note(write: () => Promise<unknown>): void
-  /** Releases what the parts share, last. */
+  /** Releases shared resources. Called last. */
   release(): Promise<void>
 }

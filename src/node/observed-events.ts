@@ -1,6 +1,6 @@
 import type { Attempt } from '../resolve/errors.ts'
 
-/** A resolution that has ended. */
+/** A resolution has ended. */
 export interface ResolutionEvent {
   peerId: string
   found: boolean
@@ -8,24 +8,24 @@ export interface ResolutionEvent {
   attempts: Attempt[]
 }
 
-/** A connection or a peer that was refused. Of many at once only some are told, and the others are counted. */
+/** A connection or a peer was refused. Bursts are rate-limited: the next event counts the refusals in between. */
 export interface RefusalEvent {
-  /** One of few. */
+  /** One of a small, fixed set. */
   reason: string
   detail: string
   peerId?: string
   host?: string
-  /** As many since the last that was told, this one included. */
+  /** Refusals since the previous event, including this one. */
   count: number
 }
 
-/** What the parts of a node decide. */
+/** Events about the decisions of a node's parts. */
 export interface ObservedEvents {
   resolve: [ResolutionEvent]
   refusal: [RefusalEvent]
 }
 
-/** Where that goes: the node sets it. */
+/** Emits these events. The node sets `tell`. */
 export interface Observed {
   tell<Name extends keyof ObservedEvents>(name: Name, about: ObservedEvents[Name][0]): void
 }

@@ -16,10 +16,10 @@ export interface RegistryInit {
   log: Logger
 }
 
-/** What opens a chain that is paid for: an account signs there, so that no key of the peer is needed. */
+/** Options to open a chain with paid writes. An account signs its transactions, so the peer's private key is not needed. */
 export interface PaidRegistryInit extends Pick<RegistryInit, 'home' | 'log'> {
   subnetId: number
-  /** The peer for which is published: this home's or another. */
+  /** The peer to publish for: the peer of this home or another one. */
   self: PeerId
 }
 
@@ -28,7 +28,7 @@ const OPENERS: {
 } = {
   ledger: async (location, { home, settings: { subnetId }, privateKey, log }) => {
     const file = location.file || home.ledgerFile
-    // SQLite would not say that the working directory is gone
+    // SQLite does not report a missing working directory
     fullPath(file)
     return new LedgerRegistry({ file, subnetId, privateKey, log })
   },
@@ -36,19 +36,19 @@ const OPENERS: {
     openPaidRegistry(location, { home, subnetId, self: peerIdFromPublicKey(privateKey.publicKey), log }),
 }
 
-/** Opens the chain of a URL, its driver chosen by the scheme. Nothing is connected yet. @throws UsageError */
+/** Opens the chain of a URL with the driver of its scheme. Does not connect yet. @throws UsageError */
 export async function openRegistry(init: RegistryInit): Promise<ChainRegistry> {
   const location = checkChain(init.settings.chain)
   const open = OPENERS[location.driver] as (location: ChainLocation, init: RegistryInit) => Promise<ChainRegistry>
   return open(location, { ...init, log: init.log.scoped('chain') })
 }
 
-/** Opens a chain that is paid for. Nothing is connected yet. */
+/** Opens a chain with paid writes. Does not connect yet. */
 export async function openPaidRegistry(
   { endpoints }: Extract<ChainLocation, { writes: 'paid' }>,
   { home, ...init }: PaidRegistryInit,
 ): Promise<ChainRegistry> {
-  // its libraries take longer to load than most commands do
+  // loaded lazily: the chain's libraries take longer to load than most commands run
   const { HypertensorRegistry } = await import('../chain/drivers/hypertensor.ts')
   return new HypertensorRegistry({
     ...init,

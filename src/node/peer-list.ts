@@ -3,8 +3,8 @@ import type { Interceptor } from '../protocol/api/interceptor.ts'
 import { DAG_SYNC_PROTOCOL_ID } from '../protocol/builtin/dag-sync.ts'
 
 /**
- * Refuses the requests of peers that are not wanted, of every protocol of a node but DAG sync: those that are denied, and where somebody is
- * allowed by name, all others. Undefined where nobody is named. DAG sync tells nothing, and a node of the template that gets no answer never starts.
+ * Enforces the allowlist and the denylist on requests of every protocol except DAG sync. With a non-empty allowlist, all other peers are
+ * denied. Undefined if both lists are empty. DAG sync is exempt: it reveals nothing, and a template node does not start without its answer.
  */
 export function peerList({ allow, deny }: { allow: readonly string[]; deny: readonly string[] }): Interceptor | undefined {
   if (allow.length === 0 && deny.length === 0) {

@@ -9,7 +9,7 @@ import type { Network } from './network/network.ts'
 import { networkOf } from './network/network-of.ts'
 import type { NodeParts } from './node-parts.ts'
 
-/** A peer that is connected, or that the address book knows. */
+/** A peer that is connected or in the address book. */
 export interface KnownPeer {
   peerId: PeerId
   connection: Connection | undefined
@@ -17,28 +17,28 @@ export interface KnownPeer {
   protocols: string[]
   multiaddrs: Multiaddr[]
   source: AddressSource
-  /** Undefined where it is not known. */
+  /** Undefined if unknown. */
   network: Network | undefined
   entry: BookEntry | undefined
 }
 
-/** Told when a peer comes and when it goes. */
+/** Called when a peer connects or disconnects. */
 export interface PeersListener {
   onConnect(peer: { peerId: string; multiaddr: string; direction: 'inbound' | 'outbound' }): void
   onDisconnect(peer: { peerId: string }): void
 }
 
-/** How long a peer may take to tell what it speaks. */
+/** Maximum wait for a peer's identify message, in milliseconds. */
 const IDENTIFY_MS = 2_000
 const AGENT_KEY = 'AgentVersion'
 
-/** The peers of a node, connected ones and those of its address book: who they are, what they speak, when they come and go. */
+/** Tracks the peers of a node, both connected peers and peers in its address book. */
 export class Peers {
   readonly #parts: NodeParts
   readonly #listener: PeersListener
-  /** What the other sides of connections told to serve. */
+  /** The protocols that each connection's remote peer serves, from identify. */
   readonly #served = new WeakMap<Connection, ReadonlySet<string>>()
-  /** The peers whose connection was told of. */
+  /** Peers whose connect event was emitted. */
   readonly #connected = new Set<string>()
 
   constructor(parts: NodeParts, listener: PeersListener) {
@@ -60,17 +60,17 @@ export class Peers {
     libp2p.removeEventListener('peer:identify', this.#onIdentify)
   }
 
-  /** False for a peer that the door does not let in. */
+  /** False for a peer that the door refuses. */
   admits(peerId: PeerId): boolean {
     return this.#parts.door?.refusalOf(peerId) == null
   }
 
-  /** The protocols that the other side of a connection told to serve; undefined before it told. */
+  /** The protocols that the remote peer serves on this connection. Undefined before its identify message. */
   servedOn(connection: Connection): ReadonlySet<string> | undefined {
     return this.#served.get(connection)
   }
 
-  /** The protocols of a peer; one that was connected just now is waited for, within its 2 seconds. @throws the signal's reason */
+  /** The protocols of a peer. Waits up to 2 seconds for the identify message of a new connection. @throws the signal's reason */
   async protocolsOf(peerId: PeerId, signal: AbortSignal | undefined): Promise<string[]> {
     const { libp2p } = this.#parts
     const identified = Promise.withResolvers<void>()
@@ -79,11 +79,11 @@ export class Peers {
     try {
       const stored = async (): Promise<Peer | undefined> => libp2p.peerStore.get(peerId).catch(() => undefined)
       const known = await stored()
-      // its protocols alone do not tell: libp2p notes that of each stream which it opens, and so that of identify itself
+      // the stored protocols prove nothing: libp2p also stores the protocol of each stream it opens, including identify
       if (known?.metadata.has(AGENT_KEY) === true || libp2p.getConnections(peerId).length === 0) {
         return known?.protocols ?? []
       }
-      // a connection that is new: the peer is being asked
+      // new connection: identify is in progress
       using deadline = new Deadline(IDENTIFY_MS, signal)
       await deadline.race(identified.promise).catch(() => signal?.throwIfAborted())
       return (await stored())?.protocols ?? []
@@ -92,7 +92,7 @@ export class Peers {
     }
   }
 
-  /** Connected peers; with `all` also those that the address book knows. */
+  /** Lists connected peers. With `all`, includes the peers of the address book. */
   async list({ all = false }: { all?: boolean } = {}): Promise<KnownPeer[]> {
     const { libp2p, book } = this.#parts
     const connected = await Promise.all(
@@ -117,7 +117,7 @@ export class Peers {
     ]
   }
 
-  /** A connected peer; its addresses are those that it was dialled at or that it signed. */
+  /** Describes a connected peer. Its addresses are those that were dialled, or those that the peer signed. */
   async describe(peerId: PeerId): Promise<KnownPeer> {
     const { libp2p, dialler, book } = this.#parts
     const connections = dialler.connectionsTo(peerId)
@@ -143,7 +143,7 @@ export class Peers {
     }
   }
 
-  /** One that refuses this node is told of again when it lets it in: it answers identify then. */
+  /** A peer that refuses this node causes no event yet. When it admits this node, it answers identify, and the event follows. */
   readonly #onConnect = ({ detail: peerId }: CustomEvent<PeerId>): void => {
     if (!this.#parts.refused.isRefused(peerId, 'them')) {
       this.#tellOfConnection(peerId)

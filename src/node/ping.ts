@@ -4,12 +4,12 @@ import { raceSignal } from 'race-signal'
 import { describeError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 
-/** A ping that is not answered by then may have been refused: the peer is asked. */
+/** After this time without a pong, in milliseconds, the peer is asked whether it refuses this node. */
 const ASK_PING_MS = 500
 
 /**
- * One round trip to a connected peer, in milliseconds.
- * @param refusalOf asks the other side why it does not let this node in
+ * Measures one round trip to a connected peer, in milliseconds.
+ * @param refusalOf asks the remote peer why it refuses this node
  * @throws ProtocolError NOT_ADMITTED, REMOTE_FAILED; the signal's reason
  */
 export async function pingOver(
@@ -25,7 +25,7 @@ export async function pingOver(
       refused.abort(new ProtocolError('NOT_ADMITTED', `${remotePeer.toString()} does not let this peer in: ${reason}`))
     }
   }
-  // a ping whose stream is reset early may wait for ever
+  // a ping may hang if its stream is reset early
   const asking = setTimeout(() => void ask(), ASK_PING_MS)
   const ended = AbortSignal.any([refused.signal, ...(signal == null ? [] : [signal])])
   try {

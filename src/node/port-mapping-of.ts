@@ -12,17 +12,17 @@ interface OwnPortMappingInit {
   libp2p: Libp2p<Services>
   networkInterfaces: NetworkInterfaces
   log: Logger
-  /** Why nobody is asked; undefined where the router is. */
+  /** The reason for not asking the router. Undefined if the router is asked. */
   notAsked: PortMapping | undefined
 }
 
-/** Asks the router for a port while the node runs. What does that is loaded by nodes that ask. */
+/** Keeps a port mapping on the router while the node runs. The implementation is loaded only if needed. */
 export class OwnPortMapping {
   readonly #init: OwnPortMappingInit
   #mapper: PortMapper | undefined
   #loading: Promise<void> | undefined
   #isStopped = false
-  /** Told of each change of `mapped`, with the addresses that are gone. */
+  /** Called after each change of `mapped`, with the removed addresses. */
   onChange: (gone: Multiaddr[]) => void = () => undefined
 
   constructor(init: OwnPortMappingInit) {
@@ -33,19 +33,19 @@ export class OwnPortMapping {
     return this.#init.notAsked ?? this.#mapper?.state ?? notAsked('unneeded', 'nothing was asked yet')
   }
 
-  /** The addresses that the router gave, without `/p2p`. */
+  /** The mapped addresses, without `/p2p`. */
   mapped(): Multiaddr[] {
     return this.#mapper?.state.mappings.map(({ multiaddr }) => multiaddr) ?? []
   }
 
-  /** To be called once the node listens. Never waits, and never fails. */
+  /** Call once the node listens. Returns at once and never throws. */
   start(): void {
     if (this.#init.notAsked == null) {
       this.#loading ??= this.#load().catch((error) => this.#init.log.warn('the router is not asked for a port', error))
     }
   }
 
-  /** Gives back what the router gave, within a second. */
+  /** Removes the mappings within one second. */
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#init.libp2p.removeEventListener('self:peer:update', this.#onOwnAddresses)

@@ -16,19 +16,19 @@ import { refuseSelf } from './home/aliases.ts'
 import type { NodeParts } from './node-parts.ts'
 import type { Peers } from './peers.ts'
 
-/** Where a peer is, and how that was found out. */
+/** The addresses of a peer and their source. */
 export interface Resolved {
   peerId: PeerId
   multiaddrs: Multiaddr[]
   source: AddressSource
-  /** Milliseconds since the peer was last heard to be there; undefined when that is not known. */
+  /** Milliseconds since the last sign of life of the peer. Undefined if unknown. */
   ageMs: number | undefined
-  /** True when the peer signed these addresses, or a connection confirmed them. */
+  /** True if the peer signed these addresses or a connection confirmed them. */
   verified: boolean
   attempts: Attempt[]
 }
 
-/** What reaching needs of its node. */
+/** The parts that {@link Reach} needs. */
 export interface ReachInit {
   parts: NodeParts
   peers: Peers
@@ -36,10 +36,10 @@ export interface ReachInit {
   closing: AbortSignal
 }
 
-/** How long an address that only a connection confirmed counts as an answer: three times this. */
+/** An address that only a connection confirmed stays fresh for three times this interval, in milliseconds. */
 const CONFIRMED_INTERVAL_MS = 20_000
 
-/** Gets a connection to a peer: one that is open, one to the addresses that were given, or one to an address that a tier knows. */
+/** Connects to a peer: reuses an open connection, dials the given addresses, or resolves the peer and dials the result. */
 export class Reach {
   readonly #parts: NodeParts
   readonly #peers: Peers
@@ -51,7 +51,10 @@ export class Reach {
     this.#closing = closing
   }
 
-  /** A connection to this peer, handed to `use`; to another one where that connection turns out to be lost. @throws ProtocolError, ResolveError */
+  /**
+   * Passes a connection to `use`. If that connection turns out to be lost, calls `use` again with another one. @throws ProtocolError,
+   * ResolveError
+   */
   async to<T>(destination: Destination, use: (reached: Reached) => Promise<T>, given: ReachOptions): Promise<T> {
     const to = readDestination(destination)
     if (given.connectedOnly !== true) {
@@ -75,7 +78,7 @@ export class Reach {
     const dial: Judge<Connection> = async (multiaddrs, candidate, signal, more) => {
       options.onPhase?.('dial')
       this.#noteSource(candidate)
-      // the peer may have been a bootstrap that answered in the meantime
+      // the peer may be a bootstrap that connected in the meantime
       return this.#parts.dialler.connectionsTo(to)[0] ?? this.#parts.dialler.dial(multiaddrs, signal, { trusted: false, more })
     }
     const { value, candidate, attempts } = await this.#parts.resolver.resolve(to, 'connect', dial, { signal: options.signal })
@@ -83,7 +86,7 @@ export class Reach {
     return use({ connection: value, source: candidate.source, attempts: withRelay(attempts, value) })
   }
 
-  /** Where a peer is. Addresses that it did not sign are confirmed by a connection. @throws ResolveError */
+  /** Resolves the addresses of a peer. Unsigned addresses are confirmed by a connection. @throws ResolveError */
   async resolve(peerId: PeerId, given: ResolveOptions = {}): Promise<Resolved> {
     refuseSelf(peerId, this.#parts.libp2p.peerId)
     const options = { ...given, signal: this.#untilStopped(given.signal) }
@@ -104,12 +107,12 @@ export class Reach {
     if (value != null) {
       this.#remember(peerId, candidate, value)
     }
-    // of what the peer did not sign, only the address that a connection confirmed
+    // unsigned addresses: only the one that a connection confirmed
     const multiaddrs = value == null ? this.#parts.policy.allowed(candidate.multiaddrs) : addressesOf(peerId, [value.remoteAddr], 1)
     return { peerId, multiaddrs, source: candidate.source, ageMs: candidate.ageMs, verified: true, attempts }
   }
 
-  /** A connection to a peer at exactly this address, which may be refused yet. @throws ProtocolError UNREACHABLE */
+  /** Connects to a peer at exactly this address. The remote peer may still refuse the connection. @throws ProtocolError UNREACHABLE */
   async connect(address: Multiaddr, signal?: AbortSignal): Promise<Connection> {
     const options = { signal: this.#untilStopped(signal) }
     this.#parts.places.called(peerOf(address))
@@ -132,7 +135,7 @@ export class Reach {
     return signal == null ? this.#closing : AbortSignal.any([signal, this.#closing])
   }
 
-  /** Undefined when no open connection could be used: the peer then has to be found. */
+  /** Undefined if no open connection is usable, so the peer has to be resolved. */
   async #useOpenConnections<T>(
     peerId: PeerId,
     use: (reached: Reached) => Promise<T>,
@@ -156,7 +159,7 @@ export class Reach {
             .debug('a connection is lost', error, { peer: connection.remotePeer, address: connection.remoteAddr })
           connection.abort(error)
         } else if (isUnsupported(error)) {
-          // a peer may have a second process with its identity: a command beside its node
+          // a second process may use the same identity: a command besides its node
           unsupported = error
         } else {
           throw error
@@ -181,7 +184,7 @@ export class Reach {
       if (!isConnectionLost(error)) {
         throw error
       }
-      // one that was open for long may have been lost unnoticed
+      // an old connection may have been lost unnoticed
       connection.abort(error)
       return use({
         connection: this.#connectionAt(multiaddrs) ?? (await this.#dialGiven(multiaddrs, options)),
@@ -191,7 +194,7 @@ export class Reach {
     }
   }
 
-  /** One that is open, and was dialled at one of these. */
+  /** Finds an open connection that was dialled at one of these addresses. */
   #connectionAt(multiaddrs: Multiaddr[]): Connection | undefined {
     const peerId = peerOf(multiaddrs)
     refuseSelf(peerId, this.#parts.libp2p.peerId)
@@ -216,12 +219,12 @@ export class Reach {
     }
   }
 
-  /** Who named the addresses decides whether they are dialled. */
+  /** Notes the source of the addresses, because the dial policy depends on it. */
   #noteSource({ multiaddrs, namedOver = 'stranger' }: Candidate): void {
     this.#parts.policy.note(multiaddrs, namedOver)
   }
 
-  /** A connection proved an answer right. */
+  /** Stores the address that a connection confirmed. */
   #remember(peerId: PeerId, candidate: Candidate, connection: Connection): void {
     const { book, note } = this.#parts
     const multiaddrs = addressesOf(peerId, [connection.remoteAddr], 1)
@@ -244,12 +247,12 @@ export class Reach {
     }
   }
 
-  /** The trace of what a connection made needless. */
+  /** The trace of the tiers that an open connection made unnecessary. */
   #skipped(): Attempt[] {
     return this.#parts.resolver.tierNames.map((tier) => ({ tier, outcome: 'skipped', ms: 0, detail: 'already connected' }))
   }
 
-  /** Undefined when no address is known at which the connected peer listens: then it has to be asked for. */
+  /** Undefined if no listen address of the connected peer is known, so the peer has to be resolved. */
   async #resolveConnected(peerId: PeerId): Promise<Resolved | undefined> {
     if (this.#parts.dialler.connectionsTo(peerId).length === 0) {
       return undefined
@@ -263,7 +266,7 @@ export class Reach {
   }
 }
 
-/** The same trace; where the connection goes through a relay, the tier that led to it, or all where none had to, says which. */
+/** Adds the relay of a connection to the trace: to the tier that found the peer, or to all tiers if none was needed. */
 function withRelay(attempts: Attempt[], { remoteAddr }: Connection): Attempt[] {
   const relay = relayIn(remoteAddr)
   if (relay == null) {
@@ -277,7 +280,7 @@ function withRelay(attempts: Attempt[], { remoteAddr }: Connection): Attempt[] {
   )
 }
 
-/** By name: a protocol may come with a copy of this package of its own. */
+/** Compares by name: a protocol may bundle its own copy of this package. */
 function isConnectionLost(error: unknown): error is Error {
   return error instanceof Error && error.name === 'ConnectionLostError'
 }

@@ -25,7 +25,7 @@ export function reachabilityOf(
   },
 ): OwnReachability | undefined {
   const { dialBack: dial, ...parts } = libp2p.services.reach
-  // behind a door, whoever gets here is of the subnet
+  // with a door, every admitted peer belongs to the subnet
   const isOfSubnet: OwnReachabilityInit['isOfSubnet'] = async ({ remotePeer }, signal) =>
     door != null || (await protocolsOf(remotePeer, { signal })).includes(kadProtocolOf(settings))
   const admits = (peerId: PeerId): boolean => door?.refusalOf(peerId) == null

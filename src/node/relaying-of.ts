@@ -29,16 +29,16 @@ export interface RelayingParts {
   acquaintances(count: number): Whereabouts[]
 }
 
-/** What a node does with relays, and to do without them. */
+/** Uses relays, serves as a relay, and upgrades relayed connections to direct ones. */
 export interface RelaysOfNode {
-  /** To be called before libp2p starts. */
+  /** Call before libp2p starts. */
   follow(): void
-  /** To be called once the node listens. Waits for nothing. */
+  /** Call once the node listens. Does not block. */
   start(): void
   stop(): void
 }
 
-/** A node that listens nowhere dials over relays, and no more. */
+/** A client-only node just dials over relays. */
 export function relayingOf(
   { settings, listen, log }: { settings: { relayService: RelayService }; listen: string[]; log: Logger },
   { libp2p, dialler, policy, door, refused, liveness, reachability, observer, acquaintances }: RelayingParts,

@@ -6,15 +6,15 @@ import { DAG_SYNC_PROTOCOL_ID } from '../protocol/builtin/dag-sync.ts'
 import { guardedHandler } from './adapters/guarded-components.ts'
 import type { NodeParts } from './node-parts.ts'
 
-/** Kept streams of one protocol that a peer may have open on a connection: one, and those that are about to close. */
+/** Maximum kept streams per protocol on one connection: one in use, plus those about to close. */
 const MAX_PIPELINES_PER_CONNECTION = 8
 
-/** The protocols of a node: which there are, and which of them libp2p serves. */
+/** Holds the protocols of a node and registers them with libp2p. */
 export class ServedProtocols {
   readonly #parts: Pick<NodeParts, 'libp2p' | 'limits' | 'serves' | 'log'>
   readonly #admits: (peerId: PeerId) => boolean
   readonly #protocols = new Map<string, ProtocolHandler>()
-  /** Their ids, once libp2p has them. */
+  /** IDs of the protocols registered with libp2p. */
   readonly #registered = new Set<string>()
   #isStarted = false
   #isStopped = false
@@ -28,7 +28,7 @@ export class ServedProtocols {
     return this.#protocols.values()
   }
 
-  /** Serves it at once where the node runs. @throws UsageError where there is one of this id */
+  /** Adds a protocol. A running node serves it at once. @throws UsageError if the ID is taken */
   add(protocol: ProtocolHandler): void {
     if (this.#protocols.has(protocol.id)) {
       throw new UsageError(`there is a protocol ${protocol.id} already`, {
@@ -54,13 +54,13 @@ export class ServedProtocols {
     }
   }
 
-  /** Serves those that are there; from now on `add` serves what it is given. */
+  /** Serves all protocols added so far. Later calls of `add` take effect at once. */
   async start(): Promise<void> {
     this.#isStarted = true
     await Promise.all([...this.#protocols.values()].map(async (protocol) => this.#register(protocol)))
   }
 
-  /** Ends the calls of all of them. */
+  /** Ends the calls of all protocols. */
   stop(reason: Error): void {
     this.#isStopped = true
     for (const protocol of this.#protocols.values()) {
@@ -70,7 +70,7 @@ export class ServedProtocols {
 
   async #register(protocol: ProtocolHandler): Promise<void> {
     const { libp2p, limits, serves } = this.#parts
-    // a template node waits for the answers of all that are connected to it
+    // a template node waits for a DAG sync answer of every connected peer
     if (!serves && protocol.id !== DAG_SYNC_PROTOCOL_ID) {
       protocol.onFailed(new UsageError('this node only asks: it listens nowhere, so it serves no protocol'))
       return

@@ -7,7 +7,7 @@ import type { Bootstrap } from './dial/bootstrap.ts'
 
 type SearchOptions = Pick<FindOptions, 'signal' | 'prolong'>
 
-/** Sorts peers by their Kademlia distance to a target: the XOR of the hashes of their IDs. */
+/** Sorts peers by Kademlia distance to a target: the XOR of the SHA-256 hashes of their IDs. */
 export function byDistance(peers: PeerId[], target: PeerId): PeerId[] {
   const hash = (peerId: PeerId): Buffer => createHash('sha256').update(peerId.toMultihash().bytes).digest()
   const origin = hash(target)
@@ -18,19 +18,19 @@ export function byDistance(peers: PeerId[], target: PeerId): PeerId[] {
     .map(({ peerId }) => peerId)
 }
 
-/** The connected peers that speak a protocol, as identify tells. */
+/** The connected peers that support a protocol, according to identify. */
 export class Speakers extends EventTarget {
   readonly #peers = new Map<string, PeerId>()
 
   constructor() {
     super()
-    // every resolution that waits for a neighbour listens
+    // every resolution that waits for a neighbour adds a listener
     setMaxListeners(0, this)
   }
 
   /**
-   * Keeps the list by a node's events. A peer is on it before anyone who waits for the same identify event goes on. A peer that
-   * disconnected before its identify event is left out: no event would remove it.
+   * Updates the list from libp2p events. Code that awaits the same identify event resumes after the update. A peer that disconnected before
+   * its identify event is not added, because no event would remove it.
    */
   follow(libp2p: Pick<Libp2p, 'addEventListener' | 'getConnections'>, protocolId: string): void {
     libp2p.addEventListener('peer:identify', ({ detail: { peerId, protocols } }) => {
@@ -48,7 +48,10 @@ export class Speakers extends EventTarget {
     return [...this.#peers.values()]
   }
 
-  /** Those there are, then those that come while bootstraps are tried for the first time: one that answers slowly has its time. */
+  /**
+   * Yields the current peers, closest first, then peers that connect during the first round of bootstrap dials. A slow bootstrap prolongs
+   * the search.
+   */
   async *closestTo(target: PeerId, bootstrap: Bootstrap, { signal, prolong }: SearchOptions): AsyncGenerator<PeerId> {
     const unwatch = bootstrap.onAlive((ms) => prolong?.(ms))
     const given = new Set<string>()
@@ -77,7 +80,7 @@ export class Speakers extends EventTarget {
   }
 }
 
-/** Lets one waiter know that something changed since it last looked. */
+/** Notifies one waiter of changes since its last look. */
 class Changes {
   #resolvers = Promise.withResolvers<void>()
 

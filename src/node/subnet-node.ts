@@ -29,7 +29,7 @@ import { startLibp2p, stopLibp2p } from './stack/create-libp2p.ts'
 import type { PlacesState } from './stack/places.ts'
 import type { RelayState } from './stack/relay-server.ts'
 
-/** What a node tells of, with `node.on(name, …)`. */
+/** Events of a node, for `node.on(name, …)`. */
 export interface NodeEvents extends ObservedEvents {
   'peer:connect': [{ peerId: string; multiaddr: string; direction: 'inbound' | 'outbound' }]
   'peer:disconnect': [{ peerId: string }]
@@ -39,25 +39,25 @@ export interface NodeEvents extends ObservedEvents {
   addresses: [{ multiaddrs: string[] }]
 }
 
-/** Of this node since it was made. */
+/** Statistics of this node since its creation. */
 export interface NodeStats {
   heartbeats: HeartbeatCounts
   book: { peers: number; capacity: number }
-  /** Why the address book cannot be written; undefined while it can. */
+  /** Why the address book cannot be written. Undefined while writes succeed. */
   bookFailure: DatabaseError | undefined
   places: PlacesState
-  /** What this node does as a relay for others; undefined for one that listens nowhere. */
+  /** State of the relay service. Undefined for a node that listens nowhere. */
   relay: RelayState | undefined
 }
 
-/** A peer of the subnet: resolves peers, dials them, and carries protocols. */
+/** A peer of the subnet. Resolves peers, dials them, and carries protocols. */
 export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost {
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log: Logger
   readonly observer: ExchangeObserver | undefined
   readonly interceptors: readonly Interceptor[]
-  /** The protocol that tasks are sent with. */
+  /** The built-in task protocol. */
   readonly tasks: TaskProtocol
   readonly #parts: NodeParts
   readonly #peers: Peers
@@ -92,12 +92,12 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     })
   }
 
-  /** Who this node is. */
+  /** The peer ID of this node. */
   get peerId(): PeerId {
     return this.#parts.libp2p.peerId
   }
 
-  /** One's own addresses, each ending in `/p2p`; empty for a node that does not listen. */
+  /** The node's own addresses, each ending in `/p2p`. Empty for a node that does not listen. */
   get multiaddrs(): Multiaddr[] {
     return this.#parts.libp2p.getMultiaddrs()
   }
@@ -107,27 +107,27 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#parts.registry
   }
 
-  /** Names for peers, of this home. */
+  /** The peer aliases of this home. */
   get aliases(): Aliases {
     return this.#parts.aliases
   }
 
-  /** All that are open, those that libp2p opened for itself too. */
+  /** All open connections, including those that libp2p opened itself. */
   get connections(): Connection[] {
     return this.#parts.libp2p.getConnections()
   }
 
-  /** At which of its addresses peers outside of its network can dial this node; undefined for one that listens nowhere. */
+  /** Which addresses of this node can be dialled from other networks. Undefined for a node that listens nowhere. */
   get reachability(): Reachability | undefined {
     return this.#parts.reachability?.own
   }
 
-  /** What became of asking the router of this network for a port. */
+  /** The state of the port mapping on this network's router. */
   get portMapping(): PortMapping {
     return this.#parts.portMapping?.state ?? notAsked('unneeded', 'the node listens nowhere')
   }
 
-  /** Counts since the node was made. */
+  /** Counts since the creation of the node. */
   get stats(): NodeStats {
     const { heartbeats, peerStates, book, places } = this.#parts
     const beats = heartbeats?.counts ?? { sent: 0, received: 0, lastReceivedAtMs: undefined, intervalMs: 0 }
@@ -141,19 +141,19 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     }
   }
 
-  /** What the owner of this node should know, though nothing is wrong with the node. */
+  /** Notices for the owner of the node. They report no fault of the node. */
   get notices(): string[] {
     const own = this.#parts.heartbeats?.notices ?? []
     const { otherNetwork, sharedKeys } = this.#parts
     return [...own, ...sharedKeys.notices, ...otherNetwork.notices, ...(this.connections.length === 0 ? [] : this.#refusals)]
   }
 
-  /** How far the clock of this machine is off those of its peers, or of the chain; undefined where it is not, or that is not known. */
+  /** The offset of this machine's clock from its peers or the chain. Undefined if the clock is right or the offset is unknown. */
   get clockProblem(): string | undefined {
     return this.#parts.heartbeats?.clockProblem
   }
 
-  /** Why no bootstrap lets this node in, where that is why it is connected to nobody. */
+  /** The refusals of the bootstraps. Empty while the node has a connection. */
   get bootstrapRefusals(): string[] {
     return this.connections.length > 0 ? [] : this.#refusals
   }
@@ -162,7 +162,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#parts.bootstrap.refusals.map(({ message, hint }) => `${message}; ${hint}`)
   }
 
-  /** Listens, gossips, registers protocols, connects to bootstraps. May be called twice, but not after `stop`. */
+  /** Listens, registers protocols, gossips and connects to the bootstraps. Idempotent. A stopped node cannot be started again. */
   async start(): Promise<void> {
     if (this.#stopping != null) {
       throw new Error('a node that was stopped cannot be started again: make another')
@@ -171,13 +171,13 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#starting
   }
 
-  /** Says goodbye and releases everything, whether it was started or not. May be called twice. */
+  /** Sends a goodbye and releases all resources, even if the node was never started. Idempotent. */
   async stop(): Promise<void> {
     this.#stopping ??= this.#stop()
     return this.#stopping
   }
 
-  /** `await using node = await createNode(…)` stops it at the end of its block. */
+  /** Stops the node at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
   }
@@ -187,7 +187,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       this.#parts
     doorkeeper?.start()
     chainFollower?.start()
-    // one that only asks is told where it asks
+    // a client-only node learns of a refusal from its call
     if (serves) {
       refusalWatch.start()
       ownRegistration?.start()
@@ -209,7 +209,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   async #stop(): Promise<void> {
     const reason = new NodeError('NOT_RUNNING', 'the node stops')
     this.#closing.abort(reason)
-    // libp2p cannot be stopped while it starts
+    // libp2p cannot be stopped during its start
     await this.#starting?.catch(() => undefined)
     const {
       libp2p,
@@ -225,7 +225,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
       reachability,
     } = this.#parts
     this.#protocols.stop(reason)
-    // beside all else: the router may be slow
+    // in parallel with the other steps: the router may be slow
     const unmapped = this.#parts.portMapping?.stop()
     this.#parts.relaying.stop()
     await bootstrap.stop()
@@ -276,7 +276,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.#reach.to(destination, use, options)
   }
 
-  /** Where a peer is. Addresses that it did not sign are confirmed by a connection. @throws ResolveError */
+  /** Resolves the addresses of a peer. Unsigned addresses are confirmed by a connection. @throws ResolveError */
   async resolve(peerId: PeerId, options: ResolveOptions = {}): Promise<Resolved> {
     return this.#reach.resolve(peerId, options)
   }
@@ -293,14 +293,14 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return connection
   }
 
-  /** Closes all connections to a peer; gives how many there were. A bootstrap is connected again soon. */
+  /** Closes all connections to a peer and returns their number. A bootstrap reconnects soon after. */
   async disconnect(peerId: PeerId, signal?: AbortSignal): Promise<number> {
     const { length } = this.#parts.libp2p.getConnections(peerId)
     await this.#parts.libp2p.hangUp(peerId, { signal: AbortSignal.any([this.#closing.signal, ...(signal == null ? [] : [signal])]) })
     return length
   }
 
-  /** One round trip to a peer, in milliseconds. */
+  /** Measures one round trip to a peer, in milliseconds. */
   async ping(to: Destination, signal?: AbortSignal): Promise<{ ms: number; reached: Reached }> {
     const { ping } = this.#parts.libp2p.services
     const use = async (reached: Reached): Promise<{ ms: number; reached: Reached }> => {
@@ -310,22 +310,22 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     return this.reach(to, use, { signal })
   }
 
-  /** Waits until a bootstrap is connected, or all were tried, or the signal aborts. */
+  /** Resolves when a bootstrap is connected, all were tried, or the signal aborts. */
   async bootstrapped(signal: AbortSignal): Promise<void> {
     await this.#parts.bootstrap.settled(signal)
   }
 
-  /** The same, for so many milliseconds; longer only for a bootstrap that shows that it is there. */
+  /** Waits up to `ms` milliseconds for the same. A bootstrap that shows signs of life prolongs the wait. */
   async bootstrappedWithin(ms: number, signal?: AbortSignal): Promise<void> {
     await this.#parts.bootstrap.settledWithin(ms, signal)
   }
 
-  /** Connected peers; with `all` also those that the address book knows. */
+  /** Lists connected peers. With `all`, includes the peers of the address book. */
   async peers(options: { all?: boolean } = {}): Promise<KnownPeer[]> {
     return this.#peers.list(options)
   }
 
-  /** Why this node would not be let in by one like itself; undefined where it would, or nothing is required. */
+  /** Why a node with the same settings would refuse this node. Undefined if it would not, or if admission is open. */
   async ownRefusal(signal?: AbortSignal): Promise<string | undefined> {
     return this.#parts.doorkeeper?.ownRefusal(signal)
   }

@@ -1,25 +1,25 @@
-/** From saying nothing to saying everything. */
+/** Ordered from least to most verbose. */
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const
 
-/** How much a node says. */
+/** The verbosity of a log. */
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /**
- * The parts of a node that have a log of their own; `call` is calls and requests of all protocols, `node` what belongs to no other part, `libp2p`
- * what libp2p tells of itself, at `trace` only.
+ * The parts of a node with separate logs: `call` covers calls and requests of all protocols, `node` everything without a scope, `libp2p`
+ * the log of libp2p, at `trace` only.
  */
 export const LOG_SCOPES = ['node', 'call', 'resolve', 'dial', 'gossip', 'chain', 'admission', 'session', 'libp2p'] as const
 
-/** The name of such a part. */
+/** The name of a log scope. */
 export type LogScope = (typeof LOG_SCOPES)[number]
 
-/** Stands before the name of a scope in lines, and may stand there in rules. */
+/** Precedes the name of a scope in lines; optional in rules. */
 export const SCOPE_PREFIX = 'subnet:'
 
-/** All scopes, in a rule. */
+/** Matches all scopes in a rule. */
 const ALL = '*'
 
-/** What the scopes may say, each by itself. */
+/** The log level of each scope. */
 export type LogFilter = Readonly<Record<LogScope, LogLevel>>
 
 interface LogRule {
@@ -27,7 +27,7 @@ interface LogRule {
   level: LogLevel
 }
 
-/** Reads `call:debug`, `subnet:call:debug` or `*:warn`. @throws Error that says what is expected */
+/** Parses `call:debug`, `subnet:call:debug` or `*:warn`. @throws Error that names the expected format */
 export function parseLogRule(text: string): LogRule {
   const colon = text.lastIndexOf(':')
   const [name, level] = [text.slice(0, Math.max(colon, 0)), text.slice(colon + 1)]
@@ -40,8 +40,8 @@ export function parseLogRule(text: string): LogRule {
 }
 
 /**
- * What the scopes may say: the last rule that names one, else the last rule for all, else `level`.
- * @param options.levelFirst `level` counts more than a rule for all
+ * The level of each scope: the last rule for the scope, else the last rule for all scopes, else `level`.
+ * @param options.levelFirst `level` takes precedence over a rule for all scopes
  */
 export function logFilter(level: LogLevel, rules: readonly string[] = [], { levelFirst = false } = {}): LogFilter {
   const read = rules.map(parseLogRule)
@@ -50,7 +50,7 @@ export function logFilter(level: LogLevel, rules: readonly string[] = [], { leve
   return Object.fromEntries(LOG_SCOPES.map((scope) => [scope, of(scope) ?? others])) as LogFilter
 }
 
-/** Whether what is said at one level is heard at another. */
+/** Whether a message of level `said` passes a filter of level `heard`. */
 export function isHeard(said: LogLevel, heard: LogLevel): boolean {
   return LOG_LEVELS.indexOf(said) <= LOG_LEVELS.indexOf(heard)
 }

@@ -2,34 +2,34 @@ import { printable } from '../primitives/printable.ts'
 import { thousandths } from '../primitives/thousandths.ts'
 import { isHeard, LOG_SCOPES, type LogFilter, type LogLevel, type LogScope, SCOPE_PREFIX } from './log-filter.ts'
 
-/** How lines are written. */
+/** The formats of log lines. */
 export const LOG_FORMATS = ['text', 'json'] as const
 
 export type LogFormat = (typeof LOG_FORMATS)[number]
 
-/** What a line is about, by name. An object, as a peer ID or a multiaddr, is made a text only for a line that is written. */
+/** Fields of a line, by name. An object such as a peer ID or a multiaddr is converted to text only if the line is written. */
 export type LogFields = Readonly<Record<string, string | number | boolean | bigint | object | undefined>>
 
-/** One thing that was told. */
+/** One log entry. */
 export interface LogEntry {
   timeMs: number
   level: LogLevel
   scope: LogScope
   message: string
-  /** Why: an error, or words. */
+  /** An error or text. */
   reason: unknown
   fields: LogFields | undefined
 }
 
-/** Makes the line of an entry, without an end of line. */
+/** Formats an entry as one line, without a line break. */
 export type WriteEntry = (entry: LogEntry) => string
 
-/** Characters of a message or a reason, and of a field: peers have a say in both. */
+/** Maximum number of characters of a message or reason, and of a field: both may contain text from peers. */
 const MAX_TEXT_LENGTH = 4_096
 const MAX_FIELD_LENGTH = 512
 const CUT = '…'
 
-/** Values that stand as they are in a line of text. */
+/** Values written without quotes in a text line. */
 const PLAIN_VALUE = /^[^\s"=]+$/
 
 /** `warn: message: reason`, for people at a terminal. */
@@ -37,20 +37,20 @@ export function shortLine({ level, message, reason }: LogEntry): string {
   return `${level}: ${bounded(message)}${behind(reason)}`
 }
 
-/** `2026-11-29T15:00:00.000Z debug subnet:call: message: reason peer=… protocol=…`, for whoever looks for a cause. */
+/** `2026-11-29T15:00:00.000Z debug subnet:call: message: reason peer=… protocol=…`, for debugging. */
 export function longLine({ timeMs, level, scope, message, reason, fields }: LogEntry): string {
   const values = valuesOf(fields).map(([name, value]) => ` ${name}=${shownValue(value)}`)
   return `${timeOf(timeMs)} ${level} ${SCOPE_PREFIX}${scope}: ${bounded(message)}${behind(reason)}${values.join('')}`
 }
 
-/** One JSON object: `time`, `level`, `scope`, `message`, `reason` where there is one, and the fields beside them. */
+/** One JSON object: `time`, `level`, `scope`, `message`, `reason` if there is one, and the fields. */
 export function jsonLine({ timeMs, level, scope, message, reason, fields }: LogEntry): string {
   const told = { time: timeOf(timeMs), level, scope: `${SCOPE_PREFIX}${scope}`, message: bounded(message) }
   const why = reason == null ? {} : { reason: bounded(wordsOf(reason)) }
   return JSON.stringify({ ...Object.fromEntries(valuesOf(fields)), ...told, ...why })
 }
 
-/** The lines of a format. Text is short where nobody asked for more than warnings. */
+/** The formatter for a format. Text lines are short unless the filter shows more than warnings. */
 export function lineOf(format: LogFormat, filter: LogFilter): WriteEntry {
   if (format === 'json') {
     return jsonLine
@@ -87,7 +87,7 @@ function shownValue(value: string | number | boolean): string {
   return PLAIN_VALUE.test(text) ? text : JSON.stringify(text)
 }
 
-/** Without control characters, and without more characters than these. */
+/** Removes control characters and truncates the text. */
 function bounded(text: string, maxLength = MAX_TEXT_LENGTH): string {
   return text.length > maxLength ? `${printable(text.slice(0, maxLength))}${CUT}` : printable(text)
 }

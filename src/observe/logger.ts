@@ -1,36 +1,36 @@
 import { isHeard, type LogFilter, type LogLevel, type LogScope, logFilter } from './log-filter.ts'
 import { type LogFields, shortLine, type WriteEntry } from './log-format.ts'
 
-/** Tells one thing: what happened, why (an error, or words), and what it is about. */
+/** Logs one event: what happened, the reason (an error or text), and its fields. */
 export type Tell = (message: string, reason?: unknown, fields?: LogFields) => void
 
 /**
- * Where a part of the node says what it did. Lines go to stderr; stdout is for answers only. Peers may have a say in a message, a reason or a field:
- * each is made harmless and bounded before it is written.
+ * The log of a part of the node. Lines go to stderr; stdout is for results only. A message, reason or field may contain text from peers, so
+ * each is sanitized and truncated before it is written.
  */
 export interface Logger {
-  /** Something failed, and nobody else was told. */
+  /** A failure that is reported nowhere else. */
   readonly error: Tell
-  /** Something is not as it should be, and the node goes on. */
+  /** An unexpected condition; the node continues. */
   readonly warn: Tell
-  /** What an operator may want to follow. */
+  /** For operators who follow the node. */
   readonly info: Tell
-  /** What somebody who looks for a cause wants to know: each decision, and its reason. */
+  /** For debugging: each decision and its reason. */
   readonly debug: Tell
   /** The same log for another part of the node. */
   scoped(scope: LogScope): Logger
 }
 
 export interface LoggerOptions {
-  /** @default the short lines of a terminal */
+  /** @default the short format for a terminal */
   line?: WriteEntry
   now?: () => number
 }
 
-/** Says nothing, and costs nothing. */
+/** Logs nothing and costs nothing. */
 const nothing: Tell = () => undefined
 
-/** A logger of the scope `node` that writes the lines that pass the filter, one line each, through `write`. */
+/** A logger of the scope `node`. It filters entries and passes each remaining one to `write` as one line. */
 export function createLogger(
   level: LogLevel | LogFilter,
   write: (line: string) => void,

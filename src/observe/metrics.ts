@@ -1,18 +1,18 @@
-/** What the values of an instrument are told apart by. Each value is one of few: no peer ID, no address, no text of a peer. */
+/** Labels of an instrument. Each label has few values: no peer ID, no address, no text from a peer. */
 export type Labels<Label extends string> = Readonly<Record<Label, string>>
 
-/** What every instrument has. */
+/** Options of every instrument. */
 export interface InstrumentOptions<Label extends string> {
-  /** One sentence on what is counted. */
+  /** One sentence that describes the metric. */
   help: string
-  /** The names of its labels. @default none */
+  /** The label names. @default none */
   labels?: readonly Label[] | undefined
 }
 
 export interface HistogramOptions<Label extends string> extends InstrumentOptions<Label> {
-  /** What is measured; the name of the instrument ends in it. */
+  /** The unit; also the last word of the instrument's name. */
   unit: 'seconds' | 'bytes'
-  /** The upper bounds of the buckets, rising. */
+  /** Upper bounds of the buckets, in rising order. */
   buckets: readonly number[]
 }
 
@@ -22,15 +22,15 @@ export interface Counter {
   add(by?: number): void
 }
 
-/** How often values lay within bounds, and their sum. */
+/** Counts values per bucket, and their sum. */
 export interface Histogram {
-  /** Enters a value, in the histogram's unit. */
+  /** Records a value, in the histogram's unit. */
   record(value: number): void
 }
 
-/** The instruments of one name: one for each set of labels. A node keeps those that it uses for every call. */
+/** The instruments of one name, one per set of labels. A node keeps the instruments that it uses for every call. */
 export interface Labelled<Label extends string, Instrument> {
-  /** The one with these labels. */
+  /** The instrument with these labels. */
   with(labels: Labels<Label>): Instrument
 }
 
@@ -41,19 +41,19 @@ export interface Measured<Label extends string> {
 }
 
 /**
- * Where a node puts its numbers: a port for Prometheus, OpenTelemetry or a test. A node asks once for each instrument, when it is made; names are those
- * that Prometheus has, as `subnet_calls_total`. Nothing here may throw.
+ * Receives a node's metrics: a port for Prometheus, OpenTelemetry or a test. A node creates each instrument once, and names follow
+ * Prometheus, such as `subnet_calls_total`. No method may throw.
  */
 export interface Metrics {
-  /** Makes a counter. */
+  /** Creates a counter. */
   counter<Label extends string>(name: string, options: InstrumentOptions<Label>): Labelled<Label, Counter>
-  /** Makes a histogram. */
+  /** Creates a histogram. */
   histogram<Label extends string>(name: string, options: HistogramOptions<Label>): Labelled<Label, Histogram>
-  /** A number that rises and falls. @param read gives its values when somebody looks; never called otherwise */
+  /** Registers a number that rises and falls. @param read returns the values when they are collected; not called otherwise */
   gauge<Label extends string>(name: string, options: InstrumentOptions<Label>, read: () => Iterable<Measured<Label>>): void
 }
 
-/** Measures nothing. */
+/** Discards all metrics. */
 export const NO_METRICS: Metrics = {
   counter: () => ({ with: () => ({ add: () => undefined }) }),
   histogram: () => ({ with: () => ({ record: () => undefined }) }),

@@ -3,20 +3,23 @@ import { CODE_P2P_CIRCUIT } from '@multiformats/multiaddr'
 import ipaddr from 'ipaddr.js'
 
 /**
- * From where an IP address can be dialled: from everywhere, inside one private network, or on the same machine. `never` is what no other
+ * The reach of an IP address: dialled from anywhere, inside one private network, or on the same machine. `never` covers addresses that no
  * peer has a reason to name: unspecified, broadcast, multicast and link-local addresses, and a cloud's metadata service.
  */
 export type IpKind = 'public' | 'private' | 'loopback' | 'never'
 
-/** The same of a multiaddr: by its IP address, of a relayed one by the relay's. A name has no kind until it is resolved. `never` too: Unix sockets, and what is too long. */
+/**
+ * The kind of a multiaddr, by its IP address or, if it is relayed, by the relay's. A DNS name has no kind until it is resolved. Unix
+ * sockets and overlong addresses are `never`.
+ */
 export type AddressKind = IpKind | 'name'
 
-/** How an address came to this node, the least trusted first. */
+/** The sources of an address, the least trusted first. */
 export const NAMED_OVER = ['stranger', 'private', 'loopback', 'trusted'] as const
 
 /**
- * How an address came to this node: from a stranger; over a connection inside a private network; over one on this machine; or from
- * its user, who may name any address.
+ * The source of an address: a stranger, a connection inside a private network, a connection on this machine, or the user, who may name any
+ * address.
  */
 export type NamedOver = (typeof NAMED_OVER)[number]
 
@@ -24,21 +27,23 @@ const NAMES = new Set(['dns', 'dns4', 'dns6', 'dnsaddr'])
 const QUIC_HOSTS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6'])
 const NEVER = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal'])
 
-/** IPv6 addresses that lead to an IPv4 address, and the place of its first byte. Such a network's gateway may be this machine's own. */
+/** IPv6 ranges that embed an IPv4 address, with the offset of its first byte. The gateway of such a network may be this machine. */
 const EMBEDDED_AT: Record<string, number> = { ipv4Mapped: 12, rfc6145: 12, rfc6052: 12, '6to4': 2 }
 
-/** What clouds tell a machine of itself, keys among it, at addresses of other kinds: AWS, Google, Alibaba, Azure, Oracle. */
+/** Addresses of other kinds at which clouds serve a machine's metadata, keys included: AWS, Google, Alibaba, Azure, Oracle. */
 const METADATA = new Set(['fd00:ec2::254', 'fd20:ce::254', '100.100.100.200', '168.63.129.16', '192.0.0.192'])
 
-/** The longest multiaddr that others may name, in bytes, and the longest text of one. A name in the DNS has 253, and a relay adds little. */
+/**
+ * The maximum length of a multiaddr from other peers, in bytes and as text. A DNS name has at most 253 characters, and a relay adds little.
+ */
 export const MAX_NAMED_BYTES = 512
 
-/** An IP address without its zone. A zone may have any text, and what a socket reads with it is the address before it. */
+/** An IP address without its zone. A zone may be any text; a socket uses the address before it. */
 function withoutZone(text: string): string {
   return text.replace(/%.*$/s, '')
 }
 
-/** @throws Error for what is no IP address */
+/** @throws Error if the text is not an IP address */
 export function kindOfIp(text: string): IpKind {
   const ip = ipaddr.parse(withoutZone(text))
   const range = ip.range()
@@ -50,16 +55,19 @@ export function kindOfIp(text: string): IpKind {
     const inner = kindOfIp(ipaddr.fromByteArray(ip.toByteArray().slice(at, at + 4)).toString())
     return range === 'ipv4Mapped' || inner === 'public' ? inner : 'never'
   }
-  // what is reserved for other uses, as for documentation, is used in private networks alone
+  // ranges reserved for other uses, such as documentation, occur only in private networks
   return NEVER.has(range) ? 'never' : range === 'loopback' ? 'loopback' : range === 'unicast' ? 'public' : 'private'
 }
 
-/** What an IP address is for, in the words of ipaddr.js; of an IPv4 address inside of IPv6, what that one is for. @throws Error for what is no IP address */
+/**
+ * The range of an IP address, as named by ipaddr.js; for IPv4 inside IPv6, the range of the IPv4 address.
+ * @throws Error if the text is not an IP address
+ */
 export function rangeOfIp(text: string): string {
   return ipaddr.process(withoutZone(text)).range()
 }
 
-/** True for IPv6 addresses that hold an IPv4 address in a way that no longer means anything, or something else in each network. */
+/** True for IPv6 addresses that embed an IPv4 address in a deprecated form, or with a meaning that depends on the network. */
 function hidesIpv4(ip: ipaddr.IPv4 | ipaddr.IPv6): boolean {
   const text = ip.toString()
   const isCompatible =
@@ -82,23 +90,23 @@ export function kindOf(address: Multiaddr): AddressKind {
   return ipaddr.isValid(withoutZone(known)) ? kindOfIp(known) : NAMES.has(host.name) ? 'name' : 'never'
 }
 
-/** True for an address of a peer behind a relay. */
+/** True for the address of a peer behind a relay. */
 export function isRelayed(address: Multiaddr): boolean {
   return address.getComponents().some(({ code }) => code === CODE_P2P_CIRCUIT)
 }
 
-/** The address of the relay in an address of a peer behind one; undefined for other addresses. */
+/** The relay's part of a relayed address; undefined for other addresses. */
 export function relayIn(address: Multiaddr): Multiaddr | undefined {
   return isRelayed(address) ? address.decapsulateCode(CODE_P2P_CIRCUIT) : undefined
 }
 
-/** True for an address of a peer that is dialled directly over QUIC. */
+/** True for a direct QUIC address of a peer. */
 export function isQuic(address: Multiaddr): boolean {
   const [host, udp, quic, peer, ...more] = address.getComponents().map(({ name }) => name)
   return host != null && QUIC_HOSTS.has(host) && udp === 'udp' && quic === 'quic-v1' && (peer ?? 'p2p') === 'p2p' && more.length === 0
 }
 
-/** The more trusted of the two. */
+/** The more trusted of two sources. */
 export function moreTrusted(a: NamedOver, b: NamedOver): NamedOver {
   return NAMED_OVER.indexOf(a) > NAMED_OVER.indexOf(b) ? a : b
 }

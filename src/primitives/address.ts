@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import { isRelayed, kindOf, MAX_NAMED_BYTES } from './address-kind.ts'
 import { describeError, UsageError } from './errors.ts'
 
-/** A peer, or one exact place of a peer: the multiaddr then ends in `/p2p/<peer ID>`. */
+/** A peer, or an exact address of a peer: the multiaddr then ends in `/p2p/<peer ID>`. */
 export interface PeerTarget {
   peerId: PeerId
   multiaddr?: Multiaddr
@@ -13,10 +13,10 @@ export interface PeerTarget {
 
 const EXAMPLE = 'a peer ID starts with 12D3Koo, Qm or bafz; a multiaddr looks like /ip4/127.0.0.1/tcp/38960/p2p/<peer ID>'
 
-/** By their texts: to read one, and to write it again, is a sixth of a small call's time. */
+/** Cached by text: to parse and format a peer ID takes a sixth of a small call's time. */
 const KNOWN_IDS = new LRUCache<string, PeerId>({ max: 1_024 })
 
-/** Reads a peer ID in any of its spellings (base58 multihash or CIDv1). @throws UsageError */
+/** Parses a peer ID in any encoding (base58 multihash or CIDv1). @throws UsageError */
 export function parsePeerId(text: string): PeerId {
   try {
     return readPeerId(text)
@@ -25,7 +25,7 @@ export function parsePeerId(text: string): PeerId {
   }
 }
 
-/** Reads a multiaddr; the peer IDs in it are checked too. @throws UsageError */
+/** Parses a multiaddr and the peer IDs in it. @throws UsageError */
 export function parseMultiaddr(text: string): Multiaddr {
   try {
     const address = multiaddr(text)
@@ -43,7 +43,7 @@ export function parseMultiaddr(text: string): Multiaddr {
   }
 }
 
-/** Reads a multiaddr that must end in `/p2p/<peer ID>`. @throws UsageError */
+/** Parses a multiaddr that must end in `/p2p/<peer ID>`. @throws UsageError */
 export function parsePeerMultiaddr(text: string): Required<PeerTarget> {
   const address = parseMultiaddr(text)
   const peerId = peerIdOf(address)
@@ -53,32 +53,32 @@ export function parsePeerMultiaddr(text: string): Required<PeerTarget> {
   return { peerId, multiaddr: address }
 }
 
-/** Reads what the contract calls `<peer>`: a peer ID or a multiaddr that ends in one. @throws UsageError */
+/** Parses a `<peer>` argument: a peer ID, or a multiaddr that ends in a peer ID. @throws UsageError */
 export function parsePeerTarget(text: string): PeerTarget {
   return text.startsWith('/') ? parsePeerMultiaddr(text) : { peerId: parsePeerId(text) }
 }
 
 /**
- * An address that a stranger names, in bytes or as text; undefined where it is none, or longer than 512 of them. The length is looked at first: what
- * a peer ID in it costs grows with the square of its length.
+ * Parses an address from a stranger, in bytes or as text; undefined if it is invalid, or longer than 512. The length is checked first,
+ * because the cost of a peer ID grows with the square of its length.
  */
 export function readNamed(named: Uint8Array | string): Multiaddr | undefined {
   try {
     const address = named.length > MAX_NAMED_BYTES ? undefined : multiaddr(named)
-    // a text is read in full only when its bytes are asked for
+    // text is parsed fully only when its bytes are read
     return address?.bytes == null ? undefined : address
   } catch {
     return undefined
   }
 }
 
-/** The peer ID that a multiaddr ends in, if it does. @throws Error when it ends in what is no peer ID */
+/** The peer ID at the end of a multiaddr, if there is one. @throws Error for an invalid peer ID */
 export function peerIdOf(address: Multiaddr): PeerId | undefined {
   const last = address.getComponents().at(-1)
   return last?.code === CODE_P2P ? readPeerId(last.value) : undefined
 }
 
-/** The same address, ending in `/p2p/<peer ID>`; undefined where it ends in anything else's ID. */
+/** The address with `/p2p/<peer ID>` at its end; undefined if it ends in another ID. */
 export function withPeerId(address: Multiaddr, peerId: PeerId): Multiaddr | undefined {
   try {
     const found = peerIdOf(address)
@@ -91,7 +91,7 @@ export function withPeerId(address: Multiaddr, peerId: PeerId): Multiaddr | unde
   }
 }
 
-/** Those of `addresses` that can belong to this peer, each ending in its `/p2p`, without repeats, at most `max`. */
+/** The addresses that can belong to this peer, each ending in its `/p2p`, without duplicates, at most `max`. */
 export function addressesOf(peerId: PeerId, addresses: Iterable<Multiaddr>, max: number): Multiaddr[] {
   const unique = new Map<string, Multiaddr>()
   for (const address of addresses) {
@@ -103,7 +103,7 @@ export function addressesOf(peerId: PeerId, addresses: Iterable<Multiaddr>, max:
   return [...unique.values()]
 }
 
-/** False for bytes that are a multiaddr but whose text is another, or none: a name with a slash or a line's end in it. */
+/** False for bytes whose text is another multiaddr or invalid, such as a name with a slash or a line break. */
 function isSpeakable(address: Multiaddr): boolean {
   const text = address.toString()
   try {
@@ -113,23 +113,23 @@ function isSpeakable(address: Multiaddr): boolean {
   }
 }
 
-/** Private addresses that are worth telling others. */
+/** Maximum number of private addresses to announce. */
 const MAX_PRIVATE = 4
 
-/** What is worth telling others: few private addresses, and loopback ones only where there is no other. */
+/** The addresses to announce: a few private ones, and loopback ones only if there are no others. */
 export function announceable(addresses: Multiaddr[], maxPrivate = MAX_PRIVATE): Multiaddr[] {
   const reachable = addresses.filter((address) => kindOf(address) !== 'loopback')
   let rest = maxPrivate
   return reachable.length === 0 ? addresses : reachable.filter((address) => kindOf(address) !== 'private' || rest-- > 0)
 }
 
-/** How near a peer has to be to dial an address: 0 anywhere, 1 anywhere by way of a relay, 2 in the same private network, 3 on the same machine. */
+/** The reach of an address: 0 from anywhere, 1 from anywhere over a relay, 2 from the same private network, 3 from the same machine. */
 export function nearness(address: Multiaddr): number {
   const kind = kindOf(address)
   return kind === 'loopback' ? 3 : kind === 'private' ? 2 : isRelayed(address) ? 1 : 0
 }
 
-/** Where there is room for few: first those that everybody can dial, then those by a relay, of private networks, loopback last. */
+/** Sorts addresses for a short list: public ones first, then relayed, private, and loopback ones. */
 export function farthestFirst(addresses: Multiaddr[]): Multiaddr[] {
   return addresses.toSorted((a, b) => nearness(a) - nearness(b))
 }
@@ -141,7 +141,7 @@ function readPeerId(text = ''): PeerId {
     return known
   }
   const peerId = peerIdFromString(text)
-  // an identity multihash that holds no key is taken for the URL of an HTTP gateway: nothing that can be dialled here
+  // an identity multihash without a key is parsed as the URL of an HTTP gateway, which cannot be dialled here
   if (peerId.type === 'url') {
     throw new Error(`not a peer ID: ${text}`)
   }

@@ -1,17 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { createWriteStream, type Stats } from 'node:fs'
-import { link, open, rename, rm } from 'node:fs/promises'
+import { constants, createWriteStream, type Stats } from 'node:fs'
+import { copyFile, link, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-/** Of what comes, before it is held up. */
+/** Bytes buffered for writing before the source is paused. */
 const MAX_UNWRITTEN_BYTES = 1024 * 1024
-/** Of a file's name in that of its temporary file: a name has at most 255 bytes. */
+/** Characters of the file's name used in the name of the temporary file: a name has at most 255 bytes. */
 const MAX_NAME_CHARACTERS = 50
+/** What a file system says that has no hard links. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
 
 /**
- * A file that appears under its name whole or not at all: written beside it, synced, then renamed over it.
- * Opening it early finds out whether the folder can be written before any work is done.
+ * A file that appears under its name completely or not at all: it is written next to its place, synced, then renamed. An early `open` shows
+ * whether the folder can be written before any work is done.
  */
 export class AtomicFile {
   readonly #path: string
@@ -24,17 +26,17 @@ export class AtomicFile {
     this.#handle = handle
   }
 
-  /** @param mode of the file, less what the process's umask takes away */
+  /** @param mode of the file, minus the process's umask */
   static async open(path: string, mode = 0o666): Promise<AtomicFile> {
     const name = basename(path).slice(0, MAX_NAME_CHARACTERS)
     const temporary = join(dirname(path), `.${name}.${randomBytes(6).toString('hex')}.tmp`)
     return new AtomicFile(path, temporary, await open(temporary, 'wx', mode))
   }
 
-  /** The same in place of a file that is there: it gets that one's mode, and its owner where this user may give it away. */
+  /** Replaces an existing file with its mode, and with its owner if this user may change the owner. */
   static async openInPlaceOf(path: string, { mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): Promise<AtomicFile> {
     const file = await AtomicFile.open(path, mode & 0o700)
-    // not every file system has modes and owners: without them it is the file of this user alone
+    // not every file system has modes and owners; without them the file belongs to this user alone
     await file.#handle.chown(uid, gid).catch(() => undefined)
     await file.#handle.chmod(mode & 0o7777).catch(() => undefined)
     return file
@@ -44,25 +46,43 @@ export class AtomicFile {
     await this.#handle.writeFile(bytes)
   }
 
-  /** Writes what comes, several chunks at a time where they come fast. @throws what `chunks` throws */
+  /** Writes all chunks, several at a time if they arrive fast. @throws the error of `chunks` */
   async writeAll(chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    // by its descriptor: a stream of the handle itself would keep that from being closed
+    // by file descriptor: a stream of the handle itself would prevent it from being closed
     const { fd } = this.#handle
     await pipeline(chunks, createWriteStream('', { fd, autoClose: false, highWaterMark: MAX_UNWRITTEN_BYTES }))
   }
 
-  /** Makes the file visible, replacing what stood there. */
+  /** Moves the file to its name and replaces an existing file. */
   async commit(): Promise<void> {
     await this.#finish(rename)
   }
 
-  /** Makes the file visible only if nothing stands there. @throws EEXIST */
+  /** Moves the file to its name only if no file exists there. @throws EEXIST */
   async commitNew(): Promise<void> {
     await this.#finish(link)
     await rm(this.#temporary, { force: true })
   }
 
-  /** Leaves nothing behind. May follow anything. */
+  /**
+   * Makes the file visible under the first of these names under which nothing stands, all on its own disk. Gives that name.
+   * @throws EEXIST where something stands under all
+   */
+  async commitAs(paths: Iterable<string>): Promise<string> {
+    let path = this.#path
+    await this.#finish(async (temporary) => {
+      for (path of paths) {
+        if (await linkNew(temporary, path)) {
+          return
+        }
+      }
+      throw Object.assign(new Error(`something stands under every name of ${this.#path}`), { code: 'EEXIST' })
+    })
+    await rm(this.#temporary, { force: true })
+    return path
+  }
+
+  /** Removes the temporary file. May be called at any time. */
   async discard(): Promise<void> {
     await this.#handle.close().catch(() => undefined)
     await rm(this.#temporary, { force: true })
@@ -78,4 +98,22 @@ export class AtomicFile {
       throw error
     }
   }
+}
+
+/** False where something stands there. A file system without links gets the file by its name alone. */
+async function linkNew(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') {
+      return false
+    }
+    if (!NO_LINKS.includes(code)) {
+      throw error
+    }
+  }
+  await copyFile(from, to, constants.COPYFILE_EXCL)
+  return true
 }

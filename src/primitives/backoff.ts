@@ -7,7 +7,10 @@ export interface Backoff {
 /** More doublings than any backoff needs. */
 const MAX_DOUBLINGS = 30
 
-/** How long to wait after so many failures in a row, the last one not counted. @param jitter the share of the pause, at most, that chance takes off */
+/**
+ * The pause after this many failures in a row; the last failure is not counted.
+ * @param jitter the largest random share to subtract from the pause
+ */
 export function backoffMs(failures: number, { firstMs, maxMs }: Backoff, jitter = 0): number {
   return Math.min(firstMs * 2 ** Math.min(failures, MAX_DOUBLINGS), maxMs) * (1 - jitter * Math.random())
 }

@@ -1,11 +1,11 @@
-/** The bounds of a step whose time depends on the path. */
+/** The time limits of a step that depends on the network path. */
 export interface Budget {
   times: number
   minMs: number
   maxMs: number
 }
 
-/** What a step may take where the slowest comparable step took `measuredMs`: so many times that, within bounds. */
+/** The time limit of a step after the slowest comparable step took `measuredMs`: a multiple of `measuredMs`, within bounds. */
 export function budgetOf(measuredMs: number, { times, minMs, maxMs }: Budget): number {
   return Math.min(Math.max(measuredMs * times, minMs), maxMs)
 }

@@ -1,26 +1,26 @@
-/** Bytes whose number is not known beforehand are copied into blocks of this size. */
+/** Bytes of unknown total size are copied into blocks of this size. */
 const BLOCK_BYTES = 64 * 1024
 
 /**
- * Collects bytes that come in chunks into one array. The chunks are copied, so that the memory follows the bytes and not the chunks: chunks of one byte
- * each would cost a hundred times as much. Only a first chunk that has all expected bytes is kept as it is.
+ * Collects chunks into one array. Chunks are copied, so that the memory depends on the bytes and not on the number of chunks: chunks of one
+ * byte each would cost a hundred times as much. Only a first chunk that has all expected bytes is kept without a copy.
  */
 export class ByteCollector {
   readonly #expectedBytes: number | undefined
   readonly #blocks: Uint8Array[] = []
   #size = 0
 
-  /** @param expectedBytes as many bytes come at most, where that is known */
+  /** @param expectedBytes the maximum number of bytes, if known */
   constructor(expectedBytes?: number) {
     this.#expectedBytes = expectedBytes
   }
 
-  /** Bytes that were collected. */
+  /** The number of collected bytes. */
   get size(): number {
     return this.#size
   }
 
-  /** @throws RangeError for more bytes than were expected */
+  /** @throws RangeError for more bytes than expected */
   append(bytes: Uint8Array): void {
     if (this.#expectedBytes != null) {
       this.#appendExpected(bytes, this.#expectedBytes)
@@ -48,7 +48,7 @@ export class ByteCollector {
     this.#size += bytes.byteLength
   }
 
-  /** All of them. Nothing may be appended afterwards. @param beginning bytes that go before them */
+  /** All collected bytes. Nothing may be appended afterwards. @param beginning bytes to put before them */
   finish(beginning: Uint8Array = new Uint8Array(0)): Uint8Array {
     const [first] = this.#blocks
     if (beginning.byteLength === 0 && first?.byteLength === this.#size) {

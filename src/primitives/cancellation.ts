@@ -1,6 +1,6 @@
 /**
- * Whether work was cancelled: a signal aborted, somebody gave it up, or it is over; of a `Deadline` also: its time is up. Its AbortSignal is made when
- * somebody asks for it: most work ends without. `using work = new Cancellation(…)` clears it at the end of its block.
+ * Cancellation of work: by a signal, by a caller that gave up, by the end of the work, or, for a `Deadline`, at its end. Its AbortSignal is
+ * created on first use, because most work needs none. `using work = new Cancellation(…)` clears it at the end of the block.
  */
 export class Cancellation {
   #controller: AbortController | undefined
@@ -10,7 +10,7 @@ export class Cancellation {
   #onCancel: ((reason: Error) => void) | undefined
   #ending: PromiseWithResolvers<never> | undefined
 
-  /** @param signals those that cancel it too */
+  /** @param signals further signals that cancel the work */
   constructor(...signals: ReadonlyArray<AbortSignal | undefined>) {
     this.#signals = signals
     for (const signal of signals) {
@@ -37,7 +37,7 @@ export class Cancellation {
     return this.#controller.signal
   }
 
-  /** The one listener beside those of the signal; undefined for none. */
+  /** A single listener in addition to the signal's; undefined for no listener. */
   set onCancel(listener: ((reason: Error) => void) | undefined) {
     this.#onCancel = listener
   }
@@ -53,7 +53,7 @@ export class Cancellation {
     }
   }
 
-  /** Waits for `promise`, but no longer than until it is cancelled. @throws the reason */
+  /** Waits for `promise` until the work is cancelled. @throws the reason */
   async race<T>(promise: Promise<T>): Promise<T> {
     if (this.#cancelled) {
       promise.catch(() => undefined)
@@ -63,7 +63,7 @@ export class Cancellation {
     return Promise.race([promise, this.#ending.promise])
   }
 
-  /** To be called when the work has ended: until then what listens to the signals stays. */
+  /** To be called at the end of the work: until then the listeners on the signals remain. */
   clear(): void {
     for (const signal of this.#signals) {
       signal?.removeEventListener('abort', this.#onAbort)
@@ -74,7 +74,7 @@ export class Cancellation {
     this.clear()
   }
 
-  /** @throws the reason, once it was cancelled */
+  /** @throws the reason, if the work was cancelled */
   throwIfCancelled(): void {
     if (this.#cancelled) {
       throw this.#reason

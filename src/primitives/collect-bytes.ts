@@ -2,15 +2,15 @@ import { joinBytes } from './join-bytes.ts'
 import { untilAborted } from './until-aborted.ts'
 
 export interface CollectOptions {
-  /** @default no bound */
+  /** @default no limit */
   maxBytes?: number
-  /** The error for a source of more than that. Nothing more is read of it. @default `it has more than … bytes` */
+  /** The error for a larger source, which is not read further. @default `it has more than … bytes` */
   tooMany?(maxBytes: number): Error
-  /** Ends the wait for a source that gives nothing. */
+  /** Ends the wait for a silent source. */
   signal?: AbortSignal | undefined
 }
 
-/** All bytes of a source, in one piece. @throws what `tooMany` makes, what the source throws, the signal's reason */
+/** All bytes of a source in one array. @throws the error of `tooMany`, the source's error, the signal's reason */
 export async function collectBytes(source: AsyncIterable<Uint8Array>, options: CollectOptions = {}): Promise<Buffer> {
   const { maxBytes = Number.POSITIVE_INFINITY, tooMany = defaultError, signal } = options
   const chunks: Uint8Array[] = []

@@ -2,18 +2,18 @@ import { accessSync, closeSync, constants, existsSync, openSync, statfsSync, sta
 import { dirname } from 'node:path'
 import { reasonOf, SubnetError } from './errors.ts'
 
-/** A database and what to call it. */
+/** A database file and its name in messages. */
 export interface DatabaseFile {
   file: string
-  /** What messages call it. @default the database */
+  /** The name in messages. @default the database */
   name?: string
-  /** The hint for a file that is damaged, or that is no database: what is lost where it is moved away. @default move it away */
+  /** The hint for a damaged file, or a file that is no database: which data is lost if the user moves it away. @default move it away */
   ifDamaged?: string
-  /** How a user names another file. */
+  /** How a user selects another file. */
   elsewhere?: string
 }
 
-/** A database file that cannot be opened, read or written: busy (TIMEOUT), or whatever else the file or the disk has (USAGE). */
+/** A database file that cannot be opened, read or written: busy (TIMEOUT), or another fault of the file or the disk (USAGE). */
 export class DatabaseError extends SubnetError {
   override readonly name = 'DatabaseError'
   readonly code: 'USAGE' | 'TIMEOUT'
@@ -27,7 +27,7 @@ export class DatabaseError extends SubnetError {
   }
 }
 
-/** A database of a version that this program does not know. Nothing in it was changed. */
+/** A database of a version that this program does not support. Its content was not changed. */
 export class DatabaseVersionError extends SubnetError {
   override readonly name = 'DatabaseVersionError'
   readonly code = 'USAGE'
@@ -47,7 +47,7 @@ interface Finding {
   hint: string
 }
 
-/** SQLite's primary result codes that tell of a file, a disk or another process, never of a fault in this program's SQL. */
+/** SQLite's primary result codes for a fault of a file, a disk or another process, never for a fault in this program's SQL. */
 const FINDINGS = new Map<number, (about: DatabaseFile, errcode: number) => Finding>([
   [3, notOpened], // PERM
   [5, busy], // BUSY
@@ -57,7 +57,7 @@ const FINDINGS = new Map<number, (about: DatabaseFile, errcode: number) => Findi
   [11, damaged], // CORRUPT
   [13, full], // FULL
   [14, notOpened], // CANTOPEN
-  [15, busy], // PROTOCOL: too many processes began to read at the same moment
+  [15, busy], // PROTOCOL: too many processes began to read at the same time
   [22, tooLarge], // NOLFS
   [26, noDatabase], // NOTADB
 ])
@@ -68,7 +68,7 @@ const IOERR_SHMSIZE = 10 | (19 << 8)
 const MOVE_AWAY = 'move it away'
 const DATA_IS_WHOLE = 'the file is whole'
 
-/** The words for what SQLite says of a file; an error that says nothing of one, and a DatabaseError, is given back as it is. */
+/** Describes a file error of SQLite. An error that does not concern a file, and a DatabaseError, is returned unchanged. */
 export function toDatabaseError(error: unknown, about: DatabaseFile): unknown {
   const errcode = (error as { errcode?: unknown } | null)?.errcode
   if (typeof errcode !== 'number' || error instanceof DatabaseError) {
@@ -84,7 +84,7 @@ export function toDatabaseError(error: unknown, about: DatabaseFile): unknown {
 }
 
 /**
- * SQLite opens a file that it may not write all the same, and makes files of this user beside it, which keep others from writing.
+ * Without this check SQLite opens a read-only file and creates files of this user next to it, which block other writers.
  * @throws DatabaseError
  */
 export function refuseReadOnly(about: DatabaseFile): void {
@@ -139,7 +139,7 @@ function notOpened(about: DatabaseFile): Finding {
   }
 }
 
-/** SQLite calls a disk without room for its shared memory an I/O error. */
+/** SQLite reports a full disk for its shared memory as an I/O error. */
 function ioError(about: DatabaseFile, errcode: number): Finding {
   if (errcode === IOERR_SHMSIZE || hasNoRoom(dirname(about.file))) {
     return full(about)
@@ -171,7 +171,7 @@ function or(hint: string, { elsewhere }: DatabaseFile): string {
 
 function reasonOfFile(file: string, flags: 'r' | 'r+'): string | undefined {
   return failureOf(() => {
-    // a file that is not there may be one that cannot be made
+    // a missing file may be one that cannot be created
     const isFolder = statSync(file, { throwIfNoEntry: false })?.isDirectory()
     if (isFolder === true) {
       throw Object.assign(new Error(), { code: 'EISDIR' })

@@ -20,11 +20,14 @@ function isBusy(error: unknown): boolean {
   return code === SQLITE_BUSY || code === SQLITE_LOCKED
 }
 
-/** A database whose every error names the file, the fault and the cure. The fault of a file is a DatabaseError; a fault in SQL stays what it is. */
+/**
+ * A database whose errors name the file, the fault and the remedy. A fault of the file becomes a DatabaseError; a fault in SQL stays
+ * unchanged.
+ */
 export class Database extends DatabaseSync {
   readonly #about: DatabaseFile
 
-  /** @param location where SQLite finds `about.file`, where that is not its path. @throws DatabaseError */
+  /** @param location the location of `about.file` for SQLite, if it is not the path. @throws DatabaseError */
   constructor(about: DatabaseFile, options: { readOnly?: boolean; timeout: number }, location: string | URL = about.file) {
     try {
       super(location, options)
@@ -46,7 +49,7 @@ export class Database extends DatabaseSync {
     }
     told('all')
     told('run')
-    // node's own `get` stops at the first row, and says nothing of a commit that fails behind it, as that of an INSERT … RETURNING
+    // node's own `get` stops at the first row and misses a commit that fails afterwards, as with INSERT … RETURNING
     statement.get = ((...parameters: never[]) => statement.all(...parameters)[0]) as StatementSync['get']
     return statement
   }
@@ -61,8 +64,8 @@ export class Database extends DatabaseSync {
 }
 
 /**
- * Runs a short, synchronous piece of database work. While another process holds the lock it waits outside the event loop
- * and tries again, for at most 5 s. `work` must be one transaction: it is run again from its start.
+ * Runs a short, synchronous piece of database work. While another process holds the lock, the function waits outside the event loop and
+ * retries for at most 5 s. `work` must be one transaction, because a retry runs it from the start.
  * @throws the reason of `signal`
  */
 export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Promise<T> {
@@ -80,7 +83,7 @@ export async function retryWhileBusy<T>(work: () => T, signal?: AbortSignal): Pr
   }
 }
 
-/** Runs `work` as one transaction: all of it is written, or nothing. */
+/** Runs `work` as one transaction: everything is written, or nothing. */
 export function transaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec('BEGIN IMMEDIATE')
   try {
@@ -88,7 +91,7 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec('COMMIT')
     return result
   } catch (error) {
-    // some failures (a full disk) end the transaction by themselves
+    // some failures (a full disk) roll back the transaction themselves
     if (database.isTransaction) {
       database.exec('ROLLBACK')
     }
@@ -96,12 +99,13 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
-/** Brings a database from one version to the next: SQL, or a function. It runs inside a transaction. */
+/** Migrates a database from one version to the next, by SQL or by a function. Runs inside a transaction. */
 export type Migration = string | ((database: DatabaseSync) => void)
 
 /**
- * The version of a database is the number of migrations that it has had, in `PRAGMA user_version`. A new database has 0, and so have those of 0.1.0.
- * @throws DatabaseVersionError for a version that these migrations do not reach
+ * The version of a database is the number of its applied migrations, stored in `PRAGMA user_version`. A new database has 0, and so has a
+ * database of 0.1.0.
+ * @throws DatabaseVersionError for a version beyond these migrations
  */
 export function versionOf(database: DatabaseSync, about: DatabaseFile, migrations: readonly Migration[]): number {
   const version = Number(database.prepare('PRAGMA user_version').get()?.user_version)
@@ -112,8 +116,8 @@ export function versionOf(database: DatabaseSync, about: DatabaseFile, migration
 }
 
 /**
- * Brings a database to the last version, in one transaction: a process that dies on the way leaves it as it was. Processes that do so at the same
- * time wait for each other.
+ * Migrates a database to the last version in one transaction: a process that dies during the migration leaves it unchanged. Concurrent
+ * processes wait for each other.
  * @throws DatabaseVersionError
  */
 export function migrate(database: DatabaseSync, about: DatabaseFile, migrations: readonly Migration[]): void {
@@ -137,7 +141,8 @@ export function applyMigration(database: DatabaseSync, migration: Migration): vo
 }
 
 /**
- * Opens (and creates) a database that many processes share, in WAL mode, and brings it to the last version. One of a newer version is left as it is.
+ * Opens (and creates) a database that many processes share, in WAL mode, and migrates it to the last version. A database of a newer version
+ * is left unchanged.
  * @throws DatabaseError, DatabaseVersionError
  */
 export async function openDatabase(about: DatabaseFile, migrations: readonly Migration[]): Promise<Database> {
@@ -146,8 +151,8 @@ export async function openDatabase(about: DatabaseFile, migrations: readonly Mig
 }
 
 /**
- * The same without any migration, for a database that is only changed when somebody writes to it. `check` looks at it before anything is changed.
- * @throws DatabaseError; what `check` throws
+ * Like `openDatabase` but without migrations, for a database that changes only on a write. `check` inspects it before anything is changed.
+ * @throws DatabaseError; the error of `check`
  */
 export async function openUnmigrated(about: DatabaseFile, check: (database: DatabaseSync) => unknown): Promise<Database> {
   return openShared(about, check, () => undefined)
@@ -174,12 +179,12 @@ async function openShared(
   })
 }
 
-/** Opens a database that may only be read, and leaves its file and its folder as they are. @throws DatabaseError */
+/** Opens a read-only database, and leaves its file and its folder unchanged. @throws DatabaseError */
 export async function openToRead(about: DatabaseFile, location?: URL): Promise<Database> {
   return retryWhileBusy(() => {
     const database = new Database(about, { readOnly: true, timeout: BUSY_TIMEOUT_MS }, location)
     try {
-      // SQLite looks at the file no earlier than at the first question
+      // SQLite reads the file only at the first query
       database.exec('PRAGMA trusted_schema = OFF; SELECT count(*) FROM sqlite_schema;')
       return database
     } catch (error) {

@@ -1,11 +1,12 @@
 import { Cancellation } from './cancellation.ts'
 
-/** What a call, a command or a file that may be a pipe has where nobody said how long it may take, in milliseconds. */
+/** The default timeout in milliseconds of a call, of a command, and of a file that may be a pipe. */
 export const DEFAULT_TIMEOUT_MS = 60_000
 
 /**
- * The time that work may take: `using deadline = new Deadline(timeoutMs, signal)`. Its signal aborts with a TimeoutError when the time is up, or with the
- * reason of a signal that aborts first. The timer goes with the end of the block, or with `clear`; it does not keep the process alive.
+ * A time limit for work: `using deadline = new Deadline(timeoutMs, signal)`. Its signal aborts with a TimeoutError at the deadline, or
+ * earlier with the reason of another signal. The timer is cleared at the end of the block, or by `clear`; it does not keep the process
+ * alive.
  */
 export class Deadline extends Cancellation {
   readonly #startedAtMs = performance.now()
@@ -13,7 +14,7 @@ export class Deadline extends Cancellation {
   #timer: NodeJS.Timeout | undefined
   #isUp = false
 
-  /** @param timeoutMs none for work that may take any time @param signals those that end it too */
+  /** @param timeoutMs undefined for no limit @param signals further signals that end the work */
   constructor(timeoutMs: number | undefined, ...signals: ReadonlyArray<AbortSignal | undefined>) {
     super(...signals)
     if (timeoutMs != null && !this.cancelled) {
@@ -21,17 +22,17 @@ export class Deadline extends Cancellation {
     }
   }
 
-  /** True when the time was up before anything else ended it. */
+  /** True if the time was up before the work ended for another reason. */
   get isUp(): boolean {
     return this.#isUp
   }
 
-  /** How long it lasts, as it stands now, in milliseconds. */
+  /** The current length of the deadline, in milliseconds. */
   get totalMs(): number {
     return Math.round(this.#endsAtMs - this.#startedAtMs)
   }
 
-  /** Lasts for at least so many milliseconds from now on: for who sees that something is on its way, only slowly. Once it is over it stays so. */
+  /** Extends the deadline to at least this many milliseconds from now, for progress that is slow. An expired deadline stays expired. */
   prolong(ms: number): void {
     const nowMs = performance.now()
     if (!this.cancelled && nowMs + ms > this.#endsAtMs) {
@@ -39,13 +40,13 @@ export class Deadline extends Cancellation {
     }
   }
 
-  /** Keeps the process alive, as a timer of Node does: for work that does not. */
+  /** Keeps the process alive, like a timer of Node, for work that does not. */
   ref(): this {
     this.#timer?.ref()
     return this
   }
 
-  /** Waits for `promise`, but no longer. @param late the error when the time is up. @throws that, or the reason */
+  /** Waits for `promise` until the deadline. @param late the error at the deadline. @throws that error, or the reason */
   override async race<T>(promise: Promise<T>, late?: () => Error): Promise<T> {
     try {
       return await super.race(promise)
@@ -69,7 +70,7 @@ export class Deadline extends Cancellation {
   }
 }
 
-/** True for the reason that a signal aborts with when its time is up. */
+/** True for a signal's reason that stems from a deadline. */
 export function isDeadline(reason: unknown): boolean {
   return reason instanceof Error && reason.name === 'TimeoutError'
 }

@@ -1,39 +1,52 @@
-/** What a command can end with, and the exit code of each. The contract of the whole tool: never renumber. */
+/** The outcomes of a command with their exit codes. A contract of the whole tool: never renumber. */
 export const EXIT_CODES = {
+  /** a bug */
   INTERNAL: 1,
+  /** wrong flags, arguments, command, configuration or input file */
   USAGE: 2,
+  /** no tier gave an address; each tier's outcome is listed */
   PEER_NOT_FOUND: 3,
+  /** addresses, but no connection; each address's own error is listed */
   UNREACHABLE: 4,
+  /** connected, but the peer does not speak the protocol */
   PROTOCOL_UNSUPPORTED: 5,
+  /** says which step took too long, and whether the peer may have acted */
   TIMEOUT: 6,
+  /** the peer rejected the task, and says why */
   TASK_REJECTED: 7,
+  /** the peer closed or broke the stream, or sent what cannot be decoded */
   REMOTE_FAILED: 8,
+  /** says which limit, its value, and the flag that raises it */
   LIMIT_EXCEEDED: 9,
+  /** the chain cannot be reached and its last answer is not known, or what the URL names is no chain */
   CHAIN_UNAVAILABLE: 10,
+  /** a node runs in this home, and its process ID is named; also where its control socket cannot be used */
   ALREADY_RUNNING: 11,
+  /** the peer, or this one, is not registered where registration is required */
   NOT_ADMITTED: 12,
+  /** the command needs a running node */
   NOT_RUNNING: 13,
 } as const
 
 /** The code of any error of this package. */
 export type ErrorCode = keyof typeof EXIT_CODES
 
-/** The exit code of a command that did what it was told. */
+/** The exit code of a successful command. */
 export const SUCCESS = 0
 
-/** What an error takes beside its message. */
+/** Options of an error besides its message. */
 export interface SubnetErrorOptions extends ErrorOptions {
-  /** One line that says what to do about it. */
+  /** One line with a remedy. */
   hint?: string | undefined
-  /** What a peer hears in place of a message that tells of this machine. */
+  /** The message for peers, if the original one describes this machine. */
   toPeers?: string | undefined
 }
 
-/** The root of every error this package throws on purpose. `message` is one line that says what was wrong and where. */
+/** The base class of every error that this package throws on purpose. `message` is one line that names the fault and its place. */
 export abstract class SubnetError extends Error {
   abstract readonly code: ErrorCode
   readonly hint: string | undefined
-  /** Undefined where a peer may hear the message itself. */
+  /** Undefined if peers may receive the message itself. */
   readonly toPeers: string | undefined
 
   constructor(message: string, options: SubnetErrorOptions = {}) {
@@ -49,7 +62,7 @@ export class UsageError extends SubnetError {
   readonly code = 'USAGE'
 }
 
-/** More than this process may keep of something at a time. */
+/** A limit on what this process may hold at a time was exceeded. */
 export class CapacityError extends SubnetError {
   override readonly name = 'CapacityError'
   readonly code = 'LIMIT_EXCEEDED'
@@ -65,18 +78,18 @@ const FAULTS = [
   /\b(Start offset|Offset|Length) .*outside the bounds\b|^(index|offset) is out of (bounds|range)$/i,
 ]
 
-/** Said where code failed and not the world: the fault itself is in the error's cause. */
+/** The text for a fault in code. The fault itself is the error's cause. */
 const UNEXPECTED = 'an unexpected fault'
 
 /**
- * The text of anything that was thrown, on one line, without the empty message of an AggregateError. V8's message for a fault in code
- * tells a user nothing, and is replaced.
+ * The text of any thrown value on one line, without the empty message of an AggregateError. V8's message for a fault in code does not help
+ * a user, and is replaced.
  */
 export function describeError(error: unknown): string {
   return describe(error, (text) => (FAULTS.some((fault) => fault.test(text)) ? UNEXPECTED : text))
 }
 
-/** The same with every word of it: for faults in a user's own code, and for bugs. */
+/** Like `describeError` but with the full text: for faults in a user's own code, and for bugs. */
 export function textOf(error: unknown): string {
   return describe(error, (text) => text)
 }
@@ -85,17 +98,17 @@ function describe(error: unknown, word: (text: string) => string): string {
   if (error instanceof AggregateError && error.errors.length > 0) {
     return [...new Set(error.errors.map((each) => describe(each, word)))].join('; ')
   }
-  // libp2p rejects some waits with the event that ended them
+  // libp2p rejects some waits with an Event
   if (error instanceof Event) {
     return 'error' in error && error.error != null ? describe(error.error, word) : error.type
   }
   const text = error instanceof Error ? error.message || error.name : String(error)
   const line = text.replace(/\s*\n\s*/g, ' ').trim()
-  // our own errors were written by hand; they may quote a user's code
+  // this package's errors are written by hand, and may quote a user's code
   return error instanceof SubnetError ? line : word(line)
 }
 
-/** What the system's usual failures are, whatever file or call they are of. */
+/** The usual system errors in words, independent of file and call. */
 const REASONS: Record<string, string> = {
   ENOENT: 'no such file or directory',
   EISDIR: 'it is a directory',
@@ -118,13 +131,13 @@ const REASONS: Record<string, string> = {
   ETXTBSY: 'it is a program that runs',
 }
 
-/** Why a file could not be used: for the usual cases in the system's own words, without its call and path. */
+/** Why a file could not be used. Usual errors are given in the system's own words, without call and path. */
 export function reasonOf(error: unknown): string {
   const { code } = (error ?? {}) as NodeJS.ErrnoException
   return code != null && Object.hasOwn(REASONS, code) ? (REASONS[code] as string) : describeError(error)
 }
 
-/** What to do about a failure that is the machine's, wherever in this program it is met. */
+/** Remedies for failures of the machine, wherever they occur in this program. */
 const CURES: Record<string, string> = {
   ENOSPC: 'make room on that disk',
   EDQUOT: 'make room on that disk',
@@ -138,7 +151,7 @@ const CURES: Record<string, string> = {
   EPERM: 'name a place that this user can read and write',
 }
 
-/** A failure of the machine, in words; undefined for any other error. */
+/** Describes a failure of the machine; undefined for any other error. */
 export function machineFailure(error: unknown): UsageError | undefined {
   const { code, syscall, path } = (error ?? {}) as NodeJS.ErrnoException
   if (code == null || syscall == null || !Object.hasOwn(CURES, code)) {

@@ -2,8 +2,8 @@ import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /**
- * Makes a folder, and those above it, unless it is there. Node's own recursive `mkdir` never ends where a folder takes no others (`/proc/x`).
- * @param mode of each folder that is made @throws Error of the system
+ * Creates a folder and its missing parents. Node's own recursive `mkdir` never returns in a folder that accepts no subfolders (`/proc/x`).
+ * @param mode of each created folder @throws Error of the system
  */
 export async function makeFolder(path: string, mode: number): Promise<void> {
   try {

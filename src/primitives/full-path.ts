@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { UsageError } from './errors.ts'
 
-/** The absolute path of a file that is named from the working directory. @throws UsageError where that directory was deleted */
+/** The absolute path of a file named relative to the working directory. @throws UsageError if that directory was deleted */
 export function fullPath(name: string): string {
   try {
     return resolve(name)

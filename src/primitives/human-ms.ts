@@ -1,4 +1,6 @@
-/** A time for people: `< 1 ms`, `1.5 ms`, `12 s`, `3 min`, `5 h`, `4 d`. One that is negative, because a clock was set back, is 0. */
+/**
+ * Formats a duration for people: `< 1 ms`, `1.5 ms`, `12 s`, `3 min`, `5 h`, `4 d`. A negative duration, after a clock was set back, is shown as 0.
+ */
 export function humanMs(given: number): string {
   const ms = Math.max(0, given)
   if (ms < 1) {

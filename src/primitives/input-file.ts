@@ -7,17 +7,18 @@ import { collectBytes } from './collect-bytes.ts'
 import { Deadline } from './deadline.ts'
 
 export interface ReadOptions {
-  /** How long a pipe or a device may take to come to its end, in milliseconds. @default for ever */
+  /** Time limit for reading a pipe or a device to its end, in milliseconds. @default no limit */
   timeoutMs?: number | undefined
   signal?: AbortSignal | undefined
 }
 
-/** What is behind it may be a socket, and that cannot be opened by a name. */
+/** These may refer to a socket, which cannot be opened by name. */
 const STDIN = ['/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']
 
 /**
- * Opens a file of any kind. No thread waits in a system call for what a pipe or a device gives: a process with such a thread cannot even
- * exit. A pipe without a writer is silent until it has one. @throws Error of the system
+ * Opens a file of any kind. No thread blocks in a system call on a pipe or a device, because a process with such a thread cannot even exit.
+ * A pipe without a writer is silent until one opens it.
+ * @throws Error of the system
  */
 export async function openInput(file: string): Promise<Readable> {
   return STDIN.includes(file) ? process.stdin : openByKind(file, await stat(file))
@@ -34,7 +35,7 @@ function openByKind(file: string, kind: Stats): Readable {
   return isatty(fd) ? new ReadStream(fd) : createReadStream('', { fd })
 }
 
-/** What comes of a file of any kind. @throws Error of the system, the reason of the deadline or the signal */
+/** Reads a file of any kind. @throws Error of the system, the reason of the deadline or the signal */
 export async function* inputOf(file: string, { timeoutMs, signal }: ReadOptions): AsyncGenerator<Buffer> {
   const kind = await stat(file)
   using deadline = new Deadline(kind.isFile() ? undefined : timeoutMs, signal)
@@ -47,7 +48,7 @@ export async function* inputOf(file: string, { timeoutMs, signal }: ReadOptions)
   }
 }
 
-/** A file of any kind, whole. @throws what `inputOf` throws, Error for one that is too large */
+/** Reads a file of any kind as a whole. @throws the errors of `inputOf`, Error for a file that is too large */
 export async function readInputFile(file: string, { maxBytes, ...options }: ReadOptions & { maxBytes: number }): Promise<Buffer> {
   return collectBytes(inputOf(file, options), { maxBytes })
 }

@@ -1,20 +1,20 @@
 import { joinBytes } from './join-bytes.ts'
 
-/** One line of a stream of bytes. */
+/** One line of a byte stream. */
 export interface Line {
-  /** From 1 on. */
+  /** Starts at 1. */
   number: number
-  /** Without the line feed; undefined of a line that is longer than allowed. */
+  /** Without the line feed; undefined for a line that exceeds the maximum length. */
   bytes: Uint8Array | undefined
-  /** Where the next line begins, in bytes from the start of the stream. */
+  /** The position of the next line, in bytes from the start of the stream. */
   end: number
 }
 
 const LINE_FEED = 10
 
 /**
- * Cuts a stream into lines, as fast as they are asked for. A line of more than `maxBytes` is passed over without being kept. A last line
- * may lack its line feed. What `chunks` throws is thrown behind the last whole line.
+ * Splits a stream into lines on demand. A line of more than `maxBytes` is skipped without being stored. The last line may lack its line
+ * feed. An error of `chunks` is thrown after the last complete line.
  */
 export async function* splitLines(chunks: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Line> {
   let [number, end, length] = [0, 0, 0]

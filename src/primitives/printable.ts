@@ -1,11 +1,11 @@
 import { stripVTControlCharacters } from 'node:util'
 
-/** Characters that take no room, or turn the direction of the text around them: nobody sees them. */
+/** Invisible characters: they have no width, or change the direction of the text around them. */
 const UNSEEN = /[\p{DI}\p{Bidi_C}\ufff9-\ufffb]/gu
 
 /**
- * Text that may have come from a peer, made harmless for a terminal: one line, without control characters. A character that nobody would see is
- * shown as its code, as JSON writes it.
+ * Makes text that may come from a peer harmless for a terminal: one line, without control characters. An invisible character is replaced by
+ * its code, in JSON notation.
  */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
@@ -20,7 +20,7 @@ function codeOf(character: string): string {
     .join('')
 }
 
-/** Like `printable`, of a text of many lines: these and tabs stay. */
+/** Like `printable`, for text of several lines: line breaks and tabs stay. */
 export function printableLines(text: string): string {
   return text
     .split('\n')

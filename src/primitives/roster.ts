@@ -1,12 +1,12 @@
-/** Where in a roster an item stands. */
+/** The position of an item in a roster. */
 export interface Place<T> {
   readonly item: T
   index: number
 }
 
 /**
- * Items that come and go by the thousand in a second, in no order. A Set, or a Map, is a chain of tables in which each knows the next: one
- * that was there for long keeps all later ones, and what they held, from the quick collections of V8.
+ * An unordered collection for thousands of insertions and removals per second. A Set or Map is a chain of tables that each reference the
+ * next. A long-lived table therefore keeps all later ones and their content from V8's young-generation collections.
  */
 export class Roster<T> implements Iterable<T> {
   readonly #places: Array<Place<T>> = []
@@ -21,7 +21,7 @@ export class Roster<T> implements Iterable<T> {
     return place
   }
 
-  /** Does nothing the second time. */
+  /** A second call does nothing. */
   leave(place: Place<T>): void {
     if (this.#places[place.index] !== place) {
       return
@@ -42,7 +42,7 @@ export class Roster<T> implements Iterable<T> {
     return undefined
   }
 
-  /** As they are now, whoever comes or goes meanwhile. */
+  /** Iterates over the items at the time of the call, whatever is added or removed meanwhile. */
   [Symbol.iterator](): Iterator<T> {
     return this.#places.map(({ item }) => item)[Symbol.iterator]()
   }

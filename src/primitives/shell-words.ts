@@ -1,6 +1,6 @@
 import { UsageError } from './errors.ts'
 
-/** One word of a line, and where it stands there: from `start` up to, not including, `end`. */
+/** A word of a line and its position: from `start` up to, but not including, `end`. */
 export interface Word {
   text: string
   start: number
@@ -13,9 +13,8 @@ const ESCAPED_IN_QUOTES = '"\\$`'
 const USE_THE_SHELL = 'quote it to mean it as text; for what only a shell can do run "subnet …" in one: it drives this same node'
 
 /**
- * The words of a line, split and unquoted as a POSIX shell does. Nothing is expanded: what a shell would make something of (`|`, `>`,
- * `&&`, `$HOME`, …) is an error, not text.
- * @param options.comments whether a word that begins with `#` begins a comment; else it is an error @default true
+ * Splits and unquotes a line like a POSIX shell, without expansion. Shell syntax (`|`, `>`, `&&`, `$HOME`, …) is an error, not text.
+ * @param options.comments whether a word that begins with `#` begins a comment; otherwise it is an error @default true
  * @throws UsageError
  */
 export function shellWords(line: string, { comments = true }: { comments?: boolean } = {}): Word[] {
@@ -86,7 +85,7 @@ class Splitter {
     this.#at++
   }
 
-  /** Inside of double quotes: steps over the backslash of what it escapes. */
+  /** Inside double quotes: skips the backslash of an escaped character. */
   #expandNothing(): void {
     const next = this.#line[this.#at + 1] ?? ''
     if (this.#line[this.#at] === '\\' && next !== '' && ESCAPED_IN_QUOTES.includes(next)) {
@@ -114,4 +113,9 @@ class Splitter {
 
 function onlyInShell(operator: string): UsageError {
   return new UsageError(`${JSON.stringify(operator)} only means something to a shell, and this is none`, { hint: USE_THE_SHELL })
+}
+
+/** A text as one word of a POSIX shell, in quotes only where they are needed. */
+export function shellQuoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

@@ -1,17 +1,17 @@
-/** Stands for what was left out of a URL. */
+/** Marks omitted parts of a URL. */
 export const LEFT_OUT = '…'
 
 const URLS = /\b(wss?|https?):\/\/[^\s"<>]+/gi
-/** Shorter parts of a URL, as `v1`, are no secrets, and occur in other words. */
+/** Shorter parts of a URL, such as `v1`, are no secrets and occur in other words. */
 const LEAST_SECRET_LENGTH = 4
 
-/** Scheme, host and port of a URL. Its path, its query and its user may hold a key, and are never shown. */
+/** Scheme, host and port of a URL. Its path, query and user may contain a key and are never shown. */
 export function shownUrl(url: string): string {
   const { protocol, host } = new URL(url)
   return `${protocol}//${host}`
 }
 
-/** The same of any text that begins as a URL does; `…` marks what was left out. */
+/** Like `shownUrl`, for any text that begins like a URL; `…` marks omitted parts. */
 export function markedUrl(url: string): string {
   if (!URL.canParse(url)) {
     return `${url.slice(0, url.indexOf('//') + 2)}${LEFT_OUT}`
@@ -21,17 +21,17 @@ export function markedUrl(url: string): string {
   return isWhole ? url : `${shownUrl(url)}/${LEFT_OUT}`
 }
 
-/** A text whose URLs are shown so. */
+/** The text with each URL shortened in this way. */
 export function withShownUrls(text: string): string {
   return text.replace(URLS, markedUrl)
 }
 
-/** A text of another program without what this URL holds beside scheme, host and port, in any spelling that is usual. */
+/** Removes from another program's text everything that this URL contains besides scheme, host and port, in all usual encodings. */
 export function withoutSecretsOf(url: string, text: string): string {
   return secretsOf(url).reduce((shown, secret) => shown.replaceAll(secret, LEFT_OUT), withShownUrls(text))
 }
 
-/** The longest first: a short one may be a part of it. */
+/** The longest first, because a short secret may be part of a longer one. */
 function secretsOf(url: string): string[] {
   const { pathname, search, username, password, searchParams } = new URL(url)
   const user = [username, password].map(decoded).join(':')

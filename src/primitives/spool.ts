@@ -4,22 +4,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CapacityError, describeError, UsageError } from './errors.ts'
 
-/** Kept in memory; what is more goes into a file. */
+/** Bytes kept in memory; further bytes go into a file. */
 const MEMORY_BYTES = 1024 * 1024
 const READ_BYTES = 256 * 1024
 
-/** What the files of many spools may hold together, in bytes. */
+/** Bound on the files of several spools together, in bytes. */
 export interface SpoolRoom {
   readonly capacity: number
   used: number
 }
 
-/** That of this process. */
+/** The bound for this process. */
 const ROOM: SpoolRoom = { capacity: 8 * 1024 ** 3, used: 0 }
 
 /**
- * Takes bytes until it is known how many there are, then gives them, as often as they are asked for. Many of them are in a temporary file, which
- * only its owner can read and which has no name any more: it is gone with the process, however that ends.
+ * Collects bytes until their number is known, then yields them as often as requested. Larger content is in a temporary file. The file is
+ * readable only by its owner and already unlinked, so it disappears with the process in any case.
  */
 export class Spool implements AsyncDisposable {
   #chunks: Uint8Array[] = []
@@ -36,7 +36,7 @@ export class Spool implements AsyncDisposable {
     return this.#size
   }
 
-  /** One at a time, and before anything is read. @throws CapacityError, UsageError */
+  /** One call at a time, and before any read. @throws CapacityError, UsageError */
   async write(bytes: Uint8Array): Promise<void> {
     this.#size += bytes.byteLength
     if (this.#file == null) {
@@ -62,7 +62,7 @@ export class Spool implements AsyncDisposable {
     }
   }
 
-  /** What the file takes of the room that all of them have. */
+  /** Reserves room for the file within the shared bound. */
   #take(bytes: number): void {
     const { capacity, used } = this.#room
     if (used + bytes > capacity) {
@@ -74,7 +74,7 @@ export class Spool implements AsyncDisposable {
     this.#inFile += bytes
   }
 
-  /** All of them, from the first. */
+  /** All bytes, from the first. */
   async *chunks(): AsyncGenerator<Uint8Array> {
     yield* this.#chunks
     for (let at = 0; this.#file != null && at < this.#size; ) {

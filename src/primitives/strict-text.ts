@@ -1,6 +1,6 @@
 import { UsageError } from './errors.ts'
 
-/** Fails at bytes that are no UTF-8, and drops a byte order mark. */
+/** Throws for invalid UTF-8, and drops a byte order mark. */
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 const REPLACEMENT = '\ufffd'
@@ -8,10 +8,10 @@ const REPLACEMENT_BYTES = Buffer.from(REPLACEMENT)
 const UTF_16_MARKS = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])]
 
 /**
- * The text that a user's file, or a line of one, has: UTF-8, without its byte order mark. Nothing is replaced or guessed.
- * @param name what the bytes are, for the message
- * @param firstLine the number of the bytes' first line
- * @throws UsageError that names the first byte that is no UTF-8, and its place
+ * Decodes a user's file, or a line of a file: UTF-8, without its byte order mark. Nothing is replaced or guessed.
+ * @param name the description of the bytes in the message
+ * @param firstLine the line number at which the bytes begin
+ * @throws UsageError with the first invalid byte and its position
  */
 export function toText(bytes: Uint8Array, name: string, firstLine = 1): string {
   try {
@@ -25,7 +25,7 @@ export function toText(bytes: Uint8Array, name: string, firstLine = 1): string {
   }
 }
 
-/** As "byte 0xe4 at line 2, column 5". */
+/** For example "byte 0xe4 at line 2, column 5". */
 function placeOfFault(bytes: Uint8Array, firstLine: number): string {
   const offset = offsetOfFault(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
   const before = Buffer.from(bytes.subarray(0, offset)).toString().split('\n')
@@ -33,7 +33,7 @@ function placeOfFault(bytes: Uint8Array, firstLine: number): string {
   return `byte 0x${(bytes[offset] ?? 0).toString(16).padStart(2, '0')} at line ${firstLine + before.length - 1}, column ${column}`
 }
 
-/** Of the first byte that a lenient reader replaces. A text may hold the character that it is replaced by. */
+/** The offset of the first byte that a lenient decoder replaces. The text may contain the replacement character itself. */
 function offsetOfFault(bytes: Buffer): number {
   const lenient = bytes.toString()
   let [offset, from] = [0, 0]

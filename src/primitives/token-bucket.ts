@@ -13,8 +13,8 @@ interface Bucket {
 }
 
 /**
- * One token bucket per key; the number of keys is bounded, and the one unused longest is forgotten first. Where a key's rate
- * changes, its bucket is filled at the rate of the last token taken: what was due by then counts as what it was due for.
+ * One token bucket per key. The number of keys is bounded; the least recently used key is forgotten first. If the rate of a key changes,
+ * its bucket refills at the rate of the last token taken until the next token is taken.
  */
 export class TokenBuckets {
   readonly #buckets: LRUCache<string, Bucket>
@@ -25,7 +25,7 @@ export class TokenBuckets {
     this.#now = options.now ?? Date.now
   }
 
-  /** Takes `count` tokens of `key`; false, and none is taken, when fewer are left. */
+  /** Takes `count` tokens of `key`. If fewer are left, returns false and takes none. */
   take(key: string, rate: Rate, count = 1): boolean {
     const now = this.#now()
     const bucket = this.#buckets.get(key) ?? { tokens: rate.burst, atMs: now, refillMs: rate.refillMs }

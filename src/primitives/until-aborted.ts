@@ -1,8 +1,8 @@
 import { raceSignal } from 'race-signal'
 
 /**
- * What a source gives, until the signal aborts: then its reason is thrown, also where the source gives nothing. The source is told to end, and not waited
- * for: it may hang.
+ * Yields from a source until the signal aborts, then throws its reason, even while the source is silent. The source is asked to end but not
+ * awaited, because it may hang.
  */
 export function untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncIterable<T> {
   return {

@@ -1,6 +1,6 @@
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 
-/** The length-delimited fields of a protobuf message, in their order: texts, bytes and messages. @throws Error where the bytes are malformed */
+/** The length-delimited fields of a protobuf message, in their order: strings, bytes and messages. @throws Error for malformed bytes */
 export function bytesFields(message: Uint8Array): Array<[field: number, value: Uint8Array]> {
   const fields: Array<[number, Uint8Array]> = []
   const reader = new BinaryReader(message)
@@ -15,15 +15,16 @@ export function bytesFields(message: Uint8Array): Array<[field: number, value: U
   return fields
 }
 
-/** The fields of a message that are read, with their wire types. */
+/** The accepted fields of a message with their wire types. */
 export type FieldTypes = Readonly<Record<number, WireType.Varint | WireType.LengthDelimited>>
 
-/** A field: a number of 32 bits, or the bytes of a text, of bytes or of a message. */
+/** A field: a 32-bit number, or the bytes of a string, of a bytes field or of a message. */
 export type Field = [field: number, value: number | Uint8Array]
 
 /**
- * The fields of a protobuf message that are in `types`, in their order. Written again they mean the same to every reader: some do not look at
- * the wire type, or read a number that is too long in another way. @throws Error where the bytes are malformed, or a field has another wire type
+ * The fields of a protobuf message that are in `types`, in their order. Serialized again, they mean the same to every parser: some ignore
+ * the wire type, or parse an overlong number differently.
+ * @throws Error for malformed bytes, or a field with another wire type
  */
 export function knownFields(message: Uint8Array, types: FieldTypes): Field[] {
   const fields: Field[] = []
@@ -42,7 +43,7 @@ export function knownFields(message: Uint8Array, types: FieldTypes): Field[] {
   return fields
 }
 
-/** A message of these fields. */
+/** Serializes a message with these fields. */
 export function writeFields(fields: Iterable<Field>): Uint8Array {
   const writer = new BinaryWriter()
   for (const [field, value] of fields) {

@@ -1,14 +1,14 @@
 import { setImmediate as nextLoop } from 'node:timers/promises'
 
-/** How long such work may keep the event loop before it yields. */
+/** How long such work may occupy the event loop before it yields. */
 const SLICE_MS = 10
 
 export interface YieldingQueueInit {
-  /** So long pieces follow each other at once; 0: each has a turn of the event loop to itself. @default 10 */
+  /** Pieces run back to back for this long. With 0 each piece gets its own turn of the event loop. @default 10 */
   sliceMs?: number
 }
 
-/** Work that comes in thousands of short pieces: they run in order, and the queue yields to the event loop between them. */
+/** Runs thousands of short pieces of work in order, and yields to the event loop between them. */
 export class YieldingQueue {
   #last: Promise<void> = Promise.resolve()
   readonly #sliceMs: number
@@ -18,7 +18,7 @@ export class YieldingQueue {
     this.#sliceMs = sliceMs
   }
 
-  /** Resolves when the next piece may run, in the order of asking. A piece is short, and follows at once. */
+  /** Resolves when the next piece may run, in the order of the calls. The caller runs one short piece at once. */
   async next(): Promise<void> {
     this.#last = this.#last.then(async () => {
       if (performance.now() >= this.#endsAtMs) {

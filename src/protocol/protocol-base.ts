@@ -10,50 +10,55 @@ import type { Codec } from './message/codec.ts'
 import type { RequestContext } from './serve/incoming-request.ts'
 import { Responder } from './serve/responder.ts'
 
-/** What makes one protocol differ from another. */
+/** The definition of a protocol. */
 export interface ProtocolInit<RequestInit, ResponseInit, Request, Response> {
-  /** The libp2p protocol ID, as `/name/1.0.0`. */
+  /** The libp2p protocol ID, for example `/name/1.0.0`. */
   id: string
   /** @default unary */
   kind?: ProtocolKind | undefined
   request: Codec<RequestInit, Request>
   response: Codec<ResponseInit, Response>
-  /** What reflection tells of the messages, where they are protobuf. */
+  /** Message schemas for reflection, if the messages are protobuf. */
   schemas?: MessageSchemas | undefined
-  /** What one peer, and all together, can cost in this protocol; small messages want a smaller `maxFrameBytes`. @default the node's */
+  /** Limits per peer and in total. A protocol with small messages should set a smaller `maxFrameBytes`. @default the limits of the node */
   limits?: Partial<ProtocolLimits> | undefined
-  /** False for one that only calls others: `handleRequest` is then never asked, and any number may have the id. @default true */
+  /** False for a protocol that only calls: `handleRequest` is never called, and several instances may share the ID. @default true */
   serve?: boolean | undefined
-  /** False to give each call a stream of its own: then there is no `<id>/pipelined`, on which many share one. @default true */
+  /** False to give each call its own stream. `<id>/pipelined`, which carries many calls per stream, is then not served. @default true */
   pipelined?: boolean | undefined
-  /** Around the calls and the requests of this protocol, inside of those of the node. */
+  /** Wrap the calls and requests of this protocol, inside the node's interceptors. */
   interceptors?: readonly Interceptor[] | undefined
 }
 
 /**
- * One request, one answer (`unary`) or many (`server-streaming`). With peers that serve `<id>/pipelined` too, as all of this package do, calls
- * share one kept stream. With others each has a stream of its own: each message is an unsigned varint length and that many bytes, and
- * answers end where the side that answers closes the stream; a stream that is reset has failed. Constructing it with a node registers it, at once or when the node starts. A subclass says how messages become bytes and what answers a request; dialling,
- * negotiation, framing, limits, deadlines and closing are done here. What is sent (`…Init`) may be looser than what is received.
+ * A protocol with one request and one response (`unary`), or one request and many responses (`server-streaming`).
+ *
+ * Calls to a peer that serves `<id>/pipelined`, as all peers of this package do, share one kept stream. With other peers, each call has its
+ * own stream. A message is an unsigned varint length followed by that many bytes. Responses end when the answering side closes the stream.
+ * A reset stream has failed.
+ *
+ * Constructing a protocol with a node registers it, at once or when the node starts. A subclass defines how messages are encoded and how
+ * requests are answered. This class does dialling, negotiation, framing, limits, deadlines and closing. The types of sent messages
+ * (`…Init`) may be looser than those of received ones.
  */
 export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestInit, Response = ResponseInit> {
   readonly id: string
   readonly kind: ProtocolKind
-  /** The largest frame, in bytes, without its length prefix. */
+  /** Maximum frame size in bytes, without the length prefix. */
   readonly maxFrameBytes: number
-  /** Resolves when the node serves this protocol. Rejects where it never will: the node only asks, or the protocol was stopped before. */
+  /** Resolves when the node serves this protocol. Rejects if the node never will: it is client-only, or the protocol was stopped before. */
   readonly ready: Promise<void>
   readonly #host: ProtocolHost
   readonly #caller: Caller<RequestInit, Response>
   readonly #responder: Responder<Request, ResponseInit>
   #stopped = false
 
-  /** @throws UsageError for an id that is none, or that another protocol of the node has */
+  /** @throws UsageError for an invalid ID, or an ID that another protocol of the node uses */
   protected constructor(host: ProtocolHost, init: ProtocolInit<RequestInit, ResponseInit, Request, Response>) {
     checkProtocolId(init.id)
     const { id, kind = 'unary', request, response, schemas, limits, interceptors, pipelined, serve = true } = init
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    // whoever waits for it hears of it
+    // avoids an unhandled rejection if `ready` is not awaited
     promise.catch(() => undefined)
     this.id = id
     this.kind = kind
@@ -100,20 +105,20 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
     }
   }
 
-  /** Requests of other peers that are being answered now. */
+  /** Number of inbound requests in progress. */
   get handling(): number {
     return this.#responder.handling
   }
 
-  /** Serves no more, and ends the calls and requests that run. Its id is free then. May be called twice. */
+  /** Stops serving, and ends calls and requests in progress. The ID can then be reused. Idempotent. */
   async stop(): Promise<void> {
     this.#responder.onStopped(new UsageError(`the protocol ${this.id} was stopped`))
     await this.#host.removeProtocol(this.#responder)
   }
 
-  /** Called once when the protocol is stopped, or its node: for what a subclass holds open. */
+  /** Called once when the protocol or its node stops, so that a subclass can release resources. */
   protected onStop(): void {
-    // nothing of its own
+    // nothing to release
   }
 
   #stopOnce(): void {
@@ -124,42 +129,42 @@ export abstract class ProtocolBase<RequestInit, ResponseInit, Request = RequestI
   }
 
   /**
-   * Answers one request: a promise of one answer, or for `server-streaming` an async iterable of them, most simply an async generator. It is
-   * asked for the next answer when the caller has room for it. What it throws resets the stream: the caller gets REMOTE_FAILED.
+   * Answers one request. Returns a promise of one response, or for `server-streaming` an async iterable, typically an async generator. The
+   * next response is requested when the caller has room for it. An error resets the stream, and the caller gets REMOTE_FAILED.
    */
   protected abstract handleRequest(context: RequestContext, request: Request): Promise<ResponseInit> | AsyncIterable<ResponseInit>
 
   /**
-   * The answer that tells a caller why there is none: for a protocol whose messages can say so. Without it the stream is reset.
-   * @param _handled the handler had answered, and an interceptor failed behind it
+   * Returns a response that describes a failure, if the protocol's messages support that. Without it the stream is reset.
+   * @param _handled true if the handler had answered and an interceptor failed afterwards
    */
   protected answerFailure(_context: RequestContext, _error: unknown, _handled: boolean): ResponseInit | undefined {
     return undefined
   }
 
-  /** A request was refused unread, or while it was read: it, or the number of requests, is over a limit of this side. */
+  /** Called when a request is refused before or during reading, because it or the number of requests exceeds a limit of this node. */
   protected onRefused(_peerId: PeerId, _error: ProtocolError): void {
-    // nobody has to be told
+    // ignored by default
   }
 
   /**
-   * One request, one answer; closes the stream. On TIMEOUT and REMOTE_FAILED the peer may still have acted: the error's
-   * `mayHaveActed` tells.
-   * @throws ProtocolError; what the host's `reach` throws; the reason of `options.signal`
+   * Sends one request, receives one response and closes the stream. On TIMEOUT and REMOTE_FAILED the peer may still have acted: see
+   * `mayHaveActed` of the error.
+   * @throws ProtocolError; errors of the host's `reach`; the reason of `options.signal`
    */
   protected async callRemote(to: Destination, request: RequestInit, options?: CallOptions): Promise<Response> {
     return this.#caller.one(to, request, options)
   }
 
-  /** One request, one answer of which a part is still to come, where its codec has a `decodeStream`. @throws as `callRemote` */
+  /** Sends one request and returns once the response begins. The rest follows if the codec has a `decodeStream`. @throws as `callRemote` */
   protected async beginRemote(to: Destination, request: RequestInit, options?: CallOptions): Promise<BegunCall<Response>> {
     return this.#caller.begin(to, request, options)
   }
 
   /**
-   * One request, many answers: nothing happens before the first is asked for. The peer is held up while nobody asks for more, and told when
-   * the loop over them is left. Errors come out of the loop, after the answers that came before them.
-   * @throws ProtocolError; what the host's `reach` throws; the reason of `options.signal`
+   * Sends one request and receives many responses. The call starts when the first response is requested. The peer is held back until the
+   * next one is requested, and notified when the loop is left early. Errors are thrown by the loop, after all responses before them.
+   * @throws ProtocolError; errors of the host's `reach`; the reason of `options.signal`
    */
   protected callStream(to: Destination, request: RequestInit, options?: StreamCallOptions): AsyncGenerator<Response, void, undefined> {
     return this.#caller.many(to, request, options)

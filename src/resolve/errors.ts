@@ -1,9 +1,9 @@
 import { SubnetError, type SubnetErrorOptions } from '../primitives/errors.ts'
 
-/** How a tier ended: `skipped` where an earlier one had the answer. */
+/** The result of a tier; `skipped` if an earlier tier had the answer. */
 export type Outcome = 'hit' | 'miss' | 'error' | 'timeout' | 'skipped'
 
-/** One step of a resolution, success or not. */
+/** One step of a resolution, successful or not. */
 export interface Attempt {
   /** The tier's name. */
   tier: string
@@ -15,7 +15,7 @@ export interface Attempt {
 /** Why there is no address, or no connection. */
 export type ResolveErrorCode = 'PEER_NOT_FOUND' | 'UNREACHABLE' | 'NOT_ADMITTED' | 'CHAIN_UNAVAILABLE'
 
-/** No tier gave an address that could be used; `attempts` says what each of them gave. */
+/** No tier found an address that could be used; `attempts` lists the result of each tier. */
 export class ResolveError extends SubnetError {
   override readonly name = 'ResolveError'
   readonly code: ResolveErrorCode

@@ -8,68 +8,68 @@ import { type Attempt, type Outcome, ResolveError } from './errors.ts'
 import type { Candidate, Tier } from './tier.ts'
 
 /**
- * Tries the addresses of an answer. What it throws refutes them, and the resolution goes on. Each address is one dial; `more` takes one
- * for every further place that an address leads to, and is false where none is left.
+ * Tries the addresses of an answer. An error refutes them, and the resolution continues. Each address is one dial; `more` takes one dial
+ * for every further IP address that an address leads to, and returns false if none is left.
  */
 export type Judge<T> = (multiaddrs: Multiaddr[], candidate: Candidate, signal: AbortSignal | undefined, more: () => boolean) => Promise<T>
 
-/** What an error of a judge may carry beside its message. A resolution gives the hint of the greatest weight. */
+/** Optional fields of a judge's error. A resolution shows the hint with the greatest weight. */
 export interface Refutation {
   hint: string | undefined
   weight: number
-  /** What the peer itself said. Another one on the path of an address that the peer did not sign may have said it instead. */
+  /** The peer's own refusal. At an address that the peer did not sign, another node on the path may have sent it instead. */
   verdict: 'NOT_ADMITTED' | undefined
 }
 
-/** What may narrow a resolution. */
+/** Options that narrow a resolution. */
 export interface ResolveOptions {
   signal?: AbortSignal | undefined
-  /** Ask only these tiers, by their names. @default all, in order */
+  /** Ask only the tiers with these names. @default all, in order */
   tiers?: readonly string[] | undefined
-  /** Answers older than this, in milliseconds, are no answers. */
+  /** Ignore answers older than this, in milliseconds. */
   maxAgeMs?: number | undefined
 }
 
-/** The answer that passed, what its judge gave for it, and every step to it. */
+/** The accepted answer, the result of its judge, and every step. */
 export interface Resolution<T> {
   candidate: Candidate
   value: T
   attempts: Attempt[]
 }
 
-/** What the resolver tells about addresses that it tried, and what it asks when nothing else is left. */
+/** Receives results of the resolver, and answers its questions when no tier is left. */
 export interface ResolverMemory {
   /** Every address of this answer failed. */
   refuted(peerId: PeerId, candidate: Candidate): Promise<void>
-  /** Told of each step of a resolution. */
+  /** Called for each step of a resolution. */
   tried?(peerId: PeerId, attempt: Attempt): void
-  /** Told of the end of a resolution. */
+  /** Called at the end of a resolution. */
   ended?(peerId: PeerId, end: { found: boolean; ms: number; attempts: readonly Attempt[] }): void
-  /** What to do about a peer that no tier knows, where this node knows more than that. */
+  /** A hint for a peer that no tier knows, if this node knows a specific one. */
   hint?(): string | undefined
-  /** Why this node could ask nobody: those that it knows do not let it in. */
+  /** Why this node had no peer to ask: all peers that it knows refuse it. */
   refusal?(): { message: string; hint: string | undefined } | undefined
 }
 
-/** Peers can sign other people's addresses: one resolution never dials more than this many. */
+/** A peer can sign addresses of other machines, so one resolution never dials more than this many. */
 const MAX_DIALLED = 16
-/** Of these, kept for each tier that is still to be asked. */
+/** The share of each tier that is still to be asked. */
 const RESERVED_PER_TIER = 4
 /** Dials that a tier's search leaves for its own answers. */
 const KEPT_FOR_ANSWERS = 4
-/** Of an answer that nobody signed. */
+/** Dials per unsigned answer. */
 const MAX_UNSIGNED = 4
 
-/** Sources of addresses that are no tiers. */
+/** Sources of addresses besides tiers. */
 const NO_TIERS = ['given', 'connected']
 
-/** Asks one tier after the other until an answer passes its judge: the first that does wins, the rest are skipped. */
+/** Asks one tier after the other. The first answer that its judge accepts wins, and the remaining tiers are skipped. */
 export class Resolver {
   readonly #tiers: readonly Tier[]
   readonly #memory: ResolverMemory
   readonly #running = new Queue<Resolution<unknown>, { key: string; signal?: AbortSignal }>()
 
-  /** @throws UsageError for a tier that has the name of another */
+  /** @throws UsageError if two tiers have the same name */
   constructor(tiers: readonly Tier[], memory: ResolverMemory) {
     this.#tiers = tiers.toSorted((a, b) => a.order - b.order)
     this.#memory = memory
@@ -80,22 +80,22 @@ export class Resolver {
     }
   }
 
-  /** Of all tiers, in the order in which they are asked. */
+  /** Names of all tiers, in the order of resolution. */
   get tierNames(): string[] {
     return this.#tiers.map(({ name }) => name)
   }
 
   /**
-   * Finds an answer that `judge` accepts. Resolutions of one peer that run at the same time with the same `purpose` and
-   * options are one resolution: then the first one's judge decides for all.
-   * @throws ResolveError, UsageError for a tier that is not there; the reason of `options.signal`
+   * Finds an answer that `judge` accepts. Concurrent resolutions of one peer with the same `purpose` and options are shared: the judge of
+   * the first one decides for all.
+   * @throws ResolveError, UsageError for an unknown tier; the reason of `options.signal`
    */
   async resolve<T>(peerId: PeerId, purpose: string, judge: Judge<T>, options: ResolveOptions = {}): Promise<Resolution<T>> {
     options.signal?.throwIfAborted()
     this.#checkNames(options.tiers)
     const key = [purpose, peerId.toString(), options.tiers?.join(), options.maxAgeMs].join(' ')
     const shared = options.signal == null ? { key } : { key, signal: options.signal }
-    // one that nobody waits for any more has ended, or was given up by all
+    // a job without recipients has ended, or all its callers gave up
     const running = this.#running.queue.find((job) => job.options.key === key && job.recipients.length > 0)
     const resolution =
       running != null
@@ -124,9 +124,9 @@ class Run<T> {
   #dialsLeft = MAX_DIALLED
   #lastFailure: unknown
   #mostTelling: Refutation | undefined
-  /** A peer refused at an address that it signed: nothing else is asked. */
+  /** The peer refused this node at an address that it signed: no other tier is asked. */
   #isOver = false
-  /** The tier of which nobody knows whether it has the peer, and why it failed. */
+  /** A failed tier that may have the peer, and its error. */
   #unknown: { tier: string; error: unknown } | undefined
 
   constructor(tiers: readonly Tier[], memory: ResolverMemory, peerId: PeerId, judge: Judge<T>, options: ResolveOptions) {
@@ -181,7 +181,7 @@ class Run<T> {
     return this.#mostTelling?.verdict
   }
 
-  /** Undefined while there is something left to find out. */
+  /** Why the resolution ends here; undefined while something can still be found. */
   #whyNotOn(found: boolean): string | undefined {
     if (found) {
       return 'already found'
@@ -250,12 +250,12 @@ class Run<T> {
     return undefined
   }
 
-  /** Dials that are kept for the tiers to come: the answers of one must not use up all there are. */
+  /** Dials reserved for the tiers to come, so that the answers of one tier cannot use up all dials. */
   #reservedAfter(tier: Tier): number {
     return RESERVED_PER_TIER * this.#tiers.slice(this.#tiers.indexOf(tier) + 1).filter((later) => this.#isChosen(later)).length
   }
 
-  /** Takes up to `wanted` dials and leaves at least `kept`; gives how many. */
+  /** Takes up to `wanted` dials, leaves at least `kept`, and returns the number taken. */
   #takeDials(wanted: number, kept: number): number {
     const taken = Math.max(0, Math.min(wanted, this.#dialsLeft - kept))
     this.#dialsLeft -= taken
@@ -286,7 +286,7 @@ class Run<T> {
       }
       this.#isOver ||= candidate.verified && this.#verdict != null
       if (left.length === untried.length && this.#verdict == null) {
-        // a note for later resolutions: this one goes on without it
+        // a note for later resolutions; this one goes on without it
         await this.#memory.refuted(this.#peerId, candidate).catch(() => undefined)
       }
       return { failure: describeError(error) }
@@ -327,7 +327,7 @@ class Run<T> {
   }
 }
 
-/** What is noted of a tier that gave no answer which passed. */
+/** The trace of a tier without an accepted answer. */
 function nothingFound(failures: string[], budget: Deadline, miss: string): [Outcome, string] {
   if (failures.length > 0) {
     return ['error', failures.join('; ')]

@@ -2,65 +2,69 @@ import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NamedOver } from '../primitives/address-kind.ts'
 
-/** The built-in tiers, in the order in which they are asked. A node has `local` only where mDNS is on. */
+/** The built-in tiers in the order of resolution. A node has `local` only with mDNS. */
 export const TIER_NAMES = ['local', 'gossip', 'neighbour', 'chain'] as const
 
 /** The name of a built-in tier. */
 export type TierName = (typeof TIER_NAMES)[number]
 
-/** Where an address came from: a tier's name, the caller, or an open connection. */
+/** The source of an address: a tier's name, the caller, or an open connection. */
 export type AddressSource = 'given' | 'connected' | TierName | (string & {})
 
 /** One answer of a tier to "where is this peer?". */
 export interface Candidate {
-  /** Not empty; each ends in `/p2p` of the peer. */
+  /** Not empty; each multiaddr ends in `/p2p` of the peer. */
   multiaddrs: Multiaddr[]
-  /** The name of the tier, or where the tier itself had it from. */
+  /** The name of the tier, or the source that the tier used. */
   source: AddressSource
-  /** True when the peer signed these addresses. An unsigned answer counts only once a connection confirmed it. */
+  /** True if the peer signed these addresses. An unsigned answer counts only after a connection has confirmed it. */
   verified: boolean
-  /** The sequence number of the signed record; 0 without one. */
+  /** Sequence number of the signed record; 0 without a record. */
   seq: bigint
-  /** Milliseconds since the peer was last heard to be there; undefined when that is not known. */
+  /** Milliseconds since the peer was last heard; undefined if not known. */
   ageMs: number | undefined
-  /** Who named the addresses: private ones that a stranger named are not dialled. @default stranger */
+  /** How the addresses reached this node. Private addresses from a stranger are not dialled. @default stranger */
   namedOver?: NamedOver | undefined
-  /** A few words on how it was found, for the trace. */
+  /** A short note for the trace on how the answer was found. */
   detail: string
 }
 
-/** What a tier is told when it is asked. */
+/** Options of a tier's search. */
 export interface FindOptions {
-  /** Takes a few words on why there is no answer, for the trace. */
+  /** Takes a short note for the trace on why there is no answer. */
   explain?: ((detail: string) => void) | undefined
-  /** Takes one of the dials of this resolution, for a tier that dials to search; false where none is left for that. @default none is */
+  /** For a tier that dials to search: takes one of the dials of this resolution. False if none is left for searches. @default none is */
   mayDial?: (() => boolean) | undefined
-  /** Gives the tier at least so many milliseconds from now on: what it asks answers, only slowly. @default its budget is what it is */
+  /**
+   * Extends the tier's budget to at least this many milliseconds from now, because the other side answers, but slowly.
+   * @default the budget is fixed
+   */
   prolong?: ((ms: number) => void) | undefined
-  /** Aborts when the tier's budget is spent: what is known then is still given, nothing more is asked or waited for. */
+  /** Aborts at the end of the tier's budget: answers found so far are still returned, but nothing more is requested or awaited. */
   signal: AbortSignal
 }
 
 /**
- * One way to find a peer's addresses. The resolver knows of a tier only what stands here. Tiers are asked one after the other; the first answer that passes
- * ends the resolution. An answer passes when it is `verified`, or when a connection confirmed it.
+ * Finds addresses of peers in one way. The resolver knows a tier only through this interface. Tiers run one after the other; the first
+ * answer that passes ends the resolution. An answer passes if it is `verified`, or if a connection confirmed it.
  */
 export interface Tier {
-  /** In the trace, and to choose tiers by. Each tier of a node has its own. */
+  /** Used in the trace and to select tiers. Unique among the tiers of a node. */
   readonly name: string
-  /** Tiers are asked in rising order. The built-in ones have 50 (`local`), 100 (`gossip`), 200 (`neighbour`) and 300 (`chain`). */
+  /** Tiers run in rising order. The built-in tiers have 50 (`local`), 100 (`gossip`), 200 (`neighbour`) and 300 (`chain`). */
   readonly order: number
-  /** How long the tier may ask, in milliseconds, unless it finds that it needs longer. */
+  /** Budget of a search in milliseconds, unless the tier extends it. */
   readonly budgetMs: number
-  /** True for a tier that dials to search: it takes each dial from `mayDial`. @default false: all dials are left for its answers */
+  /** True for a tier that dials to search and takes each dial from `mayDial`. @default false: all dials are kept for its answers */
   readonly needsDial?: boolean | undefined
   /**
-   * What it means for a peer that nobody found when this tier failed. `unknown`: the peer may stand there, so the error is `CHAIN_UNAVAILABLE`.
-   * @default not found: a tier that fails is as one that does not know the peer
+   * The meaning of a failed tier if no other tier finds the peer. `unknown`: the tier may have the peer, so the error is
+   * `CHAIN_UNAVAILABLE`.
+   * @default not found: a failed tier counts as a tier that does not have the peer
    */
   readonly silence?: 'not found' | 'unknown' | undefined
-  /** Answers, the best first, as they come; none when the tier does not know the peer. Ends when its signal aborts. */
+  /** Answers as they arrive, the best first; empty if the tier does not have the peer. Ends when the signal aborts. */
   find(peerId: PeerId, options: FindOptions): AsyncIterable<Candidate>
-  /** An answer that is too old to be one, for when no tier has a better one. A connection has to confirm it. */
+  /** An answer that is too old to count, used if no tier has a better one. A connection has to confirm it. */
   lastResort?(peerId: PeerId): Candidate | undefined
 }

@@ -18,25 +18,26 @@ import { leftOut, publishable } from './publishable.ts'
 export interface AddressPublisherInit {
   registry: ChainRegistry
   settings: Pick<Settings, 'chain' | 'subnetId' | 'ownerKey' | 'listen' | 'announce'>
-  /** Of this node. */
+  /** The peer ID of this node. */
   peerId: PeerId
-  /** What is to be on the chain now. */
+  /** The addresses to publish now. */
   addresses(): Multiaddr[]
   log: Logger
-  /** Of changes that cost a fee. */
+  /** The pace of changes that cost a fee. */
   pace?: Partial<PaceOptions> | undefined
-  /** In milliseconds, from any moment on. */
+  /** A monotonic clock in milliseconds; its zero is arbitrary. */
   now?: () => number
 }
 
-/** The delay after a failure, in milliseconds. Each further one doubles it; a random part of it, at most `jitter`, is left out. */
+/** The delay after a failure, in milliseconds. It doubles with each further failure; a random part, at most `jitter`, is subtracted. */
 const RETRY = { firstMs: 2_000, maxMs: 300_000, jitter: 0.25 }
 const NO_ADDRESS = 'the node has no address to publish: one that comes is published, and until then the chain keeps what it has'
 
 /**
- * Whether a node may publish by itself. Where that costs a fee, somebody has to have said so, and the key has to be in a file: nobody
- * is asked in the background.
- * @param peerId tells whose addresses they are @throws UsageError with the command that does it elsewhere
+ * Checks whether a node may publish on its own. If publishing costs a fee, the user must have agreed in advance, and the key must be in a
+ * file, because the background cannot ask questions.
+ * @param peerId names the peer in the hint
+ * @throws UsageError with the equivalent command for another machine
  */
 export async function checkPublishing(
   settings: Pick<Settings, 'chain' | 'subnetId' | 'publish' | 'ownerKey' | 'announce'>,
@@ -59,36 +60,36 @@ export async function checkPublishing(
   await readOwnerKey(settings.ownerKey)
 }
 
-/** What publishes these addresses from elsewhere. */
+/** The command that publishes these addresses from another machine. */
 function commandFor(settings: Pick<Settings, 'chain' | 'subnetId'>, addresses: Multiaddr[], peerId: PeerId): string {
   const [first] = farthestFirst(addresses)
   return publishCommand(settings, peerId.toString(), first == null ? undefined : withPeerId(first, peerId)?.toString())
 }
 
-/** The addresses of the node changed while the chain was asked: nothing is paid for the old ones. */
+/** The node's addresses changed during a request to the chain, so no fee is paid for the old addresses. */
 class Superseded extends Error {}
 
 /**
- * Keeps the addresses of a node that runs on the chain: one change at a time, the newest. What fails is tried again, after growing delays. Where a
- * change costs a fee, the best address has to stay for a moment, and changes are rare (`PublishPace`). A node that has no address any more takes
- * nothing out: its addresses may come back, and who dials finds out.
+ * Keeps the addresses of a running node on the chain, one change at a time, always the newest. Failures are retried with growing delays. If
+ * a change costs a fee, an address is published after it has stayed best for a while, and changes are rare (`PublishPace`). A node without
+ * addresses does not remove its old entry: the addresses may come back, and a dead address only fails a dial.
  */
 export class AddressPublisher {
   readonly #init: AddressPublisherInit
   readonly #stopped = new AbortController()
-  /** Where each change costs a fee. */
+  /** Set if each change costs a fee. */
   readonly #pace: PublishPace | undefined
   readonly #now: () => number
   #publishing: Promise<void> | undefined
   #again = false
-  /** What the chain has, as `#keyOf` tells it; undefined where that is not known. */
+  /** The published addresses, as a key from `#keyOf`; undefined if unknown. */
   #published: string | undefined
   #failure: unknown
-  /** What was said last of that which is tried again: each is said once. */
+  /** The last message about a retried failure; a repeated message is only logged at level debug. */
   #told = ''
-  /** In a row. */
+  /** The number of consecutive failures. */
   #failures = 0
-  /** The addresses over relays, which are not published. */
+  /** The unpublished relay and QUIC addresses, as text. */
   #leftOut = ''
   #hasNone = false
   #heldUntilMs: number | undefined
@@ -100,7 +101,7 @@ export class AddressPublisher {
     this.#pace = checkChain(init.settings.chain).writes === 'paid' ? new PublishPace(this.#now, init.pace) : undefined
   }
 
-  /** Why the chain does not have the addresses of this node; undefined where it has them, or is about to. */
+  /** The reason why the chain lacks this node's addresses; undefined if they are published, or about to be. */
   get problem(): StatusProblem | undefined {
     if (this.#hasNone) {
       return { code: 'UNREACHABLE', severity: 'error', message: NO_ADDRESS }
@@ -116,7 +117,7 @@ export class AddressPublisher {
     return undefined
   }
 
-  /** The addresses are, or may be, others than before. */
+  /** Reports that the addresses may have changed. */
   changed(): void {
     if (this.#stopped.signal.aborted) {
       return
@@ -141,7 +142,7 @@ export class AddressPublisher {
     }
   }
 
-  /** Gives up what it waits for. May be called twice. */
+  /** Cancels the waits, and resolves after the current attempt. May be called twice. */
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the node stops'))
     clearTimeout(this.#timer)
@@ -163,8 +164,8 @@ export class AddressPublisher {
   }
 
   /**
-   * Where a change costs a fee, the best address comes first, and loopback counts only if the user named a loopback address: without that, the
-   * machine has no network yet.
+   * The addresses to publish. If a change costs a fee, the best address comes first. Loopback is then left out unless the user named a
+   * loopback address, because a machine with only loopback addresses has no network yet.
    */
   #publishable(): Multiaddr[] {
     const { addresses, settings } = this.#init
@@ -180,7 +181,7 @@ export class AddressPublisher {
     return this.#pace.order(isNamed ? own : own.filter((address) => !isLoopback(address)))
   }
 
-  /** Equal for two lists of which the chain would store the same: one that takes fees stores one address. */
+  /** A key that is equal for lists that the chain stores alike. A chain with fees stores one address. */
   #keyOf(own: Multiaddr[]): string {
     return this.#pace == null ? own.join() : String(own[0])
   }
@@ -193,10 +194,10 @@ export class AddressPublisher {
     this.#hasNone = hasNone
   }
 
-  /** Gives the delay before the next attempt, in milliseconds; undefined where none is needed. */
+  /** Returns the delay before the next attempt, in milliseconds; undefined if no attempt is needed. */
   async #publish(own: Multiaddr[]): Promise<number | undefined> {
     const { registry, log } = this.#init
-    // until it is known how this ends
+    // unknown until the attempt ends
     this.#published = undefined
     try {
       const { receipt, waiting, multiaddrs, block } = await registry.publish(own, await this.#options(own))
@@ -218,7 +219,7 @@ export class AddressPublisher {
   }
 
   #failed(error: unknown): number | undefined {
-    // given up before anything was handed in
+    // stopped before any transaction was submitted
     if (error === this.#stopped.signal.reason) {
       return undefined
     }
@@ -236,7 +237,10 @@ export class AddressPublisher {
     this.#told = text
   }
 
-  /** Read anew: it is in memory only as long as it takes to sign. @throws UsageError with the command that does it elsewhere */
+  /**
+   * Reads the key for each signature, so the key is in memory only briefly.
+   * @throws UsageError with the equivalent command for another machine
+   */
   async #signer(own: Multiaddr[]): Promise<ChainSigner> {
     const { settings, peerId } = this.#init
     try {

@@ -99,6 +99,17 @@ export type StatusAnswer = Answer<
   }
 >
 
+/** Sums of a running node since it started. */
+export type ActivityAnswer = Answer<
+  control.ActivityResponse,
+  {
+    inbound: Plain<control.ActivityResponse_Tasks>
+    outbound: Plain<control.ActivityResponse_Tasks>
+    failures: Array<Answer<control.ActivityResponse_Failure, { direction: Direction }>>
+    connections: Array<Answer<control.ActivityResponse_Connection, { direction: Direction }>>
+  }
+>
+
 /** What is known of a peer's place in the subnet; null where the chain has none. */
 interface KnownPlace {
   role: PeerRole | null

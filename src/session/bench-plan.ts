@@ -3,7 +3,7 @@ import { ProtocolError } from '../protocol/api/errors.ts'
 import { DEFAULT_LIMITS } from '../protocol/api/limits.ts'
 import type { BenchPlan } from './session.ts'
 
-/** The most of each. What a payload may have is up to the node's limit of a message. */
+/** Upper bounds of a plan. The payload's bound is the node's message limit. */
 export const MAX_BENCH_PLAN = {
   durationMs: 3_600_000,
   count: 1_000_000,
@@ -11,10 +11,10 @@ export const MAX_BENCH_PLAN = {
   sizeBytes: 2 ** 31 - 1,
 } satisfies BenchPlan
 
-/** Room for the task id and the fields' lengths beside a payload. */
+/** Room for the task ID and the field lengths beside a payload. */
 const REQUEST_OVERHEAD_BYTES = 64
 
-/** @throws UsageError, ProtocolError LIMIT_EXCEEDED for a payload that does not fit in a message */
+/** @throws UsageError, ProtocolError LIMIT_EXCEEDED for a payload too large for a message */
 export function checkBenchPlan(plan: BenchPlan, maxFrameBytes: number): void {
   for (const [name, max] of Object.entries(MAX_BENCH_PLAN)) {
     const value = plan[name as keyof BenchPlan]

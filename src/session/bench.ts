@@ -10,10 +10,13 @@ const MAX_REJECTION_CHARACTERS = 1_000
 
 const MEASUREMENTS = ['latency', 'rate', 'transfer'] as const
 
-/** Sends one task to the peer that is measured. */
+/** Sends one task to the measured peer. */
 export type SendTask = (payload: Uint8Array, signal: AbortSignal) => Promise<TaskAnswer>
 
-/** Measures one thing after the other; tells of what there is until then, a few times a second, and last of all. @throws what `send` throws */
+/**
+ * Runs the measurements one after another. Yields intermediate results a few times a second, and the final result last.
+ * @throws errors of `send`
+ */
 export async function* bench(plan: BenchPlan, send: SendTask, given?: AbortSignal): AsyncGenerator<BenchAnswer> {
   const leaving = new AbortController()
   const signal = given == null ? leaving.signal : AbortSignal.any([given, leaving.signal])
@@ -61,7 +64,7 @@ class BenchRun {
     }
   }
 
-  /** What there is until now; undefined before the first task was answered. */
+  /** The results so far; undefined before the first answer. */
   get answer(): BenchAnswer | undefined {
     if (this.#first == null) {
       return undefined
@@ -88,7 +91,7 @@ class BenchRun {
   }
 }
 
-/** Random, so that nothing makes it smaller, and text, so that no handler makes more of it. */
+/** Random, so the payload does not compress, and printable, so a handler's encoding does not enlarge it. */
 function textOf(bytes: number): Uint8Array {
   return Buffer.from(randomBytes(Math.ceil((bytes * 3) / 4)).toString('base64')).subarray(0, bytes)
 }

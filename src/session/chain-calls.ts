@@ -18,11 +18,11 @@ export interface ChainCallsInit {
   aliases(): Aliases | Promise<Aliases>
   self(): PeerId | Promise<PeerId>
   settings: Pick<Settings, 'subnetId' | 'minClass'>
-  /** Where this peer's node listens; empty where none runs. */
+  /** The listen addresses of this peer's running node; empty if no node is running. */
   ownAddresses(): Multiaddr[]
 }
 
-/** The calls of a session that only need the chain, in this process. */
+/** The session's calls that need only the chain, run in this process. */
 export class ChainCalls implements ChainSession {
   readonly #init: ChainCallsInit
 
@@ -98,12 +98,12 @@ export class ChainCalls implements ChainSession {
   async #ask<T>({ signal, timeoutMs }: SessionOptions, ask: (registry: ChainRegistry, within: ChainOptions) => Promise<T>): Promise<T> {
     const registry = await this.#init.registry()
     using deadline = new Deadline(timeoutMs, signal)
-    // without a signal the registry has a time of its own
+    // without a signal, the registry applies its default deadline
     return await ask(registry, { signal: timeoutMs == null ? signal : deadline.signal })
   }
 }
 
-/** No addresses were named, and no node runs that has some. */
+/** The error if no addresses were named and no running node has any. */
 export function nothingToPublish({ paysFees = false } = {}): NodeError {
   const byItself = paysFees ? '' : ', or let the node do it: subnet start --publish'
   return new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
@@ -111,7 +111,7 @@ export function nothingToPublish({ paysFees = false } = {}): NodeError {
   })
 }
 
-/** As it is printed. */
+/** Formats a record for output. */
 export function toAnswer({ peerId, multiaddrs, verified, ...freshness }: PublishedRecord): PublishedAnswer {
   return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, ...freshnessOf(freshness) }
 }
@@ -128,12 +128,12 @@ function freshnessOf({ block, stale, readAtMs }: Freshness): FreshnessAnswer {
   return { block, stale, readAtMs }
 }
 
-/** Of two answers that are shown as one, that which tells how old they are: the chain may have been away for one of them alone. */
+/** The older of two freshness values, for two answers shown as one. The chain may have been unavailable for only one answer. */
 function olderOf(one: Freshness, other: Freshness): Freshness {
   return other.stale && !(one.stale && one.readAtMs <= other.readAtMs) ? other : one
 }
 
-/** A peer without an address: one that is registered all the same is told apart from a stranger. */
+/** The error for a peer without an address; it tells registered peers from unknown peers. */
 function missing(record: ChainRecord, subnetId: number): ChainLookupError {
   const peer = record.peerId.toString()
   const place = placeOf(record)

@@ -1,11 +1,13 @@
 import { SubnetError } from '../primitives/errors.ts'
 import type { ChainMiss } from './answers.ts'
 
-/** The chain has no address of a peer, or does not know it at all; `details` tells which, and how fresh the answer is. */
+/**
+ * The chain has no address for a peer, or does not know the peer. `details` tells the two cases apart, and holds the answer's freshness.
+ */
 export class ChainLookupError extends SubnetError {
   override readonly name = 'ChainLookupError'
   readonly code = 'PEER_NOT_FOUND'
-  /** No tier was asked. */
+  /** Always empty: no tier is asked. */
   readonly attempts: [] = []
   readonly details: ChainMiss
 

@@ -1,9 +1,9 @@
 import { humanMs } from '../primitives/human-ms.ts'
 import type { ChainAnswer, FreshnessAnswer } from './answers.ts'
 
-/** What stands beside an answer that the chain gave before it went away, a no like a yes. */
+/** The note beside a stale answer, positive or negative, from before the chain became unavailable. */
 export function staleNotice({ stale, block, readAtMs }: FreshnessAnswer): string | undefined {
-  // a node that does not tell its block has 0
+  // block 0 means not reported
   const at = block === 0 ? '' : ` at block ${block},`
   return stale ? `the chain is away: this is what it said${at} ${humanMs(Math.max(0, Date.now() - readAtMs))} ago` : undefined
 }

@@ -5,7 +5,7 @@ import { withStepDeadline } from './step-deadline.ts'
 
 const LATE = 'the payload did not come to its end in time; nothing was sent'
 
-/** The whole payload, in memory, before anything is sent. @throws ProtocolError LIMIT_EXCEEDED, TIMEOUT; what the payload throws */
+/** Reads the whole payload into memory before sending. @throws ProtocolError LIMIT_EXCEEDED, TIMEOUT; errors of the payload */
 export async function collectPayload(payload: AsyncIterable<Uint8Array>, maxBytes: number, options: SessionOptions): Promise<Uint8Array> {
   return withStepDeadline('send', options, LATE, async (signal) => collectBytes(payload, { maxBytes, tooMany: tooManyBytes, signal }))
 }

@@ -1,3 +1,3 @@
-// What a session needs for a node of its own: libp2p takes longer to load than most of what is done with it.
+// The part of a session that needs an in-process node, loaded on demand: libp2p takes longer to load than most commands take to run.
 export { composeNode } from '../node/compose.ts'
 export { NodeSession } from './node-session.ts'

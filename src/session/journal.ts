@@ -4,33 +4,34 @@ import { isOfType } from './event-types.ts'
 import type { EventsOptions, NodeEvent } from './session.ts'
 
 const MAX_KEPT = 10_000
-/** Of all texts in the ring: about 8 MiB. */
+/** The maximum size of all texts in the ring: about 8 MiB. */
 const MAX_KEPT_CHARACTERS = 8 << 20
-/** Of one text. A peer may have written it. */
+/** The maximum size of one text. A peer may have written the text. */
 const MAX_TEXT_CHARACTERS = 1_024
-/** Of one event beside its texts. */
+/** The assumed size of an event without its texts. */
 const EVENT_CHARACTERS = 100
-/** A reader gets events ten times a second at most. */
+/** A reader receives events at most ten times a second. */
 const TOGETHER_MS = 100
-/** Told at once. */
+/** The maximum number of events in one batch. */
 const MAX_TOGETHER = 500
 
 /**
- * A ring of the last 10,000 events of a node; of long texts it keeps fewer. A reader has a place in the ring and no queue, so a slow reader costs
- * nothing. The ring may overtake a reader: then the reader gets an event `missed` with their number. Events become text only for a reader.
+ * A ring of a node's last 10,000 events; long texts reduce the number. A reader has a position in the ring and no queue, so a slow reader
+ * costs nothing. If the ring overtakes a reader, the reader receives an event `missed` with the count. Events are formatted only for a
+ * reader.
  */
 export class Journal {
   readonly #listeners = new EventEmitter<{ event: [NodeEvent] }>().setMaxListeners(0)
   readonly #kept = new Array<NodeEvent | undefined>(MAX_KEPT).fill(undefined)
   readonly #sizes = new Uint32Array(MAX_KEPT)
-  /** The number of the oldest event that is kept, and of the next one; the first of all has 0. */
+  /** The sequence numbers of the oldest kept event and of the next event, starting at 0. */
   #first = 0
   #next = 0
   #characters = 0
   #news: PromiseWithResolvers<void> | undefined
   #heard = false
 
-  /** Enters an event of this name. @param about its fields */
+  /** Records an event with this name. @param about the event's fields */
   tell(event: string, about: object): void {
     const entry: NodeEvent = { event, atMs: Date.now(), ...about }
     const place = this.#next % MAX_KEPT
@@ -49,7 +50,7 @@ export class Journal {
     this.#news = undefined
   }
 
-  /** The first listener also hears what was told before. */
+  /** Adds a listener. The first listener also receives the earlier events. */
   on(listener: (event: NodeEvent) => void): void {
     const unheard = this.#heard ? [] : this.#read(this.#first, this.#next)
     this.#heard = true
@@ -61,9 +62,12 @@ export class Journal {
     this.#listeners.off('event', listener)
   }
 
-  /** Events as they are told; first the kept ones of the last `sinceMs`. When the signal aborts, the reader gets the rest, and the end. */
+  /**
+   * Yields events as they occur, after the kept events of the last `sinceMs`. After an abort, the reader receives the remaining events, and
+   * the stream ends.
+   */
   follow({ types = [], sinceMs, signal }: EventsOptions): AsyncGenerator<NodeEvent[]> {
-    // from now on, not from when the first is asked for
+    // the position is fixed now, not at the first read
     return this.#follow(sinceMs == null ? this.#next : this.#firstSince(Date.now() - sinceMs), new Set(types), signal)
   }
 
@@ -89,7 +93,7 @@ export class Journal {
     }
   }
 
-  /** Waits for an event. Behind an earlier one, it also waits for what comes in the same tenth of a second. */
+  /** Waits for an event. After an earlier event, also waits for further events within the same 100 ms. */
   async #more(signal: AbortSignal | undefined): Promise<void> {
     const waitsSinceMs = performance.now()
     this.#news ??= Promise.withResolvers()
@@ -124,7 +128,7 @@ export class Journal {
   }
 }
 
-/** Cuts the texts of an event. Gives its size in characters. */
+/** Truncates the texts of an event. Returns the event's size in characters. */
 function bound(event: NodeEvent): number {
   let characters = EVENT_CHARACTERS
   for (const name in event) {
@@ -141,7 +145,7 @@ function bound(event: NodeEvent): number {
   return characters
 }
 
-/** The size of a list. Its maker bounds it. */
+/** The size of a list. Its creator bounds it. */
 function sizeOf(value: object): number {
   return Object.values(value).reduce<number>(
     (sum, each) => sum + (typeof each === 'string' ? each.length : typeof each === 'object' && each != null ? sizeOf(each) : 8),

@@ -13,6 +13,7 @@ import type { Logger } from '../observe/logger.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import { AliasCalls } from './alias-calls.ts'
 import type {
+  ActivityAnswer,
   BenchAnswer,
   ConnectAnswer,
   DisconnectAnswer,
@@ -77,6 +78,10 @@ export class LocalSession implements Session {
   }
 
   async status(): Promise<StatusAnswer> {
+    throw this.#notRunning()
+  }
+
+  async activity(): Promise<ActivityAnswer> {
     throw this.#notRunning()
   }
 

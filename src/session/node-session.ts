@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Connection } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
-import { NoSubnetError } from '../chain/registry.ts'
 import { targetOf } from '../node/home/aliases.ts'
 import type { Settings } from '../node/home/config.ts'
 import { NodeError } from '../node/home/errors.ts'
@@ -11,12 +10,13 @@ import type { KnownPeer } from '../node/peers.ts'
 import type { SubnetNode } from '../node/subnet-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import { DEFAULT_TIMEOUT_MS, Deadline } from '../primitives/deadline.ts'
-import { describeError } from '../primitives/errors.ts'
 import type { Destination } from '../protocol/api/host.ts'
 import { bodyOf } from '../protocol/message/body-bytes.ts'
 import type { AddressSource } from '../resolve/tier.ts'
+import { Activity } from './activity.ts'
 import { AliasCalls } from './alias-calls.ts'
 import type {
+  ActivityAnswer,
   BenchAnswer,
   ConnectAnswer,
   DisconnectAnswer,
@@ -31,6 +31,7 @@ import type {
 import { bench } from './bench.ts'
 import { checkBenchPlan } from './bench-plan.ts'
 import { ChainCalls } from './chain-calls.ts'
+import { chainState } from './chain-state.ts'
 import { nodeSettings } from './node-settings.ts'
 import { placesAnswer, placesProblem } from './place-answers.ts'
 import { portMappingAnswer } from './port-mapping-answer.ts'
@@ -61,8 +62,6 @@ const LATENCY_TIMEOUT_MS = 1_000
 /** Changes that come at once are told at once; what has no event (a latency) is looked at anew. */
 const WATCH = { atMostEveryMs: 200, atLeastEveryMs: 2_000 }
 const CHANGES = ['peer:connect', 'peer:disconnect', 'heartbeat'] as const
-/** How long the chain may take to say that it is there. */
-const CHAIN_CHECK_MS = 5_000
 
 /** A session on a node of this process. */
 export class NodeSession implements Session {
@@ -74,12 +73,17 @@ export class NodeSession implements Session {
   readonly #startedAtMs = performance.now()
   readonly #tasks = new TaskCounts()
   readonly #sent: TaskCalls
+  readonly #activity: Activity
 
   constructor(init: NodeSessionInit) {
     const { node } = init
     this.#init = init
     this.#node = node
-    this.#sent = new TaskCalls(node, init.onSent)
+    this.#activity = new Activity(node)
+    this.#sent = new TaskCalls(node, (task) => {
+      this.#activity.onSent(task)
+      init.onSent?.(task)
+    })
     this.aliases = new AliasCalls(
       () => node.aliases,
       () => node.peerId,
@@ -109,7 +113,7 @@ export class NodeSession implements Session {
 
   async status(options: SessionOptions = {}): Promise<StatusAnswer> {
     const { home, settings, agent } = this.#init
-    const chain = await this.#chainState(options)
+    const chain = await chainState(this.#node, shownChain(nodeSettings(settings, home).chain), options)
     const { heartbeats, book, places } = this.#node.stats
     const directions = this.#node.connections.map(({ direction }) => direction)
     const multiaddrs = this.#node.multiaddrs.map(String)
@@ -127,7 +131,7 @@ export class NodeSession implements Session {
       home: home.path,
       pid: process.pid,
       agent,
-      uptimeMs: Math.round(performance.now() - this.#startedAtMs),
+      uptimeMs: this.#uptimeMs,
       connections: {
         inbound: directions.filter((direction) => direction === 'inbound').length,
         outbound: directions.filter((direction) => direction === 'outbound').length,
@@ -138,6 +142,14 @@ export class NodeSession implements Session {
       book,
       chain,
     }
+  }
+
+  async activity(): Promise<ActivityAnswer> {
+    return this.#activity.answer(this.#uptimeMs, this.#sent.counts)
+  }
+
+  get #uptimeMs(): number {
+    return Math.round(performance.now() - this.#startedAtMs)
   }
 
   /** What is wrong with the node. @param chainError what a question to the chain failed with; without one nothing is asked */
@@ -310,23 +322,6 @@ export class NodeSession implements Session {
     using deadline = new Deadline(LATENCY_TIMEOUT_MS, options.signal)
     const measured = await this.#node.ping(connection.remotePeer, deadline.signal).catch(() => undefined)
     return measured == null ? null : roundMs(measured.ms)
-  }
-
-  async #chainState(options: SessionOptions): Promise<StatusAnswer['chain']> {
-    const url = shownChain(nodeSettings(this.#init.settings, this.#init.home).chain)
-    using deadline = new Deadline(CHAIN_CHECK_MS, options.signal)
-    let failure: string | undefined
-    try {
-      await this.#node.registry.lookup(this.#node.peerId, { signal: deadline.signal })
-    } catch (error) {
-      options.signal?.throwIfAborted()
-      // a subnet that is not there is no failure of the chain: its state tells of it
-      failure = error instanceof NoSubnetError ? undefined : describeError(error)
-    }
-    // a chain that is away may still answer from what it said last
-    const { endpoint, block, lagMs, lastError } = this.#node.registry.state()
-    const error = failure ?? lastError ?? null
-    return { url, reachable: error == null, block: block ?? null, error, endpoint, lagMs: lagMs == null ? null : Math.round(lagMs) }
   }
 }
 

@@ -4,7 +4,7 @@ import type { Home } from '../node/home/home.ts'
 import { fullPath } from '../primitives/full-path.ts'
 import type { NodeSettingsAnswer } from './session.ts'
 
-/** The settings that a command may name too, in the one spelling in which two of them can be compared. */
+/** The node settings that a command may also set, normalised for comparison. */
 export function nodeSettings(settings: Settings, home: Home): NodeSettingsAnswer {
   const { bootstrap, subnetId, network, chain, key, maxFrameBytes } = settings
   return {

@@ -4,11 +4,11 @@ import type { Session } from './session.ts'
 
 export interface OpenSessionInit extends LocalSessionInit {
   signal: AbortSignal
-  /** How long to wait for a node that runs and cannot be reached, in milliseconds; at most 5 s. */
+  /** The maximum wait for a running node that does not answer, in milliseconds; at most 5 s. */
   timeoutMs?: number | undefined
 }
 
-/** A session with the node that runs in the home; where none does, with a node of its own. @throws NodeError ALREADY_RUNNING, UsageError */
+/** Opens a session with the node that runs in the home, or else with an in-process node. @throws NodeError ALREADY_RUNNING, UsageError */
 export async function openSession(init: OpenSessionInit): Promise<Session> {
   const socket = await connectToNode(init.home, init)
   if (socket == null) {

@@ -1,10 +1,10 @@
 import type { PlacesState } from '../node/stack/places.ts'
 import type { StatusAnswer } from './answers.ts'
 
-/** How long a refused newcomer counts as a problem. */
+/** How long a refused newcomer counts as a problem, in milliseconds. */
 const REFUSED_WITHIN_MS = 60_000
 
-/** The places of a node, as `status` gives them. */
+/** The places of a node, for `status`. */
 export function placesAnswer({ refusedAtMs: _, descriptors: __, largest, ...counts }: PlacesState): StatusAnswer['places'] {
   const { open, maxOpen, pending, maxPending } = counts
   const full: StatusAnswer['places']['full'] = [

@@ -1,7 +1,7 @@
 import type { PortMapping } from '../node/port-mapping/port-mapping.ts'
 import type { StatusAnswer } from './answers.ts'
 
-/** The router and its ports, as `status` tells of them. */
+/** The router and its ports, for `status`. */
 export function portMappingAnswer({ status, detail, router, protocol, mappings }: PortMapping): StatusAnswer['portMapping'] {
   return {
     status,
@@ -16,7 +16,7 @@ export function portMappingAnswer({ status, detail, router, protocol, mappings }
   }
 }
 
-/** Of a node of an earlier version. */
+/** The answer for a node of an earlier version. */
 export const NO_PORT_MAPPING = {
   status: 'off',
   detail: 'the node is of a version that asks no router',

@@ -12,18 +12,18 @@ import type { CallInput, ProtocolSession, SessionOptions } from './session.ts'
 
 export interface ProtocolCallsInit {
   node: SubnetNode
-  /** @throws UsageError for what names no peer */
+  /** @throws UsageError if the text names no peer */
   destination(peer: string): Promise<Exclude<Destination, string>>
-  /** The largest request, in bytes. */
+  /** The maximum size of a request, in bytes. */
   maxRequestBytes: number
 }
 
-/** Of what a peer speaks, in a hint. */
+/** The maximum number of a peer's protocols in a hint. */
 const MAX_PROTOCOLS_NAMED = 20
-/** What is called is encoded and decoded by whoever calls. */
+/** A codec that passes bytes through: the client of the session encodes and decodes. */
 const AS_IT_IS = { encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes }
 
-/** What is called, in bytes. */
+/** A caller that sends and receives bytes. */
 type ByteCaller = Caller<Uint8Array, Uint8Array>
 type CallOf = (
   caller: ByteCaller,
@@ -32,7 +32,7 @@ type CallOf = (
   options: { signal: AbortSignal | undefined; timeoutMs: number },
 ) => AsyncIterable<Uint8Array>
 
-/** How a protocol of each kind is called. */
+/** The call for each kind of protocol. */
 const CALLS = {
   async *unary(caller, to, bytes, options) {
     yield await caller.one(to, bytes, options)
@@ -40,7 +40,7 @@ const CALLS = {
   'server-streaming': (caller, to, bytes, options) => caller.many(to, bytes, { ...options, idleTimeoutMs: options.timeoutMs }),
 } satisfies Record<ProtocolKind, CallOf>
 
-/** The kind of this name. @throws UsageError */
+/** The kind with this name. @throws UsageError */
 export function kindOf(name: string): ProtocolKind {
   const kinds = Object.keys(CALLS) as ProtocolKind[]
   const kind = kinds.find((known) => known === name)
@@ -50,7 +50,7 @@ export function kindOf(name: string): ProtocolKind {
   return kind
 }
 
-/** The calls of a session that go to protocols of other peers, on a node of this process. */
+/** The session's calls to protocols of other peers, made by an in-process node. */
 export class ProtocolCalls implements ProtocolSession {
   readonly #init: ProtocolCallsInit
   readonly #reflection: ReflectionCaller

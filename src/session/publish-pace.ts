@@ -2,27 +2,27 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { farthestFirst, nearness } from '../primitives/address.ts'
 
 export interface PaceOptions {
-  /** How long an address has to be the best one before it is paid for, in milliseconds. */
+  /** How long an address must stay best before a fee is paid for it, in milliseconds. */
   settleMs: number
-  /** Changes that may be paid for at once; after those, one each `pauseMs`. */
+  /** The number of changes that may be paid for in a row; afterwards, one change per `pauseMs`. */
   burst: number
-  /** In milliseconds. Also how long a nearer address waits for the farther one to come back. */
+  /** The interval between paid changes, in milliseconds. A nearer address also waits this long for the farther address to return. */
   pauseMs: number
 }
 
 const DEFAULTS = { settleMs: 4_000, burst: 4, pauseMs: 600_000 } satisfies PaceOptions
 
-/** Which address a node pays for, and when, where each change on the chain costs a fee. Asks nothing and has no timer. */
+/** Decides which address a node pays for, and when, on a chain with fees. Makes no requests and sets no timers. */
 export class PublishPace {
   readonly #options: PaceOptions
   readonly #now: () => number
-  /** The best address, and since when it is that. What a node has at its start waits for nothing. */
+  /** The best address, and the start of its time as best. The address at startup does not wait. */
   #best: string | undefined
   #bestSinceMs: number | undefined
   #published: Multiaddr[] = []
-  /** Since when the node has only had nearer addresses than the published one. */
+  /** The time since when every address of the node is nearer than the published address. */
   #nearerSinceMs: number | undefined
-  /** When the budget will be whole again. */
+  /** The time at which the budget is full again. */
   #wholeAtMs = Number.NEGATIVE_INFINITY
 
   constructor(now: () => number, options: Partial<PaceOptions> = {}) {
@@ -30,7 +30,7 @@ export class PublishPace {
     this.#options = { ...DEFAULTS, ...options }
   }
 
-  /** The best address first: the published one, as long as no other can be dialled from farther away. */
+  /** Sorts the best address first. The published address stays first unless another address can be dialled from farther away. */
   order(own: Multiaddr[]): Multiaddr[] {
     const sorted = farthestFirst(own)
     const [best] = sorted
@@ -38,7 +38,7 @@ export class PublishPace {
     return kept == null ? sorted : [kept, ...sorted.filter((address) => address !== kept)]
   }
 
-  /** To be called at each change. How long the first of these addresses has to wait, in milliseconds; 0 where it may be published now. */
+  /** The wait before the first address may be published, in milliseconds; 0 if at once. Call at each change. */
   waitMs([best]: Multiaddr[]): number {
     const { settleMs, burst, pauseMs } = this.#options
     const nowMs = this.#now()
@@ -56,12 +56,12 @@ export class PublishPace {
     return Math.max(0, readyAtMs - nowMs)
   }
 
-  /** A change was handed in: whatever becomes of it, it may cost something. */
+  /** Records a submitted change, which may cost a fee regardless of its outcome. */
   paid(): void {
     this.#wholeAtMs = Math.max(this.#wholeAtMs, this.#now()) + this.#options.pauseMs
   }
 
-  /** The chain has these. */
+  /** Records the addresses on the chain. */
   published(multiaddrs: Multiaddr[]): void {
     this.#published = multiaddrs
   }

@@ -1,13 +1,15 @@
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { isQuic, isRelayed } from '../primitives/address-kind.ts'
 
-/** One's own addresses, by whether a chain takes them: none takes one over a relay, which is not the peer's to keep, nor one over QUIC. */
+/**
+ * Splits own addresses by whether a chain accepts them. No chain accepts relayed addresses, which belong to the relay, or QUIC addresses.
+ */
 export function publishable(own: Multiaddr[]): { taken: Multiaddr[]; left: Multiaddr[] } {
   const isLeft = (address: Multiaddr): boolean => isRelayed(address) || isQuic(address)
   return { taken: own.filter((address) => !isLeft(address)), left: own.filter(isLeft) }
 }
 
-/** What is said of those that no chain takes. */
+/** Describes the addresses that no chain accepts. */
 export function leftOut(left: Multiaddr[]): string {
   const relayed = left.filter(isRelayed)
   const others = left.filter((address) => !isRelayed(address))

@@ -30,29 +30,29 @@ export interface ServeInit {
   settings: Settings
   agent: string
   log: Logger
-  /** Somebody said that what the node publishes may cost fees. */
+  /** The user agreed that publishing may cost fees. */
   paysFees?: boolean | undefined
 }
 
 export interface RunningNode {
   readonly ready: NodeEvent
-  /** On this node; stays open as long as the node runs. */
+  /** The session on this node; open while the node runs. */
   readonly session: Session
-  /** Resolves when the node has stopped, whoever told it to. */
+  /** Resolves when the node has stopped for any reason. */
   readonly stopped: Promise<void>
-  /** Tells everything; the first listener also hears what came before it. */
+  /** Adds a listener for all events; the first listener also receives the earlier events. */
   onEvent(listener: (event: NodeEvent) => void): void
   offEvent(listener: (event: NodeEvent) => void): void
-  /** Called when the node begins to stop, whoever told it to. */
+  /** Called when the node begins to stop for any reason. */
   onStopping(listener: () => void): void
-  /** Says goodbye, closes everything, frees the home. May be called twice. */
+  /** Disconnects from peers, closes all resources and releases the home. May be called twice. */
   stop(): Promise<void>
 }
 
 const ANY_PORT = '/ip4/0.0.0.0/tcp/0'
 const EVENTS = ['peer:connect', 'peer:disconnect', 'heartbeat', 'task', 'resolve', 'refusal'] as const satisfies Array<keyof NodeEvents>
 
-/** Runs the node of a home, and lets commands drive it. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
+/** Runs the node of a home, and serves commands. @throws NodeError ALREADY_RUNNING, UsageError, ChainError */
 export async function serve(init: ServeInit): Promise<RunningNode> {
   const { home, settings, log } = init
   await checkPublishing(settings, init.paysFees === true, async () => {
@@ -100,9 +100,9 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
     }
     const node = await startListening(compose, settings.listen, log.scoped('session'))
     try {
-      // a chain that is none is found out now, not at the first peer that is looked up
+      // detects an invalid chain now instead of at the first lookup
       await node.registry.lookup(node.peerId).catch((error) => unlessLater(error, node.registry.namedOver, log.scoped('session')))
-      // one that others would not let in says so in its log
+      // logs if other peers would not admit this node
       await node.ownRefusal()
       return await Running.open(init, { node, lock, journal, metrics })
     } catch (error) {
@@ -116,12 +116,12 @@ export async function serve(init: ServeInit): Promise<RunningNode> {
   }
 }
 
-/** What is served of the numbers of a node; loaded only where it is asked for. @throws UsageError for a port that is taken */
+/** Opens the metrics endpoint; its module is loaded only if the setting is present. @throws UsageError for a port in use */
 async function openMetrics({ metrics }: Settings): Promise<MetricsEndpoint | undefined> {
   return metrics == null ? undefined : (await import('./metrics/metrics-endpoint.ts')).MetricsEndpoint.open(metrics)
 }
 
-/** A subnet may appear later, and so may the network of this machine: a node waits for both. @throws any other error */
+/** Ignores a missing subnet or network: either may appear later, and the node waits. @throws any other error */
 function unlessLater(error: unknown, namedOver: NamedOver, log: Logger): void {
   if (error instanceof NoSubnetError) {
     return
@@ -144,7 +144,7 @@ function checkOwn(peerId: PeerId, { listen, announce }: Settings): void {
   }
 }
 
-/** Listens where the user said, or at the default, or where that is taken at any free port. */
+/** Listens at the user's addresses or at the default; if the default port is taken, at any free port. */
 async function startListening(compose: (listen: string[]) => Promise<SubnetNode>, listen: string[], log: Logger): Promise<SubnetNode> {
   const named = listen.length > 0
   const node = await compose(named ? listen : [DEFAULT_LISTEN])
@@ -172,14 +172,14 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
   }
 }
 
-/** Of many addresses, those on which libp2p says that it cannot listen: each is named before its reason. */
+/** The addresses on which libp2p failed to listen; its message names each address before the reason. */
 function refusedOf(listen: string[], error: unknown): string[] {
   const text = describeError(error)
   const refused = listen.filter((address) => text.includes(`${multiaddr(address).toString()}: `))
   return refused.length === 0 ? listen : refused
 }
 
-/** libp2p puts the stacks of what failed into one message. */
+/** The reason why libp2p cannot listen. libp2p joins the stack traces of all failures into one message. */
 function reasonNotToListen(error: unknown): string {
   const text = describeError(error)
   const [code] = /\bE[A-Z]{4,}\b/.exec(text) ?? []
@@ -188,7 +188,7 @@ function reasonNotToListen(error: unknown): string {
     EADDRNOTAVAIL: 'this machine has no such address',
     EACCES: 'permission denied',
   }
-  // what QUIC lacks here
+  // the missing part of QUIC support
   const [missing] = /\bQUIC needs the optional package \S+, which (is not installed|has no binary for \S+ \S+)/.exec(text) ?? []
   return code == null ? (missing ?? text) : `${reasons[code] ?? 'refused by the system'} (${code})`
 }
@@ -202,7 +202,7 @@ function isAddressInUse(error: unknown): boolean {
   )
 }
 
-/** Enters what a node tells. */
+/** Records the node's events. */
 function follow(node: SubnetNode, journal: Journal): void {
   for (const event of EVENTS) {
     node.on(event, (about: object) => journal.tell(event, about))
@@ -224,7 +224,7 @@ class Running implements RunningNode {
   readonly #control: ControlServer
   readonly #publisher: AddressPublisher | undefined
   readonly #watch: StateWatch
-  /** Aborts when the node has told its last event. */
+  /** Aborts after the node's last event. */
   readonly #told = new AbortController()
   readonly #stopping = Promise.withResolvers<void>()
 
@@ -240,7 +240,7 @@ class Running implements RunningNode {
     const { node } = parts
     this.#parts = parts
     this.stopped = this.#stopping.promise.then(async () => this.#stop())
-    // only once its answer is on its way
+    // stops the node only after the answer has left
     this.session = new NodeSession({
       node,
       home,

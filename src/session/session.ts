@@ -4,6 +4,7 @@ import type { Network } from '../node/network/network.ts'
 import type { ProtocolKind } from '../protocol/api/interceptor.ts'
 import type { TierName } from '../resolve/tier.ts'
 import type {
+  ActivityAnswer,
   AliasAnswer,
   BenchAnswer,
   ChainAnswer,
@@ -43,6 +44,11 @@ export interface EventsOptions extends SessionOptions {
   /** First those of the last so many milliseconds that the node has kept. */
   sinceMs?: number | undefined
   /** Called where the node is of an earlier version: it tells less, and has kept nothing. */
+  onOlder?: (() => void) | undefined
+}
+
+export interface ActivityOptions extends SessionOptions {
+  /** Called where the node is of an earlier version: it does not tell bytes, tiers, and whose tasks they were. */
   onOlder?: (() => void) | undefined
 }
 
@@ -128,6 +134,8 @@ export interface Session {
   settings(options?: SessionOptions): Promise<NodeSettingsAnswer | undefined>
   /** @throws NodeError NOT_RUNNING */
   status(options?: SessionOptions): Promise<StatusAnswer>
+  /** Sums since the node started. @throws NodeError NOT_RUNNING */
+  activity(options?: ActivityOptions): Promise<ActivityAnswer>
   /** Tells the running node to stop, and waits until its home is free. @throws NodeError NOT_RUNNING */
   stop(options?: SessionOptions): Promise<StopAnswer>
   peers(options?: SessionOptions & { all?: boolean }): Promise<PeerRow[]>

@@ -7,10 +7,10 @@ export interface StateWatchInit {
   tell(event: string, about: object): void
 }
 
-/** What has no event of its own is looked at this often. */
+/** The interval for polling state without an event. */
 const LOOK_EVERY_MS = 2_000
 
-/** Tells what changes in the state of a node: its problems, its chain, its reachability, its relays. */
+/** Emits changes in a node's state: its problems, chain, reachability and relays. */
 export class StateWatch {
   readonly #init: StateWatchInit
   #problems = new Map<string, StatusProblem>()
@@ -33,7 +33,7 @@ export class StateWatch {
       this.#lookForRelays(multiaddrs)
     })
     this.#lookForRelays(node.multiaddrs.map(String))
-    // a node that has just begun is connected to nobody yet
+    // a node that has just started has no connections yet
     this.#lookIn(LOOK_EVERY_MS)
   }
 
@@ -46,7 +46,7 @@ export class StateWatch {
   #lookIn(ms: number): void {
     this.#looking = setTimeout(() => {
       void this.#look()
-        // a chain that is away is a problem of its own
+        // an unavailable chain is reported as a problem instead
         .catch(() => undefined)
         .finally(() => (this.#stopped ? undefined : this.#lookIn(LOOK_EVERY_MS)))
     }, ms).unref()
@@ -86,7 +86,7 @@ export class StateWatch {
   }
 }
 
-/** A problem is the same one while only the numbers in it change. */
+/** A key for a problem, independent of the numbers in its message. */
 function keyOf({ code, severity, message }: StatusProblem): string {
   return [code, severity, message.replace(/\d+/g, '#')].join(' ')
 }

@@ -1,29 +1,29 @@
 import type { Settings } from '../node/home/config.ts'
 import type { StatusProblem } from './answers.ts'
 
-/** What a node knows of itself that may be a problem. */
+/** The facts from which a node's problems are derived. */
 export interface NodeFacts {
   settings: Pick<Settings, 'bootstrap'>
-  /** How many there are. */
+  /** The number of addresses. */
   addresses: number
   connections: number
-  /** Why bootstraps refuse this node, where that is why it is connected to nobody. */
+  /** The refusals by bootstraps, if they explain why the node has no connections. */
   bootstrapRefusals: string[]
-  /** What is wrong with the chain. */
+  /** The faults of the chain. */
   chain: string[]
-  /** Why the chain does not have the addresses of a node that publishes them. */
+  /** The reason why a publishing node's addresses are missing on the chain. */
   publishing: StatusProblem | undefined
-  /** Why others like this node would not let it in. */
+  /** The reason why other peers with this configuration would not admit this node. */
   ownRefusal: string | undefined
-  /** That it turned newcomers away. */
+  /** A message if the node refused newcomers. */
   full: string | undefined
-  /** How far its clock is off. */
+  /** The clock error, as a message. */
   clock: string | undefined
-  /** Why its address book cannot be written. */
+  /** The reason why the address book cannot be written. */
   book: { code: 'USAGE' | 'TIMEOUT'; message: string; hint: string | undefined } | undefined
 }
 
-/** The problems of a node. One that gossip does not believe goes on. */
+/** The problems of a node. A wrong clock is only a warning. */
 export function statusProblems(facts: NodeFacts): StatusProblem[] {
   const { settings, bootstrapRefusals, publishing, ownRefusal, full, clock, book } = facts
   const isAlone = settings.bootstrap.length > 0 && facts.connections === 0 && bootstrapRefusals.length === 0

@@ -2,7 +2,7 @@ import { Deadline } from '../primitives/deadline.ts'
 import { type CallPhase, ProtocolError } from '../protocol/api/errors.ts'
 import type { SessionOptions } from './session.ts'
 
-/** Gives a step of a call the call's deadline. @param late the message of the error when the time is up. @throws ProtocolError TIMEOUT */
+/** Applies a call's deadline to one step. @param late the message of the timeout error @throws ProtocolError TIMEOUT */
 export async function withStepDeadline<T>(
   phase: CallPhase,
   options: SessionOptions,

@@ -12,51 +12,51 @@ import { collectPayload, tooManyBytes } from './collect-payload.ts'
 import { roundAttempts, roundMs } from './round-ms.ts'
 import type { SessionOptions, TaskInput } from './session.ts'
 
-/** Payloads and results up to this are read whole at once. */
+/** Payloads and results up to this size are read into memory at once. */
 const SMALL_BYTES = 256 * 1024
-/** Of a tier's words, in what is told. */
+/** The maximum length of a tier's detail in an event. */
 const MAX_DETAIL_CHARACTERS = 300
 
-/** A task of this node that has ended. */
+/** A finished task of this node. */
 export interface SentTask {
   taskId: string
   peerId: string
   outcome: 'accepted' | 'rejected' | 'failed'
   ms: number
-  /** As many as are known of, or were sent by then. */
+  /** The payload's size, or the bytes sent so far. */
   payloadBytes: number
-  /** Of an accepted task. */
+  /** Only for an accepted task. */
   resultBytes?: number
-  /** How the peer was reached; absent where it was not. */
+  /** How the peer was reached; absent for an unreached peer. */
   source?: string
   multiaddr?: string
-  /** How often the call was made again. */
+  /** The number of retries of the call. */
   retries: number
-  /** The steps to an address, where one was looked for. */
+  /** The steps of the address lookup, if there was a lookup. */
   attempts?: Attempt[]
-  /** The code of a failure. */
+  /** The error code of a failure. */
   reason?: string
-  /** Why the peer rejected the task, or why the call failed. */
+  /** The reason why the peer rejected the task, or why the call failed. */
   detail?: string
 }
 
-/** Told once how a task ended: of one whose result is still coming, when that has come. */
+/** Called once with a task's outcome, after the complete result. */
 type Count = (outcome: 'sentAccepted' | 'sentRejected' | 'sentFailed') => void
 
-/** The tasks of a session, sent by a node of this process; how they ended is counted. */
+/** The session's tasks, sent by an in-process node; outcomes are counted. */
 export class TaskCalls {
   readonly #node: SubnetNode
   readonly counts = { sent: 0, sentAccepted: 0, sentRejected: 0, sentFailed: 0 }
 
   readonly #onSent: ((task: SentTask) => void) | undefined
 
-  /** @param onSent told of each task that was sent, or was to be, when it has ended */
+  /** @param onSent called for each finished task, sent or not */
   constructor(node: SubnetNode, onSent?: (task: SentTask) => void) {
     this.#node = node
     this.#onSent = onSent
   }
 
-  /** @param destination is asked for before anything is read of the payload. @throws what it throws; as `Session.sendTask` */
+  /** @param destination resolved before the payload is read @throws errors of `destination`; otherwise as `Session.sendTask` */
   async send(destination: () => Promise<Destination>, task: TaskInput, options: SessionOptions = {}): Promise<TaskAnswer> {
     let counted = false
     const count: Count = (outcome) => {
@@ -75,7 +75,7 @@ export class TaskCalls {
     }
   }
 
-  /** What is not known to be small is sent while it is read. */
+  /** A payload of unknown or large size is streamed. */
   async #payloadOf({ payload, size }: TaskInput, options: SessionOptions): Promise<Uint8Array | Body> {
     const { maxStreamedBytes } = this.#node.limits
     if (size != null && size > maxStreamedBytes) {
@@ -149,7 +149,7 @@ async function* counted(chunks: AsyncIterable<Uint8Array>, count: (bytes: number
   }
 }
 
-/** What is told of a task that has ended. */
+/** The event about a finished task. */
 function sentTask(to: Destination, taskId: string, report: CallReport, rejection: string | undefined): Omit<SentTask, 'payloadBytes'> {
   const { reached, retries, timings, error } = report
   const told: Omit<SentTask, 'payloadBytes'> = {

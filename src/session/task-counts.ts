@@ -6,11 +6,11 @@ type Counted = Pick<StatusAnswer['tasks'], 'accepted' | 'rejected' | 'rejections
 
 const MAX_KEPT = 8
 
-/** How the tasks of peers ended, since the node was made. */
+/** Outcomes of peers' tasks since the node was created. */
 export class TaskCounts {
   #accepted = 0
   readonly #reasons = new Map<RejectionReason, number>()
-  /** The newest is the last. */
+  /** The newest rejection comes last. */
   readonly #last: Counted['lastRejections'] = []
 
   count({ accepted, taskId, peerId, reason, detail = '' }: TaskEvent): void {

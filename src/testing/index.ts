@@ -1,4 +1,4 @@
-/** What every tier and every chain of a subnet must do, as tests: for whoever writes one. */
+/** Compliance tests for tiers and chains of a subnet, for authors of new implementations. */
 export type { PeerId, PrivateKey } from '@libp2p/interface'
 export type { Multiaddr } from '@multiformats/multiaddr'
 export { addresses, newPeer, newPeers, type TestPeer } from './peers.ts'

@@ -3,22 +3,22 @@ import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 
-/** A peer that exists only as its key. */
+/** A peer that exists only as a key. */
 export interface TestPeer {
   privateKey: PrivateKey
   peerId: PeerId
-  /** One of its addresses, different for every port. */
+  /** An address of the peer, different for every port. */
   at(port: number): Multiaddr
 }
 
-/** A peer with a new key. */
+/** Creates a peer with a new key. */
 export async function newPeer(type: 'Ed25519' | 'secp256k1' | 'RSA' = 'Ed25519'): Promise<TestPeer> {
   const privateKey = type === 'RSA' ? await generateKeyPair(type, 2_048) : await generateKeyPair(type)
   const peerId = peerIdFromPublicKey(privateKey.publicKey)
   return { privateKey, peerId, at: (port) => multiaddr(`/ip4/10.0.0.1/tcp/${port}/p2p/${peerId.toString()}`) }
 }
 
-/** So many of them. */
+/** Creates `count` peers. */
 export async function newPeers(count: number): Promise<TestPeer[]> {
   return Promise.all(Array.from({ length: count }, async () => newPeer()))
 }

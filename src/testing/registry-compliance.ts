@@ -4,24 +4,24 @@ import { type ChainChange, type ChainRegistry, NODE_CLASSES, type NodeClass, typ
 import { addresses, newPeer, newPeers, type TestPeer } from './peers.ts'
 import { suiteOf, type TestSuite } from './suite.ts'
 
-/** A chain that a driver's registries share, empty at first. */
+/** A chain shared by a driver's registries, initially empty. */
 export interface TestChain {
-  /** A registry that acts for this peer; the test closes it. */
+  /** A registry that acts for this peer; closed by the test. */
   registryOf(peer: TestPeer, subnetId?: number): ChainRegistry
-  /** Enters a peer in the subnet, or changes its class, where the chain's registries refuse to; and takes it out. */
+  /** Changes the subnet's peers on a chain whose registries cannot. */
   owner?: {
-    /** Enters the peer, or changes its class. */
+    /** Registers the peer, or changes its class. */
     enter(peer: TestPeer, nodeClass: NodeClass): Promise<void>
-    /** Takes the peer out. */
+    /** Removes the peer. */
     leave(peer: TestPeer): Promise<void>
   }
-  /** Ends the chain, after its registries were closed. */
+  /** Stops the chain, after its registries were closed. */
   stop(): Promise<void>
 }
 
 /**
- * What every chain driver must do that publishes for a peer with the key of that peer: `describeRegistry('the ledger', async () => chain)`.
- * @param given what enters the tests, by default the runner's globals
+ * The compliance tests for chain drivers that publish with the peer's own key: `describeRegistry('the ledger', async () => chain)`.
+ * @param given the test suite, by default the runner's globals
  */
 export function describeRegistry(name: string, start: () => Promise<TestChain>, given?: TestSuite): void {
   const { describe, beforeEach, afterEach, test } = suiteOf(given)
@@ -220,7 +220,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>, 
     test('tells who changed while it is watched, and ends with the signal', async () => {
       const enough = new AbortController()
       const changes = reader.watch({ signal: enough.signal })[Symbol.asyncIterator]()
-      // what was asked for after it comes after it
+      // requests are ordered, so the watch has started once this lookup is answered
       await reader.lookup(peer.peerId)
       const until = async (who: TestPeer): Promise<void> => {
         for (;;) {
@@ -283,7 +283,7 @@ export function describeRegistry(name: string, start: () => Promise<TestChain>, 
   })
 }
 
-/** A record by its values but when it was read, to compare. */
+/** The values of a record without its read time, for comparison. */
 function plain({ peerId, multiaddrs, verified, seq, block, stale }: PublishedRecord): unknown {
   return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), verified, seq, block, stale }
 }

@@ -5,30 +5,30 @@ import { NAMED_OVER } from '../primitives/address-kind.ts'
 import { newPeers, type TestPeer } from './peers.ts'
 import { type NotRun, suiteOf, type TestSuite } from './suite.ts'
 
-/** A chain that a driver reads, empty at first; what is on it is the test's doing, through the driver or past it. */
+/** A chain read by a driver, initially empty. The test changes the chain, through the driver or directly. */
 export interface ReadChain {
-  /** A registry that acts for this peer; the test closes it. */
+  /** A registry that acts for this peer; closed by the test. */
   registryOf(peer: TestPeer, subnetId?: number): ChainRegistry
-  /** Gives a peer this one address, in place of the one it had. */
+  /** Sets a peer's only address, in place of the previous address. */
   publish(peer: TestPeer, multiaddr: Multiaddr): Promise<void>
-  /** Takes the addresses of a peer away. */
+  /** Removes a peer's addresses. */
   remove(peer: TestPeer): Promise<void>
   /** Registers a peer, or changes its class. */
   register(peer: TestPeer, nodeClass: NodeClass): Promise<void>
   /** Ends the registration of a peer. */
   unregister(peer: TestPeer): Promise<void>
-  /** Where the chain has nodes of several peers. */
+  /** Present if the chain has nodes with several peers. */
   roles?: {
-    /** Gives peers to one new node, of class `idle`; of these the bootnode peer has this address, the others none. @returns its id */
+    /** Adds a node of class `idle` with these peers. Only the bootnode peer has an address. @returns the ID of the node */
     addNode(peers: { main: TestPeer; bootnode: TestPeer; client: TestPeer }, bootnodeAt: Multiaddr): Promise<number>
-    /** Lets an overwatch node have this peer in the subnet; undefined takes it away. */
+    /** Adds the peer to the subnet as part of an overwatch node; undefined removes the peer. */
     setOverwatch(peer: TestPeer, nodeId: number | undefined): Promise<void>
-    /** Lets the owner of the subnet name this bootnode. */
+    /** Names a bootnode as the owner of the subnet. */
     setBootnode(peer: TestPeer, multiaddr: Multiaddr): Promise<void>
   }
-  /** Ids of subnets that the chain does not have; on a chain that is one by itself there are none such. */
+  /** IDs of missing subnets; absent for a chain that is itself a single subnet. */
   missing?: number[]
-  /** Ends the chain, after its registries were closed. */
+  /** Stops the chain, after its registries were closed. */
   stop(): Promise<void>
 }
 
@@ -41,8 +41,8 @@ interface Described {
 }
 
 /**
- * What every chain driver must do when it is read: `describeReading('the ledger', async () => chain)`.
- * @param given what enters the tests, by default the runner's globals
+ * The compliance tests for reading with a chain driver: `describeReading('the ledger', async () => chain)`.
+ * @param given the test suite, by default the runner's globals
  */
 export function describeReading(name: string, start: () => Promise<ReadChain>, given?: TestSuite): void {
   const { describe, beforeEach, afterEach, test } = suiteOf(given)
@@ -277,7 +277,7 @@ export function describeReading(name: string, start: () => Promise<ReadChain>, g
           }
         }
       })()
-      // from when on it watches is not told: so there is another change until one is seen
+      // the start of the watch is not reported, so changes repeat until one is seen
       for (let port = 1; !told.has(peer.peerId.toString()); port++) {
         await chain.publish(peer, peer.at(port))
         await new Promise((resolve) => setTimeout(resolve, 20))

@@ -1,10 +1,10 @@
 import { UsageError } from '../primitives/errors.ts'
 
-/** What a test runner gives: that of Mocha, of Jest, of Vitest, or of `node:test`. */
+/** The functions of a test runner: Mocha, Jest, Vitest, or `node:test`. */
 export interface TestSuite {
   /** Groups tests. */
   describe(name: string, body: () => void): unknown
-  /** Enters a test. */
+  /** Adds a test. */
   it(name: string, body: () => Promise<void>): unknown
   /** Runs before each test of the group. */
   beforeEach(body: () => Promise<void>): unknown
@@ -12,13 +12,13 @@ export interface TestSuite {
   afterEach(body: () => Promise<void>): unknown
 }
 
-/** Ends a test that does not apply, and says why. */
+/** Skips a test that does not apply, with the reason. */
 export type NotRun = (why: string) => never
 
-/** Enters a test. */
+/** Adds a test. */
 export type EnterTest = (name: string, body: (notRun: NotRun) => Promise<void>) => void
 
-/** The suite that was passed, or the runner's globals. @throws UsageError where there is neither */
+/** The given suite, or the runner's globals. @throws UsageError if there is neither */
 export function suiteOf(given: TestSuite | undefined): TestSuite & { test: EnterTest } {
   const { describe, it, beforeEach, afterEach } = given ?? (globalThis as unknown as Partial<TestSuite>)
   if (describe == null || it == null || beforeEach == null || afterEach == null) {
@@ -45,13 +45,13 @@ export function suiteOf(given: TestSuite | undefined): TestSuite & { test: Enter
 
 class Inapplicable extends Error {}
 
-/** `this` of Mocha, or the first argument of other runners. */
+/** `this` in Mocha, or the first argument in other runners. */
 interface RunnerContext {
   skip?: (why: string) => unknown
   test?: { title?: string }
 }
 
-/** Mocha takes no reason: there it goes into the title. */
+/** Skips the running test. Mocha accepts no reason, so the reason goes into the title. */
 function skip(context: RunnerContext | undefined, why: string): void {
   if (context?.test?.title != null) {
     context.test.title += ` (not run: ${why})`

@@ -22,8 +22,8 @@ function textOf(cell: string): string {
 
 /** The table of settings, by what the first column calls them. */
 async function readRows(): Promise<Map<string, Row>> {
-  const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
-  const [, table = ''] = /\| setting \| default \| \|\n\|[-|]+\|\n((?:\|.*\n)+)/.exec(readme) ?? []
+  const settings = await readFile(join(ROOT, 'docs/settings.md'), 'utf8')
+  const [, table = ''] = /\| setting \| default \| \|\n\|[-|]+\|\n((?:\|.*\n)+)/.exec(settings) ?? []
   const rows = table
     .trim()
     .split('\n')
@@ -42,7 +42,7 @@ function rowName(name: SettingName): string {
   return flag == null ? name : `--${kebab(name)}${list === true ? '…' : ''}`
 }
 
-describe('the table of settings in the README', () => {
+describe('the table of settings in docs/settings.md', () => {
   let rows: Map<string, Row>
 
   before(async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { spawn } from '@lydell/node-pty'
-import { Cli, jsonError, type Outcome, present, type RunningNode } from '../support/cli.ts'
+import { Cli, jsonError, type Outcome, present, type RunningNode, until } from '../support/cli.ts'
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
 const STRANGER = '12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb'
@@ -187,6 +187,117 @@ describe('a batch of tasks', function () {
       const good = count - failures.length
       assert.match(outcome.stderr, new RegExp(`\\n?${count} tasks: ${good} accepted, 0 rejected, ${failures.length} failed in .*\\n$`))
     }
+  })
+
+  describe('that goes on where it broke off', () => {
+    /** Answers each task after a moment, and writes down what it got. */
+    async function writer(): Promise<{ address: string; seen: () => Promise<string[]>; running: RunningNode }> {
+      const seen = join(await cli.folder(), 'seen')
+      await writeFile(seen, '')
+      const running = await cli.start(await cli.home(), ['--handler', `sh:t=$(cat); echo "$t" >> '${seen}'; sleep 0.02; printf %s "$t"`])
+      return { address: running.address, running, seen: async () => (await readFile(seen, 'utf8')).split('\n').slice(0, -1) }
+    }
+
+    it('after a kill sends what was not answered, and keeps all that was', async () => {
+      const { address, seen } = await writer()
+      const count = 200
+      const batch = await file('killed', texts(count))
+      const resumed = join(folder, 'killed.results')
+      const args = ['send-task', address, '--batch', batch, '--concurrency', '4', '--resume', resumed]
+      const first = cli.launch(home, args)
+      await until(async () => (await readFile(resumed, 'utf8').catch(() => '')).split('\n').length > 50, 'no results')
+      await first.signal('SIGKILL')
+      const before = await readFile(resumed, 'utf8')
+      // as if the kill had come in the middle of a line
+      await writeFile(resumed, `${before}{"index":199,"taskId":"task 1`)
+      const second = await cli.run(home, args)
+      assert.deepEqual([second.code, second.stdout], [0, ''], second.stderr)
+      const whole = before.slice(0, before.lastIndexOf('\n') + 1)
+      const kept = whole.split('\n').length - 1
+      assert.match(
+        second.stderr,
+        new RegExp(`^${count - kept} tasks: ${count - kept} accepted, 0 rejected, 0 failed in .*; ${kept} before\n$`),
+      )
+      const after = await readFile(resumed, 'utf8')
+      assert.ok(after.startsWith(whole), 'what was there stays')
+      const lines = results({ stdout: after } as Outcome)
+      assert.deepEqual(
+        lines.map(({ index, taskId, accepted }) => [index, taskId, accepted]),
+        texts(count).map((task, index) => [index, (task as ResultLine).taskId, true]),
+      )
+      const twice = (await seen()).length - count
+      assert.ok(twice >= 0 && twice <= 4, `only what was under way is sent again: ${twice}`)
+      const third = await cli.run(home, args)
+      assert.deepEqual([third.code, third.stderr], [0, `0 tasks; ${count} before\n`])
+    })
+
+    it('sends again what the peer cannot have acted on, and ends with the code of the first failure of all', async () => {
+      const { address, running } = await writer()
+      const peerId = running.peerId
+      const batch = await file('again', [
+        { peer: node.address, text: 'no' },
+        { peer: 'bob', text: 'b' },
+        { peer: node.address, text: 'c' },
+      ])
+      const resumed = join(folder, 'again.results')
+      const own = await cli.home()
+      const args = ['send-task', '--batch', batch, '--resume', resumed]
+      const first = await cli.run(own, args)
+      assert.equal(first.code, 7)
+      await cli.json(own, ['alias', 'set', 'bob', peerId])
+      const second = await cli.run(own, [...args, '--bootstrap', address])
+      assert.deepEqual([second.code, second.stdout], [7, ''])
+      assert.match(second.stderr, /^1 task: 1 accepted, 0 rejected, 0 failed in .*; 2 before\n$/)
+      const lines = (await readFile(resumed, 'utf8')).trim().split('\n')
+      assert.deepEqual(
+        lines
+          .map((line) => JSON.parse(line))
+          .map(({ index, accepted }) => [index, accepted])
+          .slice(-1),
+        [[1, true]],
+      )
+      assert.equal(lines.length, 4)
+    })
+
+    it('refuses results of another batch, and leaves them as they are', async () => {
+      const batch = await file('own', texts(3))
+      const resumed = join(folder, 'other.results')
+      const answered = { index: 1, taskId: 'task 1', peerId: node.peerId, accepted: true, error: null, bytesSent: 6 }
+      const cases: Record<string, [unknown, RegExp]> = {
+        'another id': [{ ...answered, taskId: 'x' }, /line 2 of .*own is another: its task is task 1, that of the results x$/],
+        'another peer': [
+          { ...answered, peerId: STRANGER },
+          /line 2 of .* is another: its task is for .*, that of the results for 12D3KooWMw/,
+        ],
+        'another size': [{ ...answered, bytesSent: 7 }, /its payload has 6 bytes, that of the results had 7$/],
+        'too many': [{ ...answered, index: 3 }, /there is a result of task 3, and .*own has 3$/],
+        'no results': [{ peer: 'bob', text: 'x' }, /^line 1 of .*other\.results is no result of a batch$/],
+      }
+      for (const [what, [told, message]] of Object.entries(cases)) {
+        const text = `${JSON.stringify(told)}\nhalf a line`
+        await writeFile(resumed, text)
+        const outcome = await cli.run(home, ['send-task', node.address, '--batch', batch, '--resume', resumed, '--json'])
+        assert.equal(outcome.code, 2, what)
+        assert.match(jsonError(outcome).message, message, what)
+        assert.equal(await readFile(resumed, 'utf8'), text, what)
+      }
+      const piped = await cli.run(home, ['send-task', node.address, '--batch', '-', '--resume', resumed, '--json'], { stdin: '{}' })
+      assert.match(jsonError(piped).message, /--resume needs a batch that can be read twice/)
+    })
+
+    it('keeps a last result that lacks only its line feed', async () => {
+      const batch = await file('feed', texts(2))
+      const resumed = join(folder, 'feed.results')
+      const answered = { index: 0, taskId: 'task 0', peerId: node.peerId, accepted: true, error: null, bytesSent: 6 }
+      await writeFile(resumed, JSON.stringify(answered))
+      const outcome = await cli.run(home, ['send-task', node.address, '--batch', batch, '--resume', resumed])
+      assert.equal(outcome.code, 0, outcome.stderr)
+      const lines = results({ stdout: await readFile(resumed, 'utf8') } as Outcome)
+      assert.deepEqual(
+        lines.map(({ index }) => index),
+        [0, 1],
+      )
+    })
   })
 
   describe('on a terminal', () => {

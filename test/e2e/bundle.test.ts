@@ -164,6 +164,16 @@ describe('the bundled command line', function () {
     }
   })
 
+  it('loads what draws a screen only for the live view', async () => {
+    const home = await cli.home()
+    await cli.start(home)
+    for (const args of [['--help'], ['top', '--help'], ['status'], ['peers'], ['id']]) {
+      const sources = await sourcesOf(home, args)
+      const drawing = sources.filter((source) => /node_modules\/(log-update|slice-ansi)\/|src\/cli\/top\//.test(source))
+      assert.deepEqual(drawing, [], args.join(' '))
+    }
+  })
+
   it('loads what signs for an account only where something is signed', async () => {
     const chain = await StandInChain.start()
     try {

@@ -107,6 +107,8 @@ const rows: Record<string, Row> = {
   },
   // what follows is told by events.test.ts
   events: { fields: ['event', 'atMs', 'peerId', 'multiaddrs', 'subnetId', 'home', 'pid'], alone: 13 },
+  // what is drawn on a terminal is told by top.test.ts
+  top: { fields: [], alone: 2, attached: 2 },
   doctor: { fields: ['ok', 'findings'] },
   disconnect: { args: () => ['bob'], fields: ['peerId', 'connections'], alone: 13 },
   stop: { fields: ['peerId', 'pid'], alone: 13 },

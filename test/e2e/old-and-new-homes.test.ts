@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { jsonError } from '../support/cli.ts'
 import { RELEASE } from '../support/old-release.ts'
+import { Terminal } from '../support/pty.ts'
 import { PEER_ID as STRANGER } from '../support/seeds.ts'
 import { TASK } from '../support/task-sender.ts'
 import { BOTH_WAYS, hears, TwoVersions, type Version } from '../support/two-versions.ts'
@@ -41,6 +42,22 @@ describe(`a home of this version and of the release ${RELEASE}`, function () {
     assert.deepEqual([first.event, first.peerId], ['ready', node.peerId])
     assert.ok(rest.every(({ event }) => event === 'heartbeat'))
     assert.match(stderr, /^the node is of an earlier version: it tells less, and nothing of before\n$/)
+  })
+
+  it('whose node is of the release is drawn by this version, with what the node tells', async () => {
+    const { home, node } = both.side('the release')
+    const caller = both.cli['this version']
+    const terminal = new Terminal(home, ['top'])
+    try {
+      await terminal.shows(/^tiers {2}the node is of an earlier version: no tiers, no bytes, no tasks by peer$/m)
+      await terminal.shows(new RegExp(`^> - +${both.side('this version').node.peerId.slice(0, 8)}…`, 'm'))
+      await caller.json(await caller.home(), ['send-task', node.address, '--text', 'x'])
+      await terminal.shows(/; tasks [1-9]\d* accepted, 0 rejected, 0 failed$/m)
+      terminal.type('q')
+      assert.equal(await terminal.ended, 0)
+    } finally {
+      await terminal.end()
+    }
   })
 
   for (const [asking, answering] of BOTH_WAYS) {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { readFile, stat } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { Cli, type RunningNode } from '../support/cli.ts'
 import { type PtyOptions, Terminal } from '../support/pty.ts'
@@ -46,6 +48,34 @@ describe('a person at a terminal is asked', function () {
     const written = JSON.parse(await readFile(join(home, 'config.json'), 'utf8'))
     assert.deepEqual(written, { subnetId: 7, network: 'template', chain: 'ledger:/shared.db', mdns: true, handler: 'echo' })
   })
+
+  for (const columns of [80, 120]) {
+    it(`and init ends with three commands that work as they are: ${columns} columns`, async () => {
+      const home = join(await cli.folder(), 'a home')
+      const TMPDIR = await cli.folder()
+      const server = createServer().listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      const { port } = server.address() as AddressInfo
+      server.close()
+      const args = ['init', '--yes', '--home', home, '--listen', `/ip4/0.0.0.0/tcp/${port}`]
+      const terminal = open(await cli.home(), args, { columns, env: { TMPDIR } })
+      assert.equal(await terminal.ended, 0)
+      const [start = '', status = '', task = '', ...more] = [...terminal.output.matchAll(/^ {2}(subnet [^\r]*)\r$/gm)].map(
+        ([, line]) => line,
+      )
+      assert.deepEqual([start, status, more], [`subnet start --home '${home}' --handler echo`, `subnet status --home '${home}'`, []])
+      const node = cli.shell(home, start)
+      const healthy = await cli.shell(home, `${status} --wait 30s`)
+      assert.equal(healthy.code, 0, healthy.stderr)
+      const answer = await cli.shell(await cli.home(), task)
+      assert.deepEqual([answer.code, answer.stdout, answer.stderr], [0, 'hello', ''])
+      assert.equal((await cli.run(home, ['stop'])).code, 0)
+      assert.equal((await node).code, 0)
+      assert.ok((await stat(join(TMPDIR, 'subnet-try'))).isDirectory())
+      const again = await cli.run(home, ['init', '--yes', '--force'])
+      assert.ok(!again.stderr.includes('Next:'), 'only on a terminal')
+    })
+  }
 
   it('whether a config is to be changed: no, unless they say so', async () => {
     const home = await cli.home({ handler: 'echo' })

@@ -12,8 +12,9 @@ export interface PtyOptions {
   columns?: number
   rows?: number
   env?: NodeJS.ProcessEnv
-  /** Another program than this tree's `subnet`. */
-  program?: string
+  cwd?: string
+  /** In place of the command: bash with job control, in which `"$SUBNET_TEST_NODE" "$SUBNET_TEST_BIN"` is it. @default false */
+  shell?: boolean
 }
 
 /** A command in a terminal of its own, and what its user sees. */
@@ -26,15 +27,21 @@ export class Terminal {
   readonly #news = new EventTarget()
   #over = false
 
-  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {}, program }: PtyOptions = {}) {
+  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {}, shell = false, cwd = process.cwd() }: PtyOptions = {}) {
     this.screen = new Screen(columns)
     const name = env['TERM'] ?? 'xterm-256color'
     const own = Object.entries(process.env).filter(([name]) => !/^SUBNET_|^NO_COLOR$|^FORCE_COLOR$|^CI$/.test(name))
-    this.#pty = spawn(program ?? process.execPath, program == null ? [BIN, ...args] : args, {
+    const command: [string, string[]] = shell ? ['bash', ['--norc', '--noprofile', '-i']] : [process.execPath, [BIN, ...args]]
+    const names = shell ? { SUBNET_TEST_NODE: process.execPath, SUBNET_TEST_BIN: BIN, PS1: 'bash> ' } : {}
+    this.#pty = spawn(...command, {
       cols: columns,
       rows,
       name,
-      env: { ...Object.fromEntries(own), TERM: name, SUBNET_HOME: home, SUBNET_PORT_MAPPING: 'false', ...env } as Record<string, string>,
+      cwd,
+      env: { ...Object.fromEntries(own), TERM: name, SUBNET_HOME: home, SUBNET_PORT_MAPPING: 'false', ...names, ...env } as Record<
+        string,
+        string
+      >,
     })
     this.#pty.onData((data) => {
       this.output += data

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { constants, setPriority } from 'node:os'
 
 /** Strangers at a relay. */
 export interface RelayCrowd {
@@ -57,6 +58,11 @@ export class RelayStrangers {
 
   async leave(): Promise<void> {
     await this.#tell({ do: 'leave' })
+  }
+
+  /** They take only the time that no other process wants: elsewhere they have machines of their own. */
+  stepBack(): void {
+    setPriority(this.#child.pid ?? 0, constants.priority.PRIORITY_LOW)
   }
 
   async end(): Promise<void> {

@@ -1,4 +1,4 @@
-/** What a terminal shows of what was written to it: enough of one for what readline and prompts do. A resize wraps lines anew. */
+/** What a terminal shows of what was written to it: enough of one for what readline, prompts and a full screen do. A resize wraps lines anew. */
 export class Screen {
   columns: number
   #rows: string[][] = [[]]
@@ -6,6 +6,8 @@ export class Screen {
   #column = 0
   /** The rows that go on with the line of the row above. */
   readonly #wrapped = new Set<number>()
+  /** What the alternate screen hides. */
+  #hidden: { rows: string[][]; row: number; column: number } | undefined
 
   constructor(columns: number) {
     this.columns = columns
@@ -38,7 +40,7 @@ export class Screen {
     const tokens = data.matchAll(/\u001b\[([?\d;]*)([A-Za-z])|\u001b[^[]|[\s\S]/gu)
     for (const [token, parameters, command] of tokens) {
       if (command != null) {
-        this.#control(command, Number.parseInt(parameters || '', 10))
+        this.#control(command, Number.parseInt(parameters || '', 10), parameters ?? '')
       } else if (!token.startsWith('\u001b')) {
         this.#put(token)
       }
@@ -96,7 +98,30 @@ export class Screen {
     }
   }
 
-  #control(command: string, given: number): void {
+  /** Whether the alternate screen is shown. */
+  get isAlternate(): boolean {
+    return this.#hidden != null
+  }
+
+  #alternate(command: string): void {
+    if (command === 'h') {
+      this.#hidden = { rows: this.#rows, row: this.#row, column: this.#column }
+      this.#rows = [[]]
+      this.#row = 0
+      this.#column = 0
+    } else if (this.#hidden != null) {
+      this.#rows = this.#hidden.rows
+      this.#row = this.#hidden.row
+      this.#column = this.#hidden.column
+      this.#hidden = undefined
+    }
+  }
+
+  #control(command: string, given: number, parameters: string): void {
+    if (parameters === '?1049') {
+      this.#alternate(command)
+      return
+    }
     const count = Number.isNaN(given) ? 1 : given
     switch (command) {
       case 'A':
@@ -114,7 +139,16 @@ export class Screen {
       case 'G':
         this.#column = count - 1
         break
+      case 'H':
+        this.#row = 0
+        this.#column = 0
+        break
       case 'J':
+        if (given === 2) {
+          this.#rows = this.#rows.map(() => [])
+          this.#wrapped.clear()
+          break
+        }
         this.#current.length = Math.min(this.#current.length, this.#column)
         this.#rows.length = this.#row + 1
         this.#forgetWraps()

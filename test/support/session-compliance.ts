@@ -665,6 +665,7 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       if (!world.runs) {
         assert.equal(await session.settings(), undefined)
         await fails(session.status(), 'NOT_RUNNING', /no node runs in/)
+        await fails(session.activity(), 'NOT_RUNNING', /no node runs in/)
         await fails(session.stop(), 'NOT_RUNNING', /no node runs in/)
         await fails(session.disconnect(world.peerId), 'NOT_RUNNING', /no node runs in/)
         await fails(session.chain.publish([]), 'NOT_RUNNING', /no running node/)
@@ -687,6 +688,17 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       assert.deepEqual(chain, { reachable: true, error: null, endpoint: url.replace('ledger:', '') })
       assert.ok(block != null && block > 0 && lagMs != null && lagMs >= 0 && lagMs < 60_000)
       assert.equal((await session.settings())?.subnetId, status.subnetId)
+      const { outbound, peers, tiers, failures, connections, uptimeMs } = await session.activity()
+      assert.deepEqual([outbound.accepted, outbound.rejected], [status.tasks.sentAccepted, status.tasks.sentRejected])
+      const { inbound, alias, outbound: tasks = 0 } = peers.find(({ peerId }) => peerId === world.peerId) ?? {}
+      assert.ok(inbound === 0 && alias === null && tasks >= 54, JSON.stringify(peers))
+      assert.ok(outbound.bytesSent > 0 && outbound.bytesReceived > 0 && uptimeMs >= status.uptimeMs)
+      assert.ok(failures.some(({ direction, reason }) => direction === 'outbound' && reason === 'rejected'))
+      assert.ok(
+        tiers.some(({ tier, misses }) => tier === 'gossip' && misses > 0),
+        JSON.stringify(tiers),
+      )
+      assert.deepEqual([connections.length, connections[0]?.peerId, connections[0]?.relayed], [1, world.peerId, false])
     })
   })
 }

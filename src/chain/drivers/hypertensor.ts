@@ -34,25 +34,25 @@ import {
 
 /** Sizes in bytes, times in milliseconds. */
 export interface HypertensorOptions extends ConnectionOptions {
-  /** A question of a caller without a signal, all its calls together. */
+  /** Time limit of a request without a signal, for all its calls together. */
   answerTimeoutMs: number
-  /** How long the chain may be silent until its last answer is given, where that is known. */
+  /** How long the chain may be silent before its last answer, if known, is returned. */
   patienceMs: number
-  /** From handing a change in until its block. */
+  /** Time limit from the submission of a change until its block. */
   inclusionMs: number
 }
 
-/** What opens a Hypertensor chain. */
+/** Options for opening a Hypertensor chain. */
 export interface HypertensorInit {
-  /** `ws://…` or `wss://…`; those after the first are asked when the ones before cannot be. */
+  /** `ws://…` or `wss://…`. Later endpoints are used while earlier ones fail. */
   endpoints: readonly string[]
-  /** The id on the chain, or below 128000 the friendly one. */
+  /** The id on the chain, or, below 128000, the friendly id. */
   subnetId: number
-  /** The peer for which is published, this home's or another; without it nothing is. */
+  /** The peer to publish for, of this home or another one; without it publishing is not possible. */
   self?: PeerId | undefined
-  /** Where the chain's metadata are kept; without it they are fetched each time. */
+  /** Folder of the metadata cache; without it metadata are fetched each time. */
   cacheFolder?: string | undefined
-  /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`, which is closed with the registry; without it answers are kept in memory. */
+  /** Opens a database with `CHAIN_ANSWERS_SCHEMA`, which is closed with the registry; without it answers are kept in memory. */
   openDatabase?: (() => Promise<DatabaseSync>) | undefined
   options?: Partial<HypertensorOptions> | undefined
   log: Logger
@@ -61,7 +61,7 @@ export interface HypertensorInit {
 const MIB = 1_024 * 1_024
 
 function defaults(endpoints: number): HypertensorOptions {
-  // where there is another endpoint, a silent one is given up sooner
+  // with a second endpoint, a silent one is given up sooner
   const alone = endpoints === 1
   return {
     connectTimeoutMs: alone ? 8_000 : 3_000,
@@ -82,8 +82,8 @@ function defaults(endpoints: number): HypertensorOptions {
 }
 
 /**
- * A Hypertensor chain, by its storage and its RPC. What it says of a peer is the word of the account that owns the node: the peer
- * itself did not sign it, so no record is `verified`. While the chain is away its last answers are given, marked `stale`.
+ * A Hypertensor chain, accessed by its storage and its RPC. Data about a peer comes from the account that owns the node. The peer itself
+ * did not sign it, so no record is `verified`. While the chain is unreachable its last answers are returned, marked `stale`.
  */
 export class HypertensorRegistry implements ChainRegistry {
   readonly writes = 'paid'
@@ -95,7 +95,7 @@ export class HypertensorRegistry implements ChainRegistry {
   readonly #storage: SubnetStorage
   readonly #answers: LastAnswers
   readonly #closed = new AbortController()
-  /** Why the last question had no answer of the chain; a single call may go well all the same. */
+  /** Why the last request got no answer from the chain; a single call may still succeed. */
   #failure: string | undefined
   readonly #self: PeerId | undefined
 
@@ -204,7 +204,7 @@ export class HypertensorRegistry implements ChainRegistry {
     )
   }
 
-  /** Signed by the account that owns the node, after `approve` said yes to what it does and costs. */
+  /** Publishes with the signature of the account that owns the node, after `approve` accepted the change and its fee. */
   async publish(multiaddrs: Multiaddr[], options: PublishOptions = {}): Promise<PublishedRecord> {
     const { signer, signal } = options
     if (signer == null || this.#self == null) {
@@ -237,7 +237,7 @@ export class HypertensorRegistry implements ChainRegistry {
   networkChanged(): void {
     const { rpc } = this.#chain
     rpc.retryNow()
-    // a connection from an address that is gone only falls silent: it is asked for a word now, not when an answer is needed
+    // a connection from a lost address only falls silent: the ping detects this now, before the next request
     rpc.call('chain_getBlockHash', [0], { read: readBlockHash }).catch(() => undefined)
   }
 
@@ -257,7 +257,7 @@ export class HypertensorRegistry implements ChainRegistry {
     return answer
   }
 
-  /** What the chain says; while it is away, what it said last. @throws ChainError, UsageError; the signal's reason */
+  /** The chain's answer, or its last answer while the chain is unreachable. @throws ChainError, UsageError; the signal's reason */
   async #asked<Fresh extends Answer>(
     { signal, patienceMs }: ChainOptions,
     last: () => Promise<(() => Answer) | undefined>,
@@ -267,7 +267,7 @@ export class HypertensorRegistry implements ChainRegistry {
     const [genesis, kept] = await Promise.all([this.#answers.genesis(), last()])
     const { answerTimeoutMs } = this.#options
     const deadline = new Deadline(signal == null ? answerTimeoutMs : undefined, signal)
-    // goes on when patience is at its end: a late answer is the next one's last
+    // continues after the end of the patience: a late answer becomes the next last answer
     const asking = this.#askedOne(ask, deadline.signal).finally(() => deadline.clear())
     const patience = kept == null ? undefined : this.#patience(patienceMs)
     try {
@@ -293,7 +293,7 @@ export class HypertensorRegistry implements ChainRegistry {
     }
   }
 
-  /** An answer of one chain: where another came behind the endpoint while it was asked, it is asked again. */
+  /** An answer from a single chain. If the endpoint switched to another chain during the request, the request is repeated. */
   async #askedOne(ask: (within: AbortSignal) => Promise<Answer>, within: AbortSignal): Promise<Answer> {
     for (;;) {
       const { genesis } = this.#chain
@@ -304,7 +304,7 @@ export class HypertensorRegistry implements ChainRegistry {
     }
   }
 
-  /** Ends after `patienceMs`; without it, once the chain was not heard for some time: a chain that is slow is not away. */
+  /** Aborts after `patienceMs`. Without it, aborts once the chain has been silent for some time: a slow chain is not unreachable. */
   #patience(patienceMs: number | undefined): { signal: AbortSignal; clear(): void } {
     const over = new AbortController()
     const startedAtMs = performance.now()
@@ -335,7 +335,7 @@ export class HypertensorRegistry implements ChainRegistry {
 }
 
 const LIST = 'the list'
-/** A list without the records that could not be read: who is not in it may be a peer all the same. */
+/** A list without its unreadable records: a peer missing here may still be in the subnet. */
 const PART = 'a part of the list'
 
 function answerOf(answer: Answer | undefined): (() => Answer) | undefined {

@@ -11,21 +11,21 @@ import { YieldingQueue } from '../../primitives/yielding-queue.ts'
 import { ChainError, type ChainState } from '../registry.ts'
 import { checkLedger, LEDGER_MIGRATIONS, type LedgerTable } from './ledger-schema.ts'
 
-/** What a table holds of a peer; any column may hold what anybody wrote there. */
+/** The row of a peer. Any column may contain data from other writers. */
 export type LedgerRow = Record<string, SQLOutputValue>
 
-/** The contents of a subnet at one time, to be compared. */
+/** The content of a subnet at one time, for comparison. */
 export interface LedgerSnapshot {
-  /** Another one whenever somebody wrote. */
+  /** Changes with every write. */
   version: string
   /** The newest revision. */
   block: number
-  /** What stands for each peer's rows; undefined where there are too many. */
+  /** A digest of each peer's rows; undefined if there are too many. */
   peers: Map<string, string> | undefined
 }
 
 export const MAX_ENVELOPE_BYTES = 32 * 1_024
-/** Of each table, in one snapshot. */
+/** Rows per table in one snapshot. */
 const MAX_WATCHED = 10_000
 const SQLITE_CANTOPEN = 14
 const NAMED_BY_CHAIN = '--chain names the ledger: ledger:/path/file.db; the first who publishes or registers makes it'
@@ -33,7 +33,7 @@ const NAMED_BY_CHAIN = '--chain names the ledger: ledger:/path/file.db; the firs
 const COLUMNS = `peer_id, CAST(seq AS TEXT) AS seq, CAST(revision AS TEXT) AS revision, envelope`
 const IN_SUBNET = `length(envelope) <= ${MAX_ENVELOPE_BYTES} AND subnet_id = ?`
 
-/** Replaces the row that was read before; if it is another by now, gives nothing back. Revisions stay exact in a number. */
+/** Replaces the row that was read before; returns nothing if it has changed since. Revisions stay within exact numbers. */
 const replaceIn = (table: LedgerTable): string => `
   INSERT INTO ${table} (subnet_id, peer_id, seq, revision, envelope)
   VALUES (:subnetId, :peerId, :seq, (
@@ -49,13 +49,12 @@ const replaceIn = (table: LedgerTable): string => `
 interface Connection {
   database: DatabaseSync
   writable: boolean
-  /** What the files were like when SQLite was told that they do not change; undefined where SQLite looks itself. */
+  /** The state of the files when SQLite opened them as immutable; undefined if SQLite detects changes itself. */
   stamp: string | undefined
 }
 
 /**
- * The SQLite file of a ledger: what is in it, whoever wrote it. Every call names the file in what it throws: a ChainError. A file that may only be
- * read is read.
+ * The SQLite file of a ledger, with content from any writer. Every error is a ChainError that names the file. A read-only file can be read.
  */
 export class LedgerFile {
   readonly #file: string
@@ -63,7 +62,7 @@ export class LedgerFile {
   readonly #about: DatabaseFile
   #connection: Promise<Connection> | undefined
   #connections = 0
-  /** What was checked: the schema, in the version of the ledger, and the tables it has. */
+  /** The checked schema in the ledger's version, and its tables. */
   #checked: { schema: string; tables: LedgerTable[] } | undefined
   #writes = 0
   #newest: number | undefined
@@ -91,12 +90,12 @@ export class LedgerFile {
     }
   }
 
-  /** Resolves when a row may be looked at: so many come at once that the event loop must go on in between. */
+  /** Resolves when the next row may be processed. Rows are many, so the event loop must continue in between. */
   async turn(): Promise<void> {
     return this.#turns.next()
   }
 
-  /** All rows of a subnet, ordered by peer, or the one of a peer. */
+  /** All rows of a subnet, ordered by peer, or the row of one peer. */
   async rows(table: LedgerTable, of: { subnetId: number; peerId?: string }, signal: AbortSignal | undefined): Promise<LedgerRow[]> {
     const { subnetId, peerId } = of
     const rows = await this.#read<LedgerRow[]>([], signal, (database, tables) => {
@@ -113,7 +112,7 @@ export class LedgerFile {
     return rows
   }
 
-  /** What stands in a peer's row now, of whatever size. The file is made if there is none. */
+  /** The current content of a peer's row, of any size. Creates the file if there is none. */
   async envelope(table: LedgerTable, subnetId: number, peerId: string, signal: AbortSignal | undefined): Promise<SQLOutputValue> {
     return this.#query(
       signal,
@@ -125,7 +124,7 @@ export class LedgerFile {
     )
   }
 
-  /** Writes a row over what was read before, `before`; gives its revision, or undefined where something else stands there by now. */
+  /** Replaces the row content `before`. Returns the new revision, or undefined if the row has changed since. */
   async replace(
     table: LedgerTable,
     row: { subnetId: number; peerId: string; seq: bigint; envelope: Uint8Array; before: SQLOutputValue },
@@ -148,11 +147,11 @@ export class LedgerFile {
     return Number(revision)
   }
 
-  /** @param before is given back where nobody wrote since */
+  /** @param before returned if nothing has been written since */
   async snapshot(subnetId: number, before: LedgerSnapshot | undefined, signal: AbortSignal): Promise<LedgerSnapshot> {
     const none = { version: 'none', block: 0, peers: new Map<string, string>() }
     const snapshot = await this.#read<LedgerSnapshot>(none, signal, (database, tables) => {
-      // a connection's own writes do not count in its data_version
+      // a connection's own writes do not change its data_version
       const version = `${this.#connections} ${String(database.prepare('PRAGMA data_version').get()?.data_version)} ${this.#writes}`
       return version === before?.version ? before : { version, ...contentsOf(database, tables, subnetId) }
     })
@@ -170,7 +169,7 @@ export class LedgerFile {
     }
   }
 
-  /** A ledger that nobody wrote to is empty: reading makes no file. */
+  /** A missing file counts as an empty ledger; reading creates no file. */
   async #read<T>(empty: T, signal: AbortSignal | undefined, work: (database: DatabaseSync, tables: LedgerTable[]) => T): Promise<T> {
     if (this.#connection == null && isMissing(this.#file) && !isMissing(dirname(this.#file))) {
       signal?.throwIfAborted()
@@ -196,7 +195,7 @@ export class LedgerFile {
       signal?.throwIfAborted()
       const isOfFile = cause instanceof DatabaseError || cause instanceof DatabaseVersionError
       if (isOfFile && cause.code !== 'TIMEOUT') {
-        // the file, its folder or the disk may be mended by when it is asked again
+        // the file, its folder or the disk may be repaired before the next call
         await this.#disconnect()
       }
       this.#lastError = isOfFile ? cause.message : `ledger ${this.#file}: ${describeError(cause)}`
@@ -219,7 +218,7 @@ export class LedgerFile {
     try {
       return await opening
     } catch (error) {
-      // the next who asks tries again
+      // the next caller tries again
       if (this.#connection === opening) {
         this.#connection = undefined
       }
@@ -237,7 +236,7 @@ export class LedgerFile {
     }
   }
 
-  /** To write; where that cannot be and nobody wants to, to read. @throws DatabaseError, Error */
+  /** Opens the file for writing, or for reading if writing fails and is not required. @throws DatabaseError, Error */
   async #open(writes: boolean): Promise<Connection> {
     this.#connections++
     try {
@@ -252,8 +251,8 @@ export class LedgerFile {
   }
 
   /**
-   * A database in WAL mode wants files beside it. Where nobody has it open they are not there, and not made: the file is then read as one that does
-   * not change.
+   * A database in WAL mode needs files next to it. If no process has it open, these files are missing and cannot be created. The file is
+   * then read as immutable.
    */
   async #openToRead(cause: DatabaseError): Promise<Connection> {
     const isOpenElsewhere = sizeOf(`${this.#file}-wal`) > 0 || !isMissing(`${this.#file}-shm`)
@@ -263,12 +262,12 @@ export class LedgerFile {
     try {
       return { database: await openToRead(this.#about, isOpenElsewhere ? undefined : location), writable: false, stamp }
     } catch (error) {
-      // why a file cannot be opened was found out already; what is wrong with one that only may not be written was not
+      // the cause already explains a file that cannot be opened; for a file that is only not writable, the new error explains more
       throw sqliteCode(cause) === SQLITE_CANTOPEN ? cause : error
     }
   }
 
-  /** Others may change the schema at any time: it is looked at whenever it did. */
+  /** Other processes may change the schema at any time, so it is checked after every change. */
   #check(database: DatabaseSync): LedgerTable[] {
     const { schema_version: changes } = database.prepare('PRAGMA schema_version').get() ?? {}
     const { user_version: version } = database.prepare('PRAGMA user_version').get() ?? {}
@@ -300,7 +299,7 @@ function contentsOf(database: DatabaseSync, tables: LedgerTable[], subnetId: num
   return { block, peers }
 }
 
-/** True only where there is nothing of this name; what cannot be looked at may be there. */
+/** True only if no file has this name. A path that cannot be checked may exist. */
 function isMissing(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false }) == null
@@ -309,7 +308,7 @@ function isMissing(path: string): boolean {
   }
 }
 
-/** Another one whenever somebody wrote, or begins to. */
+/** Changes with every write, and when a write begins. */
 function stampOf(file: string): string {
   const { ino, mtimeNs, size } = statSync(file, { bigint: true, throwIfNoEntry: false }) ?? {}
   return `${ino} ${mtimeNs} ${size} ${sizeOf(`${file}-wal`)}`

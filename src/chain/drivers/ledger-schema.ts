@@ -4,7 +4,7 @@ import type { DatabaseFile } from '../../primitives/database-error.ts'
 
 const TABLES = ['ledger', 'registration'] as const
 
-/** Addresses, and registrations: a file of 0.1.0 may lack either until somebody writes. */
+/** Addresses and registrations. A file of 0.1.0 may lack either table until the first write. */
 export type LedgerTable = (typeof TABLES)[number]
 
 const tableOfVersion1 = (table: LedgerTable): string => `
@@ -19,20 +19,20 @@ const tableOfVersion1 = (table: LedgerTable): string => `
 `
 
 /**
- * What made a ledger what it is, in order. One that was released is never changed: a new column is one more line. Only a write brings a file to the
- * last version, and one that may only be read stays at its own: what reads a new column reads files without it, too.
+ * The migrations of a ledger, in order. Released migrations never change: a new column is one more line. Only a write migrates a file, and
+ * a read-only file keeps its version. Code that reads a new column must therefore also read files without it.
  */
 export const LEDGER_MIGRATIONS: readonly Migration[] = [
-  // 0.1.0 made these tables too, without a number, and the second one only for the first registration
+  // 0.1.0 created the same tables without a version number, and the second one only at the first registration
   TABLES.map(tableOfVersion1).join(''),
 ]
 
-/** The tables as each version of this program makes them, by version. */
+/** The expected tables by version, as each version of this program creates them. */
 const expected = new Map<number, Map<string, string>>()
 
 /**
- * Anyone may write the file: one with a view in place of a table, or with triggers, would run its author's program in here. Gives the tables that are
- * there.
+ * Any user may write the file. A view in place of a table, or a trigger, would run code of its author in this process. Returns the existing
+ * tables.
  * @throws Error, DatabaseVersionError
  */
 export function checkLedger(database: DatabaseSync, about: DatabaseFile): LedgerTable[] {
@@ -67,7 +67,7 @@ function tablesOf(version: number): Map<string, string> {
   }
 }
 
-/** SQL as it is compared: how it was laid out does not count. */
+/** SQL in a normalized form, independent of its formatting. */
 function plain(sql: unknown): string {
   return String(sql).replace(/\s+/g, ' ').replace('IF NOT EXISTS ', '').replace(/;? *$/, '').trim()
 }

@@ -29,10 +29,10 @@ import {
 import { LedgerFile, type LedgerSnapshot } from './ledger-file.ts'
 import { type RecordKind, type SignedRow, SignedRows } from './signed-rows.ts'
 
-/** As on the chain: a binary multiaddr has at most this many bytes. */
+/** Same limit as on the chain: the maximum size of a binary multiaddr in bytes. */
 const MAX_ADDRESS_BYTES = 1_024
 const MAX_ADDRESSES = 16
-/** How often the file is looked at by who watches it. */
+/** Interval at which a watched file is checked. */
 const WATCH_EVERY_MS = 500
 
 const ADDRESSES: RecordKind<LedgerRecord> = {
@@ -64,19 +64,19 @@ const REGISTRATIONS: RecordKind<LedgerRegistration> = {
   },
 }
 
-/** What opens a ledger. */
+/** Options for opening a ledger. */
 export interface LedgerInit {
-  /** The SQLite file that the subnet's nodes share; made by the first who publishes or registers. */
+  /** The SQLite file shared by the subnet's nodes, created by the first publication or registration. */
   file: string
   subnetId: number
-  /** Signs what this registry writes. */
+  /** Signs the records that this registry writes. */
   privateKey: PrivateKey
   log: Logger
 }
 
 /**
- * A chain for one machine: signed records in a SQLite file that anyone may write. Addresses and registrations are independent of each
- * other. Its block is the revision, one more with each record.
+ * A chain for one machine: signed records in a SQLite file that any user may write. Addresses and registrations are independent. The block
+ * is the revision, which increases by one with each record.
  */
 export class LedgerRegistry implements ChainRegistry {
   readonly writes = 'free'
@@ -102,7 +102,7 @@ export class LedgerRegistry implements ChainRegistry {
     return toChainRecord(peerId, present(addresses), present(registration), this.#file.state.block)
   }
 
-  /** A peer that published, or that is registered, or both. */
+  /** Peers that published addresses, are registered, or both. */
   async list({ signal }: ChainOptions = {}): Promise<ChainListing> {
     const [addresses, registrations] = await Promise.all([this.#addresses.all(signal), this.#registrations.all(signal)])
     const published = new Map(addresses.filter(isPresent).map((row) => [row.peerId.toString(), row]))
@@ -116,13 +116,13 @@ export class LedgerRegistry implements ChainRegistry {
     return { records, block, stale: false, readAtMs: Date.now() }
   }
 
-  /** The ledger names none. */
+  /** Always empty: a ledger names no bootnodes. */
   async bootnodes({ signal }: ChainOptions = {}): Promise<ChainListing> {
     signal?.throwIfAborted()
     return { records: [], block: this.#file.state.block ?? 0, stale: false, readAtMs: Date.now() }
   }
 
-  /** No account owns a peer of a ledger: it signs for itself. */
+  /** Without accounts: a peer of a ledger signs for itself. */
   async describe(peerId: PeerId, options: ChainOptions = {}): Promise<ChainDescription> {
     const record = await this.lookup(peerId, options)
     return { ...record, subnetId: this.#subnetId, friendlyId: undefined, hotkey: undefined, coldkey: undefined }
@@ -153,7 +153,7 @@ export class LedgerRegistry implements ChainRegistry {
   }
 
   watch({ signal }: { signal: AbortSignal }): AsyncIterable<ChainChange> {
-    // what is there now is looked at now, not when the first change is asked for
+    // the snapshot is taken now, not when the first change is requested
     return this.#changes(this.#snapshot(undefined, signal), signal)
   }
 
@@ -161,11 +161,11 @@ export class LedgerRegistry implements ChainRegistry {
     return this.#file.state
   }
 
-  /** Writes nothing where the ledger has just these. */
+  /** Writes nothing if the ledger already has these addresses. */
   async publish(multiaddrs: Multiaddr[], { signal }: ChainOptions = {}): Promise<PublishedRecord> {
     const own = this.#checkAddresses(multiaddrs).map(({ bytes }) => bytes)
     const before = present(await this.#addresses.find(this.#self, signal))
-    // a revision that somebody made up is mended by writing
+    // a forged revision is repaired by a write
     if (before != null && Number.isSafeInteger(before.revision) && isSame(before.record.multiaddrs, own)) {
       return toChainRecord(this.#self, before, undefined, before.revision)
     }
@@ -229,13 +229,13 @@ export class LedgerRegistry implements ChainRegistry {
     }
   }
 
-  /** Undefined while the file cannot be read: the state tells why. */
+  /** Undefined while the file cannot be read; the state has the reason. */
   async #snapshot(before: LedgerSnapshot | undefined, signal: AbortSignal): Promise<LedgerSnapshot | undefined> {
     return this.#file.snapshot(this.#subnetId, before, signal).catch(() => undefined)
   }
 }
 
-/** @throws UsageError for what is no class: it must not pass for the lowest */
+/** @throws UsageError for an unknown class, which must not count as the lowest one */
 function checkClass(nodeClass: NodeClass): number {
   const rank = NODE_CLASSES.indexOf(nodeClass)
   if (rank < 0) {
@@ -244,12 +244,12 @@ function checkClass(nodeClass: NodeClass): number {
   return rank
 }
 
-/** Where its class stands in the chain's order. */
+/** The position of the class in the chain's order. */
 function rankOf({ nodeClass }: LedgerRegistration): number {
   return nodeClass - 1
 }
 
-/** @param block where neither of the two is there */
+/** @param block used if there is neither a record nor a registration */
 function toChainRecord(
   peerId: PeerId,
   addresses: SignedRow<LedgerRecord> | undefined,
@@ -293,7 +293,7 @@ function changedPeers(before: LedgerSnapshot | undefined, now: LedgerSnapshot): 
   return [...ids].filter((id) => then.get(id) !== since.get(id)).flatMap(parsePeerId)
 }
 
-/** None for what is no peer ID, or is written in another way than all are. */
+/** Empty for an invalid peer ID, or an ID in a non-canonical form. */
 function parsePeerId(id: string): PeerId[] {
   try {
     const peerId = peerIdFromString(id)
@@ -303,7 +303,7 @@ function parsePeerId(id: string): PeerId[] {
   }
 }
 
-/** False when the signal ended it. Does not keep the process. */
+/** False if the signal ended the pause. Does not keep the process alive. */
 async function pause(signal: AbortSignal): Promise<boolean> {
   return delay(WATCH_EVERY_MS, true, { signal, ref: false }).catch(() => false)
 }

@@ -9,10 +9,10 @@ import { type LedgerFile, type LedgerRow, MAX_ENVELOPE_BYTES } from './ledger-fi
 import type { LedgerTable } from './ledger-schema.ts'
 
 const MAX_WRITE_ATTEMPTS = 8
-/** Sequence numbers remembered, so that a record put back in place of a newer one is noticed. */
+/** Maximum number of remembered sequence numbers. They reveal an old record that was put back in place of a newer one. */
 const MAX_REMEMBERED = 10_000
 
-/** What every record says, under its peer's signature. */
+/** The content of every record, signed by its peer. */
 export interface Signed {
   /** The multihash of the peer ID. */
   peerId: Uint8Array
@@ -25,19 +25,19 @@ export interface RecordKind<R extends Signed> {
   table: LedgerTable
   /** For the log. */
   name: string
-  /** Signatures are bound to this use: an envelope made for another is no such record, nor the other way round. */
+  /** Binds signatures to this kind: an envelope for another use is not valid here, and vice versa. */
   domain: string
   codec: string
   encode(record: R): Uint8Array
-  /** @throws Error for what is malformed */
+  /** @throws Error for malformed bytes */
   decode(bytes: Uint8Array): R
-  /** @throws Error for what its signer may not say */
+  /** @throws Error for content that its signer may not state */
   check(record: R, signer: PeerId): void
 }
 
 export interface SignedRowsInit<R extends Signed> {
   file: LedgerFile
-  /** As it is named in messages. */
+  /** The path in messages. */
   path: string
   kind: RecordKind<R>
   subnetId: number
@@ -53,8 +53,8 @@ export interface SignedRow<R extends Signed> {
 }
 
 /**
- * The records of one kind in a ledger. Anyone may write the file, so each is checked when it is read: nobody can write for a peer
- * whose key he lacks. What fails the check is treated as absent, and logged.
+ * The records of one kind in a ledger. Any user may write the file, so each record is checked when it is read: without a peer's key no
+ * program can write for that peer. Invalid records are logged and treated as absent.
  */
 export class SignedRows<R extends Signed> {
   readonly #init: SignedRowsInit<R>
@@ -79,11 +79,11 @@ export class SignedRows<R extends Signed> {
     return opened.filter((row) => row != null)
   }
 
-  /** Signs what `make` makes of the peer, the subnet and the next sequence number, and writes it in place of what is there. */
+  /** Creates a record from the peer, the subnet and the next sequence number, signs it, and writes it in place of the existing one. */
   async write(make: (signed: Signed) => R, signal: AbortSignal | undefined): Promise<SignedRow<R>> {
     const { file, path, kind, subnetId, privateKey } = this.#init
     const self = this.#self.toString()
-    // signing is asynchronous: another process of this peer may write in between, then it is signed again
+    // signing is asynchronous: if another process of this peer writes in between, the record is signed again
     for (let attempt = 0; attempt < MAX_WRITE_ATTEMPTS; attempt++) {
       const before = await file.envelope(kind.table, subnetId, self, signal)
       const seq = await this.#nextSequence(before)
@@ -98,7 +98,7 @@ export class SignedRows<R extends Signed> {
     throw new ChainError(`ledger ${path}: the ${kind.name} of ${self} is changed all the time by somebody else`)
   }
 
-  /** Above every number that this peer ever signed, as far as can be known; what others wrote in its place does not count. */
+  /** Higher than every number that this peer is known to have signed. Records of other writers in its place do not count. */
   async #nextSequence(envelope: SQLOutputValue): Promise<bigint> {
     const record = await this.#verify(envelope).catch(() => undefined)
     const signed = record != null && isAbout(record, this.#self) ? record.seq : 0n
@@ -133,7 +133,7 @@ export class SignedRows<R extends Signed> {
     }
   }
 
-  /** @throws Error for what is malformed, too large, badly signed, or signed by another peer than its own */
+  /** @throws Error for a malformed, oversized or badly signed record, or one signed by another peer */
   async #verify(bytes: SQLOutputValue | undefined): Promise<R> {
     if (!(bytes instanceof Uint8Array) || bytes.byteLength > MAX_ENVELOPE_BYTES) {
       throw new Error('malformed record')

@@ -1,6 +1,6 @@
 import { Deadline } from '../../primitives/deadline.ts'
 
-/** Wakes the one who waits for it; rung while nobody waits, it wakes the next who does. */
+/** Wakes a single waiter. A ring without a waiter wakes the next one. */
 export class Bell {
   #isRung = false
   #wake: (() => void) | undefined
@@ -10,10 +10,10 @@ export class Bell {
     this.#wake?.()
   }
 
-  /** True when it was rung, false when the time, in milliseconds, is up or the signal aborts. */
+  /** True after a ring; false when the time in milliseconds is up, or the signal aborts. */
   async heard(signal: AbortSignal, timeoutMs?: number): Promise<boolean> {
     if (!this.#isRung && !signal.aborted) {
-      // no promise outlives its wait: a bell may never be rung
+      // no promise outlives its wait, because a bell may never ring
       using deadline = new Deadline(timeoutMs, signal)
       await new Promise<void>((resolve) => {
         this.#wake = resolve

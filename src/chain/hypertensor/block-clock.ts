@@ -1,35 +1,35 @@
-/** The time in a block that was heard as new. */
+/** The time of a newly received block. */
 export interface BlockTime {
   block: number
-  /** Its own time, as Unix time in milliseconds. */
+  /** The block's own time, in Unix milliseconds. */
   timeMs: number
-  /** When it was heard: milliseconds of a clock that is never set, and Unix time by the clock of this machine. */
+  /** The time of arrival: milliseconds of a monotonic clock, and Unix milliseconds by this machine's clock. */
   heardAtMs: number
   heardAtUnixMs: number
 }
 
-/** With fewer blocks there is no offset: one may be late. */
+/** Minimum number of blocks for an offset, because a single block may be late. */
 const BLOCKS = 5
-/** Once there is an offset, the time of one block in this many is read. */
+/** Once there is an offset, one block time in this many blocks is read. */
 const READ_EVERY = 10
-/** Where a block has no time, or none that can be read, this many go by until the next is tried. */
+/** Blocks to skip after a block without a readable time. */
 const TRY_EVERY = 100
-/** An offset above this is looked at with each block, in milliseconds. */
+/** An offset above this is checked with each block, in milliseconds. */
 const LARGE_OFFSET_MS = 30_000
-/** How long after its newest block an offset counts, in milliseconds. */
+/** Lifetime of an offset after its newest block, in milliseconds. */
 const LIFETIME_MS = 600_000
 
 /**
- * Compares the clock of this machine with the times of new blocks. An endpoint that catches up tells of old blocks as new ones: its blocks count only where
- * the time between them is not much longer than the time between their arrivals.
+ * Compares this machine's clock with the times of new blocks. An endpoint that catches up reports old blocks as new ones. Its blocks count
+ * only if their block times are not much further apart than their arrivals.
  */
 export class BlockClock {
-  /** The oldest first. */
+  /** Oldest first. */
   #times: BlockTime[] = []
-  /** A block whose time could not be read. */
+  /** A block without a readable time. */
   #without = Number.NEGATIVE_INFINITY
 
-  /** True where the time of this block is worth reading. */
+  /** True if the time of this block should be read. */
   wants(block: number): boolean {
     const last = this.#times.at(-1)
     const isNext = this.#times.length < BLOCKS || (last != null && isLarge(last))
@@ -44,9 +44,9 @@ export class BlockClock {
   }
 
   /**
-   * How far the clock of this machine is ahead of the blocks, in milliseconds; negative where it is behind. It is the smallest offset of the last five
-   * blocks, as a block takes a while to come. Undefined where it is not known.
-   * @param nowMs by the clock that is never set
+   * The offset of this machine's clock to the blocks, in milliseconds; negative if the clock is behind. The smallest offset of the last
+   * five blocks, because blocks arrive with a delay. Undefined if not known.
+   * @param nowMs by the monotonic clock
    */
   offsetMs(nowMs: number): number | undefined {
     const [first, last] = [this.#times[0], this.#times.at(-1)]
@@ -58,12 +58,12 @@ export class BlockClock {
     return isLive ? this.#times.map(offsetOf).reduce((a, b) => (Math.abs(b) < Math.abs(a) ? b : a)) : undefined
   }
 
-  /** The time of this block cannot be read. */
+  /** Records that the time of this block cannot be read. */
   sawNone(block: number): void {
     this.#without = block
   }
 
-  /** What was heard is void. */
+  /** Discards all recorded times. */
   forget(): void {
     this.#times = []
     this.#without = Number.NEGATIVE_INFINITY

@@ -1,13 +1,13 @@
 import type { Layout } from './layout.ts'
 
-/** What a runtime calls the time of a block, in milliseconds. */
+/** The constants that hold the block time in milliseconds, depending on the runtime. */
 const CONSTANTS = [
   ['Aura', 'SlotDuration'],
   ['Babe', 'ExpectedBlockTime'],
 ] as const
 const MAX_INTERVAL_MS = 86_400_000
 
-/** The time between two blocks in milliseconds, by the constants of the runtime; undefined where it has none. */
+/** The time between two blocks in milliseconds, from the constants of the runtime; undefined without such a constant. */
 export function blockIntervalOf({ metadata, builder }: Layout['runtime']): number | undefined {
   for (const [pallet, name] of CONSTANTS) {
     const constant = metadata.pallets.find((each) => each.name === pallet)?.constants.find((each) => each.name === name)

@@ -10,10 +10,10 @@ export interface BlockWatchInit {
   log: Logger
 }
 
-/** After so many heads it is looked whether the subnet is there; at each one while it is not. */
+/** Heads between two checks whether the subnet exists; while it does not, every head triggers one. */
 const LOOKS_AFTER = 100
 
-/** Follows the blocks of a chain alone, for a header each. Ends when the signal aborts. */
+/** Follows only the blocks of a chain, at the cost of one header each. Ends when the signal aborts. */
 export async function* blocks({ chain, storage, log }: BlockWatchInit, signal: AbortSignal): AsyncGenerator<ChainChange> {
   const { health } = chain
   const bell = new Bell()

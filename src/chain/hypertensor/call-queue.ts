@@ -1,13 +1,13 @@
 import { raceSignal } from 'race-signal'
 
 export interface CallQueueOptions {
-  /** Calls under way on the connection at a time. */
+  /** Maximum number of concurrent calls on the connection. */
   maxInFlight: number
-  /** Calls that wait for their turn; one more is refused. */
+  /** Maximum number of queued calls; further calls are refused. */
   maxQueued: number
 }
 
-/** Lets so many calls be under way at a time; the others wait, the first first. */
+/** Limits concurrent calls. Further calls wait in order. */
 export class CallQueue {
   readonly #options: CallQueueOptions
   readonly #waiting: Array<() => void> = []
@@ -17,7 +17,10 @@ export class CallQueue {
     this.#options = options
   }
 
-  /** Waits for a place among those under way. @param busy the error where too many wait already. @throws that; what `work` throws; the signal's reason */
+  /**
+   * Runs `work` when a slot is free.
+   * @param busy the error if the queue is full @throws that error; the error of `work`; the signal's reason
+   */
   async run<T>(work: () => Promise<T>, signal: AbortSignal, busy: () => Error): Promise<T> {
     const { maxInFlight, maxQueued } = this.#options
     if (this.#inFlight >= maxInFlight) {
@@ -54,7 +57,7 @@ export class CallQueue {
       if (index >= 0) {
         this.#waiting.splice(index, 1)
       } else {
-        // its turn came just now: it is the next one's
+        // the turn came at this moment: pass it to the next call
         this.#passTurn()
       }
       throw error

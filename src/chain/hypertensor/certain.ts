@@ -2,13 +2,13 @@ import { NoSubnetError } from '../registry.ts'
 import { type HypertensorChain, LayoutError } from './hypertensor-chain.ts'
 import type { Layout } from './layout.ts'
 
-/** An answer, and the block it is of. */
+/** An answer and its block. */
 export interface AtBlock<T> {
   value: T
   block: number
 }
 
-/** An answer, and why it is doubtful: an empty or an odd answer may come from an outdated layout. */
+/** An answer, and the reason to doubt it: an empty or odd answer may result from an outdated layout. */
 export interface Finding<T> extends AtBlock<T> {
   layout: Layout
   doubt?: 'nothing' | 'odd' | undefined
@@ -16,7 +16,7 @@ export interface Finding<T> extends AtBlock<T> {
 
 const MAX_ATTEMPTS = 3
 
-/** Reads again if the runtime, and so the layout, has changed. @throws ChainError, NoSubnetError; the signal's reason */
+/** Reads again if the runtime, and with it the layout, has changed. @throws ChainError, NoSubnetError; the signal's reason */
 export async function certain<T>(chain: HypertensorChain, signal: AbortSignal, look: () => Promise<Finding<T>>): Promise<AtBlock<T>> {
   for (let attempt = 1; ; attempt++) {
     const found = await look().catch((error: unknown) => error)
@@ -32,7 +32,7 @@ export async function certain<T>(chain: HypertensorChain, signal: AbortSignal, l
   }
 }
 
-/** @throws the error itself where another layout would not change it */
+/** @throws the error itself if another layout would not change it */
 async function doubtOf(chain: HypertensorChain, error: Error, signal: AbortSignal): Promise<Pick<Finding<unknown>, 'layout' | 'doubt'>> {
   if (error instanceof LayoutError) {
     return { layout: error.layout, doubt: 'odd' }

@@ -1,4 +1,4 @@
-/** What `LastAnswers` keeps; a file of its own, for those who only open the database. */
+/** The tables of `LastAnswers`, in a separate file for code that only opens the database. */
 export const CHAIN_ANSWERS_SCHEMA = `
   CREATE TABLE IF NOT EXISTS chain_answers (
     chain TEXT NOT NULL,

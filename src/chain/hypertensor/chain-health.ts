@@ -2,22 +2,22 @@ import type { Logger } from '../../observe/logger.ts'
 import { humanMs } from '../../primitives/human-ms.ts'
 import { BlockClock } from './block-clock.ts'
 
-/** After so many blocks' time without a new head the chain stands still. */
+/** Block intervals without a new head after which the chain stands still. */
 const STANDS_AFTER_BLOCKS = 10
-/** A head that is lower by more is of no reorganisation. */
+/** A head that is lower by more blocks does not result from a reorganisation. */
 const MAX_REORGANISATION = 10
 
 export interface ChainHealthInit {
-  /** The endpoint in use, as it may be shown. */
+  /** The endpoint in use, in the form for messages. */
   endpoint(): string
   log: Logger
-  /** Milliseconds of a clock that is never set. */
+  /** Milliseconds of a monotonic clock. */
   now?: (() => number) | undefined
 }
 
 /**
- * What is wrong with a chain that answers: it stands still, was set back, is another one. Each is told of once when it begins and once when
- * it is over, at level `warn`. Whether it stands still is judged only while somebody follows its heads.
+ * Faults of a chain that answers: it stands still, was set back, or is another chain. Each fault is logged once when it begins and once
+ * when it ends, at level `warn`. A standstill is detected only while heads are followed.
  */
 export class ChainHealth {
   readonly #init: ChainHealthInit
@@ -26,13 +26,13 @@ export class ChainHealth {
   #intervalMs: number | undefined
   #newest: { block: number; atMs: number } | undefined
   #highest = 0
-  /** A block came after the first that was seen. */
+  /** True after a block that followed the first one seen. */
   #isMoving = false
-  /** How old the newest block was by its own time, and when that was read. */
+  /** The age of the newest block by its own time, and the time of that reading. */
   #ownAge: { ageMs: number; atMs: number } | undefined
   readonly #clock = new BlockClock()
   #followed = false
-  /** Since when no heads come because the chain is away. */
+  /** The start of an outage, during which no heads arrive. */
   #lostAtMs: number | undefined
 
   constructor(init: ChainHealthInit) {
@@ -40,39 +40,39 @@ export class ChainHealth {
     this.#now = init.now ?? (() => performance.now())
   }
 
-  /** The newest block that was seen. */
+  /** The newest block seen. */
   get block(): number | undefined {
     return this.#newest?.block
   }
 
-  /** True when a new head was seen: until then only the time in the newest block tells how old it is. */
+  /** True after a new head. Until then only the time in the newest block shows its age. */
   get isMoving(): boolean {
     return this.#isMoving
   }
 
-  /** True where the newest block is a new head whose time is worth reading, to compare it with the clock of this machine. */
+  /** True if the newest block is a new head, and its time is needed for a comparison with this machine's clock. */
   get wantsTime(): boolean {
     return this.#isMoving && this.block != null && this.#clock.wants(this.block)
   }
 
-  /** How far the clock of this machine is ahead of new blocks, in milliseconds; negative where it is behind. Undefined where that is not known. */
+  /** The offset of this machine's clock to new blocks, in milliseconds; negative if the clock is behind. Undefined if not known. */
   get clockOffsetMs(): number | undefined {
     return this.#clock.offsetMs(this.#now())
   }
 
-  /** Each in one line. */
+  /** One line per problem. */
   get problems(): string[] {
     this.judge()
     return [...this.#problems.values()].map((text) => text())
   }
 
-  /** The time of a block in milliseconds; a chain without one is never found to stand still. */
+  /** Sets the block time in milliseconds. A chain without a block time never counts as standing still. */
   blocksTake(intervalMs: number | undefined): void {
     this.#intervalMs = intervalMs
     this.judge()
   }
 
-  /** A block that the chain is at, wherever that was read. */
+  /** Records a block of the chain, from any source. */
   saw(block: number): void {
     const wasLost = this.#lostAtMs != null
     this.#lostAtMs = undefined
@@ -85,7 +85,7 @@ export class ChainHealth {
         this.#clock.forget()
       }
     } else if (wasLost) {
-      // the time without a connection is no age of the head
+      // the time without a connection does not count as age of the head
       this.#newest = { block: newest.block, atMs: this.#now() }
     }
     this.#highest = Math.max(this.#highest, block)
@@ -99,8 +99,8 @@ export class ChainHealth {
   }
 
   /**
-   * The chain's own time of the newest block, a Unix time in milliseconds; undefined where it has none. Until a new head is seen it is the age of the
-   * chain, and no longer: a clock may be wrong.
+   * Records the chain's own time of the newest block, in Unix milliseconds; undefined without such a time. It defines the age of the chain
+   * only until a new head arrives, because a clock may be wrong.
    */
   sawTime(unixMs: number | undefined): void {
     const nowMs = this.#now()
@@ -116,10 +116,10 @@ export class ChainHealth {
     this.judge()
   }
 
-  /** From now on heads are followed, or no longer. */
+  /** Records whether heads are followed. */
   follow(followed: boolean): void {
     if (followed && !this.#followed && this.#newest != null) {
-      // what came while nobody followed is not known
+      // blocks from the time without followers are unknown
       this.#newest.atMs = this.#now()
       this.#isMoving = false
     }
@@ -127,12 +127,12 @@ export class ChainHealth {
     this.judge()
   }
 
-  /** The chain is away: no heads come. */
+  /** Records an outage of the chain: no heads arrive. */
   lost(): void {
     this.#lostAtMs ??= this.#now()
   }
 
-  /** This endpoint is of another chain than was read before, by their genesis hashes: what was known of its blocks is void. */
+  /** The genesis hash shows that this endpoint serves another chain than before: knowledge of earlier blocks is discarded. */
   becameOther(hash: string, before: string, endpoint: string): void {
     this.#newest = undefined
     this.#highest = 0
@@ -147,12 +147,12 @@ export class ChainHealth {
     this.begin('genesis', () => text, endpoint)
   }
 
-  /** False where the chain said that it does not have the subnet. */
+  /** False if the chain reported that the subnet does not exist. */
   get hasSubnet(): boolean {
     return !this.#problems.has('subnet')
   }
 
-  /** The chain does not have the subnet with this id, which may appear: so it is wrong only for those who follow. */
+  /** Records that the chain has no subnet with this id. The subnet may appear later, so this is a problem only for followers. */
   missedSubnet(subnetId: number): void {
     if (!this.#followed) {
       return
@@ -164,7 +164,7 @@ export class ChainHealth {
     this.end('subnet', `subnet ${subnetId} is there now`)
   }
 
-  /** Something is wrong from now on, with the endpoint in use or the one that is named; it is told of where that is not known. */
+  /** Begins a problem of the given endpoint, or of the one in use, and logs it if it is new. */
   begin(kind: string, text: () => string, endpoint?: string): void {
     const line = (): string => `chain ${endpoint ?? this.#init.endpoint()}: ${text()}`
     if (!this.#problems.has(kind)) {
@@ -173,14 +173,14 @@ export class ChainHealth {
     this.#problems.set(kind, line)
   }
 
-  /** It is over; without a text nothing is told. */
+  /** Ends a problem. Without a text nothing is logged. */
   end(kind: string, text?: string): void {
     if (this.#problems.delete(kind) && text != null) {
       this.#init.log.warn(`chain ${this.#init.endpoint()}: ${text}`)
     }
   }
 
-  /** Whether the chain stands still by now. */
+  /** Checks whether the chain stands still. */
   judge(): void {
     const intervalMs = this.#intervalMs
     if (!this.#followed || intervalMs == null || this.#newest == null) {
@@ -195,7 +195,7 @@ export class ChainHealth {
     }
   }
 
-  /** How long there was no new head, as far as the chain was heard. */
+  /** Time without a new head until now, or until the outage began. */
   #ageMs(seenAtMs: number): number {
     const nowMs = this.#lostAtMs ?? this.#now()
     const own = this.#isMoving || this.#ownAge == null ? 0 : this.#ownAge.ageMs + (nowMs - this.#ownAge.atMs)

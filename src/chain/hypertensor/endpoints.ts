@@ -4,7 +4,10 @@ import { LEFT_OUT, shownUrl } from '../../primitives/shown-url.ts'
 const MAX_ENDPOINTS = 8
 const HINT = '--chain hypertensor:ws://host:9944; further endpoints, separated by commas, are asked when the first cannot be'
 
-/** Reads `ws://host:port,wss://…`, what follows `hypertensor:` in a chain's URL: 1 to 8 endpoints, none twice. @throws UsageError */
+/**
+ * Parses `ws://host:port,wss://…`, the part after `hypertensor:` in a chain's URL: 1 to 8 endpoints without duplicates.
+ * @throws UsageError
+ */
 export function parseEndpoints(text: string): string[] {
   const endpoints = [...new Set(text.split(',').map(parseEndpoint))]
   if (endpoints.length > MAX_ENDPOINTS) {
@@ -21,13 +24,13 @@ function parseEndpoint(text: string): string {
     })
   }
   if (url == null) {
-    // not what it is: a misspelled URL may hold a key too
+    // the message omits the text: a misspelled URL may contain a key too
     throw new UsageError('an endpoint of the chain is no URL that begins with ws:// or wss://, without spaces and #', { hint: HINT })
   }
   return url.href
 }
 
-/** An endpoint as it is shown, everywhere: scheme, host and port. Its path, its query and its user may hold a key. */
+/** An endpoint in the form for messages: scheme, host and port. Its path, query and user may contain a key. */
 export function nameOf(endpoint: string): string {
   return shownUrl(endpoint)
 }

@@ -10,7 +10,10 @@ interface Header {
 
 const HEX = /^0x(?:[0-9a-f]{2})*$/i
 
-/** The hash of a block whose header this is, on a chain that hashes with Blake2-256, as Substrate's do; undefined for what is no whole header. */
+/**
+ * The hash of the block with this header, on a chain that hashes with Blake2-256, as Substrate chains do; undefined for an incomplete
+ * header.
+ */
 export function headerHash(header: unknown): string | undefined {
   if (!isHeader(header)) {
     return undefined

@@ -11,29 +11,29 @@ import { readStorageValue } from './storage-reader.ts'
 export interface HeadsInit {
   rpc: RpcClient
   health: ChainHealth
-  /** How often to look where the endpoint does not tell of new blocks, in milliseconds. */
+  /** Poll interval in milliseconds if the endpoint does not notify new blocks. */
   pollMs: number
   log: Logger
 }
 
-/** How a head came: the endpoint told it, or was asked for it, or was asked because it had failed to tell it. */
+/** The source of a head: a notification (`told`), a poll (`asked`), or a poll that found a head without a notification (`missed`). */
 export type HeadSource = 'told' | 'asked' | 'missed'
 
-/** Given a header; undefined where the endpoint has none: then it is time to look. */
+/** Receives a header. Undefined if the endpoint has none; then it is time to read. */
 export type OnHead = (header: unknown, how: HeadSource) => void
 
 const HEADS = { subscribe: 'chain_subscribeNewHeads', unsubscribe: 'chain_unsubscribeNewHeads' }
-/** Where the endpoint tells of heads: after so many blocks without one it is asked all the same. */
+/** With notifications: block intervals without a head until the endpoint is polled anyway. */
 const LOOKS_ANYWAY_AFTER = 5
 const RETRY_MS = 1_000
 
-/** The heads of a chain, for all who follow them over one subscription. While nobody follows there is none. */
+/** The heads of a chain, with one subscription for all followers and none without followers. */
 export class Heads {
   readonly #init: HeadsInit
   readonly #followers = new Set<OnHead>()
   readonly #bell = new Bell()
   #subscription: { stop(): void } | undefined
-  /** The endpoint that has no such subscription; another may have. */
+  /** The endpoint that does not support this subscription; another endpoint may. */
   #without: string | undefined
   #tellsHeader = true
   #newestTold = 0
@@ -44,7 +44,7 @@ export class Heads {
     this.#init = init
   }
 
-  /** Calls `onHead` for each head, until the returned function is called. */
+  /** Calls `onHead` for each head until the returned function is called. */
   follow(onHead: OnHead): () => void {
     const follower: OnHead = (header, how) => onHead(header, how)
     this.#followers.add(follower)
@@ -146,7 +146,7 @@ export class Heads {
     }
   }
 
-  /** The newest header, or without such a method the newest block alone. @throws ChainError; the signal's reason */
+  /** The newest header, or only the newest block number if the endpoint lacks the method. @throws ChainError; the signal's reason */
   async #ask(signal: AbortSignal): Promise<unknown> {
     const { rpc, health } = this.#init
     if (this.#tellsHeader) {
@@ -168,7 +168,7 @@ export class Heads {
     return undefined
   }
 
-  /** Reads the time of a new head in the background: heads are followed without it. Never fails. */
+  /** Reads the time of a new head in the background, because heads do not depend on it. Never fails. */
   async #compareTime(signal: AbortSignal): Promise<void> {
     this.#comparesTime = true
     try {
@@ -183,14 +183,14 @@ export class Heads {
     }
   }
 
-  /** The time in the newest block. @throws ChainError; the signal's reason */
+  /** Reads the time of the newest block. @throws ChainError; the signal's reason */
   async #readTime(signal: AbortSignal): Promise<void> {
     const read = (answer: unknown): number | undefined => readTime(readStorageValue(answer))
     this.#init.health.sawTime(await this.#init.rpc.call('state_getStorage', [TIME_KEY], { signal, read }))
   }
 }
 
-/** The number in a header; undefined for what is none. */
+/** The block number of a header; undefined if the header is invalid. */
 export function blockOf(header: unknown): number | undefined {
   try {
     return readHeader(header)
@@ -199,7 +199,7 @@ export function blockOf(header: unknown): number | undefined {
   }
 }
 
-/** @throws Error for what is no header */
+/** @throws Error for an invalid header */
 function checkHeader(answer: unknown): unknown {
   readHeader(answer)
   return answer

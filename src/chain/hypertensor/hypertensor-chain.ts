@@ -17,32 +17,32 @@ import { readStorageValue, StorageReader, type StorageValue } from './storage-re
 
 export interface ChainOptions extends RpcOptions {
   maxMetadataBytes: number
-  /** The time of a block, in milliseconds. The runtime's version is read again after this time. */
+  /** The block time in milliseconds. The runtime's version is read again after this time. */
   blockMs: number
 }
 
 export interface ChainInit {
   endpoints: readonly string[]
   options: ChainOptions
-  /** Where metadata are kept; without one they are fetched each time. */
+  /** Folder of the metadata cache. Without it metadata are fetched each time. */
   cacheFolder: string | undefined
-  /** Keeps the genesis hash for the next run. */
+  /** Stores the genesis hash for the next run. */
   genesis?: GenesisMemory | undefined
   log: Logger
 }
 
-/** Knows which chain it was, in this run or one before. */
+/** Remembers the genesis hash, from this run or an earlier one. */
 export interface GenesisMemory {
   /** Never fails. */
   genesis(): Promise<string | undefined>
   sawGenesis(hash: string): void
 }
 
-/** What was read of the storage at once. */
+/** Values read from the storage in one call. */
 export interface Reading {
   layout: Layout
   values: Map<string, StorageValue>
-  /** 0 where the endpoint does not tell. */
+  /** 0 if the endpoint does not provide the block number. */
   block: number
 }
 
@@ -50,7 +50,7 @@ const MAX_LAYOUT_CHANGES = 3
 
 interface RuntimeVersion {
   digest: string
-  /** Whether the runtime gives its metadata in a version that is asked for. */
+  /** Whether the runtime provides its metadata in a requested version. */
   givesAny: boolean
 }
 
@@ -59,7 +59,7 @@ function readVersion(answer: unknown): RuntimeVersion {
   return { digest: readRuntimeVersion(answer), givesAny: givesAnyMetadata(answer) }
 }
 
-/** The codecs take longer to load than most commands do. */
+/** Loading the codecs takes longer than most commands run. */
 async function loadLayoutClass(): Promise<typeof Layout> {
   return (await import('./layout.ts')).Layout
 }
@@ -67,16 +67,16 @@ async function loadLayoutClass(): Promise<typeof Layout> {
 interface LoadedLayout {
   version: string
   loading: Promise<Layout>
-  /** Where the metadata are from: the endpoint, or the cache. */
+  /** The source of the metadata: the endpoint or the cache. */
   source: { isEndpoint: boolean }
 }
 
-/** A Hypertensor chain: the connection, and how its storage is laid out. All reads and writes go through one of these. */
+/** A Hypertensor chain: the connection and the storage layout. All reads and writes use such an object. */
 export class HypertensorChain {
   readonly rpc: RpcClient
   readonly health: ChainHealth
   readonly heads: Heads
-  /** Called when the endpoint in use serves another chain than before. What was known of the subnet is no longer valid. */
+  /** Called when the endpoint in use serves another chain than before. Earlier data about the subnet is no longer valid. */
   onOtherChain: (() => void) | undefined
   readonly #init: ChainInit
   readonly #cache: MetadataCache
@@ -100,13 +100,13 @@ export class HypertensorChain {
     this.heads = new Heads({ rpc: this.rpc, health: this.health, pollMs: options.blockMs, log })
   }
 
-  /** The genesis hash of the chain that is read; undefined before the first connection. */
+  /** The genesis hash of the chain; undefined before the first connection. */
   get genesis(): string | undefined {
     return this.#genesis?.hash
   }
 
   /**
-   * Reads the keys that `keysOf` makes with the layout of the chain; when the runtime changed meanwhile, with the new one.
+   * Reads the keys that `keysOf` returns for the layout of the chain. If the runtime changed meanwhile, reads again with the new layout.
    * @throws ChainError; the signal's reason
    */
   async read(keysOf: (layout: Layout) => string[], signal: AbortSignal): Promise<Reading> {
@@ -128,9 +128,9 @@ export class HypertensorChain {
     throw new ChainError(`chain ${this.rpc.endpoint}: its runtime changes all the time`)
   }
 
-  /** The layout of the chain as it is now. @throws ChainError; the signal's reason */
+  /** The current layout of the chain. @throws ChainError; the signal's reason */
   async layout(signal: AbortSignal): Promise<Layout> {
-    // while the connection is made
+    // while the connection is established
     void loadLayoutClass()
     await this.rpc.ready(signal)
     const version = this.#version as string
@@ -141,8 +141,8 @@ export class HypertensorChain {
   }
 
   /**
-   * Whether this still is the layout, asked anew: for an answer that is none, or that looks wrong. With `mistrust` metadata from the
-   * cache are fetched again, and are then another layout.
+   * Whether this still is the layout. The runtime version is read again, because an answer was invalid or looks wrong. With `mistrust`,
+   * metadata from the cache are fetched again and then form another layout.
    * @throws ChainError; the signal's reason
    */
   async isCurrent(layout: Layout, signal: AbortSignal, mistrust = false): Promise<boolean> {
@@ -154,7 +154,7 @@ export class HypertensorChain {
     return layout.version === this.#version && (await this.layout(signal)) === layout
   }
 
-  /** The block that the chain is at; what was seen last where the endpoint does not tell, or fails to. */
+  /** The current block of the chain, or the last one seen if the endpoint does not provide it or fails. */
   async block(signal: AbortSignal): Promise<number> {
     try {
       if (this.#tellsBlock === 'storage') {
@@ -170,7 +170,7 @@ export class HypertensorChain {
     return this.health.block ?? 0
   }
 
-  /** @throws LayoutError for what fails because the chain is laid out otherwise */
+  /** @throws LayoutError for failures caused by a different layout */
   inLayout<T>(layout: Layout, work: () => T): T {
     try {
       return work()
@@ -184,7 +184,7 @@ export class HypertensorChain {
     this.rpc.close()
   }
 
-  /** @throws RpcError, Error for an endpoint of another chain than the one before */
+  /** @throws RpcError, Error for an endpoint of a different chain */
   async #greet(socket: RpcSocket, signal: AbortSignal): Promise<void> {
     const ask = async <T>(method: string, params: unknown[], read: (answer: unknown) => T): Promise<T> => {
       const answer = await socket.call(method, params, signal)
@@ -210,7 +210,7 @@ export class HypertensorChain {
     }
   }
 
-  /** @throws Error for an endpoint of another chain than the one before */
+  /** @throws Error for an endpoint of a different chain */
   #sawGenesis(hash: string, endpoint: string, kept: string | undefined): void {
     const kind = `endpoint ${endpoint}`
     if (this.#genesis != null && this.#genesis.hash !== hash && this.#genesis.endpoint !== endpoint) {
@@ -229,7 +229,7 @@ export class HypertensorChain {
   }
 
   #sawVersion({ digest, givesAny }: RuntimeVersion): void {
-    // so that the same runtime of two chains is two
+    // so that the same runtime version on two chains has two names
     this.#version = `${this.#genesis?.hash.slice(2, 34)}-${digest}`
     this.#givesAnyMetadata = givesAny
     this.#versionAtMs = performance.now()
@@ -261,7 +261,7 @@ export class HypertensorChain {
     this.#sawBlock(await this.rpc.call('chain_getHeader', [], { signal, read: readHeader }))
   }
 
-  /** Whoever asks meanwhile gets the same answer: but only one that was asked for after he did. */
+  /** Concurrent callers share one answer, but only an answer that was requested after their call. */
   async #checkVersion(): Promise<void> {
     const checking = this.#checking ?? this.#askVersion()
     this.#checking = checking
@@ -281,7 +281,7 @@ export class HypertensorChain {
     entry.loading.then(
       ({ runtime }) => this.health.blocksTake(blockIntervalOf(runtime)),
       () => {
-        // the next who asks tries again
+        // the next caller tries again
         if (this.#layout === entry) {
           this.#layout = undefined
         }
@@ -309,7 +309,7 @@ export class HypertensorChain {
       this.#checkVersion(),
     ])
     const layout = await this.#readMetadata(method, metadata, version)
-    // of a runtime that went meanwhile they may be the next one's: whoever reads finds that out, and nothing is kept
+    // if the runtime was replaced meanwhile, these may be the metadata of the next one: readers detect this, and nothing is cached
     if (this.#version === version) {
       await this.#cache.put(version, metadata).catch((error) => log.debug('the metadata of the chain were not kept', error))
     }
@@ -327,7 +327,7 @@ export class HypertensorChain {
   }
 }
 
-/** What the chain has is not of the layout that it was read with. */
+/** Data of the chain does not match the layout used to decode it. */
 export class LayoutError extends ChainError {
   readonly layout: Layout
 

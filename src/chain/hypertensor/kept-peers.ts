@@ -5,7 +5,7 @@ import type { ChainListing, ChainRecord, Freshness, NodeClass, PeerRole } from '
 import type { Answer } from './last-answers.ts'
 import type { StoredPeer } from './subnet-storage.ts'
 
-/** A peer of whom the chain has nothing. */
+/** The answer for a peer that is not on the chain. */
 export const NOTHING = {
   known: false,
   multiaddrs: [],
@@ -16,7 +16,7 @@ export const NOTHING = {
   nodeClass: undefined,
 } satisfies Partial<ChainRecord>
 
-/** A peer as it is kept, in JSON. */
+/** A stored peer, in JSON. */
 interface KeptPeer {
   peerId: string
   multiaddrs: string[]
@@ -25,7 +25,7 @@ interface KeptPeer {
   nodeClass?: NodeClass | undefined
 }
 
-/** What `describe` found, in JSON. */
+/** A stored result of `describe`, in JSON. */
 export interface KeptDescription {
   peer: KeptPeer | null
   subnetId: number
@@ -34,29 +34,29 @@ export interface KeptDescription {
   coldkey?: string
 }
 
-/** A peer as it was read, to be kept. */
+/** Converts a peer to its stored form. */
 export function toKept({ peerId, multiaddrs, role, nodeId, nodeClass }: StoredPeer): KeptPeer {
   return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), role, nodeId, nodeClass }
 }
 
-/** The same again. */
+/** Converts a peer from its stored form. */
 export function ofKept({ peerId, multiaddrs, role, nodeId, nodeClass }: KeptPeer): StoredPeer {
   return { peerId: peerIdFromString(peerId), multiaddrs: multiaddrs.map((address) => multiaddr(address)), role, nodeId, nodeClass }
 }
 
-/** Of when an answer is. */
+/** The block, time and staleness of an answer. */
 export function freshnessOf({ block, readAtMs, stale }: Answer & { stale: boolean }): Freshness {
   return { block, readAtMs, stale }
 }
 
-/** Of what was read just now, or of what is kept of it. */
+/** A listing of peers that were just read, or of a stored answer. */
 export function toListing(answer: Answer & { stale: boolean; peers?: StoredPeer[] }): ChainListing {
   const freshness = freshnessOf(answer)
   const peers = answer.peers ?? (JSON.parse(answer.json) as KeptPeer[]).map(ofKept)
   return { ...freshness, records: peers.map((peer) => ({ ...peer, known: true, verified: false, seq: 0n, ...freshness })) }
 }
 
-/** What a list says of one peer. */
+/** The entry of one peer in a list. */
 export function ofList(list: Answer, peerId: PeerId): Answer {
   const peer = peerId.toString()
   return { ...list, json: JSON.stringify((JSON.parse(list.json) as KeptPeer[]).filter(({ peerId: each }) => each === peer)) }

@@ -4,20 +4,20 @@ import { LRUCache } from 'lru-cache'
 import type { Logger } from '../../observe/logger.ts'
 import { retryWhileBusy, transaction } from '../../primitives/database.ts'
 
-/** What a chain said, as JSON, with the block and the Unix time in milliseconds at which it did. */
+/** An answer of a chain as JSON, with its block and its Unix time in milliseconds. */
 export interface Answer {
   json: string
   block: number
   readAtMs: number
 }
 
-/** Answers that a home keeps, for all chains and subnets. The oldest are deleted first. */
+/** Maximum number of stored answers in a home, for all chains and subnets. The oldest are deleted first. */
 const MAX_ANSWERS = 10_000
 const MAX_JSON_LENGTH = 4 * 1_024 * 1_024
 const MAX_IN_MEMORY = 2_000
 const MAX_JSON_IN_MEMORY = 16 * 1_024 * 1_024
 const MAX_CHAINS = 100
-/** The same answer is not written again for so long. */
+/** An unchanged answer is not written again within this time. */
 const WRITE_EVERY_MS = 30_000
 
 const UPSERT = `
@@ -31,22 +31,22 @@ const MAKE_ROOM = `
   WHERE read_at_ms <= (SELECT read_at_ms FROM chain_answers ORDER BY read_at_ms DESC LIMIT 1 OFFSET ${MAX_ANSWERS})
 `
 
-/** Rows of earlier versions, whose key was the URL itself. */
+/** Rows of earlier versions, which used the URL itself as key. */
 const FORGET_URLS = "DELETE FROM chain_answers WHERE chain >= 'hypertensor:ws' AND chain < 'hypertensor:wt'"
-/** What is deleted stays in the file until its pages are written anew. */
+/** Deleted content stays in the file until its pages are rewritten. */
 const WRITE_ANEW = 'VACUUM; PRAGMA wal_checkpoint(TRUNCATE)'
 
 export interface LastAnswersInit {
-  /** Opens a database that has `CHAIN_ANSWERS_SCHEMA`; without one they are kept in memory. */
+  /** Opens a database with `CHAIN_ANSWERS_SCHEMA`; if undefined, answers are kept in memory. */
   open: (() => Promise<DatabaseSync>) | undefined
-  /** The chain's URL. The database holds only its digest: the URL may have a key in it, and databases are copied. */
+  /** The chain's URL. The database stores only its digest, because the URL may contain a key, and databases are copied. */
   chain: string
   subnetId: number
   log: Logger
 }
 
 const KEEP_GENESIS = 'INSERT INTO chain_genesis (chain, hash) VALUES (?, ?) ON CONFLICT DO UPDATE SET hash = excluded.hash'
-/** Chain URLs for which a home keeps the genesis hash. */
+/** Maximum number of chain URLs with a stored genesis hash. */
 const MAKE_ROOM_FOR_GENESIS = `
   DELETE FROM chain_genesis WHERE chain NOT IN (SELECT chain FROM chain_genesis ORDER BY chain = ? DESC LIMIT ${MAX_CHAINS})
 `
@@ -57,8 +57,8 @@ interface KnownGenesis {
 }
 
 /**
- * Keeps the last answers of a chain for the time when it is away, and its genesis hash. Answers of another chain behind the same URL are not given.
- * If the database cannot be read or written, that is logged, and the answers in memory are used.
+ * Stores the last answers of a chain for outages, and its genesis hash. Answers of another chain behind the same URL are not returned. If
+ * the database cannot be read or written, that is logged, and the answers in memory are used.
  */
 export class LastAnswers {
   readonly #init: LastAnswersInit
@@ -73,7 +73,7 @@ export class LastAnswers {
   #database: Promise<DatabaseSync | undefined> | undefined
   #writing: Promise<void> | undefined
   #closed = false
-  /** The genesis hash of the chain that was connected last in this run. */
+  /** The genesis hash of the last chain connected in this run. */
   #genesis: KnownGenesis | undefined
   #keptGenesis: Promise<string | undefined> | undefined
 
@@ -82,13 +82,13 @@ export class LastAnswers {
     this.#chain = `sha256:${createHash('sha256').update(init.chain).digest('hex')}`
   }
 
-  /** The genesis hash of the chain behind this URL, in this run or the one before. Never fails. */
+  /** The genesis hash of the chain behind this URL, from this run or the previous one. Never fails. */
   async genesis(): Promise<string | undefined> {
     this.#keptGenesis ??= this.#readGenesis()
     return this.#genesis?.hash ?? this.#keptGenesis
   }
 
-  /** The chain has this genesis hash: from now on its answers are given and kept. */
+  /** Sets the genesis hash of the chain: from now on its answers are returned and stored. */
   sawGenesis(hash: string): void {
     if (this.#closed || this.#genesis?.hash === hash) {
       return
@@ -121,7 +121,7 @@ export class LastAnswers {
     }
   }
 
-  /** Keeps an answer; it is written soon after. */
+  /** Stores an answer; the write follows shortly after. */
   put(question: string, answer: Answer): void {
     if (this.#closed || answer.json.length > MAX_JSON_LENGTH) {
       return
@@ -136,7 +136,7 @@ export class LastAnswers {
     }
   }
 
-  /** Waits for writes that have begun, and closes the database. May be called twice. */
+  /** Waits for pending writes and closes the database. May be called twice. */
   async close(): Promise<void> {
     this.#closed = true
     await this.#writing
@@ -157,7 +157,7 @@ export class LastAnswers {
     }
   }
 
-  /** What answers are kept under: the chains that were behind a URL one after the other are several. */
+  /** The storage key for answers: different chains behind one URL have different keys. */
   #chainOf(genesis: string | undefined): string {
     return `${this.#chain} of ${genesis ?? 'an unknown chain'}`
   }
@@ -177,13 +177,13 @@ export class LastAnswers {
     let genesis: KnownGenesis | undefined
     try {
       const database = await this.#open()
-      // all that is answered at the same moment is one transaction
+      // all answers of the same moment form one transaction
       await new Promise(setImmediate)
       genesis = this.#genesis
       const answers = [...this.#unwritten]
       this.#unwritten.clear()
       if (database != null) {
-        // which chain it was must be known before it is written anew
+        // the previous genesis hash must be read before it is overwritten
         await this.#keptGenesis
         if (await retryWhileBusy(() => this.#store(database, genesis, answers))) {
           await retryWhileBusy(() => database.exec(WRITE_ANEW))
@@ -197,7 +197,7 @@ export class LastAnswers {
     await this.#writing
   }
 
-  /** True where there were URLs of earlier versions, which are deleted now. */
+  /** True if URLs of earlier versions were found and deleted. */
   #store(database: DatabaseSync, genesis: KnownGenesis | undefined, answers: Array<[string, Answer]>): boolean {
     const { subnetId } = this.#init
     const chain = this.#chainOf(genesis?.hash)

@@ -7,27 +7,30 @@ import { RuntimeCall } from './runtime-call.ts'
 const PALLET = 'Network'
 const UNNAMED = 'the runtime of the chain'
 
-/** One storage map of the pallet: its keys and values, as the chain's own metadata describe them. */
+/** A storage map of the pallet, with keys and values as described by the chain's own metadata. */
 export interface StorageMap {
   readonly name: string
-  /** What a value is. */
+  /** The type of a value. */
   readonly type: LookupEntry
-  /** The key of these arguments, as hex; of the first ones only, what all keys of those begin with. @throws Error where the map has other arguments */
+  /**
+   * The key for these arguments, as hex. With only the first arguments, the common prefix of their keys.
+   * @throws Error if the map takes other arguments
+   */
   key(...args: unknown[]): string
   /** @throws Error */
   argumentsOf(key: string): unknown[]
-  /** @throws Error for bytes that are not of this layout, or not all of it */
+  /** @throws Error unless the bytes match this layout exactly */
   decode(hex: string): unknown
 }
 
-/** From this version on, metadata describe the runtime's calls. */
+/** Metadata describe the runtime's calls from this version on. */
 const VERSION_WITH_CALLS = 15
 
-/** The storage and the runtime calls of a chain, as its own metadata describe them. Nothing of a layout is written down here. */
+/** The storage and the runtime calls of a chain, as described by its own metadata. No layout is hard-coded. */
 export class Layout {
-  /** Of the runtime and the chain that the metadata are of. */
+  /** The version of the runtime and the chain that the metadata belong to. */
   readonly version: string
-  /** The runtime for people, as `hypertensor-node 1`. */
+  /** The runtime's name for messages, such as `hypertensor-node 1`. */
   readonly name: string
   readonly #builder: ReturnType<typeof getDynamicBuilder>
   readonly #types: MetadataLookup
@@ -35,7 +38,7 @@ export class Layout {
   readonly #maps = new Map<string, StorageMap>()
   readonly #calls = new Map<string, RuntimeCall>()
 
-  /** @throws Error for what are no metadata, or have no such pallet */
+  /** @throws Error for invalid metadata, or metadata without the pallet */
   constructor(metadata: Uint8Array, version: string) {
     this.version = version
     const unified = unifyMetadata(decAnyMetadata(metadata))
@@ -54,12 +57,12 @@ export class Layout {
     return this.#types.metadata.version >= VERSION_WITH_CALLS
   }
 
-  /** What else the metadata say: what is written is made by it. */
+  /** Other parts of the metadata, used to encode transactions. */
   get runtime(): { name: string; metadata: UnifiedMetadata; types: MetadataLookup; builder: ReturnType<typeof getDynamicBuilder> } {
     return { name: this.name, metadata: this.#types.metadata, types: this.#types, builder: this.#builder }
   }
 
-  /** A storage map of the pallet, if this chain has it. @throws Error */
+  /** A storage map of the pallet; undefined if this chain has none. @throws Error */
   map(name: string): StorageMap | undefined {
     const type = this.#storage.get(name)
     if (type == null) {
@@ -70,7 +73,7 @@ export class Layout {
     return known
   }
 
-  /** A storage map of the pallet. @throws Error that names it and the runtime, where this chain has no such map */
+  /** A storage map of the pallet. @throws Error with its name and the runtime, if this chain has no such map */
   needed(name: string): StorageMap {
     const map = this.map(name)
     if (map == null) {
@@ -79,7 +82,7 @@ export class Layout {
     return map
   }
 
-  /** A call of the runtime. @throws Error that names it and the runtime, where this runtime has no such call */
+  /** A call of the runtime. @throws Error with its name and the runtime, if this runtime has no such call */
   call(api: string, method: string): RuntimeCall {
     const name = `${api}_${method}`
     const known = this.#calls.get(name) ?? new RuntimeCall({ api, method, runtime: this.name, types: this.#types, builder: this.#builder })
@@ -115,7 +118,7 @@ export class Layout {
       decode: (hex) =>
         inMap('a value', () => {
           const decoded: unknown = value.dec(hex)
-          // what is read with another layout than it was written with seldom gives the same bytes again
+          // a value decoded with the wrong layout seldom encodes to the same bytes
           if (Buffer.from(value.enc(decoded)).toString('hex') !== hex.slice(2).toLowerCase()) {
             throw new Error('it is longer, or written otherwise')
           }
@@ -125,7 +128,7 @@ export class Layout {
   }
 }
 
-/** Reads the name of the runtime from its constant `System.Version`. */
+/** Reads the runtime's name from its constant `System.Version`. */
 function nameOf({ pallets }: UnifiedMetadata, builder: ReturnType<typeof getDynamicBuilder>): string {
   try {
     const constant = pallets.find(({ name }) => name === 'System')?.constants.find(({ name }) => name === 'Version')

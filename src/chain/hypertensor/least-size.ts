@@ -1,11 +1,12 @@
 import type { LookupEntry, Var } from '@polkadot-api/metadata-builders'
 
-/** A fixed array that is longer is of no chain. */
+/** No chain has longer fixed arrays. */
 const MAX_ARRAY = 65_536
 
 /**
- * The least bytes that a value of this type takes. Metadata come from an endpoint: with a list of what takes no bytes, or a huge
- * array, a few bytes of a value would become millions of things. @throws Error for a type that has such in it
+ * The minimum encoded size of this type in bytes. Metadata come from an endpoint: with a list of zero-size items, or a huge array, a few
+ * bytes would decode to millions of items.
+ * @throws Error for a type that contains such a list or array
  */
 export function leastSizeOf(type: LookupEntry): number {
   return sizeOfEntry(type, new Map())
@@ -16,14 +17,14 @@ function sizeOfEntry(entry: LookupEntry, known: Map<number, number>): number {
   if (found != null) {
     return found
   }
-  // for a type that holds itself: it does so behind a byte
+  // for a recursive type, which recurs behind at least one byte
   known.set(entry.id, isPlain(entry) ? 0 : 1)
   const size = sizeOf(entry, known)
   known.set(entry.id, size)
   return size
 }
 
-/** True where nothing but its parts is written. */
+/** True if the encoding consists only of the type's parts. */
 function isPlain({ type }: Var): boolean {
   return type === 'void' || type === 'struct' || type === 'tuple' || type === 'array'
 }

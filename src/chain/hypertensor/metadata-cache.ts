@@ -4,19 +4,19 @@ import { AtomicFile } from '../../primitives/atomic-file.ts'
 import { makeFolder } from '../../primitives/folder.ts'
 
 const SUFFIX = '.metadata'
-/** The versions of a chain's runtime that are kept, of all chains together. */
+/** Maximum number of cached runtime versions, for all chains together. */
 const MAX_FILES = 8
 
-/** Metadata of chains in a folder, one file a runtime: whole or not there. */
+/** Caches chain metadata in a folder, one file per runtime. A file is complete or absent. */
 export class MetadataCache {
   readonly #folder: string | undefined
 
-  /** @param folder made when the first metadata are kept; without one nothing is kept */
+  /** @param folder created on the first write; undefined disables the cache */
   constructor(folder: string | undefined) {
     this.#folder = folder
   }
 
-  /** @param version letters and digits @throws Error where there is a file that cannot be read */
+  /** @param version letters and digits @throws Error if the file exists but cannot be read */
   async get(version: string): Promise<Uint8Array | undefined> {
     try {
       return this.#folder == null ? undefined : await readFile(join(this.#folder, version + SUFFIX))
@@ -28,7 +28,7 @@ export class MetadataCache {
     }
   }
 
-  /** Keeps these, and drops those that were not written for longest. @throws Error */
+  /** Stores metadata and deletes the files with the oldest write times. @throws Error */
   async put(version: string, metadata: Uint8Array): Promise<void> {
     if (this.#folder == null) {
       return

@@ -3,15 +3,15 @@ import { RpcError } from './rpc-error.ts'
 import { readHex } from './storage-reader.ts'
 
 export interface FetchOptions {
-  /** Whether the runtime gives its metadata in a version that is asked for. */
+  /** Whether the runtime provides its metadata in a requested version. */
   anyVersion: boolean
   maxBytes: number
 }
 
-/** The runtime's call for metadata, and the version that tells of the runtime's calls too, as a u32. */
+/** The runtime's call for metadata, and the version that includes the runtime's calls, as a u32. */
 const METADATA_CALL = ['Metadata_metadata_at_version', '0x0f000000']
 
-/** The metadata of the runtime, of version 15, or else of that which every node gives; with the method that gave them. @throws ChainError */
+/** The runtime's metadata in version 15, or else in the version that every node provides, with the method used. @throws ChainError */
 export async function fetchMetadata(
   rpc: RpcClient,
   { anyVersion, maxBytes }: FetchOptions,
@@ -25,7 +25,7 @@ export async function fetchMetadata(
       }
       throw error
     })
-    // a single byte says that there are none of this version
+    // a single byte means that this version is not available
     if (answer != null && answer.byteLength > 1) {
       return { method, metadata: answer }
     }

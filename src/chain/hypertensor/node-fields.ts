@@ -3,39 +3,39 @@ import type { LookupEntry } from '@polkadot-api/metadata-builders'
 /** The roles of a node's peers. Every node has a main peer. */
 const ROLES = ['main', 'bootnode', 'client'] as const
 
-/** The names that lead to a field, from the outside in. */
+/** Field names from the outermost to the innermost field. */
 export type Path = readonly string[]
 
-/** Where a node has one of its peers. */
+/** The location of a peer in a node. */
 export interface PeerField {
   role: (typeof ROLES)[number]
   peerId: Path
-  /** Addresses that stand beside the peer ID: they are this peer's. */
+  /** Addresses next to the peer ID, which belong to this peer. */
   addresses: Path[]
 }
 
-/** The fields of a node that are read. */
+/** The locations of the fields of a node that are read. */
 export interface NodeFields {
   /** The main peer first, then the bootnode peer, then the client peer. */
   peers: PeerField[]
-  /** Addresses beside all peers of the node: each says by its end whose it is. */
+  /** Addresses next to all peers of the node: each ends in the ID of its peer. */
   addresses: Path[]
   nodeClass: Path | undefined
   hotkey: Path | undefined
 }
 
-/** A node is a structure of structures: this deep it is looked into. */
+/** A node is a nested structure; the search stops at this depth. */
 const MAX_DEPTH = 4
 
-/** Whether a value of this type is bytes. */
+/** Whether values of this type are bytes. */
 export function isBytes(type: LookupEntry): boolean {
   return type.type === 'sequence' && type.value.type === 'primitive' && type.value.value === 'u8'
 }
 
 /**
- * Finds the fields of a node in its type. Layouts of the chain differ in the names of fields and in what is optional; a peer may be a structure
- * or not. The fields that a node's owner fills as he likes have other names, and are not read.
- * @throws Error where no field is known as the ID of the main peer
+ * Finds the fields of a node in its type. Layouts differ in field names and in optional fields, and a peer may be a structure or not.
+ * Free-form fields of the node's owner have other names and are not read.
+ * @throws Error if no field is known as the ID of the main peer
  */
 export function nodeFieldsOf(type: LookupEntry): NodeFields {
   const found: NodeFields = { peers: [], addresses: [], nodeClass: undefined, hotkey: undefined }
@@ -48,7 +48,7 @@ export function nodeFieldsOf(type: LookupEntry): NodeFields {
   return found
 }
 
-/** The field that a path leads to; undefined where something on the way is none. */
+/** The value at a path; undefined if a part of the path is missing. */
 export function fieldAt(value: unknown, path: Path): unknown {
   return path.reduce((inner: unknown, name) => (inner as Record<string, unknown> | null | undefined)?.[name], value)
 }
@@ -64,7 +64,7 @@ function visit(type: LookupEntry, path: Path, found: NodeFields): void {
   const pathsOf = (kind: FieldKind): Path[] => fields.filter((field) => field.kind === kind).map((field) => field.path)
   const peers = pathsOf('peer ID').map((peerId): PeerField => ({ role: roleOf(peerId), peerId, addresses: [] }))
   const [only, ...others] = peers
-  // beside a single peer they are that one's
+  // next to a single peer the addresses belong to that peer
   const addresses = only != null && others.length === 0 && path.length > 0 ? only.addresses : found.addresses
   addresses.push(...pathsOf('address'))
   found.peers.push(...peers)

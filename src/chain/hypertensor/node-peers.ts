@@ -5,7 +5,7 @@ import { describeError } from '../../primitives/errors.ts'
 import { NODE_CLASSES, type NodeClass, type PeerRole } from '../registry.ts'
 import { fieldAt, type NodeFields, type Path } from './node-fields.ts'
 
-/** As the chain has it: a multiaddr has at most this many bytes. */
+/** Same limit as on the chain: the maximum size of a multiaddr in bytes. */
 const MAX_ADDRESS_BYTES = 1_024
 const MAX_PEER_ID_BYTES = 128
 const MAX_ADDRESSES = 16
@@ -13,20 +13,20 @@ const MAX_ADDRESSES = 16
 const MAX_BOOTNODES = 256
 const SLASH = 0x2f
 
-/** A peer of the subnet, with addresses or without. */
+/** A peer of the subnet; it may have no address. */
 export interface StoredPeer {
   peerId: PeerId
   multiaddrs: Multiaddr[]
   role: PeerRole
-  /** Undefined for a bootnode that the subnet's owner names. */
+  /** Undefined for a bootnode named by the subnet's owner. */
   nodeId: number | undefined
   nodeClass: NodeClass | undefined
 }
 
-/** Receives a sentence about bytes that should be a peer ID or an address, and are not. */
+/** Receives a message about an invalid peer ID or address. */
 export type Complain = (message: string) => void
 
-/** The peers of a node, the main one first; one whose ID is empty is none. */
+/** The peers of a node, the main one first. Peers with an empty ID are skipped. */
 export function nodePeers(fields: NodeFields, node: unknown, nodeId: number, complain: Complain): StoredPeer[] {
   const nodeClass = readClass(fields, node)
   const peers = fields.peers.flatMap(({ role, peerId: path, addresses }) => {
@@ -51,7 +51,7 @@ export function nodePeers(fields: NodeFields, node: unknown, nodeId: number, com
   return peers
 }
 
-/** The bootnodes of a subnet. Each is a peer ID with an address, or an address that ends in a peer ID. */
+/** The bootnodes of a subnet. Each entry is a peer ID with an address, or an address that ends in a peer ID. */
 export function subnetBootnodes(bootnodes: unknown, complain: Complain): StoredPeer[] {
   return (bootnodes as unknown[]).slice(0, MAX_BOOTNODES).flatMap((bootnode) => {
     const [id, address] = bootnode instanceof Uint8Array ? [undefined, bootnode] : (bootnode as [Uint8Array, Uint8Array])
@@ -65,7 +65,7 @@ export function subnetBootnodes(bootnodes: unknown, complain: Complain): StoredP
   })
 }
 
-/** Reads the text of a peer ID; undefined for other bytes. */
+/** Parses the text of a peer ID; undefined if it is invalid. */
 export function readPeerId(bytes: Uint8Array): PeerId | undefined {
   if (bytes.byteLength > MAX_PEER_ID_BYTES) {
     return undefined
@@ -88,7 +88,7 @@ function bytesAt(node: unknown, path: Path): Uint8Array {
   return bytes instanceof Uint8Array ? bytes : new Uint8Array()
 }
 
-/** Gives an address to that one of the node's peers that it names. */
+/** Adds an address to the node's peer that the address names. */
 function assign(bytes: Uint8Array, peers: StoredPeer[], path: Path, complain: Complain): void {
   if (bytes.byteLength === 0) {
     return
@@ -134,7 +134,7 @@ function ownerOf(bytes: Uint8Array): PeerId | undefined {
   }
 }
 
-/** A multiaddr, binary or as its text: no binary one begins with a slash. @throws Error */
+/** A multiaddr in binary or text form: no binary multiaddr begins with a slash. @throws Error */
 function readAddress(bytes: Uint8Array): Multiaddr {
   if (bytes.byteLength > MAX_ADDRESS_BYTES) {
     throw new Error(`an address of ${bytes.byteLength} bytes`)

@@ -10,7 +10,7 @@ const METHOD = 'proof_of_stake'
 const RPC_METHOD = 'network_proofOfStake'
 const MAX_ANSWER_BYTES = 64
 
-/** What is asked, by which layout: whether this peer of the subnet has stake, with at least this class. */
+/** Whether this peer of the subnet has stake, with at least this class, in a given layout. */
 interface Question {
   layout: Layout
   subnetId: number
@@ -19,8 +19,8 @@ interface Question {
 }
 
 /**
- * Asks the runtime, with the arguments that its metadata name. Where they do not, or the endpoint passes no calls on to the runtime,
- * asks the RPC method of the node.
+ * Asks the runtime, with the arguments in its metadata. Falls back to the node's RPC method if the metadata have no such call, or the
+ * endpoint forwards no runtime calls.
  * @throws ChainError; the signal's reason
  */
 export async function proofOfStake(chain: HypertensorChain, question: Question, signal: AbortSignal): Promise<boolean> {
@@ -42,7 +42,7 @@ export async function proofOfStake(chain: HypertensorChain, question: Question, 
   }
 }
 
-/** The least stake is left out: not every runtime takes one. @throws ChainError; the signal's reason */
+/** Omits the minimum stake, because some runtimes do not take it. @throws ChainError; the signal's reason */
 async function askNode({ rpc }: HypertensorChain, { subnetId, peerId, minClass }: Question, signal: AbortSignal): Promise<boolean> {
   try {
     return await rpc.call(RPC_METHOD, [subnetId, [...Buffer.from(peerId.toString())], minClass], { signal, read: readBoolean })

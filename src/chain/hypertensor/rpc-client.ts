@@ -11,24 +11,24 @@ import { RpcError } from './rpc-error.ts'
 import { RpcSocket, type SocketOptions } from './rpc-socket.ts'
 
 export interface RpcOptions extends SocketOptions, CallQueueOptions {
-  /** One call, reconnecting included, in milliseconds. */
+  /** Time limit of a call in milliseconds, including reconnection. */
   callTimeoutMs: number
-  /** The pause after an endpoint failed, in milliseconds: doubled with each failure, up to the last. */
+  /** Pause after a failure of an endpoint, in milliseconds. It doubles with each failure up to the maximum. */
   backoff: { firstMs: number; maxMs: number }
 }
 
 export interface RpcClientInit {
-  /** Asked in this order: one after the first only while those before it fail. */
+  /** Tried in this order: an endpoint is used only while the ones before it fail. */
   endpoints: readonly string[]
   options: RpcOptions
-  /** Gets to know the endpoint before anything else is asked of it; when it throws, the next is tried. */
+  /** Initializes a connection before any other call. If it throws, the next endpoint is tried. */
   greet(socket: RpcSocket, signal: AbortSignal): Promise<void>
   log: Logger
 }
 
 export interface CallOptions<T> {
   signal?: AbortSignal | undefined
-  /** Makes of the answer what it means. @throws Error where it is not what it should be: it is then the endpoint's fault */
+  /** Converts the answer. @throws Error for an invalid answer, which then counts as a fault of the endpoint */
   read(answer: unknown): T
 }
 
@@ -39,14 +39,14 @@ interface EndpointState {
   error: RpcError | undefined
 }
 
-/** A connection that lived for so long was a good one. */
+/** A connection that lasted this long counts as good. */
 const GOOD_AFTER_MS = 10_000
-/** A call waits for the next attempt to connect if that is so near; else it fails with what went wrong last. */
+/** A call waits for the next connection attempt if it is this close; otherwise the call fails with the last error. */
 const WAITS_FOR_RETRY_MS = 1_000
 
 /**
- * Calls to a chain over one connection, made when it is needed and made again when it was lost, to the first endpoint that
- * can be had. A read whose connection was lost is made again; what is handed in is not.
+ * Calls to a chain over one connection, opened on demand to the first available endpoint and reopened after a loss. Reads are retried after
+ * a lost connection, submissions are not.
  */
 export class RpcClient {
   readonly #init: RpcClientInit
@@ -64,18 +64,18 @@ export class RpcClient {
     this.#endpoints = init.endpoints.map((endpoint) => ({ endpoint, failures: 0, retryAtMs: 0, error: undefined }))
   }
 
-  /** The endpoint in use, or the one that is tried first. */
+  /** The endpoint in use, or the one to be tried first. */
   get endpoint(): string {
     return nameOf(this.#socket?.endpoint ?? (this.#init.endpoints[0] as string))
   }
 
-  /** Milliseconds since an endpoint was heard. */
+  /** Milliseconds since the last message of an endpoint. */
   get lagMs(): number | undefined {
     const heardAtMs = this.#socket?.heardAtMs ?? this.#heardAtMs
     return heardAtMs == null ? undefined : Math.max(0, performance.now() - heardAtMs)
   }
 
-  /** What went wrong, if nothing went right since. */
+  /** The last error, unless a later call succeeded. */
   get lastError(): string | undefined {
     return this.#lastError
   }
@@ -94,7 +94,7 @@ export class RpcClient {
   }
 
   /**
-   * One attempt only, for what must not be done twice: once `onSent` was called, an error does not say that it was not done.
+   * Makes a single attempt, for calls that must not be repeated. After `onSent` an error leaves the outcome unknown.
    * @throws RpcError; the signal's reason
    */
   async once<T>(method: string, params: unknown[], { signal, read, onSent }: CallOptions<T> & { onSent(): void }): Promise<T> {
@@ -105,13 +105,13 @@ export class RpcClient {
     })
   }
 
-  /** Waits for a connection; at once while there is one. @throws RpcError; the signal's reason */
+  /** Waits for a connection; returns at once if there is one. @throws RpcError; the signal's reason */
   async ready(signal?: AbortSignal): Promise<void> {
     await this.#inTime('connect', signal, async (within) => this.#connected(within))
   }
 
   /**
-   * Notices from now on, until `stop` or until the connection ends, which `ended` tells. One attempt only, as with `once`.
+   * Delivers notifications until `stop` is called, or until the connection ends and `ended` resolves. A single attempt, as with `once`.
    * @throws RpcError; the signal's reason
    */
   async subscribe(
@@ -127,7 +127,7 @@ export class RpcClient {
     })
   }
 
-  /** An endpoint that failed need not wait for its next attempt: this machine has another network than it failed in. */
+  /** Skips the pause of failed endpoints, because this machine has another network now. */
   retryNow(): void {
     for (const state of this.#endpoints) {
       state.failures = 0
@@ -135,7 +135,7 @@ export class RpcClient {
     }
   }
 
-  /** Whoever waits for an answer is told so. May be called twice. */
+  /** Fails all pending calls. May be called twice. */
   close(): void {
     const closed = new RpcError('closed', `chain ${this.endpoint}: it was closed`)
     this.#closing.abort(closed)
@@ -151,7 +151,7 @@ export class RpcClient {
     } catch (error) {
       signal?.throwIfAborted()
       this.#checkOpen()
-      // an endpoint without a method is none that fails: those who ask do without
+      // an endpoint that lacks a method has not failed: callers have a fallback
       const isWithout = error instanceof RpcError && error.fault === 'unknown-method'
       throw isWithout ? error : this.#noted(isDeadline(error) ? this.#late(method) : error)
     }
@@ -159,7 +159,7 @@ export class RpcClient {
 
   /** @throws RpcError; the signal's reason */
   async #askOne<T>(socket: RpcSocket, method: string, params: unknown[], read: (answer: unknown) => T, signal: AbortSignal): Promise<T> {
-    // so that there is time left to ask the others
+    // leaves time to try the other endpoints
     const timeoutMs = Math.ceil(this.#init.options.callTimeoutMs / this.#endpoints.length)
     using deadline = new Deadline(timeoutMs, signal)
     try {
@@ -179,7 +179,7 @@ export class RpcClient {
         if (!(error instanceof RpcError) || error.fault === 'unknown-method') {
           throw error
         }
-        // another endpoint may answer what this one does not
+        // another endpoint may answer if this one does not
         const elsewhere = this.#endpoints.some((state) => state.endpoint !== socket.endpoint && state.retryAtMs <= performance.now())
         if (elsewhere) {
           socket.end('another endpoint is asked', error)
@@ -201,7 +201,7 @@ export class RpcClient {
     return raceSignal(this.#connecting, signal)
   }
 
-  /** @throws RpcError that says what is wrong with each endpoint */
+  /** @throws RpcError with the fault of each endpoint */
   async #connect(): Promise<RpcSocket> {
     const nextAtMs = Math.min(...this.#endpoints.map(({ retryAtMs }) => retryAtMs))
     const nextMs = nextAtMs - performance.now()
@@ -211,7 +211,7 @@ export class RpcClient {
     if (nextMs > 0) {
       await delay(nextMs, undefined, { signal: this.#closing.signal })
     }
-    // timers may come a moment early
+    // timers may fire slightly early
     const dueMs = Math.max(nextAtMs, performance.now())
     for (const state of this.#endpoints.filter(({ retryAtMs }) => retryAtMs <= dueMs)) {
       const socket = await this.#open(state)
@@ -273,7 +273,7 @@ export class RpcClient {
     this.#init.log.debug('the connection to the chain ended', error)
   }
 
-  /** The next attempt is later with each failure, and not at the same moment as everybody else's. */
+  /** Delays the next attempt more with each failure, and by a random part, so that clients do not reconnect at the same moment. */
   #penalize(state: EndpointState, error: RpcError): void {
     const pauseMs = backoffMs(state.failures++, this.#init.options.backoff, 0.5)
     state.error = error

@@ -5,23 +5,23 @@ import { withoutSecretsOf } from '../../primitives/shown-url.ts'
 import { nameOf } from './endpoints.ts'
 import { RpcError } from './rpc-error.ts'
 
-/** What is asked when nothing was heard for a while: every node answers it, and shortly. */
+/** The request after a period of silence. Every node answers it, with a short response. */
 const PING = { method: 'chain_getBlockHash', params: [0] }
 const UNKNOWN_METHOD = -32_601
-/** Answers to what was not asked, after which the endpoint is taken for broken; late ones are normal. */
+/** Unsolicited answers after which the endpoint counts as broken; some late ones are normal. */
 const MAX_STRAY = 1_000
 const MAX_ERROR_LENGTH = 300
 
 export interface SocketOptions {
-  /** Until the WebSocket is open, in milliseconds. */
+  /** Time limit for opening the WebSocket, in milliseconds. */
   connectTimeoutMs: number
-  /** A message that is larger ends the connection, before it is read. */
+  /** A larger message ends the connection before it is read. */
   maxMessageBytes: number
-  /** While something is awaited: after this many milliseconds without a byte the endpoint is asked for a word. */
+  /** During a call: milliseconds without a byte until a ping is sent. */
   pingAfterMs: number
-  /** After so many more it is given up. */
+  /** Milliseconds after the ping until the connection is closed. */
   silenceMs: number
-  /** In place of `pingAfterMs` while a subscription waits for its next block. */
+  /** Replaces `pingAfterMs` while only a subscription waits for its next block. */
   idleSilenceMs: number
 }
 
@@ -39,15 +39,15 @@ interface Message {
   params?: { subscription?: unknown; result?: unknown } | null
 }
 
-/** JSON-RPC over one WebSocket to one endpoint. When it ends, whatever was awaited fails. */
+/** JSON-RPC over one WebSocket to one endpoint. When the connection ends, all pending calls fail. */
 export class RpcSocket {
   readonly endpoint: string
-  /** Settles when the connection is no more, with why. */
+  /** Resolves with the reason when the connection ends. */
   readonly ended: Promise<RpcError>
-  /** Told at once, before those whose calls fail. */
+  /** Called at once, before pending calls fail. */
   onEnd: ((error: RpcError) => void) | undefined
   readonly openedAtMs = performance.now()
-  /** `performance.now()` when the endpoint was heard last. */
+  /** `performance.now()` at the last message of the endpoint. */
   heardAtMs = performance.now()
   readonly #webSocket: WebSocket
   readonly #options: SocketOptions
@@ -58,7 +58,7 @@ export class RpcSocket {
   #bytesRead = 0
   #silence: NodeJS.Timeout | undefined
   #pinged = false
-  /** Somebody gave up waiting, and nothing was heard since. */
+  /** True if a caller gave up and nothing has been heard since. */
   #owesAnswer = false
   #nextId = 1
   #stray = 0
@@ -79,7 +79,7 @@ export class RpcSocket {
 
   /** @throws RpcError; the signal's reason */
   static async open(endpoint: string, options: SocketOptions, signal: AbortSignal): Promise<RpcSocket> {
-    // loaded by the first who connects: a node may never do
+    // loaded on the first connection: a node may never connect
     const { WebSocket } = await import('ws')
     signal.throwIfAborted()
     const { connectTimeoutMs: handshakeTimeout, maxMessageBytes: maxPayload } = options
@@ -101,18 +101,18 @@ export class RpcSocket {
     }
   }
 
-  /** What the endpoint or a library said, without the secrets of the endpoint's URL: either may repeat it. */
+  /** Removes the secrets of the endpoint's URL from text, because an endpoint or a library may repeat them. */
   shown(text: string): string {
     return withoutSecretsOf(this.endpoint, text)
   }
 
-  /** True when nothing can be asked any more. */
+  /** True when no more calls are possible. */
   get isOver(): boolean {
     return this.#over != null
   }
 
   /**
-   * One call. With `onNotice` it is a subscription, whose notices are given from then on.
+   * Performs one call. With `onNotice` the call is a subscription, and `onNotice` receives its notifications.
    * @throws RpcError; the signal's reason, and then the answer is ignored
    */
   async call(method: string, params: unknown[], signal: AbortSignal, onNotice?: (notice: unknown) => void): Promise<unknown> {
@@ -145,7 +145,7 @@ export class RpcSocket {
     }
   }
 
-  /** Gives up a subscription. */
+  /** Ends a subscription. */
   unsubscribe(method: string, subscription: unknown): void {
     if (this.#notices.delete(String(subscription)) && this.#over == null) {
       this.call(method, [subscription], NEVER).catch(() => undefined)
@@ -153,7 +153,7 @@ export class RpcSocket {
     this.#watchSilence()
   }
 
-  /** Cuts the connection at once, saying why to all who wait. May be called twice. */
+  /** Closes the connection at once and fails all pending calls with the reason. May be called twice. */
   end(reason: string, cause?: unknown): void {
     if (this.#over != null) {
       return
@@ -219,13 +219,13 @@ export class RpcSocket {
       return
     }
     if (onNotice != null) {
-      // at once: the first notice may be in the same packet
+      // at once: the first notification may be in the same packet
       this.#notices.set(String(result), onNotice)
     }
     resolve(result)
   }
 
-  /** One timer, while something is awaited. */
+  /** One timer, active while an answer or a notification is awaited. */
   #watchSilence(): void {
     const isAwaited = this.#pending.size > 0 || this.#owesAnswer
     if (this.#over != null || (!isAwaited && this.#notices.size === 0)) {
@@ -247,7 +247,7 @@ export class RpcSocket {
 
   #onSilence(): void {
     this.#silence = undefined
-    // half of a large message is no silence
+    // a partial large message is not silence
     const heard = (this.#tcp?.bytesRead ?? 0) > this.#bytesRead
     if (heard) {
       this.heardAtMs = performance.now()
@@ -274,7 +274,7 @@ function parse(text: string): Message | undefined {
   }
 }
 
-/** The words of an endpoint, which an error quotes, on one line without control characters. */
+/** An endpoint's text, quoted by an error, on one line without control characters. */
 function onOneLine(text: string): string {
   return text.replace(/[\p{C}\u2028\u2029]/gu, ' ')
 }

@@ -1,27 +1,27 @@
 import type { getDynamicBuilder, LookupEntry, MetadataLookup } from '@polkadot-api/metadata-builders'
 import { leastSizeOf } from './least-size.ts'
 
-/** An argument, as it is given here: a number, or bytes. */
+/** The value of an argument: a number or bytes. */
 export type CallArgument = number | Uint8Array
 
 export interface RuntimeCallInit {
   api: string
   method: string
-  /** The runtime for people. */
+  /** The name of the runtime for messages. */
   runtime: string
   types: MetadataLookup
   builder: ReturnType<typeof getDynamicBuilder>
 }
 
-/** A call of a chain's runtime. Its arguments, with their order and types, come from the chain's metadata. */
+/** A call of a chain's runtime. The chain's metadata define the order and the types of its arguments. */
 export class RuntimeCall {
-  /** As `state_call` takes it. */
+  /** The name that `state_call` takes. */
   readonly name: string
   readonly #runtime: string
   readonly #inputs: Array<{ name: string; type: LookupEntry }>
   readonly #codec: ReturnType<ReturnType<typeof getDynamicBuilder>['buildRuntimeCall']>
 
-  /** @throws Error that names call and runtime, where this runtime has no such call, or the metadata tell of none */
+  /** @throws Error with the call and the runtime, if the runtime has no such call, or its metadata describe no calls */
   constructor({ api, method, runtime, types, builder }: RuntimeCallInit) {
     this.name = `${api}_${method}`
     this.#runtime = runtime
@@ -37,8 +37,8 @@ export class RuntimeCall {
   }
 
   /**
-   * Encodes the arguments as hex. An optional argument that is not given is none.
-   * @throws Error where the runtime lacks an argument, has another type for it, or needs one that is not given
+   * Encodes the arguments as hex. An omitted optional argument is encoded as none.
+   * @throws Error if the runtime lacks an argument, uses another type for it, or requires an omitted one
    */
   encode(args: Record<string, CallArgument>): string {
     const unknown = Object.keys(args).find((name) => !this.#inputs.some((input) => input.name === name))
@@ -57,7 +57,7 @@ export class RuntimeCall {
     return hexOf(this.#codec.args.enc(values))
   }
 
-  /** @throws Error for bytes that are not exactly one answer */
+  /** @throws Error unless the bytes are exactly one answer */
   decode(hex: string): unknown {
     const answer: unknown = this.#codec.value.dec(hex)
     if (hexOf(this.#codec.value.enc(answer)) !== hex.toLowerCase()) {

@@ -12,7 +12,7 @@ const VERSION_FIELDS = [
   'apis',
 ]
 
-/** A digest of all that names a runtime: the number alone does not tell layouts apart. @throws Error */
+/** A digest of everything that identifies a runtime, because the version number alone does not identify a layout. @throws Error */
 export function readRuntimeVersion(answer: unknown): string {
   const version = answer as Record<string, unknown> | null
   if (version == null || typeof version !== 'object' || typeof version['specVersion'] !== 'number') {
@@ -22,11 +22,14 @@ export function readRuntimeVersion(answer: unknown): string {
   return createHash('sha256').update(json).digest('hex').slice(0, 32)
 }
 
-/** How the runtime's list of interfaces names that for its metadata; from its second version on it gives metadata of a version that is asked for. */
+/**
+ * The ID of the metadata interface in the runtime's list of interfaces. From its second version on the runtime provides metadata in a
+ * requested version.
+ */
 const METADATA_INTERFACE = '0x37e397fc7c91f5e4'
 const GIVES_ANY_VERSION = 2
 
-/** Whether a runtime gives its metadata in a version that is asked for. */
+/** Whether a runtime provides its metadata in a requested version. */
 export function givesAnyMetadata(answer: unknown): boolean {
   const { apis } = answer as { apis?: unknown }
   return (
@@ -43,7 +46,7 @@ export function readBlockHash(answer: unknown): string {
   return hash.toLowerCase()
 }
 
-/** The number of a header. @throws Error */
+/** The block number of a header. @throws Error */
 export function readHeader(answer: unknown): number {
   const number: unknown = (answer as { number?: unknown } | null)?.number
   const block = typeof number === 'string' && /^0x[0-9a-f]{1,16}$/i.test(number) ? Number(number) : Number.NaN
@@ -53,10 +56,10 @@ export function readHeader(answer: unknown): number {
   return block
 }
 
-/** `System.Number`, the block that a state is of, lies here on every Substrate chain: a u32. */
+/** The key of `System.Number`, the block of a state, on every Substrate chain: a u32. */
 export const BLOCK_KEY = '0x26aa394eea5630e07c48ae0c9558cef702a5c1b19ab7a04f536c519aca4983ac'
 
-/** @throws Error for what is no block number */
+/** @throws Error for an invalid block number */
 export function readBlockValue(value: string): number {
   const bytes = Buffer.from(value.slice(2), 'hex')
   if (bytes.length < 4 || bytes.length > 8 || bytes.subarray(6).some((byte) => byte !== 0)) {
@@ -65,10 +68,10 @@ export function readBlockValue(value: string): number {
   return bytes.readUIntLE(0, Math.min(bytes.length, 6))
 }
 
-/** `Timestamp.Now`, the time of the newest block, lies here where a chain has that pallet: a u64, in milliseconds. */
+/** The key of `Timestamp.Now`, the time of the newest block, on chains with that pallet: a u64, in milliseconds. */
 export const TIME_KEY = '0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb'
 
-/** A Unix time in milliseconds; undefined for none, as before the first block. */
+/** A Unix time in milliseconds; undefined without a time, as before the first block. */
 export function readTime(value: string | null): number | undefined {
   const bytes = Buffer.from((value ?? '0x').slice(2), 'hex')
   const time = bytes.length === 8 ? Number(bytes.readBigUInt64LE()) : 0

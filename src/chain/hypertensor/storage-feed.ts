@@ -5,44 +5,47 @@ import { readChanges, type StorageValue } from './storage-reader.ts'
 
 export interface StorageFeedInit {
   rpc: RpcClient
-  /** Told the values of all keys at first, then of those that change. */
+  /** Receives the values of all keys first, then changed values. */
   onValues(values: Map<string, StorageValue>): void
-  /** Nothing more is told: the connection ended, or the endpoint told what cannot be read. */
+  /** Notifications have ended: the connection was lost, or the endpoint sent invalid data. */
   onBroken(): void
 }
 
 const STORAGE = { subscribe: 'state_subscribeStorage', unsubscribe: 'state_unsubscribeStorage' }
-/** Keys of one subscription: its first notice has all their values, and a message of an endpoint has at most 16 MiB. */
+/** Keys per subscription. The first notification has all their values, and an endpoint's message has at most 16 MiB. */
 const KEYS_PER_SUBSCRIPTION = { most: 512, least: 32 }
-/** A subscription that does not begin with the values by then, in milliseconds, is none. */
+/** A subscription without its initial values by then, in milliseconds, has failed. */
 const FIRST_NOTICE_MS = 10_000
 
-/** Keys of the storage whose changes the endpoint tells. */
+/** Receives changes of storage keys from the endpoint. */
 export class StorageFeed {
   readonly #init: StorageFeedInit
   readonly #subscriptions = new Set<{ stop(): void }>()
-  /** Those who wait for the first values. */
+  /** Calls that wait for the first values. */
   readonly #waiting = new Set<(error: unknown) => void>()
   readonly #ends = new WeakSet<Promise<unknown>>()
   #keysAtOnce = KEYS_PER_SUBSCRIPTION.most
-  /** The endpoint that does not offer this; another may. */
+  /** The endpoint that does not offer this subscription; another endpoint may. */
   #without: string | undefined
 
   constructor(init: StorageFeedInit) {
     this.#init = init
   }
 
-  /** False where it is known that the endpoint in use does not tell of changes. */
+  /** False if the endpoint in use is known not to notify changes. */
   get isOffered(): boolean {
     return this.#without !== this.#init.rpc.endpoint
   }
 
-  /** How many subscriptions there are. */
+  /** The number of subscriptions. */
   get size(): number {
     return this.#subscriptions.size
   }
 
-  /** These keys too; their values were told when it resolves. False where the endpoint does not offer that. @throws RpcError; the signal's reason */
+  /**
+   * Adds keys; resolves after their values were passed on. False if the endpoint does not offer this.
+   * @throws RpcError; the signal's reason
+   */
   async follow(keys: string[], signal: AbortSignal): Promise<boolean> {
     for (let at = 0; at < keys.length; ) {
       const some = keys.slice(at, at + this.#keysAtOnce)
@@ -57,7 +60,7 @@ export class StorageFeed {
     return true
   }
 
-  /** Nothing is told from now on. */
+  /** Ends all notifications. */
   stop(): void {
     for (const subscription of this.#subscriptions) {
       subscription.stop()
@@ -81,12 +84,12 @@ export class StorageFeed {
       if (fault === 'refused' || fault === 'unknown-method' || fault === 'unreadable') {
         return 'not offered'
       }
-      // a message that is too large ends the connection: the next attempt asks for less at once
+      // a message that is too large ends the connection; the next attempt uses fewer keys from the start
       throw error
     }
   }
 
-  /** @throws RpcError; Error where the values do not come; the signal's reason */
+  /** @throws RpcError; Error if the values do not arrive; the signal's reason */
   async #subscribe(keys: string[], signal: AbortSignal): Promise<void> {
     const { rpc, onValues } = this.#init
     const asked = new Set(keys)
@@ -117,7 +120,7 @@ export class StorageFeed {
     }
   }
 
-  /** Once for a connection: it may last, with many subscriptions one after the other. */
+  /** Called once per connection, because a connection may outlive many subscriptions. */
   #watchEnd(ended: Promise<unknown>): void {
     if (!this.#ends.has(ended)) {
       this.#ends.add(ended)

@@ -1,15 +1,15 @@
 import { RpcError } from './rpc-error.ts'
 
-/** What the reader needs of a connection. */
+/** The part of a connection that the reader uses. */
 export interface Caller {
   call<T>(method: string, params: unknown[], options: { read(answer: unknown): T }): Promise<T>
 }
 
-/** A value of the chain's storage as hex; null where there is none. */
+/** A value of the chain's storage as hex; null if there is none. */
 export type StorageValue = string | null
 
 const KEYS_PER_CALL = 256
-/** The largest value of the pallet has some 40 KiB: the bootnodes of a subnet. */
+/** The largest value of the pallet, the bootnodes of a subnet, has about 40 KiB. */
 const MAX_VALUE_BYTES = 256 * 1_024
 
 interface Waiting {
@@ -18,7 +18,7 @@ interface Waiting {
   reject(error: unknown): void
 }
 
-/** Reads storage; what is asked at the same moment is one call, however many ask. */
+/** Reads storage. Concurrent reads are merged into one call. */
 export class StorageReader {
   readonly #caller: Caller
   #waiting: Waiting[] = []
@@ -28,7 +28,7 @@ export class StorageReader {
     this.#caller = caller
   }
 
-  /** Every key with its value. @throws RpcError */
+  /** Each key with its value. @throws RpcError */
   async read(keys: string[]): Promise<Map<string, StorageValue>> {
     const { promise, resolve, reject } = Promise.withResolvers<Map<string, StorageValue>>()
     if (this.#waiting.push({ keys, resolve, reject }) === 1) {
@@ -58,7 +58,7 @@ export class StorageReader {
 
   async #query(keys: string[]): Promise<Map<string, StorageValue>> {
     const values = this.#canQuery ? await this.#queryAt(keys) : new Map<string, StorageValue>()
-    // a key that is not spoken of is not a key without a value
+    // a key missing in the answer is different from a key without a value
     const missing = keys.filter((key) => !values.has(key))
     await Promise.all(
       missing.map(async (key) => values.set(key, await this.#caller.call('state_getStorage', [key], { read: readStorageValue }))),
@@ -79,7 +79,7 @@ export class StorageReader {
   }
 }
 
-/** The values in a list of changes, of the keys that were asked for. @throws Error */
+/** The values of the requested keys in a list of changes. @throws Error */
 export function readChanges(answer: unknown, asked: ReadonlySet<string>): Map<string, StorageValue> {
   const values = new Map<string, StorageValue>()
   if (!Array.isArray(answer)) {
@@ -107,7 +107,7 @@ export function readStorageValue(value: unknown): StorageValue {
   return value === null ? null : readHex(value, MAX_VALUE_BYTES)
 }
 
-/** @throws Error for what is no hex, or longer */
+/** @throws Error for invalid hex, or a longer value */
 export function readHex(value: unknown, maxBytes: number): string {
   if (typeof value !== 'string' || !/^0x(?:[0-9a-f]{2})*$/i.test(value)) {
     throw new Error('no hex')

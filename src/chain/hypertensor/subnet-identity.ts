@@ -5,20 +5,20 @@ import type { Layout } from './layout.ts'
 
 const FRIENDLY_MAP = 'FriendlyUidSubnetId'
 const SUBNETS_MAP = 'SubnetsData'
-/** A smaller id is a friendly one, which the chain has the real one of. */
+/** A smaller id is a friendly id, for which the chain has the real one. */
 const FIRST_SUBNET_ID = 128_000
-/** How long the real id and the existence of the subnet are remembered. */
+/** How long the real id and the existence of the subnet are cached. */
 const REMEMBERED_FOR_MS = 60_000
 
-/** Which subnet of a chain is meant, and whether the chain has it. */
+/** Identifies a subnet of a chain, and checks whether it exists. */
 export class SubnetIdentity {
   readonly #chain: HypertensorChain
-  /** Its id on the chain, or its friendly one. */
+  /** The id on the chain, or the friendly id. */
   readonly given: number
   #real: { id: number; atMs: number } | undefined
   #seenAtMs = Number.NEGATIVE_INFINITY
 
-  /** @param given its id on the chain, or its friendly one */
+  /** @param given the id on the chain, or the friendly id */
   constructor(chain: HypertensorChain, given: number) {
     this.#chain = chain
     this.given = given
@@ -29,7 +29,7 @@ export class SubnetIdentity {
     this.#seenAtMs = Number.NEGATIVE_INFINITY
   }
 
-  /** The id on the chain. @throws ChainError; NoSubnetError for a friendly id that is no subnet's; the signal's reason */
+  /** The id on the chain. @throws ChainError; NoSubnetError for an unknown friendly id; the signal's reason */
   async id(signal: AbortSignal): Promise<number> {
     if (this.given >= FIRST_SUBNET_ID) {
       return this.given
@@ -53,12 +53,12 @@ export class SubnetIdentity {
     return id
   }
 
-  /** Keys that tell whether the chain has the subnet, to be read with other keys. None while its existence is remembered. @throws Error */
+  /** Keys that show whether the subnet exists, to be read together with others. Empty while its existence is cached. @throws Error */
   keys(layout: Layout, id: number): string[] {
     return isRecent(this.#seenAtMs) ? [] : [layout.needed(SUBNETS_MAP).key(id)]
   }
 
-  /** Looks for the subnet in a reading of these keys. @throws NoSubnetError */
+  /** Checks the values of these keys. @throws NoSubnetError */
   check({ layout, values }: Reading, id: number): void {
     const key = this.#chain.inLayout(layout, () => layout.needed(SUBNETS_MAP).key(id))
     const value = values.get(key)
@@ -71,7 +71,7 @@ export class SubnetIdentity {
     }
   }
 
-  /** Asks for the block, and whether the subnet exists unless that is remembered. @throws ChainError, NoSubnetError; the signal's reason */
+  /** Reads the block and, unless cached, whether the subnet exists. @throws ChainError, NoSubnetError; the signal's reason */
   async confirm(id: number, signal: AbortSignal): Promise<{ block: number; layout?: Layout }> {
     if (isRecent(this.#seenAtMs)) {
       return { block: await this.#chain.block(signal) }
@@ -81,7 +81,7 @@ export class SubnetIdentity {
     return reading
   }
 
-  /** The friendly id that the chain has for the subnet; undefined where it has none. @throws ChainError; the signal's reason */
+  /** The friendly id of the subnet; undefined without one. @throws ChainError; the signal's reason */
   async friendlyId(id: number, signal: AbortSignal): Promise<number | undefined> {
     const { layout, values } = await this.#chain.read((made) => [made.needed(SUBNETS_MAP).key(id)], signal)
     return this.#chain.inLayout(layout, () => {

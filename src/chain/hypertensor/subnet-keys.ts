@@ -3,11 +3,11 @@ import type { HypertensorChain } from './hypertensor-chain.ts'
 import { readHex } from './storage-reader.ts'
 
 const MAX_KEYS = 10_000
-/** A node gives no more at once. */
+/** The page size limit of a node. */
 const KEYS_PER_PAGE = 1_000
 const MAX_KEY_BYTES = 1_024
 
-/** Every key that begins so, in their order. @throws ChainError; the signal's reason */
+/** All keys with this prefix, in order. @throws ChainError; the signal's reason */
 export async function keysBelow({ rpc }: HypertensorChain, prefix: string, signal: AbortSignal): Promise<string[]> {
   const keys: string[] = []
   for (;;) {
@@ -24,7 +24,7 @@ export async function keysBelow({ rpc }: HypertensorChain, prefix: string, signa
   }
 }
 
-/** A page of keys: each begins so, each after the one before. @throws Error */
+/** Reads a page of keys. Each key must have the prefix and follow the previous key. @throws Error */
 function readKeys(answer: unknown, prefix: string, after: string | null): string[] {
   if (!Array.isArray(answer) || answer.length > KEYS_PER_PAGE) {
     throw new Error('no page of keys')

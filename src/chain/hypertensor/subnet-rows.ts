@@ -6,40 +6,40 @@ import type { Layout, StorageMap } from './layout.ts'
 import { isBytes, type NodeFields, nodeFieldsOf } from './node-fields.ts'
 import { nodePeers, readPeerId, type StoredPeer, subnetBootnodes } from './node-peers.ts'
 
-/** Id → node: those of an active subnet, and those that wait for theirs or for their turn. */
+/** Id → node: nodes of an active subnet, and nodes that wait for the subnet's activation or their own. */
 export const NODE_MAPS = ['SubnetNodesData', 'RegisteredSubnetNodesData'] as const
-/** Peer ID → overwatch node; not every runtime has them. */
+/** Peer ID → overwatch node; missing in some runtimes. */
 export const OVERWATCH_MAP = 'PeerIdOverwatchNodeId'
-/** The bootnodes that the subnet's owner names. A runtime has one of these maps, or both. */
+/** The bootnodes named by the subnet's owner. A runtime has one or both of these maps. */
 const BOOTNODE_MAPS = ['SubnetBootnodes', 'SubnetBootnodesV2']
 const MAX_REMEMBERED = 10_000
 
-/** What the chain has under a key. */
+/** A key of the chain's storage with its value. */
 export interface Row {
   key: string
   map: string
   value: string
 }
 
-/** The maps of the subnet's own bootnodes that this chain has. @throws Error where it has none */
+/** The maps of the subnet's own bootnodes on this chain. @throws Error if there is no such map */
 export function bootnodeMaps(layout: Layout): string[] {
   const found = BOOTNODE_MAPS.filter((name) => layout.map(name) != null)
   return found.length === 0 ? [layout.needed(BOOTNODE_MAPS[0] as string).name] : found
 }
 
-/** Reads the peers in the rows of a subnet, and tells once of each that is none. */
+/** Reads peers from the rows of a subnet, and logs each invalid peer once. */
 export class SubnetRows {
   readonly #log: Logger
   readonly #fields = new WeakMap<StorageMap, NodeFields>()
   readonly #complained = new LRUCache<string, true>({ max: MAX_REMEMBERED })
-  /** How many were read. */
+  /** The number of rows read. */
   read = 0
 
   constructor(log: Logger) {
     this.#log = log
   }
 
-  /** @throws Error for a row that is not of the layout, and for a layout that is not known here */
+  /** @throws Error for a row that does not match the layout, and for an unknown layout */
   peersOf(layout: Layout, { key, map: name, value }: Row): StoredPeer[] {
     const map = layout.needed(name)
     const complain = (message: string): void => this.#complain(message)
@@ -58,7 +58,7 @@ export class SubnetRows {
     return nodePeers(this.fieldsOf(layout, name), map.decode(value), nodeId, complain)
   }
 
-  /** The same; undefined for a row that is not of the layout. @throws Error for a layout that is not known here */
+  /** Like `peersOf`, but undefined for a row that does not match the layout. @throws Error for an unknown layout */
   tryPeersOf(layout: Layout, row: Row): StoredPeer[] | undefined {
     try {
       return this.peersOf(layout, row)
@@ -69,7 +69,7 @@ export class SubnetRows {
     }
   }
 
-  /** Where a node has its peers. @throws Error where that is not known here */
+  /** The fields of a node that hold its peers. @throws Error for an unknown layout */
   fieldsOf(layout: Layout, name: string): NodeFields {
     const map = layout.needed(name)
     try {
@@ -81,7 +81,7 @@ export class SubnetRows {
     }
   }
 
-  /** @throws Error for a layout that is not known here, even if the subnet has no rows */
+  /** @throws Error for an unknown layout, even if the subnet has no rows */
   checkLayouts(layout: Layout): void {
     for (const name of NODE_MAPS) {
       this.fieldsOf(layout, name)
@@ -91,7 +91,7 @@ export class SubnetRows {
     }
   }
 
-  /** Once each. */
+  /** Logs each message once. */
   #complain(message: string): void {
     if (!this.#complained.has(message)) {
       this.#complained.set(message, true)
@@ -100,7 +100,7 @@ export class SubnetRows {
   }
 }
 
-/** The peer is in the key, its node in the value. */
+/** The key contains the peer, the value its node. */
 function overwatchPeers(map: StorageMap, key: string, value: string): StoredPeer[] {
   const id = map.argumentsOf(key)[1]
   const peerId = id instanceof Uint8Array ? readPeerId(id) : undefined

@@ -13,7 +13,7 @@ import { SubnetIdentity } from './subnet-identity.ts'
 import { keysBelow } from './subnet-keys.ts'
 import { bootnodeMaps, NODE_MAPS, OVERWATCH_MAP, type Row, SubnetRows } from './subnet-rows.ts'
 
-/** Peer ID → id of the node, of its main, its bootnode and its client peer. */
+/** Peer ID → id of the node, for main, bootnode and client peers. */
 const PEER_MAPS = ['PeerIdSubnetNodeId', 'BootnodePeerIdSubnetNodeId', 'ClientPeerIdSubnetNodeId']
 const OVERWATCH_HOTKEYS = 'OverwatchNodeIdHotkey'
 const OWNERS = 'HotkeyOwner'
@@ -23,7 +23,7 @@ const MAX_REMEMBERED = 10_000
 export type { AtBlock } from './certain.ts'
 export type { StoredPeer } from './node-peers.ts'
 
-/** A peer, with the subnet and the accounts of its node. */
+/** A peer with the subnet and the accounts of its node. */
 export interface StoredDescription {
   peer: StoredPeer | undefined
   subnetId: number
@@ -32,21 +32,21 @@ export interface StoredDescription {
   coldkey: string | undefined
 }
 
-/** The peers of a subnet; `unread` records were not of the layout, so that a peer who is not there may be one all the same. */
+/** The peers of a subnet. `unread` records did not match the layout, so a peer missing here may still be in the subnet. */
 export interface StoredPeers {
   peers: StoredPeer[]
   unread: number
 }
 
-/** All that the chain has of a subnet's peers, as it is stored. */
+/** All stored data about a subnet's peers. */
 export interface Snapshot {
   layout: Layout
   block: number
-  /** By their keys: the nodes, the overwatch nodes' peers, and the subnet's bootnodes. */
+  /** By key: the nodes, the overwatch nodes' peers, and the subnet's bootnodes. */
   rows: Map<string, Row>
 }
 
-/** A subnet in the storage of the pallet Network. */
+/** Reads a subnet from the storage of the pallet Network. */
 export class SubnetStorage {
   readonly #chain: HypertensorChain
   readonly #subnet: SubnetIdentity
@@ -59,27 +59,27 @@ export class SubnetStorage {
     this.#rows = new SubnetRows(log)
   }
 
-  /** As it was given: the id on the chain, or the friendly one. */
+  /** The id as given: the id on the chain, or the friendly id. */
   get subnetId(): number {
     return this.#subnet.given
   }
 
-  /** How many rows of the subnet were decoded. */
+  /** The number of decoded rows of the subnet. */
   get rowsRead(): number {
     return this.#rows.read
   }
 
-  /** The subnet's id on the chain. @throws ChainError; NoSubnetError for a friendly id that is no subnet's; the signal's reason */
+  /** The subnet's id on the chain. @throws ChainError; NoSubnetError for an unknown friendly id; the signal's reason */
   async id(signal: AbortSignal): Promise<number> {
     return this.#subnet.id(signal)
   }
 
-  /** Whether the chain has the subnet, asked anew but for what it said a short while ago. @throws ChainError, NoSubnetError; the signal's reason */
+  /** Checks that the subnet exists, with a short cache. @throws ChainError, NoSubnetError; the signal's reason */
   async confirm(signal: AbortSignal): Promise<void> {
     await this.#subnet.confirm(await this.#subnet.id(signal), signal)
   }
 
-  /** Nothing that is remembered holds any more: it is another chain, or the subnet is gone. */
+  /** Clears the cache, because the chain was replaced or the subnet is gone. */
   forget(): void {
     this.#subnet.forget()
     this.#nodeIds.clear()
@@ -100,7 +100,7 @@ export class SubnetStorage {
   }
 
   /**
-   * What a peer is, and where: one round trip for a peer whose node is known, two otherwise. Undefined for who is no peer of the subnet.
+   * Role and addresses of a peer: one round trip if its node is known, two otherwise. Undefined if the peer is not in the subnet.
    * @throws ChainError, NoSubnetError; the signal's reason
    */
   async lookup(peerId: PeerId, signal: AbortSignal): Promise<AtBlock<StoredPeer | undefined>> {
@@ -119,8 +119,8 @@ export class SubnetStorage {
   }
 
   /**
-   * All peers of the subnet, each once: main peers before those of bootnodes, clients, overwatch nodes, and then the subnet's own
-   * bootnodes. @throws ChainError, NoSubnetError; the signal's reason
+   * All peers of the subnet without duplicates: main peers, then bootnode, client and overwatch peers, then the subnet's own bootnodes.
+   * @throws ChainError, NoSubnetError; the signal's reason
    */
   async list(signal: AbortSignal): Promise<AtBlock<StoredPeers>> {
     return certain(this.#chain, signal, async () => {
@@ -139,7 +139,7 @@ export class SubnetStorage {
     })
   }
 
-  /** A peer, its subnet and its owner's accounts. @throws ChainError, NoSubnetError; the signal's reason */
+  /** A peer with its subnet and its owner's accounts. @throws ChainError, NoSubnetError; the signal's reason */
   async describe(peerId: PeerId, signal: AbortSignal): Promise<AtBlock<StoredDescription>> {
     const { value: peer, block } = await this.lookup(peerId, signal)
     const subnetId = await this.id(signal)
@@ -148,7 +148,7 @@ export class SubnetStorage {
     return { value: { peer, subnetId, friendlyId, hotkey, coldkey }, block }
   }
 
-  /** The peers that the subnet's owner names to start from. @throws ChainError, NoSubnetError; the signal's reason */
+  /** The bootstrap peers named by the subnet's owner. @throws ChainError, NoSubnetError; the signal's reason */
   async bootnodes(signal: AbortSignal): Promise<AtBlock<StoredPeer[]>> {
     return certain(this.#chain, signal, async () => {
       const subnet = await this.id(signal)
@@ -171,7 +171,7 @@ export class SubnetStorage {
       this.#rows.checkLayouts(layout)
       return [...NODE_MAPS, ...overwatchMaps(layout)].map((map) => ({ map, prefix: layout.needed(map).key(subnet) }))
     })
-    // in this order: an active node comes before one that waits
+    // in this order: active nodes before registered ones
     const listed = await Promise.all(
       prefixes.map(async ({ map, prefix }) => (await keysBelow(this.#chain, prefix, signal)).map((key) => ({ map, key }))),
     )
@@ -188,7 +188,7 @@ export class SubnetStorage {
     return { layout: reading.layout, block: reading.block, rows }
   }
 
-  /** The peers in a row of a snapshot, with and without addresses; undefined for what cannot be read. */
+  /** The peers in a row of a snapshot, with or without addresses; undefined if the row cannot be read. */
   peersOfRow({ layout }: Pick<Snapshot, 'layout'>, row: Row): StoredPeer[] | undefined {
     return this.#chain.inLayout(layout, () => this.#rows.tryPeersOf(layout, row))
   }
@@ -220,12 +220,12 @@ export class SubnetStorage {
     const overwatch = this.#peersIn(first, overwatchMaps(layout), subnet, bytes)
     const own = [...named.flat(), ...overwatch, ...this.#bootnodesIn(first, subnet)].filter((peer) => peer.peerId.equals(peerId))
     const [value] = merged(own)
-    // a node that the chain finds by a peer, and that does not name it
+    // the chain maps a peer to this node, but the node does not name the peer
     const odd = named.some((peers) => peers.every((peer) => !peer.peerId.equals(peerId)))
     return { value, layout, block, doubt: odd ? 'odd' : value == null ? 'nothing' : undefined }
   }
 
-  /** @throws ChainError where the peer may be in what was not read */
+  /** @throws ChainError if the peer may be in an unread record */
   #findIn({ peers, unread }: StoredPeers, peerId: PeerId): StoredPeer | undefined {
     const found = peers.find((peer) => peer.peerId.equals(peerId))
     if (found == null && unread > 0) {
@@ -251,7 +251,7 @@ export class SubnetStorage {
     return texts.find((text) => text != null)
   }
 
-  /** A value of a map that not every runtime has; undefined where there is none. @throws ChainError; the signal's reason */
+  /** A value from a map that some runtimes lack; undefined without a value. @throws ChainError; the signal's reason */
   async #valueAt(signal: AbortSignal, map: string, ...args: unknown[]): Promise<unknown> {
     const keysOf = (layout: Layout): string[] => (layout.map(map) == null ? [] : keysIn(layout, [map], ...args))
     const reading = await this.#chain.read(keysOf, signal)
@@ -277,7 +277,7 @@ export class SubnetStorage {
     )
   }
 
-  /** A decoded value; undefined where there is none. @throws LayoutError */
+  /** A decoded value; undefined without a value. @throws LayoutError */
   #valueIn({ layout, values }: Reading, name: string, ...args: unknown[]): unknown {
     return this.#chain.inLayout(layout, () => {
       const map = layout.needed(name)
@@ -287,7 +287,7 @@ export class SubnetStorage {
   }
 }
 
-/** The keys of these arguments, in each of the maps. @throws Error where the chain lacks one of them */
+/** The keys for these arguments in each map. @throws Error if the chain lacks a map */
 function keysIn(layout: Layout, maps: readonly string[], ...args: unknown[]): string[] {
   return maps.map((map) => layout.needed(map).key(...args))
 }
@@ -304,7 +304,10 @@ function asText(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** Each peer once, as what comes first: by its role, and the subnet's own bootnodes last. Its addresses are the first that there are. */
+/**
+ * Removes duplicates. The first entry of a peer wins, ordered by role with the subnet's own bootnodes last; its addresses are the first
+ * ones found.
+ */
 function merged(peers: StoredPeer[]): StoredPeer[] {
   const rank = ({ role, nodeId }: StoredPeer): number => (nodeId == null ? ROLES.length : ROLES.indexOf(role))
   const found = new Map<string, StoredPeer>()

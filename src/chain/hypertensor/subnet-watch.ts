@@ -14,21 +14,24 @@ import { WatchedRows } from './watched-rows.ts'
 export interface SubnetWatchInit {
   chain: HypertensorChain
   storage: SubnetStorage
-  /** How often all is compared though the endpoint tells of changes, in milliseconds. @default 10 minutes */
+  /** Interval of full comparisons while the endpoint notifies changes, in milliseconds. @default 10 minutes */
   compareMs?: number | undefined
-  /** Until all is read again after it failed, in milliseconds: doubled each time, as it may be much. @default 1 s, up to a minute */
+  /**
+   * Pause after a failure before all rows are read again, in milliseconds. It doubles each time, because the rows may be many.
+   * @default 1 s, up to a minute
+   */
   retry?: { firstMs: number; maxMs: number } | undefined
   log: Logger
 }
 
 const COMPARE_MS = 600_000
-/** Where the endpoint does not tell of changes: after how many blocks all is read. */
+/** Without notifications of changes: the number of blocks between two full reads. */
 const READS_ALL_AFTER = 10
-/** A chain whose blocks do not follow each other by their hashes so often hashes in another way. */
+/** After this many breaks in a row, a chain whose blocks do not link by hash is assumed to use another hash function. */
 const MAX_BREAKS = 3
 const RETRY = { firstMs: 1_000, maxMs: 60_000 }
 
-/** Follows a subnet: what is stored of it is told by the endpoint, or looked at block by block. What changes while nobody takes is told together. */
+/** Follows a subnet by notifications of the endpoint, or else block by block. Changes that occur while no consumer waits are merged. */
 export class SubnetWatch {
   readonly #init: SubnetWatchInit
   readonly #bell = new Bell()
@@ -46,7 +49,7 @@ export class SubnetWatch {
     this.#rows = new WatchedRows({ chain, storage, onNews: () => this.#bell.ring() })
   }
 
-  /** The first change is the block from which it is watched. Ends when the signal aborts. */
+  /** The first change is the block at which watching begins. Ends when the signal aborts. */
   async *changes(signal: AbortSignal): AsyncGenerator<ChainChange> {
     const { chain, compareMs } = this.#init
     const stop = chain.heads.follow((header, how) => this.#onHead(header, how))
@@ -72,7 +75,7 @@ export class SubnetWatch {
     }
   }
 
-  /** Undefined where that is not known, and where the subnet came or went: that is of concern to all. */
+  /** Undefined if the changes are not known, and if the subnet appeared or disappeared, which concerns all peers. */
   #takeChanged(): PeerId[] | undefined {
     const peers = this.#rows.takeChanged()
     const isThere = this.#init.chain.health.hasSubnet
@@ -81,7 +84,7 @@ export class SubnetWatch {
     return isThere === wasThere ? peers : undefined
   }
 
-  /** False while the chain is away. */
+  /** False while the chain is unreachable. */
   async #update(signal: AbortSignal): Promise<boolean> {
     const { chain, storage, log } = this.#init
     try {
@@ -110,7 +113,7 @@ export class SubnetWatch {
     }
   }
 
-  /** A lost connection is made again with delays of its own. */
+  /** The pause before a retry. Reconnection has its own delays. */
   #retryMs(error: unknown): number {
     const retry = this.#init.retry ?? RETRY
     const isLost = error instanceof RpcError && error.fault === 'connection'
@@ -129,7 +132,7 @@ export class SubnetWatch {
     this.#bell.ring()
   }
 
-  /** False where a block was missed or taken back: what that changed is not told of. */
+  /** False if a block was missed or reverted, because its changes are not notified. */
   #follows(last: unknown, next: unknown, how: HeadSource): boolean {
     const [was, is] = [blockOf(last), blockOf(next)]
     if (how === 'missed' || was == null || is == null) {

@@ -6,24 +6,24 @@ import { keysBelow } from './subnet-keys.ts'
 import { bootnodeMaps, NODE_MAPS, OVERWATCH_MAP } from './subnet-rows.ts'
 
 const SUBNETS_MAP = 'SubnetsData'
-/** They change when the subnet has other nodes. */
+/** These values change when nodes of the subnet are added or removed. */
 const COUNT_MAPS = ['TotalSubnetNodes', 'TotalActiveSubnetNodes', 'TotalSubnetNodeUids']
-/** The same for the overwatch nodes, which are of all subnets. */
+/** The same for overwatch nodes, which belong to all subnets. */
 const OVERWATCH_COUNTS = ['TotalOverwatchNodes', 'TotalOverwatchNodeUids']
 const OVERWATCH_NODES_MAP = 'OverwatchNodes'
 const OVERWATCH_PEERS_MAP = 'OverwatchNodeIndex'
 
-/** Where the storage of a subnet's peers lies. */
+/** The storage keys of a subnet's peers. */
 export interface WatchedKeys {
-  /** Key → map, of the rows that name peers. */
+  /** Key → map, for rows with peers. */
   rows: Map<string, string>
-  /** What changes when there are other rows; a value that changes says no more than that. */
+  /** Keys whose values change when rows are added or removed. Their content is not used otherwise. */
   signs: Set<string>
-  /** The subnet itself; undefined where the chain has no such map. */
+  /** The key of the subnet itself; undefined if the chain has no such map. */
   subnet: string | undefined
 }
 
-/** What lies at keys that need not be looked for. @throws ChainError for a layout with other keys */
+/** Keys that are known without a listing. @throws ChainError for a layout with other keys */
 export function fixedKeys(layout: Layout, subnet: number): WatchedKeys {
   return inLayout(() => {
     const rows = bootnodeMaps(layout).map((map) => [layout.needed(map).key(subnet), map] as const)
@@ -33,7 +33,7 @@ export function fixedKeys(layout: Layout, subnet: number): WatchedKeys {
   })
 }
 
-/** All keys, those that have to be listed too. @throws ChainError; the signal's reason */
+/** All keys, including those found by a listing. @throws ChainError; the signal's reason */
 export async function allKeys(layout: Layout, subnet: number, chain: HypertensorChain, signal: AbortSignal): Promise<WatchedKeys> {
   const { rows, signs, ...rest } = fixedKeys(layout, subnet)
   const overwatch = layout.map(OVERWATCH_MAP) == null ? [] : [OVERWATCH_MAP]
@@ -41,7 +41,7 @@ export async function allKeys(layout: Layout, subnet: number, chain: Hypertensor
   const listed = await Promise.all(
     prefixes.map(async ({ map, prefix }) => (await keysBelow(chain, prefix, signal)).map((key) => [key, map] as const)),
   )
-  // an overwatch node that is known may name another peer in another subnet
+  // a known overwatch node may name another peer in another subnet
   for (const prefix of overwatch.length === 0 ? [] : keysIn(layout, OVERWATCH_NODES_MAP)) {
     for (const key of await keysBelow(chain, prefix, signal)) {
       const ids = inLayout(() => layout.needed(OVERWATCH_NODES_MAP).argumentsOf(key))
@@ -53,13 +53,13 @@ export async function allKeys(layout: Layout, subnet: number, chain: Hypertensor
   return { ...rest, signs, rows: new Map([...listed.flat(), ...rows]) }
 }
 
-/** None where the chain has no such map. @throws Error for other arguments than it has */
+/** Empty if the chain has no such map. @throws Error if the map takes other arguments */
 function keysIn(layout: Layout, map: string, ...args: unknown[]): string[] {
   const key = layout.map(map)?.key(...args)
   return key == null ? [] : [key]
 }
 
-/** @throws ChainError for what fails because the chain is laid out otherwise */
+/** @throws ChainError for failures caused by a different layout */
 function inLayout<T>(work: () => T): T {
   try {
     return work()

@@ -11,17 +11,17 @@ import { allKeys, fixedKeys, type WatchedKeys } from './watched-keys.ts'
 export interface WatchedRowsInit {
   chain: HypertensorChain
   storage: SubnetStorage
-  /** Something changed, or is no longer told of. */
+  /** Called after a change, and when change notifications have ended. */
   onNews(): void
 }
 
-/** All values together, as hex: many times what 10,000 nodes take. */
+/** Size limit of all values together, as hex: many times the size of 10,000 nodes. */
 const MAX_CHARACTERS = 128 * 1_024 * 1_024
 const MAX_ATTEMPTS = 3
-/** A node has at most 1,024 on one connection; then all are made anew. */
+/** A node allows at most 1,024 per connection. Above this number all subscriptions are recreated. */
 const MAX_SUBSCRIPTIONS = 512
 
-/** All that the chain has of a subnet's peers, as it is stored, and kept so: by what the endpoint tells, where it does, else by reading. */
+/** Keeps the stored rows of a subnet's peers current, by notifications of the endpoint if it offers them, else by reading. */
 export class WatchedRows {
   readonly #init: WatchedRowsInit
   readonly #feed: StorageFeed
@@ -31,9 +31,9 @@ export class WatchedRows {
   #subnet = 0
   #keys: WatchedKeys = { rows: new Map(), signs: new Set(), subnet: undefined }
   #signs = new Map<string, StorageValue>()
-  /** What was told or read, and not looked at yet. */
+  /** Values from notifications or reads that are not processed yet. */
   readonly #inbox = new Map<string, StorageValue>()
-  /** How often all had to be read anew, and which of these times it was. */
+  /** Counts the times at which all rows became doubtful; `#read` is the count at the last full read. */
   #doubts = 1
   #read = 0
   #hasOtherKeys = false
@@ -56,29 +56,29 @@ export class WatchedRows {
     })
   }
 
-  /** False while all has to be read anew. */
+  /** False until all rows have been read again. */
   get isWhole(): boolean {
     return this.#read === this.#doubts
   }
 
-  /** Whether the endpoint tells of every change: nothing has to be asked for then. */
+  /** Whether the endpoint notifies every change, so that no reads are needed. */
   get isTold(): boolean {
     return this.isWhole && this.#feed.size > 0 && this.#keys.signs.size > 0
   }
 
-  /** Something may have been missed: all is to be read anew. */
+  /** Marks all rows as doubtful, because a change may have been missed. The next update reads all. */
   doubt(): void {
     this.#doubts++
   }
 
-  /** Peers that came, went or changed since this was called last; undefined where that is not known. */
+  /** Peers that were added, removed or changed since the last call; undefined if not known. */
   takeChanged(): PeerId[] | undefined {
     const changed = this.#changed
     this.#changed = new Map()
     return changed == null ? undefined : [...changed.values()]
   }
 
-  /** Nothing is known any more. */
+  /** Discards all rows. */
   clear(): void {
     this.#feed.stop()
     this.#rows.clear()
@@ -87,7 +87,7 @@ export class WatchedRows {
     this.doubt()
   }
 
-  /** Takes in what changed. @throws ChainError, NoSubnetError; the signal's reason */
+  /** Processes the changes. @throws ChainError, NoSubnetError; the signal's reason */
   async update(signal: AbortSignal): Promise<void> {
     if (!this.isWhole || (this.#feed.size === 0 && this.#feed.isOffered) || this.#feed.size > MAX_SUBSCRIPTIONS) {
       await this.#readAll(signal)
@@ -101,7 +101,7 @@ export class WatchedRows {
     }
   }
 
-  /** Reads all, and compares it with what was. @throws ChainError, NoSubnetError; the signal's reason */
+  /** Reads all rows and compares them with the previous ones. @throws ChainError, NoSubnetError; the signal's reason */
   async #readAll(signal: AbortSignal): Promise<void> {
     const { chain, storage } = this.#init
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -127,7 +127,7 @@ export class WatchedRows {
     throw new ChainError(`chain ${chain.rpc.endpoint}: its runtime changes all the time`)
   }
 
-  /** From now on this is compared with what was. */
+  /** Sets the state with which later values are compared. */
   #begin(layout: Layout, subnet: number, keys: WatchedKeys): void {
     const isOther = this.#layout !== layout
     if (isOther) {
@@ -169,7 +169,7 @@ export class WatchedRows {
       return
     }
     const hasRows = [...this.#inbox].some(([key, value]) => this.#keys.rows.has(key) && this.#isOther(key, value))
-    // what another runtime wrote is not read with this one's layout
+    // rows of another runtime must not be decoded with this layout
     if (hasRows && !(await this.#init.chain.isCurrent(layout, signal))) {
       this.doubt()
       this.#init.onNews()
@@ -201,7 +201,7 @@ export class WatchedRows {
     }
   }
 
-  /** Rows whose keys are no more are gone. @throws ChainError */
+  /** Removes rows whose keys no longer exist. @throws ChainError */
   #useKeys(keys: WatchedKeys, isNamed: boolean): void {
     this.#keys = keys
     for (const [key, { map }] of this.#rows) {

@@ -9,6 +9,8 @@ export interface BatchLine {
   /** As it is spelled there; undefined where the batch's own peer is meant. */
   peer: string | undefined
   taskId: string | undefined
+  /** Whether the payload is a file, which may change. */
+  isFile: boolean
   /** Nothing is read or decoded before it is asked for. */
   payload(signal: AbortSignal): AsyncIterable<Uint8Array>
   /** Of the payload, in bytes, where it is known before it is read. */
@@ -59,7 +61,7 @@ export function toBatchLine(fields: LineFields): BatchLine {
   if (given.length !== 1) {
     throw new UsageError(given.length === 0 ? 'nothing to send' : `${given.join(' and ')} are given at once`, { hint: HINT })
   }
-  return { peer, taskId, payload: payloadOf(payload), size: async () => sizeOf(payload) }
+  return { peer, taskId, isFile: payload['payloadFile'] != null, payload: payloadOf(payload), size: async () => sizeOf(payload) }
 }
 
 function payloadOf({ text, payloadFile, payloadBase64 }: Record<string, string>): BatchLine['payload'] {

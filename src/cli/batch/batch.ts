@@ -10,6 +10,7 @@ import { jsonText } from '../text/json.ts'
 import { type Progress, type ProgressState, rate, showProgress } from '../text/progress.ts'
 import { type ErrorReport, reportOf } from '../text/report.ts'
 import { isBlank, type LineFields, readLine, toBatchLine } from './batch-line.ts'
+import { ResultsFile } from './results-file.ts'
 import { toTaskJson } from './task-json.ts'
 
 export interface BatchOptions {
@@ -22,11 +23,15 @@ export interface BatchOptions {
   maxPayloadBytes: number
   /** The signal ends the batch; the time is that of each task. */
   options: { signal: AbortSignal; timeoutMs: number }
+  /** A file that has the results of lines that are not sent again, and gets the new ones in place of `write`. */
+  resume?: string | undefined
   /** Takes one line, with its line feed; resolves when there is room for more. */
   write(line: string): Promise<void>
 }
 
-export interface BatchInit extends BatchOptions {
+export interface BatchInit extends Omit<BatchOptions, 'resume'> {
+  /** Whether the task of this line is not sent. @default none is left out */
+  leavesOut?: (index: number) => boolean
   /** Ends when the signal aborts. Read only as fast as tasks are started. */
   input: AsyncIterable<Uint8Array>
   /** What the input is called in messages. */
@@ -62,21 +67,31 @@ const MAX_LINE_BYTES_IN_FLIGHT = 64 * 1024 * 1024
  * @throws what reading or writing threw, or the signal's reason, once the tasks that had been started have ended
  */
 export async function sendBatch(file: string, options: BatchOptions): Promise<number> {
+  const { signal } = options.options
   const there = file === '-' ? undefined : await stat(file).catch(() => undefined)
+  const { defaultPeer, maxPayloadBytes, resume } = options
+  const results =
+    resume == null
+      ? undefined
+      : await ResultsFile.open(resume, { batch: file, defaultPeer, maxLineBytes: maxLineBytesOf(maxPayloadBytes), signal })
+  const before = results?.before
   const summary = await runBatch({
     ...options,
-    input: readInput(file, 'batch', { signal: options.options.signal }),
+    ...(results == null ? {} : { write: async (line) => results.write(line), leavesOut: (index) => results.holds(index) }),
+    input: readInput(file, 'batch', { signal }),
     name: file === '-' ? 'stdin' : file,
     size: there?.isFile() === true ? there.size : undefined,
     progress: showProgress,
   })
+  await results?.close()
   if (summary.total > 0 || summary.stopped == null) {
-    process.stderr.write(`${describeSummary(summary)}\n`)
+    process.stderr.write(`${describeSummary(summary)}${before == null ? '' : `; ${before.count} before`}\n`)
   }
   if (summary.stopped != null) {
     throw summary.stopped.reason
   }
-  return summary.firstFailure?.exit ?? SUCCESS
+  const failures = [summary.firstFailure, before?.firstFailure].filter((each) => each != null).sort((a, b) => a.index - b.index)
+  return failures[0]?.exit ?? SUCCESS
 }
 
 /** `10000 tasks: 9990 accepted, 4 rejected, 6 failed in 12.3 s (813/s)` */
@@ -95,11 +110,18 @@ export async function runBatch(init: BatchInit): Promise<BatchSummary> {
   return new Batch(init).run()
 }
 
+/** The longest line that a batch may have, and its results. */
+function maxLineBytesOf(maxPayloadBytes: number): number {
+  return Math.ceil((maxPayloadBytes * 4) / 3) + LINE_OVERHEAD_BYTES
+}
+
 class Batch {
   readonly #init: BatchInit
   readonly #maxLineBytes: number
   readonly #startedAtMs = performance.now()
   readonly #counts = { total: 0, accepted: 0, rejected: 0, failed: 0, cancelled: 0 }
+  /** Lines of the input so far that are not blank. */
+  #lines = 0
   #firstFailure: BatchSummary['firstFailure']
   #stopped: BatchSummary['stopped']
   #running = 0
@@ -109,7 +131,7 @@ class Batch {
 
   constructor(init: BatchInit) {
     this.#init = init
-    this.#maxLineBytes = Math.ceil((init.maxPayloadBytes * 4) / 3) + LINE_OVERHEAD_BYTES
+    this.#maxLineBytes = maxLineBytesOf(init.maxPayloadBytes)
   }
 
   async run(): Promise<BatchSummary> {
@@ -125,9 +147,14 @@ class Batch {
   }
 
   async #startAll(): Promise<void> {
-    const { input, concurrency, options } = this.#init
+    const { input, concurrency, options, leavesOut } = this.#init
     for await (const line of splitLines(input, this.#maxLineBytes)) {
       if (isBlank(line)) {
+        continue
+      }
+      const index = this.#lines++
+      if (leavesOut?.(index) === true) {
+        options.signal.throwIfAborted()
         continue
       }
       const bytes = line.bytes?.byteLength ?? 0
@@ -139,7 +166,7 @@ class Batch {
         return
       }
       this.#bytesRead = line.end
-      void this.#start(line, bytes)
+      void this.#start(line, { index, bytes })
     }
   }
 
@@ -151,11 +178,12 @@ class Batch {
     }
   }
 
-  async #start(line: Line, bytes: number): Promise<void> {
+  async #start(line: Line, { index, bytes }: { index: number; bytes: number }): Promise<void> {
+    this.#counts.total++
     this.#running++
     this.#bytesInFlight += bytes
     try {
-      await this.#runLine(line, this.#counts.total++)
+      await this.#runLine(line, index)
     } catch (reason) {
       this.#stopped ??= { reason }
     }

@@ -1,21 +1,23 @@
 import { type ErrorCode, EXIT_CODES, SUCCESS } from '../../primitives/errors.ts'
 import { reportOf } from '../text/report.ts'
 
-/** What `doctor` found out about one thing. A `problem` makes calls fail; a `warning` does not; `skipped` was not looked at, and the message says why. */
+/**
+ * The result of one `doctor` check. A `problem` makes calls fail; a `warning` does not. `skipped` means not checked; the message says why.
+ */
 export interface Finding {
-  /** What was looked at, as `home`, `bootstrap` or `tier`. */
+  /** The name of the check, such as `home`, `bootstrap` or `tier`. */
   check: string
-  /** Which one, where there are several, as a multiaddr. */
+  /** The subject of a repeated check, such as a multiaddr. */
   subject: string | null
   state: 'ok' | 'warning' | 'problem' | 'skipped'
   message: string
-  /** What to do about it. */
+  /** The suggested fix. */
   hint: string | null
-  /** Of a problem. */
+  /** The error code; only problems have one. */
   code: ErrorCode | null
 }
 
-/** What is looked at. */
+/** The check and its subject. */
 type About = Pick<Finding, 'check'> & Partial<Pick<Finding, 'subject'>>
 
 export function ok(about: About, message: string): Finding {
@@ -37,25 +39,27 @@ export function problem(
   return { ...ok(about, message), state: 'problem', hint: hint ?? null, code }
 }
 
-/** What a check gives; where it throws, its error as a problem. @throws the reason of `signal` */
+/** The finding of a check. An error that the check throws becomes a problem. @throws the reason of `signal` */
 export async function examine(about: About, signal: AbortSignal, check: () => Promise<Finding>): Promise<Finding> {
   try {
     return await check()
   } catch (error) {
     signal.throwIfAborted()
     const report = reportOf(error)
-    // what the error is about stands before it
+    // the output already prints the subject before the message
     return problem(about, about.subject == null ? report : { ...report, message: report.message.replace(`${about.subject}: `, '') })
   }
 }
 
-/** The exit code of all of them: that of the first problem. */
+/** The exit code for all findings: the code of the first problem. */
 export function exitCodeOf(findings: readonly Finding[]): number {
   const code = findings.find(({ state }) => state === 'problem')?.code
   return code == null ? SUCCESS : EXIT_CODES[code]
 }
 
-/** What each of them gives, in their order, as soon as it is there. Where one fails, the others are waited for, and nobody else is told of theirs. */
+/**
+ * Yields the results in order, each as soon as it is ready. After a failure, the other promises are awaited and their results are dropped.
+ */
 export async function* inOrder<T>(all: Array<Promise<T>>): AsyncGenerator<T> {
   const ended = Promise.allSettled(all)
   try {

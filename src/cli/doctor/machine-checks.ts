@@ -7,23 +7,23 @@ import { describeError } from '../../primitives/errors.ts'
 import { examine, type Finding, ok, problem, skipped, warning } from './finding.ts'
 
 const MIB = 2 ** 20
-/** Free space in bytes: below the first nothing is certain to be written, below the second it soon may not. */
+/** Free disk space in bytes. Below `least`, writes may fail; below `enough`, the disk may soon be full. */
 const DISK = { least: 16 * MIB, enough: 256 * MIB }
-/** A node has up to 300 connections, and files beside them. */
+/** A node has up to 300 connections, and needs descriptors for files as well. */
 const ENOUGH_DESCRIPTORS = 1_024
 
 export interface MachineInit {
   home: Home
   signal: AbortSignal
-  /** @default this process's */
+  /** @default the limits of this process */
   descriptors?: Pick<Descriptors, 'limit'>
-  /** @default this process's; undefined on Windows */
+  /** @default the user of this process; undefined on Windows */
   userId?: number | undefined
-  /** Bytes that are free where the home is. @default what the system says */
+  /** Free bytes on the disk of the home. @default as reported by the system */
   freeBytes?: (path: string) => Promise<number>
 }
 
-/** What this machine gives a node, with nothing asked of a node: its program, home, files, disk and file descriptors. */
+/** Checks the machine without contacting a node: program, home, files, disk and file descriptors. */
 export async function* examineMachine(init: MachineInit): AsyncGenerator<Finding> {
   const { home, signal, userId = process.getuid?.(), freeBytes = freeBytesAt, descriptors = new Descriptors() } = init
   yield ok({ check: 'program' }, `Node ${process.versions.node} on ${process.platform} ${process.arch}`)
@@ -46,7 +46,7 @@ function judgeOwner(
   userId: number | undefined,
 ): Finding {
   const rights = (mode & 0o777).toString(8).padStart(4, '0')
-  // root may do all
+  // root may access every file
   if (userId != null && userId !== 0 && uid !== userId) {
     return problem(about, {
       code: 'USAGE',
@@ -90,7 +90,7 @@ function judgeDisk({ path }: Home, bytes: number): Finding {
   return bytes < DISK.enough ? warning(about, free, 'make room before it runs out') : ok(about, free)
 }
 
-/** SQLite's own check of all that is in it. A database that somebody writes to can be read. */
+/** Runs SQLite's integrity check. Reads work while another process writes to the database. */
 async function judgeDatabase({ databaseFile }: Home): Promise<Finding> {
   const about = { check: 'database', subject: databaseFile }
   if ((await stat(databaseFile).catch(() => undefined)) == null) {

@@ -13,15 +13,17 @@ import { examine, type Finding, inOrder, ok, problem, skipped, warning } from '.
 
 export interface NodeInit {
   session: Session
-  /** The name and version of this program, as a node of it tells others. */
+  /** The name and version of this program, as a node announces them to peers. */
   agent: string
-  /** Of the command, where no node runs. */
+  /** The settings of the command, used when no node is running. */
   settings: { bootstrap: readonly string[]; network: Network; subnetId: number }
-  /** For each call: its deadline and its signal. */
+  /** The deadline and signal for each call. */
   options: () => SessionOptions & { signal: AbortSignal }
 }
 
-/** What the node that runs in the home knows of itself, then its bootstraps and the chain, each of them asked. Where none runs, a node of the command asks. */
+/**
+ * Checks the node that runs in the home, then its bootstraps and the chain. Without a running node, the command's own node makes the calls.
+ */
 export async function* examineNode(init: NodeInit): AsyncGenerator<Finding> {
   const { session, options } = init
   const status = await session.status(options()).catch((error: unknown) => {
@@ -142,7 +144,7 @@ async function rowOf(session: Session, address: string, options: SessionOptions)
   return (await session.peers(options)).find((row) => row.peerId === peerId)
 }
 
-/** Whether a peer that answers is of this network and subnet, by the protocols that it told. */
+/** Checks by its protocols whether a peer belongs to this network and subnet. */
 function judgeProtocols(
   about: { check: string; subject: string },
   settings: NodeInit['settings'],

@@ -11,15 +11,15 @@ import { examine, type Finding, inOrder, ok, problem, skipped, warning } from '.
 
 export interface PeerInit {
   session: Session
-  /** A peer ID, an alias, or a multiaddr that ends in one: then no tier is asked. */
+  /** A peer ID, an alias, or a multiaddr that ends in a peer ID. For a multiaddr no tier is asked. */
   peer: string
-  /** For each call: its deadline and its signal. */
+  /** The deadline and signal for each call. */
   options: () => SessionOptions & { signal: AbortSignal }
 }
 
 /**
- * The way to a peer: what each tier knows, each address dialled by itself, then a round trip and the protocols. Only the last two decide how it ends, as
- * `send-task` would: a tier that knows nothing, or a dead address, is none where another one leads to the peer.
+ * Checks the route to a peer: each tier, each address dialled on its own, then a round trip and the protocols. Only the last two checks
+ * decide the exit code, as for `send-task`. An empty tier or a dead address is no problem if another address works.
  */
 export async function* examinePeer(init: PeerInit): AsyncGenerator<Finding> {
   const addresses = new Set<string>(init.peer.startsWith('/') ? [init.peer] : [])
@@ -41,7 +41,7 @@ export async function* examinePeer(init: PeerInit): AsyncGenerator<Finding> {
   }
 }
 
-/** Undefined for a tier that the node does not have. */
+/** Asks one tier; undefined if the node does not have the tier. */
 async function askTier(
   { session, peer, options }: PeerInit,
   tier: TierName,
@@ -57,7 +57,7 @@ async function askTier(
       if (tier === 'local') {
         return undefined
       }
-      // no peer was named: then there is no way to it
+      // the argument names no peer
       throw error
     }
     const report = reportOf(error)

@@ -7,6 +7,7 @@ import type { ProtocolKind } from '../../protocol/api/interceptor.ts'
 import type { DescribedAnswer } from '../../session/answers.ts'
 import type { Session, SessionOptions } from '../../session/session.ts'
 import { type InputOptions, readInput, textPayload } from '../payload.ts'
+import type { Transfer } from '../text/transfer.ts'
 import { decodeResponse, encodeRequest, hidesExtensions } from './message-json.ts'
 import { type DynamicSchemas, readSchemas } from './message-schemas.ts'
 
@@ -18,7 +19,12 @@ export interface CallWords {
   emitDefaults: boolean
   /** Told of an answer so large that it is shown without its extensions. */
   onHidden?: () => void
+  /** Counts what is sent and received. */
+  transfer?: Transfer
 }
+
+/** A request is handed over in pieces of this. */
+const PIECE_BYTES = 256 * 1024
 
 /** What is known of a protocol's messages without asking the peer. */
 export interface ProtoFlags {
@@ -83,12 +89,15 @@ export function toKnown({ peerId, protocol, fileDescriptorSet }: DescribedAnswer
 /** Sends the data, gives the answers as protobuf JSON as they come. @throws UsageError, ProtocolError, what a session throws */
 export async function* callProtocol(
   session: Session,
-  { peer, protocolId, data, emitDefaults, onHidden }: CallWords,
+  { peer, protocolId, data, emitDefaults, onHidden, transfer }: CallWords,
   known: KnownProtocol,
   options: SessionOptions,
 ): AsyncGenerator<JsonValue> {
   const request = encodeRequest(data, known)
-  for await (const answer of session.protocols.call(peer, { protocolId, kind: known.kind, request: once(request) }, options)) {
+  const pieces = piecesOf(request)
+  const sent = transfer?.sending(pieces, request.byteLength) ?? pieces
+  const answers = session.protocols.call(peer, { protocolId, kind: known.kind, request: sent }, options)
+  for await (const answer of transfer?.receiving(answers) ?? answers) {
     if (hidesExtensions(answer, known)) {
       onHidden?.()
     }
@@ -96,6 +105,8 @@ export async function* callProtocol(
   }
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
+async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES) {
+    yield bytes.subarray(at, at + PIECE_BYTES)
+  }
 }

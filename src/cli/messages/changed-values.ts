@@ -9,7 +9,7 @@ const ANY = 'google.protobuf.Any'
 const TIMESTAMP = 'google.protobuf.Timestamp'
 const TIME = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):\d\d:\d\d(?:\.\d+)?(?:Z|[+-](\d\d):(\d\d))$/
 
-/** Finds the first value that would be sent as another one than was typed. The JSON is one of the message. */
+/** Finds the first value whose encoding would differ from the typed text. The JSON must be valid for its message type. */
 export class ChangeFinder {
   readonly #registry: Registry
   readonly #sources: TypedJson['sources']
@@ -36,7 +36,7 @@ export class ChangeFinder {
     return undefined
   }
 
-  /** Messages whose JSON is no object of their fields stand under `value`. */
+  /** In `Any`, messages with a special JSON form stand under `value`. */
   #inAny(json: JsonValue, path: string): Fault | undefined {
     const name = isObject(json) ? String(json['@type']).split('/').at(-1) : undefined
     const message = name == null ? undefined : this.#registry.getMessage(name)
@@ -80,12 +80,12 @@ export class ChangeFinder {
   }
 }
 
-/** Whether a whole number is not what JSON.parse makes of it. */
+/** True for a whole number that JSON.parse rounds. */
 function isRounded(source: string): boolean {
   return /^-?\d+$/.test(source) && BigInt(Number(source)) !== BigInt(source)
 }
 
-/** Whether a text that has the form of a time is one: a day that its month does not have would be moved into the next. */
+/** True for a text in timestamp form that is a real time. Protobuf would move a day past the end of its month into the next month. */
 function isTime(text: string): boolean {
   const [, year, month, day, hour, offsetHours = 0, offsetMinutes = 0] = (TIME.exec(text) ?? []).map(Number)
   const lastDay = new Date(Date.UTC(2000 + (Number(year) % 400), Number(month), 0)).getUTCDate()

@@ -1,3 +1,4 @@
+import { shellQuoted } from '../../primitives/shell-words.ts'
 import type { DescribedAnswer } from '../../session/answers.ts'
 import { toKnown } from './call-protocol.ts'
 import { exampleOf } from './message-json.ts'
@@ -22,8 +23,4 @@ export function describeProtocol(described: DescribedAnswer) {
     proto,
     fileDescriptorSetBase64: Buffer.from(described.fileDescriptorSet ?? []).toString('base64'),
   }
-}
-
-function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`
 }

@@ -5,16 +5,16 @@ import { scalarOf } from './scalar-json.ts'
 import type { TypedJson } from './typed-json.ts'
 
 const MAX_SHOWN = 60
-/** Of fields or values, in an error. */
+/** The maximum number of fields or values named in an error. */
 const MAX_NAMED = 30
 
-/** What is wrong with a value of a request. */
+/** A fault in a request's JSON. */
 export interface Fault {
   problem: string
   hint?: string | undefined
 }
 
-/** Finds the first field of a JSON that keeps it from being a message: by decoding ever smaller parts of it. */
+/** Finds the first field that keeps a JSON from being a message, by decoding smaller and smaller parts. */
 export class FaultFinder {
   readonly #registry: Registry
   readonly #typed: TypedJson
@@ -24,7 +24,7 @@ export class FaultFinder {
     this.#typed = typed
   }
 
-  /** Undefined where each field alone would do. */
+  /** Undefined if each field is valid on its own. */
   inMessage(message: DescMessage, json: JsonValue, path: string): Fault | undefined {
     if (!isObject(json)) {
       return wrong(path, `an object (${message.typeName})`, shown(json))
@@ -93,14 +93,14 @@ export class FaultFinder {
   }
 }
 
-/** A field, and the key that names it. */
+/** A field, and its key in the JSON. */
 interface NamedField {
   message: DescMessage
   field: AnyField
   key: string
 }
 
-/** Where a value stands: in an object or a list. */
+/** The place of a value, in an object or a list. */
 interface Place {
   holder: JsonValue
   at: string
@@ -130,7 +130,7 @@ function unknownField({ fields, typeName }: DescMessage, key: string, path: stri
   return { problem: `${path}: ${typeName} has no such field`, hint: meant == null ? has : `did you mean ${meant}? ${has}` }
 }
 
-/** Those who were described by a stranger may be very many. */
+/** Joins names up to a maximum, because a schema from a stranger may have very many. */
 function listed(names: string[]): string {
   const more = names.length - MAX_NAMED
   return `${names.slice(0, MAX_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
@@ -150,7 +150,7 @@ const RANGES: Partial<Record<ScalarType, string>> = {
   [ScalarType.BYTES]: 'base64',
 }
 
-/** Of protobuf's own messages, what their JSON is like. */
+/** The JSON form of protobuf's well-known messages, in words. */
 const WORDS: Record<string, string> = {
   'google.protobuf.Any': 'an object whose "@type" names a message that is described here',
   'google.protobuf.Duration': 'as "1.5s"',
@@ -158,7 +158,7 @@ const WORDS: Record<string, string> = {
   'google.protobuf.Timestamp': 'as "2026-01-31T12:00:00Z"',
 }
 
-/** The type of a field's value, or of each of its values, in protobuf's words. */
+/** The type of a field's value, or of each element, in protobuf's words. */
 function typeOf(field: AnyField): string {
   if (field.message != null) {
     const { typeName } = field.message

@@ -8,13 +8,16 @@ import type { DynamicSchemas } from './message-schemas.ts'
 import { scalarOf } from './scalar-json.ts'
 import { parseTyped, type TypedJson } from './typed-json.ts'
 
-/** Of an answer that is shown with its extensions, in bytes: each unknown field, of two bytes or more, takes some 170 in memory. */
+/** The maximum size of an answer shown with its extensions, in bytes. An unknown field of two bytes or more takes about 170 in memory. */
 export const MAX_BYTES_WITH_EXTENSIONS = 1 << 20
-/** Of an example: messages within messages, and fields in all. */
+/** Limits of an example: nested messages, and fields in total. */
 const MAX_DEPTH = 6
 const MAX_EXAMPLE_FIELDS = 500
 
-/** Encodes protobuf JSON. What is sent is what was typed. @throws UsageError that names the field by its path, and what is expected there */
+/**
+ * Encodes protobuf JSON without changing any value.
+ * @throws UsageError that names the path of the field and the expected type
+ */
 export function encodeRequest(text: string, { request, registry }: DynamicSchemas): Uint8Array {
   const hint = `it is a ${request.typeName} in protobuf JSON`
   let typed: TypedJson
@@ -28,7 +31,7 @@ export function encodeRequest(text: string, { request, registry }: DynamicSchema
     bytes = toBinary(request, fromJsonString(request, text, { registry }))
   } catch (cause) {
     const problem = describeError(cause)
-    // there every field would fail alone, and looking for the first would fail too
+    // at this depth each field alone would fail as well, and so would the search for the first fault
     const tooDeep = cause instanceof RangeError || problem.includes('maximum recursion depth')
     const finder = new FaultFinder(registry, typed)
     const fault = tooDeep ? { problem: 'it is nested too deeply' } : (finder.inMessage(request, typed.json, '') ?? { problem })
@@ -42,12 +45,13 @@ export function encodeRequest(text: string, { request, registry }: DynamicSchema
 }
 
 /**
- * An answer as protobuf JSON. Fields that nobody described are not shown. @throws ProtocolError REMOTE_FAILED for bytes that are no such message
+ * Decodes an answer to protobuf JSON. Fields outside the schema are not shown.
+ * @throws ProtocolError REMOTE_FAILED for invalid bytes
  */
 export function decodeResponse(bytes: Uint8Array, known: DynamicSchemas, options: { emitDefaults: boolean }): JsonValue {
   const { response, registry } = known
   try {
-    // an extension comes among the fields that are unknown to its message: to keep many of them costs much more memory than their bytes
+    // extensions arrive as unknown fields, and many unknown fields take far more memory than their bytes
     const readUnknownFields = known.hasExtensions && !hidesExtensions(bytes, known)
     return toJson(response, fromBinary(response, bytes, { readUnknownFields }), { registry, alwaysEmitImplicit: options.emitDefaults })
   } catch (cause) {
@@ -55,12 +59,12 @@ export function decodeResponse(bytes: Uint8Array, known: DynamicSchemas, options
   }
 }
 
-/** True for an answer so large that it is shown without its extensions, where there may be any. */
+/** True for an answer too large to be shown with the extensions that it may have. */
 export function hidesExtensions(bytes: Uint8Array, { hasExtensions }: DynamicSchemas): boolean {
   return hasExtensions && bytes.byteLength > MAX_BYTES_WITH_EXTENSIONS
 }
 
-/** The JSON of a message with every field in it, of which one of a oneof, to be filled in; a message in itself is left empty. */
+/** Example JSON with every field of a message, and one field of each oneof. A message nested in itself is left empty. */
 export function exampleOf(message: DescMessage): JsonValue {
   let left = MAX_EXAMPLE_FIELDS
   const fieldValue = (field: DescField, above: DescMessage[]): JsonValue => {
@@ -88,7 +92,7 @@ export function exampleOf(message: DescMessage): JsonValue {
   return inMessage(message, [])
 }
 
-/** Messages of protobuf's own whose JSON is not an object of their fields. */
+/** Protobuf's well-known messages whose JSON is not an object of fields. */
 const OWN_JSON: Record<string, JsonValue> = {
   'google.protobuf.Any': {},
   'google.protobuf.Duration': '0s',

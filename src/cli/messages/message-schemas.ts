@@ -3,28 +3,28 @@ import { protoCamelCase } from '@bufbuild/protobuf/reflect'
 import { type DescriptorProto, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { printable } from '../../primitives/printable.ts'
 
-/** The two messages of a protocol, whoever described them. */
+/** The request and response messages of a protocol, from a local or a remote schema. */
 export interface DynamicSchemas {
   request: DescMessage
   response: DescMessage
-  /** What else is described with them: for `google.protobuf.Any`. */
+  /** All types in the schema, for `google.protobuf.Any`. */
   registry: Registry
-  /** Whether it describes fields that are added to messages from outside. */
+  /** True if the schema has extensions. */
   hasExtensions: boolean
-  /** Those that were described, but for protobuf's own. */
+  /** The schema's files, without protobuf's own. */
   files: DescFile[]
 }
 
-/** What protobuf allows as a name; whoever described it may be a stranger. */
+/** The names that protobuf allows. A schema may come from a stranger. */
 const NAME = /^[A-Za-z_]\w{0,255}$/
 const FULL_NAME = /^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/
 const MAX_JSON_NAME = 256
 const FILE_NAME = /^[\w./+-]{1,512}$/
 
 /**
- * The messages of these names.
- * @param fileDescriptorSet a google.protobuf.FileDescriptorSet, what is imported first
- * @throws Error for bytes that are none, or do not have the messages
+ * Reads the schemas of a request and a response.
+ * @param fileDescriptorSet an encoded google.protobuf.FileDescriptorSet, imports first
+ * @throws Error for invalid bytes or missing messages
  */
 export function readSchemas(fileDescriptorSet: Uint8Array, requestType: string, responseType: string): DynamicSchemas {
   const files = readFiles(fileDescriptorSet)
@@ -45,7 +45,7 @@ export function readSchemas(fileDescriptorSet: Uint8Array, requestType: string, 
   }
 }
 
-/** The files of a google.protobuf.FileDescriptorSet. @throws Error */
+/** Decodes the files of a google.protobuf.FileDescriptorSet, and checks their names. @throws Error */
 export function readFiles(fileDescriptorSet: Uint8Array): DescFile[] {
   const set = fromBinary(FileDescriptorSetSchema, fileDescriptorSet)
   for (const { messageType } of set.file) {
@@ -62,7 +62,7 @@ export function readFiles(fileDescriptorSet: Uint8Array): DescFile[] {
   return files
 }
 
-/** Not every compiler says what a field is called in JSON. */
+/** Sets missing JSON names, which some compilers leave out. */
 function nameForJson({ field, nestedType }: DescriptorProto): void {
   for (const one of field) {
     one.jsonName ||= protoCamelCase(one.name)
@@ -73,7 +73,7 @@ function nameForJson({ field, nestedType }: DescriptorProto): void {
   nestedType.forEach(nameForJson)
 }
 
-/** Anything that has a name, and what is in it. */
+/** A named descriptor with its members. */
 interface Named {
   name: string
   members?: readonly Named[]

@@ -11,21 +11,21 @@ const { FieldDescriptorProto_Label: Label, FieldDescriptorProto_Type: FieldType 
 
 const EDITIONS: Record<string, wkt.Edition> = { 2023: wkt.Edition.EDITION_2023, 2024: wkt.Edition.EDITION_2024 }
 
-/** Of a file that is read. */
+/** The maximum size of a .proto file. */
 export const MAX_PROTO_BYTES = 64 << 20
 
-/** Protobuf's own files, which need not be there to be imported. */
+/** Protobuf's own files, which can be imported without a copy on disk. */
 const OWN_FILES = new Map(Object.values(wkt).flatMap((one) => ('kind' in one && one.kind === 'file' ? [[one.proto.name, one]] : [])))
 
-/** A file as it was parsed. */
+/** A parsed file. */
 interface Source {
   path: string
-  /** As the first file that imports it calls it. */
+  /** The name by which the first importing file refers to it. */
   name: string
   parsed: IParserResult
 }
 
-/** What is read, what is imported first. */
+/** The files read so far, imports first. */
 interface Loaded {
   own: Set<wkt.FileDescriptorProto>
   names: Set<string>
@@ -34,13 +34,14 @@ interface Loaded {
 
 type FieldInit = Exclude<MessageInitShape<typeof wkt.FieldDescriptorProtoSchema>, wkt.FieldDescriptorProto>
 
-/** The type of each name, with a dot before it. */
+/** The type for each full name; names start with a dot. */
 type Types = Map<string, wkt.FieldDescriptorProto_Type>
 
 /**
- * A .proto file and what it imports, what is imported first. An import is looked for beside the file that has it, then in each folder
- * above: nobody says where the compiler was started. Of options those stay that change what a message is like.
- * @param timeoutMs how long the file itself may take to come to its end: it may be a pipe. @default for ever
+ * Compiles a .proto file and its imports, imports first. An import is searched in the folder of the importing file, then in each folder
+ * above, because the compiler's include path is unknown. Only options that affect messages are kept.
+ * @param timeoutMs the maximum time to read the file, which may be a pipe.
+ * @default no limit
  * @throws Error
  */
 export async function compileProto(file: string, timeoutMs?: number): Promise<wkt.FileDescriptorSet> {
@@ -60,7 +61,7 @@ export async function compileProto(file: string, timeoutMs?: number): Promise<wk
 }
 
 function parse(path: string, name: string, text: string): Source {
-  // for its messages; its types do not know of it
+  // for error messages; the typings of protobufjs lack this property
   Object.assign(protobufjs.parse, { filename: path })
   return { path, name, parsed: protobufjs.parse(text, new protobufjs.Root(), { keepCase: true }) }
 }
@@ -136,7 +137,7 @@ function enter(namespace: NamespaceBase, types: Types): void {
   }
 }
 
-/** The full name of a type, with a dot before it: the innermost that the name can mean. @throws Error */
+/** Resolves a type name to the innermost match. The full name starts with a dot. @throws Error */
 function resolveName(name: string, scope: string, types: Types): string {
   if (name.startsWith('.') && types.has(name)) {
     return name
@@ -156,7 +157,7 @@ function fileOf({ name, parsed }: Source, dependency: string[], types: Types): w
   const { package: scope = '', root } = parsed
   const inside = scope === '' ? root : root.lookup(scope, protobufjs.Namespace)
   const all = inside instanceof protobufjs.Namespace ? inside.nestedArray : []
-  // what "optional" makes of an extension
+  // protobufjs makes a oneof for an "optional" extension
   const objects = all.filter((one) => !(one instanceof protobufjs.OneOf))
   const version = objects.map((one) => (one as { _edition?: string })._edition).find((one) => one != null) ?? 'proto2'
   const edition = EDITIONS[version]
@@ -185,7 +186,7 @@ function fileOf({ name, parsed }: Source, dependency: string[], types: Types): w
 
 function messageOf(message: Type, types: Types): MessageInitShape<typeof wkt.DescriptorProtoSchema> {
   const objects = message.nestedArray
-  // one that is there for "optional" alone comes last
+  // synthetic oneofs of "optional" fields come last
   const oneofs = message.oneofsArray.map(({ name, fieldsArray }) => ({ name, only: fieldsArray.some(isProto3Optional) }))
   const oneofNames = [...oneofs.filter(({ only }) => !only), ...oneofs.filter(({ only }) => only)].map(({ name }) => name)
   const fields = message.fieldsArray.filter(({ declaringField }) => declaringField == null)
@@ -238,7 +239,7 @@ function fieldOf(field: Field, oneofs: string[], scope: string, types: Types): F
   }
 }
 
-/** Bytes that are a default are left out: they are written otherwise in a descriptor. */
+/** Default values of `bytes` fields are left out, because descriptors escape them differently. */
 function valueOptionsOf(field: Field): Pick<FieldInit, 'defaultValue' | 'options'> {
   const { default: value, packed } = field.options ?? {}
   const options = { ...optionsOf(field).options, ...(packed == null ? {} : { packed: packed as boolean }) }
@@ -278,7 +279,7 @@ function enumOf(one: Enum): MessageInitShape<typeof wkt.EnumDescriptorProtoSchem
   }
 }
 
-/** Those that messages, fields and enums have alike. */
+/** The options common to messages, fields and enums. */
 function optionsOf({ options }: ReflectionObject): {
   options?: { deprecated?: boolean; features?: wkt.FeatureSet }
 } {
@@ -290,7 +291,7 @@ function optionsOf({ options }: ReflectionObject): {
   return Object.keys(kept).length === 0 ? {} : { options: kept }
 }
 
-/** As protoc calls the message of a map's entries. */
+/** The entry message's name of a map field, as protoc derives it. */
 function entryName(field: string): string {
   const words = field.split('_').map((word) => `${word.slice(0, 1).toUpperCase()}${word.slice(1)}`)
   return `${words.join('')}Entry`

@@ -11,18 +11,18 @@ import { type DynamicSchemas, readFiles, readSchemas } from './message-schemas.t
 import { compileProto, MAX_PROTO_BYTES } from './proto-compiler.ts'
 
 export interface ProtoFileOptions {
-  /** Full or last names of the two messages. @default those of the only rpc, or the only pair of …Request and …Response */
+  /** Full or last names of the two messages. @default the types of the only rpc, or the only pair of …Request and …Response */
   requestType?: string | undefined
   responseType?: string | undefined
-  /** How long the file may take to come to its end: it may be a pipe. @default for ever */
+  /** The maximum time to read the file, which may be a pipe. @default no limit */
   timeoutMs?: number | undefined
 }
 
-/** Of messages, in a hint. */
+/** The maximum number of messages named in a hint. */
 const MAX_NAMED = 30
 const HINT = '--request-type and --response-type name the two messages'
 
-/** Reads what `--proto` names: a .proto file with what it imports, or a file descriptor set (of protoc or buf). @throws UsageError */
+/** Reads the file of `--proto`: a .proto file with its imports, or a file descriptor set from protoc or buf. @throws UsageError */
 export async function readProtoFile(
   file: string,
   { timeoutMs, ...options }: ProtoFileOptions,
@@ -53,7 +53,7 @@ export async function readProtoFile(
   }
 }
 
-/** How an rpc is called: of the requests that a client would stream there is one. */
+/** The protocol kind for each kind of rpc. A client stream is called with a single request. */
 const KINDS = {
   unary: 'unary',
   server_streaming: 'server-streaming',
@@ -67,7 +67,7 @@ interface Pair {
   kind: ProtocolKind
 }
 
-/** @param entry the file that was named; undefined where a set of them was */
+/** @param entry the .proto file; undefined for a file descriptor set */
 function pairOf(files: DescFile[], entry: DescFile | undefined, { requestType, responseType }: ProtoFileOptions): Pair {
   const own = files.filter(({ proto }) => !proto.name.startsWith('google/protobuf/'))
   if (own.every((file) => messageNames(file).length === 0)) {
@@ -91,7 +91,7 @@ function pairOf(files: DescFile[], entry: DescFile | undefined, { requestType, r
   return pairs[0] as Pair
 }
 
-/** What the rpcs of a file take and give; without any, messages whose names go together. */
+/** The request and response types of a file's rpcs; without rpcs, the message pairs with matching names. */
 function methodsOrPairs({ services, messages }: DescFile): Pair[] {
   const methods = services.flatMap((service) => service.methods)
   if (methods.length > 0) {

@@ -8,12 +8,12 @@ const EDITIONS: Partial<Record<Edition, string>> = {
   [Edition.EDITION_2026]: '2026',
 }
 
-/** Where a type is named: the names that mean something nearer there, from the outside to the inside. */
+/** The names that hide outer names where a type is used, from the outermost scope to the innermost. */
 type Scopes = ReadonlyArray<ReadonlySet<string>>
 
 /**
- * A described file as .proto text, which compiles to the same messages. What a descriptor does not hold (comments) or few use (extensions,
- * services, options that say nothing of the messages) is left out.
+ * Formats a file descriptor as .proto text that compiles to the same messages. Comments are not in a descriptor. Extensions, services and
+ * options without effect on messages are left out.
  */
 export function protoText(file: DescFile): string {
   const { dependency, publicDependency, package: name } = file.proto
@@ -66,7 +66,7 @@ function fieldText(field: DescField, indent: string, scopes: Scopes, label = lab
   return [`${indent}${label}${type} ${field.name} = ${field.number}${options.length === 0 ? '' : ` [${options.join(', ')}]`};`]
 }
 
-/** The message of a field that proto2 writes as one. */
+/** The message of a proto2 group field. */
 function groupOf(field: DescField): DescMessage[] {
   const { message, parent } = field
   const isGroup = message != null && 'delimitedEncoding' in field && field.delimitedEncoding && !hasFeatures(parent.file)
@@ -92,13 +92,13 @@ function defaultOf({ proto, scalar, parent }: DescField): string[] {
     return [`default = ${quoted(value)}`]
   }
   if (scalar === ScalarType.BYTES) {
-    // escaped already, unless a stranger wrote it
+    // protoc escapes bytes; a stranger's schema may not
     return /^(?:[ !#-[\]-~]|\\[ -~])+$/.test(value) ? [`default = "${value}"`] : []
   }
   return /^[\w.+-]+$/.test(value) ? [`default = ${value}`] : []
 }
 
-/** How a field differs from others of its syntax or edition. */
+/** The options by which a field differs from the defaults of its syntax or edition. */
 function featuresOf(field: DescField): string[] {
   const { file } = field.parent
   const packed = field.fieldKind === 'list' && isPackable(field) ? field.packed : undefined
@@ -123,7 +123,7 @@ function hasFeatures({ edition }: DescFile): boolean {
   return EDITIONS[edition] != null
 }
 
-/** A type as it is to be named here: in short, or where something nearer has that name too, in full and with a dot. */
+/** The type name to write in this scope: short, or fully qualified with a leading dot if an inner name hides it. */
 function typeText(field: DescField, scopes: Scopes): string {
   const named = field.message ?? field.enum
   if (named == null) {
@@ -133,13 +133,13 @@ function typeText(field: DescField, scopes: Scopes): string {
   const own = named.file === field.parent.file && named.typeName.startsWith(prefix)
   const name = own ? named.typeName.slice(prefix.length) : named.typeName
   const first = name.split('.', 1)[0] as string
-  // what a package has at its top is found there
+  // top-level names of a package need no dot
   const [outside, ...inside] = scopes
   const hidden = inside.some((names) => names.has(first)) || (!own && outside?.has(first) === true)
   return hidden ? `.${named.typeName}` : name
 }
 
-/** What a full name may not begin with in this file: its own types, and packages inside of its own or of those around it. */
+/** First names that would hide a full name in this file: its own types, and subpackages of its package and of the enclosing packages. */
 function namesOutside({ proto, messages, enums, dependencies }: DescFile): Set<string> {
   const names = new Set(proto.package === '' ? [] : [...messages, ...enums].map(({ name }) => name))
   for (const name of [proto.package, ...dependencies.map((file) => file.proto.package)]) {
@@ -165,7 +165,7 @@ function enumText(values: DescEnum, indent: string): string[] {
 
 function reservedText({ kind, proto, file }: DescMessage | DescEnum, indent: string): string[] {
   const { reservedName, reservedRange } = proto
-  // the end of a message's range does not belong to it
+  // the end of a message's reserved range is exclusive
   const ranges = reservedRange.map(({ start, end }) => rangeText(start, kind === 'message' ? end - 1 : end))
   const names = hasFeatures(file) ? reservedName.filter((name) => /^\w+$/.test(name)) : reservedName.map(quoted)
   return [ranges, names].filter(({ length }) => length > 0).map((reserved) => `${indent}reserved ${reserved.join(', ')};`)
@@ -175,7 +175,7 @@ function rangeText(first: number, last: number): string {
   return first === last ? String(first) : `${first} to ${last}`
 }
 
-/** A text that a stranger may have written. */
+/** Quotes a text that may come from a stranger. */
 function quoted(text: string): string {
   const escaped = (one: string): string =>
     one

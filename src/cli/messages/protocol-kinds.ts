@@ -1,6 +1,6 @@
 import type { ProtocolKind } from '../../protocol/api/interceptor.ts'
 
-/** How the protocols of each kind answer. */
+/** The protocol kinds, by the form of their answer. */
 export const PROTOCOL_KINDS = {
   unary: { short: 'one answer', answers: 'one answer', many: false },
   'server-streaming': { short: 'many answers', answers: 'any number of answers', many: true },

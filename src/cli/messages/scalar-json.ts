@@ -1,6 +1,6 @@
 import { ScalarType } from '@bufbuild/protobuf'
 
-/** The default of a scalar as protobuf JSON: numbers of 64 bits are texts there. */
+/** The default value of a scalar in protobuf JSON, in which 64-bit numbers are strings. */
 export function scalarOf(scalar: ScalarType | undefined): string | number | boolean {
   switch (scalar) {
     case ScalarType.STRING:

@@ -1,13 +1,13 @@
 import type { JsonValue } from '@bufbuild/protobuf'
 
-/** A JSON, and what was typed for those of its numbers that JavaScript spells in another way. */
+/** Parsed JSON, with the source text of the numbers that JavaScript prints differently. */
 export interface TypedJson {
   json: JsonValue
-  /** By the object, or list, that holds the number, and its key there. */
+  /** Source texts by the object or list that holds the number, and by its key. */
   sources: Map<unknown, Map<string, string>>
 }
 
-/** Numbers that may not be what was typed: long ones, and those with an exponent or a leading minus. */
+/** Numbers that JavaScript may print differently: long numbers, and numbers with an exponent or a leading minus. */
 const NOTABLE = /\d{16}|\d[eE]|-0|\.\d*0\b/
 
 /** @throws SyntaxError */

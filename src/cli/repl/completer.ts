@@ -12,22 +12,22 @@ export interface CompletionSources {
   config: Config
   /** Peer IDs and aliases. */
   peers(): Promise<string[]>
-  /** Ids of the protocols of a peer. */
+  /** Protocol IDs of a peer. */
   protocols(peer: string): Promise<string[]>
-  /** Words that stand where a command does, and are none. */
+  /** Words of the shell itself, allowed in place of a command. */
   builtins?: string[]
 }
 
-/** How help calls the value of a flag that takes a file or a folder. */
+/** The value names in help for flags that take a file or a folder. */
 const FILE_VALUE = /^(FILE|DIR|MODULE)\b/
 const FILE_ARGS = ['file']
-/** What flags of the log may be. */
+/** The values of the log flags. */
 const LOG_WORDS: Record<string, readonly string[]> = { 'log-level': LOG_LEVELS, 'log-format': LOG_FORMATS }
 
 export interface Completions {
-  /** What the last word may become; each a whole word, without quotes and backslashes. */
+  /** Completions of the last word; each is a whole word, without quotes and backslashes. */
   words: string[]
-  /** The last word, as it was typed. */
+  /** The last word as typed. */
   last: string
   /** The quote that is open at its end. */
   quote: Quote | undefined
@@ -46,7 +46,7 @@ export async function completeLine(typed: string, sources: CompletionSources): P
   return { words: found, last, quote }
 }
 
-/** What the last of the words typed so far, empty or begun, may become; each a whole word. A folder ends in a slash. */
+/** The completions of the last word, which may be empty; each is a whole word. A folder ends in a slash. */
 export async function completeWords(words: string[], sources: CompletionSources): Promise<string[]> {
   const last = words.at(-1) ?? ''
   const candidates = await candidatesOf(words.slice(0, -1), last, sources)
@@ -78,7 +78,7 @@ async function candidatesOf(before: string[], last: string, sources: CompletionS
   return [...commands, ...(await argumentsOf(command, positionals, last, sources))]
 }
 
-/** The command that the words begin with. */
+/** The command at the start of the words. */
 function commandOf(words: string[], config: Config): Command.Loadable | undefined {
   for (let length = Math.min(2, words.length); length > 0; length--) {
     const command = config.findCommand(words.slice(0, length).join(':'))
@@ -89,7 +89,7 @@ function commandOf(words: string[], config: Config): Command.Loadable | undefine
   return undefined
 }
 
-/** Of commands with more than one word: the one that may follow. */
+/** The possible next words of multi-word commands. */
 function nextWords(before: string[], config: Config): string[] {
   const prefix = before.map((word) => `${word}:`).join('')
   return config.commands
@@ -98,7 +98,7 @@ function nextWords(before: string[], config: Config): string[] {
 }
 
 interface Typed {
-  /** The flag whose value comes next. */
+  /** The flag that still needs its value. */
   open: string | undefined
   positionals: string[]
   used: string[]
@@ -156,7 +156,7 @@ async function argumentsOf(command: Command.Loadable, before: string[], begun: s
   return FILE_ARGS.includes(arg.name) ? files(begun) : [...(arg.options ?? [])]
 }
 
-/** What lies in the folder of a name that was begun. */
+/** The files and folders that match a partial path. */
 async function files(begun: string): Promise<string[]> {
   if (begun === '~') {
     return ['~/']

@@ -7,12 +7,12 @@ import { shellWords } from '../../primitives/shell-words.ts'
 
 export const MAX_HISTORY_LINES = 1_000
 const MAX_HISTORY_BYTES = 64 << 20
-/** What follows these may be somebody's data. */
+/** Flags whose value may be private data. */
 const CONTENT_FLAGS = ['--text', '--data']
 
-/** The lines typed in a home's shell, over runs: one a line, the newest last, for the user's eyes only (0600). */
+/** The shell history of a home, across runs: one entry a line, the newest last, readable only by the user (0600). */
 export class History {
-  /** Undefined of a history that is not kept. */
+  /** Undefined if no history is kept. */
   readonly #file: string | undefined
   readonly #lines: string[]
   #writing: Promise<void> = Promise.resolve()
@@ -23,7 +23,7 @@ export class History {
     this.#lines = lines
   }
 
-  /** A history that cannot be read is an empty one; a device or a pipe, as a link to /dev/null, keeps none. */
+  /** Opens the history. An unreadable history counts as empty. A device or a pipe, such as a link to /dev/null, disables the history. */
   static async open(home: Home): Promise<History> {
     const file = join(home.path, 'repl_history')
     const there = await stat(file).catch(() => undefined)
@@ -35,12 +35,12 @@ export class History {
     return new History(file, lines.slice(-MAX_HISTORY_LINES))
   }
 
-  /** The newest first, as readline wants them. */
+  /** Newest first, as readline expects. */
   get lines(): string[] {
     return this.#lines.toReversed()
   }
 
-  /** Keeps a line, but not the content that it would send; not one that begins with a blank. */
+  /** Adds a line without its payload. A line with a leading blank is not kept. */
   add(line: string): void {
     const kept = withoutContent(line)
     if (kept === '' || /^\s/.test(line) || kept === this.#lines.at(-1)) {
@@ -55,7 +55,7 @@ export class History {
     }
   }
 
-  /** Resolves when every line is in the file, if it can be written at all. */
+  /** Resolves after the pending writes; a failed write is ignored. */
   async written(): Promise<void> {
     await this.#writing
   }
@@ -72,7 +72,7 @@ export class History {
   }
 }
 
-/** The line without the values of `--text` and `--data`; empty for one that is no command line. */
+/** The line without the values of `--text` and `--data`; empty if the line cannot be parsed. */
 export function withoutContent(line: string): string {
   let words: ReturnType<typeof shellWords>
   try {

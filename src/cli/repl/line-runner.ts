@@ -15,7 +15,7 @@ import { expandTildes } from './tilde.ts'
 export interface LineRunnerInit {
   config: Config
   context: Omit<ShellContext, 'signal' | 'ask'>
-  /** Every line answers in JSON. */
+  /** Answer every line in JSON. */
   json: boolean
 }
 
@@ -25,7 +25,7 @@ export interface LineOptions {
   ask?: ShellContext['ask']
 }
 
-/** Runs lines of a shell, each as the command that it is, in this process and on its node. */
+/** Runs each line of a shell as a command, in this process and on its node. */
 export class LineRunner {
   readonly #init: LineRunnerInit
 
@@ -33,7 +33,7 @@ export class LineRunner {
     this.#init = init
   }
 
-  /** Gives the line's exit code; what went wrong was printed. */
+  /** Returns the exit code of the line; errors are printed. */
   async run(line: string, options: LineOptions): Promise<number> {
     const { json } = this.#init
     process.exitCode = undefined
@@ -48,7 +48,7 @@ export class LineRunner {
         printError(error instanceof SubnetError ? error : toUsageError(error, this.#init.config), json)
       }
     }
-    // a line that stops the node is the last one: the node tells so in the next turn
+    // a line that stops the node must be the last line, and the node reports the stop in the next turn
     await nextTurn()
     const code = options.signal.aborted ? CANCELLED : Number(process.exitCode ?? SUCCESS)
     process.exitCode = undefined
@@ -67,13 +67,13 @@ export class LineRunner {
     }
   }
 
-  /** What no command answers: whether the line was one of those. */
+  /** Answers a line that names no command; false for other lines. */
   #answered(argv: string[]): boolean {
     const { config } = this.#init
     const json = argv.includes('--json')
     const [first, ...more] = argv.filter((word) => word !== '--json')
     if (first === CLEAR) {
-      // a script has no screen
+      // a script has no screen to clear
       return true
     }
     if (first === '--version' && json) {
@@ -97,13 +97,13 @@ export class LineRunner {
       await run(argv, config)
       return
     }
-    // what oclif does too, but without reading the package and its commands anew for each line
+    // as oclif does, but without reading the package and its commands again for each line
     const Loaded = (await command.load()) as unknown as new (argv: string[], config: Config) => { _run(): Promise<unknown> }
     await new Loaded(rest, config)._run()
   }
 }
 
-/** Of a line that was cancelled: what a shell shows of a command that was. */
+/** The exit code of a cancelled line, as shells report an interrupted command. */
 const CANCELLED = 130
 
 function withJson(argv: string[]): string[] {

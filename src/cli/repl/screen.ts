@@ -1,5 +1,6 @@
 import { clearScreenDown, cursorTo } from 'node:readline'
 import { Writable } from 'node:stream'
+import { BLANK } from '../text/progress.ts'
 import { isDumb } from './editor.ts'
 
 const LINE_FEED = 10
@@ -88,7 +89,7 @@ export class Screen extends Writable {
 
   #note(chunk: string | Uint8Array): void {
     if (chunk.length > 0) {
-      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED
+      this.#atStart = chunk.at(-1) === '\n' || chunk.at(-1) === LINE_FEED || chunk === BLANK
     }
   }
 

@@ -4,7 +4,7 @@ import { wrapped } from '../text/render.ts'
 
 interface Topic {
   title: string
-  /** What its commands are about. */
+  /** The subject of the topic's commands. */
   about: string
   commands: string[]
 }
@@ -24,16 +24,16 @@ const TOPICS: Topic[] = [
   { title: 'CHAIN', about: 'the registry of peers', commands: ['chain'] },
   { title: 'SETTINGS', about: 'what the node starts with', commands: ['config', 'key'] },
 ]
-/** They run a node, open a shell, or set up a home or a shell of the system. */
+/** Commands that run a node, open a shell, or set up a home or a system shell. */
 const NOT_HERE = ['start', 'attach', 'completion', 'init', 'restore']
-/** What a command of the shell shows behind its name. */
+/** Usage shown for commands with a shell-specific form. */
 const TAKES: Record<string, string> = { events: 'events [on|off]' }
 const INDENT = 10
 const GAP = '  '
-/** Of a terminal that does not tell how wide it is, and of no terminal. */
+/** The width without a terminal, or for a terminal of unknown width. */
 const USUAL_COLUMNS = 80
 
-/** The commands of a shell by topic, on one screen. */
+/** Formats the commands of a shell by topic, to fit on one screen. */
 export function shellHelp(config: Config): string {
   const columns = process.stdout.columns ?? USUAL_COLUMNS
   const known = commandsOf(config)
@@ -59,13 +59,13 @@ export function shellHelp(config: Config): string {
 }
 
 function topicRows(title: string, about: string, items: string[], columns: number): string {
-  // an item stays on one line
+  // an item is never broken across lines
   const list = items.map((item) => item.replaceAll(' ', '\u00a0')).join(` ${GAP.slice(1)}`)
   const commands = wrapped(list, columns, INDENT).replaceAll('\u00a0', ' ')
   return `${chalk.bold(title.padEnd(INDENT))}${chalk.dim(about)}\n${' '.repeat(INDENT)}${commands}`
 }
 
-/** By their first words: how each is shown. */
+/** The text shown for each command, by its first word. */
 function commandsOf(config: Config): Map<string, string> {
   const shown = new Map<string, string>()
   const seconds = new Map<string, string[]>()

@@ -1,4 +1,4 @@
-/** The candidate that was probably meant: a few letters away, or begun with what was typed. */
+/** The most likely intended candidate: a few letters away, or starting with the typed text. */
 export function closest(typed: string, candidates: string[]): string | undefined {
   const ranked = (typed === '' ? [] : candidates)
     .map((candidate) => ({ candidate, distance: candidate.startsWith(typed) ? 1 : editDistance(typed, candidate) }))
@@ -7,7 +7,7 @@ export function closest(typed: string, candidates: string[]): string | undefined
   return best != null && best.distance <= Math.max(1, Math.floor(typed.length / 3)) ? best.candidate : undefined
 }
 
-/** How many letters must be put in, taken out, replaced or swapped with their neighbour. */
+/** The number of insertions, deletions, substitutions and swaps of neighbours between two words. */
 function editDistance(from: string, to: string): number {
   let beforeLast: number[] = []
   let last = Array.from({ length: to.length + 1 }, (_, column) => column)

@@ -1,7 +1,7 @@
 import { parseDuration } from '../../node/home/setting-kinds.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 
-/** A flag's duration in milliseconds. @throws UsageError */
+/** Parses a flag's duration into milliseconds. @throws UsageError */
 export function parseDurationFlag(name: string, text: string | undefined): number | undefined {
   if (text == null) {
     return undefined
@@ -13,7 +13,7 @@ export function parseDurationFlag(name: string, text: string | undefined): numbe
   }
 }
 
-/** A flag's whole number from 1 to `max`. @throws UsageError */
+/** Parses a flag's whole number, from 1 to `max`. @throws UsageError */
 export function parseCountFlag(name: string, text: string | undefined, max: number): number | undefined {
   if (text == null) {
     return undefined

@@ -8,7 +8,7 @@ const FLAGS_OF_MANY: Record<string, string> = { NODE: 'NODE FLAGS', SERVING: 'SE
 /** The command that has all of them. */
 const HAS_ALL = 'start'
 /** Flags that are oclif's own. */
-const OWN_TO_OCLIF: Record<string, FlagText> = {
+export const OWN_TO_OCLIF: Record<string, FlagText> = {
   json: { description: 'answer in JSON, errors too; what streams prints one event a line' },
   help: { description: 'this, or how a command is used' },
 }

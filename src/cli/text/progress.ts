@@ -24,22 +24,29 @@ export interface Progress {
 type Terminal = Pick<WriteStream, 'columns' | 'write'>
 
 const REDRAW_MS = 100
-const BAR_WIDTH = 20
+export const BAR_WIDTH = 20
+const MIN_BAR_WIDTH = 5
 /** Below this many columns the figures need the room. */
 const MIN_COLUMNS_FOR_BAR = 80
-const BLANK = '\r\u001b[K'
+/** Takes the line away. */
+export const BLANK = '\r\u001b[K'
 
 /** One line on stderr that shows how far it is; undefined where stderr is no terminal that could show it. */
 export function showProgress(state: () => ProgressState): Progress | undefined {
+  return showLine((columns) => describeProgress(state(), columns))
+}
+
+/** The same of any line. @param line for a terminal of so many columns; undefined where there is nothing to show yet */
+export function showLine(line: (columns: number) => string | undefined): Progress | undefined {
   const { stderr, stdout } = process
   if (stderr.isTTY !== true || chalkStderr.level === 0) {
     return undefined
   }
-  return drawProgress(state, stderr, stdout.isTTY === true ? [stderr, stdout] : [stderr])
+  return drawLine(line, stderr, stdout.isTTY === true ? [stderr, stdout] : [stderr])
 }
 
 /** Redraws the line ten times a second. Before anything is written to one of `streams`, it is taken away. */
-export function drawProgress(state: () => ProgressState, terminal: Terminal, streams: Terminal[]): Progress {
+export function drawLine(line: (columns: number) => string | undefined, terminal: Terminal, streams: Terminal[]): Progress {
   const draw = terminal.write.bind(terminal)
   let shown = false
   const clear = (): void => {
@@ -50,8 +57,11 @@ export function drawProgress(state: () => ProgressState, terminal: Terminal, str
   }
   const restore = streams.map((stream) => clearingBefore(stream, clear))
   const timer = setInterval(() => {
-    shown = true
-    draw(`${BLANK}${describeProgress(state(), terminal.columns)}`)
+    const text = line(terminal.columns)
+    if (text != null) {
+      shown = true
+      draw(`${BLANK}${text}`)
+    }
   }, REDRAW_MS)
   timer.unref()
   return {
@@ -79,7 +89,7 @@ export function describeProgress({ what, done, failed, inFlight, elapsedMs, shar
   }
   const figures = parts.join(', ')
   // a line as wide as the terminal would wrap on some
-  return cut(share == null ? figures : `${bar(share, columns)}${figures}`, columns - 1)
+  return cut(share == null ? figures : `${bar(share, columns < MIN_COLUMNS_FOR_BAR ? 0 : BAR_WIDTH)}${figures}`, columns - 1)
 }
 
 /** `813/s`, `0.4/s` */
@@ -88,18 +98,19 @@ export function rate(count: number, ms: number): string {
   return `${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond)}/s`
 }
 
-function bar(share: number, columns: number): string {
+/** `[=====>     ] 41 %, `; without the bar where `width`, its characters, are too few to be one. */
+export function bar(share: number, width: number): string {
   const percent = `${String(Math.floor(share * 100)).padStart(3)} %, `
-  if (columns < MIN_COLUMNS_FOR_BAR) {
+  if (width < MIN_BAR_WIDTH) {
     return percent.trimStart()
   }
-  const full = Math.floor(share * BAR_WIDTH)
-  const drawn = `${'='.repeat(full)}${full < BAR_WIDTH ? '>' : ''}`
-  return `[${drawn.padEnd(BAR_WIDTH)}] ${percent}`
+  const full = Math.floor(share * width)
+  const drawn = `${'='.repeat(full)}${full < width ? '>' : ''}`
+  return `[${drawn.padEnd(width)}] ${percent}`
 }
 
 /** Below a second nobody can read it. */
-function humanTime(ms: number): string {
+export function humanTime(ms: number): string {
   return ms < 1_000 ? '0 s' : humanMs(ms)
 }
 

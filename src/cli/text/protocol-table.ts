@@ -2,7 +2,7 @@ import type { ProtocolAnswer } from '../../session/answers.ts'
 import { PROTOCOL_KINDS } from '../messages/protocol-kinds.ts'
 import { table } from './render.ts'
 
-/** Protocols as a table that fits the width, in columns; only their ids where nothing else is known. */
+/** Formats protocols as a table that fits the width, in columns; only the IDs if nothing else is known. */
 export function protocolTable(protocols: ProtocolAnswer[], width?: number): string {
   if (protocols.every(({ kind }) => kind == null)) {
     return table(protocols.map(({ id }) => [id]))

@@ -1,7 +1,7 @@
 import type { PublishPlan } from '../../chain/registry.ts'
 import { printable } from '../../primitives/printable.ts'
 
-/** A change of a chain before it is signed: what, from what, to what, by whom, for how much. */
+/** Describes a chain transaction before it is signed: the change, the old and new values, the signer, and the fee. */
 export function describePlan(plan: PublishPlan): string {
   const { from, to, account, nonce, call } = plan
   const rows = [
@@ -19,7 +19,7 @@ export function describePlan(plan: PublishPlan): string {
     ...plan.left.map((multiaddr) => `left out: ${multiaddr}: a node has one address on this chain, and the first that it takes is used`),
     ...(plan.unchecked == null ? [] : [`not known: ${plan.unchecked}`]),
   ]
-  // what the chain has is what somebody put there
+  // values on the chain may come from a stranger
   return [...rows.map(([name = '', value]) => `${name.padEnd(8)} ${value}`), ...notes].map(printable).join('\n')
 }
 

@@ -39,7 +39,7 @@ export default class ChainPublish extends BaseCommand {
       yes: flags.yes,
       questions: this.questions,
       options: this.callOptions,
-      // under --json too: it is money
+      // also printed with --json, because a fee is paid
       tell: (text) => process.stderr.write(`${text}\n`),
       logger: this.logger,
     })

@@ -10,16 +10,16 @@ import { bytesFields } from '../../primitives/wire-fields.ts'
 export interface SpaceBounds {
   entries: number
   bytes: number
-  /** A larger entry is refused, and the old value of its key stays. */
+  /** A larger entry is refused, and the previous value of its key stays. */
   entryBytes: number
 }
 
 const KIB = 1024
-/** Each key belongs to the first space whose prefix it has. */
+/** A key belongs to the first space whose prefix matches. */
 const SPACES: ReadonlyArray<[prefix: string, bounds: SpaceBounds]> = [
   // peers: addresses, protocols, tags, a signed record
   ['/peers/', { entries: 1_000, bytes: 4_096 * KIB, entryBytes: 32 * KIB }],
-  // values and provider records that other peers put into the DHT
+  // values and provider records that other peers store in the DHT
   ['/dht/record/', { entries: 2_000, bytes: 1_024 * KIB, entryBytes: 16 * KIB }],
   ['/dht/provider/', { entries: 2_000, bytes: 1_024 * KIB, entryBytes: KIB }],
   ['/', { entries: 1_000, bytes: 1_024 * KIB, entryBytes: 64 * KIB }],
@@ -31,7 +31,7 @@ const TAGS_FIELD = 7
 const TAG_NAME_FIELD = 1
 /** `keep-alive`: libp2p reconnects to this peer. `kad-`: the peer is in the DHT's routing table, and the DHT needs its addresses. */
 const LASTING_TAG = /^(keep-alive|kad-)/
-/** Candidates for one eviction: the oldest entries. */
+/** Maximum number of old entries to consider for one eviction. */
 const MAX_LOOKS = 32
 const MAX_NAME_SHOWN = 100
 
@@ -55,7 +55,7 @@ export class BoundedDatastore extends BaseDatastore {
 
   /**
    * Spares the connected peers of this node. An entry becomes the newest when its peer disconnects: libp2p's registrar then reads the
-   * peer's protocols, to tell gossipsub and the DHT. Without the entry both would keep the peer for ever.
+   * peer's protocols to notify gossipsub and the DHT. Without the entry, both would keep the peer forever.
    */
   follow(libp2p: Pick<Libp2p, 'peerId' | 'getConnections' | 'addEventListener'>): void {
     this.#isSpared = (peerId) => peerId.equals(libp2p.peerId) || libp2p.getConnections(peerId).length > 0
@@ -67,9 +67,8 @@ export class BoundedDatastore extends BaseDatastore {
   }
 
   /**
-   * Stores a copy. A peer's entry that is too large is stored without addresses: any peer may have added them, and identify brings the
-   * peer's own again.
-   * @throws RangeError for an entry that is too large
+   * Stores a copy. An oversized peer entry is stored without addresses: any peer may have added them, and identify restores the peer's own.
+   * @throws RangeError for an oversized entry
    */
   override put(key: Key, value: Uint8Array): Key {
     const name = key.toString()
@@ -141,7 +140,7 @@ export class BoundedDatastore extends BaseDatastore {
     }
   }
 
-  /** The entry to evict, if there is one. Spared candidates become the newest, so the next search sees others. */
+  /** Returns the entry to evict, if any. Spared candidates become the newest, so the next search considers others. */
   #victim(space: KeySpace): string | undefined {
     let tagged: string | undefined
     for (const [name, value] of space.oldest(MAX_LOOKS)) {

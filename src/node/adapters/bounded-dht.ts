@@ -13,30 +13,31 @@ import { withMethods } from './guarded-components.ts'
 
 export interface BoundedDhtInit {
   policy: DialPolicy
-  /** The budget for queries of the DHT itself: the self-query, refreshes, pings of contacts. */
+  /** The dial budget of the DHT's own queries: self-query, refreshes and pings of contacts. */
   background: DialBudget
-  /** False for a peer that refuses this node, or is refused. @default nobody is */
+  /** False for a peer that refuses this node or is refused by it. @default all peers may be dialled */
   mayDial?: ((peer: PeerId) => boolean) | undefined
 }
 
-/** What a walk through the DHT may be told beside the options of libp2p. */
+/** Options of a walk through the DHT, besides those of libp2p. */
 export interface WalkOptions extends AbortOptions {
-  /** @default the background's */
+  /** @default the background budget */
   dials?: WalkBudget
 }
 
-/** Peers whose addresses are kept from the answers that named them, from how many answering peers, and how many of each. */
+/** Limits on remembered peers, on the sources per peer, and on the addresses per source. */
 const MAX_NAMED = 512
 const MAX_SOURCES = 2
 const ADDRESSES_KEPT = 2
-/** Addresses of one peer that are dialled at once. */
+/** Addresses of one peer that are dialled in parallel. */
 const MAX_ADDRESSES_DIALLED = 2
-/** libp2p's DHT tags the contacts of its routing table so. */
+/** Tag of libp2p's DHT for the contacts of its routing table. */
 const CONTACT_TAG = 'kad-peer'
 
 /**
- * Limits what DHT peers can cause. `filterMessages` removes what the `DialPolicy` refuses before kad-dht reads a message. Each dial to a
- * peer that others named takes from a budget: that of a user's walk, or the background's. `DhtAnswers` limits what others are told.
+ * Limits the effect of DHT peers on this node. `filterMessages` removes addresses that the `DialPolicy` refuses before kad-dht reads a
+ * message. A dial to a peer named by others takes from a budget: the budget of a user's walk, or the background budget. `DhtAnswers` limits
+ * the answers to other peers.
  */
 export function boundedDht(make: (components: KadDHTComponents) => KadDHT, init: BoundedDhtInit): (components: KadDHTComponents) => KadDHT {
   return (components) => {
@@ -60,11 +61,11 @@ export function boundedDht(make: (components: KadDHTComponents) => KadDHT, init:
   }
 }
 
-/** What others said of a peer. */
+/** Information of other peers about one peer. */
 interface Named {
-  /** Its addresses, by who named them, the first of them first. They are texts: a multiaddr would keep all of the message that it was read from. */
+  /** Addresses by the peer that named them, oldest source first. Stored as text: a multiaddr would pin the message it was read from. */
   bySource: Map<string, string[]>
-  /** True where only user's walks were told of it. */
+  /** True if only walks of the user learned of this peer. */
   toWalk: boolean
 }
 
@@ -72,7 +73,7 @@ class Reach {
   readonly #components: KadDHTComponents & DialComponents
   readonly #init: BoundedDhtInit
   readonly #dialler: Dialler
-  /** The addresses that are dialled now, by their peer. */
+  /** Addresses of the dials in progress, by peer. */
   readonly #dialling = new Map<string, Multiaddr[]>()
   readonly #named = new LRUCache<string, Named>({ max: MAX_NAMED })
 
@@ -82,14 +83,14 @@ class Reach {
     this.#dialler = new Dialler(components)
   }
 
-  /** @throws Error where the peer is not connected and no dial is left for it; DialError */
+  /** @throws Error if the peer is not connected and no dial is left for it; DialError */
   async openStream(peer: PeerId, protocol: string, options: WalkOptions = {}): Promise<Stream> {
     const dials = options.dials ?? this.#init.background
     const connection = this.#direct(peer)[0] ?? (await this.#dialNamed(peer, dials, options.signal))
     return filterMessages(await connection.newStream(protocol, options), this.#choose(connection, options.dials))
   }
 
-  /** The DHT does not run over relays. */
+  /** Open direct connections. The DHT does not run over relays. */
   #direct(peer: PeerId): Connection[] {
     return this.#dialler.connectionsTo(peer).filter(({ limits }) => limits == null)
   }
@@ -98,14 +99,14 @@ class Reach {
     return addresses.some((address) => this.#init.policy.refusalOf(address) == null && this.#dialler.isDialable(address))
   }
 
-  /** Whoever asks has reason to name itself alone, as a provider. */
+  /** Filters inbound requests. A requester may only name itself, as a provider. */
   filtered(handler: StreamHandler): StreamHandler {
     return (stream, connection) => handler(filterMessages(stream, this.#chooseOwn(connection)), connection)
   }
 
   /**
-   * Pings a peer that the DHT wants to add to its routing table, or to keep there. A peer that only a user's walk was told of is not dialled
-   * for that: it is added once it is connected. A contact keeps its place where the budget has no dial left, but not where either refuses the other.
+   * Pings a peer before the DHT adds it to its routing table or keeps it there. A peer known only from a user's walk is not dialled, and is
+   * added once it is connected. A contact keeps its place if the budget is exhausted, but not if either side refuses the other.
    */
   async pingContact(peer: PeerId, signal: AbortSignal | undefined, ping: () => Promise<unknown>): Promise<unknown> {
     if (this.#direct(peer).length === 0) {
@@ -129,12 +130,12 @@ class Reach {
     return this.#dial(peer, this.#afford(peer, addresses, dials), dials, signal)
   }
 
-  /** The addresses that a dial can be taken for. A dial that runs is joined: the DHT asks a peer and pings it at the same time. */
+  /** Returns the addresses that the budget covers. Joins a dial in progress, because the DHT queries and pings a peer at the same time. */
   #afford(peer: PeerId, addresses: Multiaddr[], dials: DialBudget): Multiaddr[] {
     return this.#dialling.get(peer.toString()) ?? addresses.filter(() => dials.take(peer))
   }
 
-  /** @param affordable addresses, each of which a dial was taken for */
+  /** @param affordable addresses already charged to the budget */
   async #dial(peer: PeerId, affordable: Multiaddr[], dials: DialBudget, signal: AbortSignal | undefined): Promise<Connection> {
     if (affordable.length === 0) {
       throw new Error(`no dial is left for ${peer.toString()}, or none of its addresses may be dialled`)
@@ -144,7 +145,7 @@ class Reach {
     try {
       return await this.#dialler.dial(affordable, signal, { trusted: false, more: () => dials.take(peer) })
     } catch (error) {
-      // the next word of anybody counts as the first
+      // the next peer that names it counts as its first source
       this.#named.delete(key)
       throw error
     } finally {
@@ -152,7 +153,10 @@ class Reach {
     }
   }
 
-  /** The addresses of a peer to dial: its own signed one first, then one of each source. So no single liar can hide a peer. */
+  /**
+   * Selects the addresses to dial: the peer's signed address first, then one address per source. A single lying source therefore cannot
+   * hide a peer.
+   */
   async #addressesOf(peer: PeerId): Promise<Multiaddr[]> {
     const stored = await this.#components.peerStore.get(peer).catch(() => undefined)
     const storedAs = (certified: boolean): Multiaddr[] =>
@@ -168,7 +172,7 @@ class Reach {
     return addressesOf(peer, inTurn(allowed), MAX_ADDRESSES_DIALLED)
   }
 
-  /** Chooses the addresses that this node may dial, and notes them. */
+  /** Selects the addresses that this node may dial, and records their source. */
   #choose(connection: Connection, walk?: WalkBudget): ChooseAddresses {
     const { policy } = this.#init
     return (peer, addresses) => {
@@ -198,7 +202,7 @@ class Reach {
   }
 }
 
-/** The first of each list, then the second of each, and so on. */
+/** Interleaves the lists: the first item of each, then the second of each, and so on. */
 function inTurn<T>(lists: T[][]): T[] {
   const longest = Math.max(0, ...lists.map(({ length }) => length))
   return Array.from({ length: longest }, (_, index) => lists.flatMap((list) => list.slice(index, index + 1))).flat()

@@ -2,7 +2,7 @@ import type { yamux } from '@chainsafe/libp2p-yamux'
 import type { YamuxStream } from '@chainsafe/libp2p-yamux/stream'
 import { negotiateLazily, noteReset } from '../../protocol/carrier/negotiate/negotiation.ts'
 
-/** Flags of a frame: https://github.com/hashicorp/yamux/blob/master/spec.md */
+/** Flags of a yamux frame: https://github.com/hashicorp/yamux/blob/master/spec.md */
 const FIN = 4
 const RST = 8
 const WINDOW_UPDATE = 1
@@ -11,7 +11,7 @@ type Yamux = ReturnType<typeof yamux>
 type YamuxMuxer = ReturnType<ReturnType<Yamux>['createStreamMuxer']>
 type CreateOptions = Parameters<YamuxMuxer['createStream']>[0] & { protocol?: string | undefined; lazily?: boolean | undefined }
 
-/** Yamux whose streams are negotiated lazily where that is asked for, tell the code of a reset, and lose no byte at their end. */
+/** Yamux with lazy negotiation on request, reset codes, and no data loss at the end of a stream. */
 export function forCalls(inner: Yamux): Yamux {
   return () => {
     const factory = inner()
@@ -25,7 +25,7 @@ function adapt(muxer: YamuxMuxer): YamuxMuxer {
   muxer.createStream = async (options?: CreateOptions) => {
     const stream = tellResets(endBehindData(await createStream(options)))
     if (options?.lazily === true && options.protocol != null) {
-      // libp2p negotiates only where a stream has no protocol yet
+      // libp2p negotiates only on streams without a protocol
       negotiateLazily(stream, options.protocol)
     }
     return stream
@@ -34,7 +34,7 @@ function adapt(muxer: YamuxMuxer): YamuxMuxer {
   return muxer
 }
 
-/** A reset carries a code in place of a window: go-libp2p says with it why. */
+/** Records the code of a reset. go-libp2p sends it in place of the window. */
 function tellResets(stream: YamuxStream): YamuxStream {
   const handleWindowUpdate = stream.handleWindowUpdate.bind(stream)
   stream.handleWindowUpdate = (frame) => {
@@ -46,7 +46,7 @@ function tellResets(stream: YamuxStream): YamuxStream {
   return stream
 }
 
-/** The end of a stream that comes in one frame with its last bytes is told behind them: before, they would count as late and be dropped. */
+/** Splits a frame that carries both data and FIN, and handles FIN after the data. Otherwise the data would count as late and be dropped. */
 function endBehindData(stream: YamuxStream): YamuxStream {
   const handleData = stream.handleData.bind(stream)
   stream.handleData = (frame) => {
@@ -62,8 +62,8 @@ function endBehindData(stream: YamuxStream): YamuxStream {
 }
 
 /**
- * What libp2p has read beyond a negotiation it gives back with `unshift`, which throws where the stream has been read to its end: so it has where
- * the request and its end were there before the connection was set up.
+ * Lets libp2p return surplus bytes of a negotiation with `unshift`, which throws on a fully read stream. That happens if the request and
+ * its FIN arrived before the connection was set up.
  */
 function takeBack(stream: YamuxStream): YamuxStream {
   const unshift = stream.unshift.bind(stream)

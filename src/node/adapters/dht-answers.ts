@@ -7,24 +7,25 @@ import type { DialPolicy } from '../dial/dial-policy.ts'
 import { withMethods } from './guarded-components.ts'
 
 /**
- * Limits what the DHT of this node tells others of a third peer. kad-dht answers from the peer store, where what a peer signed stands beside what it only said with identify. Where
- * a peer is in a private network is told outside of that network only if the peer signed it, and told inside only if this node would dial it.
+ * Limits which addresses of a third peer this node's DHT gives to others. kad-dht answers from the peer store, which mixes signed addresses
+ * with unsigned ones from identify. An unsigned private address is never given outside its private network. Inside, it is given only if
+ * this node would dial it.
  */
 export class DhtAnswers {
   readonly #policy: DialPolicy
-  /** The connection of who asks, while it is answered. */
+  /** The connection of the requester, during its request. */
   readonly #asker = new AsyncLocalStorage<Connection>()
 
   constructor(policy: DialPolicy) {
     this.#policy = policy
   }
 
-  /** The same handler; what it reads from `peerStore` is what its asker may be told. */
+  /** Wraps a handler, so that its reads from `peerStore` are limited to what the requester may learn. */
   answering(handler: StreamHandler): StreamHandler {
     return (stream, connection) => this.#asker.run(connection, () => handler(stream, connection))
   }
 
-  /** The same store for all but those handlers. */
+  /** Wraps a peer store. Only the handlers above see a limited view. */
   peerStore(store: PeerStore): PeerStore {
     return withMethods(store, {
       get: (get) => async (peerId, options) => this.#told((await get(peerId, options)) as Peer),

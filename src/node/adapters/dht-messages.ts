@@ -7,16 +7,16 @@ import { addressesOf, farthestFirst, readNamed } from '../../primitives/address.
 import { type Field, type FieldTypes, knownFields, writeFields } from '../../primitives/wire-fields.ts'
 import { filterFrames } from './message-filter.ts'
 
-/** The largest message. 20 peers with 16 addresses each take a fraction of it. */
+/** Maximum message size, in bytes. 20 peers with 16 addresses each need a fraction of it. */
 const MAX_MESSAGE_BYTES = 128 * 1024
-/** Peers of one message: Kademlia's k. */
+/** Maximum peers per message: Kademlia's k. */
 const MAX_PEERS = 20
 const MAX_ADDRESSES = 16
-/** Of a peer ID. Those of all keys have 34 to 39; to write a longer one as text takes time that grows with the square of its length. */
+/** Maximum size of a peer ID, in bytes. Valid IDs have 34 to 39. The time to format a longer ID grows with the square of its length. */
 const MAX_ID_BYTES = 64
-/** Addresses of one peer that are read at all: to read one takes 20 microseconds. */
+/** Maximum addresses parsed per peer. Parsing one takes 20 microseconds. */
 const MAX_READ_ADDRESSES = 32
-/** Fields of the DHT's Message (libp2p's kad-dht spec): its type, key, record and cluster level, and two kinds of peers. */
+/** Fields of the DHT's Message (libp2p's kad-dht spec): type, key, record, cluster level, closer peers and provider peers. */
 const MESSAGE: FieldTypes = {
   1: WireType.Varint,
   2: WireType.LengthDelimited,
@@ -25,19 +25,19 @@ const MESSAGE: FieldTypes = {
   9: WireType.LengthDelimited,
   10: WireType.Varint,
 }
-/** Peers that are closer to the key, and peers that provide it. */
+/** Peers closer to the key, and providers of the key. */
 const PEER_FIELDS = new Set([8, 9])
-/** Fields of its Peer. */
+/** Fields of the DHT's Peer. */
 const ID = 1
 const ADDRESS = 2
 const PEER: FieldTypes = { [ID]: WireType.LengthDelimited, [ADDRESS]: WireType.LengthDelimited, 3: WireType.Varint }
 
-/** Chooses among the addresses that a message names for a peer; one for which none is left is left out. */
+/** Selects among the addresses that a message names for a peer. A peer without a selected address is dropped. */
 export type ChooseAddresses = (peer: string, addresses: Multiaddr[]) => Multiaddr[]
 
 /**
- * Filters the DHT messages that arrive on a stream. A message may have 128 KiB. Of each kind of peer it keeps 20, of their first 32
- * addresses 16 that `choose` takes, public ones first, and of all else the fields that the spec names. A larger or malformed message resets the stream.
+ * Filters the DHT messages that arrive on a stream, of at most 128 KiB each. Keeps 20 peers of each kind. Of a peer's first 32 addresses,
+ * keeps 16 that `choose` selects, public addresses first. Unknown fields are dropped. A larger or malformed message resets the stream.
  */
 export function filterMessages(stream: Stream, choose: ChooseAddresses): Stream {
   return filterFrames(stream, { what: 'a DHT message', maxBytes: MAX_MESSAGE_BYTES, filter: (message) => filterMessage(message, choose) })

@@ -1,6 +1,9 @@
 import type { MultiaddrConnection, StreamMessageEvent } from '@libp2p/interface'
 
-/** Notes the first bytes that come on a connection, at most `maxBytes`. Bytes wait in a connection until somebody listens: this joins the first who does. */
+/**
+ * Records the first bytes received on a connection, at most `maxBytes`. A connection buffers bytes until its first message listener, so
+ * recording starts with that listener.
+ */
 export function noteFirstBytes(connection: MultiaddrConnection, seen: { bytes: Uint8Array }, maxBytes: number): void {
   const note = ({ data }: StreamMessageEvent): void => {
     seen.bytes = Buffer.concat([seen.bytes, data.subarray(0, Math.min(data.byteLength, maxBytes - seen.bytes.length))])

@@ -3,20 +3,20 @@ import type { Connection, PeerId, Stream, StreamHandler, Topology } from '@libp2
 import { TEMPLATE_GOSSIP_PROTOCOL_ID } from '../network/network.ts'
 import { withMethods } from './guarded-components.ts'
 
-/** What the messages of 2.0 are to a node that knows none of its additions. Gossipsub 17.1 takes a protocol it does not know for 1.0. */
+/** The protocol presented to gossipsub for streams of 2.0. Gossipsub 17.1 treats an unknown protocol as 1.0. */
 const SPOKEN_AS = '/meshsub/1.2.0'
 
 interface Components {
   registrar: object
 }
 
-/** Told of each stream of 2.0 that gossipsub opens, before gossipsub writes on it. */
+/** Called for each 2.0 stream that gossipsub opens, before gossipsub writes to it. */
 type Opened = (stream: Stream) => Promise<void>
 type OnOpened<C> = (stream: Stream, components: C) => Promise<void>
 
 /**
- * Lets gossipsub offer `/meshsub/2.0.0` too, and treat a peer that speaks it as one of 1.2: with a backoff in PRUNE, with IDONTWANT. It is the
- * second one that is offered: nodes of this package go on with 1.2 at once, and a peer that speaks 2.0 alone costs one round trip more.
+ * Adds `/meshsub/2.0.0` to the protocols of gossipsub, and treats its speakers like 1.2: with a backoff in PRUNE, and with IDONTWANT. It is
+ * offered second: nodes of this package still agree on 1.2 at once, and a peer with only 2.0 costs one more round trip.
  */
 export function withGossipTwo<C extends Components, More = unknown>(
   factory: (components: C) => GossipSub,
@@ -46,7 +46,7 @@ function presentingTopology(topology: Topology, opened: Opened): Topology {
   }
 }
 
-/** A connection on which new streams of 2.0 look like those of 1.2. */
+/** Wraps a connection. Its new 2.0 streams look like 1.2 streams. */
 function presenting(connection: Connection, opened: Opened): Connection {
   return withMethods(connection, {
     newStream: (newStream) => async (protocols, options) => {
@@ -69,7 +69,7 @@ function asOlder(stream: Stream): Stream {
       const value = Reflect.get(target, name)
       return typeof value === 'function' ? value.bind(target) : value
     },
-    // the stream itself keeps what is set
+    // writes go to the stream itself
     set: (target, name, value) => Reflect.set(target, name, value),
   })
 }

@@ -1,6 +1,6 @@
 import type { Connection, PeerId, StreamHandler } from '@libp2p/interface'
 
-/** What a service of libp2p registers itself with. */
+/** The components that a libp2p service registers itself with. */
 interface Components {
   registrar: object
   events?: object
@@ -9,8 +9,8 @@ interface Components {
 type Admits = (peerId: PeerId) => boolean
 
 /**
- * Makes a service of libp2p (identify, the DHT, gossipsub, ping) blind for peers that are not let in: it neither answers their streams nor
- * hears of their connections. libp2p itself knows no protocols for some peers only.
+ * Hides peers that are not admitted from a libp2p service (identify, DHT, gossipsub, ping). Their streams are not answered, and their
+ * connections cause no event. libp2p itself cannot restrict a protocol to some peers.
  */
 export function guarded<C extends Components, Service>(factory: (components: C) => Service, admits: Admits): (components: C) => Service {
   return (components) => {
@@ -27,7 +27,7 @@ export function guarded<C extends Components, Service>(factory: (components: C) 
       listeners.set(listener, found)
       return found
     }
-    // there, whether the service says that it needs it or not
+    // always present, even if the service does not declare it
     const events = withMethods((components as Required<Components>).events, {
       addEventListener: (add) => (type, listener, options) => add(type, guardedListener(type, listener), options),
       removeEventListener: (remove) => (type, listener, options) => remove(type, guardedListener(type, listener), options),
@@ -40,7 +40,7 @@ export function guarded<C extends Components, Service>(factory: (components: C) 
   }
 }
 
-/** Answers streams of peers that are let in; resets those of others. */
+/** Answers streams of admitted peers, and resets all others. */
 export function guardedHandler(handler: StreamHandler, admits: Admits): StreamHandler {
   return (stream, connection) => {
     if (admits(connection.remotePeer)) {
@@ -52,7 +52,7 @@ export function guardedHandler(handler: StreamHandler, admits: Admits): StreamHa
 
 type Method = (...args: unknown[]) => unknown
 
-/** An object with some methods in place of its own. */
+/** Overrides some methods of an object. */
 export function withMethods<T extends object>(target: T, methods: Record<string, (own: Method) => Method>): T {
   return new Proxy(target, {
     get: (_, name) => {

@@ -11,29 +11,29 @@ import type { DialPolicy } from '../dial/dial-policy.ts'
 import { noteFirstBytes } from './first-bytes.ts'
 import { handshakeFailure, securedWith } from './noise-handshake.ts'
 
-/** A transport as libp2p takes it. */
+/** A transport factory as accepted by libp2p. */
 export type TransportFactory<C> = (components: C) => Transport
 
 export interface GuardedTransportInit {
-  /** Decides which addresses are dialled. */
+  /** Decides which addresses may be dialled. */
   policy: DialPolicy
-  /** The budget for dials that libp2p starts by itself. */
+  /** The budget for dials that libp2p starts itself. */
   background: DialBudget
-  /** Whether there is room for no more connections. @default there always is */
+  /** True if no more connections fit. @default never full */
   isFull?: (() => boolean) | undefined
-  /** Told of peers whose own word is that they do not admit this node. */
+  /** Called for a peer that declares that it does not admit this node. */
   onRefused?: ((peerId: PeerId, reason: string) => void) | undefined
-  /** Told what became of each dial. */
+  /** Called with the outcome of each dial. */
   onDialled?: ((outcome: DialOutcome) => void) | undefined
 }
 
-/** What a transport is told of a name in the address that it dials, and what became of the name. */
+/** Resolves the host name of one dialled address. */
 export interface NameInDial {
-  /** What the transport needs to resolve the name as the policy wants it. @throws DialFailure for an address that is not dialled */
+  /** Dial options for resolving the name according to the policy. @throws DialFailure if the address must not be dialled */
   options(address: Multiaddr): object
-  /** Why no address that the name resolved to is dialled. */
+  /** Why none of the resolved addresses may be dialled. */
   readonly refusal: DialFailure | undefined
-  /** The IP addresses that are dialled. */
+  /** The IP addresses to dial. */
   readonly resolved: string[]
 }
 
@@ -41,9 +41,10 @@ export interface NameInDial {
 export type ResolveName = (permit: Permit, namedOver: NamedOver) => NameInDial
 
 /**
- * A transport whose dials have the node's guard: what others named is judged first, a dial that libp2p starts by itself takes from the background
- * budget, and a dial that fails is a `DialFailure`.
- * @param resolveName for a transport that lets names be resolved here. Others resolve names by themselves, and dial only those of the user
+ * Guards the dials of a transport. Addresses named by others are checked first. A dial that libp2p starts itself takes from the background
+ * budget. A failed dial throws a `DialFailure`.
+ * @param resolveName for a transport with a configurable lookup. Other transports resolve names internally, so they dial only names from
+ * the user
  */
 export function guardedTransport<C>(
   make: TransportFactory<C>,
@@ -92,7 +93,7 @@ export function guardedTransport<C>(
   }
 }
 
-/** A name that a transport resolves by itself: nobody here sees where it leads. */
+/** A name that the transport resolves internally. Its IP addresses are not visible here. */
 class UnseenName implements NameInDial {
   readonly refusal = undefined
   readonly resolved: string[] = []
@@ -126,7 +127,7 @@ function tellRefusal({ kind, message }: DialFailure, peerId: PeerId | undefined,
   }
 }
 
-/** The permit of a dial that libp2p started by itself. @throws DialFailure where the budget is used up */
+/** Creates the permit of a dial that libp2p started itself. @throws DialFailure if the budget is exhausted */
 function takenFrom(background: DialBudget, peerId: PeerId | undefined): Permit {
   if (!background.take(peerId)) {
     throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses, or this peer, for now')
@@ -138,7 +139,7 @@ function offered(upgrader: Upgrader): Pick<Seen, 'security' | 'muxers'> {
   return { security: [...upgrader.getConnectionEncrypters().keys()], muxers: [...upgrader.getStreamMuxers().keys()] }
 }
 
-/** An upgrader that notes the first bytes of the connection, and throws the reason of a failed handshake. */
+/** Wraps an upgrader. Records the first bytes of the connection, and throws the reason of a failed handshake. */
 function watching(upgrader: Upgrader, seen: Seen, onConnected: () => void): Upgrader {
   const upgradeOutbound = async (connection: MultiaddrConnection, options: Parameters<Upgrader['upgradeOutbound']>[1]) => {
     seen.connected = true
@@ -146,7 +147,7 @@ function watching(upgrader: Upgrader, seen: Seen, onConnected: () => void): Upgr
     noteFirstBytes(connection, seen, SEEN_BYTES)
     joinFirstBytes(connection)
     if (options?.initiator === false) {
-      // libp2p turns the handshake round, and the muxer goes by the connection: both sides would be its clients
+      // libp2p reverses the handshake, but the muxer follows the connection's direction: both sides would act as clients
       connection.direction = 'inbound'
     }
     try {
@@ -160,8 +161,8 @@ function watching(upgrader: Upgrader, seen: Seen, onConnected: () => void): Upgr
 }
 
 /**
- * Sends the first bytes in one write. libp2p writes the length and the text of each line by itself; another service answers the first
- * of those writes and hangs up, the next write fails, and Node then drops the answer unread.
+ * Sends the first bytes in one write. libp2p writes the length and the text of each line separately. A foreign service may answer the first
+ * write and hang up: the next write then fails, and Node drops the answer unread.
  */
 function joinFirstBytes(connection: MultiaddrConnection): void {
   const send = connection.send.bind(connection)

@@ -19,19 +19,19 @@ import { filterIdentify } from './identify-messages.ts'
 import type { LiveRecords } from './live-records.ts'
 
 const PROTOCOL = '/ipfs/id/1.0.0'
-/** For two round trips on a path that loses packets. */
+/** In milliseconds: two round trips on a lossy path. */
 const TIMEOUT_MS = 15_000
 const MAX_MESSAGE_BYTES = 8 * 1024
-/** Of each peer; the peers that pushed last are remembered. */
+/** Rate limit per peer. The most recent pushers are remembered. */
 const PUSHES = { burst: 10, refillMs: 1_000 }
 const MAX_PUSHING_PEERS = 1_000
-/** Peers may tell of themselves in parts. */
+/** Maximum parts of one identify message. */
 const MAX_MESSAGES = 10
 const SIGNED_RECORD = 8
 
 /**
- * Identify that understands peers with ECDSA keys too: `@libp2p/identify` cannot read the key that they tell. The addresses of such a peer
- * count as unsigned: its signed record cannot be read either.
+ * Identify with support for ECDSA keys, which `@libp2p/identify` cannot read. The addresses of such a peer count as unsigned, because its
+ * signed record cannot be read either.
  */
 export function identifyForAllKeys(records?: Pick<LiveRecords, 'note'>): (components: IdentifyComponents) => Identify {
   const make = identify({ runOnConnectionOpen: false, timeout: TIMEOUT_MS })
@@ -39,14 +39,14 @@ export function identifyForAllKeys(records?: Pick<LiveRecords, 'note'>): (compon
     const service = make(components)
     components.events.addEventListener('connection:open', ({ detail: connection }) => {
       const identified = isEcdsaPeer(connection.remotePeer) ? ask(components, connection) : service.identify(filtered(connection, records))
-      // the service and the log of the stream say why; the connection is of use without
+      // the service and the stream's log report the reason; the connection is usable without identify
       identified.catch(() => undefined)
     })
     return service
   }
 }
 
-/** The same for what peers tell without being asked: a burst of 10, then one a second. */
+/** Identify push with support for ECDSA keys. Limits each peer to a burst of 10 pushes, then one per second. */
 export function identifyPushForAllKeys(
   init: Parameters<typeof identifyPush>[0],
   records?: Pick<LiveRecords, 'note'>,
@@ -72,7 +72,7 @@ export function identifyPushForAllKeys(
   }
 }
 
-/** The same connection: what identify tells of is looked up by it. Its streams of identify are filtered from now on. */
+/** Filters the identify streams of a connection. Patches the connection in place, because identify's result refers to it. */
 function filtered(connection: Connection, records: Pick<LiveRecords, 'note'> | undefined): Connection {
   const own = connection.newStream.bind(connection)
   connection.newStream = async (protocols, options) => {
@@ -92,8 +92,8 @@ function isEcdsaPeer(peerId: PeerId): boolean {
 }
 
 /**
- * Asks the other side of a connection for its signed record, and changes nothing that is known of the peer. Undefined where it has none.
- * @throws Error where it does not answer, or the record is not its own
+ * Requests the signed record of the remote peer without storing anything. Undefined if the peer has none.
+ * @throws Error if the peer does not answer or sends the record of another peer
  */
 export async function askForRecord(connection: Connection): Promise<SignedRecord | undefined> {
   const stream = await openStream(connection)
@@ -148,7 +148,7 @@ async function read({ peerStore, events }: IdentifyComponents, connection: Conne
   }
 }
 
-/** All parts after one another: that is how protobuf joins messages. */
+/** Concatenates all parts, which merges protobuf messages. */
 async function readMessages(stream: Stream): Promise<Uint8Array> {
   const messages = lpStream(stream, { maxDataLength: MAX_MESSAGE_BYTES, maxBufferSize: MAX_MESSAGE_BYTES * 2 })
   using deadline = new Deadline(TIMEOUT_MS)
@@ -164,7 +164,7 @@ async function readMessages(stream: Stream): Promise<Uint8Array> {
   return Buffer.concat(parts)
 }
 
-/** @throws Error where the bytes are malformed, or the key is another peer's */
+/** @throws Error if the bytes are malformed or the key belongs to another peer */
 function parse(message: Uint8Array, connection: Connection): IdentifyResult {
   const result: IdentifyResult = { peerId: connection.remotePeer, listenAddrs: [], protocols: [], connection }
   for (const [field, value] of bytesFields(message)) {

@@ -7,10 +7,10 @@ import { filterFrames } from './message-filter.ts'
 
 /** As in `@libp2p/identify`. */
 const MAX_MESSAGE_BYTES = 8 * 1024
-/** Addresses of one message. Many announce all their interfaces, IPv6 too. */
+/** Maximum addresses per message. Many peers announce all their interfaces, including IPv6. */
 const MAX_ADDRESSES = 64
 const MAX_PROTOCOLS = 256
-/** A key of RSA-4096, the largest that is read, has 550. */
+/** The largest supported key, RSA-4096, has 550 bytes. */
 const MAX_KEY_BYTES = 1_024
 
 const KEY = 1
@@ -22,14 +22,14 @@ const SIGNED_RECORD = 8
 const MESSAGE: FieldTypes = Object.fromEntries(
   [KEY, LISTEN_ADDRESS, PROTOCOL, OBSERVED_ADDRESS, 5, 6, SIGNED_RECORD].map((field) => [field, WireType.LengthDelimited]),
 )
-/** The payload of an Envelope (libp2p RFC 0002): a PeerRecord, which has a peer and a sequence number beside its addresses. */
+/** The payload of an Envelope (libp2p RFC 0002): a PeerRecord with a peer ID, a sequence number and addresses. */
 const PAYLOAD = 3
 const MAX_RECORD_FIELDS = MAX_ADDRESSES + 2
 
 /**
- * Filters what a peer tells of itself before `@libp2p/identify` reads it: at most 64 addresses of at most 512 bytes each. What a peer ID in an
- * address costs grows with the square of its length. A signed record with a longer address is left out.
- * @param onRecord told of a signed record that is left in, its signature unchecked
+ * Filters identify messages before `@libp2p/identify` reads them: at most 64 addresses of at most 512 bytes each. The cost of a peer ID in
+ * an address grows with the square of its length. A signed record with a longer address is dropped.
+ * @param onRecord called with a signed record that passed the filter. Its signature is not checked yet
  */
 export function filterIdentify(stream: Stream, onRecord?: (envelope: Uint8Array) => void): Stream {
   const filter = (message: Uint8Array): Uint8Array => {
@@ -69,7 +69,7 @@ function isFit(field: number, value: Uint8Array, count: number): boolean {
   }
 }
 
-/** Whether the addresses in a signed record are few and short. Its signature is checked by who reads it. */
+/** True if the addresses of a signed record are few and short. The signature is checked later. */
 function isShort(envelope: Uint8Array): boolean {
   try {
     const payload = bytesFields(envelope).findLast(([field]) => field === PAYLOAD)?.[1]

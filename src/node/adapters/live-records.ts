@@ -1,22 +1,22 @@
 import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import { openPeerRecord, type SignedRecord } from '../../gossip/peer-record.ts'
 
-/** A record that its peer told on a connection which is open. */
+/** A signed record from an open connection. */
 export interface LiveRecord extends SignedRecord {
   /** Unix time in milliseconds, by this node's clock. */
   heardAtMs: number
 }
 
 /**
- * The signed records that connected peers told with identify, the last one of each. libp2p keeps the one with the highest sequence number, which is a time on
- * the peer's own clock: that of a peer whose clock was set back would never be kept.
+ * The latest signed record of each connected peer, from identify. libp2p keeps the record with the highest sequence number instead, which
+ * is a time of the peer's own clock. A peer whose clock was set back could never replace its record.
  */
 export class LiveRecords {
   readonly #records = new Map<string, LiveRecord>()
   readonly #onRecord: ((connection: Connection, record: SignedRecord) => void) | undefined
   #isConnected: (peerId: PeerId) => boolean = () => false
 
-  /** @param onRecord told of each record */
+  /** @param onRecord called with each valid record */
   constructor(onRecord?: (connection: Connection, record: SignedRecord) => void) {
     this.#onRecord = onRecord
   }
@@ -30,7 +30,7 @@ export class LiveRecords {
     return this.#records.get(peerId.toString())
   }
 
-  /** Takes a record that came on a connection; one that cannot be read, or is not its peer's, is left out. */
+  /** Stores a record that arrived on a connection. Ignores an unreadable record and a record of another peer. */
   async note(connection: Connection, envelope: Uint8Array): Promise<void> {
     const { remotePeer: peerId } = connection
     const heardAtMs = Date.now()

@@ -2,19 +2,19 @@ import { type Stream, StreamMessageEvent } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
 import { UnreadBytes } from '../../protocol/carrier/negotiate/unread-bytes.ts'
 
-/** The longest length prefix. */
+/** Maximum length of a length prefix, in bytes. */
 const MAX_PREFIX_BYTES = 4
 
 export interface FrameFilter {
-  /** For errors, with its article. */
+  /** A noun with its article, for error messages. */
   what: string
-  /** The largest message. */
+  /** Maximum message size. */
   maxBytes: number
-  /** What is read in place of a message. @throws Error, which resets the stream */
+  /** Returns the replacement of a message. @throws Error to reset the stream */
   filter(message: Uint8Array): Uint8Array
 }
 
-/** Filters the messages that arrive on a stream, each behind its length, before a library reads them. A larger or malformed one resets the stream. */
+/** Filters the length-prefixed messages of a stream before a library reads them. An oversized or malformed message resets the stream. */
 export function filterFrames(stream: Stream, init: FrameFilter): Stream {
   const add = stream.addEventListener.bind(stream) as (...args: unknown[]) => void
   const remove = stream.removeEventListener.bind(stream) as (...args: unknown[]) => void
@@ -47,7 +47,7 @@ export function filterFrames(stream: Stream, init: FrameFilter): Stream {
   return stream
 }
 
-/** Removes the complete messages from the buffer and filters them; each keeps a length prefix. @throws Error */
+/** Removes the complete messages from the buffer and filters them. Each result is length-prefixed again. @throws Error */
 function takeFrames(unread: UnreadBytes, init: FrameFilter): Uint8Array {
   const messages: Uint8Array[] = []
   for (let frame = frameIn(unread.peek(), init); frame != null; frame = frameIn(unread.peek(), init)) {

@@ -3,15 +3,15 @@ import type { MessageStream } from '@libp2p/interface'
 import type { ICryptoInterface } from '@libp2p/noise'
 import { defaultCrypto } from '@libp2p/noise/crypto'
 
-/** Smaller frames are left to `@libp2p/noise`, which has WebAssembly for them: a call into OpenSSL costs more than their bytes. */
+/** Smaller frames are left to the WebAssembly of `@libp2p/noise`: for them, a call into OpenSSL costs more than the cipher. */
 const SMALL_BYTES = 1_200
 const TAG_BYTES = 16
-/** Before each frame. */
+/** Size of the length prefix of a frame. */
 const LENGTH_BYTES = 2
 const MAX_FRAME_BYTES = 65_535
 const CIPHER = { name: 'chacha20-poly1305', options: { authTagLength: TAG_BYTES } } as const
 
-/** OpenSSL's form of each key, by its bytes. */
+/** OpenSSL key objects, by key bytes. */
 const KEYS = new WeakMap<Uint8Array, KeyObject>()
 
 function keyOf(bytes: Uint8Array): KeyObject {
@@ -20,7 +20,7 @@ function keyOf(bytes: Uint8Array): KeyObject {
   return key
 }
 
-/** The crypto of `@libp2p/noise`, which makes OpenSSL's form of the key anew for each large frame. Here that form is made once. */
+/** The crypto of `@libp2p/noise` with cached OpenSSL keys. The original creates a key object for each large frame. */
 export const noiseCrypto: ICryptoInterface = {
   ...defaultCrypto,
   chaCha20Poly1305Encrypt(plaintext, nonce, ad, k) {
@@ -49,27 +49,30 @@ export const noiseCrypto: ICryptoInterface = {
     for (const part of ciphertext.sublist(0, end)) {
       plaintext.append(decipher.update(part))
     }
-    // throws for a wrong tag
+    // throws if the tag is wrong
     decipher.final()
     return plaintext
   },
 }
 
-/** Makes each `send` one write to the socket. `@libp2p/tcp` writes each part of a list by itself; a frame of Noise is a list of its length, parts and tag. */
+/**
+ * Turns each `send` into one socket write. `@libp2p/tcp` writes each part of a list separately, and a Noise frame is a list of length,
+ * parts and tag.
+ */
 export function joinWrites(connection: MessageStream): void {
   const send = connection.send.bind(connection)
   connection.send = (data) => send(data.subarray())
 }
 
-/** The bytes that came, as a decoder sees them. */
+/** Received bytes, as seen by a decoder. */
 interface Received {
   byteLength: number
   get(index: number): number
 }
 
 /**
- * Saves an exception for each chunk of bytes that comes. The decoder of a secured connection looks for a length behind each frame, and `@libp2p/noise`
- * throws where there is none. The member is not public: if it is gone, the exceptions are back, nothing else.
+ * Avoids an exception for each received chunk. The decoder of a secured connection looks for another length after each frame, and
+ * `@libp2p/noise` throws if there is none. The member is private: if a release removes it, the exceptions return, with no other effect.
  */
 export function readLengthsQuietly(secured: MessageStream): void {
   const { decoder } = secured as { decoder?: { lengthDecoder?: (received: Received) => number } }
@@ -78,7 +81,7 @@ export function readLengthsQuietly(secured: MessageStream): void {
   }
 }
 
-/** The length of the next frame. Before that has come it is the largest length, so the decoder waits for more bytes. */
+/** The length of the next frame. If the prefix is incomplete, returns the maximum, so the decoder waits for more bytes. */
 function readLength(received: Received): number {
   return received.byteLength < LENGTH_BYTES ? MAX_FRAME_BYTES : (received.get(0) << 8) | received.get(1)
 }

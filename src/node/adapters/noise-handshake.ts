@@ -11,7 +11,7 @@ import { EcdsaKey, UnreadableKeyError } from '../home/ecdsa-key.ts'
 import { NOISE_PROTOCOL_ID } from '../network/network.ts'
 import { joinWrites, noiseCrypto, readLengthsQuietly } from './noise-frames.ts'
 
-/** What a peer signs to prove its ID: this and its static Noise key. */
+/** Prefix of the static Noise key in the signature that proves a peer ID. */
 const SIGNED_PREFIX = Buffer.from('noise-libp2p-static-key:')
 /** Names of errors about the bytes of a handshake. Other errors are about the stream. */
 const READING_ERRORS = ['InvalidCryptoExchangeError', 'UnexpectedPeerError', 'TypeError', 'RangeError', 'SyntaxError', 'UnreadableKeyError']
@@ -20,7 +20,7 @@ type Plaintext = ReturnType<ICryptoInterface['chaCha20Poly1305Decrypt']>
 type Secure = 'secureInbound' | 'secureOutbound'
 type Secured = SecuredConnection<unknown>
 
-/** Why handshakes failed: libp2p keeps only the text of that. */
+/** Reasons of failed handshakes. libp2p keeps only their text. */
 const FAILURES = new WeakMap<object, DialFailure>()
 
 /** The security protocols of connections whose handshake is done. */
@@ -31,7 +31,7 @@ export function securedWith(connection: object): string | undefined {
   return SECURED.get(connection)
 }
 
-/** Why the handshake on this connection failed; undefined where it did not, or the connection itself did. */
+/** Why the handshake on this connection failed. Undefined if the handshake succeeded or the connection itself failed. */
 export function handshakeFailure(connection: object): DialFailure | undefined {
   return FAILURES.get(connection)
 }
@@ -47,7 +47,7 @@ export function noiseForAllKeys(init: NoiseInit = {}): (components: NoiseCompone
 export interface NoiseInit {
   /** @default /noise */
   protocol?: string
-  /** Told of inbound handshakes that failed. */
+  /** Called for failed inbound handshakes. */
   onFailed?: (failure: DialFailure) => void
 }
 
@@ -79,7 +79,7 @@ class NoiseForAllKeys implements ConnectionEncrypter {
   }
 
   async #secure(way: Secure, connection: MessageStream, given: SecureConnectionOptions | undefined): Promise<Secured> {
-    // a node of the template decides after the handshake whether the peer may stay: with a negotiation of the muxer behind that, the dial tells
+    // a template node admits the peer after the handshake: with a separate muxer negotiation afterwards, the dialler notices a refusal
     const options = this.protocol === NOISE_PROTOCOL_ID ? given : { ...given, skipStreamMuxerNegotiation: true }
     const muxers = options?.skipStreamMuxerNegotiation === true ? undefined : this.#components.upgrader.getStreamMuxers()
     const reading = new PayloadReading({ standIn: this.#standIn, expected: options?.remotePeer, muxers })
@@ -119,8 +119,8 @@ function toDialFailure(error: Error): DialFailure {
 }
 
 /**
- * A key pair that never leaves this process. Where this file has checked the signature of an ECDSA peer, the payload that goes on to
- * `@libp2p/noise` is signed with it instead.
+ * A key pair that never leaves this process. After the signature of an ECDSA peer was verified here, it signs the payload that is passed on
+ * to `@libp2p/noise`.
  */
 class StandIn {
   readonly #privateKey: KeyObject
@@ -133,7 +133,7 @@ class StandIn {
     this.#identity = new BinaryWriter().tag(1, WireType.Varint).int32(1).tag(2, WireType.LengthDelimited).bytes(raw).finish()
   }
 
-  /** The same payload with this identity: of a field that comes twice the last one counts. */
+  /** Appends this identity to a payload. The last occurrence of a protobuf field wins. */
   replaceIn(payload: Uint8Array, signed: Uint8Array): Uint8Array {
     const signature = sign(null, signed, this.#privateKey)
     const fields = new BinaryWriter()
@@ -147,17 +147,17 @@ class StandIn {
 
 interface PayloadReadingInit {
   standIn: StandIn
-  /** Who has to be there; anybody may where it is undefined. */
+  /** The expected peer. Undefined accepts any peer. */
   expected: PeerId | undefined
-  /** By their protocol; undefined where none is negotiated in the handshake. */
+  /** Muxers by protocol. Undefined if the handshake negotiates no muxer. */
   muxers: Map<string, unknown> | undefined
 }
 
-/** The crypto of one handshake. What it decrypts with associated data is first the peer's static key, then its payload. */
+/** The crypto of one handshake. The first decryption with associated data yields the peer's static key, the second one the payload. */
 class PayloadReading {
   readonly #init: PayloadReadingInit
   #staticKey: Uint8Array | undefined
-  /** The peer, where it has an ECDSA key. */
+  /** The peer ID, if its key is ECDSA. */
   ecdsaPeer: PeerId | undefined
   /** Why the payload was refused. */
   failure: unknown
@@ -224,7 +224,7 @@ function readPeerId(identityKey: Uint8Array): PeerId {
   }
 }
 
-/** Reads a NoiseHandshakePayload. @throws Error where the bytes are malformed */
+/** Reads a NoiseHandshakePayload. @throws Error if the bytes are malformed */
 function readPayload(bytes: Uint8Array): { identityKey: Uint8Array; signature: Uint8Array; muxers: string[] } {
   const payload = { identityKey: new Uint8Array(0) as Uint8Array, signature: new Uint8Array(0) as Uint8Array, muxers: [] as string[] }
   for (const [field, value] of bytesFields(bytes)) {

@@ -8,7 +8,7 @@ interface Components {
   connectionManager: ConnectionManager
 }
 
-/** Lets a service open its streams on a connection through a relay where there is no direct one: libp2p would dial the peer anew. */
+/** Lets a service use a relayed connection if there is no direct one. libp2p would dial the peer again. */
 export function onOpenConnections<C extends Components, Service>(factory: (components: C) => Service): (components: C) => Service {
   return (components) => {
     const { connectionManager: own } = components

@@ -5,15 +5,14 @@ import { securedWith, shortName } from './noise-handshake.ts'
 
 type Upgrade = Upgrader['upgradeInbound']
 
-/** How many of the first bytes of an inbound connection are kept until its handshake is done. */
+/** Bytes kept from the start of an inbound connection until its handshake is done. */
 const SEEN_BYTES = 256
 const HEADER = '/multistream/1.0.0'
 const NEWLINE = 0x0a
 
 /**
- * Tells of inbound connections that ended because the peer offered only security protocols that this node does not have. libp2p
- * keeps no trace of these offers.
- * @param tell gets one line without control characters
+ * Reports inbound connections that failed because the peer offered no security protocol of this node. libp2p does not record these offers.
+ * @param tell receives one line without control characters
  */
 export function tellingRefusals<C>(make: TransportFactory<C>, tell: (line: string) => void): TransportFactory<C> {
   return (components) => {
@@ -43,11 +42,11 @@ function watching(upgrader: Upgrader, tell: (line: string) => void): Upgrader {
   return new Proxy(upgrader, { get: (own, name) => (name === 'upgradeInbound' ? upgradeInbound : Reflect.get(own, name)) })
 }
 
-/** The protocols in the lines of a multistream-select negotiation, as far as the bytes go; none where they are something else. */
+/** Extracts the protocols of a multistream-select negotiation from its first bytes. Empty for other data. */
 function offersIn(bytes: Uint8Array): string[] {
   const lines: string[] = []
   for (let at = 0; at < bytes.length; ) {
-    // a line over 127 bytes has a longer length, and names no security protocol
+    // a line over 127 bytes has a longer length prefix and cannot be a security protocol
     const end = at + 1 + (bytes[at] ?? 0)
     if (bytes[end - 1] !== NEWLINE) {
       break

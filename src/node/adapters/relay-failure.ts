@@ -1,7 +1,7 @@
 import { describeError } from '../../primitives/errors.ts'
 import { DialFailure } from '../dial/dial-failure.ts'
 
-/** What the relay answered, by its status in Circuit Relay v2. */
+/** Texts for the status codes of Circuit Relay v2. */
 const ANSWERS: Record<string, string> = {
   NO_RESERVATION: 'the peer has no place there (any more)',
   PERMISSION_DENIED: 'it does not let this node call over it',
@@ -12,7 +12,7 @@ const ANSWERS: Record<string, string> = {
   UNEXPECTED_MESSAGE: 'it did not expect the request',
 }
 
-/** What a library says of a relay that did not do as asked, in words. */
+/** Turns a library error about a relay into a `DialFailure` with a readable message. Returns other errors unchanged. */
 export function relayFailure(cause: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof DialFailure) {
     return cause

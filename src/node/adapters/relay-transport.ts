@@ -11,23 +11,23 @@ import { withMethods } from './guarded-components.ts'
 import { type GuardedTransportInit, guardedTransport, type TransportFactory } from './guarded-transport.ts'
 import { relayFailure } from './relay-failure.ts'
 
-/** Reservations that may be asked for at once. */
+/** Maximum concurrent reservation requests. */
 const MAX_ASKING = 4
-/** Connections to this node over one relay. */
+/** Maximum concurrent inbound connections over one relay. */
 const MAX_CALLS_OVER_RELAY = 64
-/** Of one relay, so many addresses are told to others. */
+/** Maximum announced addresses per relay. */
 const MAX_RELAY_ADDRESSES = 4
 /**
- * A place is asked for again after this, in milliseconds. Relays give one for an hour and more, and say until when by their own clock: it, and that of this
- * node, may be wrong.
+ * Interval for renewing a reservation, in milliseconds. Relays grant an hour or more, and state the expiry by their own clock. That clock
+ * or the clock of this node may be wrong.
  */
 const REFRESH_MS = 20 * 60_000
-/** So often a node looks whether it is time. */
+/** Interval for checking which reservations are due, in milliseconds. */
 const LOOK_EVERY_MS = 10_000
 
 type Components = Parameters<ReturnType<typeof circuitRelayTransport>>[0]
 
-/** What is used of the library's store of reservations; the member of its transport is public, its type is not exported. */
+/** The used part of the library's reservation store. The transport's member is public, but its type is not exported. */
 interface Store extends EventTarget {
   addRelay(relay: PeerId, type: 'configured'): Promise<Reserved>
   hasReservation(relay: PeerId): boolean
@@ -35,25 +35,25 @@ interface Store extends EventTarget {
 }
 
 export interface RelayTransportInit extends GuardedTransportInit {
-  /** A node that only asks is called by nobody. */
+  /** False for a client-only node, which accepts no calls. */
   serves: boolean
   now?: () => number
 }
 
-/** What the library tells of a place. */
+/** The library's description of a reservation. */
 interface Reserved {
   relay: PeerId
   details: { reservation: { addrs: Uint8Array[]; expire: bigint } }
 }
 
 interface Place extends Reserved {
-  /** Of this node, without its own ID. */
+  /** Relayed addresses of this node, without its own peer ID. */
   addresses: Multiaddr[]
-  /** When it was asked for last. */
+  /** Time of the last request. */
   askedMs: number
 }
 
-/** An event `lost`: a relay keeps no place for this node any more. */
+/** The event `lost`: a relay dropped the reservation of this node. */
 export class RelayLost extends Event {
   readonly relay: PeerId
 
@@ -64,14 +64,14 @@ export class RelayLost extends Event {
 }
 
 /**
- * Circuit Relay v2 for one that dials over relays, and that is called over them. The library would look for relays by itself, and use every relay over
- * which a call came; here a node has places only with relays that it chose with `reserve`.
+ * Circuit Relay v2 for outbound and inbound relayed connections. The library alone would discover relays, and would use any relay that an
+ * inbound call arrives over. Here a node reserves only with the relays passed to `reserve`.
  */
 export class RelayTransport extends EventTarget {
   readonly #init: RelayTransportInit
   #components: Components | undefined
   #store: Store | undefined
-  /** By the relay. */
+  /** Reservations by relay. */
   readonly #places = new Map<string, Place>()
   readonly #asked = new Set<string>()
   #clock: NodeJS.Timeout | undefined
@@ -81,9 +81,9 @@ export class RelayTransport extends EventTarget {
     this.#init = init
   }
 
-  /** The transport, guarded. */
+  /** The guarded transport factory. */
   get factory(): TransportFactory<Components> {
-    // the policy judged the address of the relay; a name in it is resolved, and judged, where the relay itself is dialled
+    // the policy checked the relay's address; a name in it is resolved and checked when the relay is dialled
     return guardedTransport(
       (components) => this.#make(components),
       this.#init,
@@ -95,22 +95,22 @@ export class RelayTransport extends EventTarget {
     )
   }
 
-  /** Addresses at which this node is reached over its relays, without `/p2p` of its own. */
+  /** The relayed addresses of this node, without its own `/p2p`. */
   get addresses(): Multiaddr[] {
     return [...this.#places.values()].flatMap(({ addresses }) => addresses)
   }
 
-  /** Relays with which this node has a place. */
+  /** Number of relays with a reservation for this node. */
   get count(): number {
     return this.#places.size
   }
 
-  /** Whether this node has, or just asks for, a place with a relay. */
+  /** True if this node has a reservation with a relay or is requesting one. */
   has(relay: PeerId): boolean {
     return this.#places.has(relay.toString()) || this.#asked.has(relay.toString())
   }
 
-  /** Asks a connected relay for a place, which is kept from then on. @throws DialFailure with what the relay answered */
+  /** Requests a reservation from a connected relay and keeps it renewed. @throws DialFailure with the relay's answer */
   async reserve(relay: PeerId): Promise<void> {
     const name = relay.toString()
     if (this.#store == null || this.has(relay)) {
@@ -126,18 +126,18 @@ export class RelayTransport extends EventTarget {
     }
   }
 
-  /** Asks a relay anew for the place that this node has there: it is lost where the relay does not give it again. Never rejects. */
+  /** Renews the reservation with a relay. If the relay refuses, the reservation is lost. Never rejects. */
   async refresh(relay: PeerId): Promise<void> {
     const place = this.#places.get(relay.toString())
     if (place != null) {
       place.askedMs = this.#now()
-      // else the library asks for nothing while it takes the place to be good
+      // otherwise the library skips the request while it considers the reservation valid
       place.details.reservation.expire = 0n
       await this.#store?.addRelay(relay, 'configured').catch(() => undefined)
     }
   }
 
-  /** Gives up all places: they are not refreshed any more. */
+  /** Stops renewing all reservations and forgets them. */
   release(): void {
     this.#store?.cancelReservations()
     for (const relay of [...this.#places.keys()]) {
@@ -145,7 +145,7 @@ export class RelayTransport extends EventTarget {
     }
   }
 
-  /** A clock that was set back counts as one that went on. */
+  /** Renews the reservations that are due. Compares absolute differences, so a clock that was set back also triggers a renewal. */
   readonly #look = (): void => {
     const now = this.#now()
     for (const { relay, askedMs } of this.#places.values()) {
@@ -165,13 +165,13 @@ export class RelayTransport extends EventTarget {
     const own = {
       connectionManager: withMethods(components.connectionManager, {
         getConnections: () => (peerId) => directly(peerId as PeerId) as never,
-        // the relay was dialled before, under the permit of the address
+        // the relay was dialled before, with the permit of the address
         openConnection: () => async (peerId) => {
           const [connection] = directly(peerId as PeerId)
           if (connection == null) {
             throw new DialFailure('relay', 'the relay ended the connection')
           }
-          // the library never asks a peer again that once was no relay
+          // the library would never retry a peer that once refused to relay
           return withMethods(connection, {
             newStream:
               (open) =>
@@ -183,11 +183,11 @@ export class RelayTransport extends EventTarget {
         },
       }),
       registrar: withMethods(components.registrar, {
-        // the library would ask each relay that it meets for a place
+        // the library would request a reservation from every relay it meets
         register: () => async () => 'none',
         handle: (handle) => async (protocol, handler, options) => (this.#init.serves ? handle(protocol, handler, options) : undefined),
       }),
-      // the library leaves out the upgrader of a dial, which guards the handshake
+      // the library drops the upgrader of a dial, which guards the handshake
       upgrader: withMethods(components.upgrader, {
         upgradeOutbound: (upgrade) => async (connection, options) => {
           const { upgrader, limits } = options as Upgrading
@@ -201,10 +201,10 @@ export class RelayTransport extends EventTarget {
           return upgrade(connection, options)
         },
       }),
-      // the library would listen on each relay over which a call came
+      // the library would listen on every relay that a call arrives over
       transportManager: withMethods(components.transportManager, { listen: () => async () => undefined }),
       peerStore: withMethods(components.peerStore, {
-        // what is known of a relay is what it, or who named it, told of it
+        // a relay's addresses come only from the relay itself, or from the peer that named it
         merge: (merge) => async (peerId, data, options) => {
           const { multiaddrs: _, ...rest } = data as { multiaddrs?: unknown }
           return Object.keys(rest).length === 0 ? undefined : merge(peerId, rest, options)
@@ -232,7 +232,7 @@ export class RelayTransport extends EventTarget {
     return transport
   }
 
-  /** Under the permit of the address, and as far as the policy allows by who named the address. */
+  /** Dials the relay with the permit of the relayed address. The policy applies according to the source of that address. */
   async #dialRelay(dialler: Dialler, address: Multiaddr, namedOver: NamedOver, options: { signal: AbortSignal }): Promise<void> {
     const { policy } = this.#init
     const permit = permitOf(options) ?? { ...TRUSTED, trusted: false }
@@ -245,7 +245,7 @@ export class RelayTransport extends EventTarget {
     }
   }
 
-  /** Also told where a place was refreshed: its addresses may be others. */
+  /** Also called after a renewal, because the addresses may have changed. */
   #onReserved({ detail }: CustomEvent<Reserved>): void {
     if (this.#places.has(detail.relay.toString())) {
       this.#tell(detail)
@@ -278,7 +278,7 @@ export class RelayTransport extends EventTarget {
     return before != null
   }
 
-  /** libp2p then updates its own peer record, and tells others of it. */
+  /** Updates the addresses of libp2p, which then announces its new peer record. */
   #announce(before: Multiaddr[], after: Multiaddr[]): void {
     const { addressManager } = this.#components ?? {}
     for (const address of after) {
@@ -289,7 +289,7 @@ export class RelayTransport extends EventTarget {
     }
   }
 
-  /** Of a relay the addresses from farthest away: a private one only where there is no public one, loopback only where there is no other. */
+  /** Selects the most widely reachable addresses of a relay: public, else private, else loopback. */
   #worthTelling(relay: PeerId, told: Uint8Array[]): Multiaddr[] {
     const known = this.#components?.connectionManager.getConnections(relay) ?? []
     const ephemeral = new Set(known.filter(({ direction }) => direction === 'inbound').map(({ remoteAddr }) => remoteAddr.toString()))
@@ -302,9 +302,9 @@ export class RelayTransport extends EventTarget {
   }
 }
 
-/** What the library upgrades a connection with. */
+/** The library's options for an upgrade. */
 interface Upgrading {
-  /** That of a dial. */
+  /** The upgrader of the dial. */
   upgrader?: Upgrader
   limits?: ConnectionLimits | undefined
 }
@@ -328,7 +328,7 @@ function readAddress(bytes: Uint8Array): Multiaddr | undefined {
   }
 }
 
-/** The only relay of an address. @throws DialFailure */
+/** Returns the only relay of an address. @throws DialFailure */
 function onlyRelayIn(address: Multiaddr): { peerId: PeerId; address: Multiaddr } {
   const relay = relayIn(address)
   const peerId = relay == null ? undefined : peerIdOf(relay)

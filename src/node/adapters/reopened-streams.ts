@@ -5,25 +5,25 @@ interface Components {
   registrar: object
 }
 
-/** What every service may use of libp2p, whether it says so or not. */
+/** Components that every libp2p service receives, declared or not. */
 interface Shared {
   connectionManager: { getConnections(peerId: PeerId): Connection[] }
   events: { addEventListener(type: 'connection:close', listener: (event: CustomEvent<Connection>) => void): void }
 }
 
 /**
- * Lets gossipsub begin anew with a peer whose first connection ended while a second one is open. That happens where one side of a broken path connects
- * again before the other side noticed that the path broke.
+ * Restarts gossip with a peer whose first connection ended while a second one is open. That happens if one side of a broken path reconnects
+ * before the other side notices.
  *
- * Gossipsub opens one stream to each peer, on the first connection. When that ends, gossipsub may forget the peer, and libp2p, for which the peer
- * is still connected, tells it nothing: neither side would send to the other any more. Here the streams that gossipsub has on the second connection
- * are reset, which the other side notices, and gossipsub is told of that connection as of a new one.
+ * Gossipsub opens one stream per peer, on the first connection. When that stream ends, gossipsub may forget the peer. libp2p reports no new
+ * connection, because the peer is still connected, so neither side would send again. This adapter resets the gossipsub streams of the
+ * second connection, which the peer notices. It then reports that connection to gossipsub as new.
  */
 export function withReopenedStreams<C extends Components, Service>(factory: (components: C) => Service): (components: C) => Service {
   return (components) => {
     const { events, connectionManager } = components as unknown as Shared
     const protocols = new Set<string>()
-    /** By the peers that gossipsub was told of. */
+    /** Topologies by the peers that gossipsub knows. */
     const topologies = new Map<string, Topology>()
     const noting = (topology: Topology): Topology => ({
       ...topology,
@@ -46,13 +46,13 @@ export function withReopenedStreams<C extends Components, Service>(factory: (com
       for (const stream of streams) {
         stream.abort(new Error('gossip with the peer begins anew'))
       }
-      // gossipsub forgets the peer once more when it reads the end of these
+      // gossipsub forgets the peer once more when it reads the end of these streams
       setImmediate(() => {
         topology.onDisconnect?.(peerId)
         topology.onConnect?.(peerId, left)
       })
     }
-    // the streams of a connection end with it, and gossipsub reads that a moment later
+    // the streams of a connection end with it, and gossipsub notices a moment later
     events.addEventListener('connection:close', ({ detail: { remotePeer } }) => setImmediate(() => reopen(remotePeer)))
     const registrar = withMethods(components.registrar, {
       register: (register) => async (protocol, topology) => {

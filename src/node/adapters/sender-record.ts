@@ -4,9 +4,9 @@ import type { AddressManager } from '@libp2p/interface-internal'
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record'
 import * as varint from 'uint8-varint'
 
-/** Of an RPC in py-libp2p: the signed peer record of who sends it. Others skip the field. */
+/** Field of a py-libp2p RPC with the sender's signed peer record. Other implementations skip it. */
 const SENDER_RECORD = 4
-/** py-libp2p 0.6 takes the code of peer records (0x0301) as a varint; with the two bytes that other libraries have it drops the whole RPC. */
+/** py-libp2p 0.6 expects the code of peer records (0x0301) as a varint. With the two bytes of other libraries, it drops the whole RPC. */
 const PAYLOAD_TYPE = varint.encode(0x03_01)
 
 export interface SenderComponents {
@@ -20,8 +20,8 @@ class PythonPeerRecord extends PeerRecord {
 }
 
 /**
- * Tells a node of the template where this node listens, in an RPC of its own on a gossip stream that was just opened. Such a node asks nobody who dials it,
- * so without that it neither enters this node into its DHT nor tells others of it.
+ * Announces the listen addresses of this node to a template node, in a separate RPC on a new gossip stream. A template node does not
+ * identify inbound peers. Without the record, it would neither add this node to its DHT nor pass its addresses on.
  */
 export async function sendOwnRecord(stream: Stream, { peerId, privateKey, addressManager }: SenderComponents): Promise<void> {
   const multiaddrs = addressManager.getAddresses()

@@ -1,15 +1,15 @@
 import type { yamux } from '@chainsafe/libp2p-yamux'
 import type { YamuxStream } from '@chainsafe/libp2p-yamux/stream'
 
-/** Half of the smallest window that yamux knows: a sender always has as much left. */
+/** Half of the smallest yamux window, so a sender always keeps at least that much. */
 const UPDATE_AFTER_BYTES = 128 * 1024
 
 type Yamux = ReturnType<typeof yamux>
 type YamuxMuxer = ReturnType<ReturnType<Yamux>['createStreamMuxer']>
 
 /**
- * Yamux that opens a stream's window again once 128 KiB of it are used, as other yamuxes do, and not after every frame: that is a
- * frame, an encryption and a write for each small message that comes.
+ * Yamux that updates a stream's flow-control window after 128 KiB, like other implementations. The original updates it after every frame:
+ * one frame, one encryption and one write for each small message received.
  */
 export function sparing(inner: Yamux): Yamux {
   return () => {
@@ -29,7 +29,7 @@ function spare(muxer: YamuxMuxer): YamuxMuxer {
 function updateLess(stream: YamuxStream): YamuxStream {
   const handleData = stream.handleData.bind(stream)
   const sendWindowUpdate = stream.sendWindowUpdate.bind(stream)
-  // the first update of a stream that the other side opened says that it is accepted
+  // the first update of an inbound stream is its acknowledgement
   let accepted = stream.direction === 'outbound'
   let usedBytes = 0
   stream.handleData = (frame) => {
@@ -41,7 +41,7 @@ function updateLess(stream: YamuxStream): YamuxStream {
       return
     }
     accepted = true
-    // a paused stream gives its window back only when it goes on
+    // a paused stream restores its window only when it resumes
     if (stream.readStatus !== 'paused') {
       usedBytes = 0
     }

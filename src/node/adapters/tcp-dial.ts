@@ -7,33 +7,36 @@ import type { Permit } from '../dial/dial-permit.ts'
 import type { DialPolicy } from '../dial/dial-policy.ts'
 import { type GuardedTransportInit, guardedTransport, type NameInDial, type ResolveName } from './guarded-transport.ts'
 
-/** The family of addresses that a name stands for: 0 is either. */
+/** IP family by name protocol. 0 allows both. */
 const FAMILIES: Record<string, 0 | 4 | 6> = { dns: 0, dns4: 4, dns6: 6 }
-/** IP addresses that are dialled of one name, unless the user gave the name. */
+/** Maximum IP addresses dialled per name, unless the user gave the name. */
 const MAX_ANSWERS = 4
 const IPV4_IN_IPV6 = new BlockList()
 IPV4_IN_IPV6.addSubnet('::ffff:0:0', 96, 'ipv6')
 
 export interface TcpDialInit extends GuardedTransportInit {
-  /** Resolves names. @default Node's own */
+  /** Resolves host names. @default Node's `dns.lookup` */
   lookup?: LookupFunction | undefined
 }
 
-/** TCP for all dials of a node, guarded. Names are resolved here, lead only to addresses of the family that they say, and each of these is judged. */
+/**
+ * The guarded TCP transport of a node. Names are resolved here. Only IP addresses of the stated family are used, and the policy checks each
+ * one.
+ */
 export function explainingTcp({ lookup = systemLookup as LookupFunction, ...init }: TcpDialInit): ReturnType<typeof tcp> {
   return guardedTransport(tcp(), init, resolvingNames(lookup, init.policy))
 }
 
-/** Resolves names for a transport that takes a `lookup` as sockets do. */
+/** Creates a name resolver for transports that accept a `lookup` option like sockets. */
 export function resolvingNames(lookup: LookupFunction, policy: DialPolicy): ResolveName {
   return (permit, namedOver) => new Name(lookup, permit, (ip) => policy.refusalOfIp(ip, namedOver))
 }
 
-/** The name in an address, while it is resolved for a dial. */
+/** The name of an address during its dial. */
 class Name implements NameInDial {
-  /** Why no address that it resolved to is dialled. */
+  /** Why none of the resolved addresses may be dialled. */
   refusal: DialFailure | undefined
-  /** The IP addresses that are dialled. */
+  /** The IP addresses to dial. */
   resolved: string[] = []
   readonly #lookup: LookupFunction
   readonly #permit: Permit
@@ -45,18 +48,18 @@ class Name implements NameInDial {
     this.#refusalOf = refusalOf
   }
 
-  /** What a socket needs to know of a name. @throws DialFailure for an IP address of the other family in a name's place, and for a `/dnsaddr` */
+  /** Socket options for the name. @throws DialFailure for an IP address of the wrong family in place of a name, and for a `/dnsaddr` */
   options(address: Multiaddr): { family?: number; lookup?: LookupFunction } {
     const [first] = address.getComponents()
     const family = FAMILIES[first?.name ?? '']
-    // one that nobody resolved: a socket would look up a host of this name
+    // an unresolved /dnsaddr: a socket would look up a host of this name
     if (first?.name === 'dnsaddr') {
       throw new DialFailure('address', 'no transport here dials such an address')
     }
     if (first?.value == null || family == null) {
       return {}
     }
-    // no name is looked up where it is an IP address already
+    // a socket skips the lookup if the name is an IP address
     if ((isIPv4(first.value) || isIPv6(first.value)) && !isOf(family, first.value)) {
       throw new DialFailure('name', `${first.value} is not an IPv${family} address`)
     }
@@ -67,7 +70,10 @@ class Name implements NameInDial {
     return (this.#permit.trusted || dialled < MAX_ANSWERS) && this.#permit.more()
   }
 
-  /** Looks up addresses of one family that are allowed; each after the first is a dial of its own. An IPv6 form of an IPv4 address is one of IPv4. */
+  /**
+   * Looks up the allowed addresses of one family. Each address after the first costs another dial. An IPv4-mapped IPv6 address counts as
+   * IPv4.
+   */
   #lookupOf(family: 0 | 4 | 6): LookupFunction {
     return (hostname, options, callback) => {
       this.#lookup(hostname, { ...options, family, all: true }, (error, found) => {

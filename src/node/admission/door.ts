@@ -11,45 +11,48 @@ import { TokenBuckets } from '../../primitives/token-bucket.ts'
 export interface DoorInit {
   registry: Pick<ChainRegistry, 'isRegistered'>
   subnetId: number
-  /** The least class that is let in. */
+  /** Minimum class of an admitted peer. */
   minClass: NodeClass
-  /** What becomes of a peer that the chain says nothing of, because it is away. */
+  /** Policy for a peer whose status is unknown because the chain is unreachable. */
   onError: 'deny' | 'allow'
-  /** Peer IDs that are let in unasked. */
+  /** Peer IDs that are admitted without a check. */
   exempt: Iterable<string>
   log: Logger
-  /** Told of each refusal, as it is decided. */
+  /** Called for each new refusal. */
   onRefusal?: ((kind: RefusalKind, peerId: PeerId, reason: string) => void) | undefined
   now?: () => number
 }
 
-/** Why a peer is not let in. Only the first is the chain's word; the others end by themselves. */
+/** Why a peer is refused. Only `not registered` is the chain's answer. The other kinds are temporary. */
 export type RefusalKind = 'not registered' | 'not asked' | 'not known' | 'busy'
 
-/** Whether a peer is let in; if not, why: in words that go to the peer itself, so that nothing else than these is ever told. */
+/** Whether a peer is admitted. `reason` is sent to the peer, so it contains nothing internal. */
 export type Verdict = { admitted: true } | { admitted: false; kind: RefusalKind; reason: string }
 
 interface Entry {
   verdict: Verdict
-  /** When the chain is to be asked again. */
+  /** When to check the chain again. */
   expiresAtMs: number
-  /** When the chain last said yes. */
+  /** When the chain last confirmed the registration. */
   registeredAtMs?: number | undefined
 }
 
 const POSITIVE_TTL_MS = 300_000
 const NEGATIVE_TTL_MS = 30_000
-/** Nothing is known: the chain is asked again soon. */
+/** Nothing is known, so the chain is asked again soon. */
 const ERROR_TTL_MS = 5_000
-/** While the chain is away, a yes is good for this long. */
+/** How long a confirmed registration remains valid while the chain is unreachable. */
 const LAST_YES_MS = 3_600_000
 const CHECK_TIMEOUT_MS = 5_000
 const MAX_REMEMBERED = 10_000
-/** Questions to the chain: a burst, then 20 a second. Members and strangers have their own, so that no flood keeps a member out. */
+/**
+ * Rate limit of chain queries: a burst, then 20 per second. Members and strangers have separate limits, so a flood of strangers cannot
+ * block a member.
+ */
 const RATE = { burst: 64, refillMs: 50 }
 const LANE = { concurrency: 4, maxSize: 64 }
 
-/** Who may come in: those that the chain says are registered. What was not asked yet, or cannot be known, is not let in. */
+/** Decides which peers are admitted: peers that are registered on the chain. Unchecked and unknown peers are denied. */
 export class Door {
   readonly #init: DoorInit
   readonly #now: () => number
@@ -59,7 +62,7 @@ export class Door {
   readonly #running = new Map<string, Promise<Verdict>>()
   readonly #lanes = { member: new Queue<Verdict>(LANE), stranger: new Queue<Verdict>(LANE) }
   readonly #rates: TokenBuckets
-  /** The chain did not answer the last question. */
+  /** True if the chain did not answer the last query. */
   #isBlind = false
 
   constructor(init: DoorInit) {
@@ -69,7 +72,7 @@ export class Door {
     this.#rates = new TokenBuckets({ maxKeys: 2, now: this.#now })
   }
 
-  /** Asks the chain where that is needed; questions about one peer at the same time are one. Never throws but for the signal. */
+  /** Returns a verdict, and queries the chain if necessary. Concurrent checks of one peer are merged. Throws only the signal's reason. */
   async check(peerId: PeerId, signal?: AbortSignal): Promise<Verdict> {
     const peer = peerId.toString()
     const entry = this.#entryOf(peer)
@@ -87,35 +90,37 @@ export class Door {
     return raceSignal(running, signal)
   }
 
-  /** Why a peer is not let in, by what was last found out; undefined where it is. */
+  /** Why a peer is refused, according to the latest verdict. Undefined if it is admitted. */
   refusalOf(peerId: PeerId): string | undefined {
     const verdict = this.verdictOf(peerId)
     return verdict.admitted ? undefined : verdict.reason
   }
 
-  /** What was last found out. */
+  /** The latest verdict, without a query. */
   verdictOf(peerId: PeerId): Verdict {
     const peer = peerId.toString()
     return this.#exempt.has(peer) ? { admitted: true } : (this.#entryOf(peer)?.verdict ?? this.#refusal(peer, 'not asked'))
   }
 
-  /** True where a peer would be refused without a question to the chain. */
+  /** True if a peer would be refused without a chain query. */
   isRefusing(peerId: PeerId): boolean {
     const entry = this.#entryOf(peerId.toString())
     return entry?.verdict.admitted === false && this.#now() < entry.expiresAtMs && !this.#exempt.has(peerId.toString())
   }
 
-  /** Of the peers that are remembered: how many the chain knows, and how many it does not, or that nothing is known of. */
+  /** Counts of remembered peers: registered ones, and all others. */
   get counts(): { admitted: number; refused: number } {
     return { admitted: this.#members.size, refused: this.#strangers.size }
   }
 
-  /** True where the chain itself said yes. */
+  /** True if the chain itself confirmed the registration. */
   isMember(peerId: PeerId): boolean {
     return this.#members.has(peerId.toString())
   }
 
-  /** The chain is asked again when these peers are checked next: something about them changed. All of them without a list. */
+  /**
+   * Makes the next check of these peers query the chain again, because their registration changed. Without a list, applies to all peers.
+   */
   expire(peers?: readonly PeerId[]): void {
     for (const known of [this.#members, this.#strangers]) {
       const keys = peers == null ? [...known.keys()] : peers.map(String)
@@ -136,7 +141,7 @@ export class Door {
     const kind = this.#members.has(peerId.toString()) ? 'member' : 'stranger'
     const lane = this.#lanes[kind]
     if (lane.size >= LANE.maxSize || !this.#rates.take(kind, RATE)) {
-      // a member stays what it was; a stranger is not even remembered
+      // a member keeps its verdict; a stranger is not remembered
       const known = this.#members.get(peerId.toString())
       const verdict = known?.verdict ?? this.#refusal(peerId.toString(), 'busy')
       this.#tell(peerId, 'busy', 'too many questions to the chain at once', verdict)
@@ -165,7 +170,7 @@ export class Door {
     const peer = peerId.toString()
     const expiresAtMs = this.#now() + ERROR_TTL_MS
     const known = this.#members.get(peer)
-    // the peer hears nothing of this: it is a text from inside
+    // internal text, which is not sent to the peer
     log[this.#isBlind ? 'debug' : 'warn'](`whether ${peer} is registered cannot be said, nor of others`, describeError(error), { peer })
     this.#isBlind = true
     if (known?.registeredAtMs != null && this.#now() - known.registeredAtMs < LAST_YES_MS) {

@@ -8,20 +8,22 @@ export interface DoorkeeperInit {
   libp2p: Libp2p
   door: Door
   registry: Pick<ChainRegistry, 'watch'>
-  /** Remembers the peers that the door refuses. */
+  /** Remembers peers that the door refuses. */
   refused: RefusedPeers
   log: Logger
 }
 
-/** How long a peer that is not let in may ask why; then its connection is closed, and soon cut. */
+/** How long a refused peer may ask for the reason before its connection is closed, and how long a close may take, in milliseconds. */
 const GRACE_MS = 1_500
 const CUT_MS = 300
-/** How often those who are in are looked at again; the door remembers for longer what the chain said. */
+/** Interval of re-checking connected peers, in milliseconds. The door caches the chain's answers for longer. */
 const SWEEP_MS = 15_000
-/** The longest delay where the chain gave no answer about a peer, in milliseconds. No event tells when it answers again. */
+/** Maximum redial delay if the chain gave no answer about a peer, in milliseconds. No event signals that the chain is back. */
 const UNCERTAIN_DELAY_MS = 30_000
 
-/** Closes connections of peers that the door refuses, at once or when a registration ends. Watches the registration of this node too. */
+/**
+ * Closes connections to peers that the door refuses, at once or when their registration ends. Also watches the registration of this node.
+ */
 export class Doorkeeper {
   readonly #init: DoorkeeperInit
   #stopped = new AbortController()
@@ -35,7 +37,7 @@ export class Doorkeeper {
     this.#init = init
   }
 
-  /** To be called before libp2p starts. */
+  /** Call before libp2p starts. */
   start(): void {
     if (this.#timer != null) {
       return
@@ -54,7 +56,10 @@ export class Doorkeeper {
     await this.#watching
   }
 
-  /** Why other nodes with these settings refuse this node; undefined where they do not, or the chain gives no answer. The log has a line for each change. */
+  /**
+   * Why other nodes with these settings would refuse this node. Undefined if they would not, or if the chain gives no answer. Each change
+   * is logged once.
+   */
   async ownRefusal(signal?: AbortSignal): Promise<string | undefined> {
     const { door, libp2p } = this.#init
     const verdict = await door.check(libp2p.peerId, signal)
@@ -69,7 +74,7 @@ export class Doorkeeper {
     return verdict.admitted ? undefined : verdict.reason
   }
 
-  /** Asks the door; gives the reason where it refuses the peer. */
+  /** Checks a peer with the door. Returns the reason of a refusal. */
   async refusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined> {
     await this.#init.door.check(peerId, signal)
     return this.#note(peerId)
@@ -93,7 +98,7 @@ export class Doorkeeper {
     }
   }
 
-  /** Follows the chain: who is unregistered need not wait for the next sweep. */
+  /** Watches the chain, so a peer that is unregistered does not stay until the next sweep. */
   async #watch(signal: AbortSignal): Promise<void> {
     const { registry, door, refused, log } = this.#init
     try {
@@ -139,7 +144,7 @@ export class Doorkeeper {
     connection.addEventListener('close', () => clearTimeout(closing), { once: true })
   }
 
-  /** Notes the last verdict about a peer; gives the reason where the door refuses the peer. */
+  /** Records the latest verdict about a peer. Returns the reason of a refusal. */
   #note(peerId: PeerId): string | undefined {
     const { door, refused } = this.#init
     const verdict = door.verdictOf(peerId)

@@ -7,7 +7,7 @@ export interface OwnRegistrationInit {
   registry: Pick<ChainRegistry, 'isRegistered'>
   self: PeerId
   refused: Pick<RefusedPeers, 'isTurnedAway' | 'retry'>
-  /** How often the chain is asked, in milliseconds. @default 30 s */
+  /** Interval of chain queries, in milliseconds. @default 30 s */
   everyMs?: number | undefined
 }
 
@@ -15,8 +15,8 @@ const EVERY_MS = 30_000
 const CHECK_TIMEOUT_MS = 5_000
 
 /**
- * Tells a node without a door that it has been registered: peers that refused it may now let it in, and are dialled at once. The chain is asked
- * only while some peer refuses the node. A node with a door follows the chain, and does not need this.
+ * Notices the registration of a node without a door, so that peers that refused it are redialled at once. The chain is queried only while a
+ * peer refuses the node. A node with a door follows the chain and does not need this class.
  */
 export class OwnRegistration {
   readonly #init: OwnRegistrationInit
@@ -27,7 +27,7 @@ export class OwnRegistration {
     this.#init = init
   }
 
-  /** May be called twice. */
+  /** Idempotent. */
   start(): void {
     this.#timer ??= setInterval(() => void this.#look(), this.#init.everyMs ?? EVERY_MS).unref()
   }
@@ -51,7 +51,7 @@ export class OwnRegistration {
       }
       this.#isRegistered = registered
     } catch {
-      // a chain that is away says nothing new
+      // an unreachable chain changes nothing
     }
   }
 }

@@ -2,19 +2,19 @@ import type { Connection, IdentifyResult, Libp2p } from '@libp2p/interface'
 
 export interface RefusalWatchInit {
   libp2p: Libp2p
-  /** Asks the other side of an open connection why it does not let this node in, and notes what it says. */
+  /** Asks the remote peer of an open connection why it refuses this node, and records the answer. */
   ask(connection: Connection): Promise<unknown>
 }
 
 /**
- * A peer that has not answered identify after this, in milliseconds, is asked whether it lets this node in: longer than most round trips, and
- * well before a peer that does not closes the connection.
+ * Wait for a peer's identify message before asking whether it refuses this node, in milliseconds. This is longer than most round trips, and
+ * well before a refusing peer closes the connection.
  */
 const ASK_AFTER_MS = 500
 
 /**
- * Finds out which peers do not let this node in, of connections on which nothing else would tell: those that the DHT, gossip or libp2p opened,
- * and those of the peers themselves. A peer without the admission protocol has nothing to say there.
+ * Detects peers that refuse this node on connections that no call uses: connections opened by the DHT, gossip or libp2p, and inbound ones.
+ * A peer without the admission protocol reports no reason.
  */
 export class RefusalWatch {
   readonly #init: RefusalWatchInit
@@ -24,7 +24,7 @@ export class RefusalWatch {
     this.#init = init
   }
 
-  /** To be called before libp2p starts. May be called twice. */
+  /** Call before libp2p starts. Idempotent. */
   start(): void {
     const { libp2p } = this.#init
     libp2p.addEventListener('connection:open', this.#onOpen)

@@ -7,15 +7,15 @@ import type { Logger } from '../../observe/logger.ts'
 import { type Backoff, backoffMs } from '../../primitives/backoff.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
-/** Who refuses: the peer does not let this node in, or the door of this node does not let the peer in. */
+/** Which side refuses: `them` if the peer refuses this node, `us` if this node's door refuses the peer. */
 export type Refuser = 'them' | 'us'
 
-/** The delay after a refusal, in milliseconds. Each further refusal doubles it, up to `maxMs`. */
+/** Delay after a refusal, in milliseconds. Each further refusal doubles it, up to `maxMs`. */
 export type RedialDelays = Backoff
 
 export interface RefusedPeersInit {
   log: Logger
-  /** True for a peer that the user named as a bootstrap: a refusal is a warning then. */
+  /** True for a bootstrap named by the user. Its refusal is logged as a warning. */
   isBootstrap?: (peer: string) => boolean
   /** @default 1 s, up to 10 minutes */
   delays?: RedialDelays | undefined
@@ -23,25 +23,25 @@ export interface RefusedPeersInit {
 }
 
 interface Refusal {
-  /** Refusals in a row before the last one, each at a dial that was due; undefined where the delays begin anew. */
+  /** Number of earlier consecutive refusals, each on a dial that was due. Undefined if the delays start over. */
   before: number | undefined
-  /** No dial before. */
+  /** Earliest time of the next dial. */
   nextAtMs: number
-  /** True where the log has a line about this refusal. */
+  /** True if this refusal was logged. */
   isTold: boolean
 }
 
 const DELAYS: RedialDelays = { firstMs: 1_000, maxMs: 600_000 }
-/** A random part of each delay, at most this, is left out: peers then do not all dial at the same moment. */
+/** Maximum random reduction of a delay, so that peers do not all dial at the same moment. */
 const JITTER = 0.25
-/** Refusals remembered for each side. The oldest goes first. */
+/** Maximum remembered refusals per side. The oldest is dropped first. */
 const MAX_REMEMBERED = 4_096
-/** Lines about refusals: of strangers there can be any number. */
+/** Rate limit of log lines, because strangers can cause any number of refusals. */
 const TOLD = { burst: 10, refillMs: 10_000 }
 
 /**
- * Remembers the peers that refuse this node, and the peers that this node refuses. The node's own dials to such a peer wait for a growing
- * delay. The log has one line for each change, however many attempts there are.
+ * Remembers peers that refuse this node and peers that this node refuses. The node's own dials to such a peer wait for a growing delay.
+ * Each change is logged once, regardless of the number of attempts.
  */
 export class RefusedPeers extends EventTarget {
   readonly #init: RefusedPeersInit
@@ -56,7 +56,7 @@ export class RefusedPeers extends EventTarget {
 
   constructor(init: RefusedPeersInit) {
     super()
-    // each bootstrap that is refused listens
+    // each refused bootstrap adds a listener
     setMaxListeners(0, this)
     this.#init = init
     this.#delays = init.delays ?? DELAYS
@@ -65,9 +65,10 @@ export class RefusedPeers extends EventTarget {
   }
 
   /**
-   * Notes a refusal. One that comes before the next dial is due belongs to the same attempt, or to an attempt of the peer, and changes nothing.
-   * @param reason must name the peer where this node refuses it
-   * @param maxDelayMs a shorter longest delay, for a refusal whose end no event tells
+   * Records a refusal. A refusal before the next dial is due belongs to the same attempt, or to an attempt of the peer, and changes
+   * nothing.
+   * @param reason must name the peer if this node refuses it
+   * @param maxDelayMs a shorter maximum delay, for a refusal whose end is not signalled
    */
   refused(peerId: PeerId, by: Refuser, reason: string, maxDelayMs = this.#delays.maxMs): void {
     const peer = peerId.toString()
@@ -80,7 +81,7 @@ export class RefusedPeers extends EventTarget {
     }
   }
 
-  /** Ends a refusal: the peer answered identify, or the door lets the peer in. */
+  /** Ends a refusal, after the peer answered identify or the door admitted the peer. */
   admitted(peerId: PeerId, by: Refuser): void {
     const peer = peerId.toString()
     const known = this.#refusals[by].get(peer)
@@ -95,7 +96,7 @@ export class RefusedPeers extends EventTarget {
     }
   }
 
-  /** Ends the delays of these peers, or of all peers: the reason of the refusal may be gone. */
+  /** Ends the delays of these peers, or of all peers, because the reason of the refusal may be gone. */
   retry(by: Refuser, peers?: readonly PeerId[]): void {
     const refusals = this.#refusals[by]
     for (const peer of peers?.map(String) ?? [...refusals.keys()]) {
@@ -116,12 +117,12 @@ export class RefusedPeers extends EventTarget {
     return this.#refusals.them.size > 0
   }
 
-  /** True where the node may dial the peer by itself. */
+  /** True if the node may dial the peer on its own initiative. */
   mayDial(peerId: PeerId): boolean {
     return this.#leftMs(peerId) <= 0
   }
 
-  /** Waits until `mayDial`. @throws the signal's reason */
+  /** Waits until `mayDial` is true. @throws the signal's reason */
   async untilDial(peerId: PeerId, signal: AbortSignal): Promise<void> {
     while (!this.mayDial(peerId)) {
       const over = new AbortController()
@@ -141,7 +142,7 @@ export class RefusedPeers extends EventTarget {
     this.dispatchEvent(new Event('change'))
   }
 
-  /** False where there were too many lines: then they are counted. */
+  /** Logs a refusal. False if the rate limit was reached, and the refusal was only counted. */
   #tell(peer: string, by: Refuser, reason: string): boolean {
     const { log, isBootstrap } = this.#init
     const isWanted = isBootstrap?.(peer) === true

@@ -2,7 +2,10 @@ import type { Connection } from '@libp2p/interface'
 
 const ASIDE = new WeakSet<Connection>()
 
-/** Marks a connection that is not for calls, as one that a peer opens only to show that it can, and closes at once: calls use it last. */
+/**
+ * Marks a connection as unsuited for calls, so calls use it last. Example: a connection that a peer opens only to prove reachability, and
+ * closes at once.
+ */
 export function putAside(connection: Connection): void {
   ASIDE.add(connection)
 }

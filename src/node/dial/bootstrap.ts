@@ -12,76 +12,80 @@ import { NOT_ADMITTED_HINT } from './dial-failure.ts'
 import { type Permit, TRUSTED } from './dial-permit.ts'
 import { Meeting, type MeetingInit, until, type Whereabouts } from './meeting.ts'
 
-/** The pause after a bootstrap was not reached, and the one after nobody else was: the bootstraps are asked more often. */
+/** Retry delays for an unreachable bootstrap, and for all other peers. Bootstraps are retried more often. */
 const RETRY = { firstMs: 1_000, maxMs: 60_000 }
 const RETRY_COMPANY = { firstMs: 1_000, maxMs: 120_000 }
-/** A random part of each pause, at most this, is left out: the peers of a subnet lose a bootstrap at the same moment. */
+/** Maximum random reduction of a delay. It spreads the retries of a subnet's peers, which all lose a bootstrap at the same moment. */
 const JITTER = 0.5
-/** Peers of the address book that are dialled at once, and as many bootnodes, the addresses of each, and further IP addresses of all their names. */
+/** Limits of one round: address book peers, and as many bootnodes; addresses per peer; additional IP addresses of all names together. */
 const MAX_ACQUAINTANCES = 8
 const MAX_ADDRESSES = 2
 const MAX_NAMES = 4
 
 export interface BootstrapInit extends MeetingInit {
   targets: Array<{ peerId: PeerId; multiaddr: Multiaddr }>
-  /** So many peers that this node knew in the last 24 hours, others each time. Asked only while no peer is connected. */
+  /** Returns up to `count` random peers of the last 24 hours. Called only while no peer is connected. */
   acquaintances(count: number): Whereabouts[]
-  /** So many peers that the chain names to start from; none where the user named bootstraps. Asked at the same times. Never rejects. */
+  /**
+   * Returns up to `count` bootnodes of the chain, or none if the user named bootstraps. Called only while no peer is connected. Never
+   * rejects.
+   */
   bootnodes(count: number, signal: AbortSignal): Promise<Whereabouts[]>
-  /** Why this node does not let a peer in; undefined where it does. What it finds is noted in `refused`. */
+  /** Why this node refuses a peer. Undefined if it does not. Records the result in `refused`. */
   ownRefusalOf(peerId: PeerId, signal: AbortSignal): Promise<string | undefined>
-  /** Says when a bootstrap that refuses this node, or is refused, may be dialled again. */
+  /** Delays the next dial to a bootstrap after a refusal by either side. */
   refused: Pick<RefusedPeers, 'mayDial' | 'untilDial'>
-  /** A node that only asks looks for company when somebody waits for a peer: a command that is given an address needs none. */
+  /** True for a node that serves. A client-only node connects to other peers only on demand: a command with an address needs none. */
   serves: boolean
   log: Logger
 }
 
-/** Why a bootstrap does not let this node in, and what to do about it. */
+/** Why a bootstrap refuses this node, with a hint. */
 export interface BootstrapRefusal {
   message: string
   hint: string
 }
 
 /**
- * Keeps a connection to every bootstrap peer: each on its own, tried for ever, so that a dead one hinders nothing. Where all are away, and no peer is
- * connected, peers that this node knew are dialled in their place: a subnet outlives its bootstraps. So are the bootnodes of the chain where the user named no
- * bootstrap.
+ * Keeps a connection to every bootstrap. Each one is retried independently and forever, so an unreachable bootstrap blocks nothing. While
+ * no peer is connected and no bootstrap is reachable, peers of the address book are dialled instead, so a subnet outlives its bootstraps.
+ * Bootnodes of the chain are dialled too if the user named no bootstrap.
  */
 export class Bootstrap extends EventTarget {
   readonly #init: BootstrapInit
   readonly #meeting: Meeting
   #stopped = new AbortController()
-  /** Ends attempts, and the delays between them, so that all begin anew. */
+  /** Aborts the current attempts and delays, so that all start again. */
   #round = new AbortController()
   #running: Array<Promise<void>> = []
   #pending = 0
   #aliveUntilMs = 0
-  /** Resolved once the company of any peer is of use. */
+  /** Resolved once a connection to any peer is needed. */
   readonly #wanted = Promise.withResolvers<void>()
   readonly #refusals = new Map<string, BootstrapRefusal>()
 
   constructor(init: BootstrapInit) {
     super()
-    // every resolution that waits for a first connection listens
+    // every resolution that waits for a first connection adds a listener
     setMaxListeners(0, this)
     this.#init = init
     this.#meeting = new Meeting(init, (ms) => this.#alive(ms))
   }
 
-  /** True while a bootstrap's first attempt has neither failed nor led to a peer that can be asked. */
+  /** True until every bootstrap's first attempt has failed or has led to a usable peer. */
   get pending(): boolean {
     return this.#pending > 0
   }
 
-  /** The bootstraps that refused this node the last time they were tried. */
+  /** The bootstraps that refused this node on their latest attempt. */
   get refusals(): BootstrapRefusal[] {
     return [...this.#refusals.values()]
   }
 
   /**
-   * Tells when a bootstrap that is tried for the first time shows that it is there, now or later, with the milliseconds that its next step may take.
-   * @returns what ends the telling
+   * Calls the listener whenever a bootstrap shows signs of life during its first attempt, with the time limit of its next step in
+   * milliseconds. Reports an earlier sign at once.
+   * @returns a function that removes the listener
    */
   onAlive(listener: (ms: number) => void): () => void {
     this.#wanted.resolve()
@@ -93,13 +97,13 @@ export class Bootstrap extends EventTarget {
     return () => this.removeEventListener('alive', onEvent)
   }
 
-  /** Waits until there is a peer to ask, or all bootstraps were tried once, or the signal aborts. */
+  /** Resolves when a peer is connected, all bootstraps were tried once, or the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
     this.#wanted.resolve()
     await this.#tried(0, signal)
   }
 
-  /** The same, but for so many that were not tried. */
+  /** Like `settled`, but ignores `but` pending attempts. */
   async #tried(but: number, signal: AbortSignal): Promise<void> {
     while (this.#pending > but && this.#isAlone && !signal.aborted) {
       await new Promise<void>((resolve) => {
@@ -109,7 +113,7 @@ export class Bootstrap extends EventTarget {
     }
   }
 
-  /** The same, for so many milliseconds; longer only for a bootstrap that shows that it is there. */
+  /** Like `settled`, for up to `ms` milliseconds. A bootstrap that shows signs of life prolongs the wait. */
   async settledWithin(ms: number, signal?: AbortSignal): Promise<void> {
     using deadline = new Deadline(ms, signal)
     const unwatch = this.onAlive((nextStepMs) => deadline.prolong(nextStepMs))
@@ -130,13 +134,13 @@ export class Bootstrap extends EventTarget {
     if (serves) {
       this.#wanted.resolve()
     }
-    // the last one are the acquaintances and the bootnodes
+    // the last attempt covers the address book and the bootnodes
     this.#pending = targets.length + 1
     libp2p.addEventListener('peer:identify', this.#onIdentify)
     this.#running = [...targets.map(async (target) => this.#keep(target, signal)), this.#keepCompany(signal)]
   }
 
-  /** The network of this machine changed: bootstraps, and peers that this node knew, are tried at once. One that refuses this node is left in peace as before. */
+  /** Call when the network of this machine changed. Retries bootstraps and known peers at once. Delays after a refusal still apply. */
   retryNow(): void {
     this.#round.abort(new Error('the network changed'))
     this.#round = new AbortController()
@@ -149,7 +153,7 @@ export class Bootstrap extends EventTarget {
     this.#running = []
   }
 
-  /** Ends the first attempt of one of those that are tried, when it is called first. */
+  /** Returns a function that ends a first attempt. Only its first call counts. */
   #settler(): () => void {
     let first = true
     return () => {
@@ -161,7 +165,7 @@ export class Bootstrap extends EventTarget {
     }
   }
 
-  /** While no peer is connected, and every bootstrap was tried, dials peers that this node knew or that the chain names. */
+  /** Dials peers of the address book and bootnodes while no peer is connected and every bootstrap was tried. */
   async #keepCompany(signal: AbortSignal): Promise<void> {
     const { libp2p, log } = this.#init
     const settle = this.#settler()
@@ -189,7 +193,7 @@ export class Bootstrap extends EventTarget {
     return this.#init.libp2p.getPeers().length === 0
   }
 
-  /** True once one of some peers that this node knew, or that the chain names, lets it in. */
+  /** Dials some known peers and bootnodes. True once one of them admits this node. */
   async #meetSome(signal: AbortSignal): Promise<boolean> {
     const { acquaintances, bootnodes, log } = this.#init
     let names = MAX_NAMES
@@ -207,7 +211,7 @@ export class Bootstrap extends EventTarget {
     )
   }
 
-  /** @throws AggregateError where none of them lets this node in */
+  /** @throws AggregateError if none of the peers admits this node */
   async #meetAnyOf(peers: Whereabouts[], permit: Permit, signal: AbortSignal): Promise<void> {
     const { ownRefusalOf, refused } = this.#init
     const tried = peers.filter(({ peerId, multiaddrs }) => multiaddrs.length > 0 && refused.mayDial(peerId))
@@ -229,7 +233,7 @@ export class Bootstrap extends EventTarget {
         await this.#connect(target, AbortSignal.any([signal, round]), settle)
         settle()
         await this.#disconnected(target.peerId, signal)
-        // a peer that takes connections only to drop them is not hammered
+        // avoids hammering a peer that accepts connections only to drop them
         await delay(backoffMs(0, RETRY, JITTER), undefined, { signal })
       } catch (error) {
         if (!signal.aborted && !round.aborted) {
@@ -258,9 +262,9 @@ export class Bootstrap extends EventTarget {
     }
   }
 
-  /** True once the bootstrap lets this node in, false where one of the two refuses the other. @throws DialError */
+  /** True once the bootstrap admits this node, false if either side refuses the other. @throws DialError */
   async #tryOnce({ peerId, multiaddr }: BootstrapInit['targets'][number], signal: AbortSignal): Promise<boolean> {
-    // this node would only turn it away
+    // this node would only refuse it
     if ((await this.#init.ownRefusalOf(peerId, signal)) != null) {
       return false
     }
@@ -284,7 +288,7 @@ export class Bootstrap extends EventTarget {
     this.dispatchEvent(new Event('alive'))
   }
 
-  /** A peer that answers identify lets this node in. It may have dialled this node itself. */
+  /** Clears a refusal, because a peer that answers identify admits this node. The peer may have dialled this node itself. */
   readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
     this.#refusals.delete(detail.peerId.toString())
   }

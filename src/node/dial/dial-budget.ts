@@ -2,30 +2,30 @@ import type { PeerId } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
-/** A budget of dials to peers that the user did not name. Each address costs one dial; a name costs one for each of its IP addresses. */
+/** A budget for dials to peers that the user did not name. Each address costs one dial. A name costs one for each of its IP addresses. */
 export interface DialBudget {
-  /** Takes one dial to this peer; false where none is left. */
+  /** Takes one dial to this peer. False if none is left. */
   take(peer?: PeerId): boolean
-  /** Notes who named a peer. */
+  /** Records that `source` named a peer. */
   named(peer: string, source: PeerId): void
 }
 
-/** No limits: for a stack that is used directly. */
+/** No limits, for direct use of a stack. */
 export const UNBOUNDED: DialBudget = { take: () => true, named: () => undefined }
 
-/** The node's own dials: for DHT queries and for its neighbours. 32 at once, then one every two seconds. */
+/** The node's own dials, for DHT queries and neighbours: 32 at once, then one every two seconds. */
 const BACKGROUND = { burst: 32, refillMs: 2_000 }
-/** The share for peers that the same peer named. The rest stays for peers that others named. */
+/** The share for peers named by one source. The rest is reserved for peers named by others. */
 const BACKGROUND_OF_ONE_SOURCE = { burst: 20, refillMs: 4_000 }
 /** Dials of one DHT walk. */
 const MAX_WALK_DIALS = 8
-/** Dials of one walk to peers that the same peer named. */
+/** Maximum dials of one walk to peers named by one source. */
 const MAX_OF_ONE_SOURCE = 4
 const MAX_REMEMBERED = 1_000
-/** Sources that are remembered for one peer: the last ones. */
+/** Maximum remembered sources per peer. The latest are kept. */
 const MAX_SOURCES = 4
 
-/** Who named which peer. */
+/** Tracks which peers named which peer. */
 class Sources {
   readonly #sources = new LRUCache<string, string[]>({ max: MAX_REMEMBERED })
 
@@ -40,8 +40,8 @@ class Sources {
 }
 
 /**
- * The budget of the node's own dials: 32 addresses at once, then 30 a minute. For peers that the same peer named, 20 and 15. A node that
- * only asks has none, and a peer that refuses this node, or is refused, has none before its delay has passed.
+ * The budget of the node's own dials: 32 addresses at once, then 30 per minute. Peers named by one source share 20 at once, then 15 per
+ * minute. A client-only node has no budget. After a refusal by either side, a peer has none until its delay has passed.
  */
 export class BackgroundBudget implements DialBudget {
   readonly #serves: boolean
@@ -50,7 +50,7 @@ export class BackgroundBudget implements DialBudget {
   readonly #all: TokenBuckets
   readonly #shares: TokenBuckets
 
-  /** @param mayDial false for a peer that is to be left alone for now */
+  /** @param mayDial false for a peer whose delay after a refusal has not passed */
   constructor(serves: boolean, now?: () => number, mayDial: (peer: PeerId) => boolean = () => true) {
     const clock = now == null ? {} : { now }
     this.#serves = serves
@@ -73,7 +73,7 @@ export class BackgroundBudget implements DialBudget {
   }
 }
 
-/** The budget of one DHT walk: 8 addresses, at most 4 of them of peers that the same peer named. */
+/** The budget of one DHT walk: 8 addresses, of which at most 4 belong to peers named by one source. */
 export class WalkBudget implements DialBudget {
   readonly #mayDial: () => boolean
   readonly #sources = new Sources()
@@ -89,7 +89,7 @@ export class WalkBudget implements DialBudget {
     this.#sources.note(peer, source.toString())
   }
 
-  /** If several peers named this one, the dial counts for a source that has dials left. */
+  /** With several sources, charges one that has dials left. */
   take(peer?: PeerId): boolean {
     const named = this.#sources.of(String(peer))
     const source = (named.length === 0 ? [''] : named).find((one) => (this.#taken.get(one) ?? 0) < MAX_OF_ONE_SOURCE)

@@ -4,8 +4,8 @@ import { describeError } from '../../primitives/errors.ts'
 import { TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
 
 /**
- * The ways in which a dial fails, the most telling first: an answer says more than silence. Each has a hint, except those whose hint
- * depends on where the address came from.
+ * Kinds of dial failures, most informative first: an answer says more than silence. Each kind has a hint, unless its hint depends on the
+ * source of the address.
  */
 const HINTS = {
   'not admitted':
@@ -37,15 +37,15 @@ const HINTS = {
   unknown: undefined,
 } as const
 
-/** What to do about a peer that does not admit this node. */
+/** Hint for a peer that does not admit this node. */
 export const NOT_ADMITTED_HINT = HINTS['not admitted']
 
-/** How a dial can fail. */
+/** The kinds of dial failures. */
 export type DialFailureKind = keyof typeof HINTS
 
 const KINDS = Object.keys(HINTS) as DialFailureKind[]
 
-/** What one address came to; the message is one line, written here and never by a library's fault. */
+/** The failure of one address. The message is one line, written here and not taken from a library error. */
 export class DialFailure extends Error {
   override readonly name = 'DialFailure'
   readonly kind: DialFailureKind
@@ -55,25 +55,25 @@ export class DialFailure extends Error {
     this.kind = kind
   }
 
-  /** Another peer answers at this address: by its key, whose signature may not be checked yet. */
+  /** Another peer answered at this address, judged by its key. The signature may not be verified yet. */
   static wrongPeer(answered: PeerId, expected: PeerId): DialFailure {
     return new DialFailure('wrong peer', `another peer answers there: ${answered.toString()}, not ${expected.toString()}`)
   }
 
-  /** The same with its address before it. */
+  /** Returns the same failure, prefixed with its address. */
   at(address: Multiaddr): DialFailure {
     return new DialFailure(this.kind, `${address.toString()}: ${this.message}`, { cause: this.cause ?? this })
   }
 }
 
-/** No address led to a connection; the message names each with its own reason. */
+/** No address led to a connection. The message lists every address with its reason. */
 export class DialError extends Error {
   override readonly name = 'DialError'
-  /** What to do about the most telling of the failures; undefined where it is nothing in particular. */
+  /** Hint for the most informative failure. Undefined if it has none. */
   readonly hint: string | undefined
-  /** How much that failure says, more for more. */
+  /** How informative that failure is. Higher is more. */
   readonly weight: number
-  /** The code of the failure, where it is the peer's own word: other addresses of the peer lead to the same. */
+  /** Error code, if the peer itself decided the failure. Its other addresses lead to the same result. */
   readonly verdict: 'NOT_ADMITTED' | undefined
 
   constructor(failures: DialFailure[], options?: ErrorOptions) {
@@ -85,36 +85,36 @@ export class DialError extends Error {
   }
 }
 
-/** What was seen of a dial until it failed. */
+/** Observations of a dial before it failed. */
 export interface Seen {
   /** True once the socket was connected. */
   connected: boolean
-  /** The security protocol of the handshake, once that is done: the peer proved its ID. */
+  /** Security protocol of the completed handshake, which proved the peer ID. */
   secured?: string | undefined
-  /** The first bytes that came. */
+  /** First bytes received. */
   bytes: Uint8Array
-  /** The protocols that this node offers. */
+  /** Protocols that this node offers. */
   security: string[]
   muxers: string[]
 }
 
-/** The text for a handshake that fails in any other way. */
+/** Message of an unclassified handshake failure. */
 export const UNREADABLE_HANDSHAKE = "the peer's handshake could not be read"
 
-/** How many of the first bytes are kept: enough for a multistream header and its answer. */
+/** Number of first bytes kept: enough for a multistream header and its answer. */
 export const SEEN_BYTES = 64
 
 const HEADER = Buffer.from('\x13/multistream/1.0.0\n')
 const REFUSAL = Buffer.from('\x03na\n')
 
-/** How other services greet; of TLS a record with an alert, or with a handshake. */
+/** Greetings of other services. For TLS: an alert record or a handshake record. */
 const SERVICES: Array<[prefixes: Buffer[], name: string]> = [
   [[Buffer.from('HTTP/')], 'an HTTP server'],
   [[Buffer.from('SSH-')], 'an SSH server'],
   [[Buffer.from([0x15, 3]), Buffer.from([0x16, 3])], 'a TLS server'],
 ]
 
-/** What a failed dial came to. `ended` is why it was given up, where it was. */
+/** Classifies a failed dial. `ended` is the reason if the dial was aborted. */
 export function explainDial(cause: unknown, seen: Seen, ended: unknown): DialFailure {
   if (cause instanceof DialFailure) {
     return cause
@@ -127,7 +127,7 @@ function beforeConnect(cause: unknown, ended: unknown): [DialFailureKind, string
   if (ended != null) {
     return ['timeout', describeError(ended)]
   }
-  // Node gives one error for all addresses of a name
+  // Node combines the errors of all addresses of a name
   const failures = cause instanceof AggregateError ? cause.errors : [cause]
   const codes = failures.map((failure) => (failure instanceof Error && 'code' in failure ? String(failure.code) : ''))
   if (codes.some((code) => code === 'ENOTFOUND' || code.startsWith('EAI_'))) {
@@ -165,7 +165,10 @@ function afterConnect(cause: unknown, { bytes, secured, security, muxers }: Seen
   return isEnd(cause) ? ['closed', 'the peer ended the connection during the handshake'] : ['handshake', UNREADABLE_HANDSHAKE]
 }
 
-/** A node of the template asks its chain about a peer that has proven its ID, and ends the connection where the chain says no. */
+/**
+ * Explains a failure after the handshake. A template node then checks the peer on its chain, and closes the connection if the chain does
+ * not list it.
+ */
 function afterTemplateHandshake(cause: unknown, ended: unknown): [DialFailureKind, string] {
   if (ended != null) {
     return ['undecided', `the peer did not say whether it admits this node: ${describeError(ended)}`]
@@ -175,19 +178,22 @@ function afterTemplateHandshake(cause: unknown, ended: unknown): [DialFailureKin
     : ['not admitted', 'the peer did not admit this node: it ended the connection right after the handshake']
 }
 
-/** Bytes that cannot be decrypted, or are no line of a negotiation. An end comes in many more forms. */
+/** True for bytes that cannot be decrypted or parsed as a negotiation. The end of a stream takes many other forms. */
 function isUnreadable(cause: unknown): boolean {
   return cause instanceof Error && /chacha20poly1305|InvalidMessage|InvalidDataLength|RangeError/.test(`${cause.name} ${cause.message}`)
 }
 
-/** Those of the protocols that the peer refused, in turn; none where it took one of them. */
+/** Returns the protocols that the peer refused, in order. Empty if it accepted one. */
 function refusedOf(bytes: Uint8Array, protocols: string[]): string[] {
   const refused = protocols.filter((_, index) => startsWith(bytes.subarray(index * REFUSAL.length), REFUSAL))
   const took = bytes.length > refused.length * REFUSAL.length
   return took && refused.length < protocols.length ? [] : refused
 }
 
-/** Goes by the text: libp2p wraps the error of a failed encryption and keeps nothing else. Of an event that ended a stream the text is `[object Event]`. */
+/**
+ * Matches the text: libp2p wraps the error of a failed encryption and keeps nothing else. For an event that ended a stream, the text is
+ * `[object Event]`.
+ */
 function isEnd(cause: unknown): boolean {
   return (
     cause instanceof Error &&

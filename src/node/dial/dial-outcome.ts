@@ -2,20 +2,20 @@ import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { DialFailureKind } from './dial-failure.ts'
 
-/** What became of the dial of one address. */
+/** The outcome of dialling one address. */
 export interface DialOutcome {
   address: Multiaddr
-  /** Who is expected there, where the address names one. */
+  /** The expected peer, if the address names one. */
   peerId: PeerId | undefined
-  /** `given up` where another address of the peer decided. */
+  /** `given up` if another address of the peer decided the dial. */
   outcome: 'connected' | 'given up' | DialFailureKind
-  /** Why it failed. */
+  /** Reason of the failure. */
   reason: string | undefined
-  /** Milliseconds, handshakes included. */
+  /** Duration in milliseconds, including handshakes. */
   ms: number
 }
 
-/** The reason of a dial that is ended because another address of the peer has decided. */
+/** Abort reason of a dial that another address of the peer has decided. */
 export class GivenUp extends Error {
   override readonly name = 'GivenUp'
 }

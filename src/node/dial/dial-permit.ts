@@ -1,24 +1,24 @@
 /** The limits of one dial. */
 export interface Permit {
-  /** True for an address that the user gave: the dial policy refuses none of these. */
+  /** True for an address from the user. The dial policy does not apply to it. */
   trusted: boolean
-  /** Takes one more dial, for every IP address of a name after the first; false where none is left. */
+  /** Takes one more dial, for each IP address of a name after the first. False if none is left. */
   more(): boolean
-  /** Told when a socket is connected, and how long that took, in milliseconds: what is at the address answers. */
+  /** Called when the socket is connected, with the duration in milliseconds. The address then shows signs of life. */
   onConnected?(ms: number): void
 }
 
-/** The permit for an address that the user gave. */
+/** The permit for an address from the user. */
 export const TRUSTED: Permit = { trusted: true, more: () => true }
 
 const PERMIT = Symbol('permit')
 
-/** Adds a permit to the options of a dial. libp2p hands unknown options on to the transport. */
+/** Adds a permit to the options of a dial. libp2p passes unknown options on to the transport. */
 export function permitted<T extends object>(options: T, permit: Permit): T {
   return { ...options, [PERMIT]: permit }
 }
 
-/** The permit of a dial; undefined for one that libp2p started by itself. */
+/** The permit of a dial. Undefined if libp2p started the dial itself. */
 export function permitOf(options: object): Permit | undefined {
   return (options as { [PERMIT]?: Permit })[PERMIT]
 }

@@ -8,28 +8,29 @@ import { addressesOf, withPeerId } from '../../primitives/address.ts'
 import { isRelayed, kindOf, kindOfIp, moreTrusted, type NamedOver } from '../../primitives/address-kind.ts'
 import { DialError, DialFailure } from './dial-failure.ts'
 
-/** The interfaces of this machine and their addresses, as `networkInterfaces` of `node:os` gives them. */
+/** The network interfaces of this machine, as returned by `networkInterfaces` of `node:os`. */
 export type NetworkInterfaces = () => NodeJS.Dict<NetworkInterfaceInfo[]>
 
 export interface DialPolicyInit {
-  /** Dials private and loopback addresses too, whoever named them. */
+  /** Allows private and loopback addresses from any source. */
   allowPrivate?: boolean | undefined
-  /** @default those of this machine */
+  /** @default the interfaces of this machine */
   networkInterfaces?: NetworkInterfaces | undefined
   now?: () => number
 }
 
-/** Addresses that are remembered with their source. Those of strangers are not. */
+/** Maximum remembered addresses with their source. Addresses from strangers are not remembered. */
 const MAX_NOTED = 4_096
-/** Addresses in one identify message whose source is remembered. */
+/** Maximum addresses remembered per identify message. */
 const MAX_OWN_WORD = 32
-/** Interfaces that were read longer ago are read again. */
+/** Maximum age of the interface list, in milliseconds. */
 const LOOK_EVERY_MS = 5_000
 
 /**
- * Decides which addresses this node dials that others named. Public addresses always; private ones inside a network of this machine, or
- * where they were named over a private connection; loopback ones where they were named over loopback. Nobody but the user can make this
- * node dial anything else: a Unix socket, an unspecified, a multicast or a link-local address. Names are judged by what they resolve to.
+ * Decides which addresses named by others this node may dial. Public addresses are always allowed. Private addresses are allowed in a
+ * network of this machine, or if named over a private connection. Loopback addresses are allowed if named over loopback. Only the user can
+ * make this node dial other kinds: a Unix socket, or an unspecified, multicast or link-local address. Names are judged by their resolved
+ * addresses.
  */
 export class DialPolicy {
   readonly #allowPrivate: boolean
@@ -46,13 +47,13 @@ export class DialPolicy {
     this.#now = init.now ?? Date.now
   }
 
-  /** The source of what a peer names over these connections: the nearest connection decides. */
+  /** The trust level of addresses named over these connections. The nearest connection decides. */
   namedOver(connections: Connection[]): NamedOver {
     const each = connections.map((connection) => this.#resolved.get(connection) ?? overOne(connection.remoteAddr))
     return each.reduce(moreTrusted, 'stranger')
   }
 
-  /** Notes the IP addresses of a connection that was dialled by name. libp2p does not tell which one of them it uses. */
+  /** Records the IP addresses of a connection that was dialled by name. libp2p does not report which one it uses. */
   noteResolved(connection: Connection, ips: string[]): void {
     const [first, ...others] = ips.map(kindOfIp)
     if ((first === 'private' || first === 'loopback') && others.every((kind) => kind === first)) {
@@ -60,7 +61,7 @@ export class DialPolicy {
     }
   }
 
-  /** Notes how addresses came here; the most trusted way counts. */
+  /** Records the source of addresses. The most trusted source wins. */
   note(addresses: Multiaddr[], namedOver: NamedOver): void {
     if (namedOver !== 'stranger') {
       for (const address of addresses) {
@@ -69,7 +70,7 @@ export class DialPolicy {
     }
   }
 
-  /** Notes the addresses in a peer's identify message, as named over its connection. */
+  /** Records the addresses of a peer's identify message as named over its connection. */
   noteOwnWord({
     connection,
     listenAddrs,
@@ -81,12 +82,12 @@ export class DialPolicy {
     this.note(addressesOf(connection.remotePeer, addresses, MAX_OWN_WORD), this.namedOver([connection]))
   }
 
-  /** How this address came here, as far as that was noted. */
+  /** The recorded source of an address. */
   wayOf(address: Multiaddr): NamedOver {
     return this.#noted.get(address.toString()) ?? 'stranger'
   }
 
-  /** Why this address is not dialled; undefined where it is, or is a name, whose IP addresses have to be asked about. */
+  /** Why an address must not be dialled. Undefined if it may, or if it is a name: its IP addresses are checked after resolution. */
   refusalOf(address: Multiaddr, namedOver: NamedOver = this.wayOf(address)): string | undefined {
     const kind = kindOf(address)
     if (namedOver === 'trusted' || kind === 'name') {
@@ -98,12 +99,12 @@ export class DialPolicy {
       : this.refusalOfIp(host?.value ?? '', namedOver)
   }
 
-  /** The addresses that may be dialled. Names are among them. */
+  /** Filters the addresses that may be dialled. Names are included. */
   allowed(addresses: Multiaddr[]): Multiaddr[] {
     return addresses.filter((address) => this.refusalOf(address) == null)
   }
 
-  /** @throws DialError where none of these addresses may be dialled */
+  /** @throws DialError if none of these addresses may be dialled */
   checkAny(addresses: Multiaddr[]): void {
     const refusals = addresses.map((address) => ({ address, refusal: this.refusalOf(address) }))
     if (refusals.every(({ refusal }) => refusal != null)) {
@@ -111,7 +112,7 @@ export class DialPolicy {
     }
   }
 
-  /** The same for an IP address. */
+  /** Why an IP address must not be dialled. Undefined if it may. */
   refusalOfIp(ip: string, namedOver: NamedOver): string | undefined {
     const kind = kindOfIp(ip)
     if (namedOver === 'trusted' || kind === 'public') {
@@ -139,8 +140,8 @@ export class DialPolicy {
 }
 
 /**
- * False for an address that is another peer's, or of a kind that is never dialled for others. All other addresses may be kept and passed on:
- * each receiver decides what it dials.
+ * False for an address of another peer, or of a kind that is never dialled for others. All other addresses may be stored and passed on,
+ * because each receiver applies its own policy.
  */
 export function isWorthNoting(peerId: PeerId, address: Multiaddr): boolean {
   return withPeerId(address, peerId) != null && kindOf(address) !== 'never'

@@ -14,7 +14,7 @@ import { type Permit, permitted, TRUSTED } from './dial-permit.ts'
 import { HeadStart } from './head-start.ts'
 import { WorkingTransports } from './working-transports.ts'
 
-/** The parts of libp2p that open connections. */
+/** The libp2p components that open connections. */
 export interface DialComponents {
   dns?: MultiaddrResolveOptions['dns'] | undefined
   logger: ComponentLogger
@@ -22,40 +22,40 @@ export interface DialComponents {
   transportManager: TransportManager
 }
 
-/** A `/dnsaddr` may lead to others, so many times, and to so many addresses in all. */
+/** Limits of resolving a `/dnsaddr`: nested levels, and addresses per name. */
 const MAX_DNSADDR_DEPTH = 3
 const MAX_DNSADDR_ANSWERS = 16
 
-/** How long one address may take to connect, in milliseconds: the kernel tries five times. */
+/** Time limit for connecting to one address, in milliseconds. The kernel tries five times within it. */
 const CONNECT_TIMEOUT_MS = 5_000
 /**
- * What securing and multiplexing may take, by how long the connecting took: four round trips, each of which a lost packet makes three times as long
- * or more. A peer whose event loop stands still for 5 s has its time; who answers ends a handshake after 10 s.
+ * Time limit for securing and multiplexing, scaled by the connect time. It covers four round trips, each of which may triple or more if a
+ * packet is lost. It also covers a peer whose event loop stalls for 5 s. A listener ends a handshake after 10 s.
  */
 const HANDSHAKE: Budget = { times: 30, minMs: 6_000, maxMs: 10_000 }
 
-/** The longest that a dial lasts once a socket is connected: half a handshake, and a second try. */
+/** Maximum duration of a dial after a socket is connected, in milliseconds: half a handshake plus a second attempt. */
 export const MAX_DIAL_MS = HANDSHAKE.maxMs / 2 + CONNECT_TIMEOUT_MS + HANDSHAKE.maxMs
 
 /**
- * A peer that refused at one address is not waited for at its others for longer, in milliseconds. Another one on the path may have cut that
- * connection, so a true address still has this time.
+ * After a refusal at one address, the other addresses get this much more time, in milliseconds. A third party on the path may have cut the
+ * refused connection, so a genuine address still needs a chance.
  */
 const REFUSED_GRACE_MS = 1_000
-/** A relay is dialled first, and then asked: such an address may take so many times as long to connect. */
+/** Factor on the connect timeout of a relayed address: the relay is dialled first, then the peer. */
 const RELAYED_TIMES = 2
 const REFUSED_ELSEWHERE = new GivenUp('given up: the peer refused at another address')
 const FASTER = new GivenUp('another address of this peer was faster')
 
-/** How long the two halves of a dial may take. */
+/** Time limits of the two phases of a dial. */
 export interface DiallerOptions {
   connectTimeoutMs?: number
   handshake?: Budget
 }
 
 /**
- * Dials all addresses of a peer at once; the first that proves to be the peer wins, the others are given up. libp2p's own
- * dial queue tries one after the other, and a dead first address would cost its whole timeout.
+ * Dials all addresses of a peer in parallel. The first address that proves to be the peer wins, and the other dials are aborted. libp2p's
+ * dial queue is sequential, so an unreachable first address would cost its whole timeout.
  */
 export class Dialler {
   readonly #components: DialComponents
@@ -70,7 +70,7 @@ export class Dialler {
     this.#handshake = handshake
   }
 
-  /** Connections that are open now, the newest first; those through a relay come behind them, and last those that were put aside. */
+  /** Open connections, newest first. Relayed connections come after direct ones, and connections put aside come last. */
   connectionsTo(peerId: PeerId): Connection[] {
     return this.#components.connectionManager
       .getConnections(peerId)
@@ -79,23 +79,23 @@ export class Dialler {
       .sort((a, b) => Number(isAside(a)) - Number(isAside(b)) || Number(isRelayed(a.remoteAddr)) - Number(isRelayed(b.remoteAddr)))
   }
 
-  /** False for what no transport here dials. */
+  /** False if no transport can dial the address. */
   isDialable(address: Multiaddr): boolean {
     return isDnsaddr(address) || this.#components.transportManager.dialTransportForMultiaddr(address) != null
   }
 
-  /** Dials to the same addresses at the same time are one. @throws DialError; the signal's reason */
+  /** Dials the addresses of a peer. Concurrent dials of the same addresses are merged. @throws DialError; the signal's reason */
   async dial(multiaddrs: Multiaddr[], signal?: AbortSignal, permit = TRUSTED): Promise<Connection> {
     signal?.throwIfAborted()
     const key = [permit.trusted, ...multiaddrs.map(String).sort()].join()
     const shared = signal == null ? { key } : { key, signal }
-    // one that nobody waits for any more was given up
+    // a dial without recipients was given up
     const running = this.#running.queue.find((job) => job.options.key === key && job.recipients.length > 0)
     return running != null ? running.join(shared) : this.#running.add(async (job) => this.#dialAll(multiaddrs, job.signal, permit), shared)
   }
 
   async #dialAll(multiaddrs: Multiaddr[], signal: AbortSignal | undefined, permit: Permit, depth = 0): Promise<Connection> {
-    // one each: a connection is bound to the signal it was dialled with, the winner's must never abort
+    // one controller each: a connection is bound to its dial's signal, and the winner's must never abort
     const attempts = multiaddrs.map((address) => ({ address, given: new AbortController() }))
     let winner: Connection | undefined
     let grace: NodeJS.Timeout | undefined
@@ -150,8 +150,8 @@ export class Dialler {
   }
 
   /**
-   * Where the connecting took long, a handshake that is not done in half its time has company of a second one, and the first that is done wins: on a
-   * path that loses packets the other one has other luck.
+   * Races two handshakes on a slow path. If connecting took long and the handshake is not done in half its time, a second attempt starts.
+   * The first one to finish wins. On a lossy path, the second attempt may lose fewer packets.
    */
   async #dialTwice(
     address: Multiaddr,
@@ -223,7 +223,7 @@ export class Dialler {
     try {
       const connection = await this.#open(address, given.signal, { trusted: permit.trusted, more: () => permit.more(), onConnected }, depth)
       const expected = peerIdOf(address)
-      // no answer of a library is trusted to be about the peer that was asked for
+      // checked here, because a library may answer for another peer
       if (expected?.equals(connection.remotePeer) === false) {
         const wrong = DialFailure.wrongPeer(connection.remotePeer, expected)
         connection.abort(wrong)
@@ -253,7 +253,7 @@ export class Dialler {
     }
     return this.#components.transportManager.dial(address, permitted({ signal }, permit))
   }
-  /** What stands behind a `/dnsaddr`, for the peer that is dialled. @throws DialFailure */
+  /** Resolves a `/dnsaddr` to addresses of the dialled peer. @throws DialFailure */
   async #resolve(address: Multiaddr, signal: AbortSignal): Promise<Multiaddr[]> {
     const { dns, logger } = this.#components
     const options = { signal, log: logger.forComponent('subnet:dialler'), ...(dns == null ? {} : { dns }) }
@@ -278,13 +278,13 @@ export class Dialler {
   }
 }
 
-/** Of several attempts there is an AggregateError. */
+/** Several attempts fail with an AggregateError. */
 function failuresIn(cause: unknown): DialFailure[] {
   const all = cause instanceof DialError ? cause.cause : cause
   return (all instanceof AggregateError ? all.errors : [all]).filter((error) => error instanceof DialFailure)
 }
 
-/** One of a relay is resolved where the relay is dialled. */
+/** The `/dnsaddr` of a relay is resolved when the relay is dialled. */
 function isDnsaddr(address: Multiaddr): boolean {
   return address.getComponents()[0]?.name === 'dnsaddr' && !isRelayed(address)
 }

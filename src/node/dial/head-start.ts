@@ -1,15 +1,15 @@
 import { DialFailure } from './dial-failure.ts'
 
-/** How long addresses through a relay wait for the direct ones of the same peer, in milliseconds, unless all of those fail before. */
+/** Delay of relayed addresses behind the direct ones of the same peer, in milliseconds. It ends early if all direct dials fail. */
 const HEAD_START_MS = 250
 
-/** Holds dials through relays back until the direct ones had some time, or have all failed. */
+/** Delays relayed dials until the head start of the direct dials is over or all direct dials have failed. */
 export class HeadStart {
   readonly #over = Promise.withResolvers<void>()
   readonly #timer: NodeJS.Timeout | undefined
   #direct: number
 
-  /** @param direct how many direct dials there are; 0 for no head start */
+  /** @param direct number of direct dials. 0 means no head start */
   constructor(direct: number) {
     this.#direct = direct
     if (direct === 0) {
@@ -19,7 +19,7 @@ export class HeadStart {
     }
   }
 
-  /** @throws DialFailure where one of the signals aborted before the dial began */
+  /** @throws DialFailure if a signal aborted before the dial began */
   async before<T>(relayed: boolean, signals: Array<AbortSignal | undefined>, dial: () => Promise<T>): Promise<T> {
     if (relayed) {
       await this.#over.promise
@@ -38,7 +38,7 @@ export class HeadStart {
     }
   }
 
-  /** No dial waits any more. */
+  /** Ends the delay of all waiting dials. */
   over(): void {
     clearTimeout(this.#timer)
     this.#over.resolve()

@@ -6,13 +6,13 @@ import { TEMPLATE_NOISE_PROTOCOL_ID } from '../network/network.ts'
 import { DialError } from './dial-failure.ts'
 import type { Dialler } from './dialler.ts'
 
-/** How long the one dial may take, in milliseconds. */
+/** Time limit of the single dial, in milliseconds. */
 const ASK_TIMEOUT_MS = 3_000
 
 /**
- * Why the other side of a connection that has ended does not let this node in any more; undefined where it does, or that cannot be found out.
- * A node of the template drops a peer that its chain no longer lists, and does not say so. It is dialled once more: if it refuses that, the
- * peer's own word is known. Questions about one address at the same time are one dial.
+ * Finds out why a peer that ended its connection no longer admits this node. Undefined if it does, or if the reason is unknown. A template
+ * node drops a peer that its chain no longer lists, without giving a reason. It is dialled once more, and a refusal of that dial is
+ * definite. Concurrent calls for one address share the dial.
  */
 export async function laterRefusal(
   dialler: Dialler,
@@ -22,7 +22,7 @@ export async function laterRefusal(
   if (direction !== 'outbound' || encryption !== TEMPLATE_NOISE_PROTOCOL_ID) {
     return undefined
   }
-  // the address of a connection is allowed; a name in it may lead elsewhere by now, and is judged again
+  // the address of a connection is allowed; a name in it is checked again, because it may resolve differently now
   const permit = { trusted: kindOf(remoteAddr) !== 'name', more: () => false }
   using deadline = new Deadline(ASK_TIMEOUT_MS, signal)
   try {

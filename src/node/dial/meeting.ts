@@ -6,10 +6,10 @@ import { DialError } from './dial-failure.ts'
 import type { Permit } from './dial-permit.ts'
 import { type Dialler, MAX_DIAL_MS } from './dialler.ts'
 
-/** How long a bootstrap that is connected may take to say which protocols it speaks, by how long the connecting took. */
+/** Time limit for the identify message of a connected bootstrap, scaled by the connect time. */
 const IDENTIFY: Budget = { times: 50, minMs: 2_000, maxMs: 15_000 }
 
-/** A peer, and where it may be. */
+/** A peer and its possible addresses. */
 export interface Whereabouts {
   peerId: PeerId
   multiaddrs: Multiaddr[]
@@ -18,22 +18,22 @@ export interface Whereabouts {
 export interface MeetingInit {
   libp2p: Libp2p
   dialler: Dialler
-  /** Why the other side does not let this node in; undefined where it does. What it finds is noted in `refused`. */
+  /** Why the remote peer refuses this node. Undefined if it does not. Records the result in `refused`. */
   refusalOf(connection: Connection): Promise<string | undefined>
 }
 
-/** Connects to a peer, and waits until it has said which protocols it speaks. */
+/** Connects to a peer and waits for its identify message. */
 export class Meeting {
   readonly #init: MeetingInit
   readonly #onAlive: (nextStepMs: number) => void
 
-  /** @param onAlive told when the peer shows that it is there, with the milliseconds that its next step may take */
+  /** @param onAlive called on each sign of life of the peer, with the time limit of its next step in milliseconds */
   constructor(init: MeetingInit, onAlive: (nextStepMs: number) => void) {
     this.#init = init
     this.#onAlive = onAlive
   }
 
-  /** Undefined once the peer has said which protocols it speaks; the reason where it refuses this node. @throws DialError */
+  /** Undefined once the peer has sent its identify message. Otherwise the peer's reason for refusing this node. @throws DialError */
   async meet({ peerId, multiaddrs }: Whereabouts, permit: Permit, signal: AbortSignal): Promise<string | undefined> {
     const { dialler, refusalOf } = this.#init
     const [open] = dialler.connectionsTo(peerId)
@@ -45,7 +45,7 @@ export class Meeting {
       const identifyMs = budgetOf(connectMs, IDENTIFY)
       this.#onAlive(identifyMs)
       timer = setTimeout(() => enough.abort(), identifyMs)
-      // a peer that refuses keeps the connection open for a moment, to tell the reason
+      // a peer that refuses keeps the connection open for a moment to send the reason
       const reason = await refusalOf(connection)
       if (reason != null) {
         return `does not let this peer in: ${reason}`
@@ -80,7 +80,7 @@ export class Meeting {
 
 type Events = Parameters<Libp2p['addEventListener']>
 
-/** Waits for an event of this kind; ends too when the signal aborts. */
+/** Waits for a matching event. Also resolves when the signal aborts. */
 export async function until(
   libp2p: Pick<Libp2p, 'addEventListener' | 'removeEventListener'>,
   type: Events[0],
@@ -97,7 +97,7 @@ export async function until(
   try {
     await raceSignal(promise, signal)
   } catch {
-    // stopping, or late: whoever waits looks at the signal next
+    // stopping or too late: the caller checks the signal
   } finally {
     libp2p.removeEventListener(type, listener as Events[1])
   }

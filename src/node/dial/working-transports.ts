@@ -6,18 +6,18 @@ import { isQuic } from '../../primitives/address-kind.ts'
 
 const MAX_PEERS = 512
 
-/** Over which transport each peer answered first, where it has addresses of both: a firewall may drop UDP in silence. */
+/** Remembers which transport a peer with QUIC and TCP addresses answered on first. A firewall may silently drop UDP. */
 export class WorkingTransports {
   readonly #overQuic = new LRUCache<string, boolean>({ max: MAX_PEERS })
 
-  /** @param address at which the peer answered, of all that were dialled */
+  /** @param address the address that answered, out of all dialled addresses */
   note(peerId: PeerId, address: Multiaddr, all: Multiaddr[]): void {
     if (new Set(all.map(isQuic)).size > 1) {
       this.#overQuic.set(peerId.toString(), isQuic(address))
     }
   }
 
-  /** Those of a peer's addresses that are of the transport that was slower the last time; none where nothing is known. */
+  /** Returns the addresses of the transport that was slower the last time. Empty if unknown. */
   secondsOf(addresses: Multiaddr[]): Multiaddr[] {
     const [first] = addresses
     const peerId = first == null ? undefined : peerIdOf(first)

@@ -10,9 +10,9 @@ import type { Dialler } from '../dial/dialler.ts'
 import { HOLE_PUNCH_PROTOCOL_ID } from './hole-punch-stream.ts'
 import type { HolePuncher } from './hole-puncher.ts'
 
-/** How a relayed connection gets company of a direct one, and what came of that. */
+/** The outcome of upgrading a relayed connection to a direct one. */
 export interface UpgradeOutcome {
-  /** `reversal`: the peer that was called dials its caller. `hole punching`: both dial at the same time. */
+  /** `reversal`: the called peer dials the caller. `hole punching`: both dial at the same time. */
   way: 'reversal' | 'hole punching'
   outcome: 'connected' | 'failed'
 }
@@ -22,30 +22,30 @@ export interface DirectUpgradesInit {
   dialler: Pick<Dialler, 'dial' | 'connectionsTo' | 'isDialable'>
   policy: Pick<DialPolicy, 'refusalOf'>
   puncher: Pick<HolePuncher, 'punch'>
-  /** Whether this node deals with a peer, and may dial it now. */
+  /** True if this node admits a peer and may dial it now. */
   admits(peerId: PeerId, signal: AbortSignal): Promise<boolean>
   onUpgrade(outcome: UpgradeOutcome): void
   log: Logger
   now?: (() => number) | undefined
 }
 
-/** Upgrades for one peer, and for all. */
+/** Rate limits of upgrades, per peer and in total. */
 const RATES = { peer: { burst: 4, refillMs: 60_000 }, all: { burst: 32, refillMs: 2_000 } } satisfies Record<string, Rate>
 const MAX_REMEMBERED = 1_024
-/** Upgrades at a time. */
+/** Maximum concurrent upgrades. */
 const MAX_RUNNING = 8
-/** Addresses of a caller that are dialled. */
+/** Maximum addresses of a caller to dial. */
 const MAX_ADDRESSES = 4
 const DIAL_TIMEOUT_MS = 5_000
 
 /**
- * Gets a direct connection to a peer that called this node over a relay: the caller is dialled at its own addresses, as far as the dial policy
- * allows them for a stranger. Where that fails, both sides punch a hole. Nothing happens to the relayed connection, and to the calls on it.
+ * Establishes a direct connection to a peer that called over a relay. The caller is dialled at its own addresses, if the dial policy allows
+ * them from a stranger. If that fails, both sides punch a hole. The relayed connection and its calls are not affected.
  */
 export class DirectUpgrades {
   readonly #init: DirectUpgradesInit
   readonly #tokens: TokenBuckets
-  /** Peers that are dialled now, and whether they have told that they punch holes. */
+  /** Peers with an upgrade in progress, and whether they support hole punching. */
   readonly #running = new Map<string, { punches: boolean }>()
   readonly #closing = new AbortController()
 
@@ -54,23 +54,23 @@ export class DirectUpgrades {
     this.#tokens = new TokenBuckets({ maxKeys: MAX_REMEMBERED, ...(init.now == null ? {} : { now: init.now }) })
   }
 
-  /** To be called before libp2p starts. */
+  /** Call before libp2p starts. */
   start(): void {
     this.#init.libp2p.addEventListener('peer:identify', this.#onIdentify)
   }
 
-  /** Ends what is under way. */
+  /** Aborts upgrades in progress. */
   stop(): void {
     this.#init.libp2p.removeEventListener('peer:identify', this.#onIdentify)
     this.#closing.abort(new Error('the node stops'))
   }
 
-  /** A caller has told of itself. */
+  /** A caller has sent its identify message. */
   readonly #onIdentify = ({ detail }: CustomEvent<IdentifyResult>): void => {
     const { connection, protocols } = detail
     const running = this.#running.get(connection.remotePeer.toString())
     if (running != null) {
-      // what a peer speaks may come to it after its first word
+      // a later identify message may add protocols
       running.punches ||= protocols.includes(HOLE_PUNCH_PROTOCOL_ID)
       return
     }

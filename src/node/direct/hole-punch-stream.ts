@@ -4,21 +4,21 @@ import { HolePunch_Type, HolePunchSchema } from '../../gen/libp2p/dcutr/holepunc
 import { readNamed } from '../../primitives/address.ts'
 import { protobufStream } from '../adapters/protobuf-stream.ts'
 
-/** DCUtR: on a relayed connection both sides tell where to dial them, and agree on the moment. */
+/** DCUtR: over a relayed connection, both sides exchange addresses to dial and agree on the moment. */
 export const HOLE_PUNCH_PROTOCOL_ID = '/libp2p/dcutr'
 
-/** The longest message, in bytes, as the specification has it. */
+/** Maximum message size in bytes, as in the specification. */
 const MAX_MESSAGE_BYTES = 4_096
-/** Addresses in one message that are looked at. */
+/** Maximum addresses considered per message. */
 const MAX_NAMED = 16
 
-/** The messages of DCUtR on a stream. */
+/** Wraps a stream for DCUtR messages. */
 export interface HolePunchStream {
   sendConnect(addresses: Multiaddr[], signal: AbortSignal): Promise<void>
-  /** The addresses that the other side names, at most 16. @throws where anything else comes */
+  /** The addresses of the remote peer, at most 16. @throws Error for any other message */
   readConnect(signal: AbortSignal): Promise<Multiaddr[]>
   sendSync(signal: AbortSignal): Promise<void>
-  /** @throws where anything else comes */
+  /** @throws Error for any other message */
   readSync(signal: AbortSignal): Promise<void>
 }
 

@@ -21,51 +21,52 @@ export interface HolePuncherInit {
   transports: Pick<TransportManager, 'dial'>
   ports: Pick<PunchPorts, 'open'>
   policy: Pick<DialPolicy, 'refusalOf'>
-  /** False for a peer that the door does not let in. */
+  /** False for a peer that the door refuses. */
   admits(peerId: PeerId): boolean
-  /** Whether there is a direct connection to a peer. */
+  /** True if there is a direct connection to a peer. */
   isDirect(peerId: PeerId): boolean
   log: Logger
   now?: (() => number) | undefined
 }
 
-/** The part of one side in a dial. */
+/** The role of one side in a dial. */
 interface Part {
-  /** Whether it begins the handshake. */
+  /** True for the side that begins the handshake. */
   initiator: boolean
   over: AbortSignal
 }
 
-/** How often both sides dial, as other implementations have it. */
+/** Maximum attempts, as in other implementations. */
 const MAX_TRIES = 3
-/** Addresses of the other side that are dialled: one of each family. */
+/** Maximum addresses to dial: one per IP family. */
 const MAX_ADDRESSES = 2
-/** Telling each other where to dial, a connection to the relay included, in milliseconds. */
+/** Time limit for exchanging addresses, including a connection to the relay, in milliseconds. */
 const AGREE_TIMEOUT_MS = 5_000
-/** One dial: the kernel says at 0, 1 and 3 s that it wants to connect. */
+/** Time limit of one dial, in milliseconds. The kernel sends a SYN at 0, 1 and 3 s. */
 const DIAL_TIMEOUT_MS = 4_000
 /**
- * Within one try an address that refuses is dialled again, so often, after so many milliseconds: a router that refuses what nobody asked for lets it
- * in once the other side has dialled.
+ * Redials of a refusing address within one attempt, with bounds of the delay in milliseconds. A router that refuses unsolicited packets
+ * lets them in once the other side has dialled.
  */
 const REDIALS = { max: 4, minMs: 30, maxMs: 150 }
-/** What is asked of this node: by one peer, and by all. */
+/** Rate limits of inbound requests, per peer and in total. */
 const RATES = { peer: { burst: 6, refillMs: 60_000 }, all: { burst: 32, refillMs: 2_000 } } satisfies Record<string, Rate>
 const MAX_REMEMBERED = 1_024
 const MAX_RUNNING = 8
-/** Streams of one relayed connection. */
+/** Maximum streams per relayed connection. */
 const MAX_STREAMS = 2
 
 /**
- * TCP hole punching, by DCUtR: two peers behind routers dial each other at the same time, each from a port on which nobody listens, to the address at which
- * the other's relay sees that port. It works where both routers keep the port of what leaves, and drop what nobody asked for.
+ * TCP hole punching with DCUtR. Two peers behind routers dial each other at the same time, each from a port without a listener. Each dials
+ * the address that the other's relay observed for that port. It works if both routers preserve the port of outbound connections and drop
+ * unsolicited packets.
  */
 export class HolePuncher {
   readonly #init: HolePuncherInit
   readonly #tokens: TokenBuckets
-  /** What is done for each peer that asked, and ends it. */
+  /** Attempts in progress by the requesting peer, with a controller to abort each. */
   readonly #running = new Map<string, AbortController>()
-  /** Relayed connections beside which there was a try, and another would be in vain. */
+  /** Relayed connections with an earlier attempt, for which another one is pointless. */
   readonly #vain = new WeakSet<Connection>()
   readonly #closing = new AbortController()
 
@@ -74,7 +75,7 @@ export class HolePuncher {
     this.#tokens = new TokenBuckets({ maxKeys: MAX_REMEMBERED, ...(init.now == null ? {} : { now: init.now }) })
   }
 
-  /** To be called before libp2p starts. */
+  /** Call before libp2p starts. */
   start(): void {
     const { libp2p, admits, log } = this.#init
     const limits = { maxInboundStreams: MAX_STREAMS, maxOutboundStreams: MAX_STREAMS, runOnLimitedConnection: true }
@@ -82,14 +83,14 @@ export class HolePuncher {
     Promise.resolve(libp2p.handle(HOLE_PUNCH_PROTOCOL_ID, handler, limits)).catch((error) => log.warn('this node punches no holes', error))
   }
 
-  /** Ends what is under way. */
+  /** Aborts attempts in progress. */
   stop(): void {
     this.#closing.abort(new Error('the node stops'))
   }
 
   /**
-   * Tries to get a direct connection to the caller of a relayed connection.
-   * @throws Error with the reason of the last try
+   * Tries to establish a direct connection to the caller of a relayed connection.
+   * @throws Error with the reason of the last attempt
    */
   async punch(relayed: Connection): Promise<Connection> {
     let failure: unknown
@@ -109,7 +110,7 @@ export class HolePuncher {
     throw failure
   }
 
-  /** As the side that was called. Its part in the handshake of the new connection is that of the side that is dialled. */
+  /** Runs one attempt as the called side. In the handshake of the new connection, this side acts as the listener. */
   async #tryToPunch(relayed: Connection): Promise<Connection> {
     using deadline = new Deadline(AGREE_TIMEOUT_MS, this.#closing.signal)
     const { signal } = deadline
@@ -132,7 +133,7 @@ export class HolePuncher {
       const messages = holePunchStream(stream)
       await messages.sendConnect([port.mapped], signal)
       const addresses = this.#dialable(relayed.remotePeer, await messages.readConnect(signal))
-      // the other side may have to ask its relay first, where opening the stream took one round trip alone
+      // opening the stream took one round trip; the exchange may be slower if the other side first asks its relay
       const roundTripMs = Math.min(openedAtMs - startedAtMs, performance.now() - openedAtMs)
       await messages.sendSync(signal)
       await stream.close({ signal })
@@ -143,7 +144,7 @@ export class HolePuncher {
     }
   }
 
-  /** As the side that called. */
+  /** Answers a request as the calling side. */
   async #onStream(stream: Stream, relayed: Connection): Promise<void> {
     const { remotePeer, remoteAddr: relay, direction } = relayed
     const peer = remotePeer.toString()
@@ -152,7 +153,7 @@ export class HolePuncher {
       stream.abort(new Error('no hole is punched for this peer now'))
       return
     }
-    // the other side has given up the try before
+    // the other side has given up its previous attempt
     this.#running.get(peer)?.abort(new Error('the peer tries again'))
     const over = new AbortController()
     this.#running.set(peer, over)
@@ -194,7 +195,7 @@ export class HolePuncher {
     )
   }
 
-  /** IP addresses with TCP that a stranger may name. @throws Error where there are none */
+  /** Selects IP addresses with TCP that the policy allows from a stranger. @throws Error if there are none */
   #dialable(peerId: PeerId, named: Multiaddr[]): Multiaddr[] {
     const direct = named.filter((address) => !isRelayed(address) && kindOf(address) !== 'name' && isTcp(address))
     const allowed = addressesOf(peerId, direct, Number.POSITIVE_INFINITY)
@@ -206,7 +207,7 @@ export class HolePuncher {
     return allowed
   }
 
-  /** The first that connects. @throws DialFailure */
+  /** Dials all addresses. The first connection wins. @throws DialFailure */
   async #dial(relayed: Connection, addresses: Multiaddr[], port: PunchPort, { initiator, over }: Part): Promise<Connection> {
     const { localPort, isKept } = port
     const { remotePeer } = relayed
@@ -214,7 +215,7 @@ export class HolePuncher {
       this.#vain.add(relayed)
     }
     using deadline = new Deadline(DIAL_TIMEOUT_MS, over)
-    // one each: a connection is bound to the signal it was dialled with
+    // one controller each: a connection is bound to its dial's signal
     const controllers = addresses.map(() => new AbortController())
     const giveUp = (winner?: AbortController): void => {
       for (const each of controllers) {

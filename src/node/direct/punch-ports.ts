@@ -9,32 +9,32 @@ import { putAside } from '../dial/aside.ts'
 import { permitted } from '../dial/dial-permit.ts'
 import { until } from '../dial/meeting.ts'
 
-/** A local TCP port on which nobody listens, and at which address the outside sees what leaves from it. */
+/** A local TCP port without a listener, with the external address observed for its outbound connections. */
 export interface PunchPort {
   localPort: number
-  /** Without `/p2p`. */
+  /** The external address, without `/p2p`. */
   mapped: Multiaddr
-  /** Whether the router keeps ports. One that does not has another for each destination, as a rule: a second try ends as the first. */
+  /** True if the router preserves ports. Otherwise it usually assigns another port per destination, and a second attempt is pointless. */
   isKept: boolean
-  /** Lets go of the connection that keeps the mapping of the router. */
+  /** Releases the connection that keeps the router's mapping alive. */
   release(): void
 }
 
 export interface PunchPortsInit {
   libp2p: Pick<Libp2p, 'getConnections' | 'peerStore' | 'addEventListener' | 'removeEventListener'>
   transports: Pick<TransportManager, 'dial'>
-  /** Whether an address is one at which peers outside may dial. */
+  /** True for an address that outside peers may dial. */
   isOutside(address: Multiaddr): boolean
-  /** Closes a connection once no call is on it: the relay may have used it. */
+  /** Closes a connection once it has no calls, because the relay may have used it. */
   letGo(connection: Connection): void
 }
 
-/** Addresses of a relay that are looked at. */
+/** Maximum addresses of a relay to consider. */
 const MAX_ADDRESSES = 16
-/** One dial. */
+/** Allows a single dial. */
 const ONE_DIAL = { trusted: false, more: (): boolean => false }
 
-/** Opens ports for hole punching: a second connection to the relay leaves from such a port, and the relay says where it came from. */
+/** Opens ports for hole punching. A second connection to the relay leaves from such a port, and the relay reports its observed address. */
 export class PunchPorts {
   readonly #init: PunchPortsInit
 
@@ -42,7 +42,7 @@ export class PunchPorts {
     this.#init = init
   }
 
-  /** @param relayed a connection over the relay that is asked @throws Error, DialFailure, the signal's reason */
+  /** @param relayed a connection over the relay to ask @throws Error, DialFailure, the signal's reason */
   async open(relayed: Connection, signal: AbortSignal): Promise<PunchPort> {
     const relay = relayIn(relayed.remoteAddr)
     const address = await this.#addressOf(relay == null ? undefined : peerIdOf(relay))
@@ -81,7 +81,7 @@ export class PunchPorts {
     }
   }
 
-  /** At which this node dialled the relay, or else one that the relay told of itself: that connection may not be one of TCP. */
+  /** The TCP address at which this node dialled the relay, or one that the relay announced: the open connection may not use TCP. */
   async #addressOf(relay: PeerId | undefined): Promise<Multiaddr> {
     const { libp2p, isOutside } = this.#init
     const connections = relay == null ? [] : libp2p.getConnections(relay).filter(({ status }) => status === 'open')
@@ -97,7 +97,7 @@ export class PunchPorts {
   }
 }
 
-/** A port that is free now. */
+/** Finds a port that is free now. */
 async function freePort(): Promise<number> {
   const server = createServer((socket) => socket.destroy())
   server.listen({ port: 0, exclusive: true })

@@ -7,27 +7,27 @@ import { isInUse } from '../stack/displacement.ts'
 
 export interface SurplusConnectionsInit {
   libp2p: Pick<Libp2p, 'getConnections' | 'addEventListener' | 'removeEventListener'>
-  /** True for a connection whose other side may be gone. */
+  /** True for a connection whose remote peer may be gone. */
   inDoubt(connection: Connection): boolean
   log: Logger
   now?: (() => number) | undefined
 }
 
-/** How long a connection must be without calls, in milliseconds. The side that dialled is the first to close: most calls are its own. */
+/** Required idle time before closing, in milliseconds. The dialling side closes first, because most calls are its own. */
 const GRACE_MS = { outbound: 5_000, inbound: 20_000 }
 const LOOK_EVERY_MS = 1_000
-/** How long both sides may take to close, in milliseconds. */
+/** Time limit of a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000
 
 /**
- * Closes connections that nobody needs any more: one through a relay, once there is a direct one to the same peer, and others that were handed over. None is
- * closed while a call is under way on it.
+ * Closes connections that are no longer needed: a relayed connection once there is a direct one to the same peer, and connections passed to
+ * `add`. A connection with a call in progress stays open.
  */
 export class SurplusConnections {
   readonly #init: SurplusConnectionsInit
   readonly #now: () => number
   readonly #added = new WeakSet<Connection>()
-  /** Since when each has been without calls. */
+  /** Start of each connection's idle time. */
   #idleSinceMs = new Map<Connection, number>()
   #timer: NodeJS.Timeout | undefined
 
@@ -46,13 +46,13 @@ export class SurplusConnections {
     this.#timer = undefined
   }
 
-  /** Hands over a connection, whatever others there are to its peer. */
+  /** Marks a connection for closing, regardless of other connections to its peer. */
   add(connection: Connection): void {
     this.#added.add(connection)
     this.look()
   }
 
-  /** Looks at all connections now; later by itself, while there are some to be closed. */
+  /** Checks all connections now, and then every second while any may have to be closed. */
   readonly look = (): void => {
     const open = this.#init.libp2p.getConnections().filter(({ status }) => status === 'open')
     const surplus = this.#surplus(open)
@@ -64,7 +64,7 @@ export class SurplusConnections {
         void this.#close(connection)
       }
     }
-    // one in doubt may prove sound
+    // a connection in doubt may recover
     if (surplus.length === 0 && !open.some(({ remoteAddr }) => isRelayed(remoteAddr))) {
       clearInterval(this.#timer)
       this.#timer = undefined
@@ -73,7 +73,7 @@ export class SurplusConnections {
     }
   }
 
-  /** However many connections are opened, all are looked at once a second. */
+  /** All connections are checked once per second, however many are opened. */
   readonly #onOpen = (): void => {
     this.#timer ??= setInterval(this.look, LOOK_EVERY_MS).unref()
   }

@@ -6,10 +6,10 @@ import { fullPath } from '../../primitives/full-path.ts'
 type Exported = (...args: unknown[]) => unknown
 
 /**
- * The function, or class, that a JS or TS module exports as its default.
- * @param spec its path, from the working directory
- * @param what it is to be, for messages: handler or protocol
- * @param method of an object that will do in place of a function
+ * Loads the default export of a JS or TS module: a function or a class.
+ * @param spec path, relative to the working directory
+ * @param what handler or protocol, for error messages
+ * @param method name of a method: an object with it is accepted instead of a function
  * @throws UsageError
  */
 export async function loadModule(spec: string, what: string, hint: string, method?: string): Promise<Exported> {

@@ -2,13 +2,13 @@ import { textOf, UsageError } from '../../primitives/errors.ts'
 import type { ProtocolHost } from '../../protocol/api/host.ts'
 import { loadModule } from './load-module.ts'
 
-/** What `--protocol` names: constructs its protocols with a node. @throws UsageError */
+/** A module named by `--protocol`. Constructs its protocols with a node. @throws UsageError */
 export type ProtocolModule = (node: ProtocolHost) => Promise<void>
 
 const HINT =
   "a protocol is a JS or TS module whose default export is a class that is constructed with the node, or a function that takes the node and constructs; 'subnet protocol new' makes one"
 
-/** Loads what `--protocol` says. @throws UsageError */
+/** Loads the modules named by `--protocol`. @throws UsageError */
 export async function loadProtocols(specs: readonly string[]): Promise<ProtocolModule[]> {
   return Promise.all(specs.map(load))
 }
@@ -28,7 +28,7 @@ async function load(spec: string): Promise<ProtocolModule> {
   }
 }
 
-/** A class cannot be called. */
+/** A class has to be constructed, not called. */
 function isClass(exported: object): boolean {
   return /^class\b/.test(Function.prototype.toString.call(exported))
 }

@@ -12,17 +12,17 @@ export interface ChildOptions {
 }
 
 const MAX_STDERR_BYTES = 4_096
-/** How long the pipes of a child that ended may stay silent, held open by something that left its process group. */
+/** How long the pipes of an ended child may stay silent, in milliseconds. A process that left its group may hold them open. */
 const PIPE_GRACE_MS = 1_000
 
 const running = new Set<ChildProcess>()
-// a process that ends in a hurry takes its children with it
+// kills the children if this process ends abruptly
 process.on('exit', () => running.forEach(killGroup))
 
 /**
- * Runs a program with `input` on its stdin, as it comes, and gives its stdout, to be disposed of. It leads a process group of its own, and the
- * whole group is killed when it ends, runs out of time, prints too much, or is no longer wanted.
- * @throws Error, with the last lines of stderr for a non-zero exit; what `input` throws
+ * Runs a program and streams `input` to its stdin. Returns its stdout as a spool, which the caller disposes of. The program leads its own
+ * process group. The whole group is killed when the program ends, times out, prints too much or is aborted.
+ * @throws Error with the last lines of stderr after a non-zero exit; errors of `input`
  */
 export async function runChild(
   [program, ...args]: [string, ...string[]],
@@ -43,12 +43,12 @@ export async function runChild(
     })
     child.on('close', (code, signal) => resolve({ code, signal }))
   })
-  // what ends it may come before anyone waits for it
+  // may reject before it is awaited
   ended.catch(() => undefined)
   let stopped: Error | undefined
   const stop = (reason: Error): void => {
     stopped ??= reason
-    // of one that is gone, its number may be another's by now
+    // the pid of an ended child may belong to another process
     if (child.exitCode == null && child.signalCode == null) {
       killGroup(child)
     }
@@ -65,7 +65,7 @@ export async function runChild(
   }
   child.on('exit', () => {
     running.delete(child)
-    // whatever it started and left behind goes with it
+    // kills processes that the child left behind
     killGroup(child)
     closeSilentPipes(child, output)
   })
@@ -96,13 +96,13 @@ export async function runChild(
   }
 }
 
-/** A program may close its stdin before it read everything: that is its business, and the rest is not asked for. */
+/** Streams the input to stdin. A program may close its stdin early. The remaining input is then not read. */
 async function feed({ stdin }: ChildProcess, input: AsyncIterable<Uint8Array>, stop: (reason: Error) => void): Promise<void> {
   const parts = async function* (): AsyncGenerator<Uint8Array> {
     try {
       yield* input
     } catch (error) {
-      // before its stdin ends: it must not take what came for all of it
+      // kill first: the program must not take partial input for the whole
       stop(error instanceof Error ? error : new Error(String(error)))
       throw error
     }
@@ -122,7 +122,7 @@ async function spool({ stdout }: ChildProcess, output: Spool, maxBytes: number, 
       await output.write(chunk as Buffer)
     }
   } catch (error) {
-    // a pipe that was silent, and is held open by something else, is closed here
+    // `closeSilentPipes` has closed a silent pipe that another process holds open
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') {
       stop(error instanceof Error ? error : new Error(String(error)))
     }
@@ -142,7 +142,7 @@ function killGroup(child: ChildProcess): void {
     try {
       process.kill(-child.pid, 'SIGKILL')
     } catch (error) {
-      // ESRCH: nobody left; EPERM: only what is dead already (macOS), or what took another user's rights
+      // ESRCH: no process left; EPERM: only dead processes (macOS), or processes with another user's rights
       if (!['ESRCH', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) {
         throw error
       }
@@ -150,7 +150,7 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-/** What was printed before the end is still read, however long that takes. */
+/** Closes the pipes of an ended child once they are silent. Output that keeps coming is still read. */
 function closeSilentPipes(child: ChildProcess, output: Spool): void {
   let { size } = output
   const timer = setInterval(() => {

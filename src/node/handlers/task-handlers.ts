@@ -10,22 +10,22 @@ import { loadModule } from './load-module.ts'
 import { runChild } from './run-child.ts'
 
 export interface HandlerOptions {
-  /** How long a child process may run, in milliseconds; its group is killed then. */
+  /** Time limit of a child process, in milliseconds. Its process group is then killed. */
   timeoutMs: number
-  /** The most a child process may print, in bytes. */
+  /** Maximum output of a child process, in bytes. */
   maxOutputBytes: number
-  /** Child processes at a time. @default the number of cores */
+  /** Maximum concurrent child processes. @default the number of cores */
   concurrency?: number
 }
 
-/** Where programs are looked for without PATH. */
+/** Search path of programs if PATH is unset. */
 const DEFAULT_PATH = '/usr/bin:/bin'
-/** Tasks that wait for a child process; more are rejected. */
+/** Maximum tasks queued for a child process. Further tasks are rejected. */
 const MAX_WAITING = 256
 const HINT =
   'a handler is echo, upper, exec:COMMAND, sh:COMMAND, or a JS/TS module whose default export takes a task and returns bytes, or has a method stream'
 
-/** Makes a task handler of what `--handler` says. @throws UsageError */
+/** Creates the task handler named by `--handler`. @throws UsageError */
 export async function loadHandler(spec: string, options: HandlerOptions): Promise<TaskHandler | StreamingTaskHandler> {
   if (spec === 'echo') {
     return { stream: ({ payload }) => payload }
@@ -43,8 +43,8 @@ export async function loadHandler(spec: string, options: HandlerOptions): Promis
 }
 
 /**
- * What is wrong with the program of an `exec:` handler, as it is now; undefined where nothing is, or nobody can tell. It is no error: a program may
- * be installed while the node runs.
+ * The current problem with the program of an `exec:` handler. Undefined if there is none or if it cannot be determined. This is not an
+ * error, because the program may be installed while the node runs.
  */
 export async function handlerProblem(spec: string): Promise<string | undefined> {
   if (!spec.startsWith('exec:') || process.platform === 'win32') {
@@ -67,7 +67,7 @@ export async function handlerProblem(spec: string): Promise<string | undefined> 
 const succeeds = (): boolean => true
 const fails = (): boolean => false
 
-/** Splits like a shell's words. What only a shell could do is refused, not passed on as text. @throws UsageError */
+/** Splits a command into words like a shell. Other shell syntax is refused, not passed on as text. @throws UsageError */
 function splitWords(command: string): [string, ...string[]] {
   let words: string[]
   try {
@@ -96,7 +96,7 @@ function childHandler(command: [string, ...string[]], options: HandlerOptions): 
       const run = async (jobSignal: AbortSignal): Promise<Spool> => {
         const output = await runChild(command, payload.chunks, { ...options, env, signal: jobSignal })
         const dispose = (): void => void output[Symbol.asyncDispose]()
-        // the call is over then
+        // the call has ended
         signal.addEventListener('abort', dispose)
         if (signal.aborted) {
           dispose()

@@ -4,32 +4,32 @@ import { type PeerTarget, parsePeerTarget } from '../../primitives/address.ts'
 import { retryWhileBusy } from '../../primitives/database.ts'
 import { UsageError } from '../../primitives/errors.ts'
 
-/** A name for a peer. */
+/** An alias of a peer. */
 export interface Alias {
   alias: string
   peerId: string
 }
 
-/** The table of version 1, as `ADDRESS_BOOK_SCHEMA`. */
+/** The table of schema version 1, as in `ADDRESS_BOOK_SCHEMA`. */
 export const ALIAS_SCHEMA = `
   CREATE TABLE IF NOT EXISTS aliases (alias TEXT PRIMARY KEY, peer_id TEXT NOT NULL) STRICT, WITHOUT ROWID;
 `
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
-/** Such a word was meant to be a peer ID, not a name. */
+/** Prefixes of peer IDs. Such a word is an invalid peer ID, not an unknown alias. */
 const LIKE_PEER_ID = /^(12D3Koo|16Uiu2|Qm|bafz)/
 const RULE = 'a name is 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit'
 
-/** Names for peers, in the home's database. Reads are synchronous and take microseconds. */
+/** Peer aliases in the home's database. Reads are synchronous and take microseconds. */
 export class Aliases {
   readonly #database: DatabaseSync
 
-  /** @param database is a home's; its owner closes it */
+  /** @param database the database of a home. Closed by its owner */
   constructor(database: DatabaseSync) {
     this.#database = database
   }
 
-  /** Names a peer; a name that is taken is moved to it. @throws UsageError for a name that is none, or that is a peer ID */
+  /** Sets an alias. An existing alias is moved to the new peer. @throws UsageError for an invalid name or a peer ID */
   async set(alias: string, peerId: PeerId): Promise<Alias> {
     if (!NAME.test(alias)) {
       throw new UsageError(`not a name for a peer: ${JSON.stringify(alias)}`, { hint: RULE })
@@ -46,13 +46,13 @@ export class Aliases {
     return row
   }
 
-  /** False when there was no such name. */
+  /** False if the alias did not exist. */
   async remove(alias: string): Promise<boolean> {
     const result = await retryWhileBusy(() => this.#database.prepare('DELETE FROM aliases WHERE alias = ?').run(alias))
     return Number(result.changes) > 0
   }
 
-  /** By name. */
+  /** All aliases, sorted by name. */
   list(): Alias[] {
     return this.#database
       .prepare('SELECT alias, peer_id FROM aliases ORDER BY alias')
@@ -60,7 +60,7 @@ export class Aliases {
       .map((row) => ({ alias: String(row.alias), peerId: String(row.peer_id) }))
   }
 
-  /** The name of each peer that has one; of several, the first. */
+  /** One alias per peer. With several, the first by name. */
   byPeer(): Map<string, string> {
     return new Map(
       this.list()
@@ -69,7 +69,7 @@ export class Aliases {
     )
   }
 
-  /** The peer of this name. */
+  /** The peer ID of an alias. Undefined if there is none. */
   get(alias: string): string | undefined {
     const row = this.#database.prepare('SELECT peer_id FROM aliases WHERE alias = ?').get(alias)
     return row == null ? undefined : String(row.peer_id)
@@ -77,8 +77,8 @@ export class Aliases {
 }
 
 /**
- * Reads what the contract calls `<peer>`: a peer ID, a multiaddr that ends in one, or an alias. The names are asked for only where it
- * can be nothing else.
+ * Parses a `<peer>` argument: a peer ID, a multiaddr that ends in one, or an alias. Opens the aliases only if the text is neither of the
+ * others.
  * @throws UsageError
  */
 export async function targetOf(text: string, aliases: () => Aliases | Promise<Aliases>): Promise<PeerTarget> {
@@ -111,7 +111,7 @@ function readTarget(text: string): PeerTarget | undefined {
   }
 }
 
-/** @throws UsageError where the one that is named is the one that asks */
+/** @throws UsageError if the peer is this node itself */
 export function refuseSelf(peerId: PeerId, self: PeerId): void {
   if (peerId.equals(self)) {
     throw new UsageError(`${peerId.toString()} is this node itself`, { hint: 'name another peer; "subnet id" shows this one' })

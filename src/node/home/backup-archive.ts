@@ -4,7 +4,7 @@ import { Database, openToRead, transaction } from '../../primitives/database.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import { reasonOf } from './home.ts'
 
-/** What a backup may hold, by its name in a home, and how large each may be, in bytes. Nothing else is written or read. */
+/** The files of a backup, by their name in a home, with the maximum size of each in bytes. No other file is written or read. */
 export const BACKUP_FILES = {
   'identity.key': 16 << 10,
   'known-keys.json': 1 << 20,
@@ -15,7 +15,7 @@ export const BACKUP_FILES = {
 
 export type BackupFile = keyof typeof BACKUP_FILES
 
-/** Of what and when a backup was made. */
+/** Origin and time of a backup. */
 export interface BackupAbout {
   peerId: string
   /** Unix time in milliseconds. */
@@ -28,7 +28,7 @@ export interface BackedUp {
   bytes: number
 }
 
-/** `subn`, in the header of the file. */
+/** `subn`, the application ID in the file header. */
 const APPLICATION_ID = 0x7375626e
 const FORMAT = 1
 const PART_BYTES = 1 << 20
@@ -39,7 +39,7 @@ const SCHEMA = `
 `
 const IF_DAMAGED = 'take another backup'
 
-/** Writes files into one: an SQLite database with their contents in parts. @throws UsageError for one that is too large, DatabaseError */
+/** Writes files into an SQLite database, split into parts. @throws UsageError for an oversized file, DatabaseError */
 export async function writeArchive(
   archive: string,
   about: BackupAbout,
@@ -47,7 +47,7 @@ export async function writeArchive(
 ): Promise<BackedUp[]> {
   const database = new Database({ file: archive, name: 'the backup' }, { timeout: 0 })
   try {
-    // a half-written one is thrown away: it needs no journal
+    // no journal: an incomplete archive is discarded
     database.exec(`PRAGMA journal_mode = OFF; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${FORMAT}; ${SCHEMA}`)
     database.prepare('INSERT INTO about VALUES (?, ?)').run(about.peerId, about.createdAtMs)
     const written: BackedUp[] = []
@@ -81,14 +81,14 @@ async function writeFileInto(database: Database, name: BackupFile, path: string)
   return bytes
 }
 
-/** A backup that is read. */
+/** A backup opened for reading. */
 export class Archive {
   readonly about: BackupAbout
   readonly files: readonly BackedUp[]
   readonly #file: string
   readonly #database: Database
 
-  /** @throws UsageError for a file that is no backup, DatabaseError */
+  /** @throws UsageError for a file that is not a backup, DatabaseError */
   static async open(file: string): Promise<Archive> {
     const kind = await stat(file).catch((cause) => {
       throw new UsageError(`backup ${file} cannot be read: ${reasonOf(cause)}`, { cause })
@@ -113,7 +113,7 @@ export class Archive {
     if (id !== APPLICATION_ID) {
       throw new UsageError(`${file} is no backup of a home`, { hint: '"subnet backup FILE" makes one' })
     }
-    // in place of a table it could run anything
+    // a view or trigger could run arbitrary SQL
     if (database.prepare("SELECT 1 FROM sqlite_schema WHERE type NOT IN ('table', 'index') LIMIT 1").all().length > 0) {
       throw new UsageError(`backup ${file} holds more than files`)
     }
@@ -129,7 +129,7 @@ export class Archive {
     this.files = names.map(({ name, bytes }) => this.#known(String(name), Number(bytes)))
   }
 
-  /** Writes a file of it where there is none yet, mode 0600. @throws UsageError for one that is not as it was */
+  /** Extracts a file to a new path, with mode 0600. @throws UsageError if its content is damaged */
   async extract({ name, bytes }: BackedUp, path: string): Promise<void> {
     const hash = createHash('sha256')
     await using file = await open(path, 'wx', 0o600)

@@ -19,16 +19,16 @@ export interface BackupAnswer {
   file: string
   peerId: string
   files: BackedUp[]
-  /** What the node needs and the backup does not hold. */
+  /** Files that the node needs but the backup does not contain. */
   left: string[]
 }
 
-/** All pages at once: copied in steps, a database that somebody writes to is begun anew after each write. */
+/** Copies all pages in one step. In several steps, each write by another process would restart the copy. */
 const ALL_PAGES = 2 ** 31 - 1
 
 /**
- * Writes a copy of a home to one file (0600), whole or not at all: key, config, address book, and the ledger where it is the home's own. A node may run
- * meanwhile: each database is copied as it was at one moment. @throws UsageError for a file that is there, or a home without a key
+ * Writes an atomic backup of a home to one file with mode 0600: key, config, address book, and the ledger if it is the home's own. A node
+ * may be running: each database is copied as a snapshot. @throws UsageError if the file exists or the home has no key
  */
 export async function backUp(home: Home, settings: Pick<Settings, 'key' | 'chain' | 'timeout'>, file: string): Promise<BackupAnswer> {
   const target = fullPath(file)
@@ -39,7 +39,7 @@ export async function backUp(home: Home, settings: Pick<Settings, 'key' | 'chain
   if (!hasOwnKey && settings.key == null) {
     throw new UsageError(`there is nothing to back up: ${home.path} has no identity key`, { hint: '--home names another home' })
   }
-  // beside the target: the copies hold the key, and take the room that the backup takes
+  // beside the target: the copies contain the key and need the same space as the backup
   const folder = await mkdtemp(join(dirname(target), `.${basename(target).slice(0, 50)}.`)).catch((cause) => {
     throw cannotWrite(target, cause)
   })
@@ -55,7 +55,7 @@ export async function backUp(home: Home, settings: Pick<Settings, 'key' | 'chain
   }
 }
 
-/** The files of a home, as they are at one moment each. */
+/** Copies the files of a home, each as a snapshot. */
 async function copiesOf(
   home: Home,
   { chain }: Pick<Settings, 'chain'>,
@@ -117,7 +117,7 @@ async function publish(archive: string, target: string): Promise<void> {
   }
 }
 
-/** The file of a ledger; undefined for another chain. */
+/** The file of a ledger. Undefined for another chain. */
 function ledgerOf(home: Home, chain: string): string | undefined {
   const split = splitChain(chain)
   return split?.driver === 'ledger' ? fullPath(split.rest || home.ledgerFile) : undefined

@@ -11,7 +11,10 @@ import { markedChain } from './shown-chain.ts'
 
 const MAX_CONFIG_BYTES = 1 << 20
 
-/** Writes these settings to config.json, those that are the default not; what else stands there stays. Gives all that it holds. @throws UsageError */
+/**
+ * Writes these settings to config.json and keeps its other entries. A setting equal to its default is removed. Returns the whole config.
+ * @throws UsageError
+ */
 export async function updateConfigFile({ configFile }: Home, settings: Settings, names: SettingName[]): Promise<RawSettings> {
   const changes = names.map((name) => [
     name,
@@ -20,7 +23,10 @@ export async function updateConfigFile({ configFile }: Home, settings: Settings,
   return write(configFile, { ...(await readConfigFile(configFile, settings.timeout)), ...Object.fromEntries(changes) })
 }
 
-/** Writes these values to config.json as they are; an undefined one is taken out. Gives what it held before, and leaves a file as it is that holds nothing else then. @throws UsageError */
+/**
+ * Writes these values to config.json unchanged, and removes undefined ones. Returns the previous content. Leaves the file untouched if
+ * nothing changes. @throws UsageError
+ */
 export async function changeConfigFile({ configFile }: Home, changes: Record<string, unknown>, timeoutMs?: number): Promise<RawSettings> {
   const before = await readConfigFile(configFile, timeoutMs)
   const after = { ...before, ...changes } as RawSettings
@@ -45,13 +51,13 @@ async function write(configFile: string, config: RawSettings): Promise<RawSettin
   return JSON.parse(json) as RawSettings
 }
 
-/** What config.json holds; nothing where there is none. @throws UsageError, ProtocolError TIMEOUT for a pipe that does not end */
+/** Reads config.json. Empty if the file is missing. @throws UsageError, ProtocolError TIMEOUT for a pipe that does not end in time */
 export async function readConfigFile(file: string, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<RawSettings> {
   let content: Buffer
   try {
     content = await readInputFile(file, { timeoutMs, maxBytes: MAX_CONFIG_BYTES })
   } catch (cause) {
-    // a home that is no directory is told of by whoever uses it
+    // a home that is not a directory is reported on its first use
     if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
       return {}
     }
@@ -79,17 +85,17 @@ export async function readConfigFile(file: string, timeoutMs = DEFAULT_TIMEOUT_M
   return config as RawSettings
 }
 
-/** V8 quotes what it could not read, which may be a key. */
+/** Removes V8's excerpt of the unparsable text, which may contain a key. */
 function withoutExcerpt(message: string): string {
   return message.replace(/, (?:\.{3})?".*"(?:\.{3})? is not valid JSON$/s, '')
 }
 
-/** What was written or read of config.json, as it may be shown. */
+/** The content of config.json, safe for display. */
 export function shownSettings(settings: RawSettings): RawSettings {
   return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, shownSetting(name as SettingName, value)]))
 }
 
-/** One of them. */
+/** The value of one setting, safe for display. */
 export function shownSetting<T>(name: SettingName, value: T): T | string {
   return name === 'chain' && typeof value === 'string' ? markedChain(value) : value
 }

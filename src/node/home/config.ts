@@ -13,7 +13,7 @@ import { parseAnnounce, parseListen } from './named-addresses.ts'
 import { checkOwnerKeyName } from './owner-key.ts'
 import { duration, integer, list, oneOf, onOff, type SettingKind, text } from './setting-kinds.ts'
 
-/** What a node, and the commands on it, can be told. Times in milliseconds. */
+/** Settings of a node and of its commands. Times in milliseconds. */
 export interface Settings {
   bootstrap: string[]
   subnetId: number
@@ -29,36 +29,42 @@ export interface Settings {
   /** Bytes per second. */
   heartbeatBudget: number
   publish: boolean
-  /** Find peers of the same local network by mDNS. */
+  /** Discover peers of the local network by mDNS. */
   mdns: boolean
-  /** Ask the router of a private network to forward the port. A node that `createNode` makes does so only where this is set. */
+  /** Ask the router of a private network to forward the port. A node from `createNode` does so only if this is set explicitly. */
   portMapping: boolean
   ownerKey: string | undefined
-  /** Dial private and loopback addresses too, whoever names them. */
+  /** Dial private and loopback addresses too, from any source. */
   allowPrivate: boolean
+  /** The protocol ID of the DHT. All nodes of a subnet have the same. */
   kadProtocol: string | undefined
+  /** Gossipsub's penalty for many peers behind one IP address, from -1,000 to 0, which is none; loopback is exempt. */
   gossipIpColocationWeight: number
-  /** Open inbound connections of one IPv4 address or IPv6 /64; undefined for the default, which does not limit loopback. */
+  /** Maximum open inbound connections per IPv4 address or IPv6 /64. Undefined for the default, which does not limit loopback. */
   maxConnectionsPerIp: number | undefined
   relayService: RelayService
-  /** Peers that may have a place at a time, where this node is their relay; bytes and milliseconds of one circuit. */
+  /** Concurrent reservations, where this node is the relay. */
   relayReservations: number
+  /** Bytes of one circuit over this node, both ways together. */
   relayBytes: number
+  /** How long one circuit over this node lasts. */
   relayDuration: number
   admission: 'open' | 'registered'
   minClass: NodeClass
   admissionOnError: 'deny' | 'allow'
   admissionExempt: string[]
+  /** Peer IDs whose requests alone are answered, of every protocol but DAG sync. */
   allowPeers: string[]
+  /** Peer IDs whose requests are never answered, of every protocol but DAG sync. */
   denyPeers: string[]
   maxFrameBytes: number
   taskTimeout: number
   timeout: number | undefined
   logLevel: LogLevel
   logFormat: LogFormat
-  /** Rules of scopes, as `call:debug`; they count more than `logLevel`. */
+  /** Log rules per scope, for example `call:debug`. They override `logLevel`. */
   log: string[]
-  /** Where metrics are served, as `127.0.0.1:9464`; undefined for nowhere. */
+  /** Address to serve metrics on, for example `127.0.0.1:9464`. Undefined to serve none. */
   metrics: string | undefined
 }
 
@@ -66,30 +72,36 @@ export interface Settings {
 export type SettingName = keyof Settings
 export type SettingSource = 'flag' | 'env' | 'config' | 'default'
 
-/** Settings as they are given: texts as on the command line, or what config.json may hold. What is absent has its default. */
+/** Unparsed settings: texts from the command line, or values from config.json. Missing settings have their defaults. */
 export type RawSettings = { [Name in SettingName]?: string | string[] | number | boolean | undefined }
 
-/** Where a node listens that was not told where. */
+/** Default listen address. */
 export const DEFAULT_LISTEN = '/ip4/0.0.0.0/tcp/38960'
 
-/** In `admissionExempt`: all bootstraps. */
+/** Stands for all bootstraps in `admissionExempt`. */
 export const BOOTSTRAPS = 'bootstraps'
 
-/** The flag of a setting, in help. */
+/** The flag of a setting, for help. */
 interface SettingFlag {
-  /** Whose flag it is: `CHAIN` on commands that need the chain, `NODE` on all that may run a node, `START` and `SERVING` on `start`, `GLOBAL` everywhere. */
+  /**
+   * The commands with this flag: `CHAIN` for commands that use the chain, `NODE` for all that may run a node, `START` and `SERVING` for
+   * `start`, `GLOBAL` for all.
+   */
   on: 'CHAIN' | 'NODE' | 'START' | 'SERVING' | 'GLOBAL'
-  /** The name of its value; undefined for a switch. */
+  /** Placeholder of the value. Undefined for a switch. */
   value?: string
-  /** A few words; `{default}` stands for the default. */
+  /** A few words. `{default}` is replaced by the default. */
   help: string
 }
 
-/** All that there is to say of a setting: its flag, its variable in the environment (by its name), its key in config.json, its default and its help. */
+/**
+ * The definition of a setting: its flag, its key in config.json, its default and its help. The environment variable is derived from the
+ * name.
+ */
 export interface Setting<T> extends SettingKind<T> {
-  /** Undefined for one that only config.json and the environment know. */
+  /** Undefined if only config.json and the environment accept the setting. */
   flag?: SettingFlag
-  /** The default in words, in help and in the README. @default as config.json would say it */
+  /** The default in words, for help and the docs. @default the form of config.json */
   shown?: string | undefined
 }
 
@@ -98,7 +110,7 @@ const DURATION = { value: 'DUR' } as const
 const NUMBER = { value: 'N' } as const
 const TIMEOUT = `${DEFAULT_TIMEOUT_MS / 1_000}s`
 
-/** In the order in which help and `config` show them. The README has a row for each. */
+/** All settings, in the order of help and `config`. docs/settings.md has a row for each. */
 export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   bootstrap: { ...list(parsePeerMultiaddr), flag: { on: 'NODE', ...MULTIADDRS, help: 'a peer to connect to first; may be repeated' } },
   subnetId: { ...integer(1, 0, 2 ** 32 - 1), flag: { on: 'CHAIN', ...NUMBER, help: 'the subnet {default}' } },
@@ -203,33 +215,33 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   relayDuration: duration(600_000, 1_000),
 }
 
-/** All settings, in their order. */
+/** The names of all settings, in order. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[]
 
-/** A setting as config.json would say it. */
+/** The value of a setting in the form of config.json. */
 export function formatted<Name extends SettingName>(name: Name, settings: Settings): unknown {
   const { format } = SETTINGS[name]
   return format == null ? settings[name] : format(settings[name])
 }
 
-/** The default of a setting, as help and the README show it. */
+/** The default of a setting, as shown in help and docs. */
 export function shownDefault<Name extends SettingName>(name: Name): string {
   const { shown, fallback, format } = SETTINGS[name]
   const value: unknown = format == null ? fallback : format(fallback)
   return shown ?? ([value ?? []].flat().join(', ') || 'none')
 }
 
-/** `bootstraps`, or a peer ID. */
+/** Parses `bootstraps` or a peer ID. */
 function parseExempt(text: string): PeerId | typeof BOOTSTRAPS {
   return text === BOOTSTRAPS ? BOOTSTRAPS : parsePeerId(text)
 }
 
-/** The environment variable of a setting: `heartbeatInterval` is `SUBNET_HEARTBEAT_INTERVAL`. */
+/** The environment variable of a setting, for example `SUBNET_HEARTBEAT_INTERVAL` for `heartbeatInterval`. */
 export function variableOf(name: SettingName): string {
   return `SUBNET_${kebab(name).replaceAll('-', '_').toUpperCase()}`
 }
 
-/** The flag of a setting: `heartbeatInterval` is `--heartbeat-interval`. */
+/** The name of a setting in kebab case, as its flag: `heartbeatInterval` becomes `heartbeat-interval`. */
 export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }

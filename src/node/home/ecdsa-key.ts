@@ -5,21 +5,21 @@ import { peerIdFromMultihash } from '@libp2p/peer-id'
 import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 
-/** The type of an ECDSA key in libp2p's PublicKey and PrivateKey messages. */
+/** Type number of an ECDSA key in libp2p's PublicKey and PrivateKey messages. */
 const ECDSA_TYPE = 3
-/** The type that py-libp2p gives its P-256 keys; no other library has it. */
+/** Type number that only py-libp2p uses, for its P-256 keys. */
 const PY_ECC_P256_TYPE = 4
-/** P-256, P-384 and P-521, as OpenSSL names them. */
+/** OpenSSL's names of P-256, P-384 and P-521. */
 const CURVES = ['prime256v1', 'secp384r1', 'secp521r1']
 
-/** The key of a peer that this node cannot read. */
+/** A peer's key that this node cannot read. */
 export class UnreadableKeyError extends Error {
   override readonly name = 'UnreadableKeyError'
 }
 
 /**
- * The public key of an ECDSA peer, as go-libp2p writes it: a SubjectPublicKeyInfo in DER. `@libp2p/crypto` reads a form of its own only, and
- * `@libp2p/peer-id` makes no peer ID of an ECDSA key.
+ * The public key of an ECDSA peer in go-libp2p's format: a SubjectPublicKeyInfo in DER. `@libp2p/crypto` only reads its own format, and
+ * `@libp2p/peer-id` creates no peer ID from an ECDSA key.
  */
 export class EcdsaKey {
   readonly peerId: PeerId
@@ -55,7 +55,7 @@ export class EcdsaKey {
   }
 }
 
-/** Whether a PublicKey or PrivateKey message of libp2p holds an ECDSA key, in whichever form. */
+/** True if a PublicKey or PrivateKey message of libp2p contains an ECDSA key in any format. */
 export function isEcdsa(protobuf: Uint8Array): boolean {
   try {
     return [ECDSA_TYPE, PY_ECC_P256_TYPE].includes(readKeyMessage(protobuf).type)

@@ -1,6 +1,6 @@
 import { SubnetError, type SubnetErrorOptions } from '../../primitives/errors.ts'
 
-/** What keeps a node from running, or a command from finding one that runs. */
+/** The home has a running node already, or has none. */
 export class NodeError extends SubnetError {
   override readonly name = 'NodeError'
   readonly code: 'ALREADY_RUNNING' | 'NOT_RUNNING'

@@ -5,23 +5,26 @@ import { describeError, SubnetError, UsageError } from '../../primitives/errors.
 import { ALIAS_SCHEMA } from './aliases.ts'
 import type { Home } from './home.ts'
 
-/** What to do about a damaged `node.db`. */
+/** Advice for a damaged `node.db`. */
 export const IF_DAMAGED = 'move it away: a new one is made, and heartbeats fill it; aliases have to be set again'
 const ELSEWHERE = '--home names another home'
 
 /**
- * What made `node.db` what it is, in order. One that was released is never changed: a new column is one more line, as
- * `'ALTER TABLE address_book ADD COLUMN note TEXT'`.
+ * Migrations of `node.db`, in order. A released migration is never changed: a new column is a new entry, for example `'ALTER TABLE
+ * address_book ADD COLUMN note TEXT'`.
  */
 export const HOME_MIGRATIONS: readonly Migration[] = [
   (database) => {
-    // 0.1.0 made these tables too, without a number
+    // 0.1.0 created these tables without a version number
     database.exec(ADDRESS_BOOK_SCHEMA + ALIAS_SCHEMA + CHAIN_ANSWERS_SCHEMA)
     completeAddressBook(database)
   },
 ]
 
-/** Opens what a home remembers: the address book, the aliases, what chains said last. Many processes may have it open. @throws DatabaseError, DatabaseVersionError, UsageError */
+/**
+ * Opens a home's database: the address book, the aliases and cached chain answers. Several processes may have it open. @throws
+ * DatabaseError, DatabaseVersionError, UsageError
+ */
 export async function openHomeDatabase(home: Home): Promise<Database> {
   const about = { file: home.databaseFile, name: 'the address book', ifDamaged: IF_DAMAGED, elsewhere: ELSEWHERE }
   return openDatabase(about, HOME_MIGRATIONS).catch((cause) => {

@@ -8,7 +8,7 @@ import { fullPath } from '../../primitives/full-path.ts'
 
 export { reasonOf }
 
-/** The directory of one node, and what lies in it. */
+/** The directory of one node and its files. */
 export interface Home {
   path: string
   identityFile: string
@@ -17,15 +17,15 @@ export interface Home {
   lockFile: string
   pidFile: string
   ledgerFile: string
-  /** The peer IDs of key files in which a damage would not show. */
+  /** Peer IDs of key files without redundancy, in which damage would go unnoticed. */
   knownKeysFile: string
-  /** Metadata of chains. */
+  /** Cached chain metadata. */
   chainCacheFolder: string
 }
 
 export const HOME_HINT = '--home or SUBNET_HOME names a directory that you can write'
 
-/** @throws UsageError for an empty name, which would be the directory that one happens to be in, and where that is gone */
+/** @throws UsageError for an empty name, which would mean the working directory, and for a working directory that no longer exists */
 export function homeAt(name: string): Home {
   if (name === '') {
     throw new UsageError('the home has an empty name', { hint: HOME_HINT })
@@ -44,7 +44,7 @@ export function homeAt(name: string): Home {
   }
 }
 
-/** Makes the home (0700) if it is not there. @throws UsageError when it cannot be used */
+/** Creates the home with mode 0700 if it is missing. @throws UsageError if it is not usable */
 export async function ensureHome(home: Home): Promise<void> {
   try {
     await makeFolder(home.path, 0o700)
@@ -55,7 +55,7 @@ export async function ensureHome(home: Home): Promise<void> {
   }
 }
 
-/** The user's own folder; undefined where HOME is empty, or there is none and the system does not know the user. */
+/** The user's home folder. Undefined if HOME is empty, or if HOME is unset and the system does not know the user. */
 export function userFolder(): string | undefined {
   try {
     return homedir() || undefined
@@ -64,7 +64,7 @@ export function userFolder(): string | undefined {
   }
 }
 
-/** A directory that others use too is left as it is: /tmp, / or a user's own folder must never become 0700 by a slip. */
+/** Sets mode 0700. Refuses a shared directory: /tmp, / or the user's home folder must not become 0700 by accident. */
 async function closeToOthers({ path, ...files }: Home): Promise<void> {
   const { mode } = await stat(path)
   if ((mode & 0o077) === 0) {

@@ -13,17 +13,17 @@ import { type Home, reasonOf } from './home.ts'
 import { checkIntact, showsDamage } from './intact-key.ts'
 import { KnownKeys } from './known-keys.ts'
 
-/** The protobuf header of an Ed25519 key that holds the 32-byte seed only, as py-libp2p writes it: type 1, 32 bytes of data. */
+/** The protobuf header of an Ed25519 key with only its 32-byte seed, in py-libp2p's format: type 1, 32 bytes of data. */
 const SEED_HEADER = Buffer.from([0x08, 0x01, 0x12, 0x20])
 const SEED_BYTES = 32
-/** The tag of a key's type and RSA, the default, which py-libp2p leaves out: its RSA keys begin with the tag of their data. */
+/** The type field of an RSA key. Its value is the default, so py-libp2p omits the field, and its RSA keys begin with the data field. */
 const RSA_TYPE = Buffer.from([0x08, 0x00])
 const DATA_TAG = 0x12
 const MAX_KEY_FILE_BYTES = 16 * 1024
-/** How long a key may take to come, where nothing else was said: a key file may be a pipe. */
 
 /**
- * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's forms of ed25519 (36 bytes) and rsa (no type).
+ * Reads a private key file: a libp2p PrivateKey protobuf (ed25519, secp256k1, rsa), or py-libp2p's formats of ed25519 (36 bytes) and rsa
+ * (without type).
  * @throws UsageError, ProtocolError TIMEOUT
  */
 export async function readKeyFile(file: string, options: ReadOptions = {}): Promise<PrivateKey> {
@@ -34,7 +34,7 @@ function bytesOf(file: string, options: ReadOptions): AsyncIterable<Uint8Array> 
   return inputOf(file, { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS })
 }
 
-/** The same from anywhere. @param name what it is, for messages @throws UsageError; what `source` throws of itself */
+/** Reads a private key from any source. @param name of the source, for error messages @throws UsageError; errors of `source` */
 export async function readKey(source: AsyncIterable<Uint8Array>, name: string): Promise<PrivateKey> {
   return (await readParsed(source, name)).key
 }
@@ -49,7 +49,7 @@ async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Prom
     if (isDeadline(cause)) {
       throw new ProtocolError('TIMEOUT', `${name} did not come to its end in time`, { cause, hint: '--timeout DUR gives it longer' })
     }
-    // never the bytes: they may be a key in a form that is not known here
+    // the bytes are not shown, because they may be a key in an unknown format
     throw new UsageError(`${name} cannot be read: ${reasonOf(cause)}`, {
       cause,
       hint: 'a key file is a libp2p private key in protobuf form; "subnet key new --key FILE" makes one',
@@ -59,7 +59,7 @@ async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Prom
 
 interface ParsedKey {
   key: PrivateKey
-  /** False where the file would be another peer's key after any change of it. */
+  /** False if any change of the file would yield another peer's valid key. */
   showsDamage: boolean
 }
 
@@ -83,12 +83,12 @@ async function parseKey(bytes: Uint8Array): Promise<ParsedKey> {
   return { key, showsDamage: showsDamage(key) }
 }
 
-/** Makes an Ed25519 key. */
+/** Generates an Ed25519 key. */
 export async function newKey(): Promise<PrivateKey> {
   return generateKeyPair('Ed25519')
 }
 
-/** Writes a key file (0600), whole or not at all, as a libp2p PrivateKey protobuf. @throws EEXIST unless `replace` */
+/** Writes a key file atomically with mode 0600, as a libp2p PrivateKey protobuf. @throws EEXIST unless `replace` */
 export async function writeKeyFile(file: string, privateKey: PrivateKey, options: { replace?: boolean } = {}): Promise<void> {
   const output = await AtomicFile.open(file, 0o600)
   try {
@@ -100,8 +100,8 @@ export async function writeKeyFile(file: string, privateKey: PrivateKey, options
 }
 
 /**
- * The key of a home: the file named, or the home's own, made when it is missing. Many processes may do this at once. A key in which a damage does
- * not show is remembered.
+ * Loads the key of a home: from the given file, or the home's own, which is created if missing. Safe for concurrent processes. The peer ID
+ * of a key without redundancy is recorded.
  * @throws UsageError, ProtocolError TIMEOUT
  */
 export async function loadIdentity(home: Home, keyFile?: string, options: ReadOptions = {}): Promise<PrivateKey> {

@@ -3,14 +3,14 @@ import { generateKeyPairFromSeed, privateKeyToProtobuf } from '@libp2p/crypto/ke
 import type { PrivateKey } from '@libp2p/interface'
 
 const SEED_BYTES = 32
-/** The protobuf header of an Ed25519 key that holds its public half twice, as old versions of libp2p wrote it: type 1, 96 bytes of data. */
+/** The protobuf header of an Ed25519 key that repeats its public key, in the format of old libp2p versions: type 1, 96 bytes of data. */
 const OLD_HEADER = Buffer.from([0x08, 0x01, 0x12, 0x60])
-/** The tag and value of a key's type, of RSA. */
+/** Size of the type field of an RSA key: tag and value. */
 const RSA_TYPE_BYTES = 2
 
 /**
- * Refuses a key that would be another peer, or none, because bytes of its file were changed: libp2p itself believes the public half that stands in
- * the file. What a file says once only, a seed or a secp256k1 key, cannot be checked so.
+ * Refuses a key file with damaged bytes, which would yield another peer or none. libp2p itself trusts the public key in the file. A key
+ * without redundancy, a seed or a secp256k1 key, cannot be checked.
  * @throws Error
  */
 export async function checkIntact(key: PrivateKey, bytes: Uint8Array): Promise<void> {
@@ -19,7 +19,7 @@ export async function checkIntact(key: PrivateKey, bytes: Uint8Array): Promise<v
   }
 }
 
-/** Whether a file of this key says who it is twice, so that a change shows. */
+/** True if the file of such a key has redundancy, so that damage is detected. */
 export function showsDamage({ type }: PrivateKey): boolean {
   return type !== 'secp256k1'
 }
@@ -35,7 +35,7 @@ function isConsistent(key: PrivateKey, derived: PrivateKey | undefined): boolean
   return key.type !== 'RSA' || isRsa(key.raw)
 }
 
-/** Whether the parts of an RSA key are those of one key. @param der PKCS #1 */
+/** True if the parts of an RSA key belong together. @param der PKCS #1 */
 function isRsa(der: Uint8Array): boolean {
   const { n, e, d, p, q, dp, dq, qi } = jwkOf(der)
   const [modulus, exponent, secret, first, second] = [n, e, d, p, q].map(integerOf) as [bigint, bigint, bigint, bigint, bigint]
@@ -51,7 +51,7 @@ function isRsa(der: Uint8Array): boolean {
   )
 }
 
-/** Of numbers that are no key for OpenSSL, nothing. */
+/** Empty if OpenSSL rejects the key. */
 function jwkOf(der: Uint8Array): JsonWebKey {
   try {
     return createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs1' }).export({ format: 'jwk' })
@@ -64,7 +64,7 @@ function integerOf(base64url: unknown = ''): bigint {
   return BigInt(`0x${Buffer.from(String(base64url), 'base64url').toString('hex') || '0'}`)
 }
 
-/** Whether a file of this key is written so, by any libp2p: what a parser passes over would be a damage that nobody sees. */
+/** True if a libp2p implementation would write the file exactly so. Bytes that a parser skips would hide damage. */
 function isWritten(key: PrivateKey, bytes: Uint8Array): boolean {
   const written = privateKeyToProtobuf(key)
   const forms = [

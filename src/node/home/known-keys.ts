@@ -5,8 +5,8 @@ import { UsageError } from '../../primitives/errors.ts'
 import type { Home } from './home.ts'
 
 /**
- * The peer IDs of key files in which a damage does not show: those that hold nothing but a seed or a number, which is another peer's after any
- * change. A help, not a need: a home that cannot be written remembers nothing.
+ * Remembers the peer IDs of key files without redundancy: a bare seed or number, where any change yields another peer's valid key. Best
+ * effort: in a read-only home nothing is remembered.
  */
 export class KnownKeys {
   readonly #home: Home
@@ -15,7 +15,7 @@ export class KnownKeys {
     this.#home = home
   }
 
-  /** @param showsDamage false for a key that is to be remembered. @throws UsageError where the file held another peer's key before */
+  /** @param showsDamage false for a key to remember @throws UsageError if the file contained another peer's key before */
   async check(file: string, peerId: string, showsDamage: boolean): Promise<void> {
     const path = resolve(file)
     const known = (await this.#read())[path]
@@ -29,7 +29,7 @@ export class KnownKeys {
     }
   }
 
-  /** To be called where a user puts another key into a file. */
+  /** Call when the user replaces the key in a file. */
   async forget(file: string): Promise<void> {
     if ((await this.#read())[resolve(file)] != null) {
       await this.#write({ [resolve(file)]: undefined })
@@ -52,14 +52,14 @@ export class KnownKeys {
       await file.write(Buffer.from(`${JSON.stringify({ ...(await this.#read()), ...changes }, undefined, 2)}\n`))
       await file.commit()
     } catch {
-      // the key itself was read
+      // best effort: the key itself was read
     } finally {
       await file?.discard()
     }
   }
 }
 
-/** A pipe holds another key each time. */
+/** False for a pipe, which may deliver another key each time. */
 async function isRegular(path: string): Promise<boolean> {
   return stat(path).then(
     (found) => found.isFile(),

@@ -25,7 +25,7 @@ export interface LoadedSettings {
   sources: Record<SettingName, SettingSource>
 }
 
-/** The effective settings, and where each came from: flag, then environment, then config.json, then default. @throws UsageError */
+/** Loads the effective settings and their sources, in the order flag, environment, config.json, default. @throws UsageError */
 export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> {
   const config = await readConfigFile(init.home.configFile, timeoutOf(init))
   const settings: Record<string, unknown> = {}
@@ -43,13 +43,13 @@ export async function loadSettings(init: SettingsInit): Promise<LoadedSettings> 
   return { settings: settings as unknown as Settings, sources: sources as Record<SettingName, SettingSource> }
 }
 
-/** What was said of the time before config.json is read. @throws UsageError */
+/** The timeout as known before config.json is read. @throws UsageError */
 function timeoutOf({ flags, env }: SettingsInit): number | undefined {
   const raw = flags.timeout ?? (env['SUBNET_TIMEOUT'] || undefined)
   return raw == null ? undefined : (parseSetting('timeout', raw, flags.timeout == null ? 'SUBNET_TIMEOUT' : '--timeout') as number)
 }
 
-/** The same settings, but for what these flags say. @throws UsageError */
+/** Overrides settings with flags. @throws UsageError */
 export function withFlags({ settings, sources }: LoadedSettings, flags: RawSettings): LoadedSettings {
   const given = SETTING_NAMES.filter((name) => flags[name] != null)
   const parsed = given.map((name) => [name, parseSetting(name, flags[name], `--${kebab(name)}`)])
@@ -59,7 +59,7 @@ export function withFlags({ settings, sources }: LoadedSettings, flags: RawSetti
   }
 }
 
-/** Each setting as config.json would say it, but for the chain, which is shown without secrets; null where there is none. And where it came from. */
+/** Each setting in the form of config.json, with its source. The chain is shown without secrets. Null without a value. */
 export function describeSettings({ settings, sources }: LoadedSettings): Record<SettingName, { value: unknown; source: SettingSource }> {
   const entries = SETTING_NAMES.map((name) => [
     name,
@@ -68,7 +68,7 @@ export function describeSettings({ settings, sources }: LoadedSettings): Record<
   return Object.fromEntries(entries)
 }
 
-/** The value of a setting. @param where what is told of a fault @throws UsageError */
+/** Parses the value of a setting. @param where origin of the value, for error messages @throws UsageError */
 export function parseSetting(name: SettingName, raw: unknown, where: string): unknown {
   const setting = SETTINGS[name]
   const values: unknown[] = Array.isArray(raw) ? raw : [raw]

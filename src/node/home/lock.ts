@@ -9,10 +9,10 @@ import { type Home, reasonOf } from './home.ts'
 
 const SQLITE_BUSY = 5
 const PID_FILE = { maxBytes: 64, timeoutMs: 500 }
-/** Those who only look have the file for a moment. */
+/** How long to wait for a process that only checks the lock, in milliseconds. */
 const LOOKING_MS = 100
 
-/** Held by the one node that runs in a home. The kernel releases it with the process, however that ends. */
+/** The lock of the one node that runs in a home. The kernel releases it when the process ends for any reason. */
 export class HomeLock {
   readonly #home: Home
   readonly #homeId: string | undefined
@@ -26,10 +26,10 @@ export class HomeLock {
     this.#fileId = ids.file
   }
 
-  /** @throws NodeError ALREADY_RUNNING, naming the pid; DatabaseError for a lock file that cannot be locked */
+  /** @throws NodeError ALREADY_RUNNING with the pid; DatabaseError if the lock file cannot be locked */
   static async acquire(home: Home): Promise<HomeLock> {
     const database = await take(home)
-    // information for people; the lock is what counts: in containers every pid is 1
+    // for information only: in containers every pid is 1, so the lock decides
     try {
       await writePid(home)
       return new HomeLock(home, database, { home: await idOf(home.path), file: await idOf(home.lockFile) })
@@ -39,7 +39,9 @@ export class HomeLock {
     }
   }
 
-  /** Who holds the lock of a home, in words: its pid, as far as it is known. Undefined where nobody does, or it cannot be told. */
+  /**
+   * Describes the process that holds the lock of a home by its pid, if known. Undefined if no process does, or if it cannot be determined.
+   */
   static async holderOf(home: Home): Promise<string | undefined> {
     let database: DatabaseSync | undefined
     try {
@@ -53,7 +55,7 @@ export class HomeLock {
     }
   }
 
-  /** Whether the home is still where it was, and this node's. Takes the lock again where somebody removed its file. */
+  /** True if the home is unchanged and belongs to this node. Takes the lock again if the lock file was removed. */
   async hold(): Promise<boolean> {
     if (this.#homeId == null || (await idOf(this.#home.path)) !== this.#homeId) {
       return false

@@ -1,10 +1,10 @@
 import { isIP, isIPv6 } from 'node:net'
 
-/** Where the metrics of a node are served. */
+/** The address that a node's metrics are served on. */
 export interface MetricsAddress {
-  /** An IP address, or a name. */
+  /** An IP address or a host name. */
   host: string
-  /** 0 takes a free one. */
+  /** 0 selects a free port. */
   port: number
 }
 
@@ -12,7 +12,7 @@ const LOOPBACK = '127.0.0.1'
 const MAX_PORT = 65_535
 const NAME = /^(?!-)[a-z\d-]{1,63}(\.[a-z\d-]{1,63})*$/i
 
-/** Reads `HOST:PORT`; `:PORT` and a port alone are on loopback. @throws Error that says what is expected */
+/** Parses `HOST:PORT`. `:PORT` and a bare port mean loopback. @throws Error that states the expected format */
 export function parseMetricsAddress(text: string): MetricsAddress {
   const [, bracketed, plain, digits] = /^(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text) ?? []
   const port = Number(digits)
@@ -24,7 +24,7 @@ export function parseMetricsAddress(text: string): MetricsAddress {
   return { host, port }
 }
 
-/** In the one spelling in which `config` shows it. */
+/** The canonical form, as shown by `config`. */
 export function formatMetricsAddress({ host, port }: MetricsAddress): string {
   return `${isIPv6(host) ? `[${host}]` : host}:${port}`
 }

@@ -11,7 +11,7 @@ const LISTEN_HINT =
   'a node listens on TCP, as on /ip4/0.0.0.0/tcp/38960, and on QUIC, as on /ip4/0.0.0.0/udp/38960/quic-v1; a port of 0 takes a free one'
 const ANNOUNCE_HINT = 'what is announced is where others dial this node, as /ip4/203.0.113.7/tcp/38960 or /dns4/node.example/tcp/38960'
 
-/** What no peer dials, in words for a user. */
+/** Address ranges that no peer can dial, with texts for the user. */
 const NOWHERE: Record<string, string> = {
   unspecified: 'the unspecified address, which leads nowhere',
   multicast: 'a multicast address, and a connection has one peer',
@@ -19,7 +19,7 @@ const NOWHERE: Record<string, string> = {
   linkLocal: 'a link-local address, which leads nowhere without the name of an interface',
 }
 
-/** An address to listen on. @throws UsageError for one on which no node can */
+/** Parses a listen address. @throws UsageError if no node can listen on it */
 export function parseListen(text: string): Multiaddr {
   const address = parseMultiaddr(text)
   const [host] = address.getComponents()
@@ -34,7 +34,10 @@ export function parseListen(text: string): Multiaddr {
   return address
 }
 
-/** An address to tell others. Private and loopback ones are for networks that have nothing else. @throws UsageError for one that no peer can dial */
+/**
+ * Parses an address to announce. Private and loopback addresses are allowed, for networks without public ones. @throws UsageError if no
+ * peer can dial it
+ */
 export function parseAnnounce(text: string): Multiaddr {
   const address = parseMultiaddr(text)
   const [host, transport] = address.getComponents()
@@ -49,7 +52,7 @@ export function parseAnnounce(text: string): Multiaddr {
   return address
 }
 
-/** TCP or QUIC, and behind it nothing but the peer or a relay. */
+/** Accepts TCP or QUIC, followed only by a peer ID or a relay. */
 function transportFault(address: Multiaddr): string | undefined {
   const [host, transport, ...rest] = address.getComponents()
   if (host == null || !HOSTS.has(host.name)) {

@@ -9,8 +9,8 @@ const LOOKS_LIKE_A_KEY = /^(?:0x)?[0-9a-f]{64}$/i
 const HINT = 'the file holds 32 bytes in hex, and only its owner may read it (chmod 600)'
 
 /**
- * What a setting says is the file of the key; a key itself is not taken, as whoever sees a command line, an environment or a
- * config would see it. @throws UsageError, which does not tell it either
+ * Checks the setting that names the key file. A key itself is refused, because command lines, environments and configs are visible to
+ * others. @throws UsageError whose message does not contain the key
  */
 export function checkOwnerKeyName(name: string | undefined): string {
   if (name == null || name === '') {
@@ -24,13 +24,16 @@ export function checkOwnerKeyName(name: string | undefined): string {
   return name
 }
 
-/** The account whose key a file holds. @throws UsageError for a file that others can read, or that holds no key */
+/** Reads the account of a key file. @throws UsageError for a file that others can read, or without a valid key */
 export async function readOwnerKey(file: string): Promise<ChainSigner> {
   const text = await readPrivate(file)
   return parseOwnerKey(text, `owner key ${file}`)
 }
 
-/** The account of a key in hex. @param name what it is, for messages @throws UsageError, which never tells the text */
+/**
+ * Parses the account of a hexadecimal key. @param name of the source, for error messages @throws UsageError whose message does not contain
+ * the text
+ */
 export async function parseOwnerKey(text: string, name: string): Promise<ChainSigner> {
   const { AccountKey } = await import('../../chain/hypertensor/writing/account-key.ts')
   try {
@@ -42,7 +45,7 @@ export async function parseOwnerKey(text: string, name: string): Promise<ChainSi
 
 async function readPrivate(file: string): Promise<string> {
   try {
-    // a pipe is refused, not waited for
+    // does not block on a pipe, which is refused
     const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
       const stat = await handle.stat()

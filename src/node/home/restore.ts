@@ -14,14 +14,14 @@ import { HomeLock } from './lock.ts'
 export interface RestoreAnswer {
   home: string
   peerId: string
-  /** When the backup was made. */
+  /** Creation time of the backup, as Unix time in milliseconds. */
   createdAtMs: number
   files: BackedUp[]
 }
 
 /**
- * Makes a home of a backup. All of it is read and checked before any of it is there, the key comes last, and nothing is replaced.
- * @throws UsageError for a home that has any of it, or a file that is no whole backup; NodeError ALREADY_RUNNING
+ * Restores a backup into a home. All files are read and checked first, the key is written last, and no file is replaced.
+ * @throws UsageError if the home has any of these files or the backup is damaged; NodeError ALREADY_RUNNING
  */
 export async function restore(home: Home, file: string): Promise<RestoreAnswer> {
   const archive = await Archive.open(fullPath(file))
@@ -73,7 +73,7 @@ async function fill(home: Home, archive: Archive): Promise<void> {
   }
 }
 
-/** Whether a node could use it. @throws UsageError, DatabaseError, DatabaseVersionError */
+/** Checks that a node could use the files. @throws UsageError, DatabaseError, DatabaseVersionError */
 async function check(staged: Home, { about, files }: Archive): Promise<void> {
   const has = new Set<string>(files.map(({ name }) => name))
   if (has.has('identity.key')) {

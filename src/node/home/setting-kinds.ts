@@ -1,12 +1,12 @@
-/** How the raw texts of a setting become its value. */
+/** Converts the raw texts of a setting to its value. */
 export interface SettingKind<T> {
   fallback: T
-  /** Reads one raw text; a list gets all its texts. @throws Error that says what is expected */
+  /** Parses one raw text, or all texts of a list. @throws Error that states the expected format */
   parse(texts: string[]): T
   list?: true
-  /** Its flag takes no value. */
+  /** True if the flag takes no value. */
   isSwitch?: true
-  /** How config.json would say it. @default as it is */
+  /** Converts a value to its form in config.json. @default unchanged */
   format?(value: T): unknown
 }
 
@@ -16,7 +16,7 @@ const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
 export function parseDuration(text: string): number {
   const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text) ?? []
   const ms = Math.round(Number(amount) * DURATION_UNITS_MS[unit as keyof typeof DURATION_UNITS_MS])
-  // the longest that a timer of Node can wait
+  // the maximum of a Node timer
   if (!(ms > 0 && ms <= 2 ** 31 - 1)) {
     throw new Error('a duration like 500ms, 20s or 5m, at most 24 days')
   }
@@ -85,7 +85,7 @@ export function onOff(fallback: boolean): SettingKind<boolean> {
   }
 }
 
-/** Any number of texts. @param spell gives what was read of a text, where that is kept in place of the text */
+/** A list of texts. @param spell formats a parsed value, to be stored instead of its text */
 export function list<T>(read: (text: string) => T, spell?: (value: T) => string): SettingKind<string[]> {
   return {
     fallback: [],
@@ -100,7 +100,7 @@ export function list<T>(read: (text: string) => T, spell?: (value: T) => string)
   }
 }
 
-/** One of these words. */
+/** One of the given words. */
 export function oneOf<T extends string>(values: readonly T[], fallback: T): SettingKind<T> {
   return {
     fallback,

@@ -1,12 +1,12 @@
 import { CHAIN_DRIVERS, splitChain } from '../../chain/chain-url.ts'
 import { LEFT_OUT, markedUrl, shownUrl } from '../../primitives/shown-url.ts'
 
-/** A chain's URL as it is shown: a ledger's file, or scheme, host and port of each endpoint. What names neither is not shown at all. */
+/** The URL of a chain for display: a ledger's file, or scheme, host and port of each endpoint. Other parts are hidden. */
 export function shownChain(url: string): string {
   return chainWith(url, (endpoint) => (URL.canParse(endpoint) ? shownUrl(endpoint) : LEFT_OUT))
 }
 
-/** The same with `/…` where an endpoint has more than that: for a list of settings, which nobody should take for the value itself. */
+/** Like `shownChain`, but marks hidden parts with `/…`, so that a list of settings is not mistaken for the real values. */
 export function markedChain(url: string): string {
   return chainWith(url, markedUrl)
 }

@@ -5,17 +5,19 @@ import type { SettingName, SettingSource, Settings } from './config.ts'
 
 type LogSettings = Pick<Settings, 'logLevel' | 'logFormat' | 'log'>
 
-/** What the scopes may say. A level given as a flag counts more than a rule for all that was not. */
+/** Creates the log filter. A log level from a flag overrides rules from other sources. */
 export function logFilterOf({ logLevel, log }: LogSettings, sources?: Record<SettingName, SettingSource>): LogFilter {
   return logFilter(logLevel, log, { levelFirst: sources?.logLevel === 'flag' && sources.log !== 'flag' })
 }
 
-/** The log of this process, on stderr. */
+/** Creates the logger of this process, on stderr. */
 export function stderrLogger(settings: LogSettings, filter = logFilterOf(settings), line = lineOf(settings.logFormat, filter)): Logger {
   return createLogger(filter, (text) => process.stderr.write(text), { line })
 }
 
-/** The same for a node in somebody else's program: its warnings stand among other lines of a terminal, and stay short there. */
+/**
+ * Creates the logger of a node embedded in another program. Its warnings are short, because they appear among that program's own output.
+ */
 export function embeddedLogger(settings: LogSettings): Logger {
   const filter = logFilterOf(settings)
   const line = lineOf(settings.logFormat, filter)

@@ -4,17 +4,17 @@ import { type Network, TEMPLATE_GOSSIP_PROTOCOL_ID, TEMPLATE_KAD_PROTOCOL_ID } f
 
 const GOSSIP_PREFIX = '/meshsub/'
 
-/** The network of a peer, by the protocol IDs that it told with identify; undefined where they do not say. */
+/** The network of a peer, according to the protocol IDs from identify. Undefined if they are inconclusive. */
 export function networkOf(protocols: Iterable<string>): Network | undefined {
   const spoken = new Set(protocols)
   if (spoken.has(ADDRESS_PROTOCOL_ID)) {
-    // a node of this package answers DAG sync in both networks
+    // nodes of this package answer DAG sync in both networks
     return spoken.has(TEMPLATE_KAD_PROTOCOL_ID) ? 'template' : 'native'
   }
   return speaksTemplate(spoken) ? 'template' : undefined
 }
 
-/** Whether a peer is a node of the template, and none of this package. */
+/** True for a template node, as opposed to a node of this package. */
 export function speaksTemplate(protocols: Iterable<string>): boolean {
   const spoken = new Set(protocols)
   const gossip = [...spoken].filter((id) => id.startsWith(GOSSIP_PREFIX))

@@ -5,7 +5,7 @@ import { speaksTemplate } from './network-of.ts'
 
 const FLAG = '--network template'
 
-/** Notices that a native node met a peer of the template, whose gossip and DHT it does not share, and says so once. */
+/** Detects that a native node met a template peer, with which it shares neither gossip nor DHT. Reports it once. */
 export class OtherNetwork {
   readonly #network: Network
   readonly #init: { serves: boolean; log: Logger }
@@ -17,13 +17,13 @@ export class OtherNetwork {
     this.#init = init
   }
 
-  /** To be told of the protocols of each peer. */
+  /** Call with the protocols of each identified peer. */
   meet(peerId: PeerId, protocols: string[]): void {
     if (this.#network === 'template' || this.#met != null || !speaksTemplate(protocols)) {
       return
     }
     this.#met = peerId.toString()
-    // a command that calls such a peer needs no more than its address
+    // a command that calls such a peer needs only its address
     this.#init.log[this.#init.serves ? 'warn' : 'debug'](this.notices.join())
   }
 
@@ -36,7 +36,7 @@ export class OtherNetwork {
         ]
   }
 
-  /** What to do about a peer that was not found. */
+  /** Advice if a peer was not found. */
   get hint(): string | undefined {
     return this.#met == null ? undefined : `${this.#met} is a node of Hypertensor's Python template: ${FLAG} looks in that network too`
   }

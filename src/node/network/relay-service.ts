@@ -1,3 +1,3 @@
-/** Whether a node is a relay for others: always, never, or while it is public. */
+/** When a node serves as a relay: `on` always, `off` never, `auto` while it is public. */
 export const RELAY_SERVICE = ['auto', 'on', 'off'] as const
 export type RelayService = (typeof RELAY_SERVICE)[number]

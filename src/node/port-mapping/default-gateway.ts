@@ -8,22 +8,22 @@ import type { NetworkInterfaces } from '../dial/dial-policy.ts'
 import type { Place } from './gateway.ts'
 
 const LINUX_ROUTES = '/proc/net/route'
-/** Flags of a route in Linux: it is up, and leads to a gateway. */
+/** Flags of a Linux route: up, via a gateway. */
 const UP_TO_GATEWAY = 0x3
-/** How long the program that lists routes may take, and how much it may say. */
+/** Limits of the program that lists the routes: time in milliseconds, and output in bytes. */
 const LISTING = { timeout: 2_000, maxBuffer: 1 << 20 }
 
-/** The default gateways of IPv4, those that this machine prefers first. Empty where nothing is known of its routes. */
+/** The IPv4 default gateways in the machine's order of preference. Empty if its routes are unknown. */
 export async function defaultGateways(): Promise<string[]> {
   if (process.platform === 'linux') {
     return linuxGateways(await readFile(LINUX_ROUTES, 'utf8').catch(() => ''))
   }
-  // macOS, the BSDs and Windows have it
+  // available on macOS, the BSDs and Windows
   const { stdout } = await promisify(execFile)('netstat', ['-rn'], LISTING).catch(() => ({ stdout: '' }))
   return listedGateways(stdout)
 }
 
-/** Those of `/proc/net/route`: hexadecimal numbers in the machine's own byte order, which is little-endian on all that Node runs on. */
+/** Parses `/proc/net/route`. Its hexadecimal numbers are in host byte order, which is little-endian on all platforms of Node. */
 export function linuxGateways(table: string): string[] {
   return table
     .split('\n')
@@ -38,7 +38,7 @@ export function linuxGateways(table: string): string[] {
     .filter(isIPv4)
 }
 
-/** Those that `netstat -rn` lists: `default 192.168.1.1 …` on macOS and the BSDs, `0.0.0.0 0.0.0.0 192.168.1.1 …` on Windows. */
+/** Parses the output of `netstat -rn`: `default 192.168.1.1 …` on macOS and the BSDs, `0.0.0.0 0.0.0.0 192.168.1.1 …` on Windows. */
 export function listedGateways(table: string): string[] {
   return table
     .split('\n')
@@ -46,7 +46,7 @@ export function listedGateways(table: string): string[] {
     .filter(isIPv4)
 }
 
-/** The router of this machine's private network; undefined where it has none, or where the default gateway is not in a private network. */
+/** The router of this machine's private network. Undefined without a private network, or if the default gateway is not in it. */
 export function placeOf(gateways: string[], interfaces: ReturnType<NetworkInterfaces>): Place | undefined {
   const own = Object.values(interfaces)
     .flatMap((addresses) => addresses ?? [])

@@ -1,7 +1,7 @@
 import { SubnetError } from '../../primitives/errors.ts'
 import type { MappingProtocol } from './port-mapping.ts'
 
-/** A router, and the address of this machine in its network. Both are IPv4. */
+/** A router, and this machine's address in its network. Both are IPv4. */
 export interface Place {
   router: string
   localAddress: string
@@ -9,33 +9,33 @@ export interface Place {
 
 export type Transport = 'tcp' | 'udp'
 
-/** A port of this machine, and the port of the router that is to lead there. */
+/** A port of this machine and the router's port that forwards to it. */
 export interface MappedPort {
   transport: Transport
   internalPort: number
   externalPort: number
 }
 
-/** What a router gave. */
+/** A mapping granted by a router. */
 export interface Lease {
-  /** May be another one than was asked for. */
+  /** May differ from the requested port. */
   externalPort: number
-  /** Undefined for a mapping that stays until it is removed. */
+  /** Undefined for a permanent mapping. */
   leaseMs: number | undefined
 }
 
-/** A router that can be asked to forward ports. Every answer may be a lie: its caller judges what the addresses and ports are good for. */
+/** A router that can forward ports. Its answers are untrusted: the caller decides how to use the addresses and ports. */
 export interface Gateway {
   readonly protocol: MappingProtocol
-  /** An IPv4 address, of any kind. @throws GatewayError, or the signal's reason */
+  /** The external IPv4 address, of any kind. @throws GatewayError, or the signal's reason */
   externalAddress(signal: AbortSignal): Promise<string>
-  /** Maps a port, or renews its mapping. @throws GatewayError, or the signal's reason */
+  /** Maps a port or renews its mapping. @throws GatewayError, or the signal's reason */
   map(port: MappedPort, leaseMs: number, signal: AbortSignal): Promise<Lease>
-  /** One that is not there is no error. @throws GatewayError, or the signal's reason */
+  /** Removes a mapping. A missing mapping is not an error. @throws GatewayError, or the signal's reason */
   unmap(port: MappedPort, signal: AbortSignal): Promise<void>
 }
 
-/** `NO_ANSWER`: nobody there speaks the protocol. `REFUSED`: the router says no. `MALFORMED`: what it says cannot be used. */
+/** `NO_ANSWER`: no device answered the protocol. `REFUSED`: the router refused. `MALFORMED`: the answer is unusable. */
 export class GatewayError extends SubnetError {
   override readonly name = 'GatewayError'
   readonly code = 'UNREACHABLE'
@@ -47,7 +47,7 @@ export class GatewayError extends SubnetError {
   }
 }
 
-/** @throws the reason, of whatever is none of a gateway's own errors: a socket's */
+/** Wraps an error that is not a `GatewayError`, such as a socket error, as `NO_ANSWER`. */
 export function asNoAnswer(error: unknown, what: string): GatewayError {
   return error instanceof GatewayError ? error : new GatewayError('NO_ANSWER', what, { cause: error })
 }

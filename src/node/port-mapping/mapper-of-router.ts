@@ -4,7 +4,7 @@ import { NatPmp } from './nat-pmp.ts'
 import { PortMapper, type PortMapperInit } from './port-mapper.ts'
 import { Upnp } from './upnp.ts'
 
-/** Asks the default gateway of this machine: NAT-PMP first, which is one datagram, then UPnP, which is a multicast. */
+/** Creates a port mapper for the default gateway. Tries NAT-PMP first, with one datagram, then UPnP, with a multicast. */
 export function mapperOfRouter({
   networkInterfaces,
   ...init

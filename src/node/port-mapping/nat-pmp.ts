@@ -5,26 +5,26 @@ import { Deadline } from '../../primitives/deadline.ts'
 import { asNoAnswer, type Gateway, GatewayError, type Lease, type MappedPort, type Place, type Transport } from './gateway.ts'
 
 export interface NatPmpInit extends Place {
-  /** Where the router listens. @default 5351 */
+  /** UDP port of the router. @default 5351 */
   port?: number | undefined
-  /** How long the first answer is waited for. @default 250 */
+  /** Wait for the first answer, in milliseconds. @default 250 */
   firstWaitMs?: number | undefined
 }
 
 const PORT = 5351
 const VERSION = 0
-/** Requests (RFC 6886, 3.2 and 3.3); an answer has 128 more. */
+/** Opcodes of requests (RFC 6886, 3.2 and 3.3). An answer adds 128. */
 const OPCODES = { address: 0, udp: 1, tcp: 2 } satisfies Record<Transport | 'address', number>
 const ANSWER = 128
-/** The shortest answers: of an error, of an address, of a mapping. */
+/** Minimum size of an answer: an error, an address, a mapping. */
 const BYTES = { error: 8, address: 12, mapping: 16 }
-/** RFC 6886, 3.5. */
+/** Result codes (RFC 6886, 3.5). */
 const RESULTS = ['success', 'unsupported version', 'not authorized', 'network failure', 'out of resources', 'unsupported opcode']
-/** A request is sent 4 times, each time after twice the wait: RFC 6886 goes on for a minute more. */
+/** Number of attempts. The wait doubles after each. RFC 6886 continues for another minute. */
 const TRIES = 4
 const FIRST_WAIT_MS = 250
 
-/** A router that speaks NAT-PMP (RFC 6886). Only datagrams of the router's own address and port are read. */
+/** A router with NAT-PMP (RFC 6886). Accepts datagrams only from the router's own address and port. */
 export class NatPmp implements Gateway {
   readonly protocol = 'NAT-PMP'
   readonly #init: NatPmpInit
@@ -68,7 +68,7 @@ export class NatPmp implements Gateway {
   }
 }
 
-/** RFC 6886, 3.3. */
+/** Encodes a mapping request (RFC 6886, 3.3). */
 function requestOf({ transport, internalPort, externalPort }: MappedPort, leaseSeconds: number): Buffer {
   const request = Buffer.alloc(12)
   request.writeUInt8(OPCODES[transport], 1)
@@ -78,7 +78,7 @@ function requestOf({ transport, internalPort, externalPort }: MappedPort, leaseS
   return request
 }
 
-/** The first datagram that answers the request; all others are left alone. */
+/** The first datagram that answers the request. All others are ignored. */
 async function answerOf(socket: Socket, request: Buffer, minBytes: number): Promise<Buffer> {
   const answer = Promise.withResolvers<Buffer>()
   socket.on('error', answer.reject)
@@ -93,14 +93,14 @@ async function answerOf(socket: Socket, request: Buffer, minBytes: number): Prom
   return answer.promise
 }
 
-/** Undefined for what is no answer to this request. */
+/** Undefined for a datagram that does not answer this request. */
 function resultOf(message: Buffer, request: Buffer): number | undefined {
   return message.byteLength >= BYTES.error && message[0] === VERSION && message[1] === ANSWER + (request[1] ?? 0)
     ? message.readUInt16BE(2)
     : undefined
 }
 
-/** A mapping has the internal port that was asked about. */
+/** A mapping repeats the internal port of its request. */
 function isAbout(message: Buffer, request: Buffer): boolean {
   return request[1] === OPCODES.address || message.readUInt16BE(8) === request.readUInt16BE(4)
 }
@@ -112,7 +112,7 @@ async function repeat(socket: Socket, request: Buffer, firstWaitMs: number, sign
       await pause(firstWaitMs * 2 ** tries, undefined, { signal, ref: false })
     }
   } catch {
-    // the socket is closed, or nobody waits any more
+    // the socket is closed or the request has ended
   }
 }
 

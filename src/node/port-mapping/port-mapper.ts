@@ -10,33 +10,33 @@ import { type Gateway, GatewayError, type MappedPort, type Place } from './gatew
 import { type MappedAddress, notAsked, type PortMapping } from './port-mapping.ts'
 
 export interface PortMapperInit {
-  /** The addresses of this node's sockets. */
+  /** Addresses of the node's listeners. */
   listening(): Multiaddr[]
   /** The router of this machine's private network. */
   place(): Promise<Place | undefined>
-  /** How the router may be asked, the cheaper ways first. Each throws where the router does not answer that way. */
+  /** Ways to find the router's gateway, cheapest first. Each throws if the router does not answer. */
   ways: ReadonlyArray<(place: Place, signal: AbortSignal) => Promise<Gateway>>
-  /** Told after each change of what is mapped. @param gone external addresses that lead here no longer */
+  /** Called after each change of the mappings. @param gone external addresses that no longer lead to this node */
   onChange(gone: Multiaddr[]): void
   log: Logger
 }
 
-/** What is asked for, in milliseconds. It is renewed after half of that. */
+/** Requested lease, in milliseconds. Renewed after half of it. */
 const LEASE_MS = 30 * 60_000
-/** A router that gives less gives nothing: it would be asked all the time. */
+/** A shorter lease counts as a refusal, because it would need constant renewal. */
 const MIN_LEASE_MS = 2 * 60_000
-/** Ports of this node that are mapped. */
+/** Maximum mapped ports. */
 const MAX_PORTS = 4
-/** Finding a router and all that is asked of it at a time. */
+/** Time limit for finding a router and all its requests in one round. */
 const ROUND_MS = 30_000
-/** After a failure, in milliseconds: while a lease runs, and without one. */
+/** Retry delays in milliseconds, with and without a current lease. */
 const RENEW_AGAIN: Backoff = { firstMs: 30_000, maxMs: 300_000 }
 const ASK_AGAIN: Backoff = { firstMs: 300_000, maxMs: 3_600_000 }
-/** How long a node that stops waits for its router, in milliseconds. */
+/** Maximum wait for the router when the node stops, in milliseconds. */
 const UNMAP_MS = 1_000
 const [MIN_PORT, MAX_PORT] = [1, 65_535]
 
-/** A listener, and the port that it wants. */
+/** A listener and the port to map. */
 interface Wanted {
   internal: Multiaddr
   port: MappedPort
@@ -48,23 +48,23 @@ interface Held extends MappedAddress {
 }
 
 /**
- * Asks the router of this machine's network to forward the ports on which the node listens: at the start, before a lease ends, and when the network changes.
- * It asks nothing where an address of the node is public, or there is no private network with a router. What the router says is not believed: peers have to
+ * Asks this network's router to forward the node's listening ports: at the start, before a lease ends, and when the network changes. Asks
+ * nothing if the node has a public address or is in no private network with a router. The router's answers are untrusted: peers have to
  * dial the address first.
  */
 export class PortMapper {
   readonly #init: PortMapperInit
   readonly #closing = new AbortController()
-  /** What the router may have mapped, its answer lost or not. By internal address. */
+  /** Mappings that the router may have created, even if its answer was lost. By internal address. */
   readonly #asked = new Map<string, { gateway: Gateway; port: MappedPort }>()
   #held: Held[] = []
   #place: Place | undefined
   #gateway: Gateway | undefined
   #running: Promise<void> | undefined
   #wake: (() => void) | undefined
-  /** The place and the ports that the last round was about. */
+  /** The place and ports of the last round. */
   #subject = ''
-  /** The network may have changed during a round. */
+  /** True if the network may have changed during a round. */
   #isStale = false
   #failures = 0
   #told: Pick<PortMapping, 'status' | 'detail'> = { status: 'asking', detail: 'the router has not answered yet' }
@@ -80,18 +80,18 @@ export class PortMapper {
       : { ...this.#told, router: this.#place?.router, protocol: (this.#gateway ?? this.#held[0]?.gateway)?.protocol, mappings }
   }
 
-  /** To be called once the node listens. Never waits. */
+  /** Call once the node listens. Returns at once. */
   start(): void {
     this.#running ??= this.#run().catch((error) => this.#init.log.warn('the router is asked for a port no more', error))
   }
 
-  /** To be called when the addresses of this machine may have changed. The router is asked only if they have. */
+  /** Call when the machine's addresses may have changed. The router is asked only if they have. */
   look(): void {
     this.#isStale = true
     this.#wake?.()
   }
 
-  /** Gives the ports back, within a second. */
+  /** Removes the mappings within one second. */
   async stop(): Promise<void> {
     this.#closing.abort(new Error('the node stops'))
     this.#wake?.()
@@ -117,7 +117,7 @@ export class PortMapper {
     }
   }
 
-  /** Waits so long, or until the place or the ports are others. */
+  /** Waits until the time is over or the place or ports have changed. */
   async #waitFor(ms: number | undefined): Promise<void> {
     const untilMs = Date.now() + (ms ?? Number.POSITIVE_INFINITY)
     for (let leftMs = untilMs - Date.now(); leftMs > 0 && !this.#closing.signal.aborted; leftMs = untilMs - Date.now()) {
@@ -143,7 +143,7 @@ export class PortMapper {
     }
   }
 
-  /** Asks for all that is wanted. Gives when to do so again; undefined for not until something changes. */
+  /** Requests all wanted mappings. Returns the delay until the next round in milliseconds. Undefined means to wait for a change. */
   async #round(): Promise<number | undefined> {
     using deadline = new Deadline(ROUND_MS, this.#closing.signal)
     this.#isStale = false
@@ -171,7 +171,7 @@ export class PortMapper {
     return Math.min(...held.map(({ untilMs }) => (untilMs == null ? LEASE_MS : untilMs - Date.now()))) / 2
   }
 
-  /** The ports to ask for, or why there are none. */
+  /** The ports to request, or the reason for not requesting any. */
   #wanted(place: Place | undefined): Wanted[] | string {
     const listening = this.#init.listening().filter((address) => address.getComponents()[0]?.name === 'ip4' && !isRelayed(address))
     const kinds = new Set(listening.map(kindOf))
@@ -188,7 +188,7 @@ export class PortMapper {
     return wanted.length === 0 ? 'the node listens on no address of the network that its router is in' : wanted.slice(0, MAX_PORTS)
   }
 
-  /** What was mapped at another place is gone: its router cannot be asked from here. */
+  /** Forgets mappings of another place, because its router cannot be asked from here. */
   #move(place: Place | undefined): void {
     if (place?.router !== this.#place?.router || place?.localAddress !== this.#place?.localAddress) {
       this.#place = place
@@ -216,7 +216,7 @@ export class PortMapper {
     throw new GatewayError('NO_ANSWER', problems.join('; '))
   }
 
-  /** @throws GatewayError where none is mapped */
+  /** @throws GatewayError if no port could be mapped */
   async #mapAll(gateway: Gateway, host: string, wanted: Wanted[], signal: AbortSignal): Promise<{ held: Held[]; refused: unknown }> {
     const held: Held[] = []
     let refused: unknown
@@ -235,7 +235,7 @@ export class PortMapper {
 
   async #map(gateway: Gateway, host: string, { internal, port }: Wanted, signal: AbortSignal): Promise<Held> {
     const key = internal.toString()
-    // one that was given before is renewed as it is
+    // an existing mapping is renewed with the same port
     const before = this.#held.find((each) => each.internal.equals(internal))
     const asked = before?.port ?? port
     this.#asked.set(key, { gateway, port: asked })
@@ -256,20 +256,20 @@ export class PortMapper {
     } else {
       this.#init.log.info('the router forwards a port', undefined, fields)
     }
-    // of what the router says, only less than was asked for counts
+    // a lease longer than requested is cut to the requested one
     const untilMs = leaseMs == null ? undefined : Date.now() + Math.min(leaseMs, LEASE_MS)
     return { multiaddr: external, internal, untilMs, port: given, gateway }
   }
 
-  /** @returns when to ask again, in milliseconds */
+  /** @returns the delay until the next attempt, in milliseconds */
   #failed(error: unknown): number {
     const detail = describeError(error)
     const now = Date.now()
     const left = this.#held.filter(({ untilMs }) => untilMs == null || untilMs > now)
     this.#init.log.info('the router forwards no port, or renews none', detail, { router: this.#place?.router })
-    // a router that was started again has another place of its description
+    // after a restart, a router may serve its description at another URL
     this.#gateway = undefined
-    // a refusal is an answer: what was mapped does not count on
+    // a refusal is definite, so existing mappings are dropped
     this.#hold(error instanceof GatewayError && error.why !== 'NO_ANSWER' ? [] : left)
     const ends = this.#held.map(({ untilMs }) => (untilMs ?? Number.POSITIVE_INFINITY) - now)
     const again = backoffMs(this.#failures++, ends.length > 0 ? RENEW_AGAIN : ASK_AGAIN)
@@ -303,7 +303,7 @@ export class PortMapper {
     }
   }
 
-  /** Ends early with `look` and `stop`. @param ms may be infinite */
+  /** Ends early after `look` and `stop`. @param ms may be infinite */
   async #pause(ms: number): Promise<void> {
     const over = Promise.withResolvers<void>()
     const timer = Number.isFinite(ms) ? setTimeout(over.resolve, ms).unref() : undefined
@@ -321,7 +321,7 @@ function subjectOf(place: Place | undefined, wanted: Wanted[] | string): string 
   return `${place?.router} ${place?.localAddress} ${ports}`
 }
 
-/** Undefined for a listener at another address, and for one that is neither TCP nor UDP. */
+/** Undefined for a listener on another address, or without a TCP or UDP port. */
 function wantedOf(internal: Multiaddr, localAddress: string): Wanted | undefined {
   const [host, transport] = internal.getComponents()
   const name = transport?.name

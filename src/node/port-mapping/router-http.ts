@@ -13,12 +13,15 @@ export interface RouterResponse {
   text: string
 }
 
-/** Of a response. Descriptions of routers have 2 to 20 KiB. */
+/** Maximum size of a response. Router descriptions have 2 to 20 KiB. */
 const MAX_BYTES = 64 * 1024
-/** From the connection to the last byte, in milliseconds. */
+/** Time limit from connecting to the last byte, in milliseconds. */
 const TIMEOUT_MS = 5_000
 
-/** One request to a router: 64 KiB and 5 seconds at most. No redirect is followed, no connection kept. @throws GatewayError, or the signal's reason */
+/**
+ * Sends one HTTP request to a router, limited to 64 KiB and 5 seconds. Follows no redirect and keeps no connection. @throws GatewayError,
+ * or the signal's reason
+ */
 export async function askRouter(url: URL, { localAddress }: Place, asked: RouterRequest, signal: AbortSignal): Promise<RouterResponse> {
   using deadline = new Deadline(TIMEOUT_MS, signal)
   try {
@@ -31,7 +34,7 @@ export async function askRouter(url: URL, { localAddress }: Place, asked: Router
 
 async function exchange(url: URL, localAddress: string, { body, ...asked }: RouterRequest, signal: AbortSignal): Promise<RouterResponse> {
   const answered = Promise.withResolvers<IncomingMessage>()
-  // an agent would keep the connection, and may be told of a proxy
+  // an agent would keep the connection, and might use a proxy
   const sent = request(url, { ...asked, agent: false, localAddress, signal }, answered.resolve)
   sent.on('error', answered.reject)
   sent.end(body)
@@ -41,7 +44,7 @@ async function exchange(url: URL, localAddress: string, { body, ...asked }: Rout
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.byteLength
     if (bytes > MAX_BYTES) {
-      // ends the loop, and with it the connection
+      // ends the loop and closes the connection
       throw new GatewayError('MALFORMED', `the router sent more than ${MAX_BYTES >> 10} KiB`)
     }
     chunks.push(chunk)
@@ -49,7 +52,7 @@ async function exchange(url: URL, localAddress: string, { body, ...asked }: Rout
   return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }
 }
 
-/** The URL that a router names, if it is one of the router itself. @throws GatewayError */
+/** Parses a URL from the router's answer. It must point to the router itself. @throws GatewayError */
 export function ownUrl(text: string, { router }: Place, base?: URL): URL {
   const url = URL.canParse(text, base?.href) ? new URL(text, base?.href) : undefined
   if (url?.protocol !== 'http:' || url.hostname !== router || url.username !== '' || url.password !== '') {

@@ -6,29 +6,29 @@ import { asNoAnswer, type Place } from './gateway.ts'
 import { ownUrl } from './router-http.ts'
 
 export interface SsdpInit extends Place {
-  /** Where devices hear searches. @default 239.255.255.250:1900 */
+  /** Multicast address and port of SSDP. @default 239.255.255.250:1900 */
   searchAt?: { address: string; port: number } | undefined
-  /** How long answers are waited for. @default 3000 */
+  /** Time limit for answers, in milliseconds. @default 3000 */
   waitMs?: number | undefined
 }
 
-/** UPnP Device Architecture 1.0, 1.2. */
+/** From UPnP Device Architecture 1.0, section 1.2. */
 const SEARCH_AT = { address: '239.255.255.250', port: 1900 }
 const SEARCHED = ['urn:schemas-upnp-org:device:InternetGatewayDevice:1', 'urn:schemas-upnp-org:device:InternetGatewayDevice:2']
-/** A device may wait so many seconds before it answers. */
+/** Maximum delay of a device's answer, in seconds. */
 const MX = 2
 const WAIT_MS = 3_000
-/** Datagrams may be lost: each search goes out so often, with a pause between, in milliseconds. */
+/** Number of transmissions of each search, as datagrams may be lost, and the pause between them in milliseconds. */
 const TIMES = 2
 const BETWEEN_MS = 500
 const HOPS = 2
-/** Longer answers are not read, and of the router's own no more than so many. */
+/** Maximum size of an answer, and maximum number of answers from the router. */
 const MAX_BYTES = 2_048
 const MAX_ANSWERS = 16
 
 /**
- * Searches the local network for a UPnP router, and gives where its description is. Only the default gateway counts: neither its answer nor the
- * place that it names may be of another host. @throws GatewayError, or the signal's reason
+ * Searches the local network for a UPnP router. Returns the URL of its description. Only the default gateway is accepted: both the answer
+ * and its URL must be the gateway's own. @throws GatewayError, or the signal's reason
  */
 export async function findDescription(init: SsdpInit, signal: AbortSignal): Promise<URL> {
   const { localAddress, searchAt = SEARCH_AT, waitMs = WAIT_MS } = init
@@ -65,7 +65,7 @@ async function locationOf(socket: Socket, place: Place): Promise<URL> {
   return found.promise
 }
 
-/** Of a response to one of our searches; undefined for anything else. */
+/** Reads the URL from an answer to this search. Undefined for any other message. */
 function readLocation(message: string, place: Place): URL | undefined {
   const [status = '', ...lines] = message.split(/\r?\n/)
   const headers = new Map(
@@ -94,7 +94,7 @@ async function search(socket: Socket, { address, port }: { address: string; port
       await pause(BETWEEN_MS, undefined, { signal, ref: false })
     }
   } catch {
-    // the socket is closed, or nobody waits any more
+    // the socket is closed or the search has ended
   }
 }
 

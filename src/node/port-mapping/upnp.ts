@@ -5,26 +5,26 @@ import { askRouter, ownUrl } from './router-http.ts'
 import { findDescription, type SsdpInit } from './ssdp.ts'
 import { elementsIn, readXml, textIn, type XmlElement } from './xml.ts'
 
-/** The services of a router that map ports, the better ones first (UPnP Forum: WANIPConnection 1 and 2, WANPPPConnection 1). */
+/** Services of a router that map ports, in order of preference (UPnP Forum: WANIPConnection 1 and 2, WANPPPConnection 1). */
 const SERVICES = [
   'urn:schemas-upnp-org:service:WANIPConnection:2',
   'urn:schemas-upnp-org:service:WANIPConnection:1',
   'urn:schemas-upnp-org:service:WANPPPConnection:1',
 ]
-/** Of one router. */
+/** Maximum services per router. */
 const MAX_SERVICES = 4
-/** External ports that are tried where others are taken. */
+/** Maximum further external ports to try after a conflict. */
 const MAX_CONFLICTS = 4
 const [FIRST_FREE_PORT, LAST_PORT] = [1_024, 65_535]
-/** What the mapping is called in the router's own pages. */
+/** Name of the mapping on the router's own pages. */
 const DESCRIPTION = 'subnet'
-/** A lease that does not end, in seconds. */
+/** Lease duration of a permanent mapping. */
 const PERMANENT = 0
 const NO_ADDRESS = '0.0.0.0'
 
-/** Codes of the errors of a service that are told apart or in words here. */
+/** Error codes of a service that are handled here. */
 const CODES = { noSuchEntry: 714, conflict: 718, onlyPermanentLeases: 725 }
-/** The port is taken: by another machine, or by another mechanism of the router. */
+/** The port is taken by another machine or by another mechanism of the router. */
 const CONFLICTS = new Set([CODES.conflict, 729])
 const WORDS: Record<number, string> = {
   401: 'it does not know the action',
@@ -47,7 +47,7 @@ interface Service {
 
 type Arguments = ReadonlyArray<readonly [name: string, value: string | number]>
 
-/** What a service answered an action with: its values, or the code of an error. */
+/** The answer to an action: its values or an error code. */
 type Answer = { ok: XmlElement } | { code: number }
 
 /** A service refused an action. */
@@ -60,12 +60,12 @@ class ActionError extends GatewayError {
   }
 }
 
-/** A router that speaks UPnP. */
+/** A router with UPnP. */
 export class Upnp implements Gateway {
   readonly protocol = 'UPnP'
   readonly #place: Place
   readonly #services: Service[]
-  /** The one that is connected. */
+  /** The service with an external address. */
   #service: Service | undefined
 
   private constructor(place: Place, services: Service[]) {
@@ -73,7 +73,7 @@ export class Upnp implements Gateway {
     this.#services = services
   }
 
-  /** Searches for the router, and reads its description. @throws GatewayError, or the signal's reason */
+  /** Finds the router and reads its description. @throws GatewayError, or the signal's reason */
   static async find(init: SsdpInit, signal: AbortSignal): Promise<Upnp> {
     const location = await findDescription(init, signal)
     const { status, text } = await askRouter(location, init, { method: 'GET' }, signal)
@@ -133,7 +133,7 @@ export class Upnp implements Gateway {
     throw new ActionError(CODES.conflict)
   }
 
-  /** A mapping of another machine is left alone: some routers would remove it for anybody. */
+  /** Removes a mapping of this machine only. Some routers would remove the mapping of another machine. */
   async unmap({ transport, internalPort, externalPort }: MappedPort, signal: AbortSignal): Promise<void> {
     const values: Arguments = [
       ['NewRemoteHost', ''],
@@ -151,17 +151,17 @@ export class Upnp implements Gateway {
     }
   }
 
-  /** One that was never asked for its address is the first. */
+  /** The connected service. Without one, the first service. */
   get #chosen(): Service {
     return this.#service ?? (this.#services[0] as Service)
   }
 
-  /** A service of version 2 gives another port itself. */
+  /** True for version 2, whose service can choose another port itself. */
   get #choosesPorts(): boolean {
     return this.#chosen.type === SERVICES[0]
   }
 
-  /** @param any lets the router choose the port, where it can */
+  /** @param any lets the router choose the port, if it can */
   async #tryMapping(
     { transport, internalPort, externalPort }: MappedPort,
     leaseSeconds: number,
@@ -190,7 +190,7 @@ export class Upnp implements Gateway {
     return answer.ok
   }
 
-  /** SOAP over HTTP, as UPnP Device Architecture 1.0, 3.2. All values are this program's own, and need no escaping. */
+  /** Sends a SOAP request over HTTP (UPnP Device Architecture 1.0, section 3.2). All values come from this program and need no escaping. */
   async #try({ type, controlUrl }: Service, action: string, values: Arguments, signal: AbortSignal): Promise<Answer> {
     const body =
       '<?xml version="1.0"?>\r\n' +
@@ -227,7 +227,7 @@ function servicesIn(description: XmlElement, place: Place, location: URL): Servi
     .map(({ type, path }) => ({ type, controlUrl: ownUrl(path, place, from) }))
 }
 
-/** Which port a service of version 2 chose. */
+/** The port that a version 2 service chose. */
 function portIn(answer: XmlElement): number | undefined {
   const text = textIn(answer, 'NewReservedPort')
   return text == null ? undefined : Number(text)

@@ -1,25 +1,26 @@
 import { SaxesParser } from 'saxes'
 import { GatewayError } from './gateway.ts'
 
-/** An element of a document. */
+/** An XML element. */
 export interface XmlElement {
-  /** Without a namespace's prefix: routers use different ones. */
+  /** Without its namespace prefix, which differs between routers. */
   name: string
   children: XmlElement[]
-  /** Its own, without white space around it. */
+  /** The element's own text, trimmed. */
   text: string
 }
 
-/** A description of a router with all its devices has some 100 elements, 8 levels deep. */
+/** A router description with all its devices has about 100 elements, 8 levels deep. */
 const MAX_ELEMENTS = 2_000
 const MAX_DEPTH = 32
-/** Routers send a zero byte behind the document, and other things. */
+/** Maximum tolerated faults. Routers append a zero byte to the document, for example. */
 const MAX_FAULTS = 16
-/** Routers forget to escape this. */
+/** An ampersand that a router failed to escape. */
 const BARE_AMPERSAND = /&(?!\w{1,8};|#\w{1,8};)/g
 
 /**
- * Reads a small document: at most 2,000 elements, 32 levels, 16 faults, which are passed over. Only XML's own five entities are known.
+ * Parses a small document of at most 2,000 elements and 32 levels. Tolerates up to 16 faults. Only XML's five predefined entities are
+ * supported.
  * @throws GatewayError
  */
 export function readXml(text: string): XmlElement {

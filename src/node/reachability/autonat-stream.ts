@@ -1,17 +1,17 @@
 import type { Stream } from '@libp2p/interface'
 import { type ProtobufStream, protobufStream } from '../adapters/protobuf-stream.ts'
 
-/** On which a peer asks to be dialled at one of its addresses, and hears what came of it. */
+/** Protocol to request a dial of one's own addresses. The response reports the result. */
 export const DIAL_REQUEST_PROTOCOL_ID = '/libp2p/autonat/2/dial-request'
-/** On which the peer that was asked proves that it reached this node: it says the nonce of the request on a new connection. */
+/** Protocol to prove a successful dial-back: the server sends the request's nonce on a new connection. */
 export const DIAL_BACK_PROTOCOL_ID = '/libp2p/autonat/2/dial-back'
 
-/** The longest message, in bytes, as other implementations have it. */
+/** Maximum message size in bytes, as in other implementations. */
 const MAX_MESSAGE_BYTES = 8_192
-/** What may wait unread, in bytes: all that a requester pays for a dial to another host. */
+/** Maximum unread data in bytes: room for the dial data of one request. */
 const MAX_UNREAD_BYTES = 128 * 1_024
 
-/** Messages of AutoNAT v2 on a stream. */
+/** Wraps a stream for AutoNAT v2 messages. */
 export function autonatStream(stream: Stream): ProtobufStream {
   return protobufStream(stream, { maxMessageBytes: MAX_MESSAGE_BYTES, maxUnreadBytes: MAX_UNREAD_BYTES })
 }

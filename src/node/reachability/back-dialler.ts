@@ -14,23 +14,23 @@ import type { DialledBack } from './dial-back-server.ts'
 
 export interface BackDiallerInit {
   privateKey: PrivateKey
-  /** Transports with the node's guard: each dial goes by the dial policy. */
+  /** Guarded transports. The dial policy applies to each dial. */
   transports: NonNullable<Libp2pOptions['transports']>
 }
 
-/** The connecting and the handshake, in milliseconds. */
+/** Time limit for connecting and the handshake, in milliseconds. */
 const DIAL_TIMEOUT_MS = 10_000
-/** Saying the nonce, and the answer to it. */
+/** Time limit for sending the nonce and receiving its acknowledgement, in milliseconds. */
 const PROOF_TIMEOUT_MS = 5_000
-/** One dial is one request's, which is bounded; names are not dialled. */
+/** Allows exactly one dial per request. Requests are rate-limited, and names are not dialled. */
 const ONE_DIAL = { trusted: false, more: (): boolean => false }
-/** No way from here: that says nothing of the address. */
+/** Local errors, which say nothing about the dialled address. */
 const NO_WAY = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EMFILE', 'ENFILE', 'ENOBUFS', 'EACCES', 'EPERM'])
 const OWN_KINDS = new Set(['not allowed', 'descriptors', 'address', 'no quic'])
 
 /**
- * Dials a peer once, on a connection that the node does not see: a stack of its own, with the same identity, without services and without listeners.
- * Calls of this node never get onto a connection that is about to close.
+ * Dials a peer once, on a connection that is hidden from the node. It uses a separate stack with the same identity, but without services
+ * and listeners. Calls of this node therefore never use a connection that is about to close.
  */
 export async function dialBack(
   { privateKey, transports }: BackDiallerInit,
@@ -77,7 +77,7 @@ async function dialOver(transports: TransportManager, address: Multiaddr, nonce:
   }
 }
 
-/** True for a failure that says nothing of the peer: this node may not dial there, or has no way to. */
+/** True for a local failure: this node must not dial the address or has no route to it. */
 function isOurs(error: unknown): boolean {
   const { cause } = error instanceof Error ? error : {}
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''

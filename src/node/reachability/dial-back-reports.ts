@@ -1,16 +1,16 @@
 import type { DialBackReport, Verdict } from './reachability.ts'
 
-/** Reports that are kept of one address. */
+/** Maximum reports kept per address. */
 const MAX_REPORTS = 8
-/** Peers that must fail before an address counts as private; one, where only one can be asked. */
+/** Consecutive failures, by different peers, after which an address counts as private. One is enough if only one peer can be asked. */
 const FAILURES = 2
 
 /**
- * What peers said of one address: the last word of each, at most 8. An address is public from the first dial-back on, until two peers in turn have
- * failed. A peer that declined to try says nothing of the address.
+ * Dial-back reports of one address: the latest of each peer, at most 8. An address is public from the first successful dial-back until two
+ * peers in a row fail. A declined request says nothing about the address.
  */
 export class DialBackReports {
-  /** The newest first. */
+  /** Newest first. */
   #reports: DialBackReport[] = []
 
   get list(): DialBackReport[] {
@@ -21,12 +21,12 @@ export class DialBackReports {
     this.#reports = [report, ...this.#reports.filter(({ peerId }) => peerId !== report.peerId)].slice(0, MAX_REPORTS)
   }
 
-  /** When this peer was asked last, in Unix milliseconds; undefined where it was not. */
+  /** When this peer was last asked, as Unix time in milliseconds. Undefined if never. */
   askedAtMs(peerId: string): number | undefined {
     return this.#reports.find((report) => report.peerId === peerId)?.atMs
   }
 
-  /** @param askable peers that can be asked, those that were asked included */
+  /** @param askable peers that can be asked, including those already asked */
   verdict(askable: readonly string[]): Verdict {
     const telling = this.#reports.filter(({ outcome }) => outcome !== 'declined')
     const reachedAt = telling.findIndex(({ outcome }) => outcome === 'reached')

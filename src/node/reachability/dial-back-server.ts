@@ -16,20 +16,20 @@ import type { DialPolicy } from '../dial/dial-policy.ts'
 import { autonatStream, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
 import type { ProtocolRegistrar } from './dial-requests.ts'
 
-/** What came of a dial back: `refused` where this node may not dial there, or has no way to. */
+/** Outcome of a dial-back. `refused` if this node must not dial the address or has no route to it. */
 export type DialledBack = 'reached' | 'failed' | 'no proof taken' | 'refused'
 
 export interface DialBackServerInit {
   registrar: ProtocolRegistrar
   policy: DialPolicy
-  /** Dials this address, which ends in `/p2p`, on a new connection, and says the nonce there. */
+  /** Dials an address that ends in `/p2p` on a new connection, and sends the nonce there. */
   dial(address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialledBack>
-  /** Whether the peer of this connection is one of the subnet. It may have to be waited for what the peer tells of itself. */
+  /** True if the remote peer belongs to the subnet. May wait for its identify message. */
   isOfSubnet(connection: Connection, signal: AbortSignal): Promise<boolean>
   now?: (() => number) | undefined
 }
 
-/** Requests of one peer, of one host, and of all; and those that this node wants to be paid for. */
+/** Rate limits: requests per peer, per host and in total, and requests that require dial data. */
 const RATES = {
   peer: { burst: 12, refillMs: 5_000 },
   host: { burst: 24, refillMs: 2_500 },
@@ -37,20 +37,21 @@ const RATES = {
   paid: { burst: 12, refillMs: 5_000 },
 } satisfies Record<string, Rate>
 const MAX_REMEMBERED = 1_024
-/** Requests that are answered at a time. */
+/** Maximum concurrent requests. */
 const MAX_RUNNING = 8
-/** Addresses of one request that are looked at; one of them is dialled. */
+/** Maximum addresses considered per request. Only one is dialled. */
 const MAX_ADDRESSES = 16
-/** All of one request, in milliseconds. */
+/** Time limit of one request, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 25_000
-/** Streams of one connection. A peer waits for its answer before it asks again. */
+/** Maximum streams per connection. A peer sends its requests one after the other. */
 const MAX_STREAMS = 2
-/** Before this node dials another host than the one that it sees, it takes as many bytes from the requester, as the specification has it. */
+/** Dial data that a requester has to send before this node dials another host than the observed one, in bytes, as in the specification. */
 const DIAL_DATA_BYTES = { min: 30_000, max: 100_000 }
 
 /**
- * Dials peers of the subnet back at an address that they name, and tells them what came of it. The address is a stranger's word: only public IP
- * addresses are dialled, and private or loopback ones where they are the very host of the connection and the dial policy allows it.
+ * Dials peers of the subnet back at one of the addresses they request, and reports the result. The addresses are untrusted: only public IP
+ * addresses are dialled. Private and loopback addresses are dialled only if they match the host of the connection and the dial policy
+ * allows them.
  */
 export class DialBackServer {
   readonly #init: DialBackServerInit
@@ -67,7 +68,7 @@ export class DialBackServer {
     await this.#init.registrar.handle(DIAL_REQUEST_PROTOCOL_ID, this.#onRequest, { maxInboundStreams: MAX_STREAMS })
   }
 
-  /** Ends what is under way. */
+  /** Aborts requests in progress. */
   stop(): void {
     this.#closing.abort(new Error('the node stops'))
   }
@@ -122,7 +123,7 @@ export class DialBackServer {
     )
   }
 
-  /** The first address that may be dialled. */
+  /** Returns the first address that may be dialled. */
   #choose({ addrs }: DialRequest, connection: Connection): { address: Multiaddr; index: number; isOwnHost: boolean } | undefined {
     const own = hostOf(connection.remoteAddr)
     for (const [index, bytes] of addrs.slice(0, MAX_ADDRESSES).entries()) {
@@ -150,7 +151,7 @@ export class DialBackServer {
     return true
   }
 
-  /** False where this node takes no more pay for now. @throws where the requester does not pay */
+  /** Requests dial data. False if the rate limit is reached. @throws if the requester does not send it */
   async #takePay(messages: ProtobufStream, addrIdx: number, signal: AbortSignal): Promise<boolean> {
     if (!this.#tokens.take('paid', RATES.paid)) {
       return false
@@ -174,7 +175,7 @@ const STATUS = {
   'no proof taken': DialStatus.E_DIAL_BACK_ERROR,
 } satisfies Record<Exclude<DialledBack, 'refused'>, DialStatus>
 
-/** The IP address at the other end of a direct connection, or of an address; undefined where it is a name, or the connection is relayed. */
+/** The IP address of a direct address. Undefined for a name or a relayed address. */
 function hostOf(address: Multiaddr): string | undefined {
   const [host] = address.getComponents()
   return isRelayed(address) || (host?.name !== 'ip4' && host?.name !== 'ip6') ? undefined : host.value

@@ -16,29 +16,29 @@ import type { ProtobufStream } from '../adapters/protobuf-stream.ts'
 import { autonatStream, DIAL_BACK_PROTOCOL_ID, DIAL_REQUEST_PROTOCOL_ID } from './autonat-stream.ts'
 import type { DialBackReport } from './reachability.ts'
 
-/** What a peer said, without its name and the time. */
+/** A peer's dial-back report, without its ID and the time. */
 export type DialBackAnswer = Pick<DialBackReport, 'outcome' | 'detail'>
 
-/** The part of libp2p that serves a protocol. */
+/** The part of libp2p that registers protocol handlers. */
 export interface ProtocolRegistrar {
   handle(protocol: string, handler: StreamHandler, options?: { maxInboundStreams?: number; maxOutboundStreams?: number }): Promise<void>
 }
 
-/** The most that a peer may ask to be paid for a dial to a host that is not the one it sees, in bytes, as the specification has it. */
+/** Maximum dial data that a peer may request before it dials another host than the observed one, in bytes, as in the specification. */
 const MAX_DIAL_DATA_BYTES = 100_000
-/** In one message. */
+/** Dial data sent per message. */
 const DIAL_DATA_PIECE = new Uint8Array(4_096)
-/** The peer's dial may take most of it, in milliseconds. */
+/** Time limit of one request, in milliseconds. Most of it is for the peer's dial. */
 const ASK_TIMEOUT_MS = 30_000
-/** The proof may come a little later than the word of it. */
+/** Maximum delay of the proof behind the response, in milliseconds. */
 const LATE_PROOF_MS = 2_000
 const DIAL_BACK_TIMEOUT_MS = 5_000
 const MAX_DIAL_BACK_STREAMS = 4
 
-/** Asks peers to dial this node back, and takes what proves that they did. */
+/** Requests dial-backs from peers, and accepts the proofs. */
 export class DialRequests {
   readonly #registrar: ProtocolRegistrar
-  /** By the nonce of the request. */
+  /** Pending requests by nonce. */
   readonly #waiting = new Map<bigint, () => void>()
 
   constructor(registrar: ProtocolRegistrar) {
@@ -51,7 +51,7 @@ export class DialRequests {
   }
 
   /**
-   * Asks the peer of this connection to dial one address. A peer that gives no usable answer counts as one that declined.
+   * Requests a dial of one address from the remote peer. A peer without a usable answer counts as declined.
    * @param address without `/p2p`
    */
   async ask(connection: Connection, address: Multiaddr, signal: AbortSignal): Promise<DialBackAnswer> {
@@ -75,7 +75,7 @@ export class DialRequests {
     } catch (error) {
       stream?.abort(error instanceof Error ? error : new Error('the peer gave no answer'))
       signal.throwIfAborted()
-      // the proof is what counts, whatever became of the answer
+      // the proof counts, even without a usable answer
       return state.proven ? REACHED : { outcome: 'declined', detail: 'the peer gave no answer that can be used' }
     } finally {
       this.#waiting.delete(nonce)
@@ -103,7 +103,7 @@ export class DialRequests {
 
 const REACHED: DialBackAnswer = { outcome: 'reached', detail: '' }
 
-/** One request, at most one payment, one response. */
+/** Sends one request, dial data if requested, and reads one response. */
 async function converse(messages: ProtobufStream, address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialResponse> {
   await messages.write(MessageSchema, { msg: { case: 'dialRequest', value: { addrs: [address.bytes], nonce } } }, signal)
   let answer = await messages.read(MessageSchema, signal)
@@ -117,7 +117,10 @@ async function converse(messages: ProtobufStream, address: Multiaddr, nonce: big
   return answer.msg.value
 }
 
-/** Sends as much as the peer wants before it dials another host than the one that it sees: so nobody makes it send others more than he sends himself. */
+/**
+ * Sends the dial data that a peer requires before it dials another host than the observed one. This prevents amplification attacks through
+ * the peer.
+ */
 async function pay(messages: ProtobufStream, { addrIdx, numBytes }: DialDataRequest, signal: AbortSignal): Promise<void> {
   if (addrIdx !== 0 || numBytes > MAX_DIAL_DATA_BYTES) {
     throw new Error('the peer wants more data than the specification allows')
@@ -132,7 +135,7 @@ function saysReached({ status, dialStatus }: DialResponse): boolean {
   return status === DialResponse_ResponseStatus.OK && dialStatus === DialStatus.OK
 }
 
-/** Only a dial that failed counts against an address: a peer that was busy, or may not dial there, has seen nothing. */
+/** Only a failed dial counts against an address. A peer that was busy or must not dial the address has learned nothing. */
 function judge({ status, dialStatus }: DialResponse, proven: boolean): DialBackAnswer {
   if (proven) {
     return REACHED

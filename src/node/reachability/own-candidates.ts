@@ -3,21 +3,21 @@ import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { isQuic, isRelayed, kindOf } from '../../primitives/address-kind.ts'
 
 export interface OwnCandidatesInit {
-  /** What this node announces. */
+  /** Announced addresses of this node. */
   announced(): Multiaddr[]
-  /** On which its sockets listen. */
+  /** Addresses of this node's listeners. */
   listening(): Multiaddr[]
-  /** Addresses that a router gave to this node. @default none */
+  /** Addresses mapped by a router. @default none */
   mapped?: (() => Multiaddr[]) | undefined
-  /** Whether the peer of this connection is outside of this node's network. */
+  /** True if the remote peer is outside this node's network. */
   isOutside(connection: Connection): boolean
-  /** Whether peers outside may reach an address of this kind. @default public addresses */
+  /** True if outside peers may reach an address of this kind. @default public addresses */
   isCandidate?: ((address: Multiaddr) => boolean) | undefined
 }
 
-/** At most so many addresses are asked about. */
+/** Maximum addresses to test. */
 const MAX_CANDIDATES = 6
-/** Of each family, those that most peers see. */
+/** Maximum observed hosts per IP family. The hosts that most peers report are used. */
 const MAX_OBSERVED_HOSTS = 2
 const MAX_VOICES = 256
 
@@ -28,19 +28,19 @@ interface Port {
 }
 
 /**
- * The addresses at which this node may be reached from outside: its own public ones, and the host that peers see with the ports on which it listens, as where a
- * router forwards the port. libp2p keeps no TCP address that a peer saw, since the port is that of an outgoing connection.
+ * The addresses at which outside peers may reach this node: its own public addresses, and the observed hosts combined with the listening
+ * ports, as for a router with port forwarding. libp2p keeps no observed TCP address, because its port belongs to an outbound connection.
  */
 export class OwnCandidates {
   readonly #init: OwnCandidatesInit
-  /** The host that each peer sees, and its connection. */
+  /** The host that each peer observed, with its connection. */
   readonly #voices = new Map<string, { family: string; host: string; connection: Connection }>()
 
   constructor(init: OwnCandidatesInit) {
     this.#init = init
   }
 
-  /** Notes which host a peer sees. */
+  /** Records the host that a peer observed. */
   observed({ connection, observedAddr }: Pick<IdentifyResult, 'connection' | 'observedAddr'>): void {
     const [host] = observedAddr?.getComponents() ?? []
     const isHost = host?.value != null && (host.name === 'ip4' || host.name === 'ip6')
@@ -56,14 +56,14 @@ export class OwnCandidates {
     }
   }
 
-  /** The last voice stays: a node that is connected to nobody for a moment has not moved. */
+  /** Removes the observation of a peer, except the last one: a node without connections for a moment has not moved. */
   disconnected(peerId: PeerId): void {
     if (this.#voices.size > 1) {
       this.#voices.delete(peerId.toString())
     }
   }
 
-  /** The interfaces changed: what was seen over connections that are gone counts no more. */
+  /** Call when the interfaces have changed. Removes observations of closed connections. */
   moved(): void {
     for (const [peer, { connection }] of this.#voices) {
       if (connection.status !== 'open') {
@@ -72,7 +72,7 @@ export class OwnCandidates {
     }
   }
 
-  /** Each without `/p2p`, at most 6. */
+  /** At most 6 addresses, each without `/p2p`. */
   list(): Multiaddr[] {
     const { announced, mapped = () => [], isCandidate = (address) => kindOf(address) === 'public' } = this.#init
     const own = announced().filter((address) => !isRelayed(address))
@@ -94,14 +94,14 @@ export class OwnCandidates {
 
   #at({ family, host }: { family: string; host: string }, own: Multiaddr[]): string[] {
     const listening = this.#init.listening().filter((address) => kindOf(address) !== 'loopback')
-    // a name that the user announces may be that host's
+    // a name announced by the user may resolve to that host
     const named = own.filter((address) => kindOf(address) === 'name')
     const ports = [...listening, ...named].map(portOf).filter((port) => port != null && (port.family === family || port.family === 'any'))
     return ports.map((port) => `/${family}/${host}/${port?.transport}/${port?.port}${port?.transport === 'udp' ? '/quic-v1' : ''}`)
   }
 }
 
-/** Of plain TCP, or of QUIC. */
+/** Reads the port of a plain TCP or QUIC address. */
 function portOf(address: Multiaddr): Port | undefined {
   const [host, transport, ...more] = withoutPeer(address).getComponents()
   const families: Record<string, string> = { ip4: 'ip4', ip6: 'ip6', dns4: 'ip4', dns6: 'ip6', dns: 'any' }
@@ -110,7 +110,7 @@ function portOf(address: Multiaddr): Port | undefined {
   return family == null || !isPlain || transport?.value == null ? undefined : { family, transport: transport.name, port: transport.value }
 }
 
-/** The same address without the peer that it ends in. */
+/** Removes the trailing `/p2p` from an address. */
 export function withoutPeer(address: Multiaddr | string): Multiaddr {
   const read = multiaddr(address.toString())
   return read.getComponents().at(-1)?.code === CODE_P2P ? read.decapsulateCode(CODE_P2P) : read

@@ -15,15 +15,15 @@ export interface OwnReachabilityInit extends Pick<DialBackServerInit, 'dial' | '
   libp2p: Libp2p
   addressManager: Pick<AddressManager, 'confirmObservedAddr' | 'removeObservedAddr'>
   transportManager: Pick<TransportManager, 'getAddrs'>
-  /** Addresses that a router gave to this node, without `/p2p`. */
+  /** Addresses mapped by a router, without `/p2p`. */
   mapped(): Multiaddr[]
   policy: DialPolicy
-  /** False for a peer that the door does not let in. */
+  /** False for a peer that the door refuses. */
   admits(peerId: PeerId): boolean
   log: Logger
 }
 
-/** Finds out where peers outside can reach this node, and helps peers of the subnet to find out the same of themselves. */
+/** Tests which of the node's addresses outside peers can reach, and helps peers of the subnet to test theirs. */
 export class OwnReachability {
   readonly #prober: Prober
   readonly #server: DialBackServer
@@ -61,18 +61,18 @@ export class OwnReachability {
     return this.#prober
   }
 
-  /** To be called before libp2p starts. May be called twice. */
+  /** Call before libp2p starts. Idempotent. */
   async start(): Promise<void> {
     this.#started ??= Promise.all([this.#prober.start(), this.#server.start()]).then(() => undefined)
     return this.#started
   }
 
-  /** The router gave other addresses. @param gone those that lead here no longer */
+  /** Call when the router's mappings have changed. @param gone addresses that no longer lead to this node */
   mappedChanged(gone: Multiaddr[]): void {
     this.#prober.candidatesChanged(gone)
   }
 
-  /** Its protocols go with the stack. */
+  /** Stops both parts. Their protocols are removed together with the stack. */
   async stop(): Promise<void> {
     await this.#prober.stop()
     this.#server.stop()

@@ -15,35 +15,35 @@ export interface ProberInit {
   libp2p: Pick<Libp2p, 'getMultiaddrs' | 'getConnections' | 'addEventListener' | 'removeEventListener'>
   candidates: Pick<OwnCandidates, 'list' | 'observed' | 'disconnected' | 'moved'>
   requests: Pick<DialRequests, 'start' | 'ask'>
-  /** Whether the peer of this connection is outside of this node's network. */
+  /** True if the remote peer is outside this node's network. */
   isOutside(connection: Connection): boolean
-  /** Announces an address that is none of a listener, or no longer. */
+  /** Starts or stops announcing an address that belongs to no listener. */
   announce(address: Multiaddr, isPublic: boolean): void
   log: Logger
   now?: (() => number) | undefined
 }
 
-/** Questions of this node, all together. */
+/** Rate limit of all dial-back requests of this node. */
 const ASKING: Rate = { burst: 24, refillMs: 15_000 }
-/** A peer is not asked about the same address again before this, in milliseconds, whatever it said. */
+/** Minimum interval between requests to one peer about one address, in milliseconds. */
 const SAME_PEER_MS = 10 * 60_000
-/** When an address is looked at again, in milliseconds after the last word: one that was reached, one that was not, and one nobody knows of. */
+/** Interval until an address is tested again, by verdict, in milliseconds after the last report. */
 const AGAIN_MS: Record<Verdict, number> = { public: 30 * 60_000, private: 10 * 60_000, unknown: 0 }
-/** How often the time is looked at. */
+/** Interval of checking which addresses are due, in milliseconds. */
 const LOOK_EVERY_MS = 60_000
-/** Connections come many at once, and each tells of its peer. */
+/** Debounce delay in milliseconds. Connections often come in bursts, each with an identify message. */
 const GATHER_MS = 50
 
 /**
- * Finds out at which addresses peers outside can reach this node: it asks connected peers, one at a time, to dial back. It asks when its addresses change, when
- * a peer comes while something is not known, and every now and then.
+ * Tests which addresses of this node outside peers can reach. It asks connected peers, one at a time, to dial back. It asks when the node's
+ * addresses change, when a peer connects while a verdict is unknown, and at intervals.
  */
 export class Prober implements Reachability {
   readonly #init: ProberInit
   readonly #now: () => number
   readonly #tokens: TokenBuckets
   readonly #reports = new Map<string, DialBackReports>()
-  /** Connected peers that dial back. */
+  /** Connected peers that offer dial-backs. */
   readonly #servers = new Set<string>()
   readonly #announced = new Map<string, Multiaddr>()
   readonly #listeners = new Set<(verdict: Verdict) => void>()
@@ -51,7 +51,7 @@ export class Prober implements Reachability {
   #timer: NodeJS.Timeout | undefined
   #gathering: NodeJS.Timeout | undefined
   #asking: Promise<void> | undefined
-  /** The peer whose answer is awaited. */
+  /** The peer with a pending request. */
   #asked: string | undefined
   #told: Verdict = 'unknown'
 
@@ -61,7 +61,7 @@ export class Prober implements Reachability {
     this.#tokens = new TokenBuckets({ maxKeys: 1, now: this.#now })
   }
 
-  /** To be called once, before libp2p starts. */
+  /** Call once, before libp2p starts. */
   async start(): Promise<void> {
     const { libp2p, requests } = this.#init
     libp2p.addEventListener('connection:open', this.#onOpen)
@@ -112,7 +112,7 @@ export class Prober implements Reachability {
     return () => this.#listeners.delete(listener)
   }
 
-  /** There are other candidates. @param gone addresses that may lead here no longer: what peers said of them counts no more */
+  /** Call when the candidates have changed. @param gone addresses that may no longer lead to this node. Their reports are discarded */
   candidatesChanged(gone: Multiaddr[]): void {
     for (const address of gone) {
       this.#reports.delete(address.toString())
@@ -123,7 +123,7 @@ export class Prober implements Reachability {
     this.#lookSoon()
   }
 
-  /** Asks all that is to be asked now. Ends when nothing is, or the questions are used up. */
+  /** Sends all due requests. Resolves when none is left or the rate limit is reached. */
   async look(): Promise<void> {
     this.#conclude()
     this.#asking ??= this.#askAll().finally(() => {
@@ -141,7 +141,7 @@ export class Prober implements Reachability {
     }
   }
 
-  /** What the asked peer opens now is the dial-back: a call on it would end with it. */
+  /** An inbound connection of the asked peer is its dial-back. It is put aside, because a call on it would be cut off. */
   readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
     if (connection.direction === 'inbound' && connection.remotePeer.toString() === this.#asked) {
       putAside(connection)
@@ -189,7 +189,7 @@ export class Prober implements Reachability {
     }
   }
 
-  /** The next question; undefined where nothing is to be asked now. */
+  /** The next request. Undefined if none is due. */
   #next(): { address: Multiaddr; connection: Connection } | undefined {
     const candidates = this.#init.candidates.list()
     const connections = this.#connections(candidates)
@@ -209,11 +209,14 @@ export class Prober implements Reachability {
   #isDue(address: Multiaddr): boolean {
     const [last] = this.#reportsOf(address).list.filter(({ outcome }) => outcome !== 'declined')
     const verdict = this.#verdictOf(address)
-    // one failure of an address that was reached before is looked into at once
+    // a single failure of a public address is checked at once
     return last == null || (verdict === 'public' && last.outcome === 'failed') || this.#now() - last.atMs >= AGAIN_MS[verdict]
   }
 
-  /** One to each peer that dials back, in no order. One that this node sees at an address of its own is behind the same router, or on the same machine. */
+  /**
+   * One connection per peer that offers dial-backs, in random order. A peer at one of the node's own hosts is skipped: it is behind the
+   * same router or on the same machine.
+   */
   #connections(candidates: Multiaddr[]): Connection[] {
     const { libp2p, isOutside } = this.#init
     const own = new Set(candidates.map(hostOf))

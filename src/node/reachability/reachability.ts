@@ -1,35 +1,35 @@
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/** Whether peers outside of this node's own network can dial it: `unknown` until peers have tried. */
+/** Whether peers outside the node's network can dial it. `unknown` until peers have tried. */
 export type Verdict = 'public' | 'private' | 'unknown'
 
-/** What a peer said when it was asked to dial an address: it reached this node there, it failed, or it did not try. */
+/** Outcome of a dial-back request: the peer reached this node, failed to, or did not try. */
 export type DialBackOutcome = 'reached' | 'failed' | 'declined'
 
-/** What one peer said of one address, and when, in Unix milliseconds. */
+/** A peer's report about one address. `atMs` is Unix time in milliseconds. */
 export interface DialBackReport {
   peerId: string
   outcome: DialBackOutcome
   atMs: number
-  /** One line: why a peer did not try, or what went wrong. Empty for an address that was reached. */
+  /** One line: why the peer did not try, or what failed. Empty if the address was reached. */
   detail: string
 }
 
-/** One address at which this node may be reached. */
+/** The reachability of one address. */
 export interface AddressReachability {
   /** Without `/p2p`. */
   multiaddr: Multiaddr
   verdict: Verdict
-  /** The last report of each peer, the newest first, at most 8. Empty for an address that nobody was asked about. */
+  /** The latest report of each peer, newest first, at most 8. Empty if no peer was asked about the address. */
   reports: DialBackReport[]
 }
 
-/** What a node knows of its own reachability. */
+/** A node's own reachability. */
 export interface Reachability {
-  /** `public` where one address is. `private` where each candidate is. A node that is not `public` takes a relay. */
+  /** `public` if any candidate address is public. `private` if all of them are private. A node that is not `public` uses a relay. */
   readonly verdict: Verdict
-  /** The candidates, then the other direct addresses of this node: those of a private network are `private` and have no reports. */
+  /** The candidates, then the node's other direct addresses. An address of a private network is `private` and has no reports. */
   readonly addresses: AddressReachability[]
-  /** Calls `listener` after each change of the verdict. Gives what ends that. */
+  /** Calls `listener` after each change of the verdict. Returns a function that removes the listener. */
   onVerdict(listener: (verdict: Verdict) => void): () => void
 }

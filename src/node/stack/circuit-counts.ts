@@ -1,16 +1,16 @@
 import type { Connection } from '@libp2p/interface'
 import { remoteHostOf } from './remote-host.ts'
 
-/** Circuits at a time: in all, of one peer that calls, of one IP address or /64 that calls, and to one peer. */
+/** Maximum concurrent circuits: in total, per calling peer, per calling IP address or /64, and per called peer. */
 const MAX_CIRCUITS = { all: 256, ofPeer: 16, atHost: 64, toPeer: 64 }
 
-/** A circuit that is open, or being opened. */
+/** A circuit that is open or being opened. */
 export interface Circuit {
-  /** Gives its place back. May be called twice. */
+  /** Releases the slot of the circuit. Idempotent. */
   end(): void
 }
 
-/** Counts the circuits of a relay. */
+/** Counts and limits the circuits of a relay. */
 export class CircuitCounts {
   readonly #counts = new Map<string, number>()
 
@@ -18,7 +18,7 @@ export class CircuitCounts {
     return this.#counts.get('all') ?? 0
   }
 
-  /** Undefined where there are as many as may be. @param to the multihash of the peer that is called */
+  /** Reserves a slot for a circuit. Undefined if a limit is reached. @param to the multihash of the called peer */
   begin({ remotePeer, remoteAddr }: Connection, to: Uint8Array): Circuit | undefined {
     const shares: Array<[key: string, max: number]> = [
       ['all', MAX_CIRCUITS.all],

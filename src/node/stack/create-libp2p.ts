@@ -26,11 +26,13 @@ import type { LiveRecords } from '../adapters/live-records.ts'
 import { noiseForAllKeys } from '../adapters/noise-handshake.ts'
 import { onOpenConnections } from '../adapters/open-connections.ts'
 import { quic } from '../adapters/quic/quic-transport.ts'
+import { readyKey } from '../adapters/ready-key.ts'
 import { tellingRefusals } from '../adapters/refused-security.ts'
 import { RelayTransport } from '../adapters/relay-transport.ts'
 import { withReopenedStreams } from '../adapters/reopened-streams.ts'
 import { sendOwnRecord } from '../adapters/sender-record.ts'
 import { sparing } from '../adapters/sparing-yamux.ts'
+import { inTurns } from '../adapters/stream-turns.ts'
 import { explainingTcp } from '../adapters/tcp-dial.ts'
 import type { Door } from '../admission/door.ts'
 import type { RefusedPeers } from '../admission/refused-peers.ts'
@@ -47,6 +49,7 @@ import type { LocalPeers } from './local-peers.ts'
 import { announceFilter, type OwnAddressComponents, OwnAddresses } from './own-addresses.ts'
 import type { Places } from './places.ts'
 import { RELAY_BOUNDS, type RelayBounds, RelayServer } from './relay-server.ts'
+import { silentLogger } from './silent-logger.ts'
 
 export type Services = {
   identify: unknown
@@ -54,88 +57,96 @@ export type Services = {
   dht: KadDHT
   dial: DialComponents
   addresses: unknown
-  /** This node's places with relays. */
+  /** Reservations of this node with relays. */
   relays: RelayTransport
-  /** The service that this node offers others, where it serves. */
+  /** The relay service for other peers. Only on a node that serves. */
   relayServer?: RelayServer
   reach: ReachComponents
   localPeers?: unknown
   pubsub?: GossipSub
 }
 
-/** What finding out at which addresses a node can be reached needs of its stack. */
+/** The libp2p components that `OwnReachability` needs. */
 export interface ReachComponents extends Pick<OwnAddressComponents, 'addressManager' | 'transportManager'> {
-  /** Dials a peer back on a connection that this stack does not see. */
+  /** Dials a peer back on a connection hidden from this stack. */
   dialBack(address: Multiaddr, nonce: bigint, signal: AbortSignal): Promise<DialledBack>
 }
 
-/** A transport as `createLibp2p` of libp2p takes it. */
+/** A transport factory as accepted by libp2p's `createLibp2p`. */
 export type StackTransport = NonNullable<Libp2pOptions['transports']>[number]
 
 export interface StackInit {
   privateKey: PrivateKey
-  /** A node that listens takes part in gossip and serves the DHT; one that does not only asks. */
+  /** Listen addresses. A node that listens joins gossip and serves the DHT. Without listen addresses the node is client-only. */
   listen: string[]
   announce: string[]
-  /** Transports beside TCP. @default none */
+  /** Transports besides TCP. @default none */
   transports?: readonly StackTransport[] | undefined
   subnetId: number
   /** @default native */
   network?: Network | undefined
-  /** @default that of the network */
+  /** @default the protocol of the network */
   kadProtocol: string | undefined
   gossipIpColocationWeight: number
   agent: string
-  /** @default those of this machine */
+  /** @default the interfaces of this machine */
   networkInterfaces?: NetworkInterfaces | undefined
-  /** Lets peers in only that it admits; without one, all. */
+  /** Decides which peers are admitted. Without a door, all peers are. */
   door?: Door | undefined
-  /** Which addresses that others named are dialled, and how many. @default all: a bare stack dials for whoever has it in hand */
+  /** Limits dials to addresses named by others. @default no limits, for direct use of a stack */
   policy?: DialPolicy | undefined
-  /** Scores peers down for their gossip. */
+  /** Lowers the gossip score of offending peers. */
   blame?: Blame | undefined
-  /** Who refuses this node, or is refused: nobody dials these unasked before their delay has passed. */
+  /** Peers with a refusal in either direction. They are not dialled on the node's own initiative before their delay has passed. */
   refused?: RefusedPeers | undefined
-  /** Shares out the places for connections. Without it libp2p's own limits apply. */
+  /** Allocates the connection places. Without it, libp2p's own limits apply. */
   places?: Places | undefined
-  /** What this node gives others as their relay. @default 128 places, 16 MiB and 10 minutes a circuit */
+  /** Limits of the relay service. @default 128 reservations, and 16 MiB and 10 minutes per circuit */
   relay?: RelayBounds | undefined
-  /** Closes connections whose other side is gone. Without it they last until TCP gives up. */
+  /** Closes dead connections. Without it, they last until TCP gives up. */
   liveness?: Liveness | undefined
-  /** Takes what connected peers sign of themselves. */
+  /** Stores the signed records of connected peers. */
   liveRecords?: LiveRecords | undefined
-  /** Resolves names in addresses. @default Node's own */
+  /** Resolves host names in addresses. @default Node's `dns.lookup` */
   lookup?: LookupFunction | undefined
-  /** Resolves `/dnsaddr`. @default Node's own */
+  /** Resolves `/dnsaddr` addresses. @default Node's own resolver */
   dns?: DialComponents['dns']
-  /** Hears peers of the same local network. */
+  /** Discovers peers of the local network. */
   localPeers?: LocalPeers | undefined
-  /** Told what became of each dial. */
+  /** Called with the outcome of each dial. */
   onDialled?: ((outcome: DialOutcome) => void) | undefined
   log?: Logger | undefined
 }
 
-/** Keeps `pause()` honest: with yamux's own 16 MiB a paused stream outgrows libp2p's 4 MiB read buffer and is reset. */
+/** Flow-control window of a stream. With yamux's default of 16 MiB, a paused stream exceeds libp2p's 4 MiB read buffer and is reset. */
 const MAX_STREAM_WINDOW_BYTES = 1 << 20
-/** Streams that a peer opens before its connection is set up here: with libp2p's own 10, the eleventh call of a burst ends all of them. */
+/** Maximum inbound streams before a connection is set up. With libp2p's default of 10, the eleventh call of a burst ends all of them. */
 const MAX_EARLY_STREAMS = 256
-/** New connections per second from one address, and without `places` half-open ones in all: shells open a hundred at once (`xargs -P`). */
+/**
+ * Limits for new connections per second from one address, and for pending connections without `places`. Shells may open a hundred at once
+ * (`xargs -P`).
+ */
 const CONNECTIONS_PER_SECOND = 200
 const MAX_PENDING_CONNECTIONS = 200
 const MAX_PING_STREAMS = 32
 /**
- * Gossipsub ends the stream of a peer that sends more at once, and hears that peer no more. An honest relay sends what others published: Go's
- * takes up to 1 MiB, more than any heartbeat has.
+ * Maximum size of a gossip RPC, in bytes. Gossipsub closes the stream of a peer that exceeds it, and ignores that peer from then on. An
+ * honest peer relays messages of others: Go accepts up to 1 MiB, more than any heartbeat.
  */
 const MAX_GOSSIP_BYTES = 1 << 20
-/** A changed address or protocol is told after this; libp2p's own second would keep a stopped process alive. */
+/**
+ * Delay of identify push after a change of addresses or protocols, in milliseconds. libp2p's default of one second would keep a stopped
+ * process alive.
+ */
 const PUSH_DEBOUNCE_MS = 100
-/** How long a bad score outlives the connection. The bad score of a connected peer decays in about the same time. */
+/**
+ * How long a negative score outlives its connection, in milliseconds. The negative score of a connected peer decays in about the same time.
+ */
 const RETAIN_SCORE_MS = 120_000
 const FIRST_LOOK_AROUND_MS = 50
 const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 
-/** The libp2p stack of a node, started when it is asked to. */
+/** Creates the libp2p stack of a node without starting it. */
 export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
   const serves = init.listen.length > 0
   const { door, places, refused, liveness, localPeers } = init
@@ -158,17 +169,18 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     admits: door == null ? undefined : async (peerId) => (await door.check(peerId)).admitted,
   })
   const muxer = forCalls(
-    sparing(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } })),
+    sparing(inTurns(yamux({ maxEarlyStreams: MAX_EARLY_STREAMS, streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES } }))),
   )
   const transports: StackTransport[] = [
     explainingTcp({ ...guard, lookup: init.lookup }),
     quic({ ...guard, lookup: init.lookup, watching: liveness == null ? undefined : (make) => liveness.watching(make) }) as StackTransport,
     ...(init.transports ?? []).map((make) => guardedTransport(make, guard)),
   ]
-  const { privateKey } = init
+  const privateKey = readyKey(init.privateKey)
   const options: Libp2pOptions<Services> = {
     start: false,
     privateKey,
+    ...(process.env.DEBUG == null && { logger: silentLogger }),
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce, ownOverRelays) },
@@ -181,32 +193,32 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     connectionManager: {
       inboundConnectionThreshold: CONNECTIONS_PER_SECOND,
       ...(places?.limits ?? { maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS }),
-      // the dialler resolves names of every kind, and counts what they lead to
+      // the dialler resolves names of every kind, and limits the resulting dials
       resolvers: {},
     },
-    // `Liveness` notices more, at less cost: libp2p's opens a stream for each ping, and takes a peer that is busy for 5 s for dead
+    // `Liveness` detects more at lower cost: libp2p's monitor opens a stream per ping, and closes a peer that is busy for 5 s
     connectionMonitor: { enabled: false },
     connectionGater: {
       ...(door == null ? {} : waitAt(door)),
       ...places?.gater,
       ...relayServer.gater,
-      // a stranger's relay is none of ours
+      // accepts only calls over relays with a reservation
       denyInboundRelayedConnection: async (relay) => !relays.has(relay),
-      // what libp2p may note of peers, and tell others, whoever named it
+      // addresses of peers that libp2p may store and pass on, from any source
       filterMultiaddrForPeer: async (peerId, address) => isWorthNoting(peerId, address),
     },
     services: {
       identify: behindDoor(identifyForAllKeys(init.liveRecords)),
-      // one at a time is the default, and a stream that closes still counts
+      // libp2p's default is one, and a closing stream still counts
       ping: behindDoor(onOpenConnections(ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS }))),
       dht: behindDoor(
         boundedDht(
           kadDHT({
             clientMode: !serves,
             protocol: kadProtocolOf(init),
-            // a subnet may live on loopback or in a LAN: private addresses are addresses
+            // a subnet may live on loopback or in a LAN, so private addresses are kept
             peerInfoMapper: passthroughMapper,
-            // walks wait for the first look around, which by default comes after a second
+            // walks wait for the initial self-query, which libp2p runs after a second by default
             initialQuerySelfInterval: FIRST_LOOK_AROUND_MS,
           }),
           { policy, background, mayDial },
@@ -239,8 +251,8 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
 }
 
 /**
- * Starts a stack. One that only asks does not answer identify: it may share its identity with a node that runs in the same
- * home, and its few protocols would replace that node's in the other side's books.
+ * Starts a stack. A client-only node does not answer identify: it may share its identity with a running node of the same home. Its short
+ * list of protocols would replace that node's list in the peer stores of others.
  */
 export async function startLibp2p(libp2p: Libp2p<Services>, serves: boolean): Promise<void> {
   await libp2p.start()
@@ -249,12 +261,12 @@ export async function startLibp2p(libp2p: Libp2p<Services>, serves: boolean): Pr
   }
 }
 
-/** How long a stack may take to stop: it gives each connection a second to close. */
+/** Time limit for stopping a stack, in milliseconds. libp2p gives each connection one second to close. */
 const STOP_MS = 1_500
 
-/** Stops a stack, within 1.5 s. @throws Error where it takes longer */
+/** Stops a stack within 1.5 s. @throws Error if it takes longer */
 export async function stopLibp2p(libp2p: Libp2p<Services>): Promise<void> {
-  // it waits for connections that are closing with timers that do not keep the process alive
+  // libp2p's close timers are unref'd, so this deadline keeps the process alive
   using deadline = new Deadline(STOP_MS).ref()
   await deadline.race(Promise.resolve(libp2p.stop()), () => new Error('libp2p did not stop in time'))
 }
@@ -263,19 +275,19 @@ function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackIni
   const topics = gossipTopics({ subnetId, network })
   return gossipsub({
     allowPublishToZeroTopicPeers: true,
-    // the author of a message is known for certain: `Blame` needs that
+    // signed messages prove their author, which `Blame` relies on
     globalSignaturePolicy: StrictSign,
     maxInboundDataLength: MAX_GOSSIP_BYTES,
-    // beats are small and few: tell many neighbours of them, so that a star's every leaf hears every other
+    // heartbeats are small and rare: gossip to many neighbours, so all leaves of a star hear each other
     Dlazy: 16,
-    // but of each beat once and no more of them, however many there are: telling it again to more costs more than the beat
+    // gossip each heartbeat only once and to no further peers: more gossip would cost more than the heartbeat
     mcacheGossip: 1,
     gossipFactor: 0,
     allowedTopics: topics,
     ...(network === 'template' ? { ...TEMPLATE_MESH, ...templateMessageIds(new Set([PEER_STATE_TOPIC])) } : {}),
     scoreParams: {
       appSpecificScore: (peerId) => blame?.scoreOf(peerId) ?? 0,
-      // one message costs its author as much as one with a wrong signature costs the sender
+      // one bad message costs its author as much as a wrong signature costs its sender
       appSpecificWeight: 10,
       retainScore: RETAIN_SCORE_MS,
       IPColocationFactorWeight: gossipIpColocationWeight,
@@ -286,12 +298,12 @@ function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackIni
 }
 
 /**
- * A node of the template never sends GRAFT: its patch of py-libp2p passes over peers of 2.0. A node in nobody's mesh cannot publish. So this node grafts
- * more peers than gossipsub's six.
+ * Mesh sizes for a template network. A template node never sends GRAFT, because its patch of py-libp2p skips 2.0 peers. A node outside
+ * every mesh cannot publish. This node therefore grafts more peers than gossipsub's default of six.
  */
 const TEMPLATE_MESH = { D: 24, Dlo: 24, Dhi: 32 }
 
-/** Low traffic: silence is no offence, only a message that no honest peer passes on is. */
+/** Scores for low traffic: silence is not penalised, but an invalid message is. */
 const TOPIC_SCORES = {
   topicWeight: 1,
   timeInMeshWeight: 0.01,
@@ -312,18 +324,18 @@ const TOPIC_SCORES = {
   invalidMessageDeliveriesDecay: 0.9,
 }
 
-/** What a node listens to. */
+/** The gossip topics of a node. */
 export function gossipTopics({ subnetId, network }: Pick<StackInit, 'subnetId' | 'network'>): string[] {
   return [heartbeatTopic(subnetId), ...(network === 'template' ? [PEER_STATE_TOPIC] : [])]
 }
 
 /**
- * Asks the chain once a peer has proven who it is, before anything else is read of it. Nobody is turned away here: what is refused
- * then is every stream but one, on which it is told why.
+ * Checks a peer on the chain as soon as the handshake has proven its ID, before any further data is read. The connection itself is kept: a
+ * refused peer gets one stream, which tells it the reason, and all others are reset.
  */
 function waitAt(door: Door): ConnectionGater {
   const check = async (peerId: PeerId, connection: MultiaddrConnection): Promise<boolean> => {
-    // a closed connection gives its place back without waiting for the chain
+    // a closed connection releases its place without waiting for the chain
     const gone = new AbortController()
     connection.addEventListener('close', () => gone.abort(new Error('the connection was closed')), { once: true })
     await door.check(peerId, gone.signal)

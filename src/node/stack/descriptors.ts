@@ -1,18 +1,21 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** Kept for the control socket, files and programs, but at most a quarter of all. Connections of peers are refused before these are used. */
+/**
+ * Descriptors reserved for the control socket, files and programs, but at most a quarter of the limit. Peer connections are refused before
+ * these are used.
+ */
 const RESERVED = 64
-/** With more than these a node's bound on connections comes first. */
+/** Above this limit, the node's connection limit takes effect first. */
 const ENOUGH = 4_096
 
 export interface DescriptorsInit {
-  /** The most that this process may have open; undefined where the system does not tell. @default this process's limit */
+  /** Maximum open descriptors of this process. Undefined if unknown. @default the limit of this process */
   limit?: number | undefined
-  /** Counts those that are open. @default this process's */
+  /** Counts the open descriptors. @default those of this process */
   count?: () => number
 }
 
-/** The file descriptors of this process: how many it has open, and may have. */
+/** The file descriptors of this process: open count and limit. */
 export class Descriptors {
   readonly limit: number | undefined
   readonly #count: () => number
@@ -22,7 +25,7 @@ export class Descriptors {
     this.#count = count
   }
 
-  /** Whether none is left but those that are reserved. */
+  /** True if only reserved descriptors are left. */
   get areShort(): boolean {
     const { limit } = this
     return limit != null && limit <= ENOUGH && this.open > limit - Math.min(RESERVED, Math.ceil(limit / 4))
@@ -33,7 +36,7 @@ export class Descriptors {
   }
 }
 
-/** Linux alone tells. */
+/** Reads the limit. Available on Linux only. */
 function ownLimit(): number | undefined {
   try {
     const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? []
@@ -47,7 +50,7 @@ function countOwn(): number {
   try {
     return readdirSync('/proc/self/fd').length
   } catch (error) {
-    // it takes one to count them
+    // counting itself takes a descriptor
     return (error as NodeJS.ErrnoException).code === 'EMFILE' ? Number.POSITIVE_INFINITY : 0
   }
 }

@@ -2,24 +2,24 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { callsOn } from '../../protocol/carrier/kept/pipeline.ts'
 import type { Host } from './hosts.ts'
 
-/** An open connection, as it is judged when a place is needed. */
+/** An open connection, as considered for displacement. */
 export interface Open {
   connection: Connection
   /** Undefined for an outbound connection. */
   host: Host | undefined
-  /** When the connection was opened, or last seen in use. */
+  /** When the connection was opened or last seen in use. */
   usedAtMs: number
 }
 
-/** Why a connection gets no place, or loses it. */
+/** The limit that denies a connection its place or takes it away. */
 export type PlaceLimit = 'open files' | 'connection rate' | 'places of a host' | 'open places' | 'handshakes' | 'idle connections'
 
 /** Protocols of libp2p's own services: identify, ping, gossip, Kademlia. */
 const STANDING = /^\/(ipfs\/(id|ping)|meshsub|floodsub)\/|\/kad\//
 
 /**
- * Whether a call is under way on a connection. A kept stream may be without calls. A stream that has negotiated no protocol, and a stream of
- * libp2p's own services, carry no call.
+ * True if a call is in progress on a connection. A kept stream may be without calls. A stream without a negotiated protocol, or of a libp2p
+ * service, carries no calls.
  */
 export function isInUse({ streams }: Connection): boolean {
   return streams.some((stream) => isForCalls(stream) && (callsOn(stream) ?? 1) > 0)

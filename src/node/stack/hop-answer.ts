@@ -2,7 +2,7 @@ import type { Limit } from '@libp2p/circuit-relay-v2'
 import type { Stream } from '@libp2p/interface'
 import { withMethods } from '../adapters/guarded-components.ts'
 
-/** A message of the hop protocol, as far as it is looked at here. Its types and states are texts. */
+/** The used fields of a hop protocol message. Type and status are strings. */
 export interface HopMessage {
   type?: string | undefined
   status?: string | undefined
@@ -14,28 +14,28 @@ interface Messages {
   write(message: HopMessage, options?: object): Promise<void>
 }
 
-/** A stream of the library's, for messages. */
+/** A message stream of the library. */
 export interface MessagesStream {
   pb(codec: unknown): Messages
   unwrap(): Stream
 }
 
-/** A stream for messages that notes what is answered on it. */
+/** Wraps a message stream and records the answer sent on it. */
 export class Answer {
-  /** By the options that the library hands on while it handles a request. */
+  /** Answers by the options object that the library passes along while it handles a request. */
   static readonly #current = new WeakMap<object, Answer>()
-  /** What was answered last. */
+  /** Status of the latest answer. */
   status: string | undefined
-  /** Answered in place of what the library says. */
+  /** Status to send instead of the library's. */
   instead: string | undefined
-  /** The other stream of the circuit, where the peer that is called takes it. */
+  /** The second stream of the circuit, if the called peer accepts it. */
   called: Stream | undefined
   readonly stream: MessagesStream
 
   constructor(inner: MessagesStream, options: object) {
     Answer.#current.set(options, this)
     this.stream = withMethods(inner, {
-      // the streams of a circuit are joined here: the library gets one on which nothing happens
+      // circuits are joined here, so the library gets a dummy stream
       unwrap: (unwrap) => () => (this.called == null ? unwrap() : NO_STREAM),
       pb: (pb) => (codec) => {
         const messages = pb(codec) as Messages
@@ -55,7 +55,7 @@ export class Answer {
   }
 }
 
-/** A duplex stream without bytes, for the library to join with another. */
+/** An empty duplex stream, for the library to join. */
 export const NO_STREAM = {
   source: [],
   sink: async () => undefined,
@@ -63,7 +63,7 @@ export const NO_STREAM = {
   abort: () => undefined,
 } as unknown as Stream
 
-/** The same message with the limit of time as the protocol has it. */
+/** Converts the time limit of a message to seconds, as the protocol requires. */
 export function inSeconds<T extends HopMessage>(message: T): T {
   const { limit } = message
   return limit?.duration == null ? message : { ...message, limit: { ...limit, duration: Math.ceil(limit.duration / 1_000) } }

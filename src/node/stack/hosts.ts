@@ -1,21 +1,21 @@
 import type { Connection } from '@libp2p/interface'
 import { remoteHostOf } from './remote-host.ts'
 
-/** An IPv4 address or an IPv6 /64 that has inbound connections. */
+/** An IPv4 address or an IPv6 /64 with inbound connections. */
 export interface Host {
   name: string
-  /** Whether the share limits this host. */
+  /** True if the share applies to this host. */
   counted: boolean
   open: number
   pending: number
 }
 
-/** The hosts that have inbound connections, and how many each has. */
+/** Counts inbound connections by host. */
 export class Hosts {
   readonly #countLocal: boolean
   readonly #hosts = new Map<string, Host>()
 
-  /** @param init whether the share limits loopback too */
+  /** @param init `countLocal` applies the share to loopback too */
   constructor({ countLocal }: { countLocal: boolean }) {
     this.#countLocal = countLocal
   }
@@ -33,7 +33,7 @@ export class Hosts {
     }
   }
 
-  /** The host with the highest count; the first of several. */
+  /** The host with the highest count. The first one wins a tie. */
   greediest(count: (host: Host) => number): Host | undefined {
     let greediest: Host | undefined
     for (const host of this.#hosts.values()) {

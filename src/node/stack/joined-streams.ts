@@ -1,15 +1,15 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 
-/** What a circuit may carry. */
+/** Limits of a circuit. */
 export interface CircuitBounds {
-  /** Both ways together. */
+  /** Both directions together. */
   bytes: number
   durationMs: number
 }
 
 /**
- * Joins two streams into one circuit: what comes on one goes out on the other, and no more is taken than the other takes. The library's own join holds all
- * of one direction in memory until the circuit ends. Both streams are reset once more came than the bounds allow, or the time is over.
+ * Joins two streams into one circuit with backpressure in both directions. The library's own join buffers a whole direction in memory until
+ * the circuit ends. Both streams are reset when a limit is exceeded.
  */
 export function joinStreams(one: Stream, other: Stream, { bytes, durationMs }: CircuitBounds): void {
   const circuit = { leftBytes: bytes, end }

@@ -6,8 +6,9 @@ import { WalkBudget } from '../dial/dial-budget.ts'
 import type { Services } from './create-libp2p.ts'
 
 /**
- * Walks the Kademlia table to a peer; `mayDial` takes one dial of those that the search has. Gives its addresses there, which nobody signed, at most `max`: the public ones first, as peers
- * pass addresses on in alphabetical order. Empty when the walk ends without any.
+ * Searches the Kademlia table for a peer. Returns at most `max` unsigned addresses, public ones first, because peers pass addresses on in
+ * alphabetical order. Empty if the walk finds none.
+ * @param mayDial takes one dial from the budget of the search
  */
 export async function walkTo(
   libp2p: Libp2p<Services>,
@@ -17,21 +18,21 @@ export async function walkTo(
   mayDial: () => boolean = () => true,
 ): Promise<Multiaddr[]> {
   if (libp2p.getPeers().length === 0) {
-    // the walk would wait for somebody to start from
+    // the walk would wait for a first peer
     return []
   }
   try {
-    // libp2p hands options that it does not know on to whoever opens the streams
+    // libp2p passes unknown options on to `openStream`
     const options: WalkOptions & RoutingOptions = { signal, useCache: false, dials: new WalkBudget(mayDial) }
     for await (const event of libp2p.services.dht.findPeer(target, options)) {
-      // one who is asked for himself may answer without an address: that is no end of the walk
+      // a peer that is asked about itself may answer without an address; the walk continues
       const multiaddrs = event.name === 'FINAL_PEER' ? addressesOf(target, farthestFirst(event.peer.multiaddrs), max) : []
       if (multiaddrs.length > 0) {
         return multiaddrs
       }
     }
   } catch {
-    // nobody knows
+    // not found
   }
   return []
 }

@@ -2,43 +2,44 @@ import type { Connection, Libp2p, Stream, StreamMuxer, StreamMuxerFactory } from
 import { raceSignal } from 'race-signal'
 import { ProtocolError } from '../../protocol/api/errors.ts'
 
-/** Yamux or QUIC, by what is used of it here: yamux's own types would have to be installed by who uses this package's. */
+/** Structural type of yamux and QUIC muxers. Yamux's own types would become a dependency of this package's users. */
 type PingingMuxers = () => StreamMuxerFactory<StreamMuxer & { ping(): Promise<number>; getRTT(): number; received?(): number }>
 
-/** Ticks without a byte until the node pings. */
+/** Ticks without received data before a ping. */
 const PING_AFTER_TICKS = 3
-/** Ticks without a byte until the connection is in doubt. */
+/** Ticks without received data before the connection is in doubt. */
 const DOUBT_AFTER_TICKS = PING_AFTER_TICKS + 1
-/** Ticks without a byte until the connection is closed. A peer whose event loop stands still for 5 s answers the ping before. */
+/** Ticks without received data before the connection is closed. A peer whose event loop stalls for 5 s still answers the ping in time. */
 const DEAD_AFTER_TICKS = 12
 
 export interface LivenessInit {
-  /** In milliseconds. @default 1_000 */
+  /** Milliseconds per tick. @default 1_000 */
   tickMs?: number | undefined
 }
 
-/** The other side of a connection. */
+/** State of one connection. */
 interface Line {
-  /** Since its last byte. */
+  /** Ticks since the last received data. */
   silentTicks: number
-  /** Resolves it, with a round trip; never where the other side is gone. */
+  /** Resolves with a round-trip time. Never resolves if the peer is gone. */
   ping(): Promise<number>
-  /** Of the last ping, in milliseconds; negative before. */
+  /** Round-trip time of the last ping in milliseconds. Negative before the first. */
   rttMs(): number
-  /** Changes with what comes, where no event tells of that. */
+  /** Changes with received data, for muxers without message events. */
   received(): number
   lastReceived: number
-  /** Told of its next byte, and of its end. */
+  /** Called on the next received data, and on close. */
   waiting: Array<() => void>
 }
 
 /**
- * Closes connections whose other side says nothing any more: a frozen process, a machine that is gone, a path that drops packets in silence. Any byte
- * is a sign of life; where none comes, yamux pings. Ticks are counted, not time: a node that stood still itself gives its peers their time anew.
+ * Closes connections to unresponsive peers: a frozen process, a machine that is gone, or a path that silently drops packets. Any received
+ * data is a sign of life. On silence, the muxer pings. Silence is counted in ticks, not in time, so a node that stalled itself gives its
+ * peers a full period.
  */
 export class Liveness {
   readonly #tickMs: number
-  /** By the list of the muxer's streams, which is all that a connection shows of its muxer. */
+  /** State by the muxer's stream list, the only part of the muxer that a connection exposes. */
   readonly #lines = new WeakMap<readonly Stream[], Line>()
   readonly #connections = new Set<Connection>()
   #clock: NodeJS.Timeout | undefined
@@ -47,7 +48,7 @@ export class Liveness {
     this.#tickMs = tickMs
   }
 
-  /** Notes what comes on the connections of a muxer. */
+  /** Tracks received data on the connections of a muxer. */
   watching(inner: PingingMuxers): PingingMuxers {
     return () => {
       const factory = inner()
@@ -77,22 +78,22 @@ export class Liveness {
     libp2p.addEventListener('connection:close', ({ detail }) => this.#onClose(detail))
   }
 
-  /** True while a ping is unanswered: what is sent now may reach nobody. */
+  /** True while a ping is unanswered. Data sent now may be lost. */
   inDoubt(connection: Connection): boolean {
     return (this.#lines.get(connection.streams)?.silentTicks ?? 0) >= DOUBT_AFTER_TICKS
   }
 
-  /** What the last ping took, in milliseconds; 0 before there was one. */
+  /** Round-trip time of the last ping, in milliseconds. 0 before the first. */
   rttMsOf(connection: Connection): number {
     return Math.max(0, this.#lines.get(connection.streams)?.rttMs() ?? 0)
   }
 
-  /** Those that are in doubt stand last. */
+  /** Sorts connections in doubt last. */
   soundFirst(connections: Connection[]): Connection[] {
     return connections.length < 2 ? connections : connections.sort((a, b) => Number(this.inDoubt(a)) - Number(this.inDoubt(b)))
   }
 
-  /** Waits until the other side of a connection in doubt is heard, or the connection is closed. @throws the signal's reason */
+  /** Waits until a connection in doubt receives data or is closed. @throws the signal's reason */
   async settled(connection: Connection, signal: AbortSignal | undefined): Promise<void> {
     const line = this.#lines.get(connection.streams)
     if (line != null && connection.status === 'open' && this.inDoubt(connection)) {
@@ -139,7 +140,7 @@ export class Liveness {
       const seconds = (DEAD_AFTER_TICKS * this.#tickMs) / 1_000
       connection.abort(new ProtocolError('REMOTE_FAILED', `the peer said nothing for ${seconds} s, not even to a ping`))
     } else if (line.silentTicks === PING_AFTER_TICKS) {
-      // one that fails is of a connection that is closing
+      // a ping fails only on a closing connection
       line.ping().catch(() => undefined)
     }
   }

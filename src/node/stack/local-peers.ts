@@ -11,7 +11,7 @@ import type { Candidate } from '../../resolve/tier.ts'
 import type { LocalSource } from '../../resolve/tiers/local.ts'
 import type { Whereabouts } from '../dial/meeting.ts'
 
-/** The parts of `@libp2p/mdns` that are used here. Its handlers are public, and looked up when it starts. */
+/** The used members of `@libp2p/mdns`. Its handlers are public and are read when it starts. */
 interface MulticastDns extends Startable, Pick<EventTarget, 'addEventListener'> {
   _onMdnsQuery(packet: unknown, from?: { address: string }): void
   _onMdnsResponse(packet: unknown, from?: { address: string }): void
@@ -20,26 +20,26 @@ interface MulticastDns extends Startable, Pick<EventTarget, 'addEventListener'> 
   mdns?: { query(packet: { questions: Array<{ name: string; type: 'PTR' }> }, done: (error?: Error | null) => void): void } | undefined
 }
 
-/** The name that all libp2p nodes ask for (https://github.com/libp2p/specs/blob/master/discovery/mdns.md). */
+/** Service name of all libp2p nodes (https://github.com/libp2p/specs/blob/master/discovery/mdns.md). */
 const SERVICE = '_p2p._udp.local'
-/** Peers that are remembered, and addresses of each. */
+/** Maximum remembered peers, and addresses of each. */
 const MAX_PEERS = 256
 const MAX_ADDRESSES = 16
-/** What a peer says counts for the time that mDNS gives such a record, in milliseconds. */
+/** How long a peer's announcement is valid, in milliseconds: mDNS's lifetime of such a record. */
 const COUNTS_FOR_MS = 120_000
-/** Packets that are read: of one host, and of all. A peer asks every 10 seconds, and each of the others answers. */
+/** Rate limits of received packets, per host and in total. A peer sends a query every 10 seconds, and all others answer it. */
 const RATES = { host: { burst: 20, refillMs: 500 }, all: { burst: 600, refillMs: 10 } }
 const MAX_HOSTS = 1_024
 
 export interface LocalPeersInit {
   log: Logger
-  /** Told of a peer that was not known before. */
+  /** Called when a new peer is found. */
   onFound?: (() => void) | undefined
 }
 
 /**
- * Peers of the same local network, by mDNS. They are remembered and not dialled; nobody signed what they say, so a connection has to confirm it. Only
- * addresses of private networks are taken, and told.
+ * Discovers peers of the local network by mDNS. Peers are remembered but not dialled. Their announcements are unsigned, so a connection has
+ * to confirm them. Only private addresses are announced and accepted.
  */
 export class LocalPeers implements Startable, LocalSource {
   readonly #log: Logger
@@ -55,7 +55,7 @@ export class LocalPeers implements Startable, LocalSource {
     this.#onFound = onFound
   }
 
-  /** Itself, as a service of the stack. */
+  /** Returns itself as a service of the stack. */
   service({ addressManager, logger }: MulticastDNSComponents): this {
     this.#components = { addressManager, logger }
     return this
@@ -76,14 +76,14 @@ export class LocalPeers implements Startable, LocalSource {
         }
   }
 
-  /** Some of them, those heard last first. */
+  /** Returns some of the peers, the latest heard first. */
   some(count: number): Whereabouts[] {
     return [...this.#heard.values()].slice(0, count)
   }
 
   async start(): Promise<void> {
     const components = this.#components as MulticastDNSComponents
-    // loaded by nodes that use it
+    // loaded lazily
     const { mdns } = await import('@libp2p/mdns')
     const service = mdns({ serviceTag: SERVICE })(components) as unknown as MulticastDns
     const { _onMdnsQuery: onQuery, _onMdnsResponse: onResponse } = service
@@ -94,7 +94,7 @@ export class LocalPeers implements Startable, LocalSource {
     service.addEventListener('peer', (event) => this.#hear((event as CustomEvent<PeerInfo>).detail))
     this.#service = service
     await service.start()
-    // the library does not look at what becomes of its own questions
+    // the library ignores errors of its own queries
     service.mdns?.query({ questions: [{ name: SERVICE, type: 'PTR' }] }, (error) => (error == null ? undefined : this.#complain(error)))
   }
 
@@ -120,7 +120,7 @@ export class LocalPeers implements Startable, LocalSource {
     return this.#rates.take(`host ${address}`, RATES.host) && this.#rates.take('all', RATES.all)
   }
 
-  /** Once for each reason: what the library asks every 10 seconds fails every 10 seconds. */
+  /** Logs each reason once, because the library's query fails every 10 seconds. */
   readonly #complain = (error: NodeJS.ErrnoException): void => {
     const reason = reasonOf(error)
     if (reason !== this.#complaint) {

@@ -9,7 +9,7 @@ import { isRelayed } from '../../primitives/address-kind.ts'
 import type { TransportFactory } from '../adapters/guarded-transport.ts'
 import type { NetworkInterfaces } from '../dial/dial-policy.ts'
 
-/** Parts of libp2p that know the addresses of this node. */
+/** The libp2p components that manage the node's own addresses. */
 export interface OwnAddressComponents {
   addressManager: AddressManager
   transportManager: TransportManager
@@ -20,18 +20,18 @@ export interface OwnAddressComponents {
   }
 }
 
-/** False on a machine that has loopback and link-local addresses alone, as before its network comes up. */
+/** False on a machine with only loopback and link-local addresses, for example before its network is up. */
 export function hasNetwork(interfaces: NetworkInterfaces = networkInterfaces): boolean {
   return Object.values(interfaces()).some((addresses) => addresses?.some(({ internal, address }) => !internal && !isLinkLocalIp(address)))
 }
 
-/** An address that appears or goes away is noticed within this, and told a second later. */
+/** Interval of reading the interfaces, in milliseconds. A change is announced one second later. */
 const LOOK_EVERY_MS = 2_000
 
 /**
- * Which of the addresses on which a node listens are told to others, at most 16. The order counts: others that take few take the
- * first. Addresses that the user named for announcing keep the user's order; of all others the public ones come first, and at most 4 are private.
- * @param relayed addresses of this node over relays, each ending in its `/p2p`: they are added to those that the user named
+ * Selects at most 16 of the listen addresses to announce. The order matters, because peers that keep only a few addresses take the first
+ * ones. Addresses from the user's announce setting keep their order. Otherwise public addresses come first, and at most 4 are private.
+ * @param relayed relayed addresses of this node, each ending in its own `/p2p`. They are added in both cases
  */
 export function announceFilter(named: string[], relayed: () => Multiaddr[] = () => []): (addresses: Multiaddr[]) => Multiaddr[] {
   return (listened) => {
@@ -46,16 +46,16 @@ export function announceFilter(named: string[], relayed: () => Multiaddr[] = () 
 }
 
 /**
- * Makes libp2p announce every address on which it listens, and notice when one appears or goes away.
+ * Makes libp2p announce every listen address, and notice changes of the interfaces.
  *
- * libp2p 3 hides a public address of its own until something, as AutoNAT, confirms it. Here a listening
- * socket is confirmation enough: a peer that cannot dial one address dials the next. libp2p also does not look for changes of the
- * interfaces. `confirmObservedAddr` and `removeObservedAddr` of its address manager, both public, cure both: when an address is
- * confirmed or removed, libp2p updates its own peer record, which sends identify push and `self:peer:update`.
+ * libp2p 3 hides a public address of its own until it is confirmed, for example by AutoNAT. Here a listening socket is confirmation enough:
+ * a peer that cannot dial one address dials the next. libp2p also ignores changes of the interfaces. The public methods
+ * `confirmObservedAddr` and `removeObservedAddr` of its address manager fix both: libp2p then updates its own peer record, which triggers
+ * identify push and `self:peer:update`.
  */
 export class OwnAddresses implements Startable {
   readonly #networkInterfaces: NetworkInterfaces
-  /** As last read. libp2p sees these, so an address that appears is confirmed before libp2p sees it. */
+  /** The interfaces as last read, and as libp2p sees them. A new address is therefore confirmed before libp2p sees it. */
   #interfaces: ReturnType<NetworkInterfaces> = {}
   #components: OwnAddressComponents | undefined
   #confirmed = new Map<string, Multiaddr>()
@@ -66,8 +66,8 @@ export class OwnAddresses implements Startable {
   }
 
   /**
-   * A transport whose listeners on `0.0.0.0` and `::` have the addresses of the interfaces. Link-local ones (169.254.0.0/16, fe80::/10) are
-   * left out, as libp2p does: without the interface's name they lead nowhere.
+   * Wraps a transport. Its listeners on `0.0.0.0` and `::` report the addresses of the interfaces. Link-local addresses (169.254.0.0/16,
+   * fe80::/10) are omitted, as in libp2p: they are useless without a zone index.
    */
   transport<C>(inner: TransportFactory<C>): TransportFactory<C> {
     return (components) => {
@@ -78,7 +78,7 @@ export class OwnAddresses implements Startable {
     }
   }
 
-  /** Itself, as a service of the stack that has the transport. */
+  /** Returns itself as a service of the stack. */
   service({ addressManager, transportManager, events, logger }: OwnAddressComponents): this {
     this.#components = { addressManager, transportManager, events, logger }
     return this
@@ -95,8 +95,9 @@ export class OwnAddresses implements Startable {
   }
 
   /**
-   * Listeners that close schedule an update of one's own addresses a second later, and nothing in libp2p 3.3 cancels it: a process
-   * would outlive its node by that second. The member is not public: should it be gone, that second is back, nothing else.
+   * Cancels a pending update of the own addresses. Closing listeners schedule one a second later, and libp2p 3.3 never cancels it, so a
+   * process would outlive its node by that second. The member is private: if a release removes it, that second returns, with no other
+   * effect.
    */
   afterStop(): void {
     const { _updatePeerStoreAddresses: update } = (this.#components?.addressManager ?? {}) as {
@@ -114,7 +115,7 @@ export class OwnAddresses implements Startable {
     try {
       this.#compare()
     } catch (error) {
-      // as where no file can be opened: what was announced stays until the next look
+      // for example without free descriptors: announced addresses stay until the next read
       this.#components?.logger.forComponent('subnet:own-addresses').error('the interfaces could not be read - %e', error)
     }
   }

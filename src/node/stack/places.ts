@@ -7,18 +7,18 @@ import { type Host, Hosts } from './hosts.ts'
 import { remoteHostOf } from './remote-host.ts'
 
 export interface PlacesInit {
-  /** Inbound connections that one IPv4 address or IPv6 /64 may have open. @default 150, without a limit for loopback */
+  /** Maximum open inbound connections per IPv4 address or IPv6 /64. @default 150, without a limit for loopback */
   maxPerIp: number | undefined
-  /** Open connections of the node, inbound and outbound. @default 300 */
+  /** Maximum open connections of the node, inbound and outbound. @default 300 */
   maxOpen?: number
-  /** Inbound connections that are still in their handshake. @default 200 */
+  /** Maximum inbound connections in their handshake. @default 200 */
   maxPending?: number
-  /** Makes a test for peers that no stranger displaces. The test is used at once, and then dropped. */
+  /** Creates a test for peers that strangers must not displace. The test is used at once and then discarded. */
   keeps?: () => (peerId: PeerId) => boolean
-  /** @default those of this process */
+  /** @default the descriptors of this process */
   descriptors?: Pick<Descriptors, 'open' | 'limit' | 'areShort'>
   now?: () => number
-  /** Told of each connection that is refused, cut or closed for its place, with the host and the limit that was met. */
+  /** Called for each connection that is refused, cut or closed for its place, with the host and the limit reached. */
   onLimit?: ((host: string, limit: PlaceLimit, reason: string) => void) | undefined
 }
 
@@ -31,13 +31,16 @@ export interface PlacesState {
   maxPerIp: number
   /** The host with the most inbound connections, open and pending together. */
   largest: { ip: string; open: number; pending: number } | undefined
-  /** Inbound connections that were refused, or cut in their handshake. */
+  /** Inbound connections that were refused or cut in their handshake. */
   turnedAway: number
   /** Idle connections that were closed to make room. */
   displaced: number
-  /** When the node last refused a connection because the node was full. A host that fills the node itself, or its share, does not count. */
+  /**
+   * When the node last refused a connection because all its places were taken, in Unix milliseconds. Refusals of the host that itself fills
+   * the node or its own share do not count.
+   */
   refusedAtMs: number | undefined
-  /** Set while this process may open so few more files that no connection is taken. */
+  /** Set while too few file descriptors are left to accept connections. */
   descriptors: { open: number; limit: number } | undefined
 }
 
@@ -50,33 +53,38 @@ interface Pending {
 /** libp2p's own default. */
 const MAX_OPEN = 300
 const MAX_PENDING = 200
-/** Half of the places. A NAT may run 100 shells that call at once (`xargs -P 100`) beside 50 nodes, and one host cannot fill the node. */
+/**
+ * Half of the places. A NAT may hide 100 shells that call at once (`xargs -P 100`) and 50 nodes, and one host still cannot fill the node.
+ */
 const MAX_PER_IP = MAX_OPEN / 2
-/** The part of a share that handshakes may use: 100 of 150. */
+/** The part of a share that pending handshakes may use: 100 of 150. */
 const PENDING_SHARE = 2 / 3
-/** The time limit of a handshake while more than half of the pending places are taken: six round trips of 500 ms. libp2p's limit is 10 s. */
+/** Handshake timeout while more than half of the pending places are taken: six round trips of 500 ms. libp2p's timeout is 10 s. */
 const PRESSED_MS = 3_000
 const LOOK_EVERY_MS = 500
-/** A connection that was idle for this long makes room for any host. A shorter time would let peers displace each other without end. */
+/**
+ * After this idle time, in milliseconds, a connection may be displaced by any host. With a shorter time, peers could displace each other
+ * endlessly.
+ */
 const REST_MS = 60_000
-/** A third of the places: a node that calls many peers keeps room for newcomers. */
+/** A third of the places, so a node that calls many peers keeps room for newcomers. */
 const MAX_CALLED = MAX_OPEN / 3
-/** Inbound connections of one host: 200 a second. libp2p counts them too, but for each IPv6 address. */
+/** Inbound connections per host: 200 per second. libp2p has the same limit, but per IPv6 address. */
 const RATE = { burst: 200, refillMs: 5 }
 const MAX_RATES = 10_000
 /**
- * Shares out the places for connections, so that no host keeps all others out.
+ * Allocates the connection places of a node, so that no host can lock out all others.
  *
- * A host may hold a share of the inbound places. When all pending places are taken, the host with the most handshakes loses its oldest
- * one. When all open places are taken, an idle connection is closed, and the host with the most connections loses first. An outbound
+ * Each host may hold a share of the inbound places. When all pending places are taken, the host with the most handshakes loses its oldest
+ * one. When all open places are taken, an idle connection is closed, starting with the host that has the most connections. An outbound
  * connection takes a place, but is never refused.
  *
- * libp2p's own limits refuse every newcomer once they are reached, so `limits` turns them off.
+ * libp2p's own limits refuse every newcomer once they are reached, so `limits` disables them.
  */
 export class Places {
   readonly #init: Required<Omit<PlacesInit, 'maxPerIp' | 'onLimit'>> & Pick<PlacesInit, 'onLimit'> & { maxPerIp: number }
   readonly #hosts: Hosts
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #pending = new Map<MultiaddrConnection, Pending>()
   readonly #open = new Map<Connection, Open>()
   readonly #called = new LRUCache<string, true>({ max: MAX_CALLED })
@@ -94,10 +102,10 @@ export class Places {
     this.#rates = new TokenBuckets({ maxKeys: MAX_RATES, now })
   }
 
-  /** For libp2p's connection manager. */
+  /** Limits for libp2p's connection manager. */
   readonly limits = { maxConnections: Number.POSITIVE_INFINITY, maxIncomingPendingConnections: Number.POSITIVE_INFINITY }
 
-  /** libp2p asks this before and after the handshake of each inbound connection. */
+  /** Called by libp2p before and after the handshake of each inbound connection. */
   readonly gater = {
     denyInboundConnection: (connection: MultiaddrConnection) => !this.#arrive(connection),
     denyInboundUpgradedConnection: (_: PeerId, connection: MultiaddrConnection) => {
@@ -106,7 +114,7 @@ export class Places {
     },
   } satisfies ConnectionGater
 
-  /** Whether no connection is to be opened, as this process may open so few more files. */
+  /** True if too few file descriptors are left to open connections. */
   get isOutOfDescriptors(): boolean {
     return this.#init.descriptors.areShort
   }
@@ -128,13 +136,13 @@ export class Places {
     }
   }
 
-  /** To be called before libp2p starts. */
+  /** Call before libp2p starts. */
   follow(libp2p: Pick<Libp2p, 'addEventListener'>): void {
     libp2p.addEventListener('connection:open', ({ detail }) => this.#onOpen(detail))
     libp2p.addEventListener('connection:close', ({ detail }) => this.#onClose(detail))
   }
 
-  /** Notes that the user of this node calls a peer. Strangers no longer displace this peer. */
+  /** Records that the user calls a peer. Strangers no longer displace this peer. */
   called(peerId: PeerId): void {
     this.#called.set(peerId.toString(), true)
   }
@@ -158,13 +166,13 @@ export class Places {
     return true
   }
 
-  /** The limit that keeps a connection of this host out; undefined where there is room for it. */
+  /** The limit that denies this host another connection. Undefined if there is room. */
   #limitFor(host: Host): PlaceLimit | undefined {
     const outer = this.isOutOfDescriptors ? 'open files' : this.#rates.take(host.name, RATE) ? undefined : 'connection rate'
     return outer ?? this.#openLimitFor(host) ?? this.#pendingLimitFor(host)
   }
 
-  /** Undefined where an open place is free, or could be freed. */
+  /** Undefined if an open place is free or can be freed. */
   #openLimitFor(host: Host): PlaceLimit | undefined {
     const { maxOpen } = this.#init
     const mayDisplace = (open: Open): boolean => this.#yields(open, host.open + 1)
@@ -178,7 +186,7 @@ export class Places {
     return undefined
   }
 
-  /** Undefined where a place for a handshake is free, or was made. */
+  /** Undefined if a pending place is free or was freed. */
   #pendingLimitFor(host: Host): PlaceLimit | undefined {
     if (host.pending >= Math.ceil(this.#shareOf(host) * PENDING_SHARE)) {
       return 'places of a host'
@@ -223,7 +231,7 @@ export class Places {
     }
   }
 
-  /** Closes one idle connection. If none is idle, closes the new one, unless the new one is outbound. */
+  /** Closes one idle connection. If none is idle, closes the new one, unless it is outbound. */
   #displaceFor(opened: Open, among: (open: Open) => boolean): void {
     const { host, connection } = opened
     const keeps = this.#keeps()
@@ -260,7 +268,7 @@ export class Places {
     }
   }
 
-  /** Connections without calls. */
+  /** Connections without calls in progress. */
   #idle(): Open[] {
     const nowMs = this.#init.now()
     return [...this.#open.values()].filter((open) => {
@@ -271,14 +279,15 @@ export class Places {
   }
 
   /**
-   * Whether an idle connection makes room for an inbound one whose host then has so many. A peer that was displaced may come back at once: a
-   * host displaces no host that has as few, unless the connection has rested.
+   * True if an idle connection may be displaced by an inbound one. `newcomerHas` is the number of connections that the newcomer's host
+   * would then have. A displaced peer may reconnect at once, so a host only displaces hosts with more connections than itself. After its
+   * idle time, any connection may be displaced.
    */
   #yields({ host, usedAtMs }: Open, newcomerHas: number): boolean {
     return (host?.open ?? 0) > newcomerHas || this.#init.now() - usedAtMs >= REST_MS
   }
 
-  /** Notes that the node is full for a host, unless that host itself fills the node. */
+  /** Records that the node is full, unless this host itself takes the most places. */
   #noteRefusal(host: Host): void {
     if (host !== this.#hosts.greediest(({ open, pending }) => open + pending)) {
       this.#refusedAtMs = this.#init.now()
@@ -294,7 +303,7 @@ export class Places {
     return counted ? this.#init.maxPerIp : Number.POSITIVE_INFINITY
   }
 
-  /** Shortens handshakes while many are pending. */
+  /** Shortens the handshake timeout while many handshakes are pending. */
   #lookSoon(): void {
     if (this.#isPressed) {
       this.#timer ??= setTimeout(() => {

@@ -8,54 +8,54 @@ import { Answer, type HopMessage, inSeconds, type MessagesStream, NO_STREAM } fr
 import { joinStreams } from './joined-streams.ts'
 import { remoteHostOf } from './remote-host.ts'
 
-/** What a relay gives at most. */
+/** Limits of the relay service. */
 export interface RelayBounds {
-  /** Peers that have a place at a time. */
+  /** Maximum concurrent reservations. */
   reservations: number
-  /** Of one circuit, both ways together. */
+  /** Maximum bytes per circuit, both directions together. */
   bytes: number
-  /** Of one circuit, in milliseconds. */
+  /** Maximum duration of a circuit, in milliseconds. */
   durationMs: number
 }
 
-/** A task of some MiB and its answer fit into one circuit; the library's own 128 KiB and 2 minutes cut most off. */
+/** A task of a few MiB and its result fit into one circuit. The library's defaults of 128 KiB and 2 minutes would cut most of them off. */
 export const RELAY_BOUNDS: RelayBounds = { reservations: 128, bytes: 16 << 20, durationMs: 600_000 }
 
 export interface RelayServerInit {
   bounds: RelayBounds
-  /** The DHT of the subnet: who speaks it is of the subnet. */
+  /** The DHT protocol of the subnet. Peers that support it belong to the subnet. */
   kadProtocol: string
-  /** Whether a peer is let in. Without it, a peer of the subnet may have a place, and everybody may call it. */
+  /** Whether a peer is admitted. By default, every peer of the subnet may have a reservation, and any peer may call it. */
   admits?: ((peer: PeerId) => Promise<boolean>) | undefined
   now?: () => number
 }
 
-/** How much a relay does now. */
+/** Current load of the relay. */
 export interface RelayState {
   on: boolean
   reservations: number
   circuits: number
 }
 
-/** Requests for a place, and to be connected: of one peer, and of one IP address or /64. */
+/** Rate limits for reservations and circuits, per peer and per IP address or /64. */
 const RATES = {
   RESERVE: { peer: { burst: 4, refillMs: 10_000 }, host: { burst: 128, refillMs: 500 } },
   CONNECT: { peer: { burst: 32, refillMs: 500 }, host: { burst: 128, refillMs: 100 } },
 }
 const MAX_RATES = 10_000
-/** Streams on which one connection asks, or is connected. */
+/** Maximum hop streams per connection. */
 const MAX_HOP_STREAMS = 32
-/** A peer that asks before it has identified itself is waited for, in milliseconds. */
+/** Maximum wait for the identify message of a requesting peer, in milliseconds. */
 const IDENTIFY_MS = 3_000
 
-/** Of a request: it names one peer. */
+/** Maximum size of a request. It names one peer. */
 const MAX_REQUEST_BYTES = 4_096
-/** By its stream, what is to be called once a request was answered. */
+/** Callbacks by stream, for when the request has been answered. */
 const ANSWERED = new WeakMap<Stream, () => void>()
 
 type Components = Parameters<ReturnType<typeof circuitRelayServer>>[0]
 
-/** What the library does not name, but hands to every service. */
+/** Components that every libp2p service receives, declared or not. */
 interface Shared {
   events: EventTarget
 }
@@ -66,7 +66,7 @@ interface Hop {
   stream: MessagesStream
 }
 
-/** The members of the library's server that are used here. All of them are public; its type is not exported. */
+/** The used members of the library's server. All of them are public, but its type is not exported. */
 interface Server extends CircuitRelayService {
   handleHopProtocol(hop: Hop, options: object): Promise<void>
   stopHop(stop: { connection: Connection; request: HopMessage }, options: object): Promise<Stream | undefined>
@@ -75,14 +75,15 @@ interface Server extends CircuitRelayService {
 }
 
 /**
- * The relay service of Circuit Relay v2, bounded. The library bounds places, bytes and time. Here circuits and rates are bounded too, a place ends when its
- * peer leaves, and the limit of time is told in seconds, as the protocol has it: the library tells milliseconds.
+ * The relay service of Circuit Relay v2, with additional limits. The library limits reservations, bytes and time. This class also limits
+ * circuits and request rates, ends a reservation when its peer disconnects, and reports the time limit in seconds, as the protocol
+ * requires. The library reports milliseconds.
  */
 export class RelayServer {
   readonly #init: RelayServerInit
   readonly #rates: TokenBuckets
   readonly #circuits = new CircuitCounts()
-  /** Each request has a turn of the event loop to itself: the node's own work goes on between them. */
+  /** Each request gets its own turn of the event loop, so the node's other work continues in between. */
   readonly #turns = new YieldingQueue({ sliceMs: 0 })
   readonly #identified = new WeakSet<Connection>()
   #components: (Components & Shared) | undefined
@@ -96,9 +97,14 @@ export class RelayServer {
     this.#rates = new TokenBuckets({ maxKeys: MAX_RATES, ...(init.now == null ? {} : { now: init.now }) })
   }
 
-  /** What the library asks before it gives a place, and before it connects two peers. */
+  /** Called by the library before it grants a reservation, and before it connects two peers. */
   readonly gater = {
-    denyInboundRelayReservation: async (peer: PeerId) => !(await this.#maySeat(peer)),
+    denyInboundRelayReservation: async (peer: PeerId) => {
+      const maySeat = await this.#maySeat(peer)
+      // the remaining work includes a signature, which takes as long again
+      await this.#turns.next()
+      return !maySeat
+    },
     denyOutboundRelayedConnection: async (from: PeerId, to: PeerId) => !(await this.#mayConnect(from, to)),
   }
 
@@ -106,18 +112,18 @@ export class RelayServer {
     return { on: this.#isOn, reservations: this.#server?.reservations.size ?? 0, circuits: this.#circuits.size }
   }
 
-  /** Itself, as a service of the stack. */
+  /** Returns itself as a service of the stack. */
   service(components: Components): this {
     this.#components = components as Components & Shared
     const own: Record<PropertyKey, unknown> = {
-      // it is registered here, where it is on
+      // the handler is registered below, while the service is offered
       registrar: withMethods(components.registrar, {
         handle: () => async (_protocol, handler) => {
           this.#handler = withSmallRequests(handler as StreamHandler)
         },
         unhandle: () => async () => undefined,
       }),
-      // no circuit runs over a second relay; the newest connection is the likeliest to live
+      // circuits do not run over a second relay; the newest connection is the most likely to be alive
       connectionManager: withMethods(components.connectionManager, {
         getConnections: (get) => (peer) => directOf(get(peer) as Connection[]),
       }),
@@ -131,7 +137,7 @@ export class RelayServer {
     server.handleHopProtocol = async (hop, options) =>
       this.#onHop(hop, new Answer(hop.stream, options), async (changed) => handle(changed, options))
     server.stopHop = async ({ connection, request }, options) => {
-      // where that fails the library would answer that the request cannot be read
+      // on an error, the library would answer MALFORMED_MESSAGE
       const called = await stopHop({ connection, request: inSeconds(request) }, options).catch(() => undefined)
       const answer = Answer.with(options)
       if (answer != null) {
@@ -159,7 +165,7 @@ export class RelayServer {
     await this.#server?.stop()
   }
 
-  /** Offers the service, or takes it back: circuits that run go on. */
+  /** Starts or stops offering the service. Open circuits continue. */
   async offer(on: boolean): Promise<void> {
     if (this.#isOn !== on) {
       this.#isOn = on
@@ -183,7 +189,7 @@ export class RelayServer {
     const circuit = request.type === 'CONNECT' && request.peer != null ? this.#circuits.begin(connection, request.peer.id) : undefined
     const isFull = request.type === 'CONNECT' && request.peer != null && circuit == null
     if (isFull || !this.#mayAsk(connection, request.type)) {
-      // the library answers that it did not expect this, and here that is said more exactly
+      // the library would answer UNEXPECTED_MESSAGE; this status is more exact
       answer.instead = request.type === 'RESERVE' ? 'RESERVATION_REFUSED' : 'RESOURCE_LIMIT_EXCEEDED'
     }
     try {
@@ -246,7 +252,7 @@ export class RelayServer {
 
   readonly #onLeave = (event: Event): void => this.#dropPlace((event as CustomEvent<PeerId>).detail)
 
-  /** A peer may leave while it is given a place. */
+  /** A peer may disconnect while its reservation is granted. */
   #dropPlaceUnlessConnected(peer: PeerId): void {
     if (directOf(this.#components?.connectionManager.getConnections(peer) ?? []).length === 0) {
       this.#dropPlace(peer)
@@ -255,13 +261,13 @@ export class RelayServer {
 
   #dropPlace(peer: PeerId): void {
     const place = this.#server?.reservations.get(peer)
-    // else its end would be that of the next place of this peer
+    // otherwise its timeout would end the peer's next reservation
     place?.signal.clear()
     this.#server?.reservations.delete(peer)
   }
 }
 
-/** A request is small: a stream on which more comes before it was answered is reset. */
+/** Resets a stream on which more than `MAX_REQUEST_BYTES` arrive before the request is answered. */
 function withSmallRequests(handler: StreamHandler): StreamHandler {
   return (stream, connection) => {
     let bytes = 0
@@ -281,7 +287,7 @@ function directOf(connections: Connection[]): Connection[] {
   return connections.filter(({ limits, status }) => limits == null && status === 'open').reverse()
 }
 
-/** Waits until a peer has identified itself, for 3 s at most. */
+/** Waits up to 3 s for the identify message of a peer. */
 async function identifyOf(peer: PeerId, events: EventTarget): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = setTimeout(done, IDENTIFY_MS)

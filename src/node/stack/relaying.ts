@@ -15,35 +15,35 @@ import type { RelayServer } from './relay-server.ts'
 export interface RelayingInit {
   libp2p: Pick<Libp2p, 'dial' | 'getConnections' | 'addEventListener'>
   relays: RelayTransport
-  /** Undefined for a node that serves nobody. */
+  /** Undefined for a client-only node. */
   server: RelayServer | undefined
   service: RelayService
-  /** Of a node that listens. */
+  /** Undefined for a node that listens nowhere. */
   reachability: Pick<Reachability, 'verdict' | 'onVerdict'> | undefined
-  /** So many peers that this node knew, others each time. */
+  /** Returns up to `count` random peers of the address book. */
   acquaintances(count: number): Whereabouts[]
   log: Logger
   now?: () => number
 }
 
-/** Relays with which a node keeps a place. */
+/** Number of relays that a node keeps a reservation with. */
 const WANTED = 2
-/** A relay that refused is asked again after this. */
+/** Retry delays after a relay's refusal. */
 const REFUSED: Backoff = { firstMs: 5_000, maxMs: 300_000 }
 const MAX_REFUSED = 256
-/** Where fewer relays are known than wanted, this node looks again after this, in milliseconds; without any it also meets peers that it knew. */
+/** Delays before the next search while relays are missing, in milliseconds. Without any relay, the search also dials known peers. */
 const LOOK_AGAIN: Backoff = { firstMs: 5_000, maxMs: 300_000 }
 const MAX_MET = 4
 const MEET_TIMEOUT_MS = 10_000
 const MAX_ADDRESSES = 2
 
 /**
- * What a node does with relays. A public one offers itself as one. Any other keeps a place with two, found among its connections, and among peers that it
- * knew where it has none at all.
+ * Controls how a node uses relays. A public node offers the relay service. Any other node keeps reservations with two relays, chosen among
+ * its connected peers. Without any relay, it also dials known peers.
  */
 export class Relaying {
   readonly #init: RelayingInit
-  /** Connected peers that offer themselves as relays. */
+  /** Connected peers that offer the relay service. */
   readonly #offers = new Map<string, PeerId>()
   readonly #refused = new LRUCache<string, { failures: number; untilMs: number }>({ max: MAX_REFUSED })
   #timer: NodeJS.Timeout | undefined
@@ -56,14 +56,14 @@ export class Relaying {
     this.#init = init
   }
 
-  /** To be called before libp2p starts: a peer may tell at once that it is a relay. */
+  /** Call before libp2p starts, to see the first identify messages. */
   follow(): void {
     const { libp2p } = this.#init
     libp2p.addEventListener('peer:identify', this.#onIdentify)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
   }
 
-  /** To be called once the node listens. Never waits for a relay. */
+  /** Call once the node listens. Does not wait for a relay. */
   start(): void {
     if (this.#unwatch != null || this.#init.server == null) {
       return
@@ -106,7 +106,7 @@ export class Relaying {
     }
     if (!protocols.includes(RELAY_V2_HOP_CODEC)) {
       this.#offers.delete(peerId.toString())
-      // it may have been a relay until now: then the place is lost
+      // the peer may have been a relay until now; a failed renewal removes the reservation
       void this.#init.relays.refresh(peerId)
     } else if (this.#direct(peerId).length > 0) {
       this.#offers.set(peerId.toString(), peerId)
@@ -123,7 +123,7 @@ export class Relaying {
     this.#look()
   }
 
-  /** Looks for relays until there are enough, or no more to ask. */
+  /** Requests reservations until there are enough or no candidates are left. */
   #look(): void {
     this.#isWanted = true
     this.#looking ??= this.#lookWhileWanted().finally(() => {
@@ -141,7 +141,7 @@ export class Relaying {
       }
     }
     if (this.#isLacking) {
-      // what others tell of themselves meanwhile does not put it off
+      // identify messages meanwhile do not delay the next search
       this.#timer ??= setTimeout(this.#lookAgain, backoffMs(this.#inVain++, LOOK_AGAIN)).unref()
     } else {
       this.#lookNoMore()
@@ -166,7 +166,7 @@ export class Relaying {
     return this.#unwatch != null && !this.#isPublic && this.#init.relays.count < WANTED
   }
 
-  /** Those that everybody reaches first, else by chance: no relay is everybody's. */
+  /** Relays with public addresses first, otherwise in random order, to spread the load. */
   #candidates(): PeerId[] {
     const now = this.#now()
     return [...this.#offers.values()]
@@ -188,7 +188,7 @@ export class Relaying {
       log.info('this node is reached over a relay', undefined, { relay: name })
     } catch (error) {
       if (this.#direct(relay).length === 0) {
-        // it is asked as soon as it is back
+        // the relay is asked again after it reconnects
         return
       }
       const failures = this.#refused.get(name)?.failures ?? 0
@@ -197,7 +197,7 @@ export class Relaying {
     }
   }
 
-  /** Connects to some peers that this node knew at public addresses: one of them may be a relay. */
+  /** Dials some known peers with public addresses, because one of them may be a relay. */
   async #meetSome(): Promise<void> {
     const { acquaintances, libp2p, log } = this.#init
     const strangers = acquaintances(2 * MAX_MET)

@@ -1,7 +1,7 @@
 import type { Multiaddr } from '@multiformats/multiaddr'
 import ipaddr from 'ipaddr.js'
 
-/** The holder of places: an IPv4 address, or an IPv6 network. */
+/** The holder of connection places: an IPv4 address or an IPv6 network. */
 export interface RemoteHost {
   /** `192.0.2.1` or `2001:db8:0:1::/64`. The owner of an IPv6 address usually owns its whole /64. */
   name: string
@@ -9,12 +9,12 @@ export interface RemoteHost {
   local: boolean
 }
 
-/** Of an IPv6 address the bits that name its network. */
+/** Length of the IPv6 network prefix, in bits. */
 const OWN_BITS = 64
 
 /**
- * The host at the other end of a connection. An IPv4-mapped IPv6 address counts as IPv4. A relayed connection counts as the relay's. An
- * address without an IP is named after its first part.
+ * The remote host of a connection. An IPv4-mapped IPv6 address counts as IPv4. A relayed connection counts for its relay's host. An address
+ * without an IP is named after its first component.
  */
 export function remoteHostOf(address: Multiaddr): RemoteHost {
   const components = address.getComponents()

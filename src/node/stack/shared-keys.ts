@@ -4,12 +4,12 @@ import type { SignedRecord } from '../../gossip/peer-record.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 
-/** What counts of a record. */
+/** The compared part of a record. */
 type Told = Pick<SignedRecord, 'multiaddrs'>
 
 export interface SharedKeysInit {
   log: Logger
-  /** Asks the other side of a connection for its record; undefined where it has none. */
+  /** Requests the signed record of the remote peer. Undefined if it has none. */
   ask(connection: Connection): Promise<Told | undefined>
   /** Milliseconds before connections are compared. @default 1_000 */
   firstWaitMs?: number
@@ -20,28 +20,29 @@ interface Pair {
   line: string
 }
 
-/** Peers that are told of at a time. */
+/** Maximum reported peers. */
 const MAX_PAIRS = 10
-/** Peers that are asked at a time. */
+/** Maximum peers compared concurrently. */
 const MAX_ASKED = 16
-/** Before the first comparison, in milliseconds; before each further one twice as long. */
+/** Delay before the first comparison, in milliseconds. It doubles before each further one. */
 const FIRST_WAIT_MS = 1_000
-/** While the records change. */
+/** Maximum comparisons while the records keep changing. */
 const COMPARISONS = 5
-/** How often connections of one peer are compared. */
+/** Rate limit of comparisons per peer. */
 const ASKING = { burst: 3, refillMs: 60_000 }
 const MAX_PEERS = 1_000
-/** Lines in the log, of all peers together. */
+/** Rate limit of log lines, for all peers together. */
 const LINES = { burst: 10, refillMs: 60_000 }
 
 /**
- * Notices two live nodes with one key, where both are connected to this node. The sign: the signed records on two connections of a peer have different
- * addresses, and, asked in turn, each connection goes on giving its own. One node gives the same addresses on all its connections. A connection to a node
- * that is gone gives none, nor does a command that only asks. Two nodes with the same addresses, as in two private networks, are not noticed.
+ * Detects two live nodes with the same key that are both connected to this node. The evidence: the signed records on two connections of one
+ * peer ID list different addresses, and both connections repeat theirs when asked in turn. A single node gives the same addresses on all
+ * its connections. A dead connection and a client-only command give none. Two nodes with equal addresses, for example in two private
+ * networks, are not detected.
  */
 export class SharedKeys {
   readonly #init: SharedKeysInit
-  /** The addresses in the record that came last on a connection. */
+  /** Addresses of the latest record on each connection. */
   readonly #told = new WeakMap<Connection, string>()
   readonly #pairs = new Map<string, Pair>()
   readonly #asked = new Set<string>()
@@ -57,7 +58,7 @@ export class SharedKeys {
     this.#connectionsTo = (peerId) => libp2p.getConnections(peerId)
   }
 
-  /** To be told of each record that a connected peer tells of itself, its signature checked. */
+  /** Call for each verified record that a connected peer sends about itself. */
   saw(connection: Connection, record: Told): void {
     const addresses = addressesIn(record)
     this.#told.set(connection, addresses)
@@ -78,21 +79,21 @@ export class SharedKeys {
     }
   }
 
-  /** How many peers are asked now. */
+  /** Number of peers being compared. */
   get comparing(): number {
     return this.#asked.size
   }
 
-  /** Each in one line; while both nodes are connected. */
+  /** One line per pair, while both nodes are connected. */
   get notices(): string[] {
     this.#forgetClosed()
     return [...this.#pairs.values()].map(({ line }) => line)
   }
 
-  /** One node would have to change its addresses to and fro between four questions. */
+  /** Asks both connections twice. A single node would have to change its addresses back and forth between the four requests. */
   async #compare(one: Connection, other: Connection): Promise<void> {
     const { ask, firstWaitMs = FIRST_WAIT_MS } = this.#init
-    // the addresses of a node that has just started change
+    // a node's addresses may change right after its start
     for (let waitMs = firstWaitMs; waitMs < firstWaitMs * 2 ** COMPARISONS; waitMs *= 2) {
       await delay(waitMs, undefined, { ref: false })
       const records = [await ask(one), await ask(other), await ask(one), await ask(other)]

@@ -1,10 +1,10 @@
 import { StreamResetError } from '@libp2p/interface'
 import { SubnetError, type SubnetErrorOptions } from '../../primitives/errors.ts'
 
-/** Where a call was when it ended. */
+/** The phase in which a call ended. */
 export type CallPhase = 'resolve' | 'dial' | 'negotiate' | 'send' | 'wait' | 'receive'
 
-/** How a call can fail; the exit codes of the command line say more of each. */
+/** The reason of a failed call. The CLI's exit codes document each. */
 export type ProtocolErrorCode =
   | 'UNREACHABLE'
   | 'PROTOCOL_UNSUPPORTED'
@@ -15,19 +15,19 @@ export type ProtocolErrorCode =
   | 'NOT_ADMITTED'
   | 'NOT_RUNNING'
 
-/** What a ProtocolError takes beside its code and message. */
+/** Options of a ProtocolError. */
 export interface ProtocolErrorOptions extends SubnetErrorOptions {
   phase?: CallPhase | undefined
-  /** @default whether the phase is `wait` or `receive` */
+  /** @default true if the phase is `wait` or `receive` */
   mayHaveActed?: boolean | undefined
 }
 
-/** A call to a peer that did not end with an answer. */
+/** A call to a peer failed. */
 export class ProtocolError extends SubnetError {
   override readonly name = 'ProtocolError'
   readonly code: ProtocolErrorCode
   readonly phase: CallPhase | undefined
-  /** False only where the peer cannot have got the whole request, nor, of one that peers use as it comes, a part. */
+  /** False only if the peer cannot have received the whole request, or any part of a streamed one. */
   readonly mayHaveActed: boolean
 
   constructor(code: ProtocolErrorCode, message: string, options: ProtocolErrorOptions = {}) {
@@ -38,7 +38,7 @@ export class ProtocolError extends SubnetError {
   }
 }
 
-/** A request or an answer over a limit of this side. */
+/** A request or response exceeded a limit of this node. */
 export class LimitError extends ProtocolError {
   readonly exceeded: 'frame bytes' | 'requests'
   readonly limit: number
@@ -50,10 +50,10 @@ export class LimitError extends ProtocolError {
   }
 }
 
-/** What protobuf allows of a message. */
+/** Protobuf's maximum message size, in bytes. */
 export const MAX_MESSAGE_BYTES = 2 ** 31 - 1
 
-/** A message over the limit of this side. */
+/** Creates the error for a message above this node's size limit. */
 export function tooLarge(bytes: number, limit: number, what: string): LimitError {
   const size = Number.isFinite(bytes) ? `${bytes} bytes` : 'more than 2^49 bytes'
   return new LimitError('frame bytes', limit, `a frame of ${size} ${what} is over the limit of ${limit} bytes`, {
@@ -61,13 +61,13 @@ export function tooLarge(bytes: number, limit: number, what: string): LimitError
   })
 }
 
-/** What a call on a stream that has broken fails with. @param where how far it had come */
+/** Creates the error for a broken stream. @param where progress of the call, for the message */
 export function streamBroke(failure: Error, where: string): ProtocolError {
   const what = failure.name === StreamResetError.name ? 'the peer reset the stream' : 'the stream broke'
   return new ProtocolError('REMOTE_FAILED', `${what} ${where}`, { cause: failure })
 }
 
-/** What to do about a limit of bytes: of the largest nothing but less. */
+/** The hint for a size limit. Protobuf's own maximum cannot be raised. */
 export function hintFor(limit: number, hint: string): string {
   return limit < MAX_MESSAGE_BYTES ? hint : 'no message of protobuf is larger: send it in parts'
 }

@@ -11,62 +11,61 @@ import type { Reached, ReachOptions } from './reach.ts'
 
 export type { Reached, ReachOptions }
 
-/** Whom a call goes to: a peer ID (its address is then resolved), or multiaddrs of one peer, taken as given; as text too. */
+/** The destination of a call: a peer ID, to be resolved, or multiaddrs of one peer, to be dialled as given. Also accepted as text. */
 export type Destination = PeerId | Multiaddr | Multiaddr[] | string
 
-/** What a protocol needs of the node it is constructed with. */
+/** The parts of a node that a protocol needs. */
 export interface ProtocolHost {
   readonly limits: ProtocolLimits
   readonly budget: ByteBudget
   readonly log: Logger
-  /** Told of calls and requests that have ended. @default nobody is: nothing is measured */
+  /** Observes the end of calls and requests. @default none, and nothing is measured */
   readonly observer?: ExchangeObserver | undefined
-  /** Around every call and every request of this node, the first one outermost. */
+  /** Wrap every call and every request of this node. The first interceptor is the outermost. */
   readonly interceptors: readonly Interceptor[]
-  /** All that were entered. */
+  /** All registered protocols. */
   readonly protocols: Iterable<ProtocolHandler>
-  /** Enters a protocol, to be started and stopped with the node. @throws UsageError when the id is taken */
+  /** Registers a protocol, to be started and stopped with the node. @throws UsageError if the ID is taken */
   addProtocol(protocol: ProtocolHandler): void
-  /** Takes a protocol out again: its id is free then. Does nothing for one that is not in. */
+  /** Removes a protocol, so that its ID can be reused. Does nothing if it is not registered. */
   removeProtocol(protocol: ProtocolHandler): Promise<void>
   /**
-   * Connects to a peer and lets `use` have the connection. When `use` throws a `ConnectionLostError` the next way to
-   * reach the peer is tried.
+   * Connects to a peer and passes the connection to `use`. If `use` throws a `ConnectionLostError`, tries the next way to reach the peer.
    */
   reach<T>(to: Destination, use: (reached: Reached) => Promise<T>, options: ReachOptions): Promise<T>
-  /** The protocol ids that a connected peer told to speak; empty when it told none. */
+  /** The protocol IDs of a connected peer, from identify. Empty if it sent none. */
   protocolsOf(peerId: PeerId, options?: { signal?: AbortSignal | undefined }): Promise<string[]>
-  /** The protocol ids that the other side of a connection has told to serve, as identify brought them; undefined until it has. */
+  /** The protocol IDs that the remote peer serves on this connection, from identify. Undefined before its identify message. */
   servedOn(connection: Connection): ReadonlySet<string> | undefined
-  /** Why the other side of a connection does not let this node in; undefined where it does, or does not say. */
+  /** Why the remote peer refuses this node. Undefined if it does not, or gives no answer. */
   refusalOf(connection: Connection): Promise<string | undefined>
 }
 
-/** How a stream of a node's connection is opened. */
+/** Options for opening a stream on a node's connection. */
 export interface LazyStreamOptions extends NewStreamOptions {
-  /** The peer's answer to the one protocol id is not waited for. Streams of other hosts may be negotiated at once all the same. @default false */
+  /** Do not wait for the peer's answer to the single protocol ID. Other hosts may still negotiate first. @default false */
   lazily?: boolean | undefined
 }
 
-/** What the node registers for a protocol. */
+/** The handler that a node registers for a protocol. */
 export interface ProtocolHandler {
   readonly id: string
   readonly kind: ProtocolKind
-  /** The schemas of the two messages, where they are protobuf: what reflection tells. */
+  /** Schemas of the two messages for reflection, if they are protobuf. */
   readonly schemas: MessageSchemas | undefined
-  /** It is served from now on. */
+  /** Called when the node starts serving the protocol. */
   onStarted(): void
-  /** It will never be served. */
+  /** Called if the node never serves the protocol. */
   onFailed(reason: Error): void
-  /** It is served no more: what runs ends with this reason. */
+  /** Called when the node stops serving the protocol. Requests in progress end with this reason. */
   onStopped(reason: Error): void
-  /** Somebody opened a stream to it. Called in the turn in which the stream came, and takes it over. */
+  /** Called for each inbound stream, in the turn of its arrival. Takes over the stream. */
   onStream(stream: Stream, connection: Connection): void
-  /** The same for a stream that carries many calls, by its `pipelinedId`; absent where the protocol has only streams of their own. */
+  /** Called for each inbound stream of the `pipelinedId`, which carries many calls. Absent if the protocol has one call per stream. */
   readonly onPipeline?: ((stream: Stream, connection: Connection) => void) | undefined
 }
 
-/** The id of the streams that carry many calls of a protocol. */
+/** The ID of streams that carry many calls of a protocol. */
 export function pipelinedId(id: string): string {
   return `${id}${PIPELINED}`
 }
@@ -75,37 +74,37 @@ export function isPipelinedId(id: string): boolean {
   return id.endsWith(PIPELINED)
 }
 
-/** The protocol whose calls the streams of this id carry. */
+/** The protocol of a pipelined stream's calls. */
 export function plainId(id: string): string {
   return isPipelinedId(id) ? id.slice(0, -PIPELINED.length) : id
 }
 
-/** Protocol ids as people know them: each once, not again for its pipelined streams. */
+/** Removes the IDs of pipelined streams, so that each protocol is listed once. */
 export function withoutPipelined(ids: string[]): string[] {
   return ids.filter((id) => !isPipelinedId(id) || !ids.includes(plainId(id)))
 }
 
 const PIPELINED = '/pipelined'
 
-/** The two messages of a protobuf protocol. */
+/** The two message schemas of a protobuf protocol. */
 export interface MessageSchemas {
   request: DescMessage
   response: DescMessage
 }
 
-/** Thrown by the `use` of `reach`: the connection was open but could not carry a stream; nothing was sent on it. */
+/** Thrown by `use` of `reach`: the open connection could not carry a stream, and nothing was sent on it. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError'
 }
 
 const MAX_PROTOCOL_ID_BYTES = 256
 
-/** True for an id that others can be told of. */
+/** True for a valid protocol ID, which can be sent to other peers. */
 export function isProtocolId(id: string): boolean {
   return id.length <= MAX_PROTOCOL_ID_BYTES && /^\/[\x21-\x7e]+$/.test(id)
 }
 
-/** @throws UsageError for an id that others could not be told of */
+/** @throws UsageError for an invalid protocol ID */
 export function checkProtocolId(id: string): void {
   if (!isProtocolId(id)) {
     throw new UsageError(`not a protocol id: ${JSON.stringify(id)}`, {
@@ -114,7 +113,7 @@ export function checkProtocolId(id: string): void {
   }
 }
 
-/** A destination that may be text, read. @throws UsageError for text that is neither a peer ID nor a multiaddr that ends in one */
+/** Parses a destination that may be text. @throws UsageError for text that is neither a peer ID nor a multiaddr ending in one */
 export function readDestination(to: Destination): Exclude<Destination, string> {
   if (typeof to !== 'string') {
     return to
@@ -123,7 +122,7 @@ export function readDestination(to: Destination): Exclude<Destination, string> {
   return multiaddr ?? peerId
 }
 
-/** The peer that a call goes to. @throws UsageError for a multiaddr that names none, and for no multiaddr at all */
+/** The peer of a destination. @throws UsageError for a multiaddr without a peer ID, and for an empty list */
 export function peerOf(to: Exclude<Destination, string>): PeerId {
   if (isPeerId(to)) {
     return to

@@ -2,38 +2,40 @@ import type { AbortOptions } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import { MAX_MESSAGE_BYTES } from './errors.ts'
 
-/** What a remote can cost a node. Sizes in bytes, times in milliseconds. */
+/** Limits on a remote peer's use of a node. Sizes in bytes, times in milliseconds. */
 export interface ProtocolLimits {
-  /** The largest frame sent or accepted, without its length prefix. */
+  /** Maximum size of a frame, sent or received, without its length prefix. */
   maxFrameBytes: number
-  /** The same for a frame that is not held as a whole: one whose payload is used as it comes. */
+  /** Maximum size of a frame whose payload is streamed and not held in memory as a whole. */
   maxStreamedBytes: number
-  /** All frames over 64 KiB of a node that are being received or handled, together; more wait. Smaller ones do not count. */
+  /**
+   * Maximum total size of a node's frames over 64 KiB that are being received or handled. Further ones wait. Smaller frames do not count.
+   */
   maxBytesInFlight: number
-  /** How long a peer may send or accept nothing in the middle of a frame. */
+  /** Maximum pause of a peer within a frame, sending or receiving. */
   stallTimeoutMs: number
-  /** Below this average a frame is given up; the stall timeout comes on top. */
+  /** Minimum average rate of a frame, allowing for the stall timeout. A slower frame is aborted. */
   minBytesPerSecond: number
   /**
-   * A body whose size nobody knows may be silent, and slow, also where all of it is read before it is used: the side that answers waits for
-   * `consumerTimeoutMs`, the caller until its deadline. A body that is used while it comes always may.
+   * Allows pauses and low rates in a body of unknown size, even if it is read completely before use. The serving side then waits for
+   * `consumerTimeoutMs`, the caller until its deadline. A streamed body of unknown size may always be slow.
    */
   allowSlowBodies: boolean
-  /** The share of that which the frames of one peer may take. */
+  /** Maximum part of `maxBytesInFlight` for the frames of one peer. */
   maxBytesInFlightPerPeer: number
-  /** How long the caller of a streaming protocol may take nothing of what is sent to it. */
+  /** Maximum pause of a caller that consumes the responses of a streaming protocol. */
   consumerTimeoutMs: number
-  /** Requests handled at a time by one protocol; more are refused by a reset. */
+  /** Maximum concurrent requests per protocol. Further ones are refused with a reset. */
   maxConcurrentRequests: number
-  /** The share of that which one peer may take, over all its connections. */
+  /** Maximum part of `maxConcurrentRequests` for one peer, over all its connections. */
   maxRequestsPerPeer: number
-  /** Calls of one protocol to one peer at a time; more wait for their turn. */
+  /** Maximum concurrent calls per protocol to one peer. Further ones wait. */
   maxCallsPerPeer: number
-  /** Streams of one protocol that one connection may have open, each way. */
+  /** Maximum open streams per protocol on one connection, in each direction. */
   maxStreamsPerConnection: number
 }
 
-/** What a node allows that was told nothing else. Only `maxFrameBytes` is a setting. */
+/** Default limits of a node. Only `maxFrameBytes` is a setting. */
 export const DEFAULT_LIMITS = {
   maxFrameBytes: 64 * 1024 * 1024,
   maxStreamedBytes: MAX_MESSAGE_BYTES,
@@ -49,24 +51,24 @@ export const DEFAULT_LIMITS = {
   maxStreamsPerConnection: 256,
 } satisfies ProtocolLimits
 
-/** The limit of a streamed frame beside that of a whole one: whoever allows less of that than the default means both. */
+/** The limit of streamed frames that follows from `maxFrameBytes`. A `maxFrameBytes` below the default applies to both. */
 export function streamedLimit(maxFrameBytes: number): number {
   return maxFrameBytes < DEFAULT_LIMITS.maxFrameBytes ? maxFrameBytes : DEFAULT_LIMITS.maxStreamedBytes
 }
 
-/** What a protocol allows: its node's limits, and in place of them its own. */
+/** The limits of a protocol: those of its node, overridden by its own. */
 export function limitsOf(node: ProtocolLimits, own: Partial<ProtocolLimits> = {}): ProtocolLimits {
   const { maxFrameBytes } = own
   return { ...node, ...(maxFrameBytes == null ? {} : { maxStreamedBytes: streamedLimit(maxFrameBytes) }), ...own }
 }
 
-/** Of a message that is used as it comes, not more than this is held at a time. */
+/** Maximum buffered bytes of a streamed message. */
 export const STREAMED_WINDOW_BYTES = 1024 * 1024
 
-/** Gives bytes back, once: all of them, or those beyond what is kept. */
+/** Releases a reservation once: completely, or down to `keepBytes`. */
 export type Release = (keepBytes?: number) => void
 
-/** A number of bytes that many frames share. Who asks for more than is left waits, first come, first served. */
+/** A byte budget shared by many frames. A request that exceeds the free bytes waits, in order of arrival. */
 export class ByteBudget {
   readonly #capacity: number
   #free: number
@@ -77,12 +79,12 @@ export class ByteBudget {
     this.#free = capacity
   }
 
-  /** Bytes that nobody has now. */
+  /** Free bytes. */
   get free(): number {
     return this.#free
   }
 
-  /** Waits for `bytes` (at most the whole budget is ever asked for); the function it gives returns them, once. */
+  /** Waits for `bytes`, capped at the whole budget. The returned function releases them, once. */
   async acquire(bytes: number, options: AbortOptions = {}): Promise<Release> {
     options.signal?.throwIfAborted()
     const wanted = Math.min(bytes, this.#capacity)
@@ -94,7 +96,7 @@ export class ByteBudget {
     return this.#releaseOf(wanted)
   }
 
-  /** The same without waiting; undefined where it had to. */
+  /** Takes `bytes` without waiting. Undefined if it would have to wait. */
   take(bytes: number): Release | undefined {
     if (this.#waiting.length > 0 || bytes > this.#free) {
       return undefined
@@ -142,7 +144,7 @@ export class ByteBudget {
   }
 }
 
-/** What one peer has of a protocol's limits at this moment, over all its connections. */
+/** One peer's current usage of a protocol's limits, over all its connections. */
 export class PeerShare {
   requests = 0
   readonly calls: ByteBudget
@@ -155,7 +157,7 @@ export class PeerShare {
     this.#all = all
   }
 
-  /** Bytes of the peer's own share and of the node's budget. */
+  /** Reserves bytes of both the peer's share and the node's budget. */
   async acquire(bytes: number, options: AbortOptions = {}): Promise<Release> {
     const own = await this.#bytes.acquire(bytes, options)
     try {
@@ -171,7 +173,7 @@ export class PeerShare {
   }
 }
 
-/** The shares of the peers that have something to do with one half of a protocol at this moment. */
+/** The shares of all peers that currently use one half of a protocol. */
 export class PeerShares {
   readonly #node: { limits: ProtocolLimits; budget: ByteBudget }
   readonly #shares = new Map<string, { share: PeerShare; users: number }>()
@@ -180,7 +182,7 @@ export class PeerShares {
     this.#node = node
   }
 
-  /** The share of a peer, kept while somebody uses it. */
+  /** The share of a peer, kept while it is in use. */
   enter(peer: string): { share: PeerShare; leave: () => void } {
     const entry = this.#shares.get(peer) ?? { share: new PeerShare(this.#node.limits, this.#node.budget), users: 0 }
     entry.users++

@@ -1,61 +1,61 @@
 import type { Cancellation } from '../../primitives/cancellation.ts'
 import type { IncomingMessage, MessageInParts } from './message-in-parts.ts'
 
-/** All of a message that was received. */
+/** A complete received message. */
 export interface WholeMessage {
   bytes: Uint8Array
-  /** Gives the message's share of the byte budget back, once its bytes are no longer in use. */
+  /** Releases the message's part of the byte budget. Call once its bytes are no longer in use. */
   release(): void
 }
 
 export interface ReadOptions {
   signal?: AbortSignal | undefined
-  /** Where there is no signal: what ends the wait for room for a large message when the stream does. */
+  /** Alternative to `signal`: ends the wait for the byte budget of a large message when the stream ends. */
   over?: Cancellation | undefined
-  /** How long the message's first byte may take. Unlimited when absent: then the signal is the only bound. */
+  /** Time limit for the message's first byte. Without it, only the signal ends the wait. */
   firstByteTimeoutMs?: number | undefined
-  /** Called when the message's first byte is there. */
+  /** Called when the message's first byte arrives. */
   onFirstByte?: (() => void) | undefined
 }
 
 export interface WriteOptions {
   signal?: AbortSignal | undefined
-  /** How long the peer may take for each 64 KiB. Unlimited when absent: then the signal is the only bound. */
+  /** Time limit for each 64 KiB. Without it, only the signal ends the wait. */
   stallTimeoutMs?: number | undefined
 }
 
 export interface CloseOptions {
   signal?: AbortSignal | undefined
-  /** Where there is no signal: what ends the wait. */
+  /** Alternative to `signal`: ends the wait. */
   over?: Cancellation | undefined
-  /** How long the muxer may take to close. */
+  /** Time limit for the muxer's close. */
   timeoutMs?: number | undefined
 }
 
-/** Carries the messages of one call: on a libp2p stream of its own, or on a kept stream that many calls share. */
+/** Carries the messages of one call, on its own libp2p stream or on a kept stream shared by many calls. */
 export interface MessageStream {
-  /** The other side reads the answer while it sends its request: others may read nothing before they have sent all. */
+  /** True if the peer reads the response while it still sends its request. Other peers may read nothing before their request is sent. */
   readonly duplex: boolean
-  /** The next message. @throws ProtocolError REMOTE_FAILED, LIMIT_EXCEEDED or TIMEOUT; NotTakenError; the signal's reason */
+  /** Reads the next message. @throws ProtocolError REMOTE_FAILED, LIMIT_EXCEEDED or TIMEOUT; NotTakenError; the signal's reason */
   read(options?: ReadOptions): Promise<WholeMessage>
-  /** The next message; undefined where the peer ended the call instead. @throws as `read` */
+  /** Reads the next message. Undefined if the peer ended the call instead. @throws as `read` */
   readOrEnd(options?: ReadOptions): Promise<WholeMessage | undefined>
-  /** The next message while it comes: to be taken to its end before another is read. @throws as `read` */
+  /** Streams the next message. Consume it completely before reading another. @throws as `read` */
   readMessage(options?: ReadOptions): Promise<IncomingMessage>
-  /** No further message is expected: a peer that sends more breaks the call. */
+  /** Declares that no further message is expected. A further one breaks the call. */
   expectEnd(): void
-  /** Waits a moment for the peer to say that nothing follows. @throws ProtocolError REMOTE_FAILED where another message came */
+  /** Waits briefly for the peer's end of the call. @throws ProtocolError REMOTE_FAILED if another message arrives */
   untilEnd(): Promise<void>
-  /** Writes one message; resolves when its last byte was taken. @throws ProtocolError; NotTakenError; the signal's reason */
+  /** Writes one message. Resolves when its last byte is accepted. @throws ProtocolError; NotTakenError; the signal's reason */
   write(bytes: Uint8Array, options?: WriteOptions): Promise<void>
-  /** The same for a message whose bytes come while it is sent. @throws as `write`; what its chunks throw */
+  /** Writes one streamed message. @throws as `write`; errors of its chunks */
   writeMessage(message: MessageInParts, options?: WriteOptions): Promise<void>
-  /** This side writes no further message. Where others read to the end of a stream before they answer, they are told at once. */
+  /** Declares that this side writes no further message. Peers that read to the end of the stream before answering are notified at once. */
   finish(): void
-  /** This side writes no more. What the other side leaves open is cut off some seconds later. */
+  /** Closes this side. If the remote side stays open, it is cut off some seconds later. */
   close(options: CloseOptions): Promise<void>
-  /** Ends the call at once. Does nothing for one that has ended. */
+  /** Aborts the call at once. Does nothing after its end. */
   abort(reason: Error): void
-  /** Told once when the call is over for both sides, or broken. */
+  /** Called once when the call has ended on both sides or is broken. */
   onClosed(listener: (error: Error | undefined) => void): void
 }

@@ -1,7 +1,10 @@
-/** Why a call was not taken: the peer ended the kept stream, does not speak its protocol, reset it before it confirmed that, or takes no more at a time. */
+/**
+ * Why the peer did not take a call: it ended the kept stream, does not support the protocol, reset the stream before confirming the
+ * protocol, or is at its limit.
+ */
 export type NotTakenWhy = 'goodbye' | 'unsupported' | 'unconfirmed' | 'over limit'
 
-/** The other side ended the stream before it took the call: nothing was acted on, another stream may do. */
+/** The peer ended the stream before it took the call. Nothing was acted on, and another stream may succeed. */
 export class NotTakenError extends Error {
   override readonly name = 'NotTakenError'
   readonly why: NotTakenWhy

@@ -1,18 +1,18 @@
 import type { Connection } from '@libp2p/interface'
 import type { CallPhase } from './errors.ts'
 
-/** An open connection, and what had to be done for it. `attempts` and `source` are the host's own words. */
+/** An open connection and how it was established. `source` and `attempts` are specific to the host. */
 export interface Reached {
   connection: Connection
   source: string
   attempts: readonly unknown[]
 }
 
-/** How far a node goes to reach a peer. */
+/** Options for reaching a peer. */
 export interface ReachOptions {
   signal?: AbortSignal | undefined
-  /** Use only a connection that is open already: nothing is resolved or dialled. */
+  /** Use only an open connection, without resolving or dialling. */
   connectedOnly?: boolean | undefined
-  /** Told of each step: finding an address, dialling. */
+  /** Called at each step: resolving and dialling. */
   onPhase?: ((phase: CallPhase) => void) | undefined
 }

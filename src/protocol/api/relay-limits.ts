@@ -1,26 +1,26 @@
 import type { Connection, ConnectionLimits } from '@libp2p/interface'
 import { relayIn } from '../../primitives/address-kind.ts'
 
-/** What a relay told at the beginning of a connection. */
+/** A relay's limits at the beginning of a connection. */
 interface Told {
   bytes: number | undefined
   seconds: number | undefined
 }
 
-/** By the limits of the connection, which then tell what is left. */
+/** Initial limits by the connection's limits object, which is then counted down. */
 const TOLD = new WeakMap<ConnectionLimits, Told>()
 
-/** Bytes that a relay may have counted, and that did not come through before it ended the connection; at most half of the limit. */
+/** Maximum bytes that a relay may have counted without delivering them before it ended the connection. At most half of the limit counts. */
 const MAX_UNDELIVERED_BYTES = 2 << 20
-/** Both sides round to seconds, and begin to count at different moments. */
+/** Tolerance in seconds: both sides round, and start counting at different moments. */
 const MAX_UNCOUNTED_SECONDS = 1
 
-/** Notes the limits of a connection through a relay before any of it is used. */
+/** Records the limits of a relayed connection before its first use. */
 export function noteRelayLimits(limits: ConnectionLimits): void {
   TOLD.set(limits, { bytes: limits.bytes == null ? undefined : Number(limits.bytes), seconds: limits.seconds })
 }
 
-/** The limit of its relay that has ended a connection, and what to do about it; undefined where none has. Nothing on the wire says so: both sides count. */
+/** The relay limit that ended a connection, with a hint. Undefined if none did. The relay sends no reason, so both sides count. */
 export function metRelayLimit({ limits, status, remoteAddr }: Connection): { message: string; hint: string } | undefined {
   const told = limits == null || status === 'open' ? undefined : TOLD.get(limits)
   if (limits == null || told == null) {
@@ -36,7 +36,7 @@ export function metRelayLimit({ limits, status, remoteAddr }: Connection): { mes
   return undefined
 }
 
-/** As a setting is written. */
+/** Formats a size like a setting. */
 function sizeIn(bytes: number): string {
   if (bytes % (1 << 20) === 0) {
     return `${bytes / (1 << 20)} MiB`

@@ -19,28 +19,28 @@ import type { ProtocolHost } from '../api/host.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
 import type { RequestContext } from '../serve/incoming-request.ts'
 
-/** A signed peer record as it travels, with what is known of its age. */
+/** A signed peer record on the wire, with its age. */
 export interface KnownRecord {
   envelope: Uint8Array
   ageMs: number
   intervalMs: number
 }
 
-/** What the protocol needs to know of the node's addresses. */
+/** The node's source of addresses for this protocol. */
 export interface AddressDirectory {
-  /** The freshest signed record this node has of a peer, itself included; none when it is stale or refuted. */
+  /** The freshest signed record of a peer, including this node itself. Undefined if the record is stale or refuted. */
   recordOf(peerId: PeerId): Promise<KnownRecord | undefined>
-  /** The sequence number of an envelope that is a record of that very peer, signed by it; undefined for any other. */
+  /** The sequence number of an envelope that contains this peer's record, signed by it. Undefined for any other envelope. */
   sequenceOf(envelope: Uint8Array, peerId: PeerId): Promise<bigint | undefined>
-  /** Directly connected peers that speak this protocol, the closest to `target` first. */
+  /** Connected peers that support this protocol, closest to `target` first. */
   neighbours(target: PeerId): PeerId[]
 }
 
 export interface AskOptions {
   signal?: AbortSignal | undefined
-  /** Milliseconds the neighbour has for its answer. @default 2_500 */
+  /** Time limit of the neighbour's answer, in milliseconds. @default 2_500 */
   timeoutMs?: number | undefined
-  /** Peers the query may pass through, the neighbour included: 1 to 3. @default 2 */
+  /** Maximum peers that the query may pass, including the neighbour: 1 to 3. @default 2 */
   hops?: number | undefined
 }
 
@@ -50,7 +50,7 @@ const MAX_HOPS = 3
 const DEFAULT_HOPS = 2
 const DEFAULT_TIMEOUT_MS = 2_500
 const MAX_TIMEOUT_MS = 10_000
-/** A query and its answer hold one peer record. */
+/** A query or an answer contains one peer record. */
 const MAX_FRAME_BYTES = 8 * 1024
 const QUERY_ID_BYTES = 16
 const MAX_FORWARDS = 8
@@ -58,12 +58,12 @@ const QUERIES_PER_PEER = { burst: 10, refillMs: 100 }
 const MISS_TTL_MS = 5_000
 const SEEN_TTL_MS = 30_000
 const MAX_REMEMBERED = 10_000
-/** What each hop keeps back of the deadline, to answer in time. */
+/** Time that each hop reserves of the deadline to answer in time, in milliseconds. */
 const HOP_RESERVE_MS = 100
-/** How long a newer answer may take longer than the first, when queries are passed on. */
+/** Wait for newer answers after the first, when a query is forwarded, in milliseconds. */
 const LATECOMERS_MS = 150
 
-/** A record that was checked, how many peers it came through, and its sequence number. */
+/** A verified record, with its hop count and sequence number. */
 type Answered = KnownRecord & { hops: number; seq: bigint }
 
 interface Query {
@@ -73,13 +73,13 @@ interface Query {
   timeoutMs: number
 }
 
-/** `/subnet/address/1.0.0`: "where is this peer?", answered with its signed record, or asked on. */
+/** `/subnet/address/1.0.0`: asks for the address of a peer. The answer is its signed record, from this node or from a forwarded query. */
 export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema, typeof AddressAnswerSchema> {
   readonly #directory: AddressDirectory
   readonly #log: Logger
   readonly #rates: TokenBuckets
   readonly #seen: LRUCache<string, true>
-  /** Peers that nobody knew, and the hops that the query had. */
+  /** Peers that no neighbour knew, with the hops of the query. */
   readonly #misses: LRUCache<string, number>
 
   constructor(host: ProtocolHost, directory: AddressDirectory, options: { now?: () => number } = {}) {
@@ -98,10 +98,10 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     this.#misses = new LRUCache({ ...bounds, ttl: MISS_TTL_MS })
   }
 
-  /** Asks one connected peer for another's record; the record is checked. Undefined when it has none. @throws ProtocolError */
+  /** Asks one connected peer for the record of another, and verifies it. Undefined if the neighbour has none. @throws ProtocolError */
   async ask(neighbour: PeerId, peerId: PeerId, options: AskOptions = {}): Promise<Answered | undefined> {
     const id = randomBytes(QUERY_ID_BYTES)
-    // should the query come back to this node, it is not asked on
+    // a query that returns to this node is not forwarded
     this.#seen.set(id.toString('hex'), true)
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
     return this.#ask(neighbour, { id, peerId, hops: options.hops ?? DEFAULT_HOPS, timeoutMs }, options.signal)
@@ -134,7 +134,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     return { status: AddressStatus.REFUSED }
   }
 
-  /** The newest of the neighbours' answers, the one who asks left out: those that come with the first or soon after it count. */
+  /** Forwards the query to neighbours other than the caller. Returns the newest of the answers that arrive with the first or soon after. */
   async #askOn(context: RequestContext, query: Query): Promise<Answered | undefined> {
     const timeoutMs = query.timeoutMs - HOP_RESERVE_MS
     const others = this.#directory
@@ -159,7 +159,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     await Promise.race([all, first.promise.then(async () => delay(LATECOMERS_MS))])
     enough.abort()
     const newest = found.reduce<Answered | undefined>((a, b) => (a == null || b.seq > a.seq ? b : a), undefined)
-    // a miss is what all of them said: whoever refused, or was given no time to answer, may know it
+    // a miss requires an answer from every neighbour: one that refused or timed out may know the peer
     if (newest == null && (await all).every(({ status }) => status === 'fulfilled')) {
       this.#misses.set(query.peerId.toString(), query.hops)
     }
@@ -182,7 +182,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
   }
 }
 
-/** @throws Error for a query that no honest peer sends */
+/** @throws Error for an invalid query */
 function readQuery(request: AddressQuery): Query {
   if (request.queryId.byteLength !== QUERY_ID_BYTES || request.hops < 1) {
     throw new Error('malformed address query')

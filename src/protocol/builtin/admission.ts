@@ -7,26 +7,26 @@ import { protobufCodec } from '../message/codec.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
 import type { RequestContext } from '../serve/incoming-request.ts'
 
-/** The only protocol that a peer is served which is not let in. */
+/** The only protocol served to a peer that is not admitted. */
 export const ADMISSION_PROTOCOL_ID = '/subnet/admission/1.0.0'
 
 const MAX_FRAME_BYTES = 4 * 1024
 const MAX_REASON_CHARACTERS = 1_000
-/** A peer that does not let us in closes the connection soon: it answers at once, or not at all. */
+/** Time limit of the question, in milliseconds. A refusing peer closes the connection soon, so it answers at once or not at all. */
 const ASK_TIMEOUT_MS = 1_000
 
-/** `/subnet/admission/1.0.0`: tells a peer whether it is let in, and why not. */
+/** `/subnet/admission/1.0.0`: reports whether a peer is admitted, or the reason why not. */
 export class AdmissionProtocol extends ProtobufProtocol<typeof AdmissionRequestSchema, typeof AdmissionResponseSchema> {
   readonly #refusalOf: (peerId: PeerId) => string | undefined
 
-  /** @param refusalOf why a peer is not let in; undefined where it is */
+  /** @param refusalOf the reason why a peer is refused. Undefined if it is admitted */
   constructor(host: ProtocolHost, refusalOf: (peerId: PeerId) => string | undefined) {
     super(host, {
       id: ADMISSION_PROTOCOL_ID,
       request: AdmissionRequestSchema,
       response: AdmissionResponseSchema,
       limits: { maxFrameBytes: MAX_FRAME_BYTES },
-      // who is not let in has no stream to keep
+      // a refused peer has no stream to keep
       pipelined: false,
     })
     this.#refusalOf = refusalOf
@@ -38,7 +38,7 @@ export class AdmissionProtocol extends ProtobufProtocol<typeof AdmissionRequestS
   }
 }
 
-/** Asks the other side of this very connection why it does not let this node in; undefined where it does, or does not say. */
+/** Asks the remote peer of this connection why it refuses this node. Undefined if it does not, or gives no answer. */
 export async function askForRefusal(host: ProtocolHost, connection: Connection): Promise<string | undefined> {
   const caller = new Caller(
     {
@@ -66,7 +66,7 @@ export async function askForRefusal(host: ProtocolHost, connection: Connection):
       // its muxer has ended, which libp2p notices before the socket does
       connection.abort(error)
     }
-    // it is not ours, or it requires nothing
+    // not a peer of this package, or it requires no admission
     return undefined
   }
 }

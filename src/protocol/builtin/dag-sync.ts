@@ -2,26 +2,26 @@ import type { ProtocolHost } from '../api/host.ts'
 import { ProtocolBase } from '../protocol-base.ts'
 import type { RequestContext } from '../serve/incoming-request.ts'
 
-/** Of Hypertensor's Python template. */
+/** The protocol ID of Hypertensor's Python template. */
 export const DAG_SYNC_PROTOCOL_ID = '/subnet/merkle_dag_sync_protocol/1.0.0'
 
-/** A peer names all heads of its DAG, 74 bytes each. */
+/** A peer lists all heads of its DAG, 74 bytes each. */
 const MAX_FRAME_BYTES = 1024 * 1024
-/** A node asks one question at a time. A slow one has its place for 2 s, and then 1 MiB at 512 KiB/s. */
+/** Limits for nodes that send one request at a time. A slow one keeps its slot for 2 s, then has to send 1 MiB at 512 KiB/s. */
 const PACE = { maxRequestsPerPeer: 8, stallTimeoutMs: 2_000, minBytesPerSecond: 512 * 1024 }
 
-/** What is read of a request; the answer repeats it. */
+/** The used fields of a request. The response repeats them. */
 interface DagSyncRequest {
   kind: 'inventory_request' | 'fetch_request'
   messageId: string
   namespace: string
-  /** Nodes of the DAG that the peer asks for; empty for an inventory. */
+  /** DAG nodes that the peer requests. Empty for an inventory. */
   nodeIds: string[]
 }
 
 /**
- * `/subnet/merkle_dag_sync_protocol/1.0.0`, as a peer with an empty DAG answers it. A node of the template asks all its peers when it starts,
- * again and again until each has answered, and does nothing else before. One JSON object each way, in a frame of at most 1 MiB.
+ * `/subnet/merkle_dag_sync_protocol/1.0.0`, answered like a peer with an empty DAG. At its start, a template node asks all its peers
+ * repeatedly until each has answered, and does nothing else before. One JSON object in each direction, in a frame of at most 1 MiB.
  */
 export class DagSyncProtocol extends ProtocolBase<never, object, DagSyncRequest, never> {
   readonly #self: string
@@ -34,7 +34,7 @@ export class DagSyncProtocol extends ProtocolBase<never, object, DagSyncRequest,
       request: { encode: never, decode: readRequest },
       response: { encode: (answer) => Buffer.from(JSON.stringify(answer)), decode: never },
       limits: { ...PACE, maxFrameBytes: MAX_FRAME_BYTES },
-      // others than the template do not ask
+      // only template nodes send requests
       pipelined: false,
     })
     this.#self = self
@@ -53,7 +53,7 @@ export class DagSyncProtocol extends ProtocolBase<never, object, DagSyncRequest,
   }
 }
 
-/** @throws Error for bytes that are no request */
+/** @throws Error for an invalid request */
 function readRequest(bytes: Uint8Array): DagSyncRequest {
   const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString())
   const { kind, message_id: messageId, namespace, node_ids: nodeIds } = (value ?? {}) as Record<string, unknown>
@@ -72,7 +72,7 @@ function readRequest(bytes: Uint8Array): DagSyncRequest {
   return { kind, messageId, namespace, nodeIds }
 }
 
-/** This node asks nobody: it keeps no DAG. */
+/** This node never sends requests, because it keeps no DAG. */
 function never(): never {
   throw new Error('this node does not ask for a DAG')
 }

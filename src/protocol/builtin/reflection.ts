@@ -15,39 +15,39 @@ import { protobufCodec } from '../message/codec.ts'
 import { ProtobufProtocol } from '../protobuf-protocol.ts'
 import type { RequestContext } from '../serve/incoming-request.ts'
 
-/** What a peer says of one of its protocols. */
+/** A peer's description of one of its protocols. */
 export interface ProtocolDescription {
-  /** The libp2p protocol id. */
+  /** The libp2p protocol ID. */
   id: string
-  /** Undefined for a kind that is not known here. */
+  /** Undefined for an unknown kind. */
   kind: ProtocolKind | undefined
-  /** The full names of the two messages; undefined where they are not protobuf. */
+  /** Full names of the two messages. Undefined if they are not protobuf. */
   requestType: string | undefined
   responseType: string | undefined
 }
 
-/** The same, with what its messages look like. */
+/** A protocol's description with its message schemas. */
 export interface DescribedProtocol extends ProtocolDescription {
-  /** A google.protobuf.FileDescriptorSet, as the peer sent it; undefined where it sent none. */
+  /** A google.protobuf.FileDescriptorSet, as sent by the peer. Undefined if it sent none. */
   fileDescriptorSet: Uint8Array | undefined
 }
 
 const ID = '/subnet/reflection/1.0.0'
 const MAX_FRAME_BYTES = 1 << 20
-/** Leaves room for the rest of the answer. */
+/** Leaves room for the rest of the response. */
 const MAX_DESCRIPTOR_BYTES = MAX_FRAME_BYTES - 4_096
 const MAX_PROTOCOLS = 1_000
-/** Of a protocol in a list, beside its names. */
+/** Size of a list entry, without its names. */
 const MESSAGE_BYTES = 32
-/** A full name in protobuf, of bounded length. */
+/** A full protobuf name of limited length. */
 const TYPE_NAME = /^[A-Za-z_][\w.]{0,511}$/
 
 const KINDS: Record<ProtocolKind, Kind> = { unary: Kind.UNARY, 'server-streaming': Kind.SERVER_STREAMING }
 
-/** `/subnet/reflection/1.0.0`: the protocols of this node, and the descriptors of their messages. */
+/** `/subnet/reflection/1.0.0`: lists the protocols of this node and the descriptors of their messages. */
 export class ReflectionProtocol extends ProtobufProtocol<typeof ReflectionRequestSchema, typeof ReflectionResponseSchema> {
   readonly #protocols: () => Iterable<ProtocolHandler>
-  /** Descriptors do not change. */
+  /** Cached descriptors, because they do not change. */
   readonly #descriptors = new WeakMap<MessageSchemas, Uint8Array>()
 
   constructor(host: ProtocolHost) {
@@ -82,7 +82,7 @@ export class ReflectionProtocol extends ProtobufProtocol<typeof ReflectionReques
   }
 }
 
-/** Asks peers for their protocols; the node needs no protocol of its own for that. */
+/** Queries the protocols of peers. The node does not need to serve reflection itself. */
 export class ReflectionCaller {
   readonly #caller: Caller<{ protocolId: string }, { protocols: Protocol[]; fileDescriptorSet: Uint8Array }>
 
@@ -95,7 +95,7 @@ export class ReflectionCaller {
     })
   }
 
-  /** All protocols of a peer. @throws ProtocolError PROTOCOL_UNSUPPORTED for a peer that does not tell, and what any call throws */
+  /** Lists all protocols of a peer. @throws ProtocolError PROTOCOL_UNSUPPORTED if the peer has no reflection; errors of a call */
   async list(to: Destination, options?: CallOptions): Promise<ProtocolDescription[]> {
     const { protocols } = await this.#caller.one(to, { protocolId: '' }, options)
     return protocols
@@ -104,7 +104,7 @@ export class ReflectionCaller {
       .filter(({ id }) => isProtocolId(id))
   }
 
-  /** One protocol of a peer; undefined where the peer does not speak it. @throws as `list` */
+  /** Describes one protocol of a peer. Undefined if the peer does not support it. @throws as `list` */
   async describe(to: Destination, protocolId: string, options?: CallOptions): Promise<DescribedProtocol | undefined> {
     const { protocols, fileDescriptorSet } = await this.#caller.one(to, { protocolId }, options)
     const found = protocols.map(readProtocol).find(({ id }) => id === protocolId)
@@ -112,7 +112,7 @@ export class ReflectionCaller {
   }
 }
 
-/** As many as one answer holds. */
+/** Returns as many protocols as fit into one response. */
 function fitting(protocols: ProtocolHandler[]): Array<Omit<Protocol, '$typeName'>> {
   const answers = protocols.slice(0, MAX_PROTOCOLS).map(toMessage)
   let bytes = 0
@@ -137,7 +137,7 @@ function readProtocol({ id, kind, requestType, responseType }: Protocol): Protoc
   }
 }
 
-/** The files that define these messages, and all that they import, what is imported first. */
+/** Encodes the files that define these messages, with all their imports first. */
 function fileDescriptorSetOf({ request, response }: MessageSchemas): Uint8Array {
   const files = new Map<string, DescFile>()
   const add = (file: DescFile): void => {

@@ -1,43 +1,43 @@
 import { SubnetError, type SubnetErrorOptions, textOf } from '../../primitives/errors.ts'
 import { LimitError } from '../api/errors.ts'
 
-/** Why tasks of peers are rejected. A reason is added here and in README, and none is renamed. */
+/** Reasons for rejecting a peer's task. Reasons may be added, here and in docs/tasks.md, but not renamed. */
 export const REJECTION_REASONS = [
   /** The node has no task handler. */
   'no-handler',
   /** The handler's program cannot be run. */
   'handler-missing',
-  /** The handler threw, or gave no bytes. */
+  /** The handler threw an error or returned no bytes. */
   'handler-failed',
-  /** The handler's program ended with another code than 0. */
+  /** The handler's program exited with a code other than 0. */
   'exit-code',
-  /** A signal ended the handler's program. */
+  /** The handler's program was ended by a signal. */
   'killed',
-  /** The handler's program took longer than `taskTimeout`. */
+  /** The handler's program exceeded `taskTimeout`. */
   'timeout',
-  /** As many tasks wait for the handler as may. */
+  /** The queue of the handler is full. */
   'queue-full',
-  /** The payload, the result or the number of requests is over a limit of this node. */
+  /** The payload, the result or the number of requests exceeds a limit of this node. */
   'limit',
-  /** The node does not take tasks of this peer. */
+  /** The node does not accept tasks from this peer. */
   'not-admitted',
   /** An interceptor refused the task. */
   'refused',
-  /** The task id is none that is allowed. */
+  /** The task ID is invalid. */
   'bad-request',
-  /** The caller did not wait for the answer. */
+  /** The caller left before the answer. */
   'abandoned',
 ] as const
 
-/** One of these. */
+/** A reason of `REJECTION_REASONS`. */
 export type RejectionReason = (typeof REJECTION_REASONS)[number]
 
 export interface TaskRejectionOptions extends SubnetErrorOptions {
-  /** What the node's owner is told, where the message is longer than that needs to be. */
+  /** A shorter text for the node's owner, if the message is too long. */
   detail?: string | undefined
 }
 
-/** Rejects a task for a known reason. The message goes to the caller. */
+/** Rejects a task for a known reason. The message is sent to the caller. */
 export class TaskRejection extends SubnetError {
   override readonly name = 'TaskRejection'
   readonly code = 'TASK_REJECTED'
@@ -51,12 +51,12 @@ export class TaskRejection extends SubnetError {
   }
 }
 
-/** Of one rejection, for the owner of the node: enough for the last line of a program. */
+/** Maximum length of a rejection's detail for the node's owner: enough for the last line of a program. */
 const MAX_DETAIL_CHARACTERS = 400
 
 /**
- * Why a task was rejected, for the node that rejected it. Of one that was given up by its caller, and for no other known reason, that is why.
- * @param otherwise the reason of an error that says none
+ * The reason of a rejection, for the node that rejected the task. `abandoned` if the caller left and no other reason is known.
+ * @param otherwise the reason for an error without one
  */
 export function rejectionOf(error: unknown, otherwise: RejectionReason, signal?: AbortSignal): { reason: RejectionReason; detail: string } {
   const detail = ((error instanceof TaskRejection ? error.detail : undefined) ?? textOf(error)).slice(0, MAX_DETAIL_CHARACTERS)

@@ -14,80 +14,86 @@ import { ProtocolBase } from '../protocol-base.ts'
 import type { RequestContext } from '../serve/incoming-request.ts'
 import { REJECTION_REASONS, type RejectionReason, rejectionOf, TaskRejection } from './task-rejection.ts'
 
-/** Work for a peer. */
+/** A task from a peer. */
 export interface Task {
   taskId: string
   payload: Uint8Array
 }
 
-/** Work for a peer, of any size: its payload comes while it is used, to be taken once. */
+/** A task of any size from a peer. Its payload is streamed and can be consumed once. */
 export interface StreamedTask {
   taskId: string
   payload: Body
 }
 
-/** Does the work of a task; its result goes back to the caller. What it throws rejects the task, with the error's message. */
+/** Executes a task and returns its result for the caller. An error rejects the task with the error's message. */
 export interface TaskHandler {
   (task: Task, context: RequestContext): Uint8Array | Promise<Uint8Array>
-  /** How many tasks wait for their turn, of a handler that takes only some at a time. */
+  /** Number of queued tasks, for a handler with limited concurrency. */
   waiting?(): number
 }
 
 /**
- * The same for payloads and results that are not held in memory. Neither need be taken before the other: a result may begin before its payload has
- * ended. What its chunks throw, when the result is on its way, resets the stream, and so does a size that is not theirs; callers want the next
- * bytes within 10 s, and 16 KiB/s, but of a result without a size, which may be silent. What it holds open for its result it can let go when `context.signal` aborts: it does when the call is over.
+ * A handler that streams payload and result instead of holding them in memory.
+ *
+ * Neither has to be consumed before the other: a result may begin before its payload has ended. An error of the result's chunks, or a wrong
+ * size, resets the stream. Callers expect the next bytes within 10 s and at least 16 KiB/s. A result without a size may pause instead. The
+ * handler can release resources of its result when `context.signal` aborts, which happens at the end of the call.
  */
 export interface StreamingTaskHandler {
-  /** @throws what rejects the task, with its message */
+  /** @throws an error that rejects the task, with its message */
   stream(task: StreamedTask, context: RequestContext): Body | Promise<Body>
-  /** How many tasks wait for their turn. */
+  /** Number of queued tasks. */
   waiting?(): number
 }
 
-/** An answer to a task whose result is still coming. */
+/** The answer to a task, with a result that is still being received. */
 export interface StreamedTaskResponse {
   accepted: boolean
-  /** To be taken once, to its end: the call is over then. It is given up when the loop over it is left. */
+  /** The streamed result. Consume it once, to its end, to end the call. Leaving its loop early aborts the call. */
   result: Body
   error: string
 }
 
 /** A task that was answered. */
 export interface TaskEvent {
-  /** Empty when the request's was none that is allowed. */
+  /** Empty if the task ID of the request is invalid. */
   taskId: string
   peerId: string
   accepted: boolean
-  /** Milliseconds from the request to the answer: of a handler that streams, from the one's beginning to the other's. */
+  /**
+   * Milliseconds from the request to the answer. For a streaming handler, from the beginning of the request to the beginning of the answer.
+   */
   ms: number
-  /** Of the payload and of the result of an accepted task, in bytes; absent where that was not known when the answer began. */
+  /** Sizes of the payload and of an accepted task's result, in bytes. Absent if unknown when the answer began. */
   payloadBytes?: number
   resultBytes?: number
-  /** Why it was rejected. */
+  /** Reason of the rejection. */
   reason?: RejectionReason
-  /** The same in words, on one line: what the handler said last. */
+  /** The reason in words, on one line: the last output of the handler. */
   detail?: string
 }
 
-/** Who is told of tasks. */
+/** Callbacks for tasks. */
 export interface TaskProtocolOptions {
-  /** A task of a peer was answered. */
+  /** This node answered a peer's task. */
   onTask?: (event: TaskEvent) => void
-  /** A peer has answered a task of this node. */
+  /** A peer answered a task of this node. */
   onAnswer?: (accepted: boolean) => void
 }
 
 const MAX_TASK_ID_BYTES = 256
 const TASK_ID_RULE = `a task id is at most ${MAX_TASK_ID_BYTES} bytes, without control characters`
 const MAX_ERROR_CHARACTERS = 4_096
-/** Of one UTF-16 code unit. */
+/** Maximum UTF-8 bytes per UTF-16 code unit. */
 const MAX_UTF8_BYTES = 3
-/** Warnings about faults of this machine: ten at once, then one every ten seconds. */
+/** Rate limit of warnings about local faults: ten at once, then one every ten seconds. */
 const FAULTS_TOLD = { burst: 10, refillMs: 10_000 }
-/** Rejections at level info, of each reason: twenty at once, then one a second. Further ones are told at level debug. */
+/**
+ * Rate limit of rejections logged at level info, per reason: twenty at once, then one per second. Further ones are logged at level debug.
+ */
 const REJECTIONS_TOLD = { burst: 20, refillMs: 1_000 }
-/** Room for the other fields of an answer beside the result. */
+/** Reserved for the other fields of an answer, besides the result. */
 const RESPONSE_OVERHEAD_BYTES = 64
 
 function isTaskId(text: string): boolean {
@@ -95,17 +101,20 @@ function isTaskId(text: string): boolean {
   return Buffer.byteLength(text) <= MAX_TASK_ID_BYTES && !/[\u0000-\u001f\u007f-\u009f]/.test(text)
 }
 
-/** @throws UsageError for a task id over 256 bytes or with control characters */
+/** @throws UsageError for a task ID of more than 256 bytes or with control characters */
 export function checkTaskId(taskId: string): void {
   if (!isTaskId(taskId)) {
     throw new UsageError(TASK_ID_RULE)
   }
 }
 
-/** The protocol that tasks are sent with. */
+/** The protocol ID of tasks. */
 export const TASK_PROTOCOL_ID = '/subnet/task_protocol/1.0.0'
 
-/** `/subnet/task_protocol/1.0.0`: a task id and a payload there, a result or a reason back. Payload and result may be streamed. */
+/**
+ * `/subnet/task_protocol/1.0.0`: sends a task ID and a payload, returns a result or a reason for rejection. Payload and result may be
+ * streamed.
+ */
 export class TaskProtocol extends ProtocolBase<
   StreamedInit<MessageInitShape<typeof TaskRequestSchema>>,
   StreamedInit<MessageInitShape<typeof TaskResponseSchema>>,
@@ -118,12 +127,12 @@ export class TaskProtocol extends ProtocolBase<
   readonly #log: Logger
   readonly #tellings = new TokenBuckets({ maxKeys: 1 + REJECTION_REASONS.length })
 
-  /** Without `run` every task is rejected, saying so. */
+  /** Without `run`, every task is rejected with the reason `no-handler`. */
   constructor(host: ProtocolHost, run?: TaskHandler | StreamingTaskHandler, options: TaskProtocolOptions = {}) {
     const requestCodec = streamedCodec(TaskRequestSchema, 'payload')
     super(host, {
       id: TASK_PROTOCOL_ID,
-      // a handler of whole payloads is asked when all is there
+      // a handler of whole payloads runs once the payload is complete
       request: typeof run === 'function' ? { ...requestCodec, decodeStream: undefined } : requestCodec,
       response: streamedCodec(TaskResponseSchema, 'result'),
       schemas: { request: TaskRequestSchema, response: TaskResponseSchema },
@@ -135,7 +144,7 @@ export class TaskProtocol extends ProtocolBase<
     this.#options = options
   }
 
-  /** Sends a task; the answer may be a rejection (`accepted: false`). @throws UsageError; what `callRemote` throws */
+  /** Sends a task. The answer may be a rejection (`accepted: false`). @throws UsageError; errors of `callRemote` */
   async sendTask(to: Destination, taskId: string, payload: Uint8Array | Body, options?: CallOptions): Promise<TaskResponse> {
     checkTaskId(taskId)
     const { message, body } = await this.callRemote(to, { message: { taskId }, body: payload }, options)
@@ -143,7 +152,7 @@ export class TaskProtocol extends ProtocolBase<
     return { ...message, result: await collectBody(body) }
   }
 
-  /** The same for a result that is used while it comes. @throws as `sendTask`; so do the result's chunks */
+  /** Sends a task and streams its result. @throws as `sendTask`; so do the result's chunks */
   async streamTask(to: Destination, taskId: string, payload: Uint8Array | Body, options?: CallOptions): Promise<StreamedTaskResponse> {
     checkTaskId(taskId)
     const call = await this.beginRemote(to, { message: { taskId }, body: payload }, options)
@@ -152,7 +161,7 @@ export class TaskProtocol extends ProtocolBase<
     return { accepted: message.accepted, error: message.error, result: { size: body.size, chunks: untilEnd(body.chunks, call) } }
   }
 
-  /** Tasks of other peers that wait for the handler. */
+  /** Number of peers' tasks queued for the handler. */
   get waiting(): number {
     return this.#run?.waiting?.() ?? 0
   }
@@ -180,7 +189,7 @@ export class TaskProtocol extends ProtocolBase<
     return response
   }
 
-  /** An interceptor refused it. */
+  /** An interceptor refused the task. */
   protected override answerFailure(
     { peerId, callId }: RequestContext,
     error: unknown,
@@ -189,11 +198,11 @@ export class TaskProtocol extends ProtocolBase<
     if (!handled) {
       this.#tell({ taskId: '', peerId: peerId.toString(), accepted: false, ms: 0, ...rejectionOf(error, 'refused') }, callId)
     }
-    // the protocol has its own word for a request that is too large
+    // an oversized request is reset instead: the carrier reports the limit itself
     return error instanceof LimitError ? undefined : this.#rejection(error)
   }
 
-  /** Not even its id is known. */
+  /** The task was refused before its ID was read. */
   protected override onRefused(peerId: PeerId, error: ProtocolError): void {
     this.#tell({ taskId: '', peerId: peerId.toString(), accepted: false, ms: 0, ...rejectionOf(error, 'limit') })
   }
@@ -214,12 +223,12 @@ export class TaskProtocol extends ProtocolBase<
   }
 
   #rejection(error: unknown): StreamedInit<MessageInitShape<typeof TaskResponseSchema>> {
-    // of the handler, every word: its author needs them
+    // the handler's full message, for the author of the handler
     const reason = (this.#ofThisMachine(error) ?? (textOf(error) || 'the task handler failed')).slice(0, this.#maxErrorCharacters)
     return { message: { accepted: false, error: reason }, body: new Uint8Array(0) }
   }
 
-  /** What the caller hears of a fault of this machine, whose own words go to the log. Undefined for any other. */
+  /** The text for the caller about a local fault, whose details are only logged. Undefined for other errors. */
   #ofThisMachine(error: unknown): string | undefined {
     const toPeers = error instanceof SubnetError ? error.toPeers : undefined
     if (toPeers != null && this.#tellings.take('', FAULTS_TOLD)) {
@@ -263,7 +272,7 @@ export class TaskProtocol extends ProtocolBase<
         return body
       }
       this.#checkSize(body.size)
-      // one frame, as of a handler that gives bytes
+      // sent in one frame, like the bytes of a simple handler
       return body.size <= SMALL_BODY_BYTES ? collectBody(body) : body
     }
     const result = await run({ taskId, payload: await collectBody(payload) }, context)
@@ -287,7 +296,7 @@ function isBody(value: unknown): value is Body {
   return (size === undefined || (Number.isSafeInteger(size) && size >= 0)) && typeof chunks?.[Symbol.asyncIterator] === 'function'
 }
 
-/** Ends the call when its answer was taken to the end, gives it up when it was left or failed. */
+/** Ends the call after its result was consumed, and aborts it if the result was left or failed. */
 function untilEnd(chunks: AsyncIterable<Uint8Array>, { end, leave, fail }: BegunCall<unknown>): AsyncIterable<Uint8Array> {
   const iterator = chunks[Symbol.asyncIterator]()
   let over = false

@@ -8,21 +8,24 @@ import type { Codec } from '../message/codec.ts'
 import { collect, discard } from '../message/collect.ts'
 import type { OutgoingCall } from './outgoing-call.ts'
 
-/** How answers are read. */
+/** Decodes responses. */
 export interface AnswerCodec<Response> extends Pick<Codec<never, Response>, 'decode' | 'decodeStream'> {
-  /** For an answer that is collected. */
+  /** Maximum size of a response that is collected in memory. */
   maxFrameBytes: number
 }
 
-/** A request that is sent while its answer is received. */
+/** A request that is sent while its response is received. */
 interface Sending {
   over: AbortController
   failure: unknown
-  /** True once all of it is sent, false where that failed. */
+  /** True once the whole request is sent, false if sending failed. */
   done: Promise<boolean>
 }
 
-/** One try of a call, on a stream of its own or a place on a kept one. First `begin`, then `finish` or `messages`; what they throw ends the try. */
+/**
+ * One attempt of a call, on its own stream or a slot of a kept one. Call `begin`, then `finish` or `messages`. An error from any of them
+ * ends the attempt.
+ */
 export class Attempt<Response> {
   readonly #codec: AnswerCodec<Response>
   readonly #call: OutgoingCall
@@ -30,11 +33,11 @@ export class Attempt<Response> {
   readonly #leave: () => void
   #sending: Sending | undefined
   #first: { message: Response } | undefined
-  /** The answer, where it is used while it comes. */
+  /** The response, if it is streamed. */
   #incoming: IncomingMessage | undefined
   #over = false
 
-  /** @param leave gives back the place that the call takes up among those to its peer */
+  /** @param leave releases the call's slot among the calls to its peer */
   constructor(codec: AnswerCodec<Response>, call: OutgoingCall, stream: MessageStream, leave: () => void) {
     this.#codec = codec
     this.#call = call
@@ -43,7 +46,7 @@ export class Attempt<Response> {
     call.cancellation.onCancel = (reason) => stream.abort(reason)
   }
 
-  /** Sends the request, and waits for the first answer. */
+  /** Sends the request and waits for the first response. */
   async begin(): Promise<void> {
     try {
       const { cancellation, kind, options, progress } = this.#call
@@ -60,7 +63,7 @@ export class Attempt<Response> {
     }
   }
 
-  /** Closes the stream behind the last answer. @returns the one of a unary call, once it is sure that nothing comes behind it */
+  /** Closes the stream after the last response. @returns the response of a unary call, after ensuring that nothing follows */
   async finish(): Promise<Response> {
     try {
       if (this.#sending == null || (await Promise.race([this.#sending.done, turn(false)]))) {
@@ -78,7 +81,7 @@ export class Attempt<Response> {
     }
   }
 
-  /** All answers as they come. Whoever leaves the loop over them gives the call up. */
+  /** Yields all responses as they arrive. Leaving the loop early aborts the call. */
   async *messages(): AsyncGenerator<Response> {
     let left = true
     try {
@@ -98,7 +101,7 @@ export class Attempt<Response> {
     }
   }
 
-  /** The answer may begin before its request has ended. */
+  /** Sends the request in the background, because the response may begin before its end. */
   #sendMeanwhile(): void {
     const over = new AbortController()
     const onFailure = (error: unknown): boolean => {
@@ -116,7 +119,7 @@ export class Attempt<Response> {
     const { request } = progress
     return this.#call.step((within) => {
       if (request instanceof Uint8Array) {
-        // a call that has only one deadline breaks its stream then: it needs no signal
+        // without an idle timeout the call's deadline breaks the stream, so no signal is needed
         return this.#stream.write(request, options.idleTimeoutMs == null ? undefined : { signal: within.signal })
       }
       return this.#stream.writeMessage(request, { signal: over == null ? within.signal : AbortSignal.any([within.signal, over]) })
@@ -159,7 +162,7 @@ export class Attempt<Response> {
     }
   }
 
-  /** Undefined where there are no more. */
+  /** Undefined if there are no more. */
   async #readNext(): Promise<{ message: Response } | undefined> {
     if (this.#incoming != null) {
       this.#call.throwIfRestFailed()
@@ -187,7 +190,7 @@ export class Attempt<Response> {
     }
   }
 
-  /** @returns what the call fails with */
+  /** @returns the error of the call */
   #fail(error: unknown): unknown {
     const cause = this.#sending?.failure ?? error
     this.#stream.abort(toError(cause))
@@ -216,7 +219,7 @@ export class Attempt<Response> {
   readonly #onFirstByte = (): void => this.#call.progress.enter('receive')
 }
 
-/** Callers get it as it is. */
+/** True for errors that callers get unchanged. */
 function isKnown(error: unknown, { progress }: OutgoingCall): boolean {
   return error instanceof SubnetError || error instanceof NotTakenError || error === progress.sourceFailure
 }

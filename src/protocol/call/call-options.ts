@@ -1,46 +1,46 @@
 import type { Reached } from '../api/reach.ts'
 
-/** What a call was, once it has ended. */
+/** Statistics of a call that has ended. */
 export interface CallReport {
-  /** Set once a connection was there. */
+  /** Set once a connection was established. */
   reached?: Reached
-  /** Bytes of the messages, without framing. */
+  /** Message bytes, without framing. */
   bytesSent: number
   bytesReceived: number
-  /** How often the call was made again: before, the peer had not taken it. */
+  /** Number of retries, each after the peer had not taken the call. */
   retries: number
-  /** Milliseconds: until an address was found, until connected, from then to the last answer, and in all. */
+  /** Durations in milliseconds: resolving, dialling, from the connection to the last response, and in total. */
   timings: { resolveMs: number; dialMs: number; requestMs: number; totalMs: number }
-  /** What the call threw; absent where it was answered, or left by its caller. */
+  /** The error thrown by the call. Absent if it was answered or left by its caller. */
   error?: unknown
 }
 
-/** How a call may end before its answer. */
+/** Options of a call. */
 export interface CallOptions {
   signal?: AbortSignal | undefined
-  /** The deadline of the whole call, resolving and dialling included. @default 60_000; none for a call with many answers */
+  /** Deadline of the whole call, including resolving and dialling. @default 60_000; none for a call with many responses */
   timeoutMs?: number | undefined
-  /** Use only a connection that is open already: nothing is resolved or dialled. @default false */
+  /** Use only an open connection, without resolving or dialling. @default false */
   connectedOnly?: boolean | undefined
-  /** Called when a connection is there, before the request is sent on it. */
+  /** Called when a connection is established, before the request is sent. */
   onReached?: ((reached: Reached) => void) | undefined
-  /** Called once when the call ends, with an answer or without. */
+  /** Called once when the call ends, with or without a response. */
   onReport?: ((report: CallReport) => void) | undefined
 }
 
-/** The same for a call with many answers. */
+/** Options of a call with many responses. */
 export interface StreamCallOptions extends CallOptions {
-  /** How long the first answer may take, resolving and dialling included, and then each next one, in milliseconds. @default 60_000 */
+  /** Time limit for the first response, including resolving and dialling, and for each next one, in milliseconds. @default 60_000 */
   idleTimeoutMs?: number | undefined
 }
 
-/** A call whose answer has begun. One of the three has to be called; when its signal aborts, what the call holds is given back either way. */
+/** A call whose response has begun. Call one of the three methods. If the call's signal aborts, its resources are released in any case. */
 export interface BegunCall<Answer> {
   answer: Answer
-  /** Waits until what is left of the call is over. @throws as the call */
+  /** Waits for the end of the call. @throws as the call */
   end(): Promise<void>
-  /** Gives up what is left of it. */
+  /** Aborts the rest of the call. */
   leave(): Promise<void>
-  /** The same for a reason that came up in what is left of it. @throws that, as the call says it */
+  /** Aborts the rest of the call with an error of its consumer. @throws that error, as the call reports it */
   fail(cause: unknown): Promise<never>
 }

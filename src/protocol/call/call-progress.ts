@@ -10,14 +10,14 @@ import { metRelayLimit } from '../api/relay-limits.ts'
 import { wireSize } from '../message/wire-body.ts'
 import type { CallReport } from './call-options.ts'
 
-/** Of a request that peers use as it comes, they may have acted on a part if it is larger than this. */
+/** Size above which a peer that streams the request may have acted on a part of it. */
 const WHOLE_BYTES = 16 * 1024
 
-/** Said of a call that broke after its request had left. */
+/** Added to the error of a call that failed after its request was sent. */
 export const ACTED = 'the peer may have acted on the request'
 export const NOT_ACTED = 'the peer has not acted on it'
 
-/** How many bytes a request has; undefined where nobody knows yet. */
+/** Size of a request in bytes. Undefined while unknown. */
 function sizeOf(request: Uint8Array | MessageInParts): number | undefined {
   if (request instanceof Uint8Array) {
     return request.byteLength
@@ -26,21 +26,21 @@ function sizeOf(request: Uint8Array | MessageInParts): number | undefined {
   return size == null ? undefined : wireSize(request, size)
 }
 
-/** Whether a call ended with its connection, or with its stream. */
+/** True if a call ended with its connection or its stream. */
 function isBroken(cause: unknown): boolean {
   return cause instanceof ConnectionLostError || (cause instanceof ProtocolError && cause.code === 'REMOTE_FAILED')
 }
 
-/** How far a call has come: its step, what it reached, its bytes and times. Makes the report of it, and the error that its caller gets. */
+/** Tracks a call: its phase, connection, bytes and times. Creates its report and the error for its caller. */
 export class CallProgress {
   readonly request: Uint8Array | MessageInParts
   reached: Reached | undefined
   bytesReceived = 0
-  /** How often the call was made again. */
+  /** Number of retries. */
   retries = 0
-  /** What the bytes of the request threw, where they come while it is sent. */
+  /** The error of a streamed request's source. */
   sourceFailure: unknown
-  /** Of the request, where they come while it is sent. */
+  /** Bytes sent of a streamed request. */
   #sourceBytes = 0
   #phase: CallPhase = 'resolve'
   readonly #inParts: boolean
@@ -48,7 +48,7 @@ export class CallProgress {
   #dialAtMs: number | undefined
   #connectedAtMs: number | undefined
 
-  /** @param inParts peers may use the request as it comes */
+  /** @param inParts true if the peer may stream the request */
   constructor(request: Uint8Array | MessageInParts, inParts = false) {
     this.#inParts = inParts && (sizeOf(request) ?? Number.POSITIVE_INFINITY) > WHOLE_BYTES
     this.request = request instanceof Uint8Array ? request : this.#watched(request)
@@ -74,14 +74,14 @@ export class CallProgress {
     return this.#phase
   }
 
-  /** All of the request is there: it can be sent again. */
+  /** True if the whole request is in memory and can be sent again. */
   get isWhole(): boolean {
     return this.request instanceof Uint8Array
   }
 
   enter(phase: CallPhase): void {
     if (phase === 'wait' && this.#phase === 'receive') {
-      // an answer may begin before its request has ended
+      // the response may begin before the request has ended
       return
     }
     this.#phase = phase
@@ -93,7 +93,7 @@ export class CallProgress {
     }
   }
 
-  /** What the caller gets for what ended the call. */
+  /** Converts the reason of a failure to the error for the caller. */
   fail(cause: unknown, cancellation: Cancellation): unknown {
     if (cancellation.cancelled) {
       return this.#cancelled(cancellation.reason, cause)
@@ -141,7 +141,7 @@ export class CallProgress {
     return sizeOf(request) ?? (request as MessageInParts).head.byteLength + this.#sourceBytes
   }
 
-  /** What a caller that gives up throws is its own. */
+  /** The abort reason of a caller is thrown unchanged. */
   #cancelled(reason: Error | undefined, cause: unknown): unknown {
     if (isDeadline(reason)) {
       return this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR gives it longer')
@@ -154,7 +154,7 @@ export class CallProgress {
     const phase = this.#phase
     const inPart = phase === 'send' && this.#inParts
     const mayHaveActed = inPart || phase === 'wait' || phase === 'receive'
-    // UNREACHABLE is a call without a connection: behind the request it was the peer, or its connection, that failed
+    // UNREACHABLE means that there was no connection: after the request, the peer or its connection failed
     const told = code === 'UNREACHABLE' && mayHaveActed ? 'REMOTE_FAILED' : code
     const acted = inPart ? 'the peer may have acted on a part of the request' : mayHaveActed ? ACTED : NOT_ACTED
     return new ProtocolError(told, `${message}; ${acted}`, { cause, phase, hint, mayHaveActed })

@@ -16,21 +16,21 @@ import { OutgoingCall, type OutgoingCallOptions } from './outgoing-call.ts'
 import { refusalBehind } from './refusal.ts'
 import { Tries } from './retry.ts'
 
-/** What a call needs to know of a protocol. */
+/** The parts of a protocol that calling needs. */
 export interface CalledProtocol<RequestInit, Response> {
   id: string
   encode: Codec<RequestInit, unknown>['encode']
   decode: Codec<never, Response>['decode']
   decodeStream?: Codec<never, Response>['decodeStream']
-  /** In place of the host's own. */
+  /** Override the limits of the host. */
   limits?: Partial<ProtocolLimits> | undefined
-  /** Around the calls of this protocol, inside of the host's. */
+  /** Wrap the calls of this protocol, inside the host's interceptors. */
   interceptors?: readonly Interceptor[] | undefined
-  /** False to give each call a stream of its own, also where the peer could do with one for all. @default true */
+  /** False to give each call its own stream, even if the peer supports a shared one. @default true */
   pipelined?: boolean | undefined
 }
 
-/** How far to go for a call. Its signal is made when somebody asks for it. */
+/** Options for reaching a peer. The signal is created on first use. */
 class ReachFor implements ReachOptions {
   readonly connectedOnly: boolean | undefined
   readonly onPhase: (phase: CallPhase) => void
@@ -47,7 +47,7 @@ class ReachFor implements ReachOptions {
   }
 }
 
-/** The asking half of a protocol. It serves nothing, so it may speak protocols that its node does not have. */
+/** The calling half of a protocol. It serves nothing, so its node does not need to serve the protocol. */
 export class Caller<RequestInit, Response> {
   readonly #host: ProtocolHost
   readonly #protocol: CalledProtocol<RequestInit, Response>
@@ -55,7 +55,7 @@ export class Caller<RequestInit, Response> {
   readonly #shares: PeerShares
   readonly #streams: StreamOpener
   readonly #running = new Roster<OutgoingCall>()
-  /** Carries a call out, through the interceptors. */
+  /** Executes a call through the interceptors. */
   #carryOut: Next | undefined
   #stopped: Error | undefined
 
@@ -69,7 +69,7 @@ export class Caller<RequestInit, Response> {
     this.#streams = new StreamOpener({ host, id, limits, pipelined })
   }
 
-  /** One request, its one answer. @throws as `ProtocolBase.callRemote` */
+  /** Sends one request and returns its response. @throws as `ProtocolBase.callRemote` */
   async one(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<Response> {
     const call = this.#enter(to, request, { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS, kind: 'unary' })
     let failure: unknown
@@ -84,7 +84,7 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  /** One request, its one answer, of which a part is still to come. @throws as `one` */
+  /** Sends one request and returns when its response has begun. @throws as `one` */
   async begin(to: Destination, request: RequestInit, options: CallOptions = {}): Promise<BegunCall<Response>> {
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const call = this.#enter(to, request, { ...options, timeoutMs, kind: 'unary', inParts: true })
@@ -96,7 +96,7 @@ export class Caller<RequestInit, Response> {
       return failing
     }
     const { signal } = call
-    // also where nobody takes what is left
+    // also if the rest is never consumed
     signal.addEventListener('abort', () => void fail(signal.reason).catch(() => undefined))
     const { done, value } = await answers.next()
     if (done === true) {
@@ -114,7 +114,7 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  /** One request, all answers to it. @throws as `ProtocolBase.callStream` */
+  /** Sends one request and yields all responses. @throws as `ProtocolBase.callStream` */
   many(to: Destination, request: RequestInit, options: StreamCallOptions = {}): AsyncGenerator<Response, void, undefined> {
     const idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_TIMEOUT_MS
     return this.#answers(() => this.#enter(to, request, { ...options, idleTimeoutMs, kind: 'server-streaming' }))
@@ -163,7 +163,7 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  /** All answers of a call that has not begun. */
+  /** Starts a call on first use and yields all its responses. */
   async *#answers(begin: () => OutgoingCall): AsyncGenerator<Response, void, undefined> {
     const call = begin()
     let failure: unknown
@@ -185,10 +185,10 @@ export class Caller<RequestInit, Response> {
     return (await refusalBehind(this.#host, progress, cause, failure)) ?? failure
   }
 
-  /** Carries a call out, through the interceptors. */
+  /** Executes a call through the interceptors. */
   #through(call: OutgoingCall): Promise<Answer> {
     call.cancellation.throwIfCancelled()
-    // at the first call: a node may get interceptors after its first protocols
+    // created on the first call: a node may get interceptors after its first protocols
     this.#carryOut ??= intercept([...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])], (exchange) => this.#answer(exchange))
     return this.#carryOut(call)
   }
@@ -207,7 +207,7 @@ export class Caller<RequestInit, Response> {
     yield* attempt.messages()
   }
 
-  /** Sends a call, again where it was not taken, and waits until its answer begins. */
+  /** Sends a call, with retries while the peer does not take it, and waits until its response begins. */
   async #begin(call: OutgoingCall): Promise<Attempt<Response>> {
     const tries = new Tries()
     for (;;) {
@@ -227,7 +227,7 @@ export class Caller<RequestInit, Response> {
     }
   }
 
-  /** Opens a stream to a peer that was reached, when it is this call's turn among those to the peer. */
+  /** Opens a stream to the connected peer, once the limit of concurrent calls to that peer allows it. */
   async #open(call: OutgoingCall, reached: Reached, within: Pick<Cancellation, 'signal'>): Promise<Attempt<Response>> {
     const { progress, options } = call
     const { connection } = reached
@@ -264,7 +264,7 @@ export class Caller<RequestInit, Response> {
   }
 }
 
-/** @throws UsageError for an exchange that an interceptor made itself */
+/** @throws UsageError for an exchange that an interceptor created */
 function ownCall(exchange: Exchange): OutgoingCall {
   if (exchange instanceof OutgoingCall) {
     return exchange

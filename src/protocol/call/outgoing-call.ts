@@ -11,11 +11,11 @@ import type { CallProgress } from './call-progress.ts'
 
 export interface OutgoingCallOptions extends StreamCallOptions {
   kind: ProtocolKind
-  /** The answer is given when it begins to come. */
+  /** Return the response when it begins. */
   inParts?: boolean
 }
 
-/** A call that is under way: what is asked of whom, until when, and how far it has come. Interceptors see it as an exchange. */
+/** A call in progress: its destination, message, deadline and progress. Interceptors see it as an exchange. */
 export class OutgoingCall implements Exchange {
   readonly callId = nextCallId()
   readonly direction = 'call'
@@ -25,7 +25,7 @@ export class OutgoingCall implements Exchange {
   readonly options: OutgoingCallOptions
   readonly progress: CallProgress
   readonly cancellation: Cancellation
-  /** Among the calls that run. */
+  /** Its place in the list of calls in progress. */
   place: Place<OutgoingCall> | undefined
   #restFailure: { cause: unknown } | undefined
 
@@ -64,19 +64,19 @@ export class OutgoingCall implements Exchange {
     return this.progress.reached
   }
 
-  /** Something went wrong with what is left of an answer that is used while it comes: the call ends with that. */
+  /** Ends the call with an error of the response's consumer. */
   failRest(cause: unknown): void {
     this.#restFailure ??= { cause }
   }
 
-  /** @throws what `failRest` was told */
+  /** @throws the error passed to `failRest` */
   throwIfRestFailed(): void {
     if (this.#restFailure != null) {
       throw this.#restFailure.cause
     }
   }
 
-  /** Does one step of the call, within `idleTimeoutMs`, where it has that. @throws ProtocolError TIMEOUT; what `work` throws */
+  /** Runs one step of the call, within `idleTimeoutMs` if set. @throws ProtocolError TIMEOUT; errors of `work` */
   step<T>(work: (within: Pick<Cancellation, 'signal'>) => Promise<T>): Promise<T> {
     const { idleTimeoutMs } = this.options
     return idleTimeoutMs == null ? work(this.cancellation) : this.#inTime(idleTimeoutMs, work)

@@ -3,10 +3,10 @@ import { ConnectionLostError, type ProtocolHost } from '../api/host.ts'
 import { ACTED, type CallProgress } from './call-progress.ts'
 
 /**
- * A call that broke before its first answer may have been cut by a peer that does not let this node in: the peer is asked.
- * @param cause what broke the call
- * @param failure the same as its caller would get it
- * @returns what the caller gets instead; undefined where the peer does let this node in, or does not say
+ * Finds out whether a call failed because the peer refuses this node. If a call broke before its first response, the peer is asked.
+ * @param cause the reason of the failure
+ * @param failure the error that the caller would get
+ * @returns the error for the caller instead. Undefined if the peer admits this node or gives no answer
  */
 export async function refusalBehind(
   host: Pick<ProtocolHost, 'refusalOf'>,
@@ -22,7 +22,7 @@ export async function refusalBehind(
   if (reason == null) {
     return undefined
   }
-  // a peer that says why on this connection has let nothing through; one that ended it may have let this node in until then
+  // a peer that answers on this connection processed no request; if the connection is closed, the peer may have admitted this node before
   const mayHaveActed = connection.status !== 'open' && failure instanceof ProtocolError && failure.mayHaveActed
   const message = `${connection.remotePeer.toString()} does not let this peer in: ${reason}`
   return new ProtocolError('NOT_ADMITTED', mayHaveActed ? `${message}; ${ACTED}` : message, {
@@ -33,7 +33,7 @@ export async function refusalBehind(
   })
 }
 
-/** The connection or the stream of a call ended. A dial that failed is none of these. */
+/** True if the connection or the stream of a call ended. False for a failed dial. */
 function broke(cause: unknown): boolean {
   return (
     cause instanceof ConnectionLostError ||

@@ -1,30 +1,31 @@
 import { raceSignal } from 'race-signal'
 
-/** How many streams of one protocol other stacks take from a peer by default: go-libp2p's resource manager takes 64. */
+/** Default limit of other stacks for concurrent streams per protocol and peer. go-libp2p's resource manager allows 64. */
 const MAX_CALLS = 64
-/** A stream that ends without a reason never reduces the calls below this: a handler, too, may end a stream. */
+/** Lower bound of the call limit after a dropped stream, because a handler may also end a stream without a reason. */
 const MIN_AFTER_DROP = 16
-/** One slot is added after this many answers, or after four answers for each slot, whichever is more. */
+/** One slot is added after this many answers or after four answers per slot, whichever is more. */
 const GROW_AFTER = 32
-/** How long no call begins after a refusal, in milliseconds. It doubles with each refusal until a call is answered. */
+/** Pause before new calls after a refusal, in milliseconds. It doubles with each refusal until a call is answered. */
 const PAUSE_MS = { first: 25, max: 1_000 }
 
-/** How a call on a stream of its own ended: the peer said that it takes no more, or ended the stream without a word. */
+/** How a call on its own stream ended. `refused`: the peer reported its limit. `dropped`: the stream ended without a reason. */
 export type CallOutcome = 'answered' | 'refused' | 'dropped' | 'other'
 
-/** The slot that a call holds. */
+/** The slot held by a call. */
 export interface Slot {
-  /** The peer has confirmed the protocol of its stream: another stream may be opened. May be called twice. */
+  /** Call when the peer has confirmed the protocol of the stream. Another stream may then be opened. Idempotent. */
   confirmed(): void
-  /** The stream is over for both sides. To be called once. */
+  /** Call once, when the stream has ended on both sides. */
   release(outcome: CallOutcome): void
 }
 
 /**
- * Limits two things for one peer: the calls that are under way, each on its own stream, and the streams that the peer has not confirmed yet.
- * Both limits begin at 64. A refusal halves the number of calls, down to 1. Some peers drop a stream without a refusal: rust-libp2p's
- * libp2p-stream has room for one that nobody has taken yet. A dropped stream halves both limits, the calls down to 16, the unconfirmed
- * streams down to 1. Answers raise both again, slowly. A call without a slot waits; the first to come is served first.
+ * Limits the concurrent calls to one peer, each on its own stream, and the streams that the peer has not confirmed yet.
+ *
+ * Both limits start at 64. A refusal halves the call limit, down to 1. Some peers drop a stream without a refusal: rust-libp2p's
+ * libp2p-stream buffers only one stream that was not accepted yet. A dropped stream halves both limits, the call limit down to 16 and the
+ * limit of unconfirmed streams down to 1. Answers slowly raise both again. Calls without a slot wait in order of arrival.
  */
 export class ConcurrencyLimiter {
   #limit = MAX_CALLS
@@ -36,17 +37,17 @@ export class ConcurrencyLimiter {
   #pausedUntilMs = 0
   readonly #waiting: Array<() => void> = []
 
-  /** Calls that may be under way at a time. */
+  /** Maximum concurrent calls. */
   get limit(): number {
     return this.#limit
   }
 
-  /** Unconfirmed streams that are allowed at a time. */
+  /** Maximum concurrent unconfirmed streams. */
   get unconfirmedLimit(): number {
     return this.#unconfirmedLimit
   }
 
-  /** Somebody waits for a slot. */
+  /** True while a call waits for a slot. */
   get wanted(): boolean {
     return this.#waiting.length > 0
   }
@@ -74,7 +75,7 @@ export class ConcurrencyLimiter {
     }
   }
 
-  /** Takes a slot even beyond the limit, for a stream that exists already. */
+  /** Takes a slot even beyond the limit, for an existing stream. */
   acquireBeyondLimit(): Slot {
     this.#taken++
     this.#unconfirmed++
@@ -131,7 +132,7 @@ export class ConcurrencyLimiter {
 
   #pause(): void {
     if (performance.now() < this.#pausedUntilMs) {
-      // this call was under way together with the one that was refused first
+      // this call was in progress at the time of the first refusal
       return
     }
     this.#pausedUntilMs = performance.now() + this.#pauseMs

@@ -12,54 +12,54 @@ import { Pipeline } from './kept/pipeline.ts'
 import { isConfirmed, isUnsupported, overLimit, resetUnconfirmed, settled } from './negotiate/negotiation.ts'
 import { FramedStream } from './plain/framed-stream.ts'
 
-/** How long a connection may take to open a stream, before it is held for dead. */
+/** Time limit for opening a stream, in milliseconds. The connection then counts as dead. */
 const NEGOTIATE_TIMEOUT_MS = 10_000
-/** A kept stream without calls is closed after this. */
+/** Idle timeout of a kept stream, in milliseconds. */
 const IDLE_MS = 60_000
-/** After a kept stream broke, each call has a stream of its own for a while. The time doubles with each failure. In milliseconds. */
+/** After a kept stream broke, each call uses its own stream for a while. The time doubles with each failure. In milliseconds. */
 const RETRY = { firstMs: 100, maxMs: 10_000 }
-/** For one call: a peer may close each kept stream as soon as it is there. */
+/** Maximum attempts per call, because a peer may close each kept stream right after it is opened. */
 const MAX_TRIES = 3
-/** Protocols of a peer that an error names. */
+/** Maximum protocols of a peer listed in an error. */
 const MAX_PROTOCOLS_NAMED = 20
 
 export interface StreamOpenerInit {
   host: Pick<ProtocolHost, 'protocolsOf' | 'servedOn'>
   id: string
   limits: ProtocolLimits
-  /** Whether calls may share a kept stream, with peers that can. */
+  /** True if calls may share a kept stream with peers that support it. */
   pipelined: boolean
-  /** In milliseconds. @default 60_000 */
+  /** Idle timeout in milliseconds. @default 60_000 */
   idleMs?: number | undefined
 }
 
-/** What is known of the other side of a connection. */
+/** State of one protocol on a connection. */
 interface Kept {
   pipeline?: Pipeline | undefined
-  /** A call that opens the kept stream. Where the peer has none, that call gets the new stream for itself. */
+  /** Set while a call opens the kept stream. If the peer does not support kept streams, that call gets the new stream for itself. */
   opening?: Promise<MessageStream | undefined> | undefined
-  /** The peer has no kept streams of this protocol. */
+  /** True if the peer does not support kept streams of this protocol. */
   plain: boolean
-  /** It has: it answered on one. */
+  /** True if the peer has answered on a kept stream. */
   keeps: boolean
-  /** It confirmed the protocol itself. */
+  /** True if the peer has confirmed the plain protocol. */
   served: boolean
-  /** The peer answered "na" to a protocol that it was expected to speak. From then on its answer is waited for. */
+  /** True if the peer answered "na" to an expected protocol. From then on, its answer is awaited. */
   denied: boolean
-  /** Limits the calls on streams of their own, to a peer without kept streams. */
+  /** Limits calls on separate streams, to a peer without kept streams. */
   slots: ConcurrencyLimiter
   failures: number
   retryAtMs: number
 }
 
-/** What a call needs of its stream. */
+/** Options for opening a stream. */
 export interface OpenOptions {
   signal: AbortSignal
-  /** True where the call can be made again, so that it may go to a peer whose protocols are not known yet. */
+  /** True if the call can be repeated, and may therefore be sent before the peer's protocols are known. */
   repeatable: boolean
 }
 
-/** By connection, then by protocol. All callers of a protocol on a connection share its kept stream. */
+/** State by connection and protocol. All callers of a protocol on a connection share its kept stream. */
 const KEPT = new WeakMap<Connection, Map<string, Kept>>()
 
 function keptOn(connection: Connection, id: string): Kept {
@@ -78,7 +78,10 @@ function keptOn(connection: Connection, id: string): Kept {
   return kept
 }
 
-/** Opens the streams for the calls of one protocol: one kept stream for each connection, or, to a peer without kept streams, one for each call. */
+/**
+ * Opens the streams for the calls of one protocol: one kept stream per connection, or one stream per call if the peer does not support kept
+ * streams.
+ */
 export class StreamOpener {
   readonly #init: StreamOpenerInit
   readonly #pipelines = new Set<Pipeline>()
@@ -87,7 +90,7 @@ export class StreamOpener {
     this.#init = init
   }
 
-  /** A call on the kept stream, if there is one. Where the peer has not confirmed that stream yet, it carries only calls that can be made again. */
+  /** Begins a call on the kept stream, if there is one. Before the peer has confirmed that stream, it carries only repeatable calls. */
   onKept(connection: Connection, share: PeerShare, repeatable: boolean): MessageStream | undefined {
     const { pipeline } = keptOn(connection, this.#init.id)
     if (pipeline?.open !== true || !(repeatable || isConfirmed(pipeline.stream))) {
@@ -115,7 +118,7 @@ export class StreamOpener {
           return own
         }
       } else {
-        // another call is about to find out
+        // another call is already opening the kept stream
         await raceSignal(
           kept.opening.catch(() => undefined),
           options.signal,
@@ -131,7 +134,7 @@ export class StreamOpener {
     return pipelined && !kept.plain && !plain && performance.now() >= kept.retryAtMs
   }
 
-  /** True where the peer says that it speaks a protocol, or may: then nobody waits for its answer to that. */
+  /** True if the peer supports or may support a protocol, so that its answer is not awaited. */
   #lazily(connection: Connection, kept: Kept, id: string, repeatable: boolean): boolean {
     if (kept.denied) {
       return false
@@ -140,7 +143,7 @@ export class StreamOpener {
     return served == null ? repeatable : served.has(id)
   }
 
-  /** Begins no more calls on the kept streams that were used. Calls of others on them go on. */
+  /** Begins no further calls on the kept streams. Calls of other callers on them continue. */
   stop(): void {
     for (const pipeline of this.#pipelines) {
       pipeline.close()
@@ -177,7 +180,7 @@ export class StreamOpener {
           kept.plain = true
           return undefined
         }
-        // calls that wait try by themselves
+        // waiting calls try on their own
         kept.retryAtMs = signal.aborted ? 0 : performance.now() + backoffMs(0, RETRY)
         throw await this.#told(error, connection, signal)
       } finally {
@@ -210,7 +213,7 @@ export class StreamOpener {
 
   async #own(connection: Connection, kept: Kept, share: PeerShare, { signal, repeatable }: OpenOptions): Promise<MessageStream> {
     const { id } = this.#init
-    // a peer with kept streams takes as many as there may be calls: it is only for a moment that there is none
+    // a peer with kept streams accepts any number of calls; the kept stream is missing only for a moment
     const slot = kept.keeps ? kept.slots.acquireBeyondLimit() : await kept.slots.acquire(signal)
     try {
       const lazily = !kept.denied && (kept.served || this.#lazily(connection, kept, id, repeatable))
@@ -219,13 +222,16 @@ export class StreamOpener {
       return this.#onOwn(stream, kept, share, slot)
     } catch (error) {
       slot.release('other')
-      // it may learn both
+      // the peer may later support both
       kept.plain &&= !isUnsupported(error)
       throw await this.#told(error, connection, signal)
     }
   }
 
-  /** A call on a stream of its own. It keeps its slot until both sides have closed the stream, or, where others wait for a slot, until it is done. */
+  /**
+   * Begins a call on its own stream. The call holds its slot until both sides have closed the stream, or until the call is done if others
+   * wait for a slot.
+   */
   #onOwn(stream: Stream, kept: Kept, share: PeerShare, slot: Slot): MessageStream {
     const framed = new FramedStream(stream, this.#init.limits, share, () => kept.slots.wanted)
     framed.onClosed((error) => {
@@ -243,13 +249,13 @@ export class StreamOpener {
       signal: deadline.signal,
       maxOutboundStreams: this.#init.limits.maxStreamsPerConnection,
       lazily,
-      // a connection through a relay, which ends it at a limit
+      // allows relayed connections, which the relay ends at a limit
       runOnLimitedConnection: true,
     }
     return await connection.newStream(protocols, options)
   }
 
-  /** Why there is no stream, as callers know it. */
+  /** Converts the reason of a failed opening to the error for callers. */
   async #told(cause: unknown, connection: Connection, signal: AbortSignal): Promise<unknown> {
     const { id, limits, host } = this.#init
     const peer = connection.remotePeer.toString()
@@ -264,7 +270,7 @@ export class StreamOpener {
       })
     }
     if (cause instanceof Error && cause.name.startsWith('TooMany')) {
-      // a connection over QUIC has a limit of its own, and says which
+      // a QUIC connection has its own limit, which its error states
       const what =
         cause.name === 'TooManyStreamsError' ? `${cause.message}:` : `more than ${limits.maxStreamsPerConnection} calls at a time to`
       return new ProtocolError('LIMIT_EXCEEDED', `${what} ${peer}`, { cause })

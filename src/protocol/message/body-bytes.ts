@@ -2,7 +2,7 @@ import { ByteCollector } from '../../primitives/byte-collector.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import type { Body } from '../api/message-in-parts.ts'
 
-/** A body whose bytes are in memory. */
+/** A body in memory. */
 class WholeBody implements Body {
   readonly bytes: Uint8Array
 
@@ -19,12 +19,14 @@ class WholeBody implements Body {
   }
 }
 
-/** A body of these bytes. */
+/** Creates a body from bytes. */
 export function bodyOf(bytes: Uint8Array): Body {
   return new WholeBody(bytes)
 }
 
-/** All bytes of a body. The size is not limited here. @throws UsageError for a body of another size than it says; what its chunks throw */
+/**
+ * Collects all bytes of a body, without a size limit. @throws UsageError if the body does not have its stated size; errors of its chunks
+ */
 export async function collectBody(body: Body): Promise<Uint8Array> {
   if (body instanceof WholeBody) {
     return body.bytes

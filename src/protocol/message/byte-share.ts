@@ -1,15 +1,17 @@
 import type { PeerShare, Release } from '../api/limits.ts'
 import type { ReadOptions } from '../api/message-stream.ts'
 
-/** Messages up to this never wait for the byte budget: large ones that crawl in must not keep small ones from being served. */
+/** Messages up to this size never wait for the byte budget, so that slow large messages do not block small ones. */
 export const SMALL_MESSAGE_BYTES = 64 * 1024
 
-/** Gives back the share of a small message. */
+/** Releases the share of a small message. */
 export function nothingHeld(): void {
-  // it has none
+  // small messages hold no share
 }
 
-/** Takes a message's share of the byte budget; gives what gives it back. @throws the reason of the signal, or of the call's end */
+/**
+ * Reserves a message's share of the byte budget. Returns a function that releases it. @throws the reason of the signal or of the call's end
+ */
 export async function acquireShare(
   budget: Pick<PeerShare, 'acquire'>,
   bytes: number,

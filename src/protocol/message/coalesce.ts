@@ -3,8 +3,9 @@ import { raceSignal } from 'race-signal'
 import { joinBytes } from '../../primitives/join-bytes.ts'
 
 /**
- * Joins chunks that are there already, up to about `size` bytes. It does not wait for more, so a single byte goes at once. The last may be empty.
- * @throws what the chunks throw; the signal's reason
+ * Joins available chunks up to about `size` bytes. It does not wait for more, so a single byte is passed on at once. The last item may be
+ * empty.
+ * @throws errors of the chunks; the signal's reason
  */
 export async function* coalesce(
   chunks: AsyncIterable<Uint8Array>,
@@ -14,7 +15,7 @@ export async function* coalesce(
   const iterator = chunks[Symbol.asyncIterator]()
   const ask = (): Promise<IteratorResult<Uint8Array>> => {
     const next = iterator.next()
-    // it is asked for before anybody waits for it
+    // may reject before it is awaited
     next.catch(() => undefined)
     return next
   }
@@ -31,7 +32,7 @@ export async function* coalesce(
           asked = undefined
           break
         }
-        // a copy: its memory may be used again once the next is asked for
+        // a copy: the source may reuse the memory once the next chunk is requested
         parts.push(new Uint8Array(result.value))
         asked = ask()
         result = await Promise.race([asked, turn(undefined)])

@@ -5,9 +5,9 @@ import { SMALL_MESSAGE_BYTES } from './byte-share.ts'
 import { fieldPrefix } from './wire-body.ts'
 
 /**
- * All of a message in one piece, as it is where its length comes first.
- * @param taken the bytes that were taken of its body before
- * @throws ProtocolError LIMIT_EXCEEDED; what its `next` and `hold` throw
+ * Collects a whole message, in its form with a length prefix.
+ * @param taken bytes of the body consumed before
+ * @throws ProtocolError LIMIT_EXCEEDED; errors of the message's `next` and `hold`
  */
 export async function collect(incoming: IncomingMessage, taken: Uint8Array, maxBytes: number): Promise<Uint8Array> {
   const { size } = incoming.body
@@ -35,7 +35,7 @@ async function collectWithoutSize(incoming: IncomingMessage, taken: Uint8Array, 
     collector.append(bytes)
     check(head.byteLength + collector.size, maxBytes)
     if (wasSmall && collector.size > SMALL_MESSAGE_BYTES) {
-      // the largest share at once: messages that have a part and wait for the rest would wait for each other
+      // reserves the maximum share at once: messages that hold a part and wait for more would block each other
       await incoming.hold(maxBytes)
     }
   }
@@ -55,9 +55,9 @@ function check(bytes: number, maxBytes: number): void {
   }
 }
 
-/** Reads a message to its end, and drops it. @throws what its `next` throws */
+/** Reads a message to its end and drops it. @throws errors of its `next` */
 export async function discard(incoming: IncomingMessage): Promise<void> {
   while ((await incoming.next()) != null) {
-    // the next
+    // dropped
   }
 }

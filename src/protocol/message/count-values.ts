@@ -1,15 +1,15 @@
 import type { DescField, DescMessage } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 
-/** As deep as protobuf-es reads, and most other implementations. */
+/** Maximum nesting of protobuf-es and most other implementations. */
 const MAX_DEPTH = 100
 
 const fieldsOf = new WeakMap<DescMessage, Map<number, DescField>>()
 
 /**
- * Counts the values of a message before they become objects: two bytes of a peer (an empty message in a list) can cost three hundred.
- * Numbers that are packed do not count, nor do fields that are not known: these are dropped.
- * @throws Error for more than `max` values, for messages nested too deeply, and for bytes that are no message
+ * Counts the values of a message before they become objects: two bytes from a peer (an empty message in a list) can cost three hundred.
+ * Packed numbers and unknown fields do not count, because unknown fields are dropped.
+ * @throws Error for more than `max` values, for nesting that is too deep, and for malformed bytes
  */
 export function checkValues(schema: DescMessage, bytes: Uint8Array, max: number): void {
   if (!canRepeat(schema)) {
@@ -50,7 +50,7 @@ class Counter {
     }
   }
 
-  /** Of a map, whose values are messages: the second of its two fields. */
+  /** Counts a map entry, whose value is a message in its second field. */
   #inEntry(value: DescMessage, end: number, depth: number): void {
     while (this.#reader.pos < end) {
       const [number, type] = this.#reader.tag()
@@ -68,7 +68,7 @@ class Counter {
   }
 }
 
-/** Whether a message may hold many values: if not, it costs no more than its bytes. */
+/** True if a message may contain many values. Otherwise it costs no more than its bytes. */
 function canRepeat(schema: DescMessage, seen = new Set<DescMessage>()): boolean {
   seen.add(schema)
   return schema.fields.some(

@@ -1,7 +1,7 @@
 import { ProtocolError } from '../api/errors.ts'
 import type { ProtocolLimits } from '../api/limits.ts'
 
-/** Measures how fast a peer sends a message that is used while it comes: only the time counts in which the reader waits for the peer. */
+/** Measures the rate of a streamed message. Only the time in which the reader waits for the peer counts. */
 export class Pace {
   readonly #limits: Pick<ProtocolLimits, 'stallTimeoutMs' | 'minBytesPerSecond'>
   #waitedMs = 0
@@ -11,7 +11,10 @@ export class Pace {
     this.#limits = limits
   }
 
-  /** @param receivedBytes of the message, asked once `more` is over. @throws ProtocolError TIMEOUT for less than the least average; as `more` */
+  /**
+   * @param receivedBytes bytes of the message so far, read after `more` @throws ProtocolError TIMEOUT below the minimum rate; errors of
+   * `more`
+   */
   async wait(more: () => Promise<void>, receivedBytes: () => number): Promise<void> {
     this.#waitsSinceMs = performance.now()
     await more()
@@ -23,7 +26,7 @@ export class Pace {
     }
   }
 
-  /** True below the least average, while the reader waits. */
+  /** True if the rate is below the minimum while the reader waits. */
   isSlow(receivedBytes: number): boolean {
     if (this.#waitsSinceMs == null) {
       return false

@@ -2,24 +2,24 @@ import { type Release, STREAMED_WINDOW_BYTES } from '../api/limits.ts'
 import type { Body, IncomingMessage } from '../api/message-in-parts.ts'
 import { nothingHeld, SMALL_MESSAGE_BYTES } from './byte-share.ts'
 
-/** What a message needs of the stream that it comes on. */
+/** The source of a received message. */
 export interface ReceivedMessageInit {
-  /** The encoded fields before a body without a size, and the number of its own field. */
+  /** The encoded fields before a body without a size, and the field number of that body. */
   head?: Uint8Array | undefined
   field?: number | undefined
-  /** The size of the body in bytes; undefined where the peer has not said it. */
+  /** Size of the body in bytes. Undefined if the peer did not state it. */
   size: number | undefined
-  /** The next bytes of the body; undefined at its end. Asked for one at a time. */
+  /** The next bytes of the body. Undefined at its end. Called sequentially. */
   next(): Promise<Uint8Array | undefined>
-  /** A share of the byte budget; gives what gives it back, once. */
+  /** Reserves a share of the byte budget. Returns a function that releases it once. */
   acquire(bytes: number): Promise<Release>
-  /** Told once when a body without a size has a share for as much as others may have under way. */
+  /** Called once a body without a size holds as large a share as a sized body. */
   onShare?(): void
 }
 
 /**
- * A message that is used while it comes, and its share of the byte budget. A body whose size is known has a share from the beginning, of at most 1 MiB.
- * A body without a size may be silent for long, so it has no share at first. Beyond 64 KiB it gets a share as soon as there is room.
+ * A streamed message with its share of the byte budget. A body of known size reserves its share at the beginning, at most 1 MiB. A body
+ * without a size may pause for long, so it reserves nothing at first. Beyond 64 KiB it gets a share as soon as the budget allows.
  */
 export class ReceivedMessage implements IncomingMessage {
   readonly head: Uint8Array
@@ -34,7 +34,7 @@ export class ReceivedMessage implements IncomingMessage {
   readonly #taking = new Turns()
   readonly #holding = new Turns()
 
-  /** @throws what `acquire` throws */
+  /** @throws errors of `acquire` */
   static async begin(init: ReceivedMessageInit): Promise<ReceivedMessage> {
     const message = new ReceivedMessage(init)
     if (init.size != null) {
@@ -89,7 +89,7 @@ export class ReceivedMessage implements IncomingMessage {
     if (bytes <= this.#heldBytes || this.#released) {
       return
     }
-    // not the rest beside it: messages that have a part and wait for the rest would wait for each other
+    // released first: messages that hold a part and wait for more would block each other
     this.#giveBack()
     this.#giveBack = await this.#init.acquire(bytes)
     if (this.#heldBytes < STREAMED_WINDOW_BYTES) {
@@ -102,7 +102,7 @@ export class ReceivedMessage implements IncomingMessage {
   }
 }
 
-/** Work that begins when the work before it is over. */
+/** Runs tasks one after the other. */
 class Turns {
   #last: Promise<unknown> = Promise.resolve()
 

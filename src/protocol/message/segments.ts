@@ -3,9 +3,9 @@ import { untilAborted } from '../../primitives/until-aborted.ts'
 import type { SizedBody } from './wire-body.ts'
 
 /**
- * The bytes of a body in segments of this size, the last one smaller. The end is given only when it is sure that nothing comes behind it: a body of
- * another size than it announced never arrives whole.
- * @throws UsageError when there are more or fewer than it announced; what its chunks throw; the signal's reason
+ * Splits a body into segments of `size` bytes, the last one smaller. The end is yielded only after ensuring that nothing follows, so a body
+ * of the wrong size never arrives completely.
+ * @throws UsageError if the body does not have its stated size; errors of its chunks; the signal's reason
  */
 export async function* segmentsOf(body: SizedBody, size: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   let buffer = new Uint8Array(0)
@@ -15,12 +15,12 @@ export async function* segmentsOf(body: SizedBody, size: number, signal?: AbortS
       const part = chunk.subarray(at, at + size - filled)
       at += part.byteLength
       if (part.byteLength === size) {
-        // whole as it is: no copy
+        // a full segment needs no copy
         yield part
         continue
       }
       if (filled === 0) {
-        // each its own: a muxer may still hold the one before
+        // a new buffer each time: a muxer may still hold the previous one
         buffer = new Uint8Array(Math.min(size, body.size))
       }
       buffer.set(part, filled)

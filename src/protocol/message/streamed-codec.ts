@@ -13,28 +13,28 @@ import { bodyOf } from './body-bytes.ts'
 import { type Codec, type Collect, protobufCodec } from './codec.ts'
 import { behind, fieldPrefix } from './wire-body.ts'
 
-/** A message, and beside it the bytes of the one field that is streamed. */
+/** A message with one streamed field. */
 export interface StreamedMessage<Message> {
-  /** Its other fields. */
+  /** The other fields. */
   message: Message
   body: Body
 }
 
-/** What may be written of one: a body whose bytes are there already is sent in one piece. */
+/** A message to send. A body in memory is sent in one piece. */
 export interface StreamedInit<MessageInit> {
   message: MessageInit
   body: Body | Uint8Array
 }
 
-/** Bodies up to this are not worth streaming. */
+/** Maximum size of a body that is not worth streaming. */
 export const SMALL_BODY_BYTES = 16 * 1024
-/** The fields before the body are within this, or all of the message is collected. */
+/** Maximum size of the fields before the body. Larger ones are collected with the whole message. */
 const MAX_HEAD_BYTES = 16 * 1024
 
 /**
- * A codec of messages whose `bytes` field of this name is not held in memory: on the wire a protobuf field is a tag, a length and its bytes, and a
- * message is its fields one behind the other. The field is streamed where it is the last one, as every writer puts it whose field numbers rise, and
- * no list, map or message comes before it; any other message is collected.
+ * Creates a codec that streams the `bytes` field of this name. On the wire, a protobuf field is a tag, a length and its bytes, and a
+ * message is a sequence of fields. The field is streamed if it is the last one, as written by encoders with ascending field numbers, and if
+ * no list, map or message precedes it. Other messages are collected.
  * Source: https://protobuf.dev/programming-guides/encoding/
  */
 export function streamedCodec<Desc extends DescMessage>(
@@ -63,7 +63,7 @@ export function streamedCodec<Desc extends DescMessage>(
       }
       return given.byteLength <= SMALL_BODY_BYTES
         ? Buffer.concat([head, fieldPrefix(field.number, given.byteLength), given])
-        : // a writer of protobuf would copy it
+        : // a protobuf writer would copy it
           { head, field: field.number, body: bodyOf(given) }
     },
     decode,
@@ -105,7 +105,7 @@ async function decodeStream<Desc extends DescMessage>(
   return { message, body: { size, chunks: behind(head.subarray(start), chunks) } }
 }
 
-/** Where the first of these fields begins; `cut` where it does not begin in these bytes, `none` where only a decoder knows. */
+/** Finds the first body field. `cut` if it is not within these bytes, `none` if only a decoder can tell. */
 function bodyAt(
   bytes: Uint8Array,
   { fields }: DescMessage,
@@ -118,7 +118,7 @@ function bodyAt(
       const [number, wireType] = reader.tag()
       const field = fields.find((known) => known.number === number)
       if (field != null && wireType !== wireTypeOf(field)) {
-        // a decoder does not look at it
+        // a decoder ignores this field
         return 'none'
       }
       if (field === body) {
@@ -128,12 +128,12 @@ function bodyAt(
       reader.skip(wireType, number)
     }
   } catch {
-    // cut in the middle of a field, or no message at all: whoever has all of it finds out
+    // truncated within a field, or malformed: found out once the message is complete
   }
   return 'cut'
 }
 
-/** Of a field that a decoder leaves where whoever skips it does; undefined of others: what is in them may end behind them. */
+/** The wire type of a field whose end is found by skipping it. Undefined for other fields, whose content may end elsewhere. */
 function wireTypeOf({ fieldKind, scalar }: DescField): WireType | undefined {
   if (fieldKind !== 'scalar') {
     return fieldKind === 'enum' ? WireType.Varint : undefined

@@ -5,9 +5,9 @@ import type { MessageInParts } from '../api/message-in-parts.ts'
 import { type SizedBody, wireBody, wireSize } from './wire-body.ts'
 
 /**
- * All bytes of a message and their number, for a wire on which that comes first. A body without a size goes into a spool before the first byte is
- * given. To be disposed of.
- * @throws ProtocolError LIMIT_EXCEEDED; what its chunks throw, and the spool; the signal's reason
+ * Turns a message into a body of known size, for a wire format with a length prefix. A body without a size is written to a spool first. The
+ * caller disposes of the result.
+ * @throws ProtocolError LIMIT_EXCEEDED; errors of its chunks and of the spool; the signal's reason
  */
 export async function withKnownSize(
   { head, field, body: { size, chunks } }: MessageInParts,

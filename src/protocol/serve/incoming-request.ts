@@ -3,28 +3,28 @@ import type { Cancellation } from '../../primitives/cancellation.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import { type Exchange, nextCallId, type ProtocolKind } from '../api/interceptor.ts'
 
-/** What a handler knows of a request beside its message. */
+/** The context of a request, besides its message. */
 export interface RequestContext {
-  /** The peer that asks; its identity is proven by the connection. */
+  /** The calling peer. The connection proves its identity. */
   peerId: PeerId
   /** Aborts when the caller is gone or the protocol stops. */
   signal: AbortSignal
-  /** The number of the request, as interceptors and the log have it. */
+  /** The number of the request, as in interceptors and the log. */
   readonly callId?: number
 }
 
 /**
- * A request that is being answered. Interceptors see it as an exchange, the handler as its context. Its signal is made when somebody asks for it.
- * A class: each literal with a getter has a shape of its own, in V8's old space, where it keeps the request.
+ * A request in progress. Interceptors see it as an exchange, the handler as its context. Its signal is created on first use. This is a
+ * class because each object literal with a getter has its own shape in V8's old space, which would retain the request.
  */
 export class IncomingRequest implements Exchange, RequestContext {
   readonly callId = nextCallId()
   readonly direction = 'request'
   readonly peerId: PeerId
   readonly message: unknown
-  /** The handler has answered. */
+  /** True if the handler has answered. */
   handled = false
-  /** What the handler threw. */
+  /** The error thrown by the handler. */
   thrown: unknown
   readonly #protocol: { readonly id: string; readonly kind: ProtocolKind }
   readonly #cancellation: Cancellation
@@ -62,7 +62,7 @@ export class IncomingRequest implements Exchange, RequestContext {
   }
 }
 
-/** @throws UsageError for an exchange that an interceptor made itself */
+/** @throws UsageError for an exchange that an interceptor created */
 export function ownRequest(exchange: Exchange): IncomingRequest {
   if (exchange instanceof IncomingRequest) {
     return exchange

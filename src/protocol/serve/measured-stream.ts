@@ -4,17 +4,20 @@ import type { IncomingMessage, MessageInParts } from '../api/message-in-parts.ts
 import type { CloseOptions, MessageStream, ReadOptions, WholeMessage, WriteOptions } from '../api/message-stream.ts'
 import { wireSize } from '../message/wire-body.ts'
 
-/** A smaller body goes as a whole, or the stream ends: counting it chunk by chunk costs more than all else that is measured. */
+/**
+ * A smaller body is counted at once, because it is either sent completely or the stream ends. Counting by chunk would cost more than all
+ * other measurements.
+ */
 const COUNTED_AT_ONCE_BYTES = 64 << 10
 
-/** Counts the bytes of the messages of one request, and tells the observer of its end. Only where there is an observer. */
+/** Counts the message bytes of one request, and reports its end to the observer. Used only with an observer. */
 export class MeasuredStream implements MessageStream {
   readonly #stream: MessageStream
   readonly #about: { observer: ExchangeObserver; protocolId: string; peerId: PeerId }
   readonly #startedAtMs = performance.now()
   #sent = 0
   #whole = 0
-  /** One that comes in parts knows itself how much of it came. */
+  /** The streamed request, if any. It counts its own received bytes. */
   #incoming: IncomingMessage | undefined
 
   constructor(stream: MessageStream, about: { observer: ExchangeObserver; protocolId: string; peerId: PeerId }) {
@@ -22,7 +25,7 @@ export class MeasuredStream implements MessageStream {
     this.#about = about
   }
 
-  /** The request has ended. @param error what ended it before its answer */
+  /** Reports the end of the request. @param error the reason if it ended without a response */
   ended(error?: unknown): void {
     const { observer, protocolId, peerId } = this.#about
     const bytesReceived = this.#whole + (this.#incoming?.takenBytes ?? 0)

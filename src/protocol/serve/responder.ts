@@ -16,15 +16,15 @@ import { collect, discard } from '../message/collect.ts'
 import { IncomingRequest, ownRequest, type RequestContext } from './incoming-request.ts'
 import { MeasuredStream } from './measured-stream.ts'
 
-/** Ten at once, then one every ten seconds. */
+/** Rate limit of logged handler failures: ten at once, then one every ten seconds. */
 const FAILURES_TOLD = { burst: 10, refillMs: 10_000 }
 
-/** A kept stream on which nothing is asked is closed after this; whoever asks does it sooner. */
+/** Idle timeout of a kept stream on the serving side, in milliseconds. The calling side closes sooner. */
 const IDLE_MS = 300_000
 
 const CLOSED = new Error('the call is over')
 
-/** What answering needs to know of a protocol. */
+/** The parts of a protocol that serving needs. */
 export interface ServedProtocol<Request, ResponseInit> {
   id: string
   kind: ProtocolKind
@@ -32,24 +32,24 @@ export interface ServedProtocol<Request, ResponseInit> {
   decode: Codec<never, Request>['decode']
   decodeStream?: Codec<never, Request>['decodeStream']
   encode: Codec<ResponseInit, unknown>['encode']
-  /** In place of the host's own. */
+  /** Override the limits of the host. */
   limits?: Partial<ProtocolLimits> | undefined
-  /** Around the requests of this protocol, inside of the host's. */
+  /** Wrap the requests of this protocol, inside the host's interceptors. */
   interceptors?: readonly Interceptor[] | undefined
-  /** False to serve only streams of their own. @default true */
+  /** False to serve only one call per stream. @default true */
   pipelined?: boolean | undefined
-  /** The answer to one request, or the answers. */
+  /** Returns the response or responses to one request. */
   answer(context: RequestContext, request: Request): Promise<ResponseInit> | AsyncIterable<ResponseInit>
-  /** The answer that tells of a failure, where the protocol has one; without it the stream is reset. */
+  /** Returns a response that describes a failure, if the protocol has one. Without it the stream is reset. */
   answerFailure(context: RequestContext, error: unknown, handled: boolean): ResponseInit | undefined
-  /** A request was refused unread, or while it was read. */
+  /** Called when a request is refused before or during reading. */
   onRefused?(peerId: PeerId, error: LimitError): void
   onStarted(): void
   onFailed(reason: Error): void
   onStopped(reason: Error): void
 }
 
-/** The answering half of a protocol: what a node registers. */
+/** The serving half of a protocol, registered by a node. */
 export class Responder<Request, ResponseInit> implements ProtocolHandler {
   readonly #host: ProtocolHost
   readonly #protocol: ServedProtocol<Request, ResponseInit>
@@ -58,9 +58,9 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   readonly #tellings = new TokenBuckets({ maxKeys: 1 })
   readonly #pipelines = new Set<Pipeline>()
   readonly onPipeline: ProtocolHandler['onPipeline']
-  /** Of the requests that are being answered. */
+  /** Streams of the requests in progress. */
   readonly #streams = new Roster<MessageStream>()
-  /** Handles a request, through the interceptors. */
+  /** Handles a request through the interceptors. */
   #carryOut: Next | undefined
   #handling = 0
 
@@ -84,7 +84,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     return this.#protocol.schemas
   }
 
-  /** Requests that are being answered now. */
+  /** Number of requests in progress. */
   get handling(): number {
     return this.#handling
   }
@@ -98,7 +98,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   onStopped(reason: Error): void {
-    // a handler that does not listen to its signal keeps its place, not its caller
+    // a handler that ignores its signal keeps its slot, but not its caller
     for (const stream of this.#streams) {
       stream.abort(reason)
     }
@@ -170,7 +170,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 
   async #serve(stream: MessageStream, peerId: PeerId): Promise<void> {
-    // what the stream breaks of, reading and writing do too: only handlers need to be told
+    // reading and writing fail with the stream by themselves: only the handler needs the cancellation
     const cancellation = new Cancellation()
     stream.onClosed((error) => cancellation.cancel(error ?? CLOSED))
     const { stallTimeoutMs, consumerTimeoutMs } = this.#limits
@@ -195,19 +195,19 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
         }
       }
       if (rest != null) {
-        // what nobody wanted of the request still comes: a caller may read the answer only behind it
+        // the unread rest still arrives: the caller may read the response only after sending it
         await discard(rest).catch(() => undefined)
       }
       await stream.close({ timeoutMs: patienceMs })
     } catch (error) {
-      // a limit that the answer met, or the handler, is none of the request's: that one may have been acted on
+      // a limit exceeded by the response or the handler is not one of the request, which may have been acted on
       throw error instanceof LimitError ? new Error(error.message, { cause: error }) : error
     } finally {
       release()
     }
   }
 
-  /** Its caller takes it as fast as whoever uses it does. */
+  /** Streams a response. The caller's consumer determines the pace. */
   async #writeInParts(
     stream: MessageStream,
     answer: MessageInParts,
@@ -218,7 +218,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     try {
       await stream.writeMessage(parts, { signal: context.signal, stallTimeoutMs: this.#limits.consumerTimeoutMs })
     } catch (error) {
-      // of the stream, or of what is passed on from another: of no concern to the handler's author
+      // an error of the stream, or one passed on from another call, is not a handler failure
       if (!(error instanceof ProtocolError)) {
         this.#tell(context, error)
       }
@@ -226,7 +226,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
-  /** @returns `rest`: what may still come of the request */
+  /** @returns `rest` the unread part of a streamed request */
   async #read(stream: MessageStream, over: Cancellation): Promise<{ message: Request; rest?: IncomingMessage; release: () => void }> {
     const { decode, decodeStream } = this.#protocol
     const { maxFrameBytes, stallTimeoutMs } = this.#limits
@@ -252,7 +252,10 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
-  /** A handler that fails is its author's concern, whom the caller's REMOTE_FAILED does not reach; peers can make it fail often. */
+  /**
+   * Logs a handler failure for its author, because the caller's REMOTE_FAILED does not reach them. Rate-limited, because peers can provoke
+   * failures.
+   */
   #tell({ peerId, signal }: RequestContext, error: unknown): void {
     if (!signal.aborted && this.#tellings.take('', FAILURES_TOLD)) {
       this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, error, { peer: peerId, protocol: this.id })
@@ -260,7 +263,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
-  /** What answers a request: exactly one message for a unary protocol. A failure before the first may have an answer of its own. */
+  /** Answers a request, with exactly one message for a unary protocol. A failure before the first message may have its own response. */
   async #answer(request: IncomingRequest): Promise<Answer> {
     try {
       const answer = await this.#through(request)
@@ -285,22 +288,22 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
-  /** The answer that tells of a failure, where there was none before and the protocol has one. @throws the failure */
+  /** Returns the response that describes a failure, if the protocol has one and no message was sent before. @throws the failure */
   #answerTo(error: unknown, request: IncomingRequest, given = 0): ResponseInit {
     const answer = given > 0 ? undefined : this.#protocol.answerFailure(request, error, request.handled)
     if (answer != null) {
       return answer
     }
-    // what an interceptor throws is meant so
+    // an error from an interceptor is intended
     if (error === request.thrown) {
       this.#tell(request, error)
     }
     throw error
   }
 
-  /** Has a request handled, through the interceptors. */
+  /** Handles a request through the interceptors. */
   #through(request: IncomingRequest): Promise<Answer> {
-    // at the first request: a node may get interceptors after its first protocols
+    // created on the first request: a node may get interceptors after its first protocols
     this.#carryOut ??= intercept([...this.#host.interceptors, ...(this.#protocol.interceptors ?? [])], (exchange) => this.#handle(exchange))
     return this.#carryOut(request)
   }
@@ -322,7 +325,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   }
 }
 
-/** The handler's answers; what it throws between them is noted. */
+/** Yields the handler's responses and records its error. */
 async function* noting(request: IncomingRequest, messages: AsyncIterable<unknown>): AsyncGenerator<unknown> {
   try {
     yield* messages
@@ -332,7 +335,7 @@ async function* noting(request: IncomingRequest, messages: AsyncIterable<unknown
   }
 }
 
-/** The one answer, once it is sure that nothing comes behind it: no other, and no error. */
+/** Returns the only response, after ensuring that no further one and no error follows. */
 async function onlyOf<Message>(messages: AsyncIterable<Message>): Promise<Message> {
   let only: { message: Message } | undefined
   for await (const message of messages) {

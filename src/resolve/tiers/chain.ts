@@ -2,13 +2,13 @@ import type { PeerId } from '@libp2p/interface'
 import { raceSignal } from 'race-signal'
 import type { Candidate, FindOptions, Tier } from '../tier.ts'
 
-/** What the tier needs of a chain. */
+/** The part of a chain that the tier uses. */
 export interface ChainSource {
-  /** The chain's answer for a peer, if it has one; `explain` takes why it has none. */
+  /** The chain's answer for a peer, if there is one; `explain` takes the reason if there is none. */
   addressesOf(peerId: PeerId, options: { signal: AbortSignal; explain(detail: string): void }): Promise<Candidate | undefined>
 }
 
-/** The registry on the chain, where a peer may have stored its addresses. */
+/** Looks the peer up in the registry on the chain, where a peer may have stored its addresses. */
 export class ChainTier implements Tier {
   readonly name = 'chain'
   readonly order = 300

@@ -1,15 +1,15 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Candidate, Tier } from '../tier.ts'
 
-/** What the tier needs of the address book. */
+/** The part of the address book that the tier uses. */
 export interface BookSource {
-  /** The book's answer for a peer, if it has one that is fresh. */
+  /** A fresh answer for a peer, if the book has one. */
   freshAddressesOf(peerId: PeerId): Candidate | undefined
-  /** The book's answer for a peer, however old. */
+  /** An answer for a peer of any age, if the book has one. */
   oldAddressesOf?(peerId: PeerId): Candidate | undefined
 }
 
-/** The address book, filled by heartbeats: asks nobody. */
+/** Looks the peer up in the address book, which heartbeats fill. Asks no other peer. */
 export class GossipTier implements Tier {
   readonly name = 'gossip'
   readonly order = 100

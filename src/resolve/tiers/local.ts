@@ -1,13 +1,13 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Candidate, Tier } from '../tier.ts'
 
-/** What the tier needs of those who listen on the local network. */
+/** The part of the mDNS listener that the tier uses. */
 export interface LocalSource {
-  /** What a peer said there, if it was heard lately. */
+  /** A recent announcement of a peer, if there is one. */
   heardFrom(peerId: PeerId): Candidate | undefined
 }
 
-/** Peers of the same local network, heard by mDNS: asks nobody, so it comes first. */
+/** Looks the peer up among mDNS announcements of the local network. Asks no other peer, so this tier is the first. */
 export class LocalTier implements Tier {
   readonly name = 'local'
   readonly order = 50

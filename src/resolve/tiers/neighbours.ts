@@ -3,20 +3,20 @@ import { raceSignal } from 'race-signal'
 import { describeError } from '../../primitives/errors.ts'
 import type { Candidate, FindOptions, Tier } from '../tier.ts'
 
-/** What the tier needs of the network. Candidates it is given are checked: signed records are verified. */
+/** The part of the network that the tier uses. Its candidates are checked: signed records are verified. */
 export interface AskPeer {
-  /** Connected peers that can be asked, the closest to `target` first; more may come while connections are being made. */
+  /** Connected peers that can be asked, the closest to `target` first. More may follow while connections are being made. */
   neighbours(target: PeerId, options: Pick<FindOptions, 'signal' | 'prolong'>): AsyncIterable<PeerId>
-  /** Asks one of them. Undefined when it does not know. */
+  /** Asks one neighbour. Undefined if it does not know the peer. */
   ask(neighbour: PeerId, target: PeerId, options: { signal: AbortSignal }): Promise<Candidate | undefined>
-  /** Walks the Kademlia table; the answer is unsigned. Undefined when the walk ends without one. It takes each dial from `mayDial`. */
+  /** Walks the Kademlia table; the answer is unsigned. Undefined if the walk ends without an answer. Each dial is taken from `mayDial`. */
   walk(target: PeerId, options: Pick<FindOptions, 'signal' | 'mayDial'>): Promise<Candidate | undefined>
 }
 
-/** Asked at most. */
+/** Maximum number of neighbours asked. */
 const MAX_NEIGHBOURS = 8
 
-/** Directly connected peers, asked all at once, and the Kademlia walk beside them. */
+/** Asks directly connected peers, all at once, and walks the Kademlia table in parallel. */
 export class NeighboursTier implements Tier {
   readonly name = 'neighbour'
   readonly order = 200
@@ -36,7 +36,7 @@ export class NeighboursTier implements Tier {
     try {
       yield* answers.bestFirst(signal)
     } finally {
-      // whoever still asks stops by himself: nobody waits for that
+      // queries still in progress end by themselves and are not awaited
       enough.abort()
     }
     if (answers.given + answers.misses + answers.failures.length === 0) {
@@ -47,7 +47,7 @@ export class NeighboursTier implements Tier {
     }
   }
 
-  /** Never rejects: what goes wrong is among the answers. */
+  /** Never rejects: errors are among the answers. */
   async #askAll(peerId: PeerId, options: Omit<FindOptions, 'explain'>, answers: Answers): Promise<void> {
     const { signal, prolong } = options
     const asked = [answers.add(async () => this.#network.walk(peerId, options), signal, { optional: true })]
@@ -67,7 +67,7 @@ export class NeighboursTier implements Tier {
   }
 }
 
-/** Answers as they come in, given out the highest sequence number first. */
+/** Collects answers as they arrive and yields those with the highest sequence number first. */
 class Answers {
   readonly failures: unknown[] = []
   given = 0
@@ -97,7 +97,7 @@ class Answers {
     this.#wake?.()
   }
 
-  /** Ends when everybody answered, or when the signal aborts and what had come by then was given. */
+  /** Ends when every query is done. If the signal aborts, ends after the answers that have arrived. */
   async *bestFirst(signal: AbortSignal): AsyncGenerator<Candidate> {
     while (true) {
       const best = this.#takeBest()

@@ -7,10 +7,10 @@ import { type Attempt, ResolveError, type ResolveErrorCode } from '../../resolve
 import type { ChainMiss, Plain } from '../answers.ts'
 import { ChainLookupError } from '../chain-lookup-error.ts'
 
-/** The longest that a timer of Node can wait: a longer one goes off at once. */
+/** The maximum delay of a Node timer, in milliseconds; a longer delay fires at once. */
 export const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
-/** Connect's code for each of ours: for clients that know no `Failure`. */
+/** Connect's code for each error code, for clients that do not decode `Failure`. */
 const CODES = {
   INTERNAL: Code.Internal,
   USAGE: Code.InvalidArgument,
@@ -27,7 +27,7 @@ const CODES = {
   NOT_RUNNING: Code.FailedPrecondition,
 } satisfies Record<ErrorCode, Code>
 
-/** The codes of a resolution that failed. */
+/** The error codes of failed resolutions. */
 const RESOLVE_CODES = {
   PEER_NOT_FOUND: true,
   UNREACHABLE: true,
@@ -35,7 +35,7 @@ const RESOLVE_CODES = {
   CHAIN_UNAVAILABLE: true,
 } satisfies Record<ResolveErrorCode, true>
 
-/** An error of the node, as the one that reads it needs it. */
+/** An error received from the node. */
 class RemoteError extends SubnetError {
   override readonly name = 'RemoteError'
   readonly code: ErrorCode
@@ -46,7 +46,7 @@ class RemoteError extends SubnetError {
   }
 }
 
-/** What a call threw, as it goes over the control socket. */
+/** Converts a call's error for the control socket. */
 export function toConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) {
     return error
@@ -64,7 +64,7 @@ export function checkTimeout(timeoutMs: number | undefined): number | undefined 
   return timeoutMs
 }
 
-/** What was thrown, in a message. */
+/** Converts an error to a message. */
 export function toFailure(error: unknown): MessageInitShape<typeof FailureSchema> & { code: ErrorCode; message: string } {
   const failure = machineFailure(error)
   if (failure != null) {
@@ -85,13 +85,18 @@ export function toFailure(error: unknown): MessageInitShape<typeof FailureSchema
   }
 }
 
-/** The error that a call of the node threw; undefined when the node did not tell one. */
+/** The node's error behind a call's failure; undefined if the node did not report one. */
 export function fromConnectError(error: ConnectError): SubnetError | undefined {
   const failure = error.findDetails(FailureSchema)[0]
   return failure == null ? undefined : fromFailure(failure)
 }
 
-/** The error that a message tells of. */
+/** True if a node of an earlier version lacks the method. A node with the method reports a `Failure`. */
+export function isUnknownMethod(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.Unimplemented && fromConnectError(error) == null
+}
+
+/** Converts a message back to an error. */
 export function fromFailure({ code, message, hint, attempts, resolution, chainMiss }: Failure): SubnetError {
   if (chainMiss != null) {
     return new ChainLookupError(message, toPlain<typeof ChainMissSchema, ChainMiss>(ChainMissSchema, chainMiss), hint)
@@ -111,10 +116,7 @@ function isResolveCode(code: string): code is ResolveErrorCode {
   return Object.hasOwn(RESOLVE_CODES, code)
 }
 
-/**
- * A message as a plain object; a field that is absent is null. An answer in which a field of the message is missing, or which has one more, does not
- * compile.
- */
+/** Converts a message to a plain object; absent fields become null. An answer with missing or additional fields does not compile. */
 export function toPlain<Schema extends DescMessage, Found extends Exactly<Plain<MessageShape<Schema>>, Found>>(
   schema: Schema,
   message: MessageShape<Schema>,
@@ -122,7 +124,7 @@ export function toPlain<Schema extends DescMessage, Found extends Exactly<Plain<
   return plainOf(schema, message) as Found
 }
 
-/** `All`, and no field more. */
+/** `All` without additional fields. */
 export type Exactly<All, Found> = All & { [Field in Exclude<keyof Found, keyof All>]: never }
 
 function plainOf({ fields }: DescMessage, message: Message): object {
@@ -137,7 +139,7 @@ function plainValue({ message: schema }: DescField, value: unknown): unknown {
   return Array.isArray(value) ? value.map((item) => plainOf(schema, item)) : plainOf(schema, value as Message)
 }
 
-/** A plain object with all fields of a message, as that message: `create` takes null for a field that is absent. */
+/** Converts a plain object with all fields to a message; `create` accepts null for an absent field. */
 export function toMessage<Schema extends DescMessage>(_schema: Schema, plain: Plain<MessageShape<Schema>>): MessageInitShape<Schema> {
   return plain as unknown as MessageInitShape<Schema>
 }

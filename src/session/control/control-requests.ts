@@ -8,7 +8,7 @@ import { MAX_TIMEOUT_MS, toConnectError } from './control-codec.ts'
 type HttpListener = ReturnType<typeof connectNodeAdapter>
 type HttpResponse = Parameters<HttpListener>[1]
 
-/** One message of a client: a chunk, its head, or a list of addresses. */
+/** The maximum size of a client's message: a chunk, a head, or a list of addresses. */
 const MAX_MESSAGE_BYTES = 1 << 20
 const NOT_FOUND = 404
 const BAD_REQUEST = 400
@@ -16,7 +16,7 @@ const TIMEOUT_HEADER = 'connect-timeout-ms'
 const JSON_TYPE = 'application/json'
 const PROTOBUF_TYPE = /^application\/proto\b/i
 
-/** What Connect answers without a word. */
+/** Error bodies for statuses that Connect sends without a body. */
 const REFUSALS: Record<number, { code: string; message: string }> = {
   [NOT_FOUND]: { code: 'unimplemented', message: 'there is no such method' },
   405: { code: 'invalid_argument', message: 'a call is a POST' },
@@ -28,8 +28,8 @@ const REFUSALS: Record<number, { code: string; message: string }> = {
 }
 
 /**
- * Answers HTTP requests in the Connect protocol, each failure as a `Failure`. What is the caller's fault is told as such, in one line: Connect itself
- * takes a request that is not protobuf for a fault of the server, throws for one whose Host is none, and sets a timer that is longer than Node's.
+ * Answers HTTP requests in the Connect protocol; every failure is a `Failure`. A caller's fault is reported as such, in one line. Connect
+ * alone would report invalid protobuf as a server fault, throw for an invalid Host header, and set timers beyond Node's maximum.
  */
 export function answerRequests(routes: (router: ConnectRouter) => ConnectRouter): HttpListener {
   const router = createConnectRouter({
@@ -57,7 +57,7 @@ export function answerRequests(routes: (router: ConnectRouter) => ConnectRouter)
       refuse(response, BAD_REQUEST, { code: 'invalid_argument', message: `${TIMEOUT_HEADER}: expected at most ${MAX_TIMEOUT_MS}` })
       return
     }
-    // what fails here is the connection: its client is gone
+    // only the connection can fail here: the client is gone
     answer(handler, call, response).catch(() => response.end())
   }
 }
@@ -86,7 +86,7 @@ function isBytes(body: UniversalServerRequest['body']): body is AsyncIterable<Ui
   return typeof body === 'object' && body != null && Symbol.asyncIterator in body
 }
 
-/** The body as it comes. Whoever reads it reads no more than a message may have. @throws ConnectError at its end, where it is no such message */
+/** Passes the body on, and validates it at the end. The consumer bounds its size. @throws ConnectError at the end of an invalid message */
 async function* readable(body: AsyncIterable<Uint8Array>, { input }: UniversalHandler['method']): AsyncGenerator<Uint8Array> {
   const parts: Uint8Array[] = []
   for await (const part of body) {
@@ -100,7 +100,7 @@ async function* readable(body: AsyncIterable<Uint8Array>, { input }: UniversalHa
   }
 }
 
-/** Every failure goes out as a Failure. */
+/** Converts every error to a Failure. */
 const tellFailures: Interceptor = (next) => async (request) => {
   try {
     const response = await next(request.stream ? { ...request, message: received(request.message) } : request)
@@ -110,7 +110,7 @@ const tellFailures: Interceptor = (next) => async (request) => {
   }
 }
 
-/** Messages of a client: one that cannot be read is its own fault. */
+/** Passes a client's messages on; an undecodable message is reported as the client's fault. */
 async function* received<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* messages

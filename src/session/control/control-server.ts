@@ -12,24 +12,24 @@ import { serviceOf } from './control-service.ts'
 import { listenForCommands } from './control-socket.ts'
 
 const WINDOW_BYTES = 1 << 20
-/** A call that fails while its payload is on the way ends in a reset: of these Node allows a thousand, then ends the connection. */
+/** A call that fails during its upload ends in a stream reset. By default, Node closes a connection after a thousand resets. */
 const UNLIMITED_RESETS = { streamResetBurst: 2 ** 31 - 1, streamResetRate: 2 ** 31 - 1 }
-/** The start of every HTTP/2 connection. */
+/** The first bytes of every HTTP/2 connection. */
 const HTTP2_PREFACE = 'PRI '
-/** How long calls may take to end when the node stops. */
+/** The time that running calls have to end when the node stops. */
 const DRAIN_MS = 1_000
-/** How often the node looks whether its socket is still there. */
+/** The interval between checks that the socket file still exists. */
 const LOOK_EVERY_MS = 1_000
 
-/** What the socket of a home needs of the node that has it. */
+/** The node's side of the home's control socket. */
 export interface SocketOwner {
   home: Home
-  /** Whether the home is still there, and this node's. */
+  /** True while the home exists and this node holds it. */
   holdsHome(): Promise<boolean>
   log: Logger
 }
 
-/** Lets other processes of this user drive the node: the Connect protocol over HTTP/1.1 and HTTP/2 on the home's socket. */
+/** Serves other processes of the same user: the Connect protocol over HTTP/1.1 and HTTP/2 on the home's socket. */
 export class ControlServer {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -63,7 +63,7 @@ export class ControlServer {
     })
   }
 
-  /** To be called only by whoever holds the home's lock. A socket that is removed or replaced is put back. @throws UsageError */
+  /** Listens; the caller must hold the home's lock. A removed or replaced socket file is restored. @throws UsageError */
   async listen(owner: SocketOwner): Promise<void> {
     this.#isInPlace = await listenForCommands(owner.home, this.#server)
     this.#lookAgain(owner)
@@ -92,14 +92,14 @@ export class ControlServer {
     }
   }
 
-  /** Takes no more connections, and ends what streams on and on. */
+  /** Refuses new connections, and ends open-ended streams. */
   refuse(): void {
     clearTimeout(this.#looking)
     this.#server.close()
     this.#closing.abort(new NodeError('NOT_RUNNING', 'the node stops'))
   }
 
-  /** Waits, not long, until the calls that run have ended. */
+  /** Waits up to a second for the running calls to end. */
   async drained(): Promise<void> {
     const enough = new AbortController()
     const ended = new Promise<void>((resolve) => {
@@ -111,7 +111,7 @@ export class ControlServer {
     enough.abort()
   }
 
-  /** Cuts every connection. */
+  /** Closes every connection at once. */
   destroy(): void {
     for (const socket of this.#sockets) {
       socket.destroy()

@@ -1,6 +1,7 @@
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
 import { NODE_CLASSES, type NodeClass } from '../../chain/registry.ts'
 import {
+  ActivityResponseSchema,
   AliasSchema,
   BenchResponseSchema,
   ChainListResponseSchema,
@@ -39,6 +40,7 @@ export function serviceOf(session: Session, closing: AbortSignal): ServiceImpl<t
   return {
     id: async () => toMessage(IdResponseSchema, await session.id()),
     status: async (request, context) => toMessage(StatusResponseSchema, await session.status(optionsOf(request, context))),
+    activity: async (request, context) => toMessage(ActivityResponseSchema, await session.activity(optionsOf(request, context))),
     settings: async () => ({ json: JSON.stringify(await session.settings()) }),
     stop: async () => toMessage(StopResponseSchema, await session.stop()),
     peers: async (request, context) => {

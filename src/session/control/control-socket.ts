@@ -10,28 +10,28 @@ import { type Home, reasonOf } from '../../node/home/home.ts'
 import { UsageError } from '../../primitives/errors.ts'
 import { makeFolder } from '../../primitives/folder.ts'
 
-/** The path of a unix socket is cut off without a word beyond 104 (macOS) or 108 bytes (Linux). */
+/** The maximum length of the socket path. The system truncates Unix socket paths silently, beyond 104 (macOS) or 108 bytes (Linux). */
 const MAX_PATH_BYTES = 100
-/** How long a node that holds its home's lock may take to listen, at most: it may be starting, or putting its socket back. */
+/** The maximum wait for a node that holds its home's lock but does not listen: the node may be starting, or restoring its socket. */
 const PATIENCE_MS = 5_000
 const RETRY_MS = 50
 
-/** What a socket that leads to no node says of it. */
+/** Descriptions of the errors of a socket without a node. */
 const UNREACHABLE: Record<string, string> = {
   ENOENT: 'is not there',
   ENOTDIR: 'is not there',
-  // one that a killed node left behind, or that is another's
+  // a socket left by a killed node, or owned by another process
   ECONNREFUSED: 'refuses connections',
   EAGAIN: 'takes no more connections',
 }
 
 export interface ConnectOptions {
   signal: AbortSignal
-  /** How long to wait for a node that runs and cannot be reached, in milliseconds; at most 5 s. */
+  /** The maximum wait for a running node that does not answer, in milliseconds; at most 5 s. */
   timeoutMs?: number | undefined
 }
 
-/** Where a home's control socket is: in the home, or where that would be too long, in a private directory of the user. */
+/** The path of a home's control socket: in the home, or in a private directory of the user if the path would be too long. */
 export function socketPath({ path }: Home): string {
   const inHome = join(path, 'node.sock')
   if (Buffer.byteLength(inHome) <= MAX_PATH_BYTES) {
@@ -42,8 +42,8 @@ export function socketPath({ path }: Home): string {
 }
 
 /**
- * Listens on the home's control socket (0600). Only whoever holds the home's lock may: what is there already is left over.
- * Gives what tells whether the socket is still there.
+ * Listens on the home's control socket (0600). The caller must hold the home's lock, so an existing socket is a leftover and is removed.
+ * @returns a function that tells whether the socket file is still this one
  */
 export async function listenForCommands(home: Home, server: Server): Promise<() => Promise<boolean>> {
   const path = socketPath(home)
@@ -71,8 +71,8 @@ export async function listenForCommands(home: Home, server: Server): Promise<() 
 }
 
 /**
- * A connection to the node that runs in the home; undefined where none does.
- * @throws NodeError ALREADY_RUNNING where one runs and cannot be reached, UsageError, the signal's reason
+ * Connects to the node that runs in the home; undefined if no node is running.
+ * @throws NodeError ALREADY_RUNNING for a running node that cannot be reached, UsageError, the signal's reason
  */
 export async function connectToNode(home: Home, { signal, timeoutMs = PATIENCE_MS }: ConnectOptions): Promise<Socket | undefined> {
   const giveUpAtMs = performance.now() + Math.min(timeoutMs, PATIENCE_MS)
@@ -98,17 +98,17 @@ export async function connectToNode(home: Home, { signal, timeoutMs = PATIENCE_M
   }
 }
 
-/** Who holds the home's lock, in words; undefined where nobody does. */
+/** Describes the holder of the home's lock; undefined if the lock is free. */
 export async function holderOf(home: Home): Promise<string | undefined> {
   if (!(await isThere(home.lockFile))) {
     return undefined
   }
-  // most commands find a node, or a home without a lock, and need no SQLite for it
+  // most commands find a node or no lock file, and skip the load of SQLite
   const { HomeLock } = await import('../../node/home/lock.ts')
   return HomeLock.holderOf(home)
 }
 
-/** A connection, or what is wrong with the socket. @throws UsageError, the signal's reason */
+/** Returns a connection, or a description of the socket's error. @throws UsageError, the signal's reason */
 async function tryConnect(home: Home, signal: AbortSignal): Promise<Socket | string> {
   signal.throwIfAborted()
   const path = socketPath(home)
@@ -154,7 +154,7 @@ function runtimeDirectory(): string {
   return join(process.env.XDG_RUNTIME_DIR || tmpdir(), `subnet-${userId()}`)
 }
 
-/** As the kernel knows the user; a user need not stand in /etc/passwd. */
+/** The user ID from the kernel; the user may be missing from /etc/passwd. */
 function userId(): number {
   return process.getuid?.() ?? -1
 }
@@ -165,7 +165,7 @@ async function checkPrivate(directory: string): Promise<void> {
   }
 }
 
-/** Others could put a socket of theirs into a directory that is open to them. */
+/** True for a directory of this user alone. In an open directory, another user could place a socket. */
 async function isPrivate(directory: string): Promise<boolean> {
   const stat = await lstat(directory).catch(() => undefined)
   return stat?.isDirectory() === true && stat.uid === userId() && (stat.mode & 0o077) === 0

@@ -1,11 +1,11 @@
-/** What one side puts in and another takes out, as much at a time as there is. */
+/** A queue between one producer and one consumer. The consumer takes all queued items at once, up to a size. */
 export class Outbox<T> {
   readonly #items: Array<{ item: T; bytes: number }> = []
   #bytes = 0
   #ended: { error: unknown } | undefined
   #changed = Promise.withResolvers<void>()
 
-  /** Bytes that were put in and not taken. */
+  /** The bytes that are queued. */
   get bytes(): number {
     return this.#bytes
   }
@@ -16,13 +16,13 @@ export class Outbox<T> {
     this.#tell()
   }
 
-  /** Nothing more comes; what is in is still taken. */
+  /** Ends the queue; queued items can still be taken. */
   end(error?: unknown): void {
     this.#ended ??= { error }
     this.#tell()
   }
 
-  /** Waits for the first, and gives what there is by then, up to so many bytes; undefined at the end. @throws what it was ended with */
+  /** Waits for the first item, and takes the queued items, up to `maxBytes`; undefined at the end. @throws the error passed to `end` */
   async take(maxBytes: number): Promise<T[] | undefined> {
     while (this.#items.length === 0) {
       if (this.#ended != null) {
@@ -50,7 +50,7 @@ export class Outbox<T> {
     }
   }
 
-  /** Waits until there are at most so many bytes in it, or nobody puts in more. */
+  /** Waits until at most `maxBytes` are queued, or the queue has ended. */
   async room(maxBytes: number): Promise<void> {
     while (this.#bytes > maxBytes && this.#ended == null) {
       await this.#change()

@@ -2,7 +2,7 @@ import { isOfType } from '../event-types.ts'
 import type { EventsOptions, NodeEvent } from '../session.ts'
 import type { NodeClient } from './node-client.ts'
 
-/** The events of a node in another process. @throws as `NodeClient.stream` */
+/** The events of a node in another process. @throws the errors of `NodeClient.stream` */
 export async function* remoteEvents(
   client: NodeClient,
   { types = [], sinceMs, onOlder, ...options }: EventsOptions,
@@ -15,7 +15,7 @@ export async function* remoteEvents(
       yield lines.split('\n').map((line) => JSON.parse(line) as NodeEvent)
       continue
     }
-    // it knows nothing of what was asked for
+    // an older node ignores the filters
     if (!isOlder) {
       isOlder = true
       onOlder?.()

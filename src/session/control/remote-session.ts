@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import {
+  type ActivityResponse,
+  ActivityResponseSchema,
   BenchResponseSchema,
   ConnectResponseSchema,
   DisconnectResponseSchema,
@@ -15,6 +17,7 @@ import {
 } from '../../gen/subnet/control/v1/control_pb.ts'
 import type { Home } from '../../node/home/home.ts'
 import type {
+  ActivityAnswer,
   BenchAnswer,
   ConnectAnswer,
   DisconnectAnswer,
@@ -28,6 +31,7 @@ import type {
 } from '../answers.ts'
 import { NO_PORT_MAPPING } from '../port-mapping-answer.ts'
 import type {
+  ActivityOptions,
   AliasSession,
   BenchPlan,
   ChainSession,
@@ -39,14 +43,15 @@ import type {
   SessionOptions,
   TaskInput,
 } from '../session.ts'
-import { toPlain } from './control-codec.ts'
+import { isUnknownMethod, toPlain } from './control-codec.ts'
 import { connectToNode } from './control-socket.ts'
 import { atOnce, type CallSignal, NodeClient, timeOf } from './node-client.ts'
+import { olderActivity } from './older-activity.ts'
 import { remoteAliases, remoteChain, remoteProtocols } from './remote-calls.ts'
 import { remoteEvents } from './remote-events.ts'
 import { RemoteTasks } from './remote-tasks.ts'
 
-/** A session with the node that runs in the home, in another process: over its control socket. */
+/** A session with the node that runs in the home, in another process, over its control socket. */
 export class RemoteSession implements Session {
   readonly aliases: AliasSession
   readonly chain: ChainSession
@@ -55,7 +60,7 @@ export class RemoteSession implements Session {
   readonly #client: NodeClient
   readonly #tasks: RemoteTasks
 
-  /** @param socket connected to the node's control socket */
+  /** @param socket a connection to the node's control socket */
   constructor(socket: Socket, home: Home) {
     this.#home = home
     this.#client = new NodeClient(socket, home)
@@ -71,7 +76,7 @@ export class RemoteSession implements Session {
 
   async settings(options: SessionOptions = {}): Promise<NodeSettingsAnswer> {
     const { json } = await this.#client.call(atOnce(options), async (call) => this.#client.service.settings({}, call))
-    // a node of an earlier version is a native one, and does not say so
+    // a node of an earlier version is always native, and does not report its network
     const { network = 'native', ...settings } = JSON.parse(json) as NodeSettingsAnswer
     return { ...settings, network }
   }
@@ -80,7 +85,7 @@ export class RemoteSession implements Session {
     const status: StatusAnswer = await this.#client.ask(StatusResponseSchema, options, async (call) =>
       this.#client.service.status(timeOf(options), call),
     )
-    // a node of an older version does not tell
+    // a node of an earlier version does not report these fields
     const { network, reachability, portMapping } = status as Partial<StatusAnswer>
     return {
       ...status,
@@ -90,9 +95,25 @@ export class RemoteSession implements Session {
     }
   }
 
+  async activity({ onOlder, ...options }: ActivityOptions = {}): Promise<ActivityAnswer> {
+    const ask = async (call: CallSignal): Promise<ActivityResponse | undefined> =>
+      this.#client.service.activity(timeOf(options), call).catch((error) => {
+        if (!isUnknownMethod(error)) {
+          throw error
+        }
+        return undefined
+      })
+    const answer = await this.#client.call(options, ask)
+    if (answer != null) {
+      return toPlain<typeof ActivityResponseSchema, ActivityAnswer>(ActivityResponseSchema, answer)
+    }
+    onOlder?.()
+    return olderActivity(...(await Promise.all([this.status(options), this.peers(options)])))
+  }
+
   async stop(options: SessionOptions = {}): Promise<StopAnswer> {
     const work = async (call: CallSignal): Promise<StopResponse> => {
-      // the node cuts its connections once the home is free
+      // the node closes its connections after the home is released
       const witness = await connectToNode(this.#home, call)
       const answer = await this.#client.service.stop({}, call)
       if (witness != null) {

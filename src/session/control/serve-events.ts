@@ -5,8 +5,9 @@ import { asStartPrints, START_EVENTS } from '../event-types.ts'
 import type { Session } from '../session.ts'
 
 /**
- * The node's side of `Events`. A client that asks for less than all is of an earlier version: it gets one event a message. The stream ends when the
- * node has told its last event. @throws UsageError
+ * The node's side of `Events`. Clients of earlier versions do not set `all`, and receive one event per message. The stream ends after the
+ * node's last event.
+ * @throws UsageError
  */
 export async function* serveEvents(
   session: Session,

@@ -21,9 +21,9 @@ import { Outbox } from './outbox.ts'
 import { answerOf } from './served-calls.ts'
 import { toAnswer, toEnd } from './task-answers.ts'
 
-/** Tasks of one stream at a time; more are not read. */
+/** The maximum number of concurrent tasks on a stream; at the limit, reading pauses. */
 const MAX_RUNNING = 1_024
-/** Of results, before more of them are read. */
+/** The maximum bytes of queued results; above the limit, reading of results pauses. */
 const MAX_WAITING_BYTES = 1024 * 1024
 
 type ResponseItem = Exclude<MessageInitShape<typeof SendTasksResponse_ItemSchema>, SendTasksResponse_Item>
@@ -67,7 +67,7 @@ export async function* serveSmallTask(
   }
 }
 
-/** @throws UsageError; what the session throws */
+/** @throws UsageError; errors of the session */
 async function send(session: Session, { head, payload }: SendTasksRequest_Task, signal: AbortSignal): Promise<TaskAnswer> {
   if (head == null) {
     throw new UsageError('a task has a head')
@@ -77,7 +77,7 @@ async function send(session: Session, { head, payload }: SendTasksRequest_Task, 
   return session.sendTask(head.peer, { taskId: head.taskId, payload: chunks, size }, { signal, timeoutMs })
 }
 
-/** What each task that waits at the client is told. */
+/** The error for every pending task of the client. */
 function stopped({ reason }: AbortSignal, acted: string): NodeError {
   return new NodeError('NOT_RUNNING', `${describeError(reason)}; ${acted}`)
 }
@@ -110,7 +110,7 @@ class Tasks {
     }
   }
 
-  /** Nobody waits for any of them. */
+  /** Cancels the running tasks, because the client is gone. */
   leave(): void {
     for (const running of this.#running.values()) {
       running.abort(new Error('the client is gone'))

@@ -8,17 +8,17 @@ import { chunksOf } from './chunks.ts'
 import { checkTimeout } from './control-codec.ts'
 import { toAnswer, toEnd } from './task-answers.ts'
 
-/** What the calls need of Connect's context. */
+/** The part of Connect's context that the calls use. */
 export interface CallContext {
   signal: AbortSignal
 }
 
-/** What a session takes, of a request and its call. @throws UsageError */
+/** The session options of a request. @throws UsageError */
 export function optionsOf({ timeoutMs }: { timeoutMs?: number | undefined }, { signal }: CallContext): SessionOptions {
   return { signal, timeoutMs: checkTimeout(timeoutMs) }
 }
 
-/** `SendTask`: the payload comes in chunks, and so does the result go. */
+/** `SendTask`: the payload and the result are sent in chunks. */
 export async function* serveTask(
   session: Session,
   requests: AsyncIterable<SendTaskRequest>,
@@ -29,7 +29,7 @@ export async function* serveTask(
   yield* answerOf(await session.sendTask(head.peer, task, optionsOf(head, context)))
 }
 
-/** An answer in messages: its head, its result, its end. */
+/** Splits an answer into messages: its head, its result, its end. */
 export async function* answerOf(answer: TaskAnswer): AsyncGenerator<MessageInitShape<typeof SendTaskResponseSchema>> {
   yield { part: { case: 'answer', value: toAnswer(answer) } }
   for await (const bytes of answer.result) {
@@ -48,7 +48,7 @@ function sizeOf(size: number | undefined): number | undefined {
   return size
 }
 
-/** `Call`: the request comes in chunks, and so do the answers go. */
+/** `Call`: the request and the answers are sent in chunks. */
 export async function* serveCall(
   { protocols }: Session,
   requests: AsyncIterable<CallRequest>,
@@ -70,7 +70,7 @@ export async function* serveCall(
 
 type PartOf<Head> = { part: { case: 'head'; value: Head } | { case: 'chunk'; value: Uint8Array } | { case: undefined; value?: undefined } }
 
-/** A call that begins with a head, and what follows it. @throws UsageError */
+/** Reads the head of a call; the rest is its chunks. @throws UsageError */
 async function headOf<Head>(
   requests: AsyncIterable<PartOf<Head>>,
   method: string,

@@ -6,11 +6,11 @@ import { fromFailure } from './control-codec.ts'
 import { Outbox } from './outbox.ts'
 import { fromAnswer, takeEnd } from './task-answers.ts'
 
-/** Payloads up to this may go this way. */
+/** The maximum payload size for this stream. */
 export const SMALL_TASK_BYTES = 16 * 1024
-/** Of payloads, in one message. */
+/** The maximum payload bytes in one message. */
 const MAX_MESSAGE_BYTES = 256 * 1024
-/** Of one result, before more is received. */
+/** The maximum queued bytes of a result; above the limit, receiving pauses. */
 const MAX_WAITING_BYTES = 1024 * 1024
 
 type RequestItem = MessageInitShape<typeof SendTasksRequest_ItemSchema>
@@ -25,12 +25,12 @@ export interface SmallTask {
 interface Pending {
   answered(answer: TaskAnswer): void
   failed(error: unknown): void
-  /** Once it was answered. */
+  /** Set once the task was answered. */
   result?: Outbox<Uint8Array>
   answer?: TaskAnswer
 }
 
-/** The client's side of `SendTasks`: one stream for all small tasks of a session, opened when the first is sent. */
+/** The client's side of `SendTasks`: one stream for all small tasks of a session, opened by the first task. */
 export class TaskStream {
   readonly #client: Client<typeof ControlService>
   readonly #pending = new Map<number, Pending>()
@@ -41,7 +41,7 @@ export class TaskStream {
     this.#client = client
   }
 
-  /** @throws what the node's session threw; a ConnectError where there is no node any more; the signal's reason */
+  /** @throws errors of the node's session; a ConnectError if the node is gone; the signal's reason */
   async send({ peer, taskId, payload, timeoutMs }: SmallTask, signal: AbortSignal): Promise<TaskAnswer> {
     signal.throwIfAborted()
     const id = ++this.#lastId
@@ -59,7 +59,7 @@ export class TaskStream {
     const ended = (): void => signal.removeEventListener('abort', onAbort)
     try {
       const answer = await promise
-      // it stays the one that gets its end
+      // the same object later receives the fields after the result
       answer.result = this.#resultOf(id, answer.result, ended)
       return answer
     } catch (error) {
@@ -95,7 +95,7 @@ export class TaskStream {
       for await (const { items } of this.#client.sendTasks(inMessages(requests))) {
         for (const item of items) {
           this.#take(item)
-          // whoever is slow to take a large result holds the others up, not the memory of this process
+          // a slow reader of a large result blocks the stream, which bounds this process's memory
           await this.#pending.get(item.id)?.result?.room(MAX_WAITING_BYTES)
         }
       }

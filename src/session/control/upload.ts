@@ -1,6 +1,6 @@
 import { chunksOf } from './chunks.ts'
 
-/** A payload on its way to the node. The error of its source is kept here, because the call itself only ends. */
+/** A payload on its way to the node. The source's error is kept here, because the call itself only ends. */
 export class Upload {
   readonly #payload: AsyncIterable<Uint8Array>
   failure: unknown
@@ -15,7 +15,7 @@ export class Upload {
     }
   }
 
-  /** An error that is thrown into `chunks` from outside, when the call ends, does not come here. */
+  /** An error thrown into `chunks` from outside, at the end of the call, is not recorded here. */
   async *#watched(): AsyncGenerator<Uint8Array> {
     const source = this.#payload[Symbol.asyncIterator]()
     try {
@@ -35,7 +35,7 @@ export class Upload {
   }
 }
 
-/** The messages of a call that begins with a head. */
+/** The messages of a call: its head, then its chunks. */
 export async function* withHead<Head>(
   head: Head,
   upload: Upload,

@@ -9,21 +9,21 @@ import type { Session } from '../session.ts'
 import { ProcessMetrics, PrometheusMetrics } from './prometheus-metrics.ts'
 import { Recent } from './recent.ts'
 
-/** Connections at a time; a further one is closed at once. */
+/** The maximum number of concurrent connections; a further connection is closed at once. */
 const MAX_CONNECTIONS = 32
 const MAX_HEADER_BYTES = 8 * 1024
-/** A connection is gone after this, whether it sent its request or read its answer. */
+/** The maximum lifetime of a connection, in every state. */
 const MAX_CONNECTION_MS = 10_000
-/** How long the same text is given again: no crowd of readers costs more than one. */
+/** The time for which the same text is served again, so that many readers cost no more than one reader. */
 const SAME_TEXT_MS = 200
-/** The same of the status, for which the chain is asked. */
+/** The same for the status, which queries the chain. */
 const SAME_STATUS_MS = 1_000
 
 const TEXT = 'text/plain; charset=utf-8'
 const OK = 200
 const NOT_READY = 503
 
-/** What stands against a node, in words that name nothing of it: whoever asks may be anybody. */
+/** The problems of a node in words without details of the node, because any client may ask. */
 const REASONS: Record<StatusProblem['code'] | 'NOT_RUNNING', string> = {
   UNREACHABLE: 'no address that others could dial, or no connection to anybody',
   CHAIN_UNAVAILABLE: 'the chain does not answer as it should',
@@ -42,11 +42,11 @@ interface Answer {
 }
 
 /**
- * What watches a node reads here, over HTTP: `/metrics` in the text format of Prometheus, `/healthz` while the process works, `/readyz` as `status` has
- * it. One request a connection. Nobody proves who they are, so nothing that is served names a peer, an address, a file or a URL of the node.
+ * Serves monitoring over HTTP: `/metrics` in Prometheus text format, `/healthz` while the process works, and `/readyz` from `status`. Each
+ * connection serves one request. Clients are not authenticated, so answers contain no peer, address, file or URL of the node.
  */
 export class MetricsEndpoint {
-  /** Where `/metrics` is. */
+  /** The URL of `/metrics`. */
   readonly url: string
   readonly #server: Server
   readonly #sockets: Set<Socket>
@@ -56,7 +56,10 @@ export class MetricsEndpoint {
   #node = new PrometheusMetrics()
   #session: Pick<Session, 'status'> | undefined
 
-  /** @param address as the setting `metrics` has it @param connectionMs how long a connection may last @throws UsageError where it cannot be listened on */
+  /**
+   * @param address the value of the setting `metrics` @param connectionMs the maximum lifetime of a connection
+   * @throws UsageError if the address cannot be bound
+   */
   static async open(address: string, { connectionMs = MAX_CONNECTION_MS } = {}): Promise<MetricsEndpoint> {
     const { host, port } = parseMetricsAddress(address)
     const server = createServer({
@@ -65,7 +68,7 @@ export class MetricsEndpoint {
       requestTimeout: MAX_CONNECTION_MS,
     })
     server.maxConnections = MAX_CONNECTIONS
-    // what cannot be bound is told by the event, which `once` throws
+    // a bind failure is emitted as an event, and `once` throws it
     server.listen({ host, port })
     await once(server, 'listening').catch((cause) => {
       throw new UsageError(`cannot serve metrics on ${address}: ${reasonNotToListen(cause)}`, {
@@ -85,18 +88,18 @@ export class MetricsEndpoint {
     server.on('request', (request, response) => void this.#answer(request, response))
   }
 
-  /** For a node that is made: what an earlier one counted is gone. */
+  /** Metrics for a new node; the counts of an earlier node are discarded. */
   forNewNode(): Metrics {
     this.#node = new PrometheusMetrics()
     return this.#node
   }
 
-  /** From now on the node is ready if its status says so; without a session it is not. */
+  /** Makes readiness follow the session's status. Without a session the node is not ready. */
   follow(session: Pick<Session, 'status'> | undefined): void {
     this.#session = session
   }
 
-  /** Ends every connection too. */
+  /** Stops listening, and closes every connection. */
   close(): void {
     this.#server.close()
     for (const socket of this.#sockets) {

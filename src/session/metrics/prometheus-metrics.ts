@@ -10,12 +10,12 @@ import type {
   Histogram as OwnHistogram,
 } from '../../observe/metrics.ts'
 
-/** The event loop's delay is sampled so often, and the numbers include it. With 10 ms it alone costs 0.3 % of a core. */
+/** The sampling interval of the event loop delay, which the measured values include. At 10 ms, sampling alone costs 0.3 % of a core. */
 const LAG_PRECISION_MS = 50
 
 /**
- * The numbers of one node, in the text format of Prometheus. A node counts far more often than somebody reads: what it counts is kept in plain numbers, and
- * prom-client, which makes a text of the labels for each count, sees them when they are read.
+ * The metrics of one node, in Prometheus text format. Counts are far more frequent than reads, so counts are plain numbers. prom-client
+ * would format the labels for each count, so prom-client receives the values only on a read.
  */
 export class PrometheusMetrics implements Metrics {
   readonly #registry = new Registry()
@@ -51,7 +51,7 @@ export class PrometheusMetrics implements Metrics {
       name,
       get: async () => ({ name, help, type: 'histogram', aggregator: 'sum', values: histograms.flatMap((each) => each.series(name)) }),
     }
-    // all that a registry needs of a metric
+    // the registry uses no other members of a metric
     this.#registry.registerMetric(metric as unknown as Metric)
     return perLabels(labels, (given) => {
       const made = new PlainHistogram(given, buckets)
@@ -80,7 +80,7 @@ export class PrometheusMetrics implements Metrics {
   }
 }
 
-/** One instrument for each set of labels, whoever asks for it. */
+/** Caches one instrument for each set of labels. */
 function perLabels<Label extends string, Instrument>(
   names: readonly Label[],
   make: (labels: Labels<Label>) => Instrument,
@@ -102,7 +102,7 @@ function perLabels<Label extends string, Instrument>(
 class PlainHistogram<Label extends string> implements OwnHistogram {
   readonly #labels: Labels<Label>
   readonly #bounds: readonly number[]
-  /** Of each bucket alone; the last is of all above the bounds. */
+  /** Counts per bucket, not cumulative; the last bucket holds the values above all bounds. */
   readonly #counts: number[]
   #sum = 0
 
@@ -121,7 +121,7 @@ class PlainHistogram<Label extends string> implements OwnHistogram {
     this.#sum += value
   }
 
-  /** As Prometheus has them: each bucket counts those below it too. */
+  /** The cumulative Prometheus form: each bucket includes the lower buckets. */
   series(name: string): Array<{ metricName: string; labels: object; value: number }> {
     let below = 0
     const buckets = this.#counts.map((count, index) => {
@@ -136,7 +136,7 @@ class PlainHistogram<Label extends string> implements OwnHistogram {
   }
 }
 
-/** The numbers of this process: processor time, memory, event loop delay, file descriptors. */
+/** The metrics of this process: processor time, memory, event loop delay, file descriptors. */
 export class ProcessMetrics {
   readonly #registry = new Registry()
   readonly contentType = this.#registry.contentType

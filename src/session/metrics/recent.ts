@@ -1,10 +1,10 @@
-/** An answer that is dear to make: it is made once for all that ask at a time, and given again for a while. */
+/** A cached value that is expensive to compute: concurrent callers share one computation, and the value stays valid for a while. */
 export class Recent<T> {
   readonly #make: () => Promise<T>
   readonly #forMs: number
   #answer: Promise<T> | undefined
 
-  /** @param forMs how long an answer is given again, from the moment it is there */
+  /** @param forMs how long a value stays valid after its computation */
   constructor(make: () => Promise<T>, forMs: number) {
     this.#make = make
     this.#forMs = forMs

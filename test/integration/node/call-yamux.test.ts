@@ -6,6 +6,7 @@ import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
 import { forCalls } from '../../../src/node/adapters/call-yamux.ts'
+import { inTurns } from '../../../src/node/adapters/stream-turns.ts'
 import { ByteBudget, DEFAULT_LIMITS } from '../../../src/protocol/api/limits.ts'
 import { FramedStream } from '../../../src/protocol/carrier/plain/framed-stream.ts'
 import { header, RawCaller, type Shape } from '../../support/raw-caller.ts'
@@ -25,7 +26,7 @@ describe('a stream that a peer opens before its connection is set up', () => {
       addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
       transports: [tcp()],
       connectionEncrypters: [noise()],
-      streamMuxers: [forCalls(yamux())],
+      streamMuxers: [forCalls(inTurns(yamux()))],
       connectionGater: {
         denyInboundUpgradedConnection: async () => {
           await gate.promise

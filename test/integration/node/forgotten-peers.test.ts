@@ -3,13 +3,11 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { setImmediate as nextLoop } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import type { Libp2p, Peer, PeerId } from '@libp2p/interface'
-import { peerIdFromMultihash } from '@libp2p/peer-id'
+import type { Libp2p, Peer } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
-import * as Digest from 'multiformats/hashes/digest'
-import { sha256 } from 'multiformats/hashes/sha2'
 import { heartbeatTopic } from '../../../src/gossip/heartbeat.ts'
 import { createLibp2p, type Services } from '../../../src/node/stack/create-libp2p.ts'
+import { somebody } from '../../support/keys.ts'
 import { eventually } from '../../support/protocol-host.ts'
 
 type Stack = Libp2p<Services>
@@ -101,7 +99,3 @@ describe('what a node knows of a peer', () => {
     await eventually(() => !score.scoreCache.has(peer), 'the score is gone')
   })
 })
-
-function somebody(): PeerId {
-  return peerIdFromMultihash(Digest.create(sha256.code, randomBytes(32)))
-}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { WriteStream } from 'node:tty'
-import { describeProgress, drawProgress, type ProgressState, rate } from '../../../src/cli/text/progress.ts'
+import { describeProgress, drawLine, type ProgressState, rate } from '../../../src/cli/text/progress.ts'
 
 const STATE: ProgressState = { done: 4_100, failed: 3, inFlight: 64, elapsedMs: 5_000, share: 0.41 }
 
@@ -72,7 +72,7 @@ describe('the progress of a batch', () => {
     const screen = new Screen()
     const other = { columns: 100, write: screen.write }
     const [own, others] = [screen.write, other.write]
-    const progress = drawProgress(() => STATE, screen, [screen, other])
+    const progress = drawLine(() => describeProgress(STATE, screen.columns), screen, [screen, other])
     await screen.drawn()
     assert.match(screen.line, /4100 done/)
     screen.write('a warning\n')
@@ -89,7 +89,7 @@ describe('the progress of a batch', () => {
   it('is drawn by itself at most ten times a second', async () => {
     const screen = new Screen()
     const startedAtMs = performance.now()
-    const progress = drawProgress(() => STATE, screen, [screen])
+    const progress = drawLine(() => describeProgress(STATE, screen.columns), screen, [screen])
     while (screen.draws < 3) {
       await screen.drawn()
     }

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { Libp2p, PeerId } from '@libp2p/interface'
-import { peerIdFromMultihash } from '@libp2p/peer-id'
 import { Key } from 'interface-datastore'
-import * as Digest from 'multiformats/hashes/digest'
-import { sha256 } from 'multiformats/hashes/sha2'
 import { BoundedDatastore } from '../../../src/node/adapters/bounded-datastore.ts'
+import { somebody } from '../../support/keys.ts'
 
 const NO_BYTES = new Uint8Array()
 /** Good protobuf, as a stored peer has to be. */
@@ -16,10 +13,6 @@ const VALUE = Uint8Array.of(8, 1)
 function storeOf(entries: number): BoundedDatastore {
   const bounds = { entries, bytes: Number.POSITIVE_INFINITY, entryBytes: Number.POSITIVE_INFINITY }
   return new BoundedDatastore(['/peers/', '/dht/record/', '/dht/provider/', '/'].map((prefix) => [prefix, bounds]))
-}
-
-function somebody(): PeerId {
-  return peerIdFromMultihash(Digest.create(sha256.code, randomBytes(32)))
 }
 
 function peers(count: number): PeerId[] {

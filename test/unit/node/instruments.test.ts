@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { Instruments } from '../../../src/node/instruments.ts'
 import { PrometheusMetrics } from '../../../src/session/metrics/prometheus-metrics.ts'
-import { newPeer } from '../../support/keys.ts'
+import { somebody } from '../../support/keys.ts'
 
 const OWN = '/subnet/task_protocol/1.0.0'
 const MANY = 10_000
@@ -9,11 +9,11 @@ const MANY = 10_000
 describe('instruments', () => {
   const series = (text: string): string[] => text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
 
-  it('have no time series of their own for protocols and failures that strangers name, however many there are', async () => {
+  it('have no time series of their own for peers, and for protocols and failures that strangers name, however many there are', async () => {
     const metrics = new PrometheusMetrics()
     const instruments = new Instruments(metrics, () => [{ id: OWN }])
-    const { peerId } = await newPeer()
     const call = (protocolId: string, error?: Error): void => {
+      const peerId = somebody()
       const ended = { protocolId, peerId, ms: 1, bytesSent: 1, bytesReceived: 1, error }
       instruments.onCall(ended)
       instruments.onRequest(ended)

@@ -4,7 +4,7 @@ import type { ChainSigner } from '../../registry.ts'
 
 const KEY = /^(?:0x)?[0-9a-f]{64}$/i
 
-/** An Ethereum-style account: the last 20 bytes of the hash of a secp256k1 key. The key is seen by nothing that prints or serializes this. */
+/** An Ethereum-style account: the last 20 bytes of the hash of a secp256k1 key. Printing or serializing this object never shows the key. */
 export class AccountKey implements ChainSigner {
   readonly account: string
   readonly #secret: Uint8Array
@@ -15,7 +15,7 @@ export class AccountKey implements ChainSigner {
     this.account = ethAccount.dec(Keccak256(point.subarray(1)).slice(-20))
   }
 
-  /** Reads 32 bytes in hex, with or without `0x`. @throws Error, which never tells the text */
+  /** Parses 32 bytes in hex, with or without `0x`. @throws Error, which never contains the text */
   static parse(text: string): AccountKey {
     const hex = text.trim()
     if (!KEY.test(hex)) {
@@ -28,7 +28,7 @@ export class AccountKey implements ChainSigner {
     return new AccountKey(secret)
   }
 
-  /** Over the message's Keccak-256, as EthereumSignature has it: 65 bytes, r, s, and 0 or 1 for which of two keys it is. */
+  /** Signs the message's Keccak-256 hash in the format of EthereumSignature: 65 bytes, r, s, and the recovery id 0 or 1. */
   sign(message: Uint8Array): Uint8Array {
     const [recovery, ...rs] = secp256k1.sign(Keccak256(message), this.#secret, { prehash: false, format: 'recovered' })
     return Uint8Array.from([...rs, recovery as number])

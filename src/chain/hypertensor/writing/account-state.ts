@@ -1,20 +1,20 @@
 import type { StorageValue } from '../storage-reader.ts'
 import type { RuntimeTypes } from './runtime-types.ts'
 
-/** An account as of one block. */
+/** An account at one block. */
 export interface AccountState {
-  /** The nonce after the transactions that are in blocks; those that wait do not count. */
+  /** The next nonce by the transactions in blocks; waiting transactions do not count. */
   nonce: number
-  /** The most that a fee can take, in the smallest unit; undefined for a runtime whose balances have other fields. */
+  /** The maximum available for a fee, in the smallest unit; undefined for a runtime with unknown balance fields. */
   spendable: bigint | undefined
 }
 
-/** Where System.Account has an account. @throws Error for a chain without such */
+/** The key of an account in System.Account. @throws Error for a chain without that map */
 export function accountKey({ builder }: RuntimeTypes, account: string): string {
   return builder.buildStorage('System', 'Account').keys.enc(account)
 }
 
-/** @param stored the value of System.Account; null for an account without one @throws Error for bytes of another layout */
+/** @param stored the value of System.Account; null for an unknown account @throws Error for bytes of another layout */
 export function readAccount(runtime: RuntimeTypes, stored: StorageValue): AccountState {
   if (stored == null) {
     return { nonce: 0, spendable: 0n }
@@ -31,7 +31,7 @@ export function readNonce(value: unknown): number {
   return Number(value)
 }
 
-/** The runtime's rule for fees: the existential deposit stays, and so does the frozen part beyond the reserved one. */
+/** The runtime's rule for fees: the existential deposit must remain, and so must the frozen part beyond the reserved one. */
 function spendableOf(runtime: RuntimeTypes, data: unknown): bigint | undefined {
   const { free, reserved, frozen } = (data ?? {}) as Record<string, unknown>
   if (typeof free !== 'bigint' || typeof reserved !== 'bigint' || typeof frozen !== 'bigint') {

@@ -5,29 +5,29 @@ import { RpcError } from '../rpc-error.ts'
 import { readBlockHash, readHeader } from '../runtime.ts'
 import type { Extrinsic } from './extrinsic.ts'
 
-/** Where a transaction was included. */
+/** The block position of a transaction. */
 export interface Inclusion {
   block: number
   blockHash: string
-  /** Its place in the block. */
+  /** The index in the block. */
   index: number
 }
 
 export interface BlockSearchOptions {
-  /** The newest block before it was handed in. */
+  /** The newest block before the submission. */
   afterBlock: number
-  /** How often to look for a new block, in milliseconds. */
+  /** Poll interval for new blocks, in milliseconds. */
   pollMs: number
-  /** The account that signed, and which of its transactions this is. */
+  /** The signing account, and the nonce of the transaction. */
   account: string
   nonce: number
-  /** The account's next nonce after a block; undefined where the endpoint does not tell. @throws RpcError; the signal's reason */
+  /** The account's next nonce after a block; undefined if the endpoint does not provide it. @throws RpcError; the signal's reason */
   nonceAt(blockHash: string, signal: AbortSignal): Promise<number | undefined>
 }
 
 const MAX_EXTRINSICS = 10_000
 
-/** Looks for a transaction in the blocks as they come. */
+/** Searches new blocks for a transaction. */
 export class BlockSearch {
   readonly #rpc: RpcClient
   readonly #extrinsic: Extrinsic
@@ -41,8 +41,8 @@ export class BlockSearch {
   }
 
   /**
-   * Its block. A block is looked into only once the account's nonce says that it has had its turn.
-   * @throws UsageError when another transaction had it, RpcError where blocks cannot be read; the signal's reason
+   * Finds the block of the transaction. A block is read only once the account's nonce shows that the transaction's nonce was used.
+   * @throws UsageError if another transaction used the nonce, RpcError if blocks cannot be read; the signal's reason
    */
   async run(signal: AbortSignal): Promise<Inclusion> {
     let next = this.#options.afterBlock + 1
@@ -66,7 +66,10 @@ export class BlockSearch {
     }
   }
 
-  /** Its place in a block that it is said to be in; undefined where it has not had its turn there. @throws UsageError, RpcError; the signal's reason */
+  /**
+   * The position in a block that the endpoint reported; undefined if the nonce is still unused there.
+   * @throws UsageError, RpcError; the signal's reason
+   */
   async lookInto(blockHash: string, signal: AbortSignal): Promise<Inclusion | undefined> {
     const found = await this.#find(blockHash, signal)
     if (found != null) {
@@ -76,7 +79,7 @@ export class BlockSearch {
     return this.#lookAt(block, blockHash, signal)
   }
 
-  /** Resolves after so many more polls that found nothing. */
+  /** Resolves after this many more polls without a result. */
   async polls(count: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#waiting.push({ polls: count, resolve })
@@ -92,7 +95,7 @@ export class BlockSearch {
     }
   }
 
-  /** @throws UsageError when it was overtaken */
+  /** @throws UsageError if another transaction used the nonce */
   async #lookAt(block: number, hash: string, signal: AbortSignal): Promise<Inclusion | undefined> {
     const { nonce, nonceAt, afterBlock, account } = this.#options
     const next = await nonceAt(hash, signal)
@@ -103,7 +106,7 @@ export class BlockSearch {
     if (found != null || next == null) {
       return found
     }
-    // blocks before may have been replaced since
+    // earlier blocks may have been replaced meanwhile
     for (let earlier = afterBlock + 1; earlier < block; earlier++) {
       const there = await this.#find(await this.#hashOf(earlier, signal), signal)
       if (there != null) {

@@ -4,9 +4,9 @@ import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { addressesOf, peerIdOf } from '../../../primitives/address.ts'
 import { describeError, UsageError } from '../../../primitives/errors.ts'
 
-/** As the chain has it: a binary multiaddr has at most this many bytes. */
+/** Same limit as on the chain: the maximum size of a binary multiaddr in bytes. */
 const MAX_BYTES = 1_024
-/** What the chain takes a multiaddr apart into; it refuses all else. */
+/** The multiaddr protocols that the chain parses; it refuses all others. */
 const ACCEPTED = ['ip4', 'ip6', 'tcp', 'udp', 'dns4', 'dns6', 'dnsaddr', 'ws', 'wss', 'p2p']
 const WOULD_BE_ACCEPTED = `the chain takes ${ACCEPTED.slice(0, -1).join(', ')} and /p2p at the end, as /ip4/203.0.113.7/tcp/38960 or /dns4/peer.example.org/tcp/443/wss`
 const NOWHERE = ['0.0.0.0', '::']
@@ -19,18 +19,18 @@ const REASONS: Record<string, string> = {
   'p2p-circuit': 'the chain does not take the address of a relay',
 }
 
-/** Of several addresses the one that goes to the chain. */
+/** The address chosen for the chain from several ones. */
 export interface ChosenAddress {
   multiaddr: Multiaddr
-  /** As it was given, where that is another spelling. */
+  /** The original form, if the chain's form differs. */
   given: Multiaddr | undefined
-  /** Those before it, and why the chain would not take them. */
+  /** Earlier addresses in the list, with the reason for each refusal. */
   refused: Array<{ multiaddr: Multiaddr; reason: string }>
-  /** Those after it: a node has one address on this chain. */
+  /** Later addresses in the list: a node has one address on this chain. */
   left: Multiaddr[]
 }
 
-/** The first address that the chain takes. @throws UsageError when it takes none, or one is another peer's */
+/** The first address that the chain accepts. @throws UsageError if there is none, or if an address belongs to another peer */
 export function chooseAddress(addresses: Multiaddr[], peerId: PeerId): ChosenAddress {
   const refused: ChosenAddress['refused'] = []
   for (const address of addresses) {
@@ -49,10 +49,10 @@ export function chooseAddress(addresses: Multiaddr[], peerId: PeerId): ChosenAdd
   throw new UsageError(`no address that the chain takes: ${reasons.join('; ') || 'none was given'}`, { hint: WOULD_BE_ACCEPTED })
 }
 
-/** An address as the chain takes it, ending in `/p2p` of the peer. @throws Error that says what it would not take */
+/** Converts an address to the chain's form, ending in `/p2p` of the peer. @throws Error with the part that the chain refuses */
 export function toChainAddress(address: Multiaddr, peerId: PeerId): Multiaddr {
   const parts = withoutPeer(address).getComponents()
-  // TLS and a WebSocket in it are one word there
+  // the chain writes a WebSocket over TLS as one protocol
   const components: Array<{ name: string; value?: string | undefined }> = parts.flatMap(({ name, value }, index) => {
     const isTls = name === 'tls' && parts[index + 1]?.name === 'ws'
     const isSecured = name === 'ws' && parts[index - 1]?.name === 'tls'

@@ -3,17 +3,17 @@ import type { RuntimeTypes } from './runtime-types.ts'
 
 const MAX_DEPTH = 4
 
-/** What a block did with one of its transactions. */
+/** The result of a transaction in its block. */
 export interface DispatchOutcome {
-  /** Why it failed, in words; undefined where it did what it says. */
+  /** The reason of the failure in words; undefined on success. */
   failure: string | undefined
-  /** The last event of its own, as `Network.SubnetNodeUpdatePeerInfo`. */
+  /** The transaction's last own event, such as `Network.SubnetNodeUpdatePeerInfo`. */
   event: string
-  /** What was taken for it; undefined where no event says so. */
+  /** The fee paid; undefined if no event shows it. */
   feePlanck: bigint | undefined
 }
 
-/** As decoded: `{ type: pallet, value: { type: event, value } }`. */
+/** Decoded form: `{ type: pallet, value: { type: event, value } }`. */
 interface Tagged {
   type: string
   value?: unknown
@@ -24,12 +24,15 @@ interface EventRecord {
   event: { type: string; value: { type: string; value?: unknown } }
 }
 
-/** Where the events of a block are. @throws Error where the chain has none */
+/** The storage key of a block's events. @throws Error if the chain has none */
 export function eventsKey({ builder }: RuntimeTypes): string {
   return builder.buildStorage('System', 'Events').keys.enc()
 }
 
-/** What the events of a block say of the transaction at this place in it. @throws Error for events that cannot be read, or say nothing of it */
+/**
+ * Reads the result of the transaction at this index from the events of its block.
+ * @throws Error for unreadable events, or events without the transaction
+ */
 export function readOutcome(runtime: RuntimeTypes, events: string, index: number): DispatchOutcome {
   const system = runtime.metadata.pallets.find(({ name }) => name === 'System')
   const type = system?.storage?.items.find(({ name }) => name === 'Events')?.type
@@ -57,7 +60,7 @@ function feeOf(events: EventRecord['event'][]): bigint | undefined {
   return typeof fee === 'bigint' ? fee : undefined
 }
 
-/** `Network.NotKeyOwner (Not the key owner)` */
+/** For example `Network.NotKeyOwner (Not the key owner)`. */
 function describeFailure(runtime: RuntimeTypes, error: unknown): string {
   const path: string[] = []
   for (let at = error; isTagged(at) && path.length < MAX_DEPTH; at = at.value) {
@@ -72,7 +75,7 @@ function isTagged(value: unknown): value is Tagged {
   return value != null && typeof value === 'object' && 'type' in value && typeof value.type === 'string'
 }
 
-/** What the metadata say of an error of a pallet. */
+/** The description of a pallet error in the metadata. */
 function docsOf({ metadata }: RuntimeTypes, [pallet, error]: string[]): string {
   const errors = metadata.pallets.find(({ name }) => name === pallet)?.errors
   const def = errors == null ? undefined : metadata.lookup[errors.type]?.def

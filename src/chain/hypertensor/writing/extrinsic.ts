@@ -4,26 +4,26 @@ import type { ExtensionBytes } from './signed-extensions.ts'
 
 /** Version 4, signed. */
 const SIGNED = 0x84
-/** What is longer is hashed before it is signed. */
+/** A longer payload is hashed before it is signed. */
 const MAX_PAYLOAD_BYTES = 256
 const SIGNATURE_BYTES = 65
 
-/** A signed transaction as it is handed in. */
+/** A signed transaction, ready for submission. */
 export interface Extrinsic {
   hex: string
   bytes: Uint8Array
-  /** By which it is found again. */
+  /** Identifies the transaction in blocks. */
   hash: string
 }
 
-/** A call, signed. */
+/** Signs a call. */
 export function signExtrinsic(call: Uint8Array, extension: ExtensionBytes, signer: ChainSigner): Extrinsic {
   const payload = Buffer.concat([call, extension.extra, extension.additional])
   const signature = signer.sign(payload.byteLength > MAX_PAYLOAD_BYTES ? Blake2256(payload) : payload)
   return assemble(call, extension, signer.account, signature)
 }
 
-/** The same without a signature: to ask what it would cost. */
+/** Like `signExtrinsic` but without a signature, to query the fee. */
 export function unsignedExtrinsic(call: Uint8Array, extension: ExtensionBytes, account: string): Extrinsic {
   return assemble(call, extension, account, new Uint8Array(SIGNATURE_BYTES))
 }

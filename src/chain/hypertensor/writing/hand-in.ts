@@ -9,27 +9,27 @@ import { BlockSearch, type BlockSearchOptions, type Inclusion } from './block-se
 import type { Extrinsic } from './extrinsic.ts'
 
 export interface HandInOptions extends BlockSearchOptions {
-  /** How long its block is waited for, in milliseconds. */
+  /** Time limit for inclusion in a block, in milliseconds. */
   inclusionMs: number
-  /** Told once it may have been taken, whatever the endpoint says then. */
+  /** Called when the endpoint may have accepted the transaction, whatever it answers afterwards. */
   onSent(): void
 }
 
 const WATCH = { subscribe: 'author_submitAndWatchExtrinsic', unsubscribe: 'author_unwatchExtrinsic' }
-/** Errors of a pool that says why it does not take a transaction. */
+/** Error codes of a pool that gives a reason for refusing a transaction. */
 const POOL_ERRORS = { first: 1_010, last: 1_019 }
-/** It has it already: from before the answer was lost. */
+/** The pool already has the transaction: it was submitted before the answer was lost. */
 const ALREADY_THERE = 1_013
-/** What a pool says of a transaction that it gives up is not the last word: it is looked for with so many polls more, for some three blocks. */
+/** A pool's statement that it gave up a transaction is not final. The search continues for this many polls, about three blocks. */
 const SETTLING_POLLS = 9
 
-/** It was handed in, and it is not known what became of it. */
+/** The transaction was submitted, but its outcome is unknown. */
 export class UnknownOutcome extends ChainError {}
 
 /**
- * Hands a transaction in, once, and waits for its block.
- * @throws UsageError when it is not taken, or another took its turn; ChainError when it could not be handed in, UnknownOutcome when it was
- * and nothing is heard of it
+ * Submits a transaction once, and waits for its block.
+ * @throws UsageError if it is refused, or another transaction used its nonce; ChainError if it could not be submitted, UnknownOutcome if it
+ * was submitted without a known result
  */
 export async function handIn(rpc: RpcClient, extrinsic: Extrinsic, options: HandInOptions, signal: AbortSignal): Promise<Inclusion> {
   using deadline = new Deadline(options.inclusionMs, signal)
@@ -47,7 +47,9 @@ export async function handIn(rpc: RpcClient, extrinsic: Extrinsic, options: Hand
   }
 }
 
-/** What the endpoint tells of a transaction that it took: the hash of its block; an error, where it gave it up; undefined where it tells no more. */
+/**
+ * The endpoint's report on an accepted transaction: the hash of its block; an error if the endpoint gave it up; undefined if reports ended.
+ */
 type Word = string | Error | undefined
 
 class Attempt {
@@ -73,7 +75,7 @@ class Attempt {
       searching.catch(() => undefined)
       const told = this.#byWord(word, searching, within).finally(stop)
       told.catch(() => undefined)
-      // where blocks cannot be read, what the endpoint tells is all there is
+      // if blocks cannot be read, the endpoint's report is the only source
       const found = searching.catch((error: unknown) => (error instanceof UsageError ? Promise.reject(error) : told))
       return await Promise.race([told, found])
     } finally {
@@ -94,7 +96,7 @@ class Attempt {
       return searching
     }
     if (typeof end === 'string') {
-      // a pool says the same of a transaction whose turn another had
+      // a pool also reports a block for a transaction whose nonce another one used
       const found = await this.#search.lookInto(end, signal).catch(lastWord)
       if (found != null) {
         return found
@@ -105,7 +107,7 @@ class Attempt {
     settled.catch(() => undefined)
     return Promise.race([searching.catch(lastWord), settled]).then((found) => found ?? Promise.reject(doubt))
 
-    /** That it was overtaken is certain; what cannot be read is not. */
+    /** A replaced nonce is certain. Blocks that cannot be read prove nothing. */
     function lastWord(error: unknown): undefined {
       signal.throwIfAborted()
       if (error instanceof UsageError) {
@@ -114,7 +116,7 @@ class Attempt {
     }
   }
 
-  /** Hands it in, with a word on it later where the endpoint gives one. @throws UsageError, RpcError */
+  /** Submits the transaction, with a later report if the endpoint supports it. @throws UsageError, RpcError */
   async #handIn(signal: AbortSignal): Promise<{ word: Promise<Word>; stop(): void }> {
     const { promise: word, resolve } = Promise.withResolvers<Word>()
     const onStatus = (status: unknown): void => {
@@ -161,7 +163,7 @@ class Attempt {
     }
   }
 
-  /** The connection was lost: it is looked for. @throws what says that it was not taken */
+  /** Returns if the connection was lost, so that the search goes on. @throws the error if the transaction was refused */
   #notRefused(error: unknown): void {
     const code = error instanceof RpcError ? error.rpcCode : undefined
     if (!(error instanceof RpcError) || !this.sent || error.fault === 'closed') {
@@ -178,7 +180,7 @@ class Attempt {
   }
 }
 
-/** The block that it is in; why it never will be; undefined while it waits. */
+/** The block of the transaction; an error if it will never be included; undefined while it waits. */
 function endOf(status: unknown): Word {
   if (status === 'invalid') {
     return new UsageError('the transaction became invalid before it was included', {

@@ -15,29 +15,29 @@ const ROLES = Object.keys(PEER_MAPS) as NodePeerRole[]
 const OVERWATCH_MAP = 'PeerIdOverwatchNodeId'
 const BOOTNODES_MAP = 'SubnetBootnodes'
 
-/** A node has its peers in these fields. */
+/** The fields of a node that hold its peers. */
 const FIELDS: Record<NodePeerRole, string> = { main: 'peer_info', bootnode: 'bootnode_peer_info', client: 'client_peer_info' }
 
-/** Where the address of a peer stands, or is to stand. */
+/** The place in a node for the address of a peer. */
 export interface NodePlace {
   subnetId: number
   nodeId: number
   role: NodePeerRole
-  /** What stands there now. */
+  /** The current content of the place. */
   peerId: string
   multiaddr: Uint8Array | undefined
-  /** Undefined where the runtime does not keep it in the node. */
+  /** Undefined if the runtime does not store the hotkey in the node. */
   hotkey: string | undefined
 }
 
-/** The other things that the chain has a peer ID for, in words. */
+/** Other uses of a peer ID on the chain, in words. */
 export interface FoundUses {
   role: NodePeerRole
   nodeId: number | undefined
   others: string[]
 }
 
-/** What has to be read to find the place of a peer. @throws Error */
+/** The keys needed to find the place of a peer. @throws Error */
 export function placeKeys(layout: Layout, subnetId: number, peerId: PeerId): string[] {
   const text = Buffer.from(peerId.toString())
   return [
@@ -46,15 +46,15 @@ export function placeKeys(layout: Layout, subnetId: number, peerId: PeerId): str
   ]
 }
 
-/** What has to be read of a node. @throws Error */
+/** The keys needed to read a node. @throws Error */
 export function nodeKeys(layout: Layout, subnetId: number, nodeId: number): string[] {
   return NODE_MAPS.flatMap((map) => keysIn(layout, map, subnetId, nodeId))
 }
 
 /**
- * The node that is meant, and what else the chain has the peer ID for.
- * @param named the node that is to become this peer's; undefined for the one that is
- * @throws UsageError where the peer has no node, another one, or one whose peers have no address
+ * The target node, and other uses of the peer ID on the chain.
+ * @param named the node that should get this peer; undefined for the node that has the peer
+ * @throws UsageError if the peer has no node, has another node, or has a role without an address
  */
 export function findUses(reading: Reading, subnetId: number, peerId: PeerId, named: number | undefined): FoundUses & { nodeId: number } {
   const peer = peerId.toString()
@@ -74,7 +74,7 @@ export function findUses(reading: Reading, subnetId: number, peerId: PeerId, nam
       `${peer} is ${others[0]} in subnet ${subnetId}: the chain keeps no address of such a peer, and gives no node its peer ID`,
     )
   }
-  // before anything is advised that the runtime has no call for
+  // checked first, so that no hint recommends a call that the runtime lacks
   updateOf(reading.layout.runtime, role)
   const nodeId = named ?? own?.nodeId
   if (nodeId == null) {
@@ -88,7 +88,7 @@ export function findUses(reading: Reading, subnetId: number, peerId: PeerId, nam
   return { role, nodeId, others }
 }
 
-/** The place itself. @throws UsageError where there is no such node, or one of another layout than is known here */
+/** The place in a node. @throws UsageError if the node does not exist, or has an unknown layout */
 export function placeOf(reading: Reading, subnetId: number, { role, nodeId }: FoundUses & { nodeId: number }): NodePlace {
   const value = NODE_MAPS.map((map) => valueIn(reading, map, subnetId, nodeId)).find((found) => found != null)
   if (value == null) {
@@ -130,13 +130,13 @@ function textOf(value: unknown): string | undefined {
   return value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : undefined
 }
 
-/** The key in a map, or none on a chain that lacks the map. @throws Error */
+/** The key in a map, or none if the chain lacks the map. @throws Error */
 export function keysIn(layout: Layout, map: string, ...args: unknown[]): string[] {
   const found = layout.map(map)
   return found == null ? [] : [found.key(...args)]
 }
 
-/** A decoded value; undefined where there is none, or no such map. @throws ChainError */
+/** A decoded value; undefined without a value or map. @throws ChainError */
 export function valueIn({ layout, values }: Reading, map: string, ...args: unknown[]): unknown {
   try {
     const value = keysIn(layout, map, ...args).map((key) => values.get(key))[0]
@@ -146,7 +146,7 @@ export function valueIn({ layout, values }: Reading, map: string, ...args: unkno
   }
 }
 
-/** The id of a node; 0 and nothing are none. @throws ChainError */
+/** The id of a node; undefined for 0 or a missing value. @throws ChainError */
 export function idIn(reading: Reading, map: string, ...args: unknown[]): number | undefined {
   const id = valueIn(reading, map, ...args)
   return typeof id === 'number' && id > 0 ? id : undefined

@@ -26,14 +26,14 @@ export interface PeerPublisherInit {
   options: Pick<HandInOptions, 'inclusionMs' | 'pollMs'>
 }
 
-/** A call that can be signed, with its nonce and era. */
+/** A call ready to be signed, with its nonce and era. */
 interface Prepared {
   survey: Survey
   call: ChainCall
   context: SigningContext
 }
 
-/** Puts the address of a peer on a Hypertensor chain, as the account that owns its node. */
+/** Publishes the address of a peer on a Hypertensor chain, signed by the account that owns its node. */
 export class PeerPublisher {
   readonly #init: PeerPublisherInit
 
@@ -48,7 +48,7 @@ export class PeerPublisher {
     const subnetId = await storage.id(signal)
     const wanted: Wanted = { subnetId, peerId, multiaddr: chosen.multiaddr, account: signer.account, nodeId: options.nodeId }
     const survey = await surveyOf(chain, wanted, signal).catch(async (error: unknown) => {
-      // in a subnet that is none there is nothing
+      // a missing subnet has no nodes
       await storage.confirm(signal)
       throw error
     })
@@ -101,7 +101,7 @@ export class PeerPublisher {
   async #prepare(survey: Survey, call: ChainCall, signal: AbortSignal): Promise<Prepared> {
     const { chain } = this.#init
     const context = await signingContext(chain, survey.layout, survey.nonce, signal)
-    // what cannot be signed is found out before anything is asked
+    // detects unsupported transaction formats before the user is asked
     inRuntime(chain, () => extensionBytes(survey.layout.runtime, context))
     return { survey, call, context }
   }
@@ -129,7 +129,7 @@ export class PeerPublisher {
     }
   }
 
-  /** Signs the agreed change, after everything was read again. @throws UsageError, ChainError */
+  /** Signs the approved change after all its conditions have been read again. @throws UsageError, ChainError */
   async #sign(wanted: Wanted, prepared: Prepared, plan: PublishPlan, signer: ChainSigner, signal: AbortSignal): Promise<Extrinsic> {
     const { chain } = this.#init
     const { survey, call, context } = prepared
@@ -148,7 +148,7 @@ export class PeerPublisher {
     return signExtrinsic(call.bytes, extensionBytes(survey.layout.runtime, fresh), signer)
   }
 
-  /** @throws UsageError for whatever is no longer as it was when it was agreed to */
+  /** @throws UsageError for any change since the approval */
   #checkAgain(wanted: Wanted, before: Survey, now: Survey, { feePlanck }: PublishPlan): void {
     const hint = 'run the command again'
     if (now.nonce !== before.nonce || now.waiting.length > 0) {
@@ -163,13 +163,16 @@ export class PeerPublisher {
     checkBalance(now, wanted, feePlanck)
   }
 
-  /** The account's next nonce after a block; undefined where the endpoint does not tell. @throws ChainError for a lost connection; the signal's reason */
+  /**
+   * The account's next nonce after a block; undefined if the endpoint does not provide it.
+   * @throws ChainError for a lost connection; the signal's reason
+   */
   async #nonceAt({ runtime }: Layout, account: string, blockHash: string, signal: AbortSignal): Promise<number | undefined> {
     const read = (answer: unknown): number => readAccount(runtime, readStorageValue(answer)).nonce
     return optional(this.#init.chain.rpc.call('state_getStorage', [accountKey(runtime, account), blockHash], { signal, read }))
   }
 
-  /** @throws UsageError when the chain refused it; UnknownOutcome when that cannot be read */
+  /** @throws UsageError if the chain refused the transaction; UnknownOutcome if the result cannot be read */
   async #outcome(
     layout: Layout,
     { block, blockHash, index }: Inclusion,
@@ -204,7 +207,7 @@ function isThere({ peerId, multiaddr }: NodePlace, wanted: Wanted): boolean {
   return peerId === wanted.peerId.toString() && multiaddr != null && Buffer.from(multiaddr).equals(wanted.multiaddr.bytes)
 }
 
-/** Whether a waiting transaction names the peer. It may change the address that the chain has now. */
+/** Whether a waiting transaction names the peer, and may therefore change the current address on the chain. */
 function isToChange({ waiting }: Survey, { peerId }: Wanted): boolean {
   const peer = Buffer.from(peerId.toString())
   return waiting.some((each) => each.hash != null && Buffer.from(each.call).includes(peer))
@@ -223,7 +226,7 @@ function textOf(bytes: Uint8Array): string {
   }
 }
 
-/** @throws ChainError for metadata that do not hold together */
+/** @throws ChainError for inconsistent metadata */
 function inRuntime<T>(chain: HypertensorChain, work: () => T): T {
   try {
     return work()

@@ -9,13 +9,13 @@ import { argumentsOf, encodeCall, fieldsOf, type RuntimeTypes } from './runtime-
 
 const PALLET = 'Network'
 const BATCH = { pallet: 'Utility', call: 'batch_all' }
-/** The multihash of an Ed25519 key: identity, 36 bytes, of a public key of that type, 32 bytes. */
+/** The prefix of an Ed25519 key's multihash: identity, 36 bytes, of a public key of that type, 32 bytes. */
 const ED25519_MULTIHASH = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]
 
-/** A peer that a node has, and whose address the node's owner may change. */
+/** The role of a node's peer whose address the node's owner may change. */
 export type NodePeerRole = Exclude<PeerRole, 'overwatch'>
 
-/** The calls that give a node such a peer: the first that the runtime has is made. They take the same arguments. */
+/** The calls that set such a peer of a node, with the same arguments. The first one that the runtime supports is used. */
 const UPDATES: Record<NodePeerRole, readonly string[]> = {
   main: ['update_peer_info', 'update_node_peer_info'],
   bootnode: ['update_bootnode_peer_info', 'update_node_bootnode_peer_info'],
@@ -28,20 +28,20 @@ export interface PeerUpdate {
   role: NodePeerRole
   peerId: PeerId
   multiaddr: Multiaddr
-  /** The chain takes no update under the peer ID that the node has: it goes away from it and comes back, in one transaction. */
+  /** The node keeps its peer ID. The chain refuses an update with the same ID, so one transaction switches to another ID and back. */
   samePeer: boolean
 }
 
-/** What a transaction calls. */
+/** The call of a transaction. */
 export interface ChainCall {
   bytes: Uint8Array
-  /** For people. */
+  /** For messages. */
   name: string
-  /** Whether another call does the same: it may go away to another peer ID that is nobody's. */
+  /** Whether another call makes the same change. The temporary peer ID may differ. */
   isSame(other: Uint8Array): boolean
 }
 
-/** The call that gives a node its peer and address. @throws UsageError for a runtime without the call, or with other arguments */
+/** The call that sets the peer and address of a node. @throws UsageError if the runtime lacks the call, or takes other arguments */
 export function peerUpdateCall(runtime: RuntimeTypes, update: PeerUpdate): ChainCall {
   const { call, isOptional } = updateOf(runtime, update.role)
   const to = (info: { peer_id: Uint8Array; multiaddr: Uint8Array | undefined } | undefined): Record<string, unknown> => ({
@@ -55,7 +55,7 @@ export function peerUpdateCall(runtime: RuntimeTypes, update: PeerUpdate): Chain
     return { bytes, name: `${PALLET}.${call}`, isSame: (other) => Buffer.from(bytes).equals(other) }
   }
   checkBatch(runtime)
-  // every node has a main peer; the others may be none for a moment
+  // a main peer is mandatory; the other roles may be empty for a moment
   const away = isOptional && update.role !== 'main' ? undefined : Buffer.from(nobody())
   const calls = [to(away == null ? undefined : { peer_id: away, multiaddr: undefined }), back]
   const bytes = encodeCall(runtime, BATCH.pallet, BATCH.call, {
@@ -68,7 +68,7 @@ export function peerUpdateCall(runtime: RuntimeTypes, update: PeerUpdate): Chain
   }
 }
 
-/** The runtime's call for a peer of this role. @throws UsageError for a runtime without the call, or with other arguments */
+/** The runtime's call for a peer of this role. @throws UsageError if the runtime lacks the call, or takes other arguments */
 export function updateOf(runtime: RuntimeTypes, role: NodePeerRole): { call: string; isOptional: boolean } {
   const names = UPDATES[role]
   const found = names.map((call) => ({ call, args: argumentsOf(runtime, PALLET, call) })).find(({ args }) => args != null)
@@ -91,7 +91,7 @@ export function updateOf(runtime: RuntimeTypes, role: NodePeerRole): { call: str
   return { call: found.call, isOptional }
 }
 
-/** What can be done instead: nothing that the runtime has no place for. */
+/** An alternative for the user, limited to the features of the runtime. */
 function missingHint(runtime: RuntimeTypes, role: NodePeerRole): string {
   const elsewhere = 'peers find it by the DHT, gossip and bootstraps, which need no chain'
   if (argumentsOf(runtime, PALLET, 'update_bootnode') == null) {
@@ -102,7 +102,7 @@ function missingHint(runtime: RuntimeTypes, role: NodePeerRole): string {
     : `that runtime keeps no address of a node's ${role} peer; ${elsewhere}`
 }
 
-/** A peer ID that is nobody's, and that nobody can have taken before. */
+/** A random peer ID that belongs to no peer and is still unused. */
 function nobody(): string {
   return base58btc.baseEncode(Uint8Array.from([...ED25519_MULTIHASH, ...randomBytes(32)]))
 }
@@ -124,7 +124,7 @@ function checkBatch(runtime: RuntimeTypes): void {
   }
 }
 
-/** Field by field: one that has another name or type would be left out, or become something else. */
+/** Compares names and types of all fields, because a field with another name or type would be dropped or misread. */
 function hasFields(fields: Record<string, LookupEntry>, wanted: Record<string, (type: LookupEntry) => boolean>): boolean {
   const names = Object.keys(wanted)
   return Object.keys(fields).length === names.length && names.every((name) => fields[name] != null && wanted[name]?.(fields[name]) === true)

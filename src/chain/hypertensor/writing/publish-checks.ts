@@ -3,7 +3,7 @@ import type { ChainCall } from './peer-update.ts'
 import type { Survey, Wanted } from './publish-survey.ts'
 import type { WaitingTransaction } from './waiting.ts'
 
-// Refusals that would cost a fee if the chain made them. Each check throws a UsageError before anything is sent.
+// Checks for refusals that would cost a fee on the chain. Each check throws a UsageError before anything is sent.
 
 /** Only the coldkey of a node may change the node; the hotkey may not. */
 export function checkOwner({ owner, place }: Survey, { account, subnetId }: Wanted): void {
@@ -21,14 +21,14 @@ export function checkOwner({ owner, place }: Survey, { account, subnetId }: Want
   throw new UsageError(`${what}; nothing was sent`, { hint: `--owner-key FILE names the file with the key of ${coldkey}` })
 }
 
-/** Undefined where it is known who may change the node. */
+/** Why the owner could not be checked; undefined if the owner is known. */
 export function uncheckedOwner({ owner, place }: Survey, { account }: Wanted): string | undefined {
   return owner.unknown == null
     ? undefined
     : `whether ${account} may change node ${place.nodeId} cannot be read (${owner.unknown}): if it may not, the chain refuses, and the fee is lost`
 }
 
-/** A peer ID and an address have one use in a subnet. */
+/** A peer ID and an address may each be used only once in a subnet. */
 export function checkUses({ others, addressNode, place }: Survey, { peerId, multiaddr, subnetId }: Wanted): void {
   if (others.length > 0) {
     throw new UsageError(
@@ -45,7 +45,10 @@ export function checkUses({ others, addressNode, place }: Survey, { peerId, mult
   }
 }
 
-/** The transaction that waits and does exactly this; undefined where none waits. @throws UsageError where another does */
+/**
+ * A waiting transaction that makes the same change; undefined without waiting transactions.
+ * @throws UsageError if a waiting transaction makes another change
+ */
 export function findSame({ waiting }: Survey, { account }: Wanted, call: ChainCall): WaitingTransaction | undefined {
   const last = waiting.at(-1)
   if (last == null) {
@@ -62,7 +65,7 @@ export function findSame({ waiting }: Survey, { account }: Wanted, call: ChainCa
   })
 }
 
-/** The account has to be able to pay the fee. */
+/** The account must be able to pay the fee. */
 export function checkBalance({ account: { spendable } }: Survey, { account }: Wanted, feePlanck: bigint | undefined): void {
   const needed = feePlanck ?? 1n
   if (spendable == null || spendable >= needed) {

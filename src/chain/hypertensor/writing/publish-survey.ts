@@ -12,24 +12,24 @@ import { type WaitingTransaction, waitingOf } from './waiting.ts'
 const ADDRESS_MAP = 'MultiaddrSubnetNodeId'
 const OWNER_MAP = 'HotkeyOwner'
 
-/** What somebody wants to have on the chain. */
+/** The requested change. */
 export interface Wanted {
   subnetId: number
   peerId: PeerId
   multiaddr: Multiaddr
-  /** The account that signs. */
+  /** The signing account. */
   account: string
-  /** The node that gets this peer; undefined for the node that has it. */
+  /** The node that should get this peer; undefined for the node that has the peer. */
   nodeId: number | undefined
 }
 
-/** Who may change a node: `coldkey` is undefined where the chain knows of nobody, `unknown` says why that cannot be read at all. */
+/** The account that may change a node. `coldkey` is undefined if the chain has none; `unknown` is the reason if it cannot be read. */
 export interface Owner {
   coldkey: string | undefined
   unknown: string | undefined
 }
 
-/** All that decides whether the chain would carry a change out, read before anything is signed. */
+/** Everything that decides whether the chain accepts a change, read before anything is signed. */
 export interface Survey {
   layout: Layout
   block: number
@@ -38,17 +38,17 @@ export interface Survey {
   account: AccountState
   /** The nonce of the account's next transaction. */
   nonce: number
-  /** Transactions of the account that are in no block yet. Where the pool cannot be read, only their nonces. */
+  /** Transactions of the account that are not in a block yet. If the pool cannot be read, only their nonces. */
   waiting: Array<WaitingTransaction | { nonce: number; hash?: undefined }>
-  /** What else the chain has the peer ID for, in words. */
+  /** Other uses of the peer ID on the chain, in words. */
   others: string[]
-  /** The node that has the address. */
+  /** The node that uses the address. */
   addressNode: number | undefined
 }
 
 /**
- * Asks the chain, in one round trip where the place is known, in three where it is not: for the peer's node, for the node, for its owner.
- * @throws UsageError where the peer has no place; ChainError; the signal's reason
+ * Reads the peer's node, its fields and its owner: in one round trip if the place is known, in three otherwise.
+ * @throws UsageError if the peer has no place; ChainError; the signal's reason
  */
 export async function surveyOf(chain: HypertensorChain, wanted: Wanted, signal: AbortSignal, known?: NodePlace): Promise<Survey> {
   const { subnetId, peerId, multiaddr, account } = wanted
@@ -89,7 +89,7 @@ export async function surveyOf(chain: HypertensorChain, wanted: Wanted, signal: 
   }
 }
 
-/** Those that no block has; where the pool cannot be read, the nonces that the endpoint counts. */
+/** Transactions outside blocks. If the pool cannot be read, the nonces counted by the endpoint. */
 function stillWaiting(nonce: number, next: number | undefined, waiting: WaitingTransaction[] | undefined): Survey['waiting'] {
   return (
     waiting?.filter((each) => each.nonce >= nonce) ??

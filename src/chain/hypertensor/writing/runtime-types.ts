@@ -1,16 +1,16 @@
 import type { getDynamicBuilder, LookupEntry, MetadataLookup } from '@polkadot-api/metadata-builders'
 import type { UnifiedMetadata } from '@polkadot-api/substrate-bindings'
 
-/** What the metadata of a runtime say of all that is written: calls, events, errors, how a transaction is signed. */
+/** The runtime's metadata for everything related to transactions: calls, events, errors, and the format of signing. */
 export interface RuntimeTypes {
-  /** The runtime for people, as `hypertensor-node 1`. */
+  /** The runtime's name for messages, such as `hypertensor-node 1`. */
   name: string
   metadata: UnifiedMetadata
   types: MetadataLookup
   builder: ReturnType<typeof getDynamicBuilder>
 }
 
-/** A type in few words, for messages: `{peer_id: [u8], multiaddr: Option<[u8]>}`. */
+/** A short form of a type for messages: `{peer_id: [u8], multiaddr: Option<[u8]>}`. */
 export function nameOfType(type: LookupEntry, depth = 0): string {
   switch (type.type) {
     case 'primitive':
@@ -28,14 +28,14 @@ export function nameOfType(type: LookupEntry, depth = 0): string {
   }
 }
 
-/** The same of the arguments of a call. */
+/** The same form for the arguments of a call. */
 export function fieldsOf(fields: Record<string, LookupEntry>, depth = 0): string {
   return Object.entries(fields)
     .map(([name, type]) => `${name}: ${nameOfType(type, depth + 1)}`)
     .join(', ')
 }
 
-/** The arguments of a call by name; undefined where the chain has no such call, or one that takes none by name. */
+/** The arguments of a call by name; undefined if the chain lacks the call, or the call has no named arguments. */
 export function argumentsOf({ metadata, types }: RuntimeTypes, pallet: string, call: string): Record<string, LookupEntry> | undefined {
   const calls = metadata.pallets.find(({ name }) => name === pallet)?.calls
   const variants = calls == null ? undefined : types(calls.type)
@@ -46,7 +46,7 @@ export function argumentsOf({ metadata, types }: RuntimeTypes, pallet: string, c
   return found?.type === 'struct' ? found.value : undefined
 }
 
-/** A call as it stands in a transaction. @throws Error for arguments that are not the call's */
+/** Encodes a call for a transaction. @throws Error for arguments that do not match the call */
 export function encodeCall({ builder }: RuntimeTypes, pallet: string, call: string, args: unknown): Uint8Array {
   const { codec, location } = builder.buildCall(pallet, call)
   return Buffer.concat([Uint8Array.from(location), codec.enc(args)])

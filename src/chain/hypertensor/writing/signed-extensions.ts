@@ -2,30 +2,30 @@ import type { LookupEntry } from '@polkadot-api/metadata-builders'
 import { UsageError } from '../../../primitives/errors.ts'
 import { nameOfType, type RuntimeTypes } from './runtime-types.ts'
 
-/** What a transaction is signed for: this chain, this runtime, this turn of the account, and not for ever. */
+/** Binds a transaction to this chain, this runtime, the account's nonce, and a limited time. */
 export interface SigningContext {
   specVersion: number
   transactionVersion: number
   genesisHash: Uint8Array
-  /** From this block on it may be included, for `ERA_BLOCKS`. */
+  /** The first block of the `ERA_BLOCKS` blocks that may include the transaction. */
   birth: { block: number; hash: Uint8Array }
   nonce: number
 }
 
-/** What stands in the transaction itself, and what is only signed with it. */
+/** The part inside the transaction, and the part that is only signed with it. */
 export interface ExtensionBytes {
   extra: Uint8Array
   additional: Uint8Array
 }
 
-/** The blocks in which a transaction may be included: some six minutes. A power of two, from 4 on. */
+/** Lifetime of a transaction in blocks, about six minutes. A power of two, at least 4. */
 export const ERA_BLOCKS = 64
 
 const EXTRINSIC_VERSION = 4
 const NOTHING = new Uint8Array()
 
 interface Extension {
-  /** What it takes of a transaction, by its type; undefined where that is another than is known here. */
+  /** Encodes the extension's part of a transaction; undefined for an unknown type. */
   extra?(context: SigningContext, codec: Codec, type: LookupEntry): Uint8Array | undefined
   additional?(context: SigningContext, codec: Codec, type: LookupEntry): Uint8Array | undefined
 }
@@ -39,7 +39,7 @@ const MORTALITY: Extension = {
   additional: ({ birth }, codec, type) => (isHash(type) ? codec.enc(hexOf(birth.hash)) : undefined),
 }
 
-/** Those that carry something. One that carries nothing may be any. */
+/** Extensions with content. Any extension without content is supported. */
 const EXTENSIONS: Record<string, Extension> = {
   CheckSpecVersion: { additional: ({ specVersion }, codec, type) => (isU32(type) ? codec.enc(specVersion) : undefined) },
   CheckTxVersion: { additional: ({ transactionVersion }, codec, type) => (isU32(type) ? codec.enc(transactionVersion) : undefined) },
@@ -49,7 +49,7 @@ const EXTENSIONS: Record<string, Extension> = {
   CheckNonce: { extra: ({ nonce }, codec, type) => (type.type === 'compact' ? codec.enc(type.isBig ? BigInt(nonce) : nonce) : undefined) },
   // no tip
   ChargeTransactionPayment: { extra: (_, codec, type) => (type.type === 'compact' ? codec.enc(type.isBig ? 0n : 0) : undefined) },
-  // no hash of the metadata is signed: they were fetched, not shown by a device
+  // no hash of the metadata is signed, because the metadata come from the endpoint and not from a signing device
   CheckMetadataHash: {
     extra: (_, codec, type) => (hasVariant(type, 'Disabled') ? codec.enc({ type: 'Disabled', value: undefined }) : undefined),
     additional: (_, codec, type) => (type.type === 'option' ? codec.enc(undefined) : undefined),
@@ -57,8 +57,8 @@ const EXTENSIONS: Record<string, Extension> = {
 }
 
 /**
- * What the chain's signed extensions take of a transaction, in the order of its metadata.
- * @throws UsageError for a chain that has one, or accounts or signatures, that are not known here
+ * Encodes the parts of the chain's signed extensions, in the order of its metadata.
+ * @throws UsageError for a chain with an unknown extension, account type or signature type
  */
 export function extensionBytes(runtime: RuntimeTypes, context: SigningContext): ExtensionBytes {
   const { metadata } = runtime
@@ -84,7 +84,7 @@ export function extensionBytes(runtime: RuntimeTypes, context: SigningContext): 
   }
 }
 
-/** An Ethereum-style account signs: 20 bytes, and 65 of signature, without a byte before that says which kind. @throws UsageError */
+/** Requires Ethereum-style accounts: an account has 20 bytes, a signature 65, without a leading type byte. @throws UsageError */
 function checkAccounts({ metadata, types }: RuntimeTypes): void {
   const { extrinsic, lookup } = metadata
   const params = 'type' in extrinsic ? (lookup[extrinsic.type]?.params ?? []) : []
@@ -99,7 +99,7 @@ function checkAccounts({ metadata, types }: RuntimeTypes): void {
   }
 }
 
-/** Two bytes: the period, and where in it a block is. */
+/** Two bytes: the period, and the position of a block in it. */
 function mortalEra(block: number): Uint8Array {
   const exponent = Math.log2(ERA_BLOCKS) - 1
   const era = Buffer.alloc(2)

@@ -10,7 +10,7 @@ import { readNonce } from './account-state.ts'
 import type { Extrinsic } from './extrinsic.ts'
 import { ERA_BLOCKS, type SigningContext } from './signed-extensions.ts'
 
-// What has to be asked of an endpoint before something is signed, each by the method for it, or else by what every node has.
+// Queries an endpoint for the data needed before signing. Each query uses its own RPC method, or a fallback that every node supports.
 
 type Signal = NonNullable<ChainOptions['signal']>
 
@@ -18,12 +18,18 @@ const MAX_TOKEN_DECIMALS = 36
 const MAX_FEE_BYTES = 64
 const HASH_HEX = 66
 
-/** The number of the account's next transaction, those that wait in the pool included; undefined where the endpoint does not tell. @throws RpcError; the signal's reason */
+/**
+ * The account's next nonce, counting transactions that wait in the pool; undefined if the endpoint does not provide it.
+ * @throws RpcError; the signal's reason
+ */
 export async function nextNonceOf(rpc: RpcClient, account: string, signal: Signal): Promise<number | undefined> {
   return optional(rpc.call('system_accountNextIndex', [account], { signal, read: readNonce }))
 }
 
-/** What a transaction is signed for now. @throws RpcError, UsageError where the runtime is no longer that of the layout; the signal's reason */
+/**
+ * The current context for signing a transaction.
+ * @throws RpcError, UsageError if the layout belongs to an earlier runtime; the signal's reason
+ */
 export async function signingContext(chain: HypertensorChain, layout: Layout, nonce: number, signal: Signal): Promise<SigningContext> {
   const { rpc } = chain
   const [version, genesis, birth] = await Promise.all([
@@ -38,7 +44,10 @@ export async function signingContext(chain: HypertensorChain, layout: Layout, no
   return { specVersion, transactionVersion, genesisHash: bytesOf(genesis), birth, nonce }
 }
 
-/** The newest final block; where that is far behind, or not told, the newest. A block that is given up takes what was signed for it along. */
+/**
+ * The newest finalized block. The newest block is used instead if finality lags far behind or is unknown. A transaction is lost if its
+ * birth block is abandoned.
+ */
 async function birthBlock(chain: HypertensorChain, signal: Signal): Promise<SigningContext['birth']> {
   const { rpc } = chain
   const best = await chain.block(signal)
@@ -52,7 +61,7 @@ async function birthBlock(chain: HypertensorChain, signal: Signal): Promise<Sign
   return { block: best, hash: bytesOf(await rpc.call('chain_getBlockHash', [best], { signal, read: readBlockHash })) }
 }
 
-/** What a transaction would cost; undefined where the endpoint does not tell. @throws RpcError; the signal's reason */
+/** The fee of a transaction; undefined if the endpoint does not provide it. @throws RpcError; the signal's reason */
 export async function feeOf(rpc: RpcClient, { hex, bytes }: Extrinsic, signal: Signal): Promise<bigint | undefined> {
   const asked = await optional(rpc.call('payment_queryInfo', [hex], { signal, read: readFee }))
   if (asked != null) {
@@ -64,7 +73,7 @@ export async function feeOf(rpc: RpcClient, { hex, bytes }: Extrinsic, signal: S
   return optional(rpc.call('state_call', ['TransactionPaymentApi_query_info', args], { signal, read: readEncodedFee }))
 }
 
-/** How the chain's token is shown; undefined where the endpoint does not tell. @throws RpcError; the signal's reason */
+/** Symbol and decimals of the chain's token; undefined if the endpoint does not provide them. @throws RpcError; the signal's reason */
 export async function tokenOf(rpc: RpcClient, signal: Signal): Promise<{ symbol: string; decimals: number } | undefined> {
   return optional(
     rpc.call('system_properties', [], {
@@ -82,7 +91,7 @@ export async function tokenOf(rpc: RpcClient, signal: Signal): Promise<{ symbol:
   )
 }
 
-/** Undefined where the endpoint has no such method, or refuses it. @throws RpcError for all else */
+/** Undefined if the endpoint lacks or refuses the method. @throws RpcError for other failures */
 export async function optional<T>(asking: Promise<T>): Promise<T | undefined> {
   try {
     return await asking
@@ -118,7 +127,7 @@ function readFee(answer: unknown): bigint {
   return BigInt(text)
 }
 
-/** The last of it is a u128, whatever the weight before is written as. @throws Error */
+/** The fee is the last field, a u128. The encoding of the weight before it may vary. @throws Error */
 function readEncodedFee(answer: unknown): bigint {
   const bytes = Buffer.from(readHex(answer, MAX_FEE_BYTES).slice(2), 'hex')
   if (bytes.byteLength < 17) {

@@ -6,11 +6,11 @@ import { readNonce } from './account-state.ts'
 import type { RuntimeTypes } from './runtime-types.ts'
 import { optional } from './signing-facts.ts'
 
-/** A transaction of an account that is in no block yet. */
+/** A transaction of an account that is not in a block yet. */
 export interface WaitingTransaction {
   hash: string
   nonce: number
-  /** What it calls, as it stands in it. */
+  /** The encoded call of the transaction. */
   call: Uint8Array
 }
 
@@ -18,11 +18,11 @@ export interface WaitingTransaction {
 const SIGNED = 0x84
 const ACCOUNT_BYTES = 20
 const SIGNATURE_BYTES = 65
-/** A larger transaction of the account is an error: ours have less than 1 KiB. */
+/** A larger transaction of the account is an error: those of this package have less than 1 KiB. */
 const MAX_BYTES = 64 * 1_024
 
 /**
- * What waits of an account in the pool of the endpoint, in the order of the nonces; undefined where the endpoint does not tell.
+ * The account's transactions in the endpoint's pool, ordered by nonce; undefined if the endpoint does not provide them.
  * @throws RpcError; the signal's reason
  */
 export async function waitingOf(
@@ -41,7 +41,7 @@ export async function waitingOf(
   return optional(rpc.call('author_pendingExtrinsics', [], { signal, read }))
 }
 
-/** Reads length, 0x84, account, signature, signed extensions and call. Undefined for a transaction of another account. @throws Error */
+/** Parses length, 0x84, account, signature, signed extensions and call. Undefined for a transaction of another account. @throws Error */
 function readOwn(runtime: RuntimeTypes, hex: unknown, owner: Buffer): WaitingTransaction | undefined {
   const bytes = Buffer.from(readHex(hex, Number.POSITIVE_INFINITY).slice(2), 'hex')
   const start = lengthOfCompact(bytes)
@@ -61,7 +61,7 @@ function readOwn(runtime: RuntimeTypes, hex: unknown, owner: Buffer): WaitingTra
   return { hash, nonce: readNonce(Number(nonce)), call: rest.subarray(carried.enc(values).byteLength) }
 }
 
-/** Bytes of a compact number: its two lowest bits say how many. */
+/** Size of a compact number in bytes, encoded in its two lowest bits. */
 function lengthOfCompact(bytes: Buffer): number {
   const first = bytes[0] ?? 0
   return [1, 2, 4, (first >> 2) + 5][first & 3] as number

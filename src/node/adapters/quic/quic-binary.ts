@@ -1,12 +1,12 @@
 import { findPackageJSON } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
-/** Of the stream's two halves; each waits for the one before it on the same half. */
+/** A bidirectional stream. On each half, a call waits for the previous one. */
 export interface NativeStream {
   id(): string
-  /** Null at the end. @throws Error where the other side reset the stream, or the connection is gone */
+  /** Null at the end. @throws Error if the peer reset the stream or the connection is gone */
   read(maxBytes: number): Promise<Uint8Array | null>
-  /** Resolves when the bytes are in the send window. They must not change until then. */
+  /** Resolves when the bytes are in the send window. The buffer must not change before that. */
   write(data: Uint8Array): Promise<void>
   finishWrite(): Promise<void>
   resetWrite(): Promise<void>
@@ -14,31 +14,31 @@ export interface NativeStream {
 }
 
 export interface NativeConnection {
-  /** Closes at once: what was not acknowledged may be lost. */
+  /** Closes at once. Unacknowledged data may be lost. */
   abort(): void
-  /** Resolves when the connection is over, whatever ended it. */
+  /** Resolves when the connection has ended, for any reason. */
   closed(): Promise<void>
   id(): string
   inboundStream(): Promise<NativeStream>
-  /** Waits, without an end, until the other side allows one more stream. */
+  /** Waits, without a timeout, until the peer allows another stream. */
   outboundStream(): Promise<NativeStream>
-  /** With `/p2p` of the peer, whose key the handshake has proven. */
+  /** Ends with `/p2p` and the peer ID that the handshake proved. */
   remoteMultiaddr(): string
-  /** In milliseconds. */
+  /** Round-trip time in milliseconds. */
   rtt(): number
   stats(): { udpRxDatagrams: number; udpTxDatagrams: number }
 }
 
 export interface NativeServer {
   port(): number
-  /** The next one whose handshake is done: one such call serves one handshake at a time. */
+  /** The next connection with a completed handshake. Each pending call serves one handshake. */
   inboundConnection(): Promise<NativeConnection>
-  /** Resolves when all connections have ended, and the socket is closed. */
+  /** Resolves when all connections have ended and the socket is closed. */
   abort(): Promise<void>
 }
 
 export interface NativeClient {
-  /** Fails after the idle timeout where nobody answers. */
+  /** Rejects after the idle timeout if there is no answer. */
   outboundConnection(ip: string, port: number): Promise<NativeConnection>
   abort(): void
 }
@@ -46,11 +46,11 @@ export interface NativeClient {
 /** Bounds in bytes and times in milliseconds. */
 export interface QuicConfig {
   privateKeyProto: Uint8Array
-  /** Not used by this version: `maxIdleTimeout` ends handshakes too. */
+  /** Unused in this version: `maxIdleTimeout` also limits handshakes. */
   handshakeTimeout: number
   maxIdleTimeout: number
   keepAliveInterval: number
-  /** Streams that the other side may have open. */
+  /** Maximum concurrent streams opened by the peer. */
   maxConcurrentStreamLimit: number
   maxStreamData: number
   maxConnectionData: number
@@ -58,7 +58,7 @@ export interface QuicConfig {
   sendBufferSize: number
 }
 
-/** What the binary of `@chainsafe/libp2p-quic` exports. */
+/** The exports of the binary of `@chainsafe/libp2p-quic`. */
 export interface QuicBinary {
   QuinnConfig: new (config: QuicConfig) => object
   Server: new (config: object, ip: string, port: number) => NativeServer
@@ -67,7 +67,7 @@ export interface QuicBinary {
 
 const PACKAGE = '@chainsafe/libp2p-quic'
 
-/** This machine has no QUIC. */
+/** QUIC is not available on this machine. */
 export class NoQuicError extends Error {
   override readonly name = 'NoQuicError'
 }
@@ -75,8 +75,8 @@ export class NoQuicError extends Error {
 let loaded: Promise<QuicBinary> | undefined
 
 /**
- * Loads the binary. The package exports its transport alone, whose streams cannot be held back, so its module of the binary is imported by its path; the
- * version is pinned.
+ * Loads the binary. The package exports only its transport, whose streams lack backpressure. The module of the binary is therefore imported
+ * by path, and the version is pinned.
  * @throws NoQuicError
  */
 export async function loadQuicBinary(): Promise<QuicBinary> {

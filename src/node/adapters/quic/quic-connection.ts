@@ -5,25 +5,28 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { peerIdOf } from '../../../primitives/address.ts'
 import type { NativeConnection } from './quic-binary.ts'
 
-/** A close overtakes what is under way: so it waits until nothing moves for so many round trips. At least and at most so many milliseconds. */
+/**
+ * A close overtakes data in flight. It is therefore delayed until no datagram moved for this many round trips, within these bounds in
+ * milliseconds.
+ */
 const LINGER_ROUND_TRIPS = 3
 const MIN_LINGER_MS = 20
 const MAX_LINGER_MS = 500
-/** What was written longer ago has come there, or never will. */
+/** Older writes have either arrived or been lost. */
 const WROTE_LATELY_MS = 5_000
-/** What came before the other side closed the connection is read within this, in milliseconds. */
+/** Time limit for reading data that arrived before the peer closed the connection, in milliseconds. */
 const DRAIN_MS = 1_000
 
-/** A connection over QUIC. All bytes go over its streams. */
+/** A QUIC connection. It carries data only on its streams. */
 export class QuicConnection extends AbstractMultiaddrConnection {
-  /** Whose key the handshake has proven. */
+  /** The peer ID that the handshake proved. */
   readonly remotePeer: PeerId
-  /** Resolves when all streams have read what came; set by the muxer. */
+  /** Resolves when all streams have read the data that arrived. Set by the muxer. */
   drained: () => Promise<void> = async () => undefined
   readonly #native: NativeConnection
   #wroteAtMs = Number.NEGATIVE_INFINITY
 
-  /** @throws Error for a peer without an ID */
+  /** @throws Error if the peer has no ID */
   constructor(native: NativeConnection, direction: MessageStreamDirection, logger: ComponentLogger) {
     const remoteAddr = multiaddr(native.remoteMultiaddr())
     super({ remoteAddr, direction, log: logger.forComponent(`libp2p:quic:${direction}:${native.id()}`) })
@@ -36,12 +39,12 @@ export class QuicConnection extends AbstractMultiaddrConnection {
     void this.#untilClosed()
   }
 
-  /** How long what was written may be under way, in milliseconds. */
+  /** How long written data may be in flight, in milliseconds. */
   get lingerMs(): number {
     return Math.min(MAX_LINGER_MS, Math.max(MIN_LINGER_MS, LINGER_ROUND_TRIPS * this.#native.rtt()))
   }
 
-  /** Something was sent, and is not acknowledged yet. */
+  /** Records that data was sent and is not acknowledged yet. */
   noteWrite(): void {
     this.#wroteAtMs = performance.now()
   }
@@ -55,11 +58,11 @@ export class QuicConnection extends AbstractMultiaddrConnection {
   }
 
   override sendPause(): void {
-    // there are no bytes to hold back
+    // no data outside the streams
   }
 
   override sendResume(): void {
-    // there are no bytes to hold back
+    // no data outside the streams
   }
 
   override async sendClose({ signal }: AbortOptions = {}): Promise<void> {
@@ -67,7 +70,7 @@ export class QuicConnection extends AbstractMultiaddrConnection {
     this.#native.abort()
   }
 
-  /** Waits while datagrams go and come, as far as something was written lately. */
+  /** After a recent write, waits until no datagrams are sent or received any more. */
   async #untilQuiet(signal: AbortSignal | undefined): Promise<void> {
     const startedAtMs = performance.now()
     const count = (): number => this.#native.stats().udpTxDatagrams + this.#native.stats().udpRxDatagrams

@@ -6,17 +6,17 @@ import { raceSignal } from 'race-signal'
 import type { NativeConnection, NativeServer } from './quic-binary.ts'
 import { QuicConnection } from './quic-connection.ts'
 
-/** Handshakes at a time. `@chainsafe/libp2p-quic` has one, so a peer that does not end its own keeps all others out for 10 s. */
+/** Maximum concurrent handshakes. `@chainsafe/libp2p-quic` allows one, so a stalled handshake blocks all other peers for 10 s. */
 const MAX_HANDSHAKES = 128
-/** libp2p closes connections while it closes their listener: they have so long, in milliseconds. */
+/** Grace period for connections, in milliseconds. libp2p closes them together with their listener. */
 const CONNECTIONS_CLOSE_MS = 1_000
-/** A socket with handshakes that do not end is left behind after this, in milliseconds: a node is gone within 2 s. */
+/** After this time, in milliseconds, a socket with unfinished handshakes is abandoned. A node stops within 2 s. */
 const CLOSE_TIMEOUT_MS = 500
 
 export interface QuicListenerInit {
   upgrader: Upgrader
   logger: ComponentLogger
-  /** @throws Error where the port is taken, or there is no QUIC */
+  /** @throws Error if the port is taken or QUIC is not available */
   open: (ip: string, port: number) => Promise<NativeServer>
   muxersOf: (connection: QuicConnection, native: NativeConnection) => StreamMuxerFactory
 }
@@ -50,7 +50,7 @@ export class QuicListener extends TypedEventEmitter<ListenerEvents> implements L
   }
 
   updateAnnounceAddrs(): void {
-    // nothing belongs to the addresses that is only known later
+    // no address depends on announced addresses
   }
 
   async close(): Promise<void> {
@@ -73,7 +73,7 @@ export class QuicListener extends TypedEventEmitter<ListenerEvents> implements L
       try {
         await this.#upgrade(await server.inboundConnection())
       } catch {
-        // a handshake that failed, or a peer that was not let in
+        // a failed handshake, or a peer that was not admitted
       }
     }
   }
@@ -94,7 +94,7 @@ export class QuicListener extends TypedEventEmitter<ListenerEvents> implements L
       muxerFactory: muxersOf(connection, native),
       signal: this.#closing.signal,
     }
-    // others may come while this peer is judged; places and the upgrader's own timeout bound how many
+    // not awaited: other peers may connect during the upgrade; places and the upgrader's timeout limit how many
     upgrader.upgradeInbound(connection, options).catch((error: Error) => connection.abort(error))
   }
 }

@@ -9,31 +9,32 @@ import {
 import { AbstractStreamMuxer } from '@libp2p/utils'
 import { raceSignal } from 'race-signal'
 import { negotiateLazily } from '../../../protocol/carrier/negotiate/negotiation.ts'
+import { turnOfStream } from '../stream-turns.ts'
 import type { NativeConnection, NativeStream } from './quic-binary.ts'
 import type { QuicConnection } from './quic-connection.ts'
 import { QuicStream } from './quic-stream.ts'
 
-/** Streams that each side may have open on a connection. */
+/** Maximum concurrent streams per side of a connection. */
 export const MAX_STREAMS = 512
-/** As with yamux here: streams that come before the connection is set up. */
+/** Maximum inbound streams before the connection is set up, as for yamux here. */
 const MAX_EARLY_STREAMS = 256
-/** How long the other side may take to allow one more stream, in milliseconds. */
+/** Time limit for the peer to allow another stream, in milliseconds. */
 const OPEN_TIMEOUT_MS = 5_000
 
-/** There are too many streams on a connection already. */
+/** The connection has too many streams. */
 export class TooManyStreamsError extends Error {
   override readonly name = 'TooManyStreamsError'
 }
 
-/** A muxer as `Liveness` watches it. */
+/** A muxer as used by `Liveness`. */
 export type PingingMuxer = StreamMuxer & {
   ping(): Promise<number>
   getRTT(): number
-  /** Changes with everything that comes from the other side. */
+  /** Changes with everything received from the peer. */
   received?(): number
 }
 
-/** The streams of QUIC itself, for one connection. */
+/** Exposes the native streams of a QUIC connection. */
 export function quicMuxers(
   connection: QuicConnection,
   native: NativeConnection,
@@ -57,7 +58,7 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
     void this.#accept()
   }
 
-  /** QUIC itself pings while nothing else comes. */
+  /** QUIC itself sends pings on an idle connection. */
   async ping(): Promise<number> {
     return this.getRTT()
   }
@@ -71,7 +72,7 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
   }
 
   override onData(): void {
-    // nothing comes but on streams
+    // all data arrives on streams
   }
 
   /** @throws TooManyStreamsError; the signal's reason */
@@ -96,7 +97,7 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
     const timeout = AbortSignal.timeout(OPEN_TIMEOUT_MS)
     const opening = this.#native.outboundStream()
     this.#opening++
-    // one that nobody waits for any more counts until the other side has allowed it
+    // an abandoned attempt counts until the peer has allowed its stream
     const settled = (): number => this.#opening--
     opening.then(settled, settled)
     try {
@@ -114,6 +115,7 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
     try {
       while (this.status === 'open') {
         const native = await this.#native.inboundStream()
+        await turnOfStream()
         if (this.status !== 'open') {
           drop(native)
           return
@@ -121,7 +123,7 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
         this.onRemoteStream(this.#adopt(native, 'inbound'))
       }
     } catch {
-      // the connection is over, and says so itself
+      // the connection ended, and reports that itself
     }
   }
 

@@ -2,38 +2,38 @@ import { AbstractStream, type AbstractStreamInit, type SendResult } from '@libp2
 import { noteReset } from '../../../protocol/carrier/negotiate/negotiation.ts'
 import type { NativeStream } from './quic-binary.ts'
 
-/** As libp2p's streams have it. */
+/** The byte type of libp2p's streams. */
 type Bytes = Parameters<AbstractStream['unshift']>[0]
 
-/** The least and the most bytes of one read. The binary makes a buffer of this size each time, so small messages get small ones. */
+/** Minimum and maximum bytes of one read. The binary allocates a buffer of this size per read, so small messages get small buffers. */
 const MIN_READ_BYTES = 4 << 10
 const MAX_READ_BYTES = 64 << 10
-/** No more is read while so much waits in the stream: the rest waits at the sender, behind the flow-control window. */
+/** Reading pauses at this many buffered bytes. The flow-control window then holds back the sender. */
 const MAX_HELD_BYTES = 64 << 10
-/** Bytes of one write. A reset waits for the write before it. */
+/** Maximum bytes of one write. A reset waits for the preceding write. */
 const MAX_WRITE_BYTES = 64 << 10
 
 export interface QuicStreamInit extends AbstractStreamInit {
   native: NativeStream
-  /** Told of each write. */
+  /** Called for each write. */
   onWrite: () => void
-  /** How long what was written may be under way, in milliseconds. */
+  /** How long written data may be in flight, in milliseconds. */
   lingerMs: () => number
 }
 
 /**
- * A stream of a QUIC connection. It reads only what its reader has room for, so that a paused reader holds the sender back; the stream of
- * `@chainsafe/libp2p-quic` reads on, and is reset at 4 MiB. A reset of the other side is a reset here, not an end.
+ * A stream of a QUIC connection. It reads only what its reader has room for, so a paused reader holds back the sender. The stream of
+ * `@chainsafe/libp2p-quic` keeps reading, and is reset at 4 MiB. A reset by the peer is reported as a reset, not as an end.
  */
 export class QuicStream extends AbstractStream {
   readonly #native: NativeStream
   readonly #onWrite: () => void
   readonly #lingerMs: () => number
   #wroteAtMs = Number.NEGATIVE_INFINITY
-  /** Resolves when nothing more is read. */
+  /** Resolves when reading has ended. */
   readonly #over = Promise.withResolvers<void>()
   #room: (() => void) | undefined
-  /** The other side reads no more: what is sent goes nowhere, as on a stream of yamux. */
+  /** The peer stopped reading. Further data is discarded, as on a yamux stream. */
   #stopped = false
 
   constructor({ native, onWrite, lingerMs, ...init }: QuicStreamInit) {
@@ -44,7 +44,7 @@ export class QuicStream extends AbstractStream {
     void this.#read()
   }
 
-  /** Resolves when all that came has been read, or would have to wait for its reader. */
+  /** Resolves when all received data was read, or when more would have to wait for the reader. */
   async drained(): Promise<void> {
     return this.#hasRoom ? this.#over.promise : undefined
   }
@@ -55,7 +55,7 @@ export class QuicStream extends AbstractStream {
       return { sentBytes, canSendMore: true }
     }
     this.#noteWrite()
-    // a copy: another thread reads it, after this call
+    // a copy: another thread reads the buffer after this call returns
     this.#native.write(data.slice()).then(
       () => this.safeDispatchEvent('drain'),
       (cause) => this.#onNotWritten(cause),
@@ -63,7 +63,7 @@ export class QuicStream extends AbstractStream {
     return { sentBytes, canSendMore: false }
   }
 
-  /** A reset overtakes what was sent before it, and the other side then drops that unread: so it waits a little. */
+  /** Delays the reset a little. A reset overtakes data in flight, and the peer would drop that data unread. */
   override sendReset(): void {
     const reset = (): void => {
       this.#native.resetWrite().catch(() => undefined)
@@ -85,8 +85,8 @@ export class QuicStream extends AbstractStream {
   }
 
   /**
-   * Where the other side reads no more, as go-libp2p's `Close` says, the binary has no end to send, and says nothing. The other side then counts the
-   * stream as open. Behind an end a write fails and sends nothing; its error tells which it was.
+   * If the peer stopped reading, as with go-libp2p's `Close`, the binary cannot send a FIN and reports nothing. The peer then counts the
+   * stream as open. A write after the FIN fails and sends nothing, and its error shows whether the peer had stopped reading.
    */
   async #endIfStopped(): Promise<void> {
     try {
@@ -98,7 +98,7 @@ export class QuicStream extends AbstractStream {
     }
   }
 
-  /** What comes is read and dropped, to the end. */
+  /** Inbound data is read and dropped, up to its end. */
   override async sendCloseRead(): Promise<void> {
     this.#room?.()
   }
@@ -112,8 +112,8 @@ export class QuicStream extends AbstractStream {
   }
 
   /**
-   * What libp2p has read beyond a negotiation it gives back, which throws where the stream has been read to its end: so it has where the request and its
-   * end were there before the connection was set up.
+   * Lets libp2p return surplus bytes of a negotiation. The base method throws on a fully read stream, which happens if the request and its
+   * FIN arrived before the connection was set up.
    */
   override unshift(data: Bytes): void {
     if (this.readStatus === 'closed' && this.status === 'open') {
@@ -167,7 +167,7 @@ export class QuicStream extends AbstractStream {
     }
   }
 
-  /** False once the stream is over, and nothing is worth reading. */
+  /** False once the stream has ended and nothing is left to read. */
   async #untilRoom(): Promise<boolean> {
     while (!this.#hasRoom) {
       await new Promise<void>((resolve) => {
@@ -201,7 +201,7 @@ export class QuicStream extends AbstractStream {
   }
 }
 
-/** The binary has no codes of its own: an error is a text of quinn, such as `stream reset by peer: error 4098`. */
+/** Reads the code from the error text. The binary reports errors only as text of quinn, such as `stream reset by peer: error 4098`. */
 function codeIn(cause: unknown, word: 'reset' | 'stopped'): number | undefined {
   const text = cause instanceof Error ? cause.message : ''
   return text.includes(word) ? Number(/error (\d+)/.exec(text)?.[1] ?? 0) : undefined

@@ -28,23 +28,23 @@ import { QuicConnection } from './quic-connection.ts'
 import { QuicListener } from './quic-listener.ts'
 import { MAX_STREAMS, type PingingMuxer, quicMuxers } from './quic-muxer.ts'
 
-/** As with yamux here: what one stream may have under way. */
+/** Flow-control window of one stream, as for yamux here. */
 const STREAM_WINDOW_BYTES = 1 << 20
-/** What a connection may have under way: 32 streams whose readers pause. */
+/** Flow-control window of a connection: enough for 32 streams with paused readers. */
 const CONNECTION_WINDOW_BYTES = 32 << 20
-/** A path that says nothing is lost after this, a handshake too, in milliseconds. */
+/** A silent path counts as lost after this time, in milliseconds. Also the limit of a handshake. */
 const IDLE_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 3_000
 const SOCKET_BUFFER_BYTES = 500_000
-/** Dials that are under way; those that nobody waits for any more count until they have ended, which takes 10 s. */
+/** Maximum concurrent dials. An abandoned dial counts until it has ended, which takes 10 s. */
 const MAX_DIALS = 256
 
 export interface QuicTransportInit extends GuardedTransportInit {
-  /** Resolves names. @default Node's own */
+  /** Resolves host names. @default Node's `dns.lookup` */
   lookup?: LookupFunction | undefined
-  /** Watches the muxers of its connections. */
+  /** Wraps the muxers of the transport's connections, for `Liveness`. */
   watching?: ((make: () => StreamMuxerFactory<PingingMuxer>) => () => StreamMuxerFactory) | undefined
-  /** @default the one of `@chainsafe/libp2p-quic` */
+  /** @default the binary of `@chainsafe/libp2p-quic` */
   load?: (() => Promise<QuicBinary>) | undefined
 }
 
@@ -53,7 +53,7 @@ interface QuicComponents {
   logger: ComponentLogger
 }
 
-/** QUIC, guarded. Its binary is loaded by the first dial, or the first listener. */
+/** The guarded QUIC transport. The first dial or listener loads the binary. */
 export function quic(init: QuicTransportInit): TransportFactory<QuicComponents> {
   const { lookup = systemLookup as LookupFunction } = init
   return guardedTransport((components) => new QuicTransport(components, init), init, resolvingNames(lookup, init.policy))
@@ -136,7 +136,7 @@ class QuicTransport implements Transport, Startable {
     return (watching?.(make) ?? make)()
   }
 
-  /** The first of a name's addresses that answers. @throws DialFailure */
+  /** Dials all addresses of a name in parallel. The first connection wins. @throws DialFailure */
   async #connect(address: Multiaddr, { signal, lookup }: { signal: AbortSignal; lookup?: LookupFunction }): Promise<NativeConnection> {
     const [host, udp] = address.getComponents()
     const name = host?.value ?? ''
@@ -220,14 +220,14 @@ async function allOf(name: string, lookup: LookupFunction): Promise<string[]> {
   return (Array.isArray(found) ? found : []).map(({ address }) => address)
 }
 
-/** The error of a system call is a text too, such as `Address already in use (os error 98)`: it gets Node's code. */
+/** Adds Node's error code. The binary reports system errors only as text, such as `Address already in use (os error 98)`. */
 function withCode(cause: unknown): unknown {
   const number = /os error (\d+)/.exec(describeError(cause))?.[1]
   const code = number == null ? undefined : getSystemErrorName(-Number(number))
   return code == null ? cause : Object.assign(new Error(`bind ${code}`, { cause }), { code })
 }
 
-/** The binary's error is a text of quinn. */
+/** Maps an error text of quinn to a `DialFailure`. */
 function failureOf(cause: unknown): DialFailure {
   const text = describeError(cause)
   if (text.includes('timed out')) {

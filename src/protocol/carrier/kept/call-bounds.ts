@@ -1,6 +1,6 @@
 import type { PeerShare, ProtocolLimits } from '../../api/limits.ts'
 
-/** What a call may take. */
+/** Limits of a call. */
 export interface CallBounds {
   limits: Pick<
     ProtocolLimits,

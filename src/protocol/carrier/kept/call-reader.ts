@@ -16,14 +16,14 @@ import { ReceiveWindow, type WindowUpdates } from './receive-window.ts'
 
 const SILENT = 'without sending anything'
 
-/** The messages that come in one call: pieces go in as frames bring them, messages come out. */
+/** The inbound messages of one call: takes pieces from frames and yields messages. */
 export class CallReader {
   readonly #bounds: CallBounds
   readonly #state: CallState
   readonly #window: ReceiveWindow
   readonly #messages: IncomingPieces[] = []
   readonly #change = new ChangeSignal()
-  /** No further message may come. */
+  /** True if no further message may follow. */
   #complete = false
 
   constructor(bounds: CallBounds, state: CallState, updates: WindowUpdates) {
@@ -33,8 +33,8 @@ export class CallReader {
   }
 
   /**
-   * A piece of a message came.
-   * @throws ProtocolError for a violation of the protocol; LimitError for a message that has become too large
+   * Adds a piece of a message.
+   * @throws ProtocolError for a protocol violation; LimitError if the message becomes too large
    */
   receive(frame: Frame): void {
     this.#window.receive(frame.piece.byteLength)
@@ -63,7 +63,7 @@ export class CallReader {
     return message
   }
 
-  /** The state of the call has changed. */
+  /** Call when the state of the call has changed. */
   wake(): void {
     this.#change.wake()
   }
@@ -103,7 +103,7 @@ export class CallReader {
     return message.length == null ? this.#collectOpen(message, options) : this.#collectSized(message, message.length, options)
   }
 
-  /** A small message that is there, as most are. */
+  /** A small message that is complete, the most frequent case. */
   #takeReady({ onFirstByte }: ReadOptions): WholeMessage | undefined {
     const [message] = this.#messages
     if ((message?.length ?? Number.POSITIVE_INFINITY) > this.#bounds.limits.maxFrameBytes) {
@@ -143,7 +143,7 @@ export class CallReader {
     return incoming
   }
 
-  /** A message whose size the peer has not said. @param maySlow whether it may be silent, and slow */
+  /** Begins a message of unknown size. @param maySlow allows pauses and low rates */
   async #beginOpen(message: IncomingPieces, options: ReadOptions, maySlow: boolean): Promise<IncomingMessage> {
     message.isBegun = true
     return ReceivedMessage.begin({
@@ -160,7 +160,7 @@ export class CallReader {
     this.#window.widen(STREAMED_WINDOW_BYTES - CALL_WINDOW_BYTES)
   }
 
-  /** Receives all of a message, and gives the peer room for all of it. */
+  /** Collects a whole message, and opens the window for all of it. */
   async #collectSized(message: IncomingPieces, length: number, options: ReadOptions): Promise<WholeMessage> {
     checkAnnounced(length, this.#bounds.limits.maxFrameBytes)
     const release = await acquireShare(this.#bounds.budget, length, options)
@@ -191,7 +191,7 @@ export class CallReader {
     }
   }
 
-  /** The next bytes of a message; undefined at its end, where it makes room for the next message. */
+  /** The next bytes of a message. Undefined at its end, when it is removed from the queue. */
   async #next(message: IncomingPieces, signal: AbortSignal | undefined, maySlow: boolean): Promise<Uint8Array | undefined> {
     while (!message.isReady) {
       await (maySlow ? this.#slowlyMore(message, signal) : this.#more(message, signal))
@@ -208,13 +208,13 @@ export class CallReader {
     await message.wait(async () => this.#untilChange(signal, this.#bounds.limits.stallTimeoutMs, () => message.progress))
   }
 
-  /** The same for a message that may be slow: a caller waits until its deadline. */
+  /** Waits for more of a message that may be slow. A caller waits until its deadline. */
   async #slowlyMore(message: IncomingPieces, signal: AbortSignal | undefined): Promise<void> {
     const silenceMs = this.#state.isCaller ? undefined : this.#bounds.limits.consumerTimeoutMs
     await this.#untilChange(signal, silenceMs, () => message.progress)
   }
 
-  /** Waits until something may have changed: a piece, the end, a failure. */
+  /** Waits for a change: a piece, the end or a failure. */
   async #untilChange(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
     signal?.throwIfAborted()
     this.#state.checkReadable(where)

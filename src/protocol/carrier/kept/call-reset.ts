@@ -1,14 +1,14 @@
 import { hintFor, LimitError, ProtocolError } from '../../api/errors.ts'
 import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
 
-/** The fields of the frame that resets a request for this reason. */
+/** The fields of a frame that resets a request for this reason. */
 export function resetFor(reason: Error): FrameInit {
   return reason instanceof LimitError
     ? { reset: reason.exceeded === 'requests' ? Reset.TOO_MANY : Reset.TOO_LARGE, length: reason.limit }
     : { reset: Reset.FAILED }
 }
 
-/** The error of a call that was reset for a limit of the peer, which has not acted on the request. Undefined for other resets. */
+/** The error of a call that the peer reset for one of its limits, without acting on the request. Undefined for other resets. */
 export function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
   switch (reset) {
     case Reset.TOO_LARGE:
@@ -26,7 +26,7 @@ export function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
   }
 }
 
-/** The same for a request whose size the peer did not know: it met the limit later, so it may have acted on a part. */
+/** The same for a request of unknown size. The limit was exceeded later, so the peer may have acted on a part. */
 export function refusalOfOpen(frame: Frame): ProtocolError | undefined {
   const refusal = refusalOf(frame)
   return refusal == null || frame.reset === Reset.TOO_MANY

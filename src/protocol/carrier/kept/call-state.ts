@@ -4,13 +4,13 @@ import { refusalOf, refusalOfOpen, resetFor } from './call-reset.ts'
 import { type Frame, type FrameInit, Reset } from './pipelined-frame.ts'
 
 /**
- * How far a call on a kept stream has come, and with which error it can go no further.
+ * The state of a call on a kept stream, and the error that ended it.
  *
  *     running ── the peer ends it ──▶ ended by the peer ──┐
  *        └── closed, aborted, reset, stream broken ───────┴──▶ over
  */
 export class CallState {
-  /** True on the side that calls. */
+  /** True on the calling side. */
   readonly isCaller: boolean
   #isOver = false
   #isEndedByPeer = false
@@ -23,17 +23,17 @@ export class CallState {
     this.isCaller = isCaller
   }
 
-  /** This side does nothing more in the call. */
+  /** True if this side does nothing more in the call. */
   get isOver(): boolean {
     return this.#isOver
   }
 
-  /** The peer sends no more, and takes no more. */
+  /** True if the peer neither sends nor accepts more. */
   get isEnded(): boolean {
     return this.#isOver || this.#isEndedByPeer
   }
 
-  /** The peer has ended the call, and nothing went wrong. */
+  /** True if the peer has ended the call without an error. */
   get isWellEnded(): boolean {
     return this.#isEndedByPeer && this.#failure == null
   }
@@ -43,17 +43,17 @@ export class CallState {
     return this.#isHeard
   }
 
-  /** A frame of the peer came. */
+  /** Records a frame from the peer. */
   hear(): void {
     this.#isHeard = true
   }
 
-  /** A piece of a message came: the peer acts on the request. */
+  /** Records a piece of a message, which proves that the peer acts on the request. */
   answer(): void {
     this.#isAnswered = true
   }
 
-  /** This side has begun to send a message whose size the peer does not know: the peer may act on a part. */
+  /** Records that this side began to send a message of unknown size. The peer may act on a part of it. */
   sendOpen(): void {
     this.#hasSentOpen = true
   }
@@ -62,13 +62,13 @@ export class CallState {
     this.#isEndedByPeer = true
   }
 
-  /** @param reason why, where it is not as it should be. The first one counts */
+  /** @param reason the error, if any. The first one counts */
   end(reason: Error | undefined): void {
     this.#isOver = true
     this.#failure ??= reason
   }
 
-  /** @throws ProtocolError or NotTakenError where nothing can come any more. @param where how far the reader has come */
+  /** @throws ProtocolError or NotTakenError if nothing more can be received @param where progress of the reader, for the message */
   checkReadable(where: () => string): void {
     this.#checkFailure(where)
     if (this.isEnded) {
@@ -76,7 +76,7 @@ export class CallState {
     }
   }
 
-  /** @throws ProtocolError or NotTakenError where nothing can be sent any more */
+  /** @throws ProtocolError or NotTakenError if nothing more can be sent */
   checkWritable(): void {
     this.#checkFailure(() => 'while it was written to')
     if (this.isEnded) {
@@ -92,7 +92,7 @@ export class CallState {
     }
   }
 
-  /** Why the call is over, by a reset of the peer. */
+  /** The error for a reset by the peer. */
   reasonOf(frame: Frame): Error {
     if (!this.isCaller) {
       return new Error('the caller wants no more answers')
@@ -101,7 +101,7 @@ export class CallState {
     return refusal ?? new ProtocolError('REMOTE_FAILED', 'the peer ended the call without an answer')
   }
 
-  /** The fields of the frame that tells the peer that this side gives the call up. */
+  /** The fields of a frame that tells the peer that this side aborts the call. */
   resetFor(reason: Error): FrameInit {
     return this.isCaller ? { reset: Reset.CANCELLED } : resetFor(reason)
   }

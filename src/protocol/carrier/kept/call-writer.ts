@@ -12,20 +12,22 @@ import { OutgoingSegment, type SegmentInit } from './outgoing-segment.ts'
 import type { FrameInit } from './pipelined-frame.ts'
 import { SendWindow } from './send-window.ts'
 
-/** A message whose bytes come while it is sent is written so many bytes at a time. */
+/** Segment size of a streamed message, in bytes. */
 const SEGMENT_BYTES = 16 * PIECE_BYTES
 
-/** What a writer needs of the stream that its call shares with others. */
+/** The stream of a call, shared with other calls. */
 export interface FrameSender {
-  /** True while small messages had better wait too. */
+  /** True while small messages should wait too. */
   readonly busy: boolean
-  /** The frame leaves before messages in pieces. It may be changed until it is encoded. */
+  /** Queues a frame before messages in pieces. The frame may be changed until it is encoded. */
   send(frame: FrameInit): void
   sendInPieces(segment: OutgoingSegment): void
   drop(segment: OutgoingSegment): void
 }
 
-/** The messages that go in one call: small ones each in a frame, others in segments, which leave in pieces. */
+/**
+ * The outbound messages of one call. A small message is sent in a single frame. Others are split into segments, which are sent in pieces.
+ */
 export class CallWriter {
   readonly #bounds: CallBounds
   readonly #state: CallState
@@ -35,7 +37,7 @@ export class CallWriter {
   #segment: OutgoingSegment | undefined
   #lastFrame: FrameInit | undefined
 
-  /** @param number the call's number on its stream, to be asked for when a frame leaves */
+  /** @param number the call's number on its stream, read when a frame is sent */
   constructor(bounds: CallBounds, state: CallState, sender: FrameSender, number: () => number) {
     this.#bounds = bounds
     this.#state = state
@@ -43,7 +45,7 @@ export class CallWriter {
     this.#number = number
   }
 
-  /** The receiver has room for more. */
+  /** Call when the receiver has opened its window. */
   grow(bytes: number): void {
     this.#window.grow(bytes)
   }
@@ -83,7 +85,7 @@ export class CallWriter {
     }
   }
 
-  /** Writes the head of a message, then the value of its field as it comes. */
+  /** Writes the head of a message, then streams the value of its field. */
   async #writeOpen({ head, field, chunks }: OpenMessage, options: WriteOptions): Promise<void> {
     if (field == null) {
       throw new UsageError('a body whose size nobody knows has to be the value of a field')
@@ -119,7 +121,7 @@ export class CallWriter {
     }
   }
 
-  /** Says that no message follows: most often in the frame of the last one, which has not left yet. */
+  /** Signals that no message follows, usually in the frame of the last message if that is not encoded yet. */
   sendEnd(): void {
     if (this.#lastFrame != null && this.#lastFrame.encoded !== true) {
       this.#lastFrame.end = true
@@ -128,7 +130,7 @@ export class CallWriter {
     }
   }
 
-  /** The call has ended, on this side or at the peer: the segment that waits does not leave. */
+  /** Call when the call has ended on either side. Drops the waiting segment. */
   stop(): void {
     if (this.#segment != null) {
       this.#sender.drop(this.#segment)

@@ -1,25 +1,24 @@
 /**
- * What a reader or a writer of a call waits for: that something has changed. One waits at a time. Its timer counts silence, and starts anew with
- * each sign of life.
+ * Wakes the reader or writer of a call after a change. Supports one waiter. Its timer measures silence and restarts with each sign of life.
  */
 export class ChangeSignal {
   #wake: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** Something has changed. */
+  /** Signals a change. */
   wake(): void {
     this.#wake?.()
   }
 
-  /** A sign of life that is nothing to look at. */
+  /** Signals activity without a change. */
   refresh(): void {
     this.#timer?.refresh()
   }
 
   /**
    * Waits for `wake`.
-   * @param timeoutMs how long there may be no sign of life
-   * @throws what `onSilence` makes; the signal's reason
+   * @param timeoutMs maximum time without a sign of life, in milliseconds
+   * @throws the error from `onSilence`; the signal's reason
    */
   async wait(signal: AbortSignal | undefined, timeoutMs: number | undefined, onSilence: (timeoutMs: number) => Error): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()

@@ -1,11 +1,11 @@
-/** So many bytes of messages may be under way, in one call and direction, before the receiver has said that there is room for more. */
+/** Initial flow-control window: message bytes in flight per call and direction, before the receiver opens the window. */
 export const CALL_WINDOW_BYTES = 64 * 1024
-/** A message travels in pieces of this size, the last one smaller. */
+/** Size of a piece of a message. The last one may be smaller. */
 export const PIECE_BYTES = 16 * 1024
-/** A piece takes at least this much of a window, so that the number of messages under way is bounded too. */
+/** Minimum window usage of a piece, which limits the number of messages in flight. */
 const MIN_PIECE_COST_BYTES = 64
 
-/** What a piece takes of a window. */
+/** Window usage of a piece. */
 export function costOf(pieceBytes: number): number {
   return Math.max(MIN_PIECE_COST_BYTES, pieceBytes)
 }

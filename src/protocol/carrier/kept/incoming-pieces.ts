@@ -5,28 +5,28 @@ import type { Frame } from './pipelined-frame.ts'
 import { protocolViolation } from './protocol-violation.ts'
 import type { ReceiveWindow } from './receive-window.ts'
 
-/** What protobuf allows. */
+/** Protobuf's maximum field number. */
 const MAX_FIELD_NUMBER = 2 ** 29 - 1
 
-/** A message that is received in pieces. Its reader takes the pieces one by one, or collects all of them in one buffer. */
+/** A message received in pieces. Its reader takes the pieces one by one or collects them in one buffer. */
 export class IncomingPieces {
-  /** The field of a body whose size the peer has not said; 0 of other messages. */
+  /** Field number of a body of unknown size. 0 for other messages. */
   readonly field: number
-  /** It is read while it comes. */
+  /** True once the message is being streamed. */
   isBegun = false
-  /** Infinite until the last piece, where the peer has not said the size. */
+  /** Infinite until the last piece, if the peer did not state the size. */
   #length: number
   #receivedBytes = 0
   #takenBytes = 0
   #hasHead = false
   readonly #pieces: Uint8Array[] = []
-  /** The buffer of a reader that collects all pieces. */
+  /** Buffer of a reader that collects all pieces. */
   #whole: Uint8Array | undefined
   readonly #window: ReceiveWindow
   readonly #limits: Pick<ProtocolLimits, 'stallTimeoutMs' | 'minBytesPerSecond'>
   #pace: Pace | undefined
 
-  /** @param first its first frame */
+  /** @param first the first frame of the message */
   constructor(first: Frame, window: ReceiveWindow, limits: Pick<ProtocolLimits, 'stallTimeoutMs' | 'minBytesPerSecond'>) {
     this.field = first.open
     this.#length = first.open > 0 ? Number.POSITIVE_INFINITY : first.last ? first.piece.byteLength : first.length
@@ -34,7 +34,10 @@ export class IncomingPieces {
     this.#limits = limits
   }
 
-  /** @param begun the message that the frame goes on with; undefined where it begins one. @throws ProtocolError for a violation of the protocol */
+  /**
+   * @param begun the message that the frame continues. Undefined for the first frame of a message @throws ProtocolError for a protocol
+   * violation
+   */
   static check({ piece, length, last, open }: Frame, begun: IncomingPieces | undefined): void {
     const size = piece.byteLength
     if (open > 0 && (begun != null || length > 0 || open > MAX_FIELD_NUMBER)) {
@@ -49,7 +52,7 @@ export class IncomingPieces {
     }
   }
 
-  /** In bytes; undefined where the peer has not said. */
+  /** Size in bytes. Undefined if the peer did not state it. */
   get length(): number | undefined {
     return this.field > 0 ? undefined : this.#length
   }
@@ -58,24 +61,27 @@ export class IncomingPieces {
     return this.#receivedBytes
   }
 
-  /** All pieces came. */
+  /** True once all pieces were received. */
   get isReceived(): boolean {
     return this.#receivedBytes === this.#length
   }
 
-  /** The reader need not wait: there is a piece, or the end. */
+  /** True if a piece or the end is available, so that the reader need not wait. */
   get isReady(): boolean {
     return this.#pieces.length > 0 || this.#takenBytes === this.#length
   }
 
-  /** How much came, for an error. */
+  /** Received amount, for error messages. */
   get progress(): string {
     return this.field > 0
       ? `after ${this.#receivedBytes} bytes of a message`
       : `after ${this.#receivedBytes} of ${this.#length} bytes of a message`
   }
 
-  /** The next piece came. @returns whether the reader should look: not at each piece of a message that is wanted whole. @throws ProtocolError */
+  /**
+   * Adds the next piece. @returns whether to wake the reader, which is not needed for each piece of a collected message @throws
+   * ProtocolError
+   */
   receive({ piece, last }: Frame): boolean {
     this.#receivedBytes += piece.byteLength
     if (this.field > 0) {
@@ -97,7 +103,7 @@ export class IncomingPieces {
     if (last) {
       this.#length = this.#receivedBytes
     }
-    // the head of a message may be empty; other pieces that are empty are nothing to a reader
+    // the head of a message may be empty; other empty pieces are ignored
     if (!this.#hasHead || piece.byteLength > 0) {
       this.#hasHead = true
       this.#keep(piece)
@@ -107,11 +113,11 @@ export class IncomingPieces {
   }
 
   #keep(piece: Uint8Array): void {
-    // the piece is a view: a small one would keep all bytes that came with it
+    // a piece is a view, so a small one would pin the whole received buffer
     this.#pieces.push(piece.byteLength < PIECE_BYTES ? piece.slice() : piece)
   }
 
-  /** The next piece that is there; undefined where there is none. */
+  /** Takes the next available piece. Undefined if there is none. */
   take(): Uint8Array | undefined {
     const piece = this.#pieces.shift()
     if (piece != null) {
@@ -121,12 +127,12 @@ export class IncomingPieces {
     return piece
   }
 
-  /** All of a small message that is there, as most are; undefined of any other. */
+  /** Takes a small, complete message, the most frequent case. Undefined for any other. */
   takeWhole(): Uint8Array | undefined {
     return this.field === 0 && this.#pieces[0]?.byteLength === this.#length ? this.take() : undefined
   }
 
-  /** Collects all pieces in this buffer, which has the length of the message, and gives the peer room for all of them. */
+  /** Collects all pieces into this buffer, which has the size of the message. Opens the window for all of it. */
   collectInto(whole: Uint8Array): void {
     if (!this.isReceived) {
       this.#window.giveForWhole(whole.byteLength)
@@ -143,7 +149,7 @@ export class IncomingPieces {
     this.#window.take(piece.byteLength)
   }
 
-  /** Waits for more with `more`. @throws ProtocolError TIMEOUT for a peer that sends less than the least average; what `more` throws */
+  /** Waits for more. @throws ProtocolError TIMEOUT if the peer is below the minimum rate; errors of `more` */
   async wait(more: () => Promise<void>): Promise<void> {
     this.#pace ??= new Pace(this.#limits)
     await this.#pace.wait(more, () => this.#receivedBytes)

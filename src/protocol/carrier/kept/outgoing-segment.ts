@@ -7,15 +7,15 @@ import type { SendWindow } from './send-window.ts'
 
 export interface SegmentInit {
   bytes: Uint8Array
-  /** Bytes of the whole message. Only with its first segment, and where the size is known. */
+  /** Size of the whole message in bytes. Only in its first segment, and if known. */
   length?: number | undefined
-  /** The field whose value follows, where the segment is the head of a message of unknown size. */
+  /** Number of the field whose value follows. Only for the head of a message of unknown size. */
   open?: number | undefined
-  /** The message ends with this segment. */
+  /** True for the last segment of the message. */
   last: boolean
 }
 
-/** A message that is sent in pieces, or a part of a message. It waits for room in the stream and in the window of its call. */
+/** A message sent in pieces, or a part of one. It waits for the stream and for its call's window. */
 export class OutgoingSegment {
   readonly #init: SegmentInit
   readonly #window: SendWindow
@@ -25,25 +25,25 @@ export class OutgoingSegment {
   #left = false
   #over = false
 
-  /** @param number the call's number on its stream: asked for when a frame leaves, for the other side takes calls only in the order of their numbers */
+  /** @param number the call's number on its stream, read when a frame is sent, because the peer accepts calls only in ascending order */
   constructor(init: SegmentInit, window: SendWindow, number: () => number) {
     this.#init = init
     this.#window = window
     this.#number = number
   }
 
-  /** The whole message fits in one piece, as far as is known. */
+  /** True if the whole message fits into one piece, as far as known. */
   get isSmall(): boolean {
     const { bytes, length = bytes.byteLength } = this.#init
     return length <= PIECE_BYTES
   }
 
-  /** The last piece has left. */
+  /** True once the last piece was sent. */
   get hasLeft(): boolean {
     return this.#left
   }
 
-  /** The next piece as a frame; undefined while the window of the call has no room for it. */
+  /** The next piece as a frame. Undefined while the call's window is full. */
   nextPiece(): FrameInit | undefined {
     const { bytes, length = 0, open = 0 } = this.#init
     const isFirst = this.#sentBytes === 0
@@ -63,13 +63,16 @@ export class OutgoingSegment {
     return { call: this.#number(), piece, last, length: isFirst && !last ? length : 0, open: isFirst ? open : 0 }
   }
 
-  /** No piece leaves any more. */
+  /** Stops sending pieces. */
   stop(): void {
     this.#over = true
     this.#change.wake()
   }
 
-  /** Waits until the last piece has left, or none will any more. @throws ProtocolError TIMEOUT when no piece leaves for too long; the signal's reason */
+  /**
+   * Waits until the last piece was sent or sending has stopped. @throws ProtocolError TIMEOUT if no piece is sent for too long; the
+   * signal's reason
+   */
   async untilOver({ signal, stallTimeoutMs }: WriteOptions): Promise<void> {
     if (!this.#over) {
       await this.#change.wait(

@@ -12,37 +12,40 @@ import { type CallCarrier, PipelinedCall } from './pipelined-call.ts'
 import { encodeFrames, type Frame, type FrameInit, FrameReader } from './pipelined-frame.ts'
 import { BATCH_BYTES, SendQueue } from './send-queue.ts'
 
-/** Sent in one turn of the event loop. Then bytes that came are read. */
+/** Maximum bytes sent in one turn of the event loop. Received bytes are then read. */
 const MAX_BYTES_A_TURN = 4 * BATCH_BYTES
-/** After so many bytes the other side is told that they were read. */
+/** Read bytes are acknowledged to the peer at this interval. */
 const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
-/** Frames that wait while the other side does not read. Messages wait elsewhere: these are refusals, without end if it goes on sending. */
+/**
+ * Maximum queued frames while the peer does not read. Messages are queued elsewhere, so these are refusals, which a sending peer can cause
+ * without end.
+ */
 const MAX_WAITING_FRAMES = 8_192
 const MAX_CALL_ID = 0xffff_ffff
 const PIPELINES = new WeakMap<Stream, Pipeline>()
 
-/** How many calls are under way on a kept stream; undefined for any other stream. */
+/** Number of calls in progress on a kept stream. Undefined for any other stream. */
 export function callsOn(stream: Stream): number | undefined {
   return PIPELINES.get(stream)?.size
 }
 
 export interface PipelineInit {
   stream: Stream
-  /** How long the other side may take to read the last frames, in milliseconds. */
+  /** Time limit for the peer to read the last frames, in milliseconds. */
   stallTimeoutMs: number
-  /** On the side that answers: what calls may take, and who takes them over. */
+  /** On the serving side: limits of calls, and their consumer. */
   answers?: { bounds: CallBounds; onCall(call: PipelinedCall): void } | undefined
-  /** Without calls for so long, in milliseconds, the stream is closed. */
+  /** Idle timeout in milliseconds. The stream is closed after this time without calls. */
   idleMs: number
-  /** Told of each frame of the other side. */
+  /** Called for each frame from the peer. */
   onFrame?: (() => void) | undefined
-  /** Told once when it is over, with a reason where it broke. */
+  /** Called once when the stream has ended, with the reason if it broke. */
   onClosed: (reason: Error | undefined) => void
 }
 
 /**
- * Many calls on one kept stream, by the frames of proto/subnet/pipelined/v1. Small messages go first and whole, large ones in pieces, in turn, as
- * many at a time as the other side keeps up with. What no peer that keeps to the protocol sends ends the stream.
+ * Carries many calls on one kept stream, with the frames of proto/subnet/pipelined/v1. Small messages are sent first, each in a single
+ * frame. Large messages take turns in pieces, at the rate that the peer keeps up with. A protocol violation ends the stream.
  */
 export class Pipeline implements CallCarrier {
   readonly #init: PipelineInit
@@ -51,15 +54,15 @@ export class Pipeline implements CallCarrier {
   #lastCall = 0
   readonly #reader = new FrameReader()
   readonly #queue = new SendQueue()
-  /** Bytes that were read. The other side does not know it yet. */
+  /** Bytes read but not acknowledged yet. */
   #unacknowledged = 0
   #acknowledging = false
   #flushing = false
   #blocked = false
-  /** The other side, or this one, begins no more calls. */
+  /** True if neither side begins further calls. */
   #draining = false
   #closed = false
-  /** A byte of the other side has come. */
+  /** True once any data was received. */
   #heard = false
   #idle: NodeJS.Timeout | undefined
 
@@ -74,7 +77,7 @@ export class Pipeline implements CallCarrier {
     stream.addEventListener('remoteCloseWrite', this.#onRemoteClose)
     stream.addEventListener('close', this.#onClose)
     this.#waitForCalls()
-    // after the messages that the stream kept for its first listener
+    // after the messages that the stream buffered for its first listener
     queueMicrotask(this.#catchUp)
   }
 
@@ -82,12 +85,12 @@ export class Pipeline implements CallCarrier {
     return this.#stream
   }
 
-  /** Calls that are under way. */
+  /** Number of calls in progress. */
   get size(): number {
     return this.#calls.size
   }
 
-  /** False when a call needs another stream. */
+  /** False if a new call needs another stream. */
   get open(): boolean {
     return !this.#draining && !this.#closed && this.#stream.status === 'open' && this.#stream.writeStatus === 'writable'
   }
@@ -102,7 +105,7 @@ export class Pipeline implements CallCarrier {
     return ++this.#lastCall
   }
 
-  /** Begins and takes no more calls. The stream is closed when the running calls have ended. */
+  /** Stops accepting and beginning calls. The stream is closed when the calls in progress have ended. */
   close(): void {
     this.#draining = true
     if (this.#calls.size === 0) {
@@ -111,7 +114,7 @@ export class Pipeline implements CallCarrier {
     this.#closeIfDone()
   }
 
-  /** Ends all calls with this reason, and the stream. */
+  /** Ends the stream and all its calls with this reason. */
   abort(reason: Error): void {
     this.#end(reason)
     this.#stream.abort(reason)
@@ -129,7 +132,7 @@ export class Pipeline implements CallCarrier {
     this.#flushSoon()
   }
 
-  /** True while frames cannot leave. Then a message waits with its writer, not in memory. */
+  /** True while frames cannot be sent. A message then waits with its writer, not in memory. */
   get busy(): boolean {
     return this.#blocked || this.#queue.busy
   }
@@ -160,7 +163,7 @@ export class Pipeline implements CallCarrier {
     return call
   }
 
-  /** For a while: then the stream is of no use, or, where the other side does not even take the last frames, broken. */
+  /** Starts the idle timer. It closes an unused stream, or aborts a closing stream whose last frames are not read. */
   #waitForCalls(): void {
     clearTimeout(this.#idle)
     if (this.#closed) {
@@ -172,7 +175,7 @@ export class Pipeline implements CallCarrier {
     this.#idle.unref()
   }
 
-  /** Sends at the end of this turn, so that all frames of the turn leave together. */
+  /** Sends at the end of this turn, so that all frames of the turn are sent together. */
   #flushSoon(): void {
     if (!this.#flushing && !this.#blocked && !this.#closed) {
       this.#flushing = true
@@ -201,7 +204,7 @@ export class Pipeline implements CallCarrier {
     }
   }
 
-  /** The frame that tells the other side how much was read, once that is enough. */
+  /** The frame that acknowledges read bytes, once there are enough. */
   #acknowledgement(): FrameInit | undefined {
     if (this.#unacknowledged < ACKNOWLEDGE_EVERY_BYTES) {
       return undefined
@@ -212,14 +215,14 @@ export class Pipeline implements CallCarrier {
   }
 
   readonly #onRoom = (): void => {
-    // 'drain' comes to all streams of a connection, also to one whose own reader took nothing
+    // 'drain' is dispatched to all streams of a connection, even if this stream's reader accepted nothing
     if (this.#blocked && this.#stream.writeBufferLength === 0) {
       this.#blocked = false
       this.#flushSoon()
     }
   }
 
-  /** Handles what happened to the stream before there were listeners. */
+  /** Handles stream events from before the listeners were added. */
   readonly #catchUp = (): void => {
     if (this.#stream.status !== 'open') {
       this.#end(new Error('the stream is closed'))
@@ -246,7 +249,7 @@ export class Pipeline implements CallCarrier {
     }
     this.#unacknowledged += data.byteLength
     if (this.#unacknowledged >= ACKNOWLEDGE_EVERY_BYTES && !this.#acknowledging) {
-      // once for all chunks that are there
+      // once for all available chunks
       this.#acknowledging = true
       setImmediate(this.#acknowledge)
     }
@@ -272,7 +275,7 @@ export class Pipeline implements CallCarrier {
       return
     }
     if (frame.call <= this.#lastCall || this.#draining) {
-      // the call is over here, or is not taken: the close that is on its way says so
+      // the call has ended here or is not accepted: the pending close tells the peer
       return
     }
     const { answers } = this.#init
@@ -281,7 +284,7 @@ export class Pipeline implements CallCarrier {
     }
     this.#lastCall = frame.call
     const call = this.#enter(frame.call, answers.bounds)
-    // before anybody looks: most requests are whole then
+    // before the consumer reads: most requests are complete then
     call.receive(frame)
     if (!call.over) {
       answers.onCall(call)
@@ -301,7 +304,7 @@ export class Pipeline implements CallCarrier {
     this.#flushSoon()
   }
 
-  /** The other side sends no more: no further call, or, where it said no goodbye, no answer. */
+  /** The peer sends no more: no further calls, or without a goodbye, no further responses. */
   readonly #onRemoteClose = (): void => {
     if (this.#init.answers == null && (!this.#draining || this.#calls.size > 0)) {
       this.abort(new Error('the peer closed the stream'))

@@ -10,18 +10,18 @@ import { type Frame, Reset } from './pipelined-frame.ts'
 import { protocolViolation } from './protocol-violation.ts'
 import type { WindowUpdates } from './receive-window.ts'
 
-/** What a call needs of the stream that it shares with others. */
+/** The kept stream of a call, shared with other calls. */
 export interface CallCarrier extends FrameSender {
-  /** The number of a call that begins here. Asked for when its first frame leaves: the other side takes only rising numbers. */
+  /** The number of a new outbound call, requested when its first frame is sent. The peer accepts only ascending numbers. */
   nextNumber(): number
-  /** The call is over: what still comes for it is no longer of interest. */
+  /** Removes an ended call. Its further frames are ignored. */
   forget(call: PipelinedCall): void
 }
 
-/** One call on a stream that carries many. A reader and a writer have its messages; what both need to know of the call is its state. */
+/** One call on a kept stream. A reader and a writer handle its messages and share its state. */
 export class PipelinedCall implements MessageStream, WindowUpdates {
   readonly duplex = true
-  /** In the carrier's list of calls. */
+  /** Its place in the carrier's list of calls. */
   place: Place<PipelinedCall> = { item: this, index: -1 }
   #id: number | undefined
   readonly #carrier: CallCarrier
@@ -30,7 +30,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
   readonly #writer: CallWriter
   #onClosed: ((error: Error | undefined) => void) | undefined
 
-  /** @param id the number that the caller chose; undefined on the side that calls */
+  /** @param id the number chosen by the caller. Undefined on the calling side */
   constructor(id: number | undefined, bounds: CallBounds, carrier: CallCarrier) {
     this.#id = id
     this.#carrier = carrier
@@ -39,7 +39,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
     this.#writer = new CallWriter(bounds, this.#state, carrier, () => this.#number())
   }
 
-  /** Undefined until the other side is told of the call. */
+  /** Undefined until the first frame of the call was sent. */
   get id(): number | undefined {
     return this.#id
   }
@@ -48,7 +48,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
     return this.#state.isOver
   }
 
-  /** False while the other side may not have taken the call. */
+  /** False while the peer may not have taken the call. */
   get heard(): boolean {
     return this.#state.isHeard
   }
@@ -70,7 +70,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
   }
 
   async untilEnd(): Promise<void> {
-    // it came with the answer
+    // the end arrived with the answer
   }
 
   write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
@@ -82,7 +82,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
   }
 
   finish(): void {
-    // the frames of its message say so
+    // the message's frames signal the end
   }
 
   async close(): Promise<void> {
@@ -109,7 +109,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
     this.#onClosed = listener
   }
 
-  /** The stream is broken: nothing comes any more, and nothing can be sent. */
+  /** Ends the call because the stream is broken. */
   break(reason: Error): void {
     if (!this.over) {
       this.#end(reason)
@@ -122,7 +122,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
     }
   }
 
-  /** A frame came for this call. @throws ProtocolError for a violation of the protocol */
+  /** Handles a frame of this call. @throws ProtocolError for a protocol violation */
   receive(frame: Frame): void {
     if (this.over) {
       return
@@ -133,7 +133,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
       return
     }
     this.#state.hear()
-    // a window update wakes nobody: who waits for a message would wait for ever as long as updates come
+    // a window update wakes no reader: otherwise updates alone could keep a silent call alive forever
     if (frame.last || frame.piece.byteLength > 0 || frame.open > 0) {
       this.#receivePiece(frame)
     }
@@ -150,7 +150,7 @@ export class PipelinedCall implements MessageStream, WindowUpdates {
       if (!(error instanceof LimitError)) {
         throw error
       }
-      // of no concern to the other calls on the stream
+      // does not affect other calls on the stream
       this.abort(error)
     }
   }

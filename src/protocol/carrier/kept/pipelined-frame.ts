@@ -6,29 +6,29 @@ import { PIECE_BYTES } from './flow-control.ts'
 
 export { Reset }
 
-/** One frame of proto/subnet/pipelined/v1. */
+/** A frame of proto/subnet/pipelined/v1. */
 export type Frame = Omit<FrameMessage, '$typeName' | '$unknown'>
 
-/** A frame to be sent; until it is encoded it may still be changed. */
+/** A frame to send. It may be changed until it is encoded. */
 export interface FrameInit extends Partial<Frame> {
   encoded?: boolean
 }
 
-/** A piece of a message, and the other fields. */
+/** Maximum size of a frame: a full piece and the other fields. */
 export const MAX_FRAME_BYTES = PIECE_BYTES + 64
-/** The length before a frame. */
+/** Maximum size of a frame's length prefix. */
 export const MAX_PREFIX_BYTES = 3
 const NOTHING = new Uint8Array(0)
 
 const { field } = FrameSchema
 const PIECE_TAG = (field.piece.number << 3) | WireType.LengthDelimited
-/** All that are a number or a flag. A tag is one byte: no field has a number above 15. */
+/** All number and flag fields. Field numbers up to 15 have a one-byte tag. */
 const VARINTS = (['call', 'length', 'last', 'end', 'window', 'reset', 'read', 'open'] as const).map((name) => ({
   name,
   tag: (field[name].number << 3) | WireType.Varint,
 }))
 
-/** Of a frame as it is sent, its length prefix included. */
+/** Encoded size of a frame, including its length prefix. */
 export function sizeOf(frame: FrameInit): number {
   const bytes = bodySizeOf(frame)
   return varint.encodingLength(bytes) + bytes
@@ -45,8 +45,8 @@ function bodySizeOf(frame: FrameInit): number {
 }
 
 /**
- * Frames one behind the other, each with its length before it, in one buffer. By hand, as is reading them: there are two for each call, and with the
- * schema, which knows neither of the buffer nor of the others, they cost as much as all else.
+ * Encodes length-prefixed frames into one buffer. Encoding and decoding are hand-written: there are two frames per call, and with the
+ * schema they would cost as much as all other work.
  */
 export function encodeFrames(frames: readonly FrameInit[], size = frames.reduce((sum, frame) => sum + sizeOf(frame), 0)): Uint8Array {
   const bytes = Buffer.allocUnsafe(size)
@@ -76,7 +76,7 @@ export function encodeFrames(frames: readonly FrameInit[], size = frames.reduce(
   return bytes
 }
 
-/** @throws Error for bytes that are no protobuf */
+/** @throws Error for malformed protobuf */
 function decodeFrame(bytes: Uint8Array): Frame {
   const frame: Frame = {
     call: 0,
@@ -135,27 +135,27 @@ function readVarint(frame: Frame, number: number, reader: BinaryReader): void {
 }
 
 /**
- * Takes frames out of the bytes of a stream as they come. A piece is a view: of the bytes that came, or, where a frame came in parts, of a copy of it.
- * Neither is used again, and whoever keeps a small one keeps all of it.
+ * Decodes frames from received bytes. A piece is a view of the received bytes, or of a copy if its frame arrived in parts. Neither buffer
+ * is reused. Keeping a small view pins the whole buffer.
  */
 export class FrameReader {
   #bytes: Uint8Array = NOTHING
   #at = 0
-  /** Of the length before the next frame. */
+  /** Number of length prefix bytes read. */
   #prefixBytes = 0
   #size = 0
-  /** What came of a frame that is not all there. */
+  /** Buffer of an incomplete frame. */
   #part: Uint8Array | undefined
   #partBytes = 0
 
-  /** Bytes that came. All frames of those before have to be taken. */
+  /** Adds received bytes. All complete frames must have been taken before. */
   feed(bytes: Uint8Array): void {
     // a plain view: Buffer methods (slice above all) differ from Uint8Array's
     this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#at = 0
   }
 
-  /** The next frame, if all of it is there. @throws ProtocolError REMOTE_FAILED; Error for what is no protobuf */
+  /** The next complete frame. Undefined if there is none. @throws ProtocolError REMOTE_FAILED; Error for malformed protobuf */
   next(): Frame | undefined {
     if (this.#part != null) {
       return this.#nextOfParts(this.#part)
@@ -193,7 +193,7 @@ export class FrameReader {
     this.#part = undefined
   }
 
-  /** True once all of it is there. */
+  /** True once the prefix is complete. */
   #readPrefix(): boolean {
     for (;;) {
       const byte = this.#bytes[this.#at]

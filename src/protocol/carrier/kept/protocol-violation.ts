@@ -1,6 +1,6 @@
 import { ProtocolError } from '../../api/errors.ts'
 
-/** What ends the kept stream of a peer that does not keep to the protocol. */
+/** Creates the error for a peer's protocol violation. It ends the kept stream. */
 export function protocolViolation(what: string): ProtocolError {
   return new ProtocolError('REMOTE_FAILED', `the peer ${what}`)
 }

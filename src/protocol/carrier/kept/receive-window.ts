@@ -1,20 +1,20 @@
 import { CALL_WINDOW_BYTES, costOf } from './flow-control.ts'
 import { protocolViolation } from './protocol-violation.ts'
 
-/** Tells the sender that there is room for more. */
+/** Sends window updates to the sender. */
 export interface WindowUpdates {
   sendWindowUpdate(bytes: number): void
 }
 
 /**
- * The receive window of one call: how much the sender may send before the reader takes it. The window grows again by what the reader took, half a
- * window at a time.
+ * The receive window of one call: the bytes that the sender may send before the reader takes them. It is restored by the amount taken, half
+ * a window at a time.
  */
 export class ReceiveWindow {
   readonly #updates: WindowUpdates
-  /** The sender may still send so much. */
+  /** Bytes that the sender may still send. */
   #room = CALL_WINDOW_BYTES
-  /** Taken by the reader, and not given again. */
+  /** Bytes taken by the reader but not restored yet. */
   #taken = 0
   #widened = false
 
@@ -22,7 +22,7 @@ export class ReceiveWindow {
     this.#updates = updates
   }
 
-  /** A piece of this size came. @throws ProtocolError for a sender that did not wait for room */
+  /** Accounts for a received piece. @throws ProtocolError if the sender exceeds the window */
   receive(pieceBytes: number): void {
     this.#room -= costOf(pieceBytes)
     if (this.#room < 0) {
@@ -30,7 +30,7 @@ export class ReceiveWindow {
     }
   }
 
-  /** The reader took a piece of this size. */
+  /** Accounts for a piece taken by the reader. */
   take(pieceBytes: number): void {
     this.#taken += costOf(pieceBytes)
     if (this.#taken >= CALL_WINDOW_BYTES / 2) {
@@ -39,13 +39,13 @@ export class ReceiveWindow {
     }
   }
 
-  /** Gives room for all of a message that is wanted whole. Its pieces give none when they are taken. */
+  /** Opens the window for a whole message. Its pieces then restore nothing when they are taken. */
   giveForWhole(messageBytes: number): void {
     this.#give(messageBytes)
     this.#taken -= messageBytes
   }
 
-  /** Makes the window larger by so many bytes. Does nothing the second time. */
+  /** Enlarges the window once. Later calls have no effect. */
   widen(bytes: number): void {
     if (!this.#widened) {
       this.#widened = true

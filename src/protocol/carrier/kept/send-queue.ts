@@ -2,35 +2,38 @@ import type { OutgoingSegment } from './outgoing-segment.ts'
 import { encodeFrames, type FrameInit, MAX_FRAME_BYTES, MAX_PREFIX_BYTES, sizeOf } from './pipelined-frame.ts'
 import { SendRate } from './send-rate.ts'
 
-/** Given to the muxer at a time. */
+/** Maximum bytes passed to the muxer at once. */
 export const BATCH_BYTES = 64 * 1024
-/** Frames in a batch. With larger batches two sides with many calls would work by turns: each would wait for a whole batch of the other. */
+/**
+ * Maximum frames per batch. With larger batches, two sides with many calls would work alternately, each waiting for a whole batch of the
+ * other.
+ */
 const BATCH_FRAMES = 8
-/** Frames that wait, and the bytes of messages in them. With more, messages wait with their writers. */
+/** Limits of queued frames and of their message bytes. Beyond them, messages wait with their writers. */
 const MAX_FRAMES_AT_ONCE = 512
 const MAX_FRAME_BYTES_AT_ONCE = 256 * 1024
 
-/** A frame with a piece, as it is sent. */
+/** Maximum size of an encoded frame with a piece. */
 const MAX_PIECE_FRAME_BYTES = MAX_PREFIX_BYTES + MAX_FRAME_BYTES
 
 /**
- * The send queue of a kept stream. Frames leave first, in order. Messages of one piece follow, then large messages, each with a piece in turn, as many
- * at a time as the other side keeps up with.
+ * The send queue of a kept stream. Frames are sent first, in order. Messages of one piece follow. Large messages then take turns, one piece
+ * each, at the rate that the peer keeps up with.
  */
 export class SendQueue {
   #frames: FrameInit[] = []
-  /** Bytes of messages in these. */
+  /** Message bytes of the queued frames. */
   #frameBytes = 0
   readonly #small: OutgoingSegment[] = []
   readonly #large: OutgoingSegment[] = []
   readonly #rate = new SendRate()
 
-  /** Frames that wait. */
+  /** Number of queued frames. */
   get frames(): number {
     return this.#frames.length
   }
 
-  /** True while as much waits as leaves together. */
+  /** True if as much is queued as can be sent together. */
   get busy(): boolean {
     return this.#frames.length >= MAX_FRAMES_AT_ONCE || this.#frameBytes >= MAX_FRAME_BYTES_AT_ONCE
   }
@@ -44,7 +47,7 @@ export class SendQueue {
     this.#queueOf(segment).push(segment)
   }
 
-  /** Does nothing for a segment that is not in the queue. */
+  /** Does nothing if the segment is not queued. */
   remove(segment: OutgoingSegment): void {
     const queue = this.#queueOf(segment)
     const index = queue.indexOf(segment)
@@ -63,23 +66,23 @@ export class SendQueue {
     return segment.isSmall ? this.#small : this.#large
   }
 
-  /** The other side has read so many bytes of the stream. */
+  /** Call when the peer has acknowledged read bytes. */
   acknowledged(bytes: number): void {
     this.#rate.acknowledged(bytes)
   }
 
-  /** The bytes of the frames that leave now; undefined where none do. @param first a frame that leaves before all others */
+  /** Encodes the frames to send now. Undefined if there are none. @param first a frame to send before all others */
   take(first: FrameInit | undefined): Uint8Array | undefined {
     const batch = new Batch()
     if (first != null) {
       batch.add(first)
     }
     this.#takeFrames(batch)
+    // pieces follow once no frames are queued: queued frames have lower call numbers than new calls would get now
     if (this.#frames.length === 0) {
       this.#takePieces(this.#small, batch, () => batch.size < BATCH_BYTES)
       this.#takePieces(this.#large, batch, () => batch.size < BATCH_BYTES && this.#rate.room >= batch.size + MAX_PIECE_FRAME_BYTES)
     }
-    // else the frames that wait have lower call numbers than new calls would get now
     if (batch.frames.length === 0) {
       return undefined
     }
@@ -100,7 +103,7 @@ export class SendQueue {
     this.#frames = taken === this.#frames.length ? [] : this.#frames.slice(taken)
   }
 
-  /** In turn; a message without room in its own window is passed over. */
+  /** Takes pieces in turn. Skips a message whose own window is full. */
   #takePieces(queue: OutgoingSegment[], batch: Batch, hasRoom: () => boolean): void {
     let passedOver = 0
     while (passedOver < queue.length && hasRoom()) {
@@ -117,7 +120,7 @@ export class SendQueue {
   }
 }
 
-/** Frames that leave together. */
+/** Frames sent together. */
 class Batch {
   readonly frames: FrameInit[] = []
   size = 0

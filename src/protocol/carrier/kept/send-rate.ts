@@ -1,19 +1,19 @@
-/** Bytes under way. No more than yamux's window for a stream (`node/stack/create-libp2p`): further bytes would wait in the muxer. */
+/** Limits of bytes in flight. At most yamux's stream window (`node/stack/create-libp2p`), because further bytes would wait in the muxer. */
 const WINDOW_BYTES = { min: 128 * 1024, initial: 256 * 1024, max: 1024 * 1024 }
-/** A round trip may take so many times the shortest that was seen, and so many milliseconds, before bytes are held to queue. */
+/** Round-trip time that indicates queueing: a multiple of the shortest one, plus a constant in milliseconds. */
 const PATIENT = { times: 2, ms: 2 }
-/** The same while small messages would wait behind them. */
+/** The stricter threshold while small messages would wait in the queue. */
 const HURRIED = { times: 1.5, ms: 0 }
-/** For so long after a small message others may follow, in milliseconds. */
+/** How long the stricter threshold applies after a small message, in milliseconds. */
 const HURRY_MS = 1_000
-/** So many round trips in a row that are too long with the smallest window are the path's own: it has become slower. */
+/** Number of consecutive long round trips at the smallest window after which the path itself counts as slower. */
 const TRIPS_OF_A_SLOWER_PATH = 32
-/** Of sending, whose round trips are measured at a time: a peer may say nothing of what it read. */
+/** Maximum pending round-trip measurements, because a peer may never acknowledge. */
 const MAX_MARKS = 256
 
 /**
- * How many bytes may be under way on a stream: more while round trips stay short, fewer when they grow, as TCP Vegas does. What is sent beyond
- * what the path carries only stands in queues, and every small message behind it.
+ * Limits the bytes in flight on a stream, like TCP Vegas: more while round trips stay short, fewer when they grow. Bytes beyond the path's
+ * capacity would only queue up, and delay every small message.
  */
 export class SendRate {
   #window = WINDOW_BYTES.initial
@@ -21,7 +21,7 @@ export class SendRate {
   #acknowledged = 0
   #shortestMs = Number.POSITIVE_INFINITY
   #hurriedUntilMs = 0
-  /** With the smallest window, one behind the other, all too long. */
+  /** Consecutive long round trips at the smallest window. */
   #longTrips = 0
   #shortestOfThoseMs = Number.POSITIVE_INFINITY
   readonly #marks: Array<{ at: number; sentAtMs: number }> = []
@@ -31,7 +31,7 @@ export class SendRate {
     return this.#window - (this.#sent - this.#acknowledged)
   }
 
-  /** @param bulk whether the round trip is worth measuring: for single small messages it is not */
+  /** @param bulk true if the round trip is worth measuring. Single small messages are not */
   sent(bytes: number, bulk: boolean): void {
     this.#sent += bytes
     if (bulk && this.#marks.length < MAX_MARKS) {
@@ -39,13 +39,13 @@ export class SendRate {
     }
   }
 
-  /** A small message leaves among large ones: for a while as little is to stand in queues as can be. */
+  /** Call when a small message is sent among large ones. Keeps queues as short as possible for a while. */
   hurry(): void {
     this.#hurriedUntilMs = performance.now() + HURRY_MS
   }
 
   acknowledged(bytes: number): void {
-    // a peer cannot have read what was not sent
+    // a peer cannot acknowledge more than was sent
     this.#acknowledged = Math.min(this.#sent, this.#acknowledged + bytes)
     let mark: { sentAtMs: number } | undefined
     while ((this.#marks[0]?.at ?? Number.POSITIVE_INFINITY) <= this.#acknowledged) {

@@ -1,20 +1,20 @@
 import { CALL_WINDOW_BYTES, costOf } from './flow-control.ts'
 
-/** The send window of one call: how much the receiver has room for. */
+/** The send window of one call: the bytes that the receiver has room for. */
 export class SendWindow {
   #room = CALL_WINDOW_BYTES
 
-  /** There is room for a piece of this size. */
+  /** True if a piece of this size fits. */
   fits(pieceBytes: number): boolean {
     return costOf(pieceBytes) <= this.#room
   }
 
-  /** A piece of this size leaves. */
+  /** Accounts for a sent piece. */
   take(pieceBytes: number): void {
     this.#room -= costOf(pieceBytes)
   }
 
-  /** The receiver has room for more. */
+  /** Adds a window update. */
   grow(bytes: number): void {
     this.#room = Math.min(Number.MAX_SAFE_INTEGER, this.#room + bytes)
   }

@@ -2,8 +2,8 @@ import type { Stream, StreamCloseEvent } from '@libp2p/interface'
 import type { Deadline } from '../../../primitives/deadline.ts'
 
 /**
- * Closes the write side once the other side has taken what was written. libp2p's own `close` does not notice an abort that comes meanwhile: it waits
- * for its signal, which holds the stream. Clears the deadline. @throws the reason of the deadline; what the stream ended with
+ * Closes the write side once the peer has accepted all written data. libp2p's `close` does not notice a concurrent abort: it waits for its
+ * signal, which retains the stream. Clears the deadline. @throws the reason of the deadline; the error of the stream
  */
 export async function closeInTime(stream: Stream, deadline: Deadline): Promise<void> {
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>()

@@ -5,25 +5,25 @@ import { plainId } from '../../api/host.ts'
 import { NotTakenError } from '../../api/not-taken-error.ts'
 import { UnreadBytes } from './unread-bytes.ts'
 
-/** go-libp2p's code for a stream that its resource manager refused: https://github.com/libp2p/specs/tree/master/error-codes */
+/** go-libp2p's reset code for a stream refused by its resource manager: https://github.com/libp2p/specs/tree/master/error-codes */
 const RESOURCE_LIMIT_EXCEEDED = 0x1002
 
 const MULTISTREAM = '/multistream/1.0.0'
 const NOT_AVAILABLE = 'na'
-/** The longest line of an answer, in bytes; libp2p itself takes no longer one. */
+/** Maximum length of an answer line in bytes, as in libp2p. */
 const MAX_LINE_BYTES = 1_024
-/** A prefix of that length. */
+/** Maximum length of a line's prefix. */
 const MAX_PREFIX_BYTES = 2
-/** Where nothing is written, the header is sent alone after this, in milliseconds. */
+/** If nothing is written, the header is sent on its own after this time, in milliseconds. */
 const HEADER_ALONE_MS = 10
-/** How long the other side may take to confirm a protocol, in milliseconds. A connection whose other side is gone is closed before. */
+/** Time limit for the peer to confirm a protocol, in milliseconds. A dead connection is closed earlier. */
 const CONFIRM_TIMEOUT_MS = 15_000
 
-/** What is known of a stream beside what libp2p's interface says. */
+/** Facts about a stream that libp2p's interface lacks. */
 interface Facts {
-  /** The other side said that it speaks the protocol. libp2p gives no other streams, but for lazily negotiated ones. */
+  /** True if the peer has confirmed the protocol. False only for streams in lazy negotiation. */
   confirmed: boolean
-  /** What the other side's reset carried, where the muxer tells. */
+  /** Code of the peer's reset, if the muxer reports it. */
   resetCode: number | undefined
   waiting: Array<() => void>
 }
@@ -36,17 +36,17 @@ function factsOf(stream: Stream): Facts {
   return facts
 }
 
-/** To be called before the stream tells of its reset. */
+/** Call before the stream reports its reset. */
 export function noteReset(stream: Stream, code: number): void {
   factsOf(stream).resetCode = code
 }
 
-/** False until the other side has said that it speaks the protocol of a stream. */
+/** False until the peer has confirmed the protocol of a stream. */
 export function isConfirmed(stream: Stream): boolean {
   return FACTS.get(stream)?.confirmed ?? true
 }
 
-/** Resolves when the other side has confirmed the protocol, or the stream has ended. */
+/** Resolves when the peer has confirmed the protocol or the stream has ended. */
 export async function settled(stream: Stream): Promise<void> {
   if (isConfirmed(stream) || stream.status !== 'open') {
     return
@@ -57,15 +57,15 @@ export async function settled(stream: Stream): Promise<void> {
   await promise
 }
 
-/** The other side does not speak the protocol of a stream that is closed with this error. */
+/** True if a stream was closed because the peer does not support its protocol. */
 export function isUnsupported(error: unknown): boolean {
   return error instanceof Error && error.name === UnsupportedProtocolError.name
 }
 
 /**
- * The error of a call that certainly reached no handler: the other side does not speak the protocol, reset the stream before it confirmed
- * the protocol, or has too many streams. Undefined for any other stream: there the other side may have acted.
- * @param heard a byte of an answer came: so a handler has the call, whatever the reset says
+ * The error of a call that certainly reached no handler: the peer does not support the protocol, reset the stream before confirming it, or
+ * has too many streams. Undefined for any other stream, because the peer may have acted.
+ * @param heard true if any byte of an answer arrived, which proves that a handler has the call
  */
 export function notTaken(stream: Stream, cause: unknown, heard: boolean): NotTakenError | undefined {
   if (isUnsupported(cause)) {
@@ -82,32 +82,32 @@ export function notTaken(stream: Stream, cause: unknown, heard: boolean): NotTak
   return isConfirmed(stream) ? undefined : resetUnconfirmed(stream.protocol, cause)
 }
 
-/** What a call fails with whose stream the other side reset before it confirmed the protocol. */
+/** The error of a call whose stream was reset before the peer confirmed the protocol. */
 export function resetUnconfirmed(protocolId: string, cause: unknown): NotTakenError {
   return new NotTakenError('unconfirmed', `the peer reset the stream before it confirmed ${protocolId}`, { cause })
 }
 
-/** What a call fails with whose connection was lost before the other side confirmed anything: a peer that lets nobody in does that. */
+/** The error of a call whose connection was lost before the peer confirmed the protocol, for example by a peer that refuses this node. */
 export function lostUnconfirmed(stream: Stream, cause?: unknown): ProtocolError | undefined {
   return isConfirmed(stream) || stream.status !== 'closed'
     ? undefined
     : new ProtocolError('UNREACHABLE', `the peer closed the connection before it confirmed ${stream.protocol}`, { cause })
 }
 
-/** The other side's reset said that it takes no more streams now. */
+/** True if the peer's reset reported its limit of streams. */
 export function overLimit(stream: Stream): boolean {
   return FACTS.get(stream)?.resetCode === RESOURCE_LIMIT_EXCEEDED
 }
 
-/** A stream of a muxer, whose methods may be replaced. */
+/** A stream of a muxer with replaceable methods. */
 interface MuxedStream extends Stream {
   onData(data: Parameters<Stream['send']>[0]): void
 }
 
 /**
- * Negotiates the protocol of a new outgoing stream without a round trip of its own: the header of multistream-select leaves with the first bytes, and the
- * answer to it is taken out of what comes (https://github.com/multiformats/multistream-select). A peer that does not speak the protocol ends
- * the stream with an UnsupportedProtocolError; so does nobody else. One that says nothing for 15 s ends it with a TIMEOUT.
+ * Negotiates the protocol of a new outbound stream without an extra round trip. The multistream-select header is sent with the first bytes,
+ * and its answer is removed from the received data (https://github.com/multiformats/multistream-select). Only a peer that does not support
+ * the protocol ends the stream with an UnsupportedProtocolError. A peer that is silent for 15 s ends it with a TIMEOUT.
  */
 export function negotiateLazily(stream: MuxedStream, protocolId: string): void {
   const facts = factsOf(stream)
@@ -135,7 +135,7 @@ export function negotiateLazily(stream: MuxedStream, protocolId: string): void {
   )
 }
 
-/** @returns what stops it where nothing was sent yet */
+/** @returns a function that cancels a pending header */
 function sendHeaderFirst(stream: MuxedStream, header: Uint8Array): () => void {
   const send = stream.send.bind(stream)
   const alone = setTimeout(() => {
@@ -143,7 +143,7 @@ function sendHeaderFirst(stream: MuxedStream, header: Uint8Array): () => void {
     try {
       send(header)
     } catch {
-      // this side has closed the stream, or its connection is gone: nobody asks for anything on it
+      // the stream was closed or its connection is gone, so nothing is expected on it
     }
   }, HEADER_ALONE_MS)
   alone.unref()
@@ -177,7 +177,7 @@ function takeAnswer(stream: MuxedStream, protocolId: string, onConfirmed: () => 
   }
 }
 
-/** @throws UnsupportedProtocolError; ProtocolError for what is no answer */
+/** @throws UnsupportedProtocolError; ProtocolError for an invalid answer */
 function check(said: string, expected: string | undefined, protocolId: string): void {
   if (said === expected) {
     return
@@ -188,13 +188,13 @@ function check(said: string, expected: string | undefined, protocolId: string): 
   throw new ProtocolError('REMOTE_FAILED', `the peer answered the negotiation of ${protocolId} with what is no answer`)
 }
 
-/** A message of multistream-select: its length, its text, a line's end. */
+/** Encodes a multistream-select message: its length, its text and a newline. */
 function line(text: string): Uint8Array {
   const bytes = Buffer.from(`${text}\n`)
   return Buffer.concat([varint.encode(bytes.byteLength), bytes])
 }
 
-/** The messages of multistream-select in bytes that come in any pieces. */
+/** Decodes multistream-select messages from bytes in arbitrary chunks. */
 class LineReader {
   readonly #unread = new UnreadBytes()
 
@@ -202,7 +202,7 @@ class LineReader {
     this.#unread.append(bytes)
   }
 
-  /** The next one without its line's end; undefined where it is not there yet. @throws ProtocolError for one that is too long, or none */
+  /** The next message without its newline. Undefined if it is incomplete. @throws ProtocolError for an oversized or malformed message */
   next(): string | undefined {
     const bytes = this.#unread.peek()
     const prefixBytes = bytes.findIndex((byte) => byte < 0x80) + 1
@@ -227,7 +227,7 @@ class LineReader {
     return text.slice(0, -1)
   }
 
-  /** What follows the last one. */
+  /** The bytes after the last message. */
   rest(): Uint8Array {
     return this.#unread.take(this.#unread.length)
   }

@@ -1,11 +1,11 @@
 import type { Stream } from '@libp2p/interface'
 
-/** How long the other side may take to close a stream that this side has closed, in milliseconds. */
+/** Time limit for the peer to close a stream after this side, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000
 
 /**
- * Resets a stream that this side has closed unless the other side closes it too: a stream is gone only when both sides have closed it.
- * @param stallTimeoutMs the longest wait, where it is shorter than 5 s
+ * Resets a locally closed stream unless the peer closes it too, because a stream is freed only when both sides have closed it.
+ * @param stallTimeoutMs the maximum wait, if shorter than 5 s
  */
 export function resetUnlessClosed(stream: Stream, stallTimeoutMs: number): void {
   if (stream.status !== 'open' && stream.status !== 'closing') {

@@ -1,4 +1,4 @@
-/** Bytes that came before anyone asked for them, in one buffer: however small the pieces, the cost is their sum. */
+/** Buffers received bytes until they are read. Many small chunks cost no more than their total size. */
 export class UnreadBytes {
   #buffer = new Uint8Array(0)
   #start = 0
@@ -27,12 +27,12 @@ export class UnreadBytes {
     return this.#start < this.#end ? this.#buffer[this.#start++] : undefined
   }
 
-  /** All of them, still unread: good until more come. */
+  /** All buffered bytes, without removing them. Valid until more are appended. */
   peek(): Uint8Array {
     return this.#buffer.subarray(this.#start, this.#end)
   }
 
-  /** A copy of the next bytes, at most so many. */
+  /** Removes up to `bytes` bytes and returns a copy. */
   take(bytes: number): Uint8Array {
     const taken = this.#buffer.slice(this.#start, Math.min(this.#end, this.#start + bytes))
     this.skip(taken.byteLength)
@@ -44,7 +44,7 @@ export class UnreadBytes {
     this.#freeIfEmpty()
   }
 
-  /** Moves as many bytes as fit into `target`, from its beginning; says how many. */
+  /** Moves as many bytes as fit to the beginning of `target`. Returns their number. */
   moveTo(target: Uint8Array): number {
     const part = this.#buffer.subarray(this.#start, Math.min(this.#end, this.#start + target.byteLength))
     target.set(part)
@@ -62,5 +62,5 @@ export class UnreadBytes {
   }
 }
 
-/** A buffer up to this size is used again once it is empty. */
+/** Maximum size of an empty buffer to reuse. */
 const KEPT_BYTES = 4 * 1_024

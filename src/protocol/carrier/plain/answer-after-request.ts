@@ -3,14 +3,14 @@ import type { IncomingMessage, MessageInParts } from '../../api/message-in-parts
 import { discard } from '../../message/collect.ts'
 
 /**
- * Holds an answer back until its request has ended: a caller may read nothing before it has sent the whole request. Until then the answer waits in a
- * spool. @throws what its chunks throw, and the spool
+ * Delays an answer until its request has ended, because a caller may read nothing before it has sent the whole request. Until then the
+ * answer is kept in a spool. @throws errors of its chunks and of the spool
  */
 export function answerAfterRequest({ head, field, body: { size, chunks } }: MessageInParts, request: IncomingMessage): MessageInParts {
   return { head, field, body: { size, chunks: size == null ? thenDiscard(chunks, request) : spoolUntilEnd(chunks, size, request) } }
 }
 
-/** An answer without a size leaves only once it has ended. Then the rest of the request is read. */
+/** Yields an answer without a size, which is sent only once it has ended. The rest of the request is then read. */
 async function* thenDiscard(chunks: AsyncIterable<Uint8Array>, request: IncomingMessage): AsyncGenerator<Uint8Array> {
   yield* chunks
   await discard(request).catch(() => undefined)
@@ -23,7 +23,7 @@ async function* spoolUntilEnd(chunks: AsyncIterable<Uint8Array>, size: number, r
     while (!request.ended && spool.size <= size) {
       const { done, value } = await iterator.next()
       if (done === true) {
-        // it does without the rest of its request, which the caller sends all the same
+        // the answer does not need the rest of its request, which the caller sends anyway
         await discard(request).catch(() => undefined)
         break
       }

@@ -16,14 +16,14 @@ import { resetUnlessClosed } from '../negotiate/reset-unless-closed.ts'
 import { UnreadBytes } from '../negotiate/unread-bytes.ts'
 import { StreamWriter } from './stream-writer.ts'
 
-/** A length prefix is an unsigned varint of at most this many bytes (64 bits). */
+/** Maximum length of a length prefix, an unsigned varint of 64 bits. */
 const MAX_PREFIX_BYTES = 10
-/** Written at a time, so that a slow reader is felt after this much. */
+/** Bytes per write, after which a slow reader causes backpressure. */
 const WRITE_CHUNK_BYTES = 64 * 1024
-/** Unread bytes beyond this pause the stream; the muxer's receive window (1 MiB) comes on top. */
+/** The stream is paused above this many unread bytes. The muxer's receive window (1 MiB) comes on top. */
 const PAUSE_ABOVE_BYTES = 256 * 1024
 
-/** How long the end of the stream is waited for after the answer, in milliseconds. */
+/** Maximum wait for the end of the stream after the answer, in milliseconds. */
 const END_WAIT_MS = 100
 
 const SILENT = 'without sending anything'
@@ -31,8 +31,8 @@ const SILENT = 'without sending anything'
 type FramingLimits = Pick<ProtocolLimits, 'maxFrameBytes' | 'maxStreamedBytes' | 'stallTimeoutMs' | 'minBytesPerSecond'>
 
 /**
- * A call on a stream of its own: messages in frames, an unsigned varint length, then that many bytes. Must be made in the same turn as the
- * stream, for bytes that arrive without a listener pile up. Whoever reads or writes aborts it when that throws: this class does not.
+ * A call on its own stream. Each message is a frame: an unsigned varint length, then that many bytes. Construct it in the turn in which the
+ * stream arrives, because bytes without a listener accumulate. After an error, the caller has to abort the stream.
  */
 export class FramedStream implements MessageStream {
   readonly duplex = false
@@ -43,26 +43,26 @@ export class FramedStream implements MessageStream {
   readonly #wanted: () => boolean
   #complete = false
   #heard = false
-  /** The peer said that nothing follows: other than a connection that is lost. */
+  /** True if the peer signalled its end, as opposed to a lost connection. */
   #finished = false
   readonly #unread = new UnreadBytes()
   #body: { bytes: Uint8Array; filled: number } | undefined
-  /** Not taken yet of a message that is read as it comes. */
+  /** Remaining bytes of a message that is streamed. */
   #streamedBytes = 0
   #failure: Error | undefined
-  /** What came behind the last message that may come. */
+  /** The error for data after the last allowed message. */
   #refused: ProtocolError | undefined
   #wake: (() => void) | undefined
   #resuming = false
 
-  /** @param wanted others wait for the stream to be gone. @default false */
+  /** @param wanted true if other calls wait for the stream to be freed. @default false */
   constructor(stream: Stream, limits: FramingLimits, budget: Pick<PeerShare, 'acquire'>, wanted: () => boolean = () => false) {
     this.#wanted = wanted
     this.#stream = stream
     this.#writer = new StreamWriter(stream, (cause) => this.#notWritten(cause))
     this.#limits = limits
     this.#budget = budget
-    // events from before this listener are not repeated
+    // earlier events are not repeated
     this.#finished = stream.remoteWriteStatus === 'closed' && stream.status === 'open'
     this.#failure =
       stream.status === 'reset' || stream.status === 'aborted' ? new StreamResetError('it was reset before it was read') : undefined
@@ -72,7 +72,7 @@ export class FramedStream implements MessageStream {
     stream.addEventListener('close', this.#onClose)
   }
 
-  /** A byte of the other side has come. */
+  /** True once any data was received. */
   get heard(): boolean {
     return this.#heard
   }
@@ -145,7 +145,7 @@ export class FramedStream implements MessageStream {
   }
 
   finish(): void {
-    // this fails only where the stream has broken, and the reader gets that error
+    // fails only on a broken stream, and the reader gets that error
     this.#stream.close().catch(() => undefined)
   }
 
@@ -207,7 +207,7 @@ export class FramedStream implements MessageStream {
   }
 
   #decodeLength(prefix: number[], maxBytes: number): number {
-    // every length that varint.decode cannot hold is above any limit
+    // a length beyond the range of varint.decode exceeds every limit
     const length = prefix.length > 7 ? Number.POSITIVE_INFINITY : varint.decode(Uint8Array.from(prefix))
     if (length > maxBytes) {
       throw tooLarge(length, maxBytes, 'announced by the peer')
@@ -234,14 +234,14 @@ export class FramedStream implements MessageStream {
     }
   }
 
-  /** Waits until something may have changed: bytes, the end, a failure. */
+  /** Waits for a change: data, the end or a failure. */
   async #more(signal: AbortSignal | undefined, timeoutMs: number | undefined, where: () => string): Promise<void> {
     signal?.throwIfAborted()
     if (this.#failure != null) {
       throw this.#broken(this.#failure, where())
     }
     if (this.#stream.readStatus === 'paused') {
-      // what the stream held back comes at once: the caller looks again
+      // buffered data is dispatched at once: the caller looks again
       this.#resume()
       return
     }
@@ -255,12 +255,12 @@ export class FramedStream implements MessageStream {
     await silence.race(changed, () => new ProtocolError('TIMEOUT', `the peer went silent for ${timeoutMs} ms ${where()}`))
   }
 
-  /** True once no more bytes come. The muxer's own flag is true too early: bytes may still wait in its buffer. */
+  /** True once no more data follows. The muxer's own flag is true too early, while data is still in its buffer. */
   get #ended(): boolean {
     return this.#stream.readBufferLength === 0 && (this.#stream.readableEnded || this.#stream.status === 'closed')
   }
 
-  /** Undefined where the peer itself ended the stream, and not its connection. */
+  /** Undefined if the peer ended the stream itself, as opposed to its connection. */
   #lost(cause?: unknown): ProtocolError | undefined {
     return this.#finished ? undefined : lostUnconfirmed(this.#stream, cause)
   }
@@ -300,7 +300,7 @@ export class FramedStream implements MessageStream {
   }
 
   #pauseIfFull(): void {
-    // a stream that is paused while it resumes goes on all the same, and takes what comes without bound
+    // a stream that is paused while it resumes continues anyway, and buffers without limit
     if (!this.#resuming && this.#unread.length > PAUSE_ABOVE_BYTES && this.#stream.readStatus === 'readable') {
       this.#stream.pause()
     }
@@ -332,7 +332,7 @@ export class FramedStream implements MessageStream {
     try {
       this.#stream.resume()
     } catch {
-      // the connection is gone and cannot be told; what had come was given before
+      // the connection is gone and cannot be notified; received data was delivered before
     } finally {
       this.#resuming = false
     }

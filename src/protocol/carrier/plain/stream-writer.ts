@@ -3,18 +3,21 @@ import { Deadline } from '../../../primitives/deadline.ts'
 import { ProtocolError } from '../../api/errors.ts'
 import type { WriteOptions } from '../../api/message-stream.ts'
 
-/** Writes to a stream as fast as the other side reads. */
+/** Writes to a stream with backpressure. */
 export class StreamWriter {
   readonly #stream: Stream
   readonly #notWritten: (cause?: unknown) => Error
 
-  /** @param notWritten the error of a stream that can be written to no more */
+  /** @param notWritten creates the error for a stream that is no longer writable */
   constructor(stream: Stream, notWritten: (cause?: unknown) => Error) {
     this.#stream = stream
     this.#notWritten = notWritten
   }
 
-  /** Resolves when the muxer has taken the bytes, and takes more. @throws what `notWritten` makes; ProtocolError TIMEOUT; the signal's reason */
+  /**
+   * Resolves when the muxer has accepted the bytes and accepts more. @throws the error from `notWritten`; ProtocolError TIMEOUT; the
+   * signal's reason
+   */
   async send(bytes: Uint8Array, options: WriteOptions): Promise<void> {
     options.signal?.throwIfAborted()
     let taken: boolean
@@ -29,7 +32,7 @@ export class StreamWriter {
   }
 
   async #untilTaken({ signal, stallTimeoutMs }: WriteOptions): Promise<void> {
-    // 'drain' comes to all streams of a connection, also to one whose own reader took nothing
+    // 'drain' is dispatched to all streams of a connection, even if this stream's reader accepted nothing
     const sign = this.#stream.writeBufferLength > 0 ? 'idle' : 'drain'
     const { promise, resolve } = Promise.withResolvers<void>()
     const onSign = (): void => resolve()
@@ -43,7 +46,7 @@ export class StreamWriter {
       this.#stream.removeEventListener('close', onSign)
     }
     if (this.#stream.writeStatus === 'closed') {
-      // an aborted stream is idle too
+      // an aborted stream also becomes idle
       throw this.#notWritten()
     }
   }

@@ -1,0 +1,179 @@
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { reasonOf, UsageError } from '../../primitives/errors.ts'
+import { type Line, splitLines } from '../../primitives/lines.ts'
+import { readInput } from '../payload.ts'
+import { type BatchLine, isBlank, readLine, toBatchLine } from './batch-line.ts'
+import { differenceOf, readToldLine, type ToldLine } from './told-lines.ts'
+
+export interface ResultsFileInit {
+  /** The batch, which is read twice. */
+  batch: string
+  /** Of the lines that name none. */
+  defaultPeer: string | undefined
+  /** Of the batch and of its results. */
+  maxLineBytes: number
+  signal: AbortSignal
+}
+
+/** What a file of results holds, and how much of it is whole. */
+interface ReadResults {
+  told: Map<number, ToldLine>
+  wholeBytes: number
+  /** Of the last whole line. */
+  lacksLineFeed: boolean
+}
+
+/**
+ * The results of a batch in a file that outlives it: what they tell of is not sent again, and new ones are added. A last line that was not written
+ * to its end is dropped; nothing else of the file is ever changed.
+ */
+export class ResultsFile {
+  readonly #path: string
+  readonly #handle: FileHandle
+  readonly #told: Map<number, ToldLine>
+  #written: Promise<void> = Promise.resolve()
+
+  private constructor(path: string, handle: FileHandle, told: Map<number, ToldLine>) {
+    this.#path = path
+    this.#handle = handle
+    this.#told = told
+  }
+
+  /** Makes the file where there is none. @throws UsageError for one that is not of this batch, before it is changed; the signal's reason */
+  static async open(path: string, init: ResultsFileInit): Promise<ResultsFile> {
+    const there = await stat(path).catch(() => undefined)
+    await checkFiles(path, there?.isFile() ?? true, init.batch)
+    const { told, wholeBytes, lacksLineFeed } = await readResults(path, there?.size ?? 0, init)
+    await checkBelongs(path, told, init)
+    try {
+      const handle = await open(path, 'a')
+      const results = new ResultsFile(path, handle, told)
+      await (there == null || there.size === wholeBytes ? undefined : handle.truncate(wholeBytes))
+      await (lacksLineFeed ? handle.appendFile('\n') : undefined)
+      return results
+    } catch (cause) {
+      throw cannotWrite(path, cause)
+    }
+  }
+
+  /** Whether the line's task was answered, or its peer may have acted on it. */
+  holds(index: number): boolean {
+    return this.#told.get(index)?.isDone === true
+  }
+
+  /** How many lines are not sent again, and which of them failed first. */
+  get before(): { count: number; firstFailure: { index: number; exit: number } | undefined } {
+    const done = [...this.#told.values()].filter(({ isDone }) => isDone)
+    let firstFailure: { index: number; exit: number } | undefined
+    for (const { index, exit } of done) {
+      if (exit != null && index < (firstFailure?.index ?? Number.POSITIVE_INFINITY)) {
+        firstFailure = { index, exit }
+      }
+    }
+    return { count: done.length, firstFailure }
+  }
+
+  /** Adds a line, behind those that were added before: half a line can only be the last. @throws UsageError */
+  async write(line: string): Promise<void> {
+    const writing = this.#written.then(async () => this.#handle.appendFile(line))
+    this.#written = writing
+    await writing.catch((cause) => Promise.reject(cannotWrite(this.#path, cause)))
+  }
+
+  async close(): Promise<void> {
+    await this.#written.catch(() => undefined)
+    // not every file system can
+    await this.#handle.sync().catch(() => undefined)
+    await this.#handle.close()
+  }
+}
+
+async function checkFiles(path: string, isFile: boolean, batch: string): Promise<void> {
+  if (!isFile || path === '-') {
+    throw new UsageError(`--resume: ${path} is not a file`)
+  }
+  // what cannot be read at all is said where it is read
+  const isPipe = batch === '-' || (await stat(batch).catch(() => undefined))?.isFile() === false
+  if (isPipe) {
+    throw new UsageError('--resume needs a batch that can be read twice', { hint: 'write the batch to a file, and name that' })
+  }
+}
+
+async function readResults(path: string, size: number, { maxLineBytes, signal }: ResultsFileInit): Promise<ReadResults> {
+  const told = new Map<number, ToldLine>()
+  let wholeBytes = 0
+  let lacksLineFeed = false
+  if (size === 0) {
+    return { told, wholeBytes, lacksLineFeed }
+  }
+  for await (const line of splitLines(readInput(path, 'results', { signal }), maxLineBytes)) {
+    lacksLineFeed = line.bytes != null && line.end === wholeBytes + line.bytes.byteLength
+    if (lacksLineFeed && !isWhole(line, path)) {
+      return { told, wholeBytes, lacksLineFeed: false }
+    }
+    wholeBytes = line.end
+    if (!isBlank(line)) {
+      const found = readToldLine(line, path)
+      const known = told.get(found.index)
+      told.set(found.index, known?.isDone === true ? known : found)
+    }
+  }
+  return { told, wholeBytes, lacksLineFeed }
+}
+
+/** Whether the last line lacks its line feed alone. */
+function isWhole(line: Line, path: string): boolean {
+  try {
+    readToldLine(line, path)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Reads the batch, as far as the results tell of it. @throws UsageError */
+async function checkBelongs(path: string, told: Map<number, ToldLine>, init: ResultsFileInit): Promise<void> {
+  let last = -1
+  for (const index of told.keys()) {
+    last = Math.max(last, index)
+  }
+  let index = 0
+  if (last < 0) {
+    return
+  }
+  for await (const line of splitLines(readInput(init.batch, 'batch', { signal: init.signal }), init.maxLineBytes)) {
+    if (isBlank(line)) {
+      continue
+    }
+    const found = told.get(index)
+    const difference = found == null ? undefined : await differenceOf(found, taskOf(line, init.maxLineBytes), init.defaultPeer)
+    if (difference != null) {
+      throw notOfBatch(path, `line ${line.number} of ${init.batch} is another: ${difference}`)
+    }
+    if (++index > last) {
+      return
+    }
+  }
+  throw notOfBatch(path, `there is a result of task ${last}, and ${init.batch} has ${index}`)
+}
+
+function taskOf(line: Line, maxLineBytes: number): BatchLine | undefined {
+  try {
+    return toBatchLine(readLine(line, maxLineBytes))
+  } catch {
+    return undefined
+  }
+}
+
+function notOfBatch(path: string, why: string): UsageError {
+  return new UsageError(`${path} does not belong to this batch: ${why}`, {
+    hint: 'nothing was sent; --resume names the file that the results of this batch went to, or one that is not there yet',
+  })
+}
+
+function cannotWrite(path: string, cause: unknown): UsageError {
+  return new UsageError(`the results ${path} cannot be written: ${reasonOf(cause)}`, {
+    cause,
+    hint: 'tasks that ended since are not in it; the same command goes on when it can be written',
+  })
+}

@@ -1,0 +1,54 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Settings } from '../node/home/config.ts'
+import { shellQuoted } from '../primitives/shell-words.ts'
+
+interface NextInit {
+  /** The command itself. */
+  bin: string
+  /** Undefined where a command finds it without being told. */
+  home: string | undefined
+  settings: Pick<Settings, 'listen' | 'handler' | 'network'>
+  peerId: string
+}
+
+interface NextCommand {
+  command: string
+  what: string
+}
+
+/** A task needs a caller with an identity of its own. */
+const CALLERS_HOME = 'subnet-try'
+/** What others dial of an address that means all of a machine, on this machine. */
+const LOOPBACK = { '/ip4/0.0.0.0/': '/ip4/127.0.0.1/', '/ip6/::/': '/ip6/::1/' }
+
+/** The three commands that come after `init`, as they can be typed: a node, a look at it, and a first task. */
+export function nextCommands({ bin, home, settings, peerId }: NextInit): NextCommand[] {
+  const own = home == null ? [] : ['--home', home]
+  const handler = settings.handler == null ? ['--handler', 'echo'] : []
+  const line = (...words: string[]): string => [bin, ...words].map(shellQuoted).join(' ')
+  const address = settings.listen.map(dialledHere).find((each) => each != null)
+  const network = settings.network === 'native' ? [] : ['--network', settings.network]
+  const caller = ['--home', join(tmpdir(), CALLERS_HOME), ...network]
+  return [
+    { command: line('start', ...own, ...handler), what: 'runs the node, with a shell: "help" lists what it knows' },
+    { command: line('status', ...own), what: 'in another terminal: whether the node is well' },
+    address == null
+      ? { command: line('id', ...own), what: 'in another terminal: the addresses that others send tasks to' }
+      : {
+          command: line('send-task', `${address}/p2p/${peerId}`, '--text', 'hello', ...caller),
+          what: 'in another terminal: a first task, from a home of its own',
+        },
+  ]
+}
+
+/** Each command on a line of its own, which can be copied whole. */
+export function describeNext(commands: NextCommand[]): string {
+  return ['', 'Next:', ...commands.flatMap(({ command, what }) => [`  ${command}`, `      ${what}`])].join('\n')
+}
+
+/** Undefined of a port that is free only when the node starts, and of what cannot be dialled as it is. */
+function dialledHere(listen: string): string | undefined {
+  const address = Object.entries(LOOPBACK).reduce((all, [any, one]) => all.replace(any, one), listen)
+  return /^\/ip[46]\/[^/]+\/(tcp\/[1-9]\d*|udp\/[1-9]\d*\/quic-v1)$/.test(address) ? address : undefined
+}

@@ -1,0 +1,137 @@
+import { humanMs } from '../../primitives/human-ms.ts'
+import { humanBytes } from './bytes.ts'
+import { BAR_WIDTH, bar, humanTime, type Progress, showLine } from './progress.ts'
+import { cut } from './render.ts'
+
+/** What one call has sent and received, in bytes. */
+export interface TransferState {
+  sent: number
+  /** Of all that is to be sent; undefined where nobody knows. */
+  sentSize: number | undefined
+  received: number
+  receivedSize: number | undefined
+  elapsedMs: number
+  /** Since the first byte of the answer came. */
+  receivingMs: number
+}
+
+/** A call that moves less, and is over sooner, shows nothing. */
+const SHOWN_BYTES = 1024 * 1024
+const SHOWN_MS = 1_000
+/** What stands around a bar: its ends, and the share. */
+const AROUND_BAR = 10
+/** Longer times are said without fractions of a second. */
+const EXACT_SECONDS_MS = 100_000
+
+/** How far one call is: a line on a terminal while it runs, and another when it has ended. Off a terminal there is neither. */
+export class Transfer {
+  readonly #startedAtMs = performance.now()
+  readonly #progress: Progress | undefined
+  #receivingAtMs: number | undefined
+  #sent = 0
+  #received = 0
+  #sentSize: number | undefined
+  #receivedSize: number | undefined
+
+  constructor() {
+    this.#progress = showLine((columns) => describeTransfer(this.state, columns))
+  }
+
+  get state(): TransferState {
+    const now = performance.now()
+    return {
+      sent: this.#sent,
+      sentSize: this.#sentSize,
+      received: this.#received,
+      receivedSize: this.#receivedSize,
+      elapsedMs: now - this.#startedAtMs,
+      receivingMs: now - (this.#receivingAtMs ?? now),
+    }
+  }
+
+  /** Counts what is read of a payload. @param size of it in bytes, where that is known */
+  async *sending(chunks: AsyncIterable<Uint8Array>, size?: number): AsyncGenerator<Uint8Array> {
+    this.#sentSize = size
+    for await (const chunk of chunks) {
+      this.#sent += chunk.byteLength
+      yield chunk
+    }
+  }
+
+  /** Counts what is read of an answer. @param size of it in bytes, where that is known */
+  async *receiving(chunks: AsyncIterable<Uint8Array>, size?: number): AsyncGenerator<Uint8Array> {
+    this.#receivedSize = size
+    this.#receivingAtMs ??= performance.now()
+    for await (const chunk of chunks) {
+      this.#received += chunk.byteLength
+      yield chunk
+    }
+  }
+
+  /** Takes the line away, for good. May follow anything. */
+  stop(): void {
+    this.#progress?.stop()
+  }
+
+  /** Tells on a terminal what the call moved, and how fast. @param file that the answer went to */
+  tell(file?: string): void {
+    this.stop()
+    const { state } = this
+    if (process.stderr.isTTY === true && isWorthALine(state)) {
+      process.stderr.write(`${transferSummary(state, file)}\n`)
+    }
+  }
+}
+
+/** `[=====>     ] 41 %, 120 of 300 MB sent, 82 MB/s, 2 s left`; undefined of a call that is small and young. */
+export function describeTransfer(state: TransferState, columns: number): string | undefined {
+  if (!isWorthALine(state)) {
+    return undefined
+  }
+  const { sent, sentSize, received, receivedSize, elapsedMs, receivingMs } = state
+  const isSending = sentSize == null ? received === 0 : sent < sentSize
+  const parts = movesMuch(state) ? [`${partOf(sent, sentSize)} sent`] : []
+  if (received > 0) {
+    parts.push(`${partOf(received, receivedSize)} received`)
+  } else if (!isSending) {
+    parts.push('waiting for the answer')
+  }
+  parts.push(...(movesMuch(state) ? [bytesPerSecond(state)] : []))
+  const [done, size, ms] = isSending ? [sent, sentSize, elapsedMs] : [received, receivedSize, receivingMs]
+  const share = size == null || size === 0 || done === 0 ? undefined : Math.min(1, done / size)
+  parts.push(share == null ? humanTime(elapsedMs) : `${humanTime((ms * (1 - share)) / share)} left`)
+  const figures = parts.join(', ')
+  const width = Math.min(BAR_WIDTH, columns - 1 - figures.length - AROUND_BAR)
+  // a line as wide as the terminal would wrap on some
+  return cut(share == null ? figures : `${bar(share, width)}${figures}`, columns - 1)
+}
+
+/** `300 MB sent, 300 MB → big.out, 7.5 s, 80 MB/s`: the rate is of both ways together. */
+export function transferSummary(state: TransferState, file?: string): string {
+  const { sent, received, elapsedMs } = state
+  const time = elapsedMs < EXACT_SECONDS_MS ? `${(elapsedMs / 1_000).toFixed(1)} s` : humanMs(elapsedMs)
+  const answer = `${humanBytes(received)} ${file == null ? 'received' : `→ ${file}`}`
+  return [`${humanBytes(sent)} sent`, answer, time, ...(movesMuch(state) ? [bytesPerSecond(state)] : [])].join(', ')
+}
+
+function isWorthALine(state: TransferState): boolean {
+  return movesMuch(state) || state.elapsedMs > SHOWN_MS
+}
+
+function movesMuch({ sent, sentSize, received, receivedSize }: TransferState): boolean {
+  return Math.max(sent, sentSize ?? 0, received, receivedSize ?? 0) > SHOWN_BYTES
+}
+
+function bytesPerSecond({ sent, received, elapsedMs }: TransferState): string {
+  return `${humanBytes(elapsedMs > 0 ? ((sent + received) / elapsedMs) * 1_000 : 0)}/s`
+}
+
+/** `120 of 300 MB`, `900 kB of 300 MB`, `300 MB`. */
+function partOf(done: number, size: number | undefined): string {
+  if (size == null || done >= size) {
+    return humanBytes(done)
+  }
+  const [part, whole] = [humanBytes(done), humanBytes(size)]
+  const unit = part.slice(part.indexOf(' '))
+  return `${whole.endsWith(unit) ? part.slice(0, -unit.length) : part} of ${whole}`
+}

@@ -1,0 +1,34 @@
+import { BaseCommand } from '../cli/base-command.ts'
+import { UsageError } from '../primitives/errors.ts'
+
+const ELSEWHERE = '"subnet events --json" tells a script what happens, "subnet status --json" how the node is'
+
+export default class Top extends BaseCommand {
+  static override summary = 'Watch the running node: a live view of one screen.'
+  static override description =
+    'Rates of tasks, peers by traffic, tasks that failed and why, tiers, connections. Needs a terminal of 80x24 at least. ' +
+    'Keys: s sorts, / filters, Enter opens a peer, p pauses, ? helps, q leaves. The node runs on.'
+  static override examples = ['<%= config.bin %> top', '<%= config.bin %> top --home /var/lib/subnet']
+
+  async run(): Promise<void> {
+    await this.parse(Top)
+    const { home, shell, settings } = this
+    if (this.jsonEnabled()) {
+      throw new UsageError('top draws a screen, and has no JSON', { hint: ELSEWHERE })
+    }
+    if (!process.stdin.isTTY || !process.stdout.isTTY || (shell != null && shell.ask == null)) {
+      throw new UsageError('top draws on a terminal, and there is none', { hint: ELSEWHERE })
+    }
+    if (process.env.TERM === 'dumb') {
+      throw new UsageError('top moves the cursor, and this terminal cannot (TERM=dumb)', { hint: ELSEWHERE })
+    }
+    const session = await this.session()
+    const { top } = await import('../cli/top/top.ts')
+    await this.ask(async () => top({ session, home: home.path, answerWithinMs: settings.timeout, signal: this.interrupted.signal }))
+  }
+
+  /** The terminal is given back before. */
+  protected override get endedBy(): NodeJS.Signals[] {
+    return [...super.endedBy, 'SIGHUP', 'SIGQUIT']
+  }
+}
