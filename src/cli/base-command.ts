@@ -11,10 +11,11 @@ import { printable } from '../primitives/printable.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { holderOf } from '../session/control/control-socket.ts'
 import { openSession } from '../session/open-session.ts'
-import type { Session } from '../session/session.ts'
+import type { Session, SessionOptions } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
 import { choosePeer } from './choose-peer.ts'
 import { commonFlags } from './flags.ts'
+import { aliasInMessages, type NamedPeerInit, namedPeer, namedPeerId } from './named-peer.ts'
 import type { PublishQuestions } from './publish.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
 import { jsonText } from './text/json.ts'
@@ -47,6 +48,8 @@ export abstract class BaseCommand extends Command {
   readonly #startedAtMs = performance.now()
   #session: Promise<Session> | undefined
   #signal: NodeJS.Signals | undefined
+  /** The peer, as it was named. */
+  #named: string | undefined
 
   override async init(): Promise<void> {
     await super.init()
@@ -142,7 +145,7 @@ export abstract class BaseCommand extends Command {
   /** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */
   protected async peerArgument(given: string | undefined): Promise<string> {
     if (given != null) {
-      return given
+      return this.peerNamed(given)
     }
     return choosePeer({
       help: helpOf(this.config, this.id),
@@ -150,6 +153,28 @@ export abstract class BaseCommand extends Command {
       signal: this.interrupted.signal,
       peers: async () => (await this.session()).peers({ ...this.callOptions, all: true }),
     })
+  }
+
+  /** The peer that was named, in words that a session takes. @param typed false where it stands in a file @throws UsageError as `namedPeer` */
+  protected async peerNamed(text: string, typed = this.canAsk, options = () => this.callOptions): Promise<string> {
+    this.#named = text
+    return namedPeer(text, this.#naming(typed, options))
+  }
+
+  /** The whole ID of a peer that was named; any other text as it is. @throws UsageError as `namedPeer` */
+  protected async peerIdNamed(text: string): Promise<string> {
+    const options = (): SessionOptions => this.callOptions
+    return namedPeerId(text, this.#naming(this.canAsk, options))
+  }
+
+  /** Undefined where no alias was named, or there is no session to ask. */
+  async #rewording(): Promise<((message: string) => string) | undefined> {
+    const session = await this.#session?.catch(() => undefined)
+    return session == null || this.#named == null ? undefined : aliasInMessages(this.#named, session)
+  }
+
+  #naming(typed: boolean, options: () => SessionOptions): NamedPeerInit {
+    return { session: async () => this.session(), options, typed, tell: (line) => this.tell(line) }
   }
 
   /** The peer, and the protocol of it that was named. @throws UsageError where none was */
@@ -211,7 +236,9 @@ export abstract class BaseCommand extends Command {
       // Ctrl-C in a question: there it is a key, no signal
       this.#signal ??= error.signal
     } else if (!this.interrupted.signal.aborted || (error instanceof SubnetError && error === this.interrupted.signal.reason)) {
-      printError(toUsageError(error, this.config, this.id), this.jsonEnabled(), ['debug', 'trace'].includes(this.settings?.logLevel))
+      const json = this.jsonEnabled()
+      const reword = json ? undefined : await this.#rewording()
+      printError(toUsageError(error, this.config, this.id), json, ['debug', 'trace'].includes(this.settings?.logLevel), reword)
     }
   }
 

@@ -6,7 +6,7 @@ import { MAX_BENCH_PLAN } from '../session/bench-plan.ts'
 import type { BenchPlan } from '../session/session.ts'
 import { parseCountFlag, parseDurationFlag } from './text/duration.ts'
 import { type ProgressState, showProgress } from './text/progress.ts'
-import { cut, shortPeerId, table } from './text/render.ts'
+import { cut, shortPeerId, table, widthOf } from './text/render.ts'
 
 export const DEFAULT_BENCH_PLAN: BenchPlan = { durationMs: 10_000, count: 10_000, concurrency: 16, sizeBytes: 1 << 20 }
 
@@ -50,7 +50,7 @@ export async function showBench(states: AsyncIterable<BenchAnswer>, plan: BenchP
   } finally {
     progress?.stop()
     if (last != null) {
-      print(benchTable(last))
+      print(benchTable(last, process.stdout.columns))
     }
   }
   if (last == null) {
@@ -60,7 +60,7 @@ export async function showBench(states: AsyncIterable<BenchAnswer>, plan: BenchP
 }
 
 /** Where the peer is, what finding it took, and what was measured, in columns. */
-export function benchTable({ peerId, multiaddr, source, first, ...measured }: BenchAnswer): string {
+export function benchTable({ peerId, multiaddr, source, first, ...measured }: BenchAnswer, width = Number.POSITIVE_INFINITY): string {
   const { resolveMs, dialMs, requestMs } = first
   const row = (name: string, value: (figures: BenchMeasurement) => number): string[] => [
     name,
@@ -83,12 +83,10 @@ export function benchTable({ peerId, multiaddr, source, first, ...measured }: Be
     ['MB/s back', '', '', ...row('', ({ receivedMbPerSecond }) => receivedMbPerSecond).slice(-1)],
   ])
   const steps = `resolved in ${humanMs(resolveMs)}, connected in ${humanMs(dialMs)}, answered in ${humanMs(requestMs)}`
-  return [
-    `${shortPeerId(peerId)} at ${printable(multiaddr.replace(/\/p2p\/[^/]+$/, ''))}, source: ${source}`,
-    `first task: ${steps}`,
-    '',
-    figures,
-  ].join('\n')
+  const place = `at ${printable(multiaddr.replace(/\/p2p\/[^/]+$/, ''))}, source: ${source}`
+  return [`${widthOf(`${peerId} ${place}`) <= width ? peerId : shortPeerId(peerId)} ${place}`, `first task: ${steps}`, '', figures].join(
+    '\n',
+  )
 }
 
 /** What one has to know to read the figures of a peer that does not do the tasks. */

@@ -18,7 +18,9 @@ const MARK_COLUMNS = 2
 /** The peer that somebody chooses from a list. @throws UsageError where nobody is there, or no peer */
 export async function choosePeer({ help, ask, signal, peers }: Asker): Promise<string> {
   if (ask == null) {
-    throw new UsageError('missing <peer>', { hint: `<peer>: a peer ID, an alias, or a multiaddr that ends in /p2p/<peer ID>; ${help}` })
+    throw new UsageError('missing <peer>', {
+      hint: `<peer>: a peer ID or a short form of it, an alias, or a multiaddr that ends in /p2p/<peer ID>; ${help}`,
+    })
   }
   const known = await peers()
   if (known.length === 0) {

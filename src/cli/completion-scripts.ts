@@ -1,6 +1,6 @@
 /** Completion scripts by shell. Each passes the line up to the cursor to the hidden command "complete". */
 export const COMPLETION_SCRIPTS = {
-  // bash cuts words at = and : too, but in an open quote at that alone; an answer is only to hold what follows the last of them
+  // bash also splits words at = and :, in an open quote at the quote alone, so each reply is only the part after the last separator
   bash: `_subnet() {
   local line=\${COMP_LINE:0:COMP_POINT} word cut quote= from=0 at letter
   for ((at = 0; at < \${#line}; at++)); do

@@ -6,7 +6,7 @@ import { kebab, SETTING_NAMES, SETTINGS, type SettingName, shownDefault } from '
 /** Where a command takes a `<peer>`: without one it asks. */
 export const peerArg = Args.string({
   ignoreStdin: true,
-  description: 'a peer ID, an alias, or a multiaddr that ends in /p2p/<peer ID>',
+  description: 'a peer ID or its short form, an alias, or MULTIADDR/p2p/<peer ID>',
 })
 
 /** Where a command takes a protocol of a peer. */

@@ -36,6 +36,6 @@ export default class Doctor extends BaseCommand {
 
   async *#examinePeer(peer: string): AsyncGenerator<Finding> {
     const { examinePeer } = await import('../cli/doctor/peer-checks.ts')
-    yield* examinePeer({ session: await this.session(), peer, options: () => this.callOptions })
+    yield* examinePeer({ session: await this.session(), peer: await this.peerNamed(peer), options: () => this.callOptions })
   }
 }

@@ -2,10 +2,14 @@ import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../cli/base-command.ts'
 import { eventLine } from '../cli/repl/events.ts'
+import { PeerLabels } from '../cli/repl/peer-labels.ts'
 import { parseDurationFlag } from '../cli/text/duration.ts'
 import { jsonText } from '../cli/text/json.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { EVENT_CHOICES } from '../session/event-types.ts'
+
+/** How often the aliases are read while events come. */
+const ALIASES_EVERY_MS = 1_000
 
 export default class Events extends BaseCommand {
   static override summary = 'Follow what happens on the running node, until Ctrl-C.'
@@ -39,10 +43,12 @@ export default class Events extends BaseCommand {
     const { signal } = this.interrupted
     const json = this.jsonEnabled()
     const onOlder = (): void => this.tell('the node is of an earlier version: it tells less, and nothing of before')
+    const labels = new PeerLabels(session.aliases, ALIASES_EVERY_MS)
     this.#quieten(true)
     try {
       for await (const events of session.events({ types: flags.type ?? [], sinceMs, signal, onOlder })) {
-        await this.writeStdout(events.map((event) => `${json ? jsonText(event) : eventLine(event)}\n`).join(''))
+        await (json ? undefined : labels.refresh())
+        await this.writeStdout(events.map((event) => `${json ? jsonText(event) : eventLine(event, labels.of)}\n`).join(''))
       }
     } finally {
       this.#quieten(false)

@@ -49,7 +49,8 @@ export default class SendTask extends BaseCommand {
       process.exitCode = await sendBatch(flags.batch, {
         session: await this.session(),
         concurrency,
-        defaultPeer: args.peer,
+        defaultPeer: args.peer == null ? undefined : await this.peerNamed(args.peer),
+        peerNamed: async (peer) => this.peerNamed(peer, false, () => this.eachCallOptions),
         resume: flags.resume,
         maxPayloadBytes: this.settings.maxFrameBytes,
         options: this.eachCallOptions,

@@ -70,6 +70,14 @@ export class AddressBook {
       .filter((entry) => entry != null)
   }
 
+  /** IDs of peers that begin and end so, the last heard first, at most `max`. Both texts are base58. */
+  idsLike(starts: string, ends: string, max: number): string[] {
+    return this.#database
+      .prepare('SELECT peer_id FROM address_book WHERE seen_at_ms > ? AND peer_id GLOB ? ORDER BY seen_at_ms DESC LIMIT ?')
+      .all(this.#expiry(), `${starts}*${ends}`, max)
+      .map((row) => String(row.peer_id))
+  }
+
   get size(): number {
     return Number(this.#database.prepare('SELECT count(*) AS n FROM address_book').get()?.n)
   }

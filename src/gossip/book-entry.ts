@@ -3,7 +3,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NamedOver } from '../primitives/address-kind.ts'
 
 /** The first source of an address in the book. */
-export type AddressOrigin = 'given' | 'gossip' | 'neighbour' | 'chain' | (string & {})
+export type AddressOrigin = 'given' | 'dialled' | 'gossip' | 'neighbour' | 'chain' | (string & {})
 
 /** The last state that a peer announced. */
 export type PeerState = 'joining' | 'online' | 'offline'
@@ -33,6 +33,24 @@ export interface BookEntry {
    * other ways.
    */
   verified?: boolean | undefined
+}
+
+/** How long an address that its peer did not sign counts as an answer: three times this. */
+const UNSIGNED_INTERVAL_MS = 20_000
+
+/** An entry of now for addresses that their peer did not sign: its user gave them, or a connection proved them. Not empty. */
+export function unsignedEntry(peerId: PeerId, multiaddrs: Multiaddr[]): Omit<BookEntry, 'origin' | 'namedOver'> {
+  return {
+    peerId,
+    multiaddrs,
+    envelope: undefined,
+    seq: 0n,
+    state: 'online',
+    seenAtMs: Date.now(),
+    heartbeatAtMs: undefined,
+    intervalMs: UNSIGNED_INTERVAL_MS,
+    bad: false,
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import type { AddressBook } from '../gossip/address-book.ts'
-import type { BookEntry } from '../gossip/book-entry.ts'
+import type { AddressOrigin, BookEntry } from '../gossip/book-entry.ts'
 import { addressesOf, farthestFirst } from '../primitives/address.ts'
 import type { ResolverMemory } from '../resolve/resolver.ts'
 import type { Candidate } from '../resolve/tier.ts'
@@ -37,7 +37,12 @@ export function bookSource(book: AddressBook): BookSource {
 function toCandidate(entry: BookEntry, ageMs: number, detail: string): Candidate {
   const { multiaddrs, namedOver, origin: source, seq } = entry
   // all other entries came from a signed record or the chain, or were confirmed by a connection
-  return { multiaddrs, namedOver, source, verified: entry.verified !== false, seq, ageMs, detail }
+  return { multiaddrs, namedOver, source, verified: isProven(entry), seq, ageMs, detail }
+}
+
+/** False for what a peer only told, and for what the user gave beside an alias, until a connection to it succeeded. */
+function isProven({ origin, verified }: BookEntry): boolean {
+  return origin !== 'given' && verified !== false
 }
 
 /** Marks an entry of the book as bad after all its addresses failed. */
@@ -50,11 +55,14 @@ export function refutedIn({ book, note }: Memory): ResolverMemory['refuted'] {
   }
 }
 
-/** Picks up to `count` peers of the address book at random. Fresh entries are preferred. */
+/** Origins of addresses that the user named. */
+const OWN_ORIGINS: AddressOrigin[] = ['given', 'dialled']
+
+/** Picks up to `count` peers of the address book at random, without peers that only the user named. Fresh entries are preferred. */
 export function acquaintances(book: AddressBook, policy: DialPolicy, self: PeerId, count: number): Whereabouts[] {
   return book
     .list()
-    .filter(({ peerId, bad }) => !bad && !peerId.equals(self))
+    .filter(({ peerId, bad, origin }) => !bad && !OWN_ORIGINS.includes(origin) && !peerId.equals(self))
     .map((entry) => ({ entry, rank: Math.random() + (book.isFresh(entry) ? 0 : STALE_RANK) }))
     .sort((a, b) => a.rank - b.rank)
     .slice(0, count)

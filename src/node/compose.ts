@@ -131,7 +131,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const book = new AddressBook(database, {
     onWriteFailure: (error) => log.warn('the address book is not written until this is mended: what peers tell is forgotten', error),
   })
-  const aliases = new Aliases(database)
+  const aliases = new Aliases(database, book)
   const writes = new Set<Promise<unknown>>()
   // writes to the book are optional: no caller waits for a locked book, and a failed write is only logged
   const note: Note = (write) => {

@@ -1,9 +1,9 @@
 import type { Connection, PeerId } from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import type { BookEntry } from '../gossip/book-entry.ts'
+import { type AddressOrigin, unsignedEntry } from '../gossip/book-entry.ts'
 import { addressesOf } from '../primitives/address.ts'
-import { relayIn } from '../primitives/address-kind.ts'
+import { type NamedOver, relayIn } from '../primitives/address-kind.ts'
 import { describeError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { type Destination, peerOf, type Reached, type ReachOptions, readDestination } from '../protocol/api/host.ts'
@@ -35,9 +35,6 @@ export interface ReachInit {
   /** Aborts when the node stops. */
   closing: AbortSignal
 }
-
-/** An address that only a connection confirmed stays fresh for three times this interval, in milliseconds. */
-const CONFIRMED_INTERVAL_MS = 20_000
 
 /** Connects to a peer: reuses an open connection, dials the given addresses, or resolves the peer and dials the result. */
 export class Reach {
@@ -206,7 +203,9 @@ export class Reach {
   async #dialGiven(multiaddrs: Multiaddr[], options: ReachOptions): Promise<Connection> {
     options.onPhase?.('dial')
     try {
-      return await this.#parts.dialler.dial(multiaddrs, this.#untilStopped(options.signal))
+      const connection = await this.#parts.dialler.dial(multiaddrs, this.#untilStopped(options.signal))
+      this.#keep(connection, 'dialled', 'trusted')
+      return connection
     } catch (cause) {
       options.signal?.throwIfAborted()
       this.#closing.throwIfAborted()
@@ -226,25 +225,19 @@ export class Reach {
 
   /** Stores the address that a connection confirmed. */
   #remember(peerId: PeerId, candidate: Candidate, connection: Connection): void {
-    const { book, note } = this.#parts
-    const multiaddrs = addressesOf(peerId, [connection.remoteAddr], 1)
-    note(async () => book.markGood(peerId, multiaddrs[0]))
-    if (!candidate.verified && candidate.source !== 'connected') {
-      const entry: BookEntry = {
-        peerId,
-        multiaddrs,
-        namedOver: this.#parts.policy.wayOf(connection.remoteAddr),
-        envelope: undefined,
-        seq: 0n,
-        origin: candidate.source,
-        state: 'online',
-        seenAtMs: Date.now(),
-        heartbeatAtMs: undefined,
-        intervalMs: CONFIRMED_INTERVAL_MS,
-        bad: false,
-      }
-      note(async () => book.put(entry))
+    const { book, note, policy } = this.#parts
+    note(async () => book.markGood(peerId, addressesOf(peerId, [connection.remoteAddr], 1)[0]))
+    // what nobody signed is kept anew: its age counts from here
+    if ((!candidate.verified || candidate.seq === 0n) && candidate.source !== 'connected') {
+      this.#keep(connection, candidate.source === 'given' ? 'dialled' : candidate.source, policy.wayOf(connection.remoteAddr))
     }
+  }
+
+  /** Stores the address of a connection that this node dialled. The connection proved the peer ID. */
+  #keep({ remotePeer: peerId, remoteAddr }: Connection, origin: AddressOrigin, namedOver: NamedOver): void {
+    const { book, note } = this.#parts
+    const multiaddrs = addressesOf(peerId, [remoteAddr], 1)
+    note(async () => book.put({ ...unsignedEntry(peerId, multiaddrs), namedOver, origin }))
   }
 
   /** The trace of the tiers that an open connection made unnecessary. */

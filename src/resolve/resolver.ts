@@ -61,7 +61,7 @@ const KEPT_FOR_ANSWERS = 4
 const MAX_UNSIGNED = 4
 
 /** Sources of addresses besides tiers. */
-const NO_TIERS = ['given', 'connected']
+const NO_TIERS = ['given', 'connected', 'dialled']
 
 /** Asks one tier after the other. The first answer that its judge accepts wins, and the remaining tiers are skipped. */
 export class Resolver {

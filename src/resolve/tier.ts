@@ -8,8 +8,8 @@ export const TIER_NAMES = ['local', 'gossip', 'neighbour', 'chain'] as const
 /** The name of a built-in tier. */
 export type TierName = (typeof TIER_NAMES)[number]
 
-/** The source of an address: a tier's name, the caller, or an open connection. */
-export type AddressSource = 'given' | 'connected' | TierName | (string & {})
+/** The source of an address: a tier's name, the caller, an open connection, or an earlier dial. */
+export type AddressSource = 'given' | 'connected' | 'dialled' | TierName | (string & {})
 
 /** One answer of a tier to "where is this peer?". */
 export interface Candidate {

@@ -156,4 +156,7 @@ export type DescribedAnswer = Answer<control.DescribeProtocolResponse, { protoco
 
 export type AliasAnswer = Plain<control.Alias>
 
+/** A peer that a short form may stand for. */
+export type FoundPeer = Plain<control.FoundPeer>
+
 export type RemovedAliasAnswer = Plain<control.RemoveAliasResponse>

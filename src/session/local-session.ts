@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import type { ChainRegistry } from '../chain/registry.ts'
+import { AddressBook } from '../gossip/address-book.ts'
 import { Aliases, targetOf } from '../node/home/aliases.ts'
 import type { Settings } from '../node/home/config.ts'
 import { NodeError } from '../node/home/errors.ts'
@@ -57,7 +58,7 @@ export class LocalSession implements Session {
     const aliases = async (): Promise<Aliases> => this.#openAliases()
     this.#init = init
     const self = async (): Promise<PeerId> => peerIdFromPublicKey((await this.#loadIdentity()).publicKey)
-    this.aliases = new AliasCalls(aliases, self)
+    this.aliases = new AliasCalls({ aliases, self })
     this.chain = new ChainCalls({
       registry: async () => this.#openRegistry(),
       aliases,
@@ -181,7 +182,8 @@ export class LocalSession implements Session {
       await ensureHome(home)
       return openHomeDatabase(home)
     })()
-    return new Aliases(await this.#database)
+    const database = await this.#database
+    return new Aliases(database, new AddressBook(database))
   }
 
   async #openRegistry(): Promise<ChainRegistry> {

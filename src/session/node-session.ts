@@ -84,10 +84,11 @@ export class NodeSession implements Session {
       this.#activity.onSent(task)
       init.onSent?.(task)
     })
-    this.aliases = new AliasCalls(
-      () => node.aliases,
-      () => node.peerId,
-    )
+    this.aliases = new AliasCalls({
+      aliases: () => node.aliases,
+      self: () => node.peerId,
+      connected: () => node.connections.map(({ remotePeer }) => remotePeer.toString()),
+    })
     this.chain = new ChainCalls({
       registry: () => node.registry,
       aliases: () => node.aliases,

@@ -13,6 +13,7 @@ import type {
   ConnectAnswer,
   DescribedAnswer,
   DisconnectAnswer,
+  FoundPeer,
   IdAnswer,
   PeerRow,
   PingAnswer,
@@ -95,6 +96,11 @@ export interface AliasSession {
   set(alias: string, peer: string, options?: SessionOptions): Promise<AliasAnswer>
   list(options?: SessionOptions): Promise<AliasAnswer[]>
   remove(alias: string, options?: SessionOptions): Promise<RemovedAliasAnswer>
+  /**
+   * The peers that a short form of a peer ID may stand for: connected ones, this one, those with an alias and those of the address book, at most 20. Where an
+   * alias has this name, its peer alone. No other call takes a short form: an attacker can make keys until one fits.
+   */
+  find(shortForm: string, options?: SessionOptions): Promise<FoundPeer[]>
 }
 
 /** Protocols of other peers, whichever they are. */

@@ -41,7 +41,7 @@ export function describeTier(name: string, setup: TierSetup, given?: TestSuite):
 
     test('has a name, an order, and a budget', async () => {
       assert.match(tier.name, /^[\w-]+$/)
-      assert.ok(!['given', 'connected'].includes(tier.name))
+      assert.ok(!['given', 'connected', 'dialled'].includes(tier.name))
       assert.ok(Number.isFinite(tier.order))
       assert.ok(tier.budgetMs > 0 && tier.budgetMs <= 60_000)
     })

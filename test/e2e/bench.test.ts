@@ -6,7 +6,7 @@ import { Terminal } from '../support/pty.ts'
 const SLEEP = '987650.75'
 /** A measurement that does not end by itself while a test runs. */
 const LONG = ['--duration', '60s']
-const HEAD = /^12D3KooW…\w{6} at \/ip4\/127\.0\.0\.1\/tcp\/\d+, source: given\nfirst task: resolved in [\d.]+ ms, connected in /
+const HEAD = /^12D3KooW\S+ at \/ip4\/127\.0\.0\.1\/tcp\/\d+, source: given\nfirst task: resolved in [\d.]+ ms, connected in /
 
 describe('bench', function () {
   this.timeout(120_000)

@@ -53,6 +53,7 @@ function taskData(text: string): string {
 const rows: Record<string, Row> = {
   connect: { args: ({ node }) => [node.address], fields: ['peerId', 'multiaddr', 'direction'] },
   'alias set': { args: ({ node }) => ['bob', node.peerId], fields: ['alias', 'peerId'] },
+  alias: { fields: ['alias', 'peerId'], list: true },
   'alias list': { fields: ['alias', 'peerId'], list: true },
   'alias remove': { args: () => ['nobody'], fields: ['alias', 'removed'] },
   'chain publish': { args: () => ['/ip4/192.0.2.1/tcp/1'], fields: PUBLISHED },
@@ -352,7 +353,8 @@ describe('every command', function () {
     [['resolve', 'x', '--teir', 'chain'], 'unknown flag --teir', /did you mean --tier\?/],
     [['completion', 'tcsh'], '"tcsh" is not valid; expected one of bash, zsh, fish', /subnet completion --help/],
     [['completion'], 'missing <shell>', /bash, zsh or fish/],
-    [['alias', '--home', '.', 'list'], '"alias" needs a command behind it', /list, remove, set; flags follow/],
+    [['key', '--home', '.', 'show'], '"key" needs a command behind it', /export, import, new, show; flags follow/],
+    [['alias', 'lst'], 'unknown command "alias lst"', /did you mean "alias list"\?/],
     [['help', 'alias', 'lst'], 'unknown command "alias lst"', /did you mean "alias list"\?/],
     [['send-task', 'bob', '--batch', 'x', '--output', 'secret'], '--output and --batch do not go together', /subnet send-task --help/],
     [['send-task', 'bob', '--text', 'x', '--concurrency', '3'], '--concurrency needs --batch', /subnet send-task --help/],

@@ -69,6 +69,14 @@ describe('one task on a terminal', function () {
     assert.match(terminal.screen.text, /^done\n5 B sent, 4 B received, \d+\.\d s\n?$/)
   })
 
+  it('that is a call of another protocol says the same', async () => {
+    const slow = await cli.start(await cli.home(), ['--handler', 'sh:sleep 1.5; printf done'])
+    const terminal = open(['call', slow.address, '/subnet/task_protocol/1.0.0', '--data', '{"taskId":"t"}'])
+    await terminal.shows(/^waiting for the answer, 1 s$/m)
+    assert.equal(await terminal.ended, 0)
+    assert.match(terminal.screen.text, /^\{\n[\s\S]*"result": "ZG9uZQ=="\n\}\n3 B sent, 8 B received, \d+\.\d s\n?$/)
+  })
+
   it('that is small and fast shows its result and nothing else, on a line of its own', async () => {
     const terminal = open(['send-task', node.peerId, '--text', 'hello'])
     assert.equal(await terminal.ended, 0)

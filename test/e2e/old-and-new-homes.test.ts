@@ -44,6 +44,17 @@ describe(`a home of this version and of the release ${RELEASE}`, function () {
     assert.match(stderr, /^the node is of an earlier version: it tells less, and nothing of before\n$/)
   })
 
+  it('whose node is of the release takes the short forms of this version', async () => {
+    const [{ home }, { peerId, address }] = [both.side('the release'), both.side('this version').node]
+    const cli = both.cli['this version']
+    await cli.json(home, ['connect', address])
+    await cli.json(home, ['alias', 'set', peerId.slice(-18), peerId])
+    for (const name of [peerId.slice(-16), peerId.slice(-18)]) {
+      assert.equal((await cli.json(home, ['ping', name]))['peerId'], peerId)
+    }
+    await cli.json(home, ['alias', 'remove', peerId.slice(-18)])
+  })
+
   it('whose node is of the release is drawn by this version, with what the node tells', async () => {
     const { home, node } = both.side('the release')
     const caller = both.cli['this version']

@@ -23,7 +23,7 @@ function normalised(transcript: string): string[] {
       line
         .replace(/\/tcp\/\d+/g, '/tcp/PORT')
         .replace(/^\d\d:\d\d:\d\d /, 'CLOCK ')
-        .replace(/(< )?\b[\d.]+ (ms|s|min|h)\b/g, 'TIME')
+        .replace(/(< 1|\b[\d.]+) (ms|s|min|h)\b/g, 'TIME')
         .replace(/ +/g, ' ')
         .replace(/ (TIME ago|-)(?= subnet-cli)/, ' HEARTBEAT')
         .trimEnd(),

@@ -77,7 +77,7 @@ describe('subnet top', function () {
     assert.equal(await readFile(file('after'), 'utf8'), await readFile(file('before'), 'utf8'))
     assert.equal(terminal.screen.isAlternate, false)
     assert.equal(terminal.output.split(ENTERED).length, terminal.output.split(LEFT).length)
-    // all that the view drew went with it
+    // the main screen shows nothing of the view
     assert.doesNotMatch(terminal.screen.text, /tasks in/)
     return Number(await readFile(file('code'), 'utf8'))
   }
@@ -182,8 +182,16 @@ describe('subnet top', function () {
     assert.equal(terminal.screen.isAlternate, true)
     terminal.type('s')
     await terminal.shows(/^sorted by in /m)
-    terminal.type('q')
+    // and once more, left as soon as it is back
+    terminal.type('\u001a')
     await terminal.until(({ isAlternate }) => !isAlternate, 'the screen is left')
+    await terminal.shows(/bash>$/)
+    terminal.type('fg; echo ended with $?\r')
+    await terminal.until(({ isAlternate }) => isAlternate, 'the screen is back')
+    terminal.type('q')
+    await terminal.shows(/ended with 0/)
+    assert.equal(terminal.screen.isAlternate, false)
+    assert.equal(terminal.output.split(ENTERED).length, terminal.output.split(LEFT).length)
   })
 
   it('fits a screen of another size at once, and says so where it is too small', async () => {

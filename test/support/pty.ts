@@ -15,6 +15,8 @@ export interface PtyOptions {
   cwd?: string
   /** In place of the command: bash with job control, in which `"$SUBNET_TEST_NODE" "$SUBNET_TEST_BIN"` is it. @default false */
   shell?: boolean
+  /** Another program than this tree's `subnet`. */
+  program?: string
 }
 
 /** A command in a terminal of its own, and what its user sees. */
@@ -27,11 +29,16 @@ export class Terminal {
   readonly #news = new EventTarget()
   #over = false
 
-  constructor(home: string, args: string[], { columns = 80, rows = 24, env = {}, shell = false, cwd = process.cwd() }: PtyOptions = {}) {
+  constructor(
+    home: string,
+    args: string[],
+    { columns = 80, rows = 24, env = {}, shell = false, cwd = process.cwd(), program }: PtyOptions = {},
+  ) {
     this.screen = new Screen(columns)
     const name = env['TERM'] ?? 'xterm-256color'
     const own = Object.entries(process.env).filter(([name]) => !/^SUBNET_|^NO_COLOR$|^FORCE_COLOR$|^CI$/.test(name))
-    const command: [string, string[]] = shell ? ['bash', ['--norc', '--noprofile', '-i']] : [process.execPath, [BIN, ...args]]
+    const subnet: [string, string[]] = program == null ? [process.execPath, [BIN, ...args]] : [program, args]
+    const command: [string, string[]] = shell ? ['bash', ['--norc', '--noprofile', '-i']] : subnet
     const names = shell ? { SUBNET_TEST_NODE: process.execPath, SUBNET_TEST_BIN: BIN, PS1: 'bash> ' } : {}
     this.#pty = spawn(...command, {
       cols: columns,

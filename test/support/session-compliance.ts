@@ -409,6 +409,21 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       await fails(session.ping('bob'), 'USAGE', /not a peer: "bob"/)
     })
 
+    it('finds the peers that a short form may stand for, and takes it for a peer nowhere else', async () => {
+      const { connected } = (await session.peers({ all: true })).find(({ peerId }) => peerId === world.peerId) ?? { connected: false }
+      await session.aliases.set('bob', world.multiaddr)
+      const found = [{ peerId: world.peerId, alias: 'bob', connected: connected && world.runs }]
+      for (const form of [world.peerId.slice(0, 16), world.peerId.slice(-6), `12D3KooW…${world.peerId.slice(-6)}`, 'bob']) {
+        assert.deepEqual(await session.aliases.find(form), found, form)
+      }
+      assert.deepEqual(await session.aliases.find('12D3KooW…zzzzzz'), [])
+      assert.deepEqual(await session.aliases.find('nobody'), [])
+      const { peerId } = await session.id()
+      assert.deepEqual(await session.aliases.find(peerId.slice(-10)), [{ peerId, alias: null, connected: false }])
+      await fails(session.ping(world.peerId.slice(-6)), 'USAGE', /neither a peer ID nor a multiaddr nor an alias/)
+      await session.aliases.remove('bob')
+    })
+
     it('drives the chain', async () => {
       const { peerId } = await session.id()
       const published = await session.chain.publish(['/ip4/127.0.0.1/tcp/4001'])

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
+import { LRUCache } from 'lru-cache'
 import { EXIT_CODES, SUCCESS, UsageError } from '../../primitives/errors.ts'
 import { type Line, splitLines } from '../../primitives/lines.ts'
 import { ProtocolError } from '../../protocol/api/errors.ts'
@@ -19,6 +20,8 @@ export interface BatchOptions {
   concurrency: number
   /** Of the lines that name none. */
   defaultPeer: string | undefined
+  /** The peer that a line names, in words that the session takes. @throws UsageError */
+  peerNamed(peer: string): Promise<string>
   /** The largest payload, and the largest result. */
   maxPayloadBytes: number
   /** The signal ends the batch; the time is that of each task. */
@@ -57,6 +60,8 @@ export interface BatchSummary {
   ms: number
 }
 
+/** Peers that lines name, remembered. */
+const MAX_NAMED = 1_024
 /** A payload in base64, and what stands around it on its line. */
 const LINE_OVERHEAD_BYTES = 64 * 1024
 /** Of the lines in flight, all together; one line alone may be longer. */
@@ -120,6 +125,7 @@ class Batch {
   readonly #maxLineBytes: number
   readonly #startedAtMs = performance.now()
   readonly #counts = { total: 0, accepted: 0, rejected: 0, failed: 0, cancelled: 0 }
+  readonly #named = new LRUCache<string, Promise<string>>({ max: MAX_NAMED })
   /** Lines of the input so far that are not blank. */
   #lines = 0
   #firstFailure: BatchSummary['firstFailure']
@@ -223,7 +229,18 @@ class Batch {
       throw new UsageError('no peer', { hint: 'each line names its "peer", or the command names one for all: send-task PEER --batch FILE' })
     }
     known.taskId ??= randomUUID()
-    return session.sendTask(known.peer, { taskId: known.taskId, payload: payload(options.signal), size: await size() }, options)
+    const peer = fields['peer'] == null ? known.peer : await this.#peerNamed(known.peer)
+    return session.sendTask(peer, { taskId: known.taskId, payload: payload(options.signal), size: await size() }, options)
+  }
+
+  /** A short form is looked up, and told of, once. */
+  async #peerNamed(text: string): Promise<string> {
+    const known = this.#named.get(text)
+    const named = known ?? this.#init.peerNamed(text)
+    if (known == null) {
+      this.#named.set(text, named)
+    }
+    return named
   }
 
   async *#bounded(result: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

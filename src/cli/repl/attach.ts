@@ -9,6 +9,7 @@ import { EventFeed } from './event-feed.ts'
 import { describeEvent } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
+import { PeerLabels } from './peer-labels.ts'
 import { Repl } from './repl.ts'
 import { checkScript, runScript } from './script.ts'
 
@@ -22,6 +23,8 @@ export interface AttachInit {
   signal: AbortSignal
 }
 
+/** How often the aliases are read while events come, in milliseconds. */
+const ALIASES_EVERY_MS = 1_000
 /** What one sees above the prompt. A heartbeat every few seconds would be all of it. */
 const SHOWN_EVENTS = START_EVENTS.filter((event) => event !== 'heartbeat')
 
@@ -42,11 +45,11 @@ export async function attach({ context, config, json, script, keepGoing, signal 
   const quiet = { shown: false, muted: false }
   const runner = new LineRunner({ config, json, context: { ...context, quiet, ownsNode: false } })
   const ends = AbortSignal.any([signal, gone.signal])
-  let tell = (_: NodeEvent): void => undefined
+  let tell = async (_: NodeEvent): Promise<void> => undefined
   let failure: unknown
   let isGone = false
   let code: number = SUCCESS
-  const following = follow(telling, (event) => tell(event))
+  const following = follow(telling, async (event) => tell(event))
     .catch((error) => {
       failure = error
     })
@@ -62,8 +65,16 @@ export async function attach({ context, config, json, script, keepGoing, signal 
       `${chalk.dim(wrapped('"help" lists the commands, Tab completes, Ctrl-D leaves the node running, "stop" stops it', process.stdout.columns))}\n`,
     )
     const repl = new Repl({ runner, config, session, history, leavesNode: true })
-    const feed = new EventFeed({ tell: (line, how) => repl.tell(chalk.dim(line), how), isMuted: () => quiet.shown || quiet.muted })
-    tell = (event) => feed.take(event)
+    const labels = new PeerLabels(session.aliases, ALIASES_EVERY_MS)
+    const feed = new EventFeed({
+      tell: (line, how) => repl.tell(chalk.dim(line), how),
+      isMuted: () => quiet.shown || quiet.muted,
+      labelOf: labels.of,
+    })
+    tell = async (event) => {
+      await (event.event === 'stopping' ? undefined : labels.refresh())
+      feed.take(event)
+    }
     code = await repl.run(ends)
   } finally {
     isGone = gone.signal.aborted
@@ -79,8 +90,10 @@ export async function attach({ context, config, json, script, keepGoing, signal 
   return code
 }
 
-async function follow(events: AsyncIterator<NodeEvent[]>, tell: (event: NodeEvent) => void): Promise<void> {
+async function follow(events: AsyncIterator<NodeEvent[]>, tell: (event: NodeEvent) => Promise<void>): Promise<void> {
   for (let next = await events.next(); next.done !== true; next = await events.next()) {
-    next.value.forEach(tell)
+    for (const event of next.value) {
+      await tell(event)
+    }
   }
 }

@@ -33,7 +33,7 @@ export interface Completions {
   quote: Quote | undefined
 }
 
-/** What a line may go on with, of which this is typed so far. */
+/** The completions of the line typed so far. */
 export async function completeLine(typed: string, sources: CompletionSources): Promise<Completions> {
   const begun = begunWords(typed)
   const { raw: last, quote } = begun.at(-1) as BegunWord

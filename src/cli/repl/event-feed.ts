@@ -8,20 +8,24 @@ export interface EventFeedInit {
   tell(line: string, options: { now: boolean }): void
   /** True while nobody wants to see events. */
   isMuted(): boolean
+  /** Writes the peer of an event. @default its short ID */
+  labelOf?: (peerId: string) => string
   /** Milliseconds since 1970. @default the system's */
   now?: () => number
   /** Calls something after some milliseconds; the process need not wait for it. @default a timer of Node */
   later?: (call: () => void, ms: number) => void
 }
 
+type LabelOf = (peerId: string) => string
+
 /** So many of a kind are shown one by one in a window; of more, a person reads none. */
 const SHOWN_PER_WINDOW = 5
 const WINDOW_MS = 6_000
 /** What is said of many events of a kind. All others are shown one by one. */
-const SUMS: Record<string, (events: NodeEvent[], time: string) => string> = {
+const SUMS: Record<string, (events: NodeEvent[], time: string, labelOf: LabelOf) => string> = {
   task: sumOfTasks,
-  'peer:connect': (events, time) => sumOfPeers(events, 'connected', time),
-  'peer:disconnect': (events, time) => sumOfPeers(events, 'disconnected', time),
+  'peer:connect': (events, time, labelOf) => sumOfPeers(events, 'connected', time, labelOf),
+  'peer:disconnect': (events, time, labelOf) => sumOfPeers(events, 'disconnected', time, labelOf),
 }
 
 interface Window {
@@ -37,7 +41,7 @@ export class EventFeed {
   readonly #windows = new Map<string, Window>()
 
   constructor(init: EventFeedInit) {
-    this.#init = { now: () => Date.now(), later: (call, ms) => void setTimeout(call, ms).unref(), ...init }
+    this.#init = { now: () => Date.now(), later: (call, ms) => void setTimeout(call, ms).unref(), labelOf: shortPeerId, ...init }
   }
 
   take(event: NodeEvent): void {
@@ -46,13 +50,13 @@ export class EventFeed {
     }
     if (SUMS[event.event] == null) {
       this.#sumUpAll()
-      this.#show(event.atMs, describeEvent(event), event.event === 'stopping')
+      this.#show(event.atMs, describeEvent(event, this.#init.labelOf), event.event === 'stopping')
       return
     }
     const window = this.#windows.get(event.event) ?? this.#open(event.event, 0)
     if (window.shown < SHOWN_PER_WINDOW) {
       window.shown++
-      this.#show(event.atMs, describeEvent(event))
+      this.#show(event.atMs, describeEvent(event, this.#init.labelOf))
     } else {
       window.held.push(event)
     }
@@ -87,7 +91,7 @@ export class EventFeed {
     const [held, ms] = [window.held, now - window.startedAtMs]
     Object.assign(window, { held: [], startedAtMs: now })
     if (held.length > 0 && !this.#init.isMuted()) {
-      this.#show(now, SUMS[kind]?.(held, humanMs(ms)) ?? '')
+      this.#show(now, SUMS[kind]?.(held, humanMs(ms), this.#init.labelOf) ?? '')
     }
   }
 
@@ -103,25 +107,25 @@ function clockOf(atMs: number): string {
 }
 
 /** `312 tasks of 12D3KooW…abcdef in 6 s, all accepted` */
-function sumOfTasks(tasks: NodeEvent[], time: string): string {
+function sumOfTasks(tasks: NodeEvent[], time: string, labelOf: LabelOf): string {
   const rejected = tasks.filter(({ accepted }) => accepted !== true)
   const last = rejected.at(-1)
   const why = last?.reason == null ? '' : `, the last one: ${last.reason}, ${oneLine(last.detail)}`
   const outcome = rejected.length === 0 ? 'all accepted' : `${tasks.length - rejected.length} accepted, ${rejected.length} rejected${why}`
-  return `${tasks.length} ${tasks.length === 1 ? 'task' : 'tasks'} of ${whose(tasks)} in ${time}, ${outcome}`
+  return `${tasks.length} ${tasks.length === 1 ? 'task' : 'tasks'} of ${whose(tasks, labelOf)} in ${time}, ${outcome}`
 }
 
 /** `40 peers connected in 6 s`, `12D3KooW…abcdef connected 40 times in 6 s` */
-function sumOfPeers(events: NodeEvent[], what: string, time: string): string {
+function sumOfPeers(events: NodeEvent[], what: string, time: string, labelOf: LabelOf): string {
   const peers = peersOf(events).size
   return peers === 1 && events.length > 1
-    ? `peer ${whose(events)} ${what} ${events.length} times in ${time}`
+    ? `peer ${whose(events, labelOf)} ${what} ${events.length} times in ${time}`
     : `${peers} ${peers === 1 ? 'peer' : 'peers'} ${what} in ${time}`
 }
 
-function whose(events: NodeEvent[]): string {
+function whose(events: NodeEvent[], labelOf: LabelOf): string {
   const [first = '', ...more] = peersOf(events)
-  return more.length === 0 ? shortPeerId(first) : `${more.length + 1} peers`
+  return more.length === 0 ? labelOf(first) : `${more.length + 1} peers`
 }
 
 function peersOf(events: NodeEvent[]): Set<string> {

@@ -26,16 +26,16 @@ const WORDS: Record<string, (event: NodeEvent, peer: string) => string> = {
   missed: ({ count }) => `${count} events were missed: they came faster than they were read`,
 }
 
-/** One event of a running node, as a line for people. */
-export function describeEvent(event: NodeEvent): string {
-  const words = WORDS[event.event]?.(event, shortPeerId(String(event.peerId ?? ''))) ?? event.event
+/** One event of a running node, as a line for people. @param labelOf writes the peer of the event */
+export function describeEvent(event: NodeEvent, labelOf: (peerId: string) => string = shortPeerId): string {
+  const words = WORDS[event.event]?.(event, event.peerId == null ? '' : labelOf(String(event.peerId))) ?? event.event
   // of all others a line break is a peer's
   return event.event === 'ready' ? printableLines(words) : printable(words)
 }
 
 /** The same where nobody saw when it happened: the time first. */
-export function eventLine(event: NodeEvent): string {
-  return `${new Date(event.atMs).toISOString()} ${describeEvent(event)}`
+export function eventLine(event: NodeEvent, labelOf?: (peerId: string) => string): string {
+  return `${new Date(event.atMs).toISOString()} ${describeEvent(event, labelOf)}`
 }
 
 function describeTask({ accepted, ms, payloadBytes, resultBytes, reason, detail }: NodeEvent): string {

@@ -5,7 +5,6 @@ import type { Logger } from '../../observe/logger.ts'
 import { SUCCESS } from '../../primitives/errors.ts'
 import { asStartPrints } from '../../session/event-types.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
-import type { NodeEvent } from '../../session/session.ts'
 import { ServiceManager } from '../service-manager.ts'
 import { jsonText } from '../text/json.ts'
 import { stdoutError } from '../text/report.ts'
@@ -13,6 +12,7 @@ import { EventFeed } from './event-feed.ts'
 import { describeEvent, eventLine } from './events.ts'
 import { History } from './history.ts'
 import { LineRunner } from './line-runner.ts'
+import { PeerLabels } from './peer-labels.ts'
 import { Repl } from './repl.ts'
 import { checkScript, runScript } from './script.ts'
 
@@ -28,6 +28,9 @@ export interface RunNodeInit {
   /** Aborts when the process is told to end. */
   interrupted: AbortController
 }
+
+/** How often the aliases are read while events come, in milliseconds: a line of the shell may have set one. */
+const ALIASES_EVERY_MS = 100
 
 /** Runs the node of a home, until it or the process is told to stop; meanwhile its shell, or a script. Gives the exit code. */
 export async function runNode(options: RunNodeInit): Promise<number> {
@@ -54,7 +57,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
       const sink = json ? process.stdout : process.stderr
       const quiet = { shown: false, muted: false }
       // what a program reads is whole
-      follow(node, (event) => (quiet.muted && !json ? undefined : sink.write(`${textOf(event, json)}\n`)))
+      follow(node, json, (line) => (quiet.muted && !json ? undefined : sink.write(`${line}\n`)))
       const running = runScript(script, runnerOf(node, options, quiet), { signal, json, keepGoing: options.keepGoing })
       // told to end, it is that which counts
       return await running.finally(() => interrupted.signal.throwIfAborted())
@@ -62,7 +65,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
       return await runRepl(node, options, signal)
     }
-    follow(node, (event) => process.stdout.write(`${textOf(event, json)}\n`))
+    follow(node, json, (line) => process.stdout.write(`${line}\n`))
     await new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve())))
     return SUCCESS
   } finally {
@@ -76,29 +79,33 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   process.stdout.write(`${describeEvent(node.ready)}\n${chalk.dim('"help" lists the commands, Tab completes, Ctrl-D stops the node')}\n`)
   const quiet = { shown: false, muted: false }
   const repl = new Repl({ runner: runnerOf(node, options, quiet), config: options.config, session, history })
-  const feed = new EventFeed({ tell: (line, how) => repl.tell(chalk.dim(line), how), isMuted: () => quiet.shown || quiet.muted })
   const running = repl.run(signal)
+  const labels = new PeerLabels(session.aliases, ALIASES_EVERY_MS)
+  const feed = new EventFeed({
+    tell: (line, how) => repl.tell(chalk.dim(line), how),
+    isMuted: () => quiet.shown || quiet.muted,
+    labelOf: labels.of,
+  })
   // a heartbeat every few seconds would be all that one sees
   node.onEvent((event) => {
     if (event.event !== 'heartbeat' && asStartPrints(event) != null) {
-      feed.take(event)
+      void (event.event === 'stopping' ? Promise.resolve() : labels.refresh()).then(() => feed.take(event))
     }
   })
   return running
 }
 
-function follow(node: RunningNode, print: (event: NodeEvent) => void): void {
-  print(node.ready)
+function follow(node: RunningNode, json: boolean, print: (line: string) => void): void {
+  const labels = new PeerLabels(node.session.aliases, ALIASES_EVERY_MS)
+  print(json ? jsonText(node.ready) : eventLine(node.ready))
   node.onEvent((event) => {
     const printed = asStartPrints(event)
     if (printed != null) {
-      print(printed)
+      print(json ? jsonText(printed) : eventLine(printed, labels.of))
+      void (json ? undefined : labels.refresh())
     }
   })
-}
-
-function textOf(event: NodeEvent, json: boolean): string {
-  return json ? jsonText(event) : eventLine(event)
+  void (json ? undefined : labels.refresh())
 }
 
 function runnerOf(

@@ -1,18 +1,19 @@
 import { printable } from '../../primitives/printable.ts'
 import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer } from '../../session/answers.ts'
 import { describePlace, staleNotice } from '../../session/chain-words.ts'
-import { shortPeerId, table } from './render.ts'
+import { peerIdTable } from './render.ts'
 
-/** Peers of a subnet in columns. In a terminal peer IDs are short and lines end at its width, in columns; elsewhere both are whole. */
+/** Peers of a subnet in columns. Peer IDs are whole where there is room, and lines end at the width of the terminal. */
 export function chainTable(records: ChainAnswer[], width?: number): string {
-  const rows = records.map(({ peerId, role, nodeId, class: nodeClass, multiaddrs }) => [
-    width == null ? peerId : shortPeerId(peerId),
+  const rowOf = ({ role, nodeId, class: nodeClass, multiaddrs }: ChainAnswer, peer: string): string[] => [
+    peer,
     role ?? '-',
     nodeId == null ? '-' : String(nodeId),
     nodeClass ?? '-',
     multiaddrs.map((address) => address.replace(/\/p2p\/[^/]+$/, '')).join(' ') || '-',
-  ])
-  return table([['PEER', 'ROLE', 'NODE', 'CLASS', 'ADDRESS'], ...rows], width)
+  ]
+  const header = ['PEER', 'ROLE', 'NODE', 'CLASS', 'ADDRESS']
+  return peerIdTable((write) => [header, ...records.map((record) => rowOf(record, write(record.peerId)))], width)
 }
 
 /** What to know beside a list: who is not in it. */

@@ -1,30 +1,30 @@
 import { humanMs } from '../../primitives/human-ms.ts'
 import type { PeerRow } from '../../session/answers.ts'
-import { cut, shortPeerId, table } from './render.ts'
+import { cut, peerIdTable } from './render.ts'
 
-const DEFAULT_WIDTH = 200
 /** The address is of use only whole. */
 const WIDTH_FOR_ADDRESS = 120
 const MAX_NAME = 16
 const MAX_AGENT = 24
 
-/** Peers as a table that fits the width, in columns. */
-export function peerTable(peers: PeerRow[], width = DEFAULT_WIDTH): string {
+/** Peers as a table that fits the width, in columns. Peer IDs are whole where there is room. */
+export function peerTable(peers: PeerRow[], width = Number.POSITIVE_INFINITY): string {
   const named = peers.some(({ alias }) => alias != null)
   // where all peers are of this package's own network, that is not worth a column
   const mixed = peers.some(({ network }) => network === 'template')
   const header = [...(named ? ['ALIAS'] : []), 'PEER', 'STATE', 'LATENCY', 'HEARTBEAT', ...(mixed ? ['NETWORK'] : []), 'AGENT']
-  const rows = peers.map((peer) => [
+  const rowOf = (peer: PeerRow, write: (peerId: string) => string): string[] => [
     ...(named ? [cut(peer.alias ?? '-', MAX_NAME)] : []),
-    shortPeerId(peer.peerId),
+    write(peer.peerId),
     peer.connected ? (peer.direction ?? '') : 'known',
     orDash(peer.latencyMs, humanMs),
     orDash(peer.lastHeartbeatMs, (atMs) => `${humanMs(Date.now() - atMs)} ago`),
     ...(mixed ? [peer.network ?? '-'] : []),
     cut(peer.agent ?? '-', MAX_AGENT),
     ...(width < WIDTH_FOR_ADDRESS ? [] : [peer.multiaddrs[0]?.replace(/\/p2p\/[^/]+$/, '') ?? '-']),
-  ])
-  return table([width < WIDTH_FOR_ADDRESS ? header : [...header, 'ADDRESS'], ...rows], width)
+  ]
+  const first = width < WIDTH_FOR_ADDRESS ? header : [...header, 'ADDRESS']
+  return peerIdTable((write) => [first, ...peers.map((peer) => rowOf(peer, write))], width)
 }
 
 function orDash(value: number | null, describe: (value: number) => string): string {

@@ -8,6 +8,15 @@ export function table(rows: string[][], width = Number.POSITIVE_INFINITY): strin
   return cells.map((row) => cut(row.map((cell, column) => padded(cell, widths[column] ?? 0)).join('  '), width).trimEnd()).join('\n')
 }
 
+/**
+ * A table whose peer IDs are whole if it then fits `width`, and short otherwise.
+ * @param rowsOf gives the rows; its argument writes a peer ID
+ */
+export function peerIdTable(rowsOf: (write: (peerId: string) => string) => string[][], width = Number.POSITIVE_INFINITY): string {
+  const whole = table(rowsOf((peerId) => peerId))
+  return whole.split('\n').every((line) => widthOf(line) <= width) ? whole : table(rowsOf(shortPeerId), width)
+}
+
 /** As much of the text as fits a terminal's `width`; what was cut off is told by an ellipsis. */
 export function cut(text: string, width: number): string {
   if (widthOf(text.trimEnd()) <= width) {

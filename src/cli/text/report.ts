@@ -44,8 +44,8 @@ export function reportOf(error: unknown): ErrorReport {
   return report('INTERNAL', `this is a bug: ${textOf(error)}`, 'run it again with --log-level debug for the stack')
 }
 
-/** Prints an error the way the caller reads it, and sets the exit code. */
-export function printError(error: unknown, json: boolean, stack = false): void {
+/** Prints an error the way the caller reads it, and sets the exit code. @param reword changes the message for people */
+export function printError(error: unknown, json: boolean, stack = false, reword = (message: string): string => message): void {
   if (error instanceof Interrupted) {
     return
   }
@@ -55,7 +55,7 @@ export function printError(error: unknown, json: boolean, stack = false): void {
     process.stdout.write(`${jsonText({ error: found })}\n`)
   } else {
     const { columns } = process.stderr
-    process.stderr.write(`${wrapped(`${chalkStderr.red('error:')} ${printable(found.message)}`, columns)}\n`)
+    process.stderr.write(`${wrapped(`${chalkStderr.red('error:')} ${printable(reword(found.message))}`, columns)}\n`)
     if (found.hint != null) {
       process.stderr.write(`${wrapped(`${chalkStderr.dim('hint:')} ${printable(found.hint)}`, columns)}\n`)
     }

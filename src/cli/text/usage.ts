@@ -91,14 +91,23 @@ function unknownCommand(error: Error, config: Config): UsageError | undefined {
   const words = withShownUrls(id).split(':')
   for (let length = words.length - 1; length > 0; length--) {
     const head = words.slice(0, length)
-    if (config.findCommand(head.join(':')) != null) {
+    const isTopic = config.findTopic(head.join(':')) != null
+    const meant = isTopic ? commandMeant(words.slice(0, length + 1), config) : undefined
+    if (config.findCommand(head.join(':')) != null && meant == null) {
       return unexpected(words.slice(length), helpOf(config, head.join(':')))
     }
-    if (config.findTopic(head.join(':')) != null) {
+    if (isTopic) {
       return noSuchCommand(words.slice(0, length + 1).join(' '), config, head.join(' '))
     }
   }
   return noSuchCommand(words[0] ?? '', config)
+}
+
+/** The command of the same topic that these words were probably meant for. */
+function commandMeant(words: string[], config: Config): string | undefined {
+  const topic = words.slice(0, -1).join(':')
+  const commands = config.commandIDs.filter((command) => command.startsWith(`${topic}:`)).map((command) => command.replaceAll(':', ' '))
+  return closest(words.join(' '), commands)
 }
 
 function noSuchCommand(words: string, config: Config, topic?: string): UsageError {

@@ -25,6 +25,8 @@ export interface FullScreenInit {
 export class FullScreen {
   readonly #init: FullScreenInit
   #isOpen = false
+  /** Left for Ctrl-Z, to be entered again. */
+  #isSuspended = false
   /** Output not written yet. */
   #frame = ''
   /** The library's output, collected so that each frame is written at once. */
@@ -51,13 +53,14 @@ export class FullScreen {
       return
     }
     this.#isOpen = true
-    process.on('exit', this.#leave).prependListener('uncaughtException', this.#leave)
+    process.on('exit', this.#leave)
     process.on('SIGTSTP', this.#suspend).on('SIGCONT', this.#resume)
-    process.stdout.write(enterAlternativeScreen + cursorHide)
     emitKeypressEvents(process.stdin)
     const { stdin } = process
     stdin.on('error', this.#init.onGone).on('end', this.#init.onGone)
+    // first: this stops a process that is in the background, which then draws nothing
     stdin.setRawMode(true).on('keypress', this.#onKeypress).resume()
+    process.stdout.write(enterAlternativeScreen + cursorHide)
     this.#keepStderr()
     process.stdout.on('resize', this.#blank)
     this.#blank()
@@ -93,12 +96,14 @@ export class FullScreen {
   }
 
   leave(): void {
+    this.#isSuspended = false
+    process.off('SIGCONT', this.#resume)
     if (!this.#isOpen) {
       return
     }
     this.#isOpen = false
-    process.off('exit', this.#leave).off('uncaughtException', this.#leave)
-    process.off('SIGTSTP', this.#suspend).off('SIGCONT', this.#resume)
+    process.off('exit', this.#leave)
+    process.off('SIGTSTP', this.#suspend)
     process.stdout.off('resize', this.#blank)
     const { stdin } = process
     stdin.off('keypress', this.#onKeypress).pause()
@@ -141,14 +146,14 @@ export class FullScreen {
 
   readonly #suspend = (): void => {
     this.leave()
-    process.once('SIGCONT', this.#resume)
+    this.#isSuspended = true
+    process.on('SIGCONT', this.#resume)
     // signals the whole process group, as a terminal does
     process.kill(0, 'SIGTSTP')
-    setTimeout(this.#resume, NOT_STOPPED_MS)
+    setTimeout(() => (this.#isSuspended ? this.#resume() : undefined), NOT_STOPPED_MS)
   }
 
   readonly #resume = (): void => {
-    process.off('SIGCONT', this.#resume)
     // a shell may have changed the terminal's mode
     this.leave()
     this.enter()

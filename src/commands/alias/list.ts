@@ -7,7 +7,7 @@ export default class AliasList extends BaseCommand {
   static override examples = ['<%= config.bin %> alias list', "<%= config.bin %> alias list --json | jq -r '.[].alias'"]
 
   async run(): Promise<AliasAnswer[]> {
-    await this.parse(AliasList)
+    await this.parse(this.ctor)
     const aliases = await (await this.session()).aliases.list(this.callOptions)
     if (aliases.length === 0) {
       this.logToStderr('there are no aliases; "subnet alias set NAME PEER" makes one')

@@ -5,7 +5,8 @@ import type { AliasAnswer } from '../../session/answers.ts'
 
 export default class AliasSet extends BaseCommand {
   static override summary = 'Give a peer a name, to be used wherever a <peer> is.'
-  static override description = 'A name that is taken moves to the peer. Only the peer ID is kept, not an address.'
+  static override description =
+    'A name that is taken moves to the peer. The address book keeps a multiaddr that is given here, for a day after the last dial there.'
   static override examples = [
     '<%= config.bin %> alias set bob 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> alias set bob /ip4/127.0.0.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --json',

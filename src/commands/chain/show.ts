@@ -18,7 +18,8 @@ export default class ChainShow extends BaseCommand {
 
   async run(): Promise<ChainPeerAnswer> {
     const { args } = await this.parse(ChainShow)
-    const found = await (await this.session()).chain.show(args.peer, this.callOptions)
+    const peer = args.peer == null ? undefined : await this.peerNamed(args.peer)
+    const found = await (await this.session()).chain.show(peer, this.callOptions)
     this.log(describeChainPeer(found))
     return found
   }

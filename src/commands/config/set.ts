@@ -2,9 +2,12 @@ import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { keyArg, settingNamed, settingText } from '../../cli/setting-key.ts'
 import { setInConfig } from '../../node/home/changed-config.ts'
-import { SETTINGS, type SettingName } from '../../node/home/config.ts'
+import { BOOTSTRAPS, SETTINGS, type SettingName } from '../../node/home/config.ts'
 import { shownSetting } from '../../node/home/config-file.ts'
 import { ensureHome } from '../../node/home/home.ts'
+
+/** Settings that are lists of peer IDs. */
+const PEER_LISTS: SettingName[] = ['allowPeers', 'denyPeers', 'admissionExempt']
 
 export default class ConfigSet extends BaseCommand {
   static override summary = 'Write one setting to config.json.'
@@ -25,10 +28,16 @@ export default class ConfigSet extends BaseCommand {
     const { home } = this
     const key = settingNamed(args.key)
     await ensureHome(home)
-    const raw = SETTINGS[key].list === true ? args.value.split(',').map((item) => item.trim()) : args.value
+    const raw = SETTINGS[key].list === true ? await this.#items(key, args.value) : args.value
     const value = shownSetting(key, await setInConfig(home, key, raw, this.settings.timeout))
     this.log(`${key}  ${settingText(value).replaceAll('\n', ', ')}`)
     await this.tellOfRestart()
     return { config: home.configFile, key, value }
+  }
+
+  /** A list of peers may name them as any command does; their IDs are written. */
+  async #items(key: SettingName, value: string): Promise<string[]> {
+    const items = value.split(',').map((item) => item.trim())
+    return PEER_LISTS.includes(key) ? Promise.all(items.map(async (item) => (item === BOOTSTRAPS ? item : this.peerIdNamed(item)))) : items
   }
 }

@@ -1,8 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { AddressBook } from '../../gossip/address-book.ts'
+import { unsignedEntry } from '../../gossip/book-entry.ts'
 import { type PeerTarget, parsePeerTarget } from '../../primitives/address.ts'
 import { retryWhileBusy } from '../../primitives/database.ts'
 import { UsageError } from '../../primitives/errors.ts'
+import { fitsShortForm, readShortForm } from '../../primitives/short-form.ts'
 
 /** An alias of a peer. */
 export interface Alias {
@@ -23,14 +27,19 @@ const RULE = 'a name is 1 to 64 letters, digits, dots, dashes and underscores, t
 /** Peer aliases in the home's database. Reads are synchronous and take microseconds. */
 export class Aliases {
   readonly #database: DatabaseSync
+  readonly #book: AddressBook
 
-  /** @param database the database of a home. Closed by its owner */
-  constructor(database: DatabaseSync) {
+  /** @param database the database of a home. Closed by its owner. @param book the address book of the same home */
+  constructor(database: DatabaseSync, book: AddressBook) {
     this.#database = database
+    this.#book = book
   }
 
-  /** Sets an alias. An existing alias is moved to the new peer. @throws UsageError for an invalid name or a peer ID */
-  async set(alias: string, peerId: PeerId): Promise<Alias> {
+  /**
+   * Sets an alias. An existing alias is moved to the new peer. The address book keeps the multiaddr, if there is one.
+   * @throws UsageError for an invalid name or a peer ID
+   */
+  async set(alias: string, peerId: PeerId, multiaddr?: Multiaddr): Promise<Alias> {
     if (!NAME.test(alias)) {
       throw new UsageError(`not a name for a peer: ${JSON.stringify(alias)}`, { hint: RULE })
     }
@@ -43,13 +52,34 @@ export class Aliases {
         .prepare('INSERT INTO aliases VALUES (?, ?) ON CONFLICT (alias) DO UPDATE SET peer_id = excluded.peer_id')
         .run(row.alias, row.peerId),
     )
+    if (multiaddr != null) {
+      await this.#keep(peerId, multiaddr)
+    }
     return row
+  }
+
+  /** Keeps an address that no dial has proved. An entry that has the address already stays as it is. */
+  async #keep(peerId: PeerId, multiaddr: Multiaddr): Promise<void> {
+    const known = this.#book.get(peerId)
+    if (known == null || known.bad || !known.multiaddrs.some((address) => address.equals(multiaddr))) {
+      await this.#book.put({ ...unsignedEntry(peerId, [multiaddr]), origin: 'given', namedOver: 'trusted' })
+    }
   }
 
   /** False if the alias did not exist. */
   async remove(alias: string): Promise<boolean> {
     const result = await retryWhileBusy(() => this.#database.prepare('DELETE FROM aliases WHERE alias = ?').run(alias))
     return Number(result.changes) > 0
+  }
+
+  /** The peer IDs that a short form fits: first those with an alias, then at most `max` of the address book for each reading. */
+  idsLike(shortForm: string, max: number): string[] {
+    const readings = readShortForm(shortForm)
+    const named = this.list().map(({ peerId }) => peerId)
+    return [
+      ...named.filter((peerId) => fitsShortForm(peerId, readings)),
+      ...readings.flatMap(({ starts, ends }) => this.#book.idsLike(starts, ends, max)),
+    ]
   }
 
   /** All aliases, sorted by name. */

@@ -1,7 +1,7 @@
 import { Agent } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { DescMessage, MessageShape } from '@bufbuild/protobuf'
-import { type Client, ConnectError, createClient } from '@connectrpc/connect'
+import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect'
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { ControlService } from '../../gen/subnet/control/v1/control_pb.ts'
 import { NodeError } from '../../node/home/errors.ts'
@@ -170,6 +170,11 @@ class ConnectionPerCall extends Agent {
 
 /** What is to be said of a call to a peer that broke. */
 export const MAY_HAVE_ACTED = 'the peer may have acted on the request'
+
+/** Whether the node itself refused the call; a failure that its session threw has the same code where a peer lacks a protocol. */
+export function hasNoMethod(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.Unimplemented && fromConnectError(error) == null
+}
 
 /** The deadline as a request has it. */
 export function timeOf({ timeoutMs }: SessionOptions): { timeoutMs?: number } {

@@ -8,14 +8,16 @@ import {
   ChainShowResponseSchema,
   ChainUnregisterResponseSchema,
   DescribeProtocolResponseSchema,
+  FoundPeerSchema,
   ListProtocolsResponseSchema,
   RemoveAliasResponseSchema,
 } from '../../gen/subnet/control/v1/control_pb.ts'
 import { joinBytes } from '../../primitives/join-bytes.ts'
-import type { AliasAnswer } from '../answers.ts'
+import { fitsShortForm, MAX_FOUND, readShortForm } from '../../primitives/short-form.ts'
+import type { AliasAnswer, FoundPeer } from '../answers.ts'
 import type { AliasSession, CallInput, ChainSession, ProtocolSession, SessionOptions } from '../session.ts'
 import { toPlain } from './control-codec.ts'
-import { atOnce, type NodeClient, timeOf } from './node-client.ts'
+import { atOnce, type CallSignal, hasNoMethod, type NodeClient, timeOf } from './node-client.ts'
 import { Upload, withHead } from './upload.ts'
 
 /** The aliases of a home, through its node. */
@@ -30,7 +32,35 @@ export function remoteAliases(client: NodeClient): AliasSession {
       const { aliases } = await client.call(atOnce(options), async (call) => service.listAliases({}, call))
       return aliases.map((alias) => toPlain<typeof AliasSchema, AliasAnswer>(AliasSchema, alias))
     },
+    find: async (shortForm, options = {}) => client.call(atOnce(options), async (call) => findPeers(client, shortForm, call)),
   }
+}
+
+/** A node of an earlier version has no such call: then of all peers that it knows. */
+async function findPeers({ service }: NodeClient, shortForm: string, call: CallSignal): Promise<FoundPeer[]> {
+  try {
+    const { peers } = await service.findPeers({ shortForm }, call)
+    return peers.map((peer) => toPlain<typeof FoundPeerSchema, FoundPeer>(FoundPeerSchema, peer))
+  } catch (error) {
+    if (!hasNoMethod(error)) {
+      throw error
+    }
+  }
+  const [{ aliases }, { peers }] = await Promise.all([service.listAliases({}, call), service.peers({ all: true }, call)])
+  const all = [
+    ...peers.map(({ peerId, alias = null, connected }) => ({ peerId, alias, connected })),
+    ...aliases
+      .filter(({ peerId }) => !peers.some((peer) => peer.peerId === peerId))
+      .map(({ peerId, alias }) => ({ peerId, alias, connected: false })),
+  ]
+  const named = aliases.find(({ alias }) => alias === shortForm)
+  const readings = readShortForm(shortForm)
+  return named == null
+    ? all.filter(({ peerId }) => fitsShortForm(peerId, readings)).slice(0, MAX_FOUND)
+    : all
+        .filter(({ peerId }) => peerId === named.peerId)
+        .map((peer) => ({ ...peer, alias: shortForm }))
+        .slice(0, 1)
 }
 
 /** The chain, as the node of a home reads and writes it. */

@@ -5,8 +5,7 @@ import { bodyOf } from '../../protocol/message/body-bytes.ts'
 import type { TaskAnswer } from '../answers.ts'
 import { collectPayload } from '../collect-payload.ts'
 import type { SessionOptions, TaskInput } from '../session.ts'
-import { fromConnectError } from './control-codec.ts'
-import { type CallSignal, guard, MAY_HAVE_ACTED, type NodeClient, timeOf } from './node-client.ts'
+import { type CallSignal, guard, hasNoMethod, MAY_HAVE_ACTED, type NodeClient, timeOf } from './node-client.ts'
 import { fromAnswer, takeEnd } from './task-answers.ts'
 import { SMALL_TASK_BYTES, TaskStream } from './task-stream.ts'
 import { Upload, withHead } from './upload.ts'
@@ -115,11 +114,6 @@ export class RemoteTasks {
       throw await failure(error)
     }
   }
-}
-
-/** Whether the node itself refused the call; a failure that its session threw has the same code where a peer lacks a protocol. */
-function hasNoMethod(error: unknown): boolean {
-  return error instanceof ConnectError && error.code === Code.Unimplemented && fromConnectError(error) == null
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {

@@ -90,6 +90,7 @@ async function run(input: BatchInit['input'], handler: Handler = echo, given: Pa
     size: undefined,
     progress: undefined,
     defaultPeer: undefined,
+    peerNamed: async (peer) => peer,
     concurrency: 16,
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
     options: { signal: new AbortController().signal, timeoutMs: 1_000 },
@@ -187,6 +188,31 @@ describe('a batch of tasks', () => {
       ['a', 'b'],
     )
     assert.ok(sent.every((task) => task.options.signal === options.signal && task.options.timeoutMs === 77))
+  })
+
+  it('looks up once what stands for a peer, and fails the lines whose peer is none', async () => {
+    const [asked, sent]: [string[], string[]] = [[], []]
+    const peerNamed = async (peer: string): Promise<string> => {
+      asked.push(peer)
+      if (peer === 'none') {
+        throw new UsageError('not a peer')
+      }
+      return `whole ${peer}`
+    }
+    const handler: Handler = async (task) => {
+      sent.push(task.peer)
+      return echo(task)
+    }
+    const lines = ndjson({ peer: 'a', text: 'x' }, { peer: 'none', text: 'x' }, { peer: 'a', text: 'x' }, { peer: 'none', text: 'x' })
+    const { summary } = await run(lines, handler, { peerNamed })
+    assert.deepEqual(
+      [asked, sent],
+      [
+        ['a', 'none'],
+        ['whole a', 'whole a'],
+      ],
+    )
+    assert.deepEqual([summary.accepted, summary.failed, summary.firstFailure], [2, 2, { index: 1, exit: 2 }])
   })
 
   const badLines: Record<string, [line: string | Uint8Array, message: RegExp, known?: { peer?: string; taskId?: string }]> = {

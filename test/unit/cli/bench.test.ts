@@ -33,7 +33,8 @@ const ANSWER: BenchAnswer = {
 
 describe('the figures of a bench', () => {
   it('are a table that fits a terminal', () => {
-    const lines = benchTable(ANSWER).split('\n')
+    const lines = benchTable(ANSWER, 80).split('\n')
+    assert.ok(benchTable(ANSWER, 120).startsWith(`${ANSWER.peerId} at `))
     assert.ok(lines.length <= 24 && lines.every(({ length }) => length < 80))
     assert.deepEqual(lines, [
       '12D3KooW…NiW6Cb at /ip4/127.0.0.1/tcp/4001, source: gossip',

@@ -91,10 +91,20 @@ describe('text for a terminal', () => {
       multiaddrs: [],
       lastHeartbeatMs: Date.now() - 5_000,
     }
+    const [, whole] = peerTable([peer, known]).split('\n')
+    assert.match(whole ?? '', new RegExp(`^${PEER_ID}  inbound`))
+    const wide = peerTable([{ ...peer, multiaddrs: ['/ip4/127.0.0.1/udp/4001/quic-v1'] }], 120)
+    assert.match(wide, /^12D3KooW…\w{6} .* \/ip4\/127\.0\.0\.1\/udp\/4001\/quic-v1$/m)
+    assert.match(peerTable([peer], 118), new RegExp(`^${PEER_ID}`, 'm'))
+    assert.ok(
+      peerTable([peer], 80)
+        .split('\n')
+        .every((line) => line.length <= 80 && !line.includes(PEER_ID)),
+    )
     const [header, first, second] = peerTable([peer, known]).split('\n')
     assert.match(header ?? '', /^PEER +STATE +LATENCY +HEARTBEAT +AGENT +ADDRESS$/)
-    assert.match(first ?? '', /^12D3KooW…\w{6} +inbound +1\.2 ms +- +agent\/1\.0 +\/ip4\/127\.0\.0\.1\/tcp\/1$/)
-    assert.match(second ?? '', /^12D3KooW…\w{6} +known +- +5 s ago +- +-$/)
+    assert.match(first ?? '', /^12D3KooW\w{44} +inbound +1\.2 ms +- +agent\/1\.0 +\/ip4\/127\.0\.0\.1\/tcp\/1$/)
+    assert.match(second ?? '', /^12D3KooW\w{44} +known +- +5 s ago +- +-$/)
     const [mixedHeader, native, template] = peerTable([
       { ...peer, network: 'native' },
       { ...known, network: 'template' },
@@ -109,6 +119,10 @@ describe('text for a terminal', () => {
     const atMs = 0
     const event = (event: string, rest: object): string => describeEvent({ event, atMs, peerId: PEER_ID, ...rest })
     const peer = shortPeerId(PEER_ID)
+    assert.equal(
+      describeEvent({ event: 'peer:disconnect', atMs, peerId: PEER_ID }, () => 'bob (id)'),
+      'peer bob (id) disconnected',
+    )
     assert.equal(event('ready', { multiaddrs: ['/a', '/b'] }), `ready: ${PEER_ID}\n  /a\n  /b`)
     assert.equal(event('peer:connect', { direction: 'inbound', multiaddr: '/a' }), `peer ${peer} connected (inbound, /a)`)
     assert.equal(event('peer:disconnect', {}), `peer ${peer} disconnected`)

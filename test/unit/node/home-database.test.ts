@@ -58,7 +58,7 @@ describe('the database of a home', () => {
           { peerId: PEER_ID, seq: BigInt(WRITTEN_AT_MS), namedOver: 'stranger', verified: true },
         ],
       )
-      assert.deepEqual(new Aliases(database).list(), [{ alias: 'bob', peerId: OTHER_PEER_ID }])
+      assert.deepEqual(new Aliases(database, new AddressBook(database)).list(), [{ alias: 'bob', peerId: OTHER_PEER_ID }])
       assert.equal(await book.put(await signedEntry(await newPeer(), 1)), 'stored')
     } finally {
       database.close()

@@ -1,0 +1,108 @@
+import { parsePeerId } from '../primitives/address.ts'
+import { UsageError } from '../primitives/errors.ts'
+import { hasEllipsis, lengthOfShortForm, readShortForm, SHORT_FORM_RULE } from '../primitives/short-form.ts'
+import type { FoundPeer } from '../session/answers.ts'
+import type { Session, SessionOptions } from '../session/session.ts'
+
+export interface NamedPeerInit {
+  session: () => Promise<Session>
+  options: () => SessionOptions
+  /** Whether a person typed it just now, and sees which peer it is. */
+  typed: boolean
+  /** Takes a line for stderr. */
+  tell(text: string): void
+}
+
+/** Where nobody looks: at 58 possibilities a character, of which the first eight are always the same. */
+const MIN_OFF_TERMINAL = 16
+/** Candidates that an error names. */
+const MAX_NAMED = 8
+const WHOLE = 'name it by its whole peer ID, or by a multiaddr that ends in /p2p/<peer ID>'
+
+/**
+ * The one place where a short form of a peer ID becomes the whole one. What is no short form is given back for the session to read, and so is one that
+ * fits no peer but may be meant as an alias.
+ * @throws UsageError for a short form of no peer, of many, or too short where nobody looks
+ */
+export async function namedPeer(text: string, init: NamedPeerInit): Promise<string> {
+  if (text.startsWith('/') || isWhole(text)) {
+    return text
+  }
+  if (readShortForm(text).length === 0) {
+    if (hasEllipsis(text)) {
+      throw new UsageError(`not a peer: ${JSON.stringify(text)}`, { hint: `${SHORT_FORM_RULE}; ${WHOLE}` })
+    }
+    return text
+  }
+  const found = await (await init.session()).aliases.find(text, init.options())
+  const [peer, ...others] = found
+  if (peer == null) {
+    if (!hasEllipsis(text) && !LIKE_PEER_ID.test(text)) {
+      return text
+    }
+    throw new UsageError(`not a peer: no alias, connected peer or peer of the address book has the short form ${JSON.stringify(text)}`, {
+      hint: WHOLE,
+    })
+  }
+  if (peer.alias === text) {
+    return peer.peerId
+  }
+  if (others.length > 0) {
+    throw ambiguous(text, found)
+  }
+  if (!init.typed && lengthOfShortForm(text) < MIN_OFF_TERMINAL) {
+    throw new UsageError(`not a peer: ${JSON.stringify(text)} is too short a form of a peer ID where there is no terminal`, {
+      hint: `${MIN_OFF_TERMINAL} characters or more are taken here; in scripts, ${WHOLE}`,
+    })
+  }
+  if (!init.typed) {
+    init.tell(`${text} is ${peer.peerId}`)
+  }
+  return peer.peerId
+}
+
+/** The ID of a peer that is named by itself, by a short form or by an alias; any other text as it is. @throws UsageError as `namedPeer` */
+export async function namedPeerId(text: string, init: NamedPeerInit): Promise<string> {
+  if (isWhole(text) || !/^[\w.…-]+$/.test(text)) {
+    return text
+  }
+  const [alias] = await (await init.session()).aliases.find(text, init.options())
+  return alias?.alias === text ? alias.peerId : namedPeer(text, init)
+}
+
+/** Nobody waits longer for the words of an error. */
+const REWORD_WITHIN_MS = 1_000
+
+/** Gives what puts the alias that was named before its peer ID in a message: `bob (12D3Koo…)`. Undefined for any other name. */
+export async function aliasInMessages(name: string, session: Session): Promise<((message: string) => string) | undefined> {
+  if (name.startsWith('/') || isWhole(name)) {
+    return undefined
+  }
+  const list = await session.aliases.list({ timeoutMs: REWORD_WITHIN_MS }).catch(() => [])
+  const peerId = list.find(({ alias }) => alias === name)?.peerId
+  // not in a multiaddr
+  return peerId == null ? undefined : (message) => message.replace(new RegExp(`(?<!/p2p/)${peerId}`), `${name} (${peerId})`)
+}
+
+/** What begins so was meant to be a peer ID, and no alias. */
+const LIKE_PEER_ID = /^(12D3Koo|16Uiu2|Qm)/
+
+function isWhole(text: string): boolean {
+  try {
+    parsePeerId(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function ambiguous(text: string, found: FoundPeer[]): UsageError {
+  const named = found.slice(0, MAX_NAMED).map(({ peerId, alias, connected }) => {
+    const about = [...(alias == null ? [] : [alias]), ...(connected ? ['connected'] : [])]
+    return about.length === 0 ? peerId : `${peerId} (${about.join(', ')})`
+  })
+  const more = found.length > MAX_NAMED ? ', and more' : ''
+  return new UsageError(`not one peer: ${JSON.stringify(text)} is short for ${found.length}`, {
+    hint: `it may be ${named.join(', ')}${more}`,
+  })
+}
