@@ -7,6 +7,8 @@ import { Cli, type RunningNode } from '../support/cli.ts'
 import { notRun } from '../support/not-run.ts'
 import { Terminal } from '../support/pty.ts'
 
+const BIN = join(import.meta.dirname, '../../bin/run.js')
+
 describe('the completion of a shell', function () {
   this.timeout(60_000)
   const cli = new Cli()
@@ -63,14 +65,14 @@ describe('the completion of a shell', function () {
   })
 
   it('goes on in an open quote and behind a tilde, as its user sees it: bash', async () => {
-    const terminal = new Terminal(home, [], {
-      shell: true,
+    const terminal = new Terminal(home, ['--norc', '--noprofile', '-i'], {
+      program: 'bash',
       columns: 120,
-      env: { PS1: '$ ', HOME: folder, INPUTRC: '/dev/null' },
+      env: { PS1: '$ ', HOME: folder, INPUTRC: '/dev/null', BIN, NODE: process.execPath },
     })
     try {
       terminal.type(
-        `subnet() { "$SUBNET_TEST_NODE" "$SUBNET_TEST_BIN" "$@"; }; cd ~; source <(subnet completion bash); bind 'set enable-bracketed-paste off'; clear; echo up\r`,
+        `subnet() { "$NODE" "$BIN" "$@"; }; cd ~; source <(subnet completion bash); bind 'set enable-bracketed-paste off'; clear; echo up\r`,
       )
       await terminal.shows(/^up$/m)
       for (const [typed, line] of [
