@@ -29,7 +29,7 @@ describe('start --script', function () {
     )
     assert.equal(code, 0, stderr)
     assert.equal(stdout, `a  ${STRANGER}\nb  ${STRANGER}\na  ${STRANGER}\nb  ${STRANGER}\n`)
-    assert.match(stderr, /^ready: 12D3KooW[\s\S]*\nstopping\n$/)
+    assert.match(stderr, /^\S+Z ready: 12D3KooW[\s\S]*\n\S+Z stopping\n$/)
     assert.equal((await cli.run(home, ['status'])).code, 13)
   })
 

@@ -21,6 +21,8 @@ type LabelOf = (peerId: string) => string
 /** So many of a kind are shown one by one in a window; of more, a person reads none. */
 const SHOWN_PER_WINDOW = 5
 const WINDOW_MS = 6_000
+/** At this number, events are summed up before their window ends. */
+const MAX_HELD = 10_000
 /** What is said of many events of a kind. All others are shown one by one. */
 const SUMS: Record<string, (events: NodeEvent[], time: string, labelOf: LabelOf) => string> = {
   task: sumOfTasks,
@@ -57,8 +59,8 @@ export class EventFeed {
     if (window.shown < SHOWN_PER_WINDOW) {
       window.shown++
       this.#show(event.atMs, describeEvent(event, this.#init.labelOf))
-    } else {
-      window.held.push(event)
+    } else if (window.held.push(event) === MAX_HELD) {
+      this.#sumUp(event.event, window)
     }
   }
 

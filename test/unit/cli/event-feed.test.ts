@@ -42,6 +42,16 @@ describe('the events above the prompt of a shell', () => {
     assert.deepEqual(lines, [`15:04:05 task a of ${PEER}: accepted in 3.0 ms`])
   })
 
+  it('are summed up early where there are very many: no more than 10,000 are held', () => {
+    for (let count = 0; count < 20_010; count++) {
+      task()
+    }
+    assert.deepEqual(
+      lines.slice(5).map((line) => /\d+ tasks/.exec(line)?.[0]),
+      ['10000 tasks', '10000 tasks'],
+    )
+  })
+
   it('are shown one by one while a person can read them, and summed up when they come faster', () => {
     for (let count = 0; count < 317; count++) {
       task()
