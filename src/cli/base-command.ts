@@ -23,13 +23,13 @@ import { wrapped } from './text/render.ts'
 import { Interrupted, printError } from './text/report.ts'
 import { helpOf, toUsageError } from './text/usage.ts'
 
-/** A command that was told to end is gone after this, whatever still hangs. */
+/** A command exits at the latest this long after a signal, in milliseconds, even if a call hangs. */
 const LAST_WAY_OUT_MS = 1_800
 const MORE_TIME = '--timeout DUR gives it longer'
 
 /**
- * What every command has: its settings, a session, a deadline, an end by signal, one way to print and one to ask. As a line of a shell
- * it takes the first three from there.
+ * The base of all commands: settings, session, deadline, signals, output and questions. In a shell, a command uses the shell's settings,
+ * session and signal.
  */
 export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true
@@ -39,23 +39,23 @@ export abstract class BaseCommand extends Command {
   protected settings!: Settings
   protected sources!: Record<SettingName, SettingSource>
   protected logger!: Logger
-  /** Set where the command is a line of a shell. */
+  /** Set if the command is a line of a shell. */
   protected readonly shell: ShellContext | undefined = shellContext.getStore()
-  /** Aborts when the command is told to end. */
+  /** Aborts when a signal or the shell ends the command. */
   protected readonly interrupted = new AbortController()
-  /** What the whole command has where nothing else was said, in milliseconds. */
+  /** The default time limit of the whole command, in milliseconds. */
   protected defaultTimeoutMs = DEFAULT_TIMEOUT_MS
   readonly #startedAtMs = performance.now()
   #session: Promise<Session> | undefined
   #signal: NodeJS.Signals | undefined
-  /** The peer, as it was named. */
+  /** The peer as the user named it. */
   #named: string | undefined
 
   override async init(): Promise<void> {
     await super.init()
     if (this.shell == null) {
       for (const signal of this.endedBy) {
-        // until now the process took some of them by itself
+        // replaces the listeners that the process had before the command
         process.removeAllListeners(signal).on(signal, this.#onSignal)
       }
     } else {
@@ -65,20 +65,20 @@ export abstract class BaseCommand extends Command {
     await this.#readSettings(flags as Record<string, unknown>, flags.home as string | undefined)
     const filter = logFilterOf(this.settings, this.sources)
     this.logger = stderrLogger(this.settings, filter)
-    // libp2p has a format of its own, which is no JSON
+    // libp2p's log format is not JSON
     if (filter.libp2p === 'trace' && this.settings.logFormat === 'text') {
       const { enable } = await import('@libp2p/logger')
       enable('libp2p:*')
     }
   }
 
-  /** The node this command runs on. @throws UsageError when a flag asks for another than the one that runs */
+  /** The node this command runs on. @throws UsageError if a flag does not match the running node */
   protected async session(): Promise<Session> {
     this.#session ??= this.#openSession()
     return this.#session
   }
 
-  /** The same anew, as a node may have come or gone meanwhile. */
+  /** Opens the session again, because a node may have started or stopped in the meantime. */
   protected async sessionAnew(): Promise<Session> {
     const opened = await this.#session?.catch(() => undefined)
     this.#session = undefined
@@ -88,14 +88,14 @@ export abstract class BaseCommand extends Command {
     return this.session()
   }
 
-  /** What the node calls itself to others. */
+  /** The name and version that the node reports to other peers. */
   protected get agent(): string {
     return `${this.config.name}/${this.config.version}`
   }
 
   /**
-   * For each call of the session: the signal that ends the command, and what is left of its time.
-   * @throws ProtocolError TIMEOUT when nothing is left
+   * Options for a session call: the command's signal, and the remaining time of the whole command.
+   * @throws ProtocolError TIMEOUT if no time is left
    */
   protected get callOptions(): { signal: AbortSignal; timeoutMs: number } {
     const givenMs = this.settings.timeout ?? this.defaultTimeoutMs
@@ -108,12 +108,12 @@ export abstract class BaseCommand extends Command {
     return { signal: this.interrupted.signal, timeoutMs }
   }
 
-  /** For a command that runs on and on: the signal that ends it, and the time that each of its calls has. */
+  /** Options for a call of a command that runs until it is stopped: the command's signal, and a time limit for each call. */
   protected get eachCallOptions(): { signal: AbortSignal; timeoutMs: number } {
     return { signal: this.interrupted.signal, timeoutMs: this.settings.timeout ?? DEFAULT_TIMEOUT_MS }
   }
 
-  /** Whether somebody is there to answer a question. */
+  /** True if a person can answer a question. */
   protected get canAsk(): boolean {
     if (this.jsonEnabled()) {
       return false
@@ -121,19 +121,19 @@ export abstract class BaseCommand extends Command {
     return this.shell == null ? process.stdin.isTTY === true && process.stderr.isTTY === true : this.shell.ask != null
   }
 
-  /** Lets a question have the terminal. Only where `canAsk`. */
+  /** Gives the terminal to a question. Requires `canAsk`. */
   protected async ask<T>(question: () => Promise<T>): Promise<T> {
     return this.shell?.ask == null ? question() : this.shell.ask(question)
   }
 
-  /** Asks yes or no; undefined where nobody is there to answer. */
+  /** Asks yes or no; undefined unless `canAsk`. */
   protected get confirm(): ((question: string) => Promise<boolean>) | undefined {
     return this.canAsk
       ? async (text) => this.ask(async () => (await import('./text/prompt.ts')).confirm(text, this.interrupted.signal))
       : undefined
   }
 
-  /** Asks yes or no, or for what is not to be seen; undefined where nobody is there to answer. */
+  /** Asks yes or no, or for a secret; undefined unless `canAsk`. */
   protected get questions(): PublishQuestions | undefined {
     const { confirm } = this
     const { signal } = this.interrupted
@@ -142,7 +142,7 @@ export abstract class BaseCommand extends Command {
       : { confirm, secret: async (text, check) => this.ask(async () => (await import('./text/prompt.ts')).secret(text, { check, signal })) }
   }
 
-  /** The peer that was named; where none was, the one that somebody chooses from a list. @throws UsageError where nobody is there */
+  /** The named peer; without a name, the peer that the user chooses from a list. @throws UsageError if no person can choose */
   protected async peerArgument(given: string | undefined): Promise<string> {
     if (given != null) {
       return this.peerNamed(given)
@@ -155,19 +155,19 @@ export abstract class BaseCommand extends Command {
     })
   }
 
-  /** The peer that was named, in words that a session takes. @param typed false where it stands in a file @throws UsageError as `namedPeer` */
+  /** The named peer, as a session accepts it. @param typed false if the name comes from a file @throws UsageError as `namedPeer` */
   protected async peerNamed(text: string, typed = this.canAsk, options = () => this.callOptions): Promise<string> {
     this.#named = text
     return namedPeer(text, this.#naming(typed, options))
   }
 
-  /** The whole ID of a peer that was named; any other text as it is. @throws UsageError as `namedPeer` */
+  /** The whole ID of a named peer; any other text unchanged. @throws UsageError as `namedPeer` */
   protected async peerIdNamed(text: string): Promise<string> {
     const options = (): SessionOptions => this.callOptions
     return namedPeerId(text, this.#naming(this.canAsk, options))
   }
 
-  /** Undefined where no alias was named, or there is no session to ask. */
+  /** Undefined if no alias was named, or no session is open. */
   async #rewording(): Promise<((message: string) => string) | undefined> {
     const session = await this.#session?.catch(() => undefined)
     return session == null || this.#named == null ? undefined : aliasInMessages(this.#named, session)
@@ -177,7 +177,7 @@ export abstract class BaseCommand extends Command {
     return { session: async () => this.session(), options, typed, tell: (line) => this.tell(line) }
   }
 
-  /** The peer, and the protocol of it that was named. @throws UsageError where none was */
+  /** The named peer and the named protocol. @throws UsageError if no protocol is named */
   protected async protocolArguments(given: {
     peer?: string | undefined
     protocol?: string | undefined
@@ -194,35 +194,35 @@ export abstract class BaseCommand extends Command {
     return { peer, protocolId: given.protocol }
   }
 
-  /** Where a node runs in this home, it does not follow what was changed in it. */
+  /** Prints a notice if a node runs in this home, because a change takes effect at its next start. */
   protected async tellOfRestart(): Promise<void> {
     if (this.shell != null || (await holderOf(this.home)) != null) {
       this.logToStderr('the node that runs here goes on as it is: this takes effect at the next start')
     }
   }
 
-  /** A line on stderr, if there is one to write. */
+  /** Prints a line on stderr, if there is one. */
   protected notice(text: string | undefined): void {
     if (text != null) {
       this.logToStderr(text)
     }
   }
 
-  /** A line on stderr under --json too, as the age of an answer. */
+  /** Prints a line on stderr, also with --json, for example the age of an answer. */
   protected tell(text: string | undefined): void {
     if (text != null) {
       process.stderr.write(`${wrapped(printable(text), process.stderr.columns)}\n`)
     }
   }
 
-  /** Writes the answer, all of it, before the command goes on. What stands against it is told by stdout itself. */
+  /** Writes the whole answer before the command continues. A failed write is reported by stdout's error listener. */
   protected async writeStdout(bytes: Uint8Array | string): Promise<void> {
     await new Promise<void>((resolve) => {
       process.stdout.write(bytes, () => resolve())
     })
   }
 
-  /** In a terminal lines end between words. */
+  /** On a terminal, lines are wrapped between words. */
   override logToStderr(text = ''): void {
     super.logToStderr(wrapped(text, process.stderr.columns))
   }
@@ -233,7 +233,7 @@ export abstract class BaseCommand extends Command {
 
   protected override async catch(error: Error): Promise<void> {
     if (error instanceof Interrupted) {
-      // Ctrl-C in a question: there it is a key, no signal
+      // Ctrl-C in a question is a key, not a signal
       this.#signal ??= error.signal
     } else if (!this.interrupted.signal.aborted || (error instanceof SubnetError && error === this.interrupted.signal.reason)) {
       const json = this.jsonEnabled()
@@ -249,24 +249,24 @@ export abstract class BaseCommand extends Command {
     try {
       await (await this.#session)?.close()
     } catch (closing) {
-      // the command's own failure is what counts; a session that cannot close is a failure only where all else went well
+      // the command's own error takes precedence over an error of the session's end
       if (error == null) {
         throw closing
       }
     } finally {
-      // one that ends cleanly goes on taking them until it is gone
+      // a command that ends cleanly by a signal handles signals until the process exits
       if (!this.endsCleanlyBySignal) {
         this.#leaveSignals()
       }
     }
   }
 
-  /** The signals that tell the command to end, and that it takes itself. */
+  /** The signals that end the command. The command handles them itself. */
   protected get endedBy(): NodeJS.Signals[] {
     return ['SIGINT', 'SIGTERM']
   }
 
-  /** True for a command whose proper end is a signal: it then exits 0. */
+  /** True for a command that normally ends by a signal: it then exits 0. */
   protected get endsCleanlyBySignal(): boolean {
     return false
   }
@@ -317,7 +317,7 @@ export abstract class BaseCommand extends Command {
     }
   }
 
-  /** At once, whatever still hangs: by `exit`, so that those who listen for it end what they started. */
+  /** Exits at once, even if a call hangs. Listeners of `exit` can still end the processes that they started. */
   #exit(): never {
     if (!this.endsCleanlyBySignal) {
       process.once('exit', () => this.#leaveSignals())
@@ -332,7 +332,7 @@ export abstract class BaseCommand extends Command {
   }
 }
 
-/** @throws UsageError for a user without a home directory; oclif would take a folder of all users */
+/** @throws UsageError for a user without a home directory; oclif would use a folder shared by all users */
 function defaultHome({ dataDir, windows }: Config): string {
   if (userFolder() == null && !windows && !process.env.XDG_DATA_HOME) {
     throw new UsageError('this user has no home directory, and so no home for a node', { hint: HOME_HINT })

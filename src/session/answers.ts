@@ -8,10 +8,10 @@ import type { ProtocolKind } from '../protocol/api/interceptor.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { AddressSource } from '../resolve/tier.ts'
 
-// Every answer is made of its message in proto/subnet/control/v1, which says what the fields are. A field that is added there is a field of the answer
-// at once: whoever makes such answers does not compile before the field is filled in.
+// Each answer has the fields of its message in proto/subnet/control/v1, which documents them. A field added to a message is also added to
+// its answer: the code that builds the answer does not compile until it sets the field.
 
-/** A message as a plain object: a field that is absent is null. */
+/** A message as a plain object. An absent field is null. */
 export type Plain<M> = {
   [Field in keyof M as Exclude<Field, keyof Message>]-?: undefined extends M[Field]
     ? PlainValue<NonNullable<M[Field]>> | null
@@ -20,7 +20,10 @@ export type Plain<M> = {
 
 type PlainValue<Value> = Value extends Message ? Plain<Value> : Value extends Array<infer Item> ? Array<PlainValue<Item>> : Value
 
-/** A message as a plain object, where more is `Known` of some fields than protobuf can say: which texts there are, and which messages are never absent. */
+/**
+ * A message as a plain object with more exact types for the fields in `Known`: the possible texts of a field, or a message that is never
+ * absent. Protobuf cannot express these.
+ */
 type Answer<M, Known extends KnownOf<Plain<M>, Known>> = {
   [Field in keyof Plain<M>]: Field extends keyof Known ? Known[Field] : Plain<M>[Field]
 }
@@ -37,22 +40,22 @@ export type PeerRow = Answer<control.Peer, { direction: Direction | null; source
 
 export type ResolveAnswer = Answer<control.ResolveResponse, { source: AddressSource; attempts: Attempt[] }>
 
-/** How a task ended, before its result. `bytesSent` counts what was sent by now where nobody knows how large the payload is. */
+/** The outcome of a task, before its result. For a payload of unknown size, `bytesSent` counts the bytes sent so far. */
 export type TaskHead = Answer<
   control.TaskAnswer,
   {
     source: AddressSource
     error: { code: 'TASK_REJECTED'; message: string } | null
     attempts: Attempt[]
-    /** Of the whole call: zeros until the result was read to its end. */
+    /** The times of the whole call; zeros until the result was read to its end. */
     timings: Plain<control.TaskAnswer_Timings>
   }
 >
 
 export interface TaskAnswer extends Omit<TaskHead, 'bytesReceived'> {
-  /** Of the result; where nobody knows how many there will be, undefined until it was read to its end. */
+  /** The size of the result; if unknown in advance, undefined until the result was read to its end. */
   bytesReceived: number | undefined
-  /** To be read once, to its end; what fails on the way is thrown there. */
+  /** Must be read once, to its end. Throws the errors of the transfer. */
   result: AsyncIterable<Uint8Array>
 }
 
@@ -63,20 +66,20 @@ export type DisconnectAnswer = Plain<control.DisconnectResponse>
 /** One round trip. */
 export type PingAnswer = Answer<control.PingResponse, { source: AddressSource }>
 
-/** What many tasks to one peer took. A rejection is an answer too. */
+/** The figures of many tasks to one peer. A rejection counts as an answer. */
 export type BenchMeasurement = Plain<control.BenchResponse_Measurement>
 
-/** What was measured so far; null is what has not begun. */
+/** The measurements so far; null for a measurement that has not begun. */
 export type BenchAnswer = Answer<control.BenchResponse, { source: AddressSource; first: Plain<control.BenchResponse_First> }>
 
 type ProblemCode = 'UNREACHABLE' | 'CHAIN_UNAVAILABLE' | 'NOT_ADMITTED' | 'LIMIT_EXCEEDED' | 'USAGE' | 'TIMEOUT'
 
-/** What is wrong with a node: an `error` makes calls fail, and gives `status` its exit code; a `warning` does not. */
+/** A problem of a node. An `error` makes calls fail, and sets the exit code of `status`; a `warning` does not. */
 export type StatusProblem = Answer<control.StatusResponse_Problem, { code: ProblemCode; severity: 'error' }> | StatusWarning
 
 type StatusWarning = Answer<control.StatusResponse_Problem, { code: ProblemCode | 'CLOCK_OFF'; severity: 'warning' }>
 
-/** What a running node knows of itself. */
+/** The state of a running node. */
 export type StatusAnswer = Answer<
   control.StatusResponse,
   {
@@ -99,7 +102,7 @@ export type StatusAnswer = Answer<
   }
 >
 
-/** Sums of a running node since it started. */
+/** The sums of a running node since its start. */
 export type ActivityAnswer = Answer<
   control.ActivityResponse,
   {
@@ -110,7 +113,7 @@ export type ActivityAnswer = Answer<
   }
 >
 
-/** What is known of a peer's place in the subnet; null where the chain has none. */
+/** A peer's place in the subnet; null if the chain has none. */
 interface KnownPlace {
   role: PeerRole | null
   class: NodeClass | null
@@ -118,35 +121,35 @@ interface KnownPlace {
 
 export type PublishedAnswer = Plain<control.ChainPublishResponse>
 
-/** When the chain said something: at which block, and in Unix milliseconds. */
+/** When the chain was read: the block, and the time in Unix milliseconds. */
 export type FreshnessAnswer = Pick<PublishedAnswer, 'block' | 'stale' | 'readAtMs'>
 
-/** A peer as the chain has it; `multiaddrs` is empty for one that is registered without an address. */
+/** A peer's record on the chain. `multiaddrs` is empty for a peer that is registered without an address. */
 export type ChainAnswer = Answer<control.ChainRecord, KnownPlace>
 
 export type ChainListAnswer = Answer<control.ChainListResponse, { records: ChainAnswer[] }>
 
-/** All that the chain knows of a peer. */
+/** Everything on the chain about a peer. */
 export type ChainPeerAnswer = Answer<
   control.ChainShowResponse,
   KnownPlace & { admission: Answer<control.ChainShowResponse_Admission, { minClass: NodeClass }> }
 >
 
-/** What the chain has of a peer that has no address there. */
+/** The information on the chain about a peer without an address there. */
 export type ChainMiss = Answer<control.ChainMiss, KnownPlace>
 
 export type RegistrationAnswer = Answer<control.ChainRegisterResponse, { class: NodeClass }>
 
-/** Whether something was there to be removed. */
+/** Whether there was anything to remove. */
 export type RemovedAnswer = Plain<control.ChainRemoveResponse>
 
-/** What a peer says of one of its protocols; null is what is not known. */
+/** A peer's description of one of its protocols. Unknown fields are null. */
 export type ProtocolAnswer = Answer<control.Protocol, { kind: ProtocolKind | null }>
 
 export type ProtocolsAnswer = Answer<
   control.ListProtocolsResponse,
   {
-    /** `identify` where the peer tells nothing but the ids. */
+    /** `identify` if the peer tells only the protocol IDs. */
     source: 'reflection' | 'identify'
     protocols: ProtocolAnswer[]
   }
@@ -156,7 +159,7 @@ export type DescribedAnswer = Answer<control.DescribeProtocolResponse, { protoco
 
 export type AliasAnswer = Plain<control.Alias>
 
-/** A peer that a short form may stand for. */
+/** A peer that matches a short form. */
 export type FoundPeer = Plain<control.FoundPeer>
 
 export type RemovedAliasAnswer = Plain<control.RemoveAliasResponse>

@@ -41,8 +41,8 @@ export interface LocalSessionInit {
 const BOOTSTRAP_WAIT_MS = 3_000
 
 /**
- * A session with a node of its own, in this process: the home's identity, address book, bootstraps and chain, not
- * listening, telling nobody. The node is started by the first call that needs one.
+ * A session with its own node in this process. The node has the home's identity, address book, bootstraps and chain. It does not
+ * listen and does not announce itself. The first call that needs a node starts it.
  */
 export class LocalSession implements Session {
   readonly aliases: AliasCalls
@@ -164,7 +164,7 @@ export class LocalSession implements Session {
     }
   }
 
-  /** The peer in a spelling that needs no alias. @throws UsageError, before anything is started */
+  /** The peer ID or multiaddr of a named peer. @throws UsageError, before a node is started */
   async #target(peer: string): Promise<string> {
     const { peerId, multiaddr } = await targetOf(peer, async () => this.#openAliases())
     return (multiaddr ?? peerId).toString()

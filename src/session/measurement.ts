@@ -2,18 +2,18 @@ import { createHistogram } from 'node:perf_hooks'
 import { thousandths } from '../primitives/thousandths.ts'
 import type { BenchMeasurement, TaskAnswer } from './answers.ts'
 
-/** What is looked at of an answer. */
+/** The measured parts of an answer. */
 export type AnsweredTask = Pick<TaskAnswer, 'accepted' | 'bytesReceived'>
 
 export interface MeasurementInit {
-  /** Tasks at a time. */
+  /** Concurrent tasks. */
   concurrency: number
-  /** Tasks, at most. */
+  /** Maximum number of tasks. */
   count: number
-  /** How long new ones are sent, in milliseconds. At least one is. */
+  /** How long new tasks are sent, in milliseconds. At least one task is sent. */
   durationMs: number
   payload: Uint8Array
-  /** Sends one task. What it throws ends the measurement. */
+  /** Sends one task. An error ends the measurement. */
   send(payload: Uint8Array, signal: AbortSignal): Promise<AnsweredTask>
   /** A clock in milliseconds. */
   now(): number
@@ -21,7 +21,7 @@ export interface MeasurementInit {
 
 const MICROSECONDS = 1_000
 
-/** Sends the same task again and again, and keeps what it took. */
+/** Sends the same task repeatedly, and records the latencies. */
 export class Measurement {
   readonly #init: MeasurementInit
   readonly #latencies = createHistogram()
@@ -36,7 +36,7 @@ export class Measurement {
     this.#startedAtMs = init.now()
   }
 
-  /** Runs to one of its bounds, and until all that were sent are answered. @throws what the first task that failed threw */
+  /** Sends tasks up to `count` or `durationMs`, and waits for the answer of every sent task. @throws the error of the first failed task */
   async run(given: AbortSignal): Promise<void> {
     const failing = new AbortController()
     const signal = AbortSignal.any([given, failing.signal])

@@ -48,22 +48,22 @@ export interface NodeSessionInit {
   home: Home
   settings: Settings
   agent: string
-  /** Why the chain does not have the addresses of a node that publishes them. */
+  /** The reason why the addresses of a publishing node are not on the chain. */
   publishProblem?: (() => StatusProblem | undefined) | undefined
-  /** What the node tells; without it, of a node that nobody follows. */
+  /** The events of the node; undefined for the node of a single command. */
   events?: ((options: EventsOptions) => AsyncIterable<NodeEvent[]>) | undefined
-  /** Told of each task of this node that has ended. */
+  /** Called when a task sent by this node has ended. */
   onSent?: ((task: SentTask) => void) | undefined
-  /** Begins to stop the node. */
+  /** Starts to stop the node. */
   stop(): void
 }
 
 const LATENCY_TIMEOUT_MS = 1_000
-/** Changes that come at once are told at once; what has no event (a latency) is looked at anew. */
+/** Limits for updates of `watchPeers`. Values without an event, such as a latency, are polled. */
 const WATCH = { atMostEveryMs: 200, atLeastEveryMs: 2_000 }
 const CHANGES = ['peer:connect', 'peer:disconnect', 'heartbeat'] as const
 
-/** A session on a node of this process. */
+/** A session on a node in this process. */
 export class NodeSession implements Session {
   readonly aliases: AliasCalls
   readonly chain: ChainCalls
@@ -153,7 +153,7 @@ export class NodeSession implements Session {
     return Math.round(performance.now() - this.#startedAtMs)
   }
 
-  /** What is wrong with the node. @param chainError what a question to the chain failed with; without one nothing is asked */
+  /** The node's problems. @param chainError the error of a request to the chain. @default the last known error, without a new request */
   async problems(chainError = this.#node.registry.state().lastError ?? null, signal?: AbortSignal): Promise<StatusProblem[]> {
     const { bookFailure, places } = this.#node.stats
     return statusProblems({
@@ -273,16 +273,16 @@ export class NodeSession implements Session {
       const timeoutMs = Math.max(1, giveUpAtMs - performance.now())
       const answer = await this.#sent.send(async () => to, { taskId: randomUUID(), payload: chunks, size }, { signal, timeoutMs })
       for await (const _ of answer.result) {
-        // to its end
+        // reads to the end
       }
       return answer
     }
     yield* bench(plan, send, options.signal)
   }
 
-  /** The node goes on: it is its owner's. */
+  /** Does not stop the node, which belongs to its owner. */
   async close(): Promise<void> {
-    // nothing of its own
+    // a session holds no resources
   }
 
   async #target(peer: string): ReturnType<typeof targetOf> {
@@ -295,7 +295,7 @@ export class NodeSession implements Session {
   }
 
   async #row({ peerId, connection, ...known }: KnownPeer, names: Map<string, string>, options: SessionOptions): Promise<PeerRow> {
-    // of a peer whose address is not known, the connection's own: of use to see who it is
+    // without a known address, the connection's own address helps to identify the peer
     const multiaddrs = known.multiaddrs.length > 0 || connection == null ? known.multiaddrs : [connection.remoteAddr]
     return {
       peerId: peerId.toString(),
@@ -312,7 +312,7 @@ export class NodeSession implements Session {
     }
   }
 
-  /** What the connection's own pings measured; a connection too young for that is measured now. */
+  /** The latency from the connection's own pings. A connection too young for one is measured now. */
   async #latency(connection: Connection | undefined, options: SessionOptions): Promise<number | null> {
     if (connection == null) {
       return null
@@ -326,7 +326,7 @@ export class NodeSession implements Session {
   }
 }
 
-/** What is said of a step that took too long. */
+/** The error text for a step that took too long. */
 function late(step: string): string {
   return `the time was up in step "${step}"`
 }

@@ -16,23 +16,23 @@ import { holderOf, socketPath } from './control-socket.ts'
 
 const MAX_MESSAGE_BYTES = 64 << 20
 const WINDOW_BYTES = 1 << 20
-/** The node ends a call itself when its time is up; a node that does not even do that hangs. */
+/** The node ends a call itself at the deadline. After this extra time, in milliseconds, the node is considered hung. */
 const GUARD_MS = 500
-/** For calls that the node answers by itself. */
+/** The maximum time of a call that needs no other peer, in milliseconds. */
 const AT_ONCE_MS = 8_000
 
-/** What each call of the service takes. */
+/** Options of each call of the service. */
 export interface CallSignal {
   signal: AbortSignal
 }
 
-/** The control service of a node in another process: every call has its deadline, and fails with the node's own error. */
+/** The control service of a node in another process. Each call has a deadline, and fails with the node's own error. */
 export class NodeClient {
   readonly service: Client<typeof ControlService>
   readonly #socket: Socket
   readonly #home: Home
   readonly #manager: Http2SessionManager
-  /** Whether a call has the socket. */
+  /** True if a call uses the socket. */
   #taken = false
 
   /** @param socket connected to the node's control socket */
@@ -50,7 +50,7 @@ export class NodeClient {
     const options = { baseUrl: 'http://node', readMaxBytes: MAX_MESSAGE_BYTES, acceptCompression: [] }
     const http2 = createConnectTransport({ ...options, httpVersion: '2', sessionManager: this.#manager })
     const agent = new ConnectionPerCall(() => this.#takeSocket())
-    // a server name, or Node would look whether the host is an IPv6 address, which takes milliseconds the first time
+    // without a server name, Node checks whether the host is an IPv6 address, which takes milliseconds the first time
     const nodeOptions = { agent, servername: '' }
     const http = createConnectTransport({ ...options, httpVersion: '1.1', nodeOptions })
     // loading HTTP/2 takes longer than most calls
@@ -60,7 +60,7 @@ export class NodeClient {
     })
   }
 
-  /** The socket, for the first call; a connection of its own for each other. */
+  /** The socket for the first call, and a new connection for each further call. */
   #takeSocket(): Socket {
     if (this.#taken || this.#socket.destroyed) {
       return connect(socketPath(this.#home))
@@ -69,7 +69,7 @@ export class NodeClient {
     return this.#socket
   }
 
-  /** One request, one answer as a plain object. @throws as `call` */
+  /** One request, and one answer as a plain object. @throws as `call` */
   async ask<Schema extends DescMessage, Found extends Exactly<Plain<MessageShape<Schema>>, Found>>(
     schema: Schema,
     options: SessionOptions,
@@ -79,8 +79,8 @@ export class NodeClient {
   }
 
   /**
-   * @param consequence what is to be said where the node went silent
-   * @throws the node's own error; NodeError where there is no node any more; ProtocolError TIMEOUT; the signal's reason
+   * @param consequence what the user should know if the node does not answer
+   * @throws the node's own error; NodeError if the node has ended; ProtocolError TIMEOUT; the signal's reason
    */
   async call<T>(options: SessionOptions, work: (call: CallSignal) => Promise<T>, consequence?: string): Promise<T> {
     using guarded = guard(options)
@@ -92,7 +92,7 @@ export class NodeClient {
     }
   }
 
-  /** @param failure why it broke, where that is known here. @throws as `call` */
+  /** @param failure the reason for a broken call, if known here. @throws as `call` */
   async *stream<T>(
     options: SessionOptions,
     work: (call: CallSignal) => AsyncIterable<T>,
@@ -106,12 +106,12 @@ export class NodeClient {
       options.signal?.throwIfAborted()
       throw failure() ?? (await this.translated(error, guarded.signal, MAY_HAVE_ACTED))
     } finally {
-      // whoever leaves the answers: the client itself does not end the call then
+      // if the reader stops early, the client itself does not end the call
       left.abort(new Error('nobody waits for the answers'))
     }
   }
 
-  /** What a call of the node threw, or that there is no node any more. */
+  /** The node's own error, or an error for a node that hangs or has ended. */
   async translated(error: unknown, guarded?: AbortSignal, consequence?: string): Promise<unknown> {
     const words = (text: string): string => (consequence == null ? text : `${text}; ${consequence}`)
     if (guarded?.aborted === true && isDeadline(guarded.reason)) {
@@ -148,8 +148,8 @@ export class NodeClient {
 }
 
 /**
- * Each call has a connection of its own. It is asked to be kept: so a node that has no such method, and says so before it has read the request, leaves
- * it open until the answer is here.
+ * One connection per call, with keep-alive. A node of an earlier version may reject an unknown method before it has read the request.
+ * Keep-alive makes the node leave the connection open until the answer has arrived.
  */
 class ConnectionPerCall extends Agent {
   readonly #open: () => Socket
@@ -168,25 +168,25 @@ class ConnectionPerCall extends Agent {
   }
 }
 
-/** What is to be said of a call to a peer that broke. */
+/** The consequence of a broken call to a peer. */
 export const MAY_HAVE_ACTED = 'the peer may have acted on the request'
 
-/** Whether the node itself refused the call; a failure that its session threw has the same code where a peer lacks a protocol. */
+/** True if the node itself lacks the method. An error of its session has the same code if a peer lacks a protocol. */
 export function hasNoMethod(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.Unimplemented && fromConnectError(error) == null
 }
 
-/** The deadline as a request has it. */
+/** The deadline as a field of a request. */
 export function timeOf({ timeoutMs }: SessionOptions): { timeoutMs?: number } {
   return timeoutMs == null ? {} : { timeoutMs }
 }
 
-/** For requests without a deadline: what is left of the command's time is all there is. */
+/** Options for requests without a deadline field. They are limited by the command's remaining time. */
 export function atOnce({ signal, timeoutMs }: SessionOptions): SessionOptions {
   return { signal, timeoutMs: Math.min(timeoutMs ?? AT_ONCE_MS, AT_ONCE_MS) - GUARD_MS }
 }
 
-/** A deadline behind the node's own. */
+/** A deadline shortly after the node's own. */
 export function guard({ signal, timeoutMs }: SessionOptions, left?: AbortSignal): Deadline {
   return new Deadline(timeoutMs == null ? undefined : timeoutMs + GUARD_MS, signal, left)
 }
