@@ -20,7 +20,7 @@ interface BenchFlags {
   size: string | undefined
 }
 
-/** What the flags say is to be measured. @param timeoutMs what the whole command has, where that was said @throws UsageError */
+/** Reads the plan of a measurement from the flags. @param timeoutMs the time limit of the whole command, if set @throws UsageError */
 export function benchPlanOf({ duration, count, concurrency, size }: BenchFlags, timeoutMs: number | undefined): BenchPlan {
   const { durationMs = DEFAULT_BENCH_PLAN.durationMs } = { durationMs: parseDurationFlag('duration', duration) }
   if (durationMs > MAX_BENCH_PLAN.durationMs) {
@@ -39,7 +39,7 @@ export function benchPlanOf({ duration, count, concurrency, size }: BenchFlags, 
   }
 }
 
-/** Shows how far it is, and gives the result. What there is of it is printed however it ends. */
+/** Shows the progress, and returns the result. The measurements so far are printed even after an error. */
 export async function showBench(states: AsyncIterable<BenchAnswer>, plan: BenchPlan, print: (text: string) => void): Promise<BenchAnswer> {
   let last: BenchAnswer | undefined
   const progress = showProgress(() => progressOf(last, plan))
@@ -59,7 +59,7 @@ export async function showBench(states: AsyncIterable<BenchAnswer>, plan: BenchP
   return last
 }
 
-/** Where the peer is, what finding it took, and what was measured, in columns. */
+/** A table of the peer's address, the time to find it, and the measurements. */
 export function benchTable({ peerId, multiaddr, source, first, ...measured }: BenchAnswer, width = Number.POSITIVE_INFINITY): string {
   const { resolveMs, dialMs, requestMs } = first
   const row = (name: string, value: (figures: BenchMeasurement) => number): string[] => [
@@ -78,7 +78,7 @@ export function benchTable({ peerId, multiaddr, source, first, ...measured }: Be
     row('p90, ms', ({ p90Ms }) => p90Ms),
     row('p99, ms', ({ p99Ms }) => p99Ms),
     row('max, ms', ({ maxMs }) => maxMs),
-    // of small tasks it says nothing
+    // only for the large payload: the rate of small tasks means nothing
     ['MB/s there', '', '', ...row('', ({ sentMbPerSecond }) => sentMbPerSecond).slice(-1)],
     ['MB/s back', '', '', ...row('', ({ receivedMbPerSecond }) => receivedMbPerSecond).slice(-1)],
   ])
@@ -89,7 +89,7 @@ export function benchTable({ peerId, multiaddr, source, first, ...measured }: Be
   )
 }
 
-/** What one has to know to read the figures of a peer that does not do the tasks. */
+/** Explains the figures of a peer that rejects the tasks. */
 export function rejectionNotice({ rejection, ...measured }: BenchAnswer): string | undefined {
   if (rejection == null) {
     return undefined
@@ -100,7 +100,7 @@ export function rejectionNotice({ rejection, ...measured }: BenchAnswer): string
   return `${rejected} of ${count} tasks were rejected: "${cut(printable(rejection), MAX_REJECTION)}"\na rejection is timed as an answer; nothing comes back with it`
 }
 
-/** Of the measurement that runs. */
+/** The progress of the running measurement. */
 function progressOf(state: BenchAnswer | undefined, { count, durationMs }: BenchPlan): ProgressState {
   const name = NAMES.findLast((which) => state?.[which] != null)
   const figures = name == null ? undefined : state?.[name]
@@ -111,7 +111,7 @@ function progressOf(state: BenchAnswer | undefined, { count, durationMs }: Bench
   return { what: name, done: figures.count, elapsedMs: figures.elapsedMs, share: Math.min(1, share) }
 }
 
-/** Three digits, or more where there are more before the point. */
+/** Formats a number with up to three significant digits; from 100 on, as a whole number. */
 function figure(value: number): string {
   return String(value >= 100 ? Math.round(value) : Number(value.toPrecision(3)))
 }

@@ -3,19 +3,19 @@ import type { PeerRow } from '../session/answers.ts'
 import { peerTable } from './text/peer-table.ts'
 
 export interface Asker {
-  /** Where to read what the command takes. */
+  /** A hint to the command's help. */
   help: string
-  /** Lets a question have the terminal; undefined where nobody is there to answer. */
+  /** Gives the terminal to a question; undefined if no person can answer. */
   ask: (<T>(question: () => Promise<T>) => Promise<T>) | undefined
-  /** Takes the question away. */
+  /** Cancels the question. */
   signal: AbortSignal
   peers(): Promise<PeerRow[]>
 }
 
-/** What a list puts before each line. */
+/** The columns before each line of a list. */
 const MARK_COLUMNS = 2
 
-/** The peer that somebody chooses from a list. @throws UsageError where nobody is there, or no peer */
+/** Asks the user to choose a peer from a list. @throws UsageError if no person can answer, or there is no peer */
 export async function choosePeer({ help, ask, signal, peers }: Asker): Promise<string> {
   if (ask == null) {
     throw new UsageError('missing <peer>', {

@@ -7,22 +7,22 @@ import type { Session, SessionOptions } from '../session/session.ts'
 export interface NamedPeerInit {
   session: () => Promise<Session>
   options: () => SessionOptions
-  /** Whether a person typed it just now, and sees which peer it is. */
+  /** True if a person typed the name at a terminal, and so sees which peer it means. */
   typed: boolean
-  /** Takes a line for stderr. */
+  /** Prints a line on stderr. */
   tell(text: string): void
 }
 
-/** Where nobody looks: at 58 possibilities a character, of which the first eight are always the same. */
+/** Minimum length of a short form off a terminal. Each character has 58 possible values; the first eight are always the same. */
 const MIN_OFF_TERMINAL = 16
-/** Candidates that an error names. */
+/** Maximum number of candidates in an error. */
 const MAX_NAMED = 8
 const WHOLE = 'name it by its whole peer ID, or by a multiaddr that ends in /p2p/<peer ID>'
 
 /**
- * The one place where a short form of a peer ID becomes the whole one. What is no short form is given back for the session to read, and so is one that
- * fits no peer but may be meant as an alias.
- * @throws UsageError for a short form of no peer, of many, or too short where nobody looks
+ * Expands a short form of a peer ID to the whole ID. Only this function expands short forms. Any other text is returned unchanged for the
+ * session to read, and so is a short form that matches no peer but may be an alias.
+ * @throws UsageError for a short form that matches no peer or several peers, or is too short off a terminal
  */
 export async function namedPeer(text: string, init: NamedPeerInit): Promise<string> {
   if (text.startsWith('/') || isWhole(text)) {
@@ -61,7 +61,7 @@ export async function namedPeer(text: string, init: NamedPeerInit): Promise<stri
   return peer.peerId
 }
 
-/** The ID of a peer that is named by itself, by a short form or by an alias; any other text as it is. @throws UsageError as `namedPeer` */
+/** The ID of a peer that is named by ID, short form or alias; any other text unchanged. @throws UsageError as `namedPeer` */
 export async function namedPeerId(text: string, init: NamedPeerInit): Promise<string> {
   if (isWhole(text) || !/^[\w.…-]+$/.test(text)) {
     return text
@@ -70,21 +70,21 @@ export async function namedPeerId(text: string, init: NamedPeerInit): Promise<st
   return alias?.alias === text ? alias.peerId : namedPeer(text, init)
 }
 
-/** Nobody waits longer for the words of an error. */
+/** Maximum wait for the alias in an error message, in milliseconds. */
 const REWORD_WITHIN_MS = 1_000
 
-/** Gives what puts the alias that was named before its peer ID in a message: `bob (12D3Koo…)`. Undefined for any other name. */
+/** Returns a function that puts an alias before its peer ID in a message: `bob (12D3Koo…)`. Undefined for other names. */
 export async function aliasInMessages(name: string, session: Session): Promise<((message: string) => string) | undefined> {
   if (name.startsWith('/') || isWhole(name)) {
     return undefined
   }
   const list = await session.aliases.list({ timeoutMs: REWORD_WITHIN_MS }).catch(() => [])
   const peerId = list.find(({ alias }) => alias === name)?.peerId
-  // not in a multiaddr
+  // except in a multiaddr
   return peerId == null ? undefined : (message) => message.replace(new RegExp(`(?<!/p2p/)${peerId}`), `${name} (${peerId})`)
 }
 
-/** What begins so was meant to be a peer ID, and no alias. */
+/** A text that begins like this is meant as a peer ID, not as an alias. */
 const LIKE_PEER_ID = /^(12D3Koo|16Uiu2|Qm)/
 
 function isWhole(text: string): boolean {

@@ -4,9 +4,9 @@ import type { Settings } from '../node/home/config.ts'
 import { shellQuoted } from '../primitives/shell-words.ts'
 
 interface NextInit {
-  /** The command itself. */
+  /** The name of the command. */
   bin: string
-  /** Undefined where a command finds it without being told. */
+  /** Undefined if commands find the home without a flag. */
   home: string | undefined
   settings: Pick<Settings, 'listen' | 'handler' | 'network'>
   peerId: string
@@ -17,12 +17,12 @@ interface NextCommand {
   what: string
 }
 
-/** A task needs a caller with an identity of its own. */
+/** The home of the caller, which needs a separate identity to send a task. */
 const CALLERS_HOME = 'subnet-try'
-/** What others dial of an address that means all of a machine, on this machine. */
+/** The addresses to dial on this machine for listen addresses on all interfaces. */
 const LOOPBACK = { '/ip4/0.0.0.0/': '/ip4/127.0.0.1/', '/ip6/::/': '/ip6/::1/' }
 
-/** The three commands that come after `init`, as they can be typed: a node, a look at it, and a first task. */
+/** The three commands to type after `init`: start a node, look at it, and send a first task. */
 export function nextCommands({ bin, home, settings, peerId }: NextInit): NextCommand[] {
   const own = home == null ? [] : ['--home', home]
   const handler = settings.handler == null ? ['--handler', 'echo'] : []
@@ -42,12 +42,12 @@ export function nextCommands({ bin, home, settings, peerId }: NextInit): NextCom
   ]
 }
 
-/** Each command on a line of its own, which can be copied whole. */
+/** Formats each command on a separate line, so that it can be copied. */
 export function describeNext(commands: NextCommand[]): string {
   return ['', 'Next:', ...commands.flatMap(({ command, what }) => [`  ${command}`, `      ${what}`])].join('\n')
 }
 
-/** Undefined of a port that is free only when the node starts, and of what cannot be dialled as it is. */
+/** Undefined for a port that is chosen only at the start of the node, and for an address that cannot be dialled as written. */
 function dialledHere(listen: string): string | undefined {
   const address = Object.entries(LOOPBACK).reduce((all, [any, one]) => all.replace(any, one), listen)
   return /^\/ip[46]\/[^/]+\/(tcp\/[1-9]\d*|udp\/[1-9]\d*\/quic-v1)$/.test(address) ? address : undefined

@@ -34,7 +34,7 @@ export async function payloadSizeOf({ payload, text }: PayloadFlags): Promise<nu
   return fileSizeOf(payload, 'payload')
 }
 
-/** @param what the role of the file, for error messages. @throws UsageError for a missing file or a folder */
+/** @param what describes the file in error messages. @throws UsageError for a missing file or a folder */
 export async function fileSizeOf(path: string, what: string): Promise<number | undefined> {
   const file = await stat(path).catch((cause) => Promise.reject(unreadable(what, path, cause)))
   if (file.isDirectory()) {
@@ -65,7 +65,7 @@ export async function* textPayload(text: string): AsyncGenerator<Uint8Array> {
 
 /**
  * Reads a file, or stdin for `-`, in chunks.
- * @param what the role of the file, for error messages: payload, batch or script
+ * @param what describes the file in error messages: payload, batch or script
  * @throws UsageError, ProtocolError TIMEOUT, the signal's reason
  */
 export async function* readInput(file: string, what: string, options: InputOptions): AsyncGenerator<Uint8Array> {

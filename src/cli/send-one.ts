@@ -11,7 +11,7 @@ import { showResult } from './shown-result.ts'
 import { humanBytes } from './text/bytes.ts'
 import { Transfer } from './text/transfer.ts'
 
-/** What the command line says of the task. */
+/** The flags for one task. */
 export interface OneTaskFlags {
   payload: string | undefined
   text: string | undefined
@@ -24,17 +24,17 @@ export interface SendOneInit {
   peer(): Promise<string>
   session(): Promise<Session>
   options: { signal: AbortSignal; timeoutMs: number }
-  /** The answer is printed as JSON, not as it is. */
+  /** True if the answer is printed as JSON. */
   json: boolean
-  /** Where a result is kept that a terminal cannot show; the first that takes it. */
+  /** Folders for a result that is not text. The first writable one is used. */
   folders: readonly string[]
-  /** A line for the user. */
+  /** Prints a line for the user. */
   notice(text: string): void
-  /** To stdout. */
+  /** Writes to stdout. */
   write(bytes: Uint8Array | string): Promise<void>
 }
 
-/** Sends one task. Gives what is to be printed as JSON; undefined where the result itself went to stdout. @throws ProtocolError; UsageError */
+/** Sends one task. Returns the JSON to print; undefined if the result was printed or kept. @throws ProtocolError; UsageError */
 export async function sendOne(flags: OneTaskFlags, init: SendOneInit): Promise<TaskJson | undefined> {
   const { options, json } = init
   const over = new AbortController()
@@ -65,15 +65,16 @@ export async function sendOne(flags: OneTaskFlags, init: SendOneInit): Promise<T
     return told
   } finally {
     transfer?.stop()
-    // what was not read of it, and may not come to an end
+    // ends the reading of a payload that may never end
     over.abort()
     await output?.discard()
   }
 }
 
 /**
- * A result is written as it is, but on a terminal it is the text of somebody else, or no text: then it goes to a file. Gives that file.
- * @throws UsageError where it cannot be kept
+ * Writes a result unchanged. A terminal shows only text, without control characters; any other result is kept in a file. Returns the name
+ * of that file.
+ * @throws UsageError if the file cannot be written
  */
 async function print(
   { taskId, bytesReceived: size }: TaskAnswer,
@@ -91,7 +92,7 @@ async function print(
     taskId,
     folders,
     write: async (text) => {
-      // it would be drawn over the last line of the text
+      // the progress would be drawn over the last line of the text
       transfer.stop()
       await write(text)
     },

@@ -3,28 +3,28 @@ import type { SettingName, SettingSource, Settings } from '../node/home/config.t
 import type { Home } from '../node/home/home.ts'
 import type { Session } from '../session/session.ts'
 
-/** Why a shell tells no events. */
+/** The reasons why a shell shows no events. */
 export interface Quiet {
-  /** A line shows them. */
+  /** The running line shows events itself. */
   shown: boolean
-  /** Somebody wants none: `events off`. */
+  /** Set by `events off`. */
   muted: boolean
 }
 
-/** What a command finds that runs as a line of a shell (the REPL, a script), not as a process of its own. */
+/** The context of a command that runs as a line of a shell (the REPL, a script) instead of a process. */
 export interface ShellContext {
-  /** Stays open when the line has ended. */
+  /** Stays open after the line. */
   session: Session
   home: Home
   settings: Settings
   sources: Record<SettingName, SettingSource>
-  /** The node runs in this process, and ends with its shell. */
+  /** True if the node runs in this process and ends with the shell. */
   ownsNode: boolean
-  /** Lines set it. */
+  /** Set by lines. */
   quiet: Quiet
   /** Aborts when the line is cancelled. */
   signal: AbortSignal
-  /** Lends the terminal to a question; undefined where there is nobody to ask. */
+  /** Gives the terminal to a question; undefined if no person can answer. */
   ask: (<T>(question: () => Promise<T>) => Promise<T>) | undefined
 }
 

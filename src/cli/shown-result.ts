@@ -12,11 +12,11 @@ export interface ShownResultInit {
   taskId: string
   /** Folders for a result that is not text. The first writable one is used. */
   folders: readonly string[]
-  /** To the terminal. */
+  /** Writes to the terminal. */
   write(text: string): Promise<void>
 }
 
-/** A result that is not text, and where it is. */
+/** A result that is not text, and its file. */
 export interface KeptResult {
   file: string
   bytes: number
@@ -24,16 +24,17 @@ export interface KeptResult {
   from: number
 }
 
-/** A result of so many bytes is judged when it is whole; so much of a longer one is held, and is in the file too. */
+/** A result up to this size is checked before it is shown. Of a longer result, about this many of the last bytes are held for the file. */
 const MAX_HELD_BYTES = 1024 * 1024
 const MAX_NAME_CHARACTERS = 40
 const MAX_NAMES = 1_000
 const OWN_ALONE = 0o600
 
 /**
- * Shows the result of a task on a terminal, where it is text: without control characters, and with a line feed at its end. Of one that is not
- * text nothing is shown: it is kept in a new file, whole or not at all. Gives that file. A long text is shown as it comes, so it may turn out
- * later that it is none. @throws UsageError where no folder takes it; what `result` throws
+ * Shows the result of a task on a terminal: a text without control characters, with a line feed at its end. Any other result is kept in a
+ * new file, completely or not at all. Returns that file. A long text is shown as it arrives, so its beginning may be shown before a byte
+ * proves that it is not text.
+ * @throws UsageError if no folder is writable; errors of `result`
  */
 export async function showResult(result: AsyncIterable<Uint8Array>, init: ShownResultInit): Promise<KeptResult | undefined> {
   return new ShownResult(init).take(result)
@@ -43,7 +44,7 @@ class ShownResult {
   readonly #init: ShownResultInit
   readonly #check = new TextCheck()
   readonly #decoder = new TextDecoder()
-  /** What came first, while it is not too much. */
+  /** The last bytes, kept for a file. */
   #held: Uint8Array[] = []
   #bytes = 0
   /** Offset of the first held byte. All bytes before it were shown. */
@@ -130,11 +131,11 @@ class ShownResult {
 interface OpenedFile {
   folder: string
   file: AtomicFile
-  /** Those that it may have. */
+  /** The possible names. */
   paths(): Iterable<string>
 }
 
-/** @throws UsageError for what the first of them says, if none is writable */
+/** @throws UsageError with the error of the first folder, if none is writable */
 async function firstThatTakes(folders: readonly string[], name: string, bytes: Uint8Array): Promise<OpenedFile> {
   let failure: unknown
   for (const folder of folders) {
@@ -151,7 +152,7 @@ async function firstThatTakes(folders: readonly string[], name: string, bytes: U
   throw failure
 }
 
-/** `result-ID.bin`, `result-ID-2.bin` and so on, but for those that are taken. */
+/** The unused paths among `result-ID.bin`, `result-ID-2.bin` and so on. */
 function* freePaths(folder: string, name: string): Generator<string> {
   for (let number = 1; number <= MAX_NAMES; number++) {
     const path = join(folder, `${name}${number === 1 ? '' : `-${number}`}.bin`)

@@ -7,11 +7,11 @@ import { cut, widthOf } from './text/render.ts'
 
 export interface WatchOptions {
   json: boolean
-  /** Resolves when there is room for more. */
+  /** Resolves when the output accepts more. */
   write(text: string): Promise<void>
 }
 
-/** Shows peers as they change: in place on a terminal, elsewhere one event a line. */
+/** Shows peers as they change: in place on a terminal, otherwise one event per line. */
 export async function watchPeers(states: AsyncIterable<PeerRow[]>, { json, write }: WatchOptions): Promise<void> {
   if (process.stdout.isTTY && !json) {
     return redraw(states, write)
@@ -26,7 +26,7 @@ export async function watchPeers(states: AsyncIterable<PeerRow[]>, { json, write
   }
 }
 
-/** What became of the peers: `peer:connect`, `peer:disconnect`, `peer:forget`, or `peer:update` for anything else. */
+/** The changes of peers as events: `peer:connect`, `peer:disconnect`, `peer:forget`, or `peer:update` for anything else. */
 export function* changes(before: Map<string, PeerRow>, after: Map<string, PeerRow>): Generator<NodeEvent> {
   const atMs = Date.now()
   for (const [peerId, row] of after) {
@@ -48,7 +48,7 @@ export function* changes(before: Map<string, PeerRow>, after: Map<string, PeerRo
 
 async function redraw(states: AsyncIterable<PeerRow[]>, write: WatchOptions['write']): Promise<void> {
   const { stdout } = process
-  // one that cannot move its cursor gets one table after the other
+  // a terminal without cursor movement gets one table after the other
   const inPlace = process.env.TERM !== 'dumb'
   let last: PeerRow[] = []
   let drawn: string[] = []
@@ -70,7 +70,7 @@ async function redraw(states: AsyncIterable<PeerRow[]>, write: WatchOptions['wri
   }
 }
 
-/** What is taller than the screen could not be drawn over. */
+/** The lines to draw, at most one screen: a taller table could not be redrawn in place. */
 function screenOf(peers: PeerRow[], { columns, rows }: { columns: number; rows: number }): string[] {
   const title = `${peers.length} peer${peers.length === 1 ? '' : 's'} at ${new Date().toLocaleTimeString()}, Ctrl-C ends`
   const all = [title, ...(peers.length === 0 ? [] : peerTable(peers, columns).split('\n'))]
@@ -79,7 +79,7 @@ function screenOf(peers: PeerRow[], { columns, rows }: { columns: number; rows: 
   return shown.map((line) => cut(line, columns))
 }
 
-/** The rows that lines take now, which may have been drawn when the terminal was wider. */
+/** The rows that lines take now, because the terminal may have become narrower since. */
 function heightOf(lines: string[], columns: number): number {
   return lines.reduce((rows, line) => rows + Math.max(1, Math.ceil(widthOf(line) / columns)), 0)
 }

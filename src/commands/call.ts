@@ -39,7 +39,7 @@ export default class Call extends BaseCommand {
     const { many } = PROTOCOL_KINDS[known.kind]
     const pretty = !many && !this.jsonEnabled()
     const { Transfer } = await import('../cli/text/transfer.ts')
-    // many answers show by themselves how far it is
+    // several answers already show the progress
     const transfer = many ? undefined : new Transfer()
     try {
       for await (const answer of callProtocol(session, { ...words, ...(transfer == null ? {} : { transfer }) }, known, this.callOptions)) {

@@ -8,7 +8,7 @@ import { jsonText } from '../cli/text/json.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { EVENT_CHOICES } from '../session/event-types.ts'
 
-/** How often the aliases are read while events come. */
+/** Interval between two reads of the aliases while events arrive, in milliseconds. */
 const ALIASES_EVERY_MS = 1_000
 
 export default class Events extends BaseCommand {
@@ -53,7 +53,7 @@ export default class Events extends BaseCommand {
     } finally {
       this.#quieten(false)
     }
-    // a line of a shell that was cancelled, as a process that a signal ends
+    // a cancelled line of a shell ends like a process ended by a signal
     signal.throwIfAborted()
     return undefined
   }

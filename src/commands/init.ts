@@ -40,14 +40,14 @@ export default class Init extends BaseCommand {
     this.logToStderr(`this peer is ${peerId}; "subnet start" runs its node, "subnet config" shows all settings`)
     await this.tellOfRestart()
     if (this.canAsk && this.shell == null) {
-      // the environment names the same home again, a flag has to be given anew
+      // a flag must be repeated in the next commands; an environment variable still applies
       const named = flags.home == null ? undefined : home.path
       this.logToStderr(describeNext(nextCommands({ bin: this.config.bin, home: named, settings, peerId })))
     }
     return { home: home.path, config: home.configFile, peerId, settings: written }
   }
 
-  /** @throws UsageError where there is one that is to stay */
+  /** @throws UsageError if an existing config must stay */
   async #mayChange(file: string, asks: boolean): Promise<void> {
     if ((await stat(file).catch(() => undefined)) == null) {
       return

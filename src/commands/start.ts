@@ -44,7 +44,7 @@ export default class Start extends BaseCommand {
     return ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM']
   }
 
-  /** A script that was cut short is not a clean end. */
+  /** False with a script, because an interrupted script is not a clean end. */
   protected override get endsCleanlyBySignal(): boolean {
     return !this.#script
   }

@@ -10,7 +10,7 @@ export default class Stop extends BaseCommand {
     await this.parse(Stop)
     const stopped = await (await this.session()).stop(this.callOptions)
     if (this.shell?.ownsNode === true) {
-      // the shell tells first that the node is stopping
+      // the shell first reports that the node is stopping
       await nextTurn()
     }
     this.log(`stopped ${stopped.peerId} (pid ${stopped.pid})`)

@@ -27,7 +27,7 @@ export default class Top extends BaseCommand {
     await this.ask(async () => top({ session, home: home.path, answerWithinMs: settings.timeout, signal: this.interrupted.signal }))
   }
 
-  /** The terminal is given back before. */
+  /** Signals must restore the terminal before the process ends. */
   protected override get endedBy(): NodeJS.Signals[] {
     return [...super.endedBy, 'SIGHUP', 'SIGQUIT']
   }

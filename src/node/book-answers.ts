@@ -40,7 +40,7 @@ function toCandidate(entry: BookEntry, ageMs: number, detail: string): Candidate
   return { multiaddrs, namedOver, source, verified: isProven(entry), seq, ageMs, detail }
 }
 
-/** False for what a peer only told, and for what the user gave beside an alias, until a connection to it succeeded. */
+/** False for addresses that only a peer told, or that the user gave beside an alias, until a connection to them succeeds. */
 function isProven({ origin, verified }: BookEntry): boolean {
   return origin !== 'given' && verified !== false
 }

@@ -104,7 +104,7 @@ export class Reach {
     if (value != null) {
       this.#remember(peerId, candidate, value)
     }
-    // unsigned addresses: only the one that a connection confirmed
+    // of unsigned addresses, only the address confirmed by a connection is used
     const multiaddrs = value == null ? this.#parts.policy.allowed(candidate.multiaddrs) : addressesOf(peerId, [value.remoteAddr], 1)
     return { peerId, multiaddrs, source: candidate.source, ageMs: candidate.ageMs, verified: true, attempts }
   }
@@ -191,7 +191,7 @@ export class Reach {
     }
   }
 
-  /** Finds an open connection that was dialled at one of these addresses. */
+  /** Finds an open connection dialled at one of the given addresses. */
   #connectionAt(multiaddrs: Multiaddr[]): Connection | undefined {
     const peerId = peerOf(multiaddrs)
     refuseSelf(peerId, this.#parts.libp2p.peerId)
@@ -227,7 +227,7 @@ export class Reach {
   #remember(peerId: PeerId, candidate: Candidate, connection: Connection): void {
     const { book, note, policy } = this.#parts
     note(async () => book.markGood(peerId, addressesOf(peerId, [connection.remoteAddr], 1)[0]))
-    // what nobody signed is kept anew: its age counts from here
+    // an unsigned address is stored again, and its age counts from now
     if ((!candidate.verified || candidate.seq === 0n) && candidate.source !== 'connected') {
       this.#keep(connection, candidate.source === 'given' ? 'dialled' : candidate.source, policy.wayOf(connection.remoteAddr))
     }

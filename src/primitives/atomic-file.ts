@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 const MAX_UNWRITTEN_BYTES = 1024 * 1024
 /** Characters of the file's name used in the name of the temporary file: a name has at most 255 bytes. */
 const MAX_NAME_CHARACTERS = 50
-/** What a file system says that has no hard links. */
+/** Error codes of a file system without hard links. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
 
 /**
@@ -65,8 +65,8 @@ export class AtomicFile {
   }
 
   /**
-   * Makes the file visible under the first of these names under which nothing stands, all on its own disk. Gives that name.
-   * @throws EEXIST where something stands under all
+   * Moves the file to the first unused name. All names must be on the same file system as the file. Returns that name.
+   * @throws EEXIST if all names are in use
    */
   async commitAs(paths: Iterable<string>): Promise<string> {
     let path = this.#path
@@ -100,7 +100,7 @@ export class AtomicFile {
   }
 }
 
-/** False where something stands there. A file system without links gets the file by its name alone. */
+/** False if the name is in use. On a file system without hard links, the file is copied. */
 async function linkNew(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to)

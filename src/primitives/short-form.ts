@@ -1,23 +1,23 @@
-/** What a short form of a peer ID tells of it. One of the two may be empty. */
+/** The known beginning and end of a peer ID. One of the two may be empty. */
 export interface ShortForm {
   starts: string
   ends: string
 }
 
-/** Shorter ones fit too many peers: all IDs of ed25519 keys begin with the same eight characters. */
+/** A shorter beginning matches too many peers, because all IDs of ed25519 keys begin with the same eight characters. */
 const MIN_STARTS = 12
 const MIN_ENDS = 6
-/** Peers that are found for a short form, at most. */
+/** Maximum peers found for a short form. */
 export const MAX_FOUND = 20
 const ELLIPSIS = /…|\.{3}/
 const BASE58 = /^[1-9A-HJ-NP-Za-km-z]*$/
 
-/** What is said where a short form is too short. */
+/** The error text for a short form that is too short. */
 export const SHORT_FORM_RULE = `a short form has at least the first ${MIN_STARTS} or the last ${MIN_ENDS} characters of a peer ID`
 
 /**
- * Reads a short form of a peer ID: its beginning, its end, or both with an ellipsis between, as tables print it. Gives each reading; none for a text
- * that is no short form, or too short.
+ * Reads a short form of a peer ID: its beginning, its end, or both with an ellipsis between, as in tables. Returns all possible readings;
+ * none for a text that is not a short form, or is too short.
  */
 export function readShortForm(text: string): ShortForm[] {
   const [starts = '', ends, ...more] = text.split(ELLIPSIS)
@@ -34,19 +34,19 @@ export function readShortForm(text: string): ShortForm[] {
   return readings.filter((reading) => reading.starts.length >= MIN_STARTS || reading.ends.length >= MIN_ENDS)
 }
 
-/** True for a text with the ellipsis of a short form in it. */
+/** True for a text with the ellipsis of a short form. */
 export function hasEllipsis(text: string): boolean {
   return ELLIPSIS.test(text)
 }
 
-/** Whether a peer ID has one of these readings. */
+/** True if a peer ID matches any of the readings. */
 export function fitsShortForm(peerId: string, readings: ShortForm[]): boolean {
   return readings.some(
     ({ starts, ends }) => peerId.startsWith(starts) && peerId.endsWith(ends) && peerId.length >= starts.length + ends.length,
   )
 }
 
-/** How many characters of a peer ID a short form tells. */
+/** The number of characters of a peer ID in a short form. */
 export function lengthOfShortForm(text: string): number {
   return text.replace(ELLIPSIS, '').length
 }

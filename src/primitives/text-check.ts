@@ -1,17 +1,17 @@
-/** Control characters that no text has: all but those that move the cursor, ring, or begin a colour. */
+/** Control characters that do not occur in text. Cursor movement, bell and escape (for colours) are permitted. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const NO_TEXT = /[\u0000-\u0006\u000e-\u001a\u001c-\u001f\u007f]/
 
-/** Tells whether bytes are a text, as they come: UTF-8, without control characters that no text has. */
+/** Checks chunks of bytes for text: UTF-8 without unusual control characters. */
 export class TextCheck {
   readonly #decoder = new TextDecoder('utf-8', { fatal: true })
 
-  /** Whether all so far may be the begin of one. */
+  /** True if all bytes so far can be the beginning of a text. */
   take(bytes: Uint8Array): boolean {
     return this.#holds(bytes)
   }
 
-  /** Whether it is one: the last character is whole. */
+  /** True if the bytes are a text: the last character is complete. */
   end(): boolean {
     return this.#holds()
   }

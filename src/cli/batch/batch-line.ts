@@ -4,29 +4,29 @@ import type { Line } from '../../primitives/lines.ts'
 import { toText } from '../../primitives/strict-text.ts'
 import { fileSizeOf, readInput, textPayload } from '../payload.ts'
 
-/** A line of a batch that is one. */
+/** A valid line of a batch. */
 export interface BatchLine {
-  /** As it is spelled there; undefined where the batch's own peer is meant. */
+  /** The peer as written; undefined for the batch's default peer. */
   peer: string | undefined
   taskId: string | undefined
-  /** Whether the payload is a file, which may change. */
+  /** True if the payload is a file, which may change. */
   isFile: boolean
-  /** Nothing is read or decoded before it is asked for. */
+  /** Reads and decodes the payload on demand. */
   payload(signal: AbortSignal): AsyncIterable<Uint8Array>
-  /** Of the payload, in bytes, where it is known before it is read. */
+  /** The size of the payload in bytes; undefined if unknown before reading. */
   size(): Promise<number | undefined>
 }
 
-/** What a line says, whether or not it makes a task: enough to tell it from the others. */
+/** The fields of a line, valid or not. They identify the line in its result. */
 export type LineFields = Record<string, unknown>
 
 const PAYLOADS = ['text', 'payloadFile', 'payloadBase64'] as const
 const KEYS: string[] = ['peer', 'taskId', ...PAYLOADS]
 const HINT = 'a line is {"peer":…,"text":…}, or with "payloadFile" or "payloadBase64" in place of "text"; "taskId" may be added'
 const FILE_HINT = 'a "payloadFile" is looked for from the folder in which the command runs'
-/** Of JSON, but for the line feed. */
+/** JSON's whitespace without the line feed. */
 const BLANKS = [...Buffer.from(' \t\r')]
-/** A multiple of four. */
+/** Characters per decoded chunk, a multiple of four. */
 const BASE64_CHUNK = 1 << 18
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 
@@ -46,7 +46,7 @@ export function readLine({ bytes, number }: Line, maxBytes: number): LineFields 
   return fields as LineFields
 }
 
-/** The task that a line's object stands for. @throws UsageError */
+/** Reads the task from the object of a line. @throws UsageError */
 export function toBatchLine(fields: LineFields): BatchLine {
   const unknown = Object.keys(fields).filter((key) => !KEYS.includes(key))
   if (unknown.length > 0) {
@@ -89,7 +89,7 @@ async function sizeOf({ text, payloadFile, payloadBase64 }: Record<string, strin
 
 async function* readPayload(file: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   try {
-    // "-" too is the name of a file here: stdin may be the batch
+    // here, "-" is the name of a file, because stdin may be the batch
     yield* readInput(fullPath(file), 'payload', { signal })
   } catch (cause) {
     throw withHint(cause)

@@ -16,60 +16,61 @@ import { toTaskJson } from './task-json.ts'
 
 export interface BatchOptions {
   session: Session
-  /** Tasks at a time, at most. */
+  /** Maximum concurrent tasks. */
   concurrency: number
-  /** Of the lines that name none. */
+  /** The peer of lines without one. */
   defaultPeer: string | undefined
-  /** The peer that a line names, in words that the session takes. @throws UsageError */
+  /** Translates the peer of a line to a form that the session accepts. @throws UsageError */
   peerNamed(peer: string): Promise<string>
-  /** The largest payload, and the largest result. */
+  /** Maximum size of a payload, and of a result. */
   maxPayloadBytes: number
-  /** The signal ends the batch; the time is that of each task. */
+  /** The signal ends the batch; the time limit applies to each task. */
   options: { signal: AbortSignal; timeoutMs: number }
-  /** A file that has the results of lines that are not sent again, and gets the new ones in place of `write`. */
+  /** The results file of an interrupted batch. Answered lines are skipped. New results go to this file instead of `write`. */
   resume?: string | undefined
-  /** Takes one line, with its line feed; resolves when there is room for more. */
+  /** Writes one line, with its line feed. Resolves when the output accepts more. */
   write(line: string): Promise<void>
 }
 
 export interface BatchInit extends Omit<BatchOptions, 'resume'> {
-  /** Whether the task of this line is not sent. @default none is left out */
+  /** True for a line to skip. @default every line is sent */
   leavesOut?: (index: number) => boolean
-  /** Ends when the signal aborts. Read only as fast as tasks are started. */
+  /** The batch. Ends when the signal aborts. Read only as fast as tasks start. */
   input: AsyncIterable<Uint8Array>
-  /** What the input is called in messages. */
+  /** The name of the input in messages. */
   name: string
-  /** How many bytes the input has, where that is known. */
+  /** The size of the input in bytes, if known. */
   size: number | undefined
-  /** Shows how far the batch is. */
+  /** Shows the progress of the batch. */
   progress: ((state: () => ProgressState) => Progress | undefined) | undefined
 }
 
-/** What became of a batch. `total` is the sum of the next four. */
+/** The outcome of a batch. `total` is the sum of the next four numbers. */
 export interface BatchSummary {
   total: number
   accepted: number
   rejected: number
   failed: number
-  /** Had been started when the batch was ended; whether their peers acted is not known. */
+  /** Tasks that were running when the batch was ended. Their peers may have acted on them. */
   cancelled: number
-  /** Of the tasks that were not accepted, the first in the input. */
+  /** The first task in the input that was not accepted. */
   firstFailure: { index: number; exit: number } | undefined
-  /** Why the input was not read to its end: the signal's reason, or what reading or writing threw. */
+  /** Why the input was not read to its end: the signal's reason, or a read or write error. */
   stopped: { reason: unknown } | undefined
   ms: number
 }
 
-/** Peers that lines name, remembered. */
+/** Maximum number of remembered peer names. */
 const MAX_NAMED = 1_024
-/** A payload in base64, and what stands around it on its line. */
+/** The room on a line beside a payload in base64. */
 const LINE_OVERHEAD_BYTES = 64 * 1024
-/** Of the lines in flight, all together; one line alone may be longer. */
+/** Maximum total size of the lines in flight. A single line may be longer. */
 const MAX_LINE_BYTES_IN_FLIGHT = 64 * 1024 * 1024
 
 /**
- * `send-task --batch`: a file, or stdin for `-`. Prints the results with `write`, progress and summary on stderr; gives the exit code.
- * @throws what reading or writing threw, or the signal's reason, once the tasks that had been started have ended
+ * Runs `send-task --batch` on a file, or on stdin for `-`. Prints results with `write`, and progress and summary on stderr. Returns the
+ * exit code.
+ * @throws read and write errors, and the signal's reason, after all started tasks have ended
  */
 export async function sendBatch(file: string, options: BatchOptions): Promise<number> {
   const { signal } = options.options
@@ -110,12 +111,12 @@ export function describeSummary({ total, accepted, rejected, failed, cancelled, 
   return `${total} task${total === 1 ? '' : 's'}: ${counts.join(', ')} ${took}${unread}`
 }
 
-/** Sends the task of every line, and writes one line for each as it ends. Never throws: see `stopped` of the summary. */
+/** Sends the task of every line, and writes a result line as each task ends. Never throws: see `stopped` in the summary. */
 export async function runBatch(init: BatchInit): Promise<BatchSummary> {
   return new Batch(init).run()
 }
 
-/** The longest line that a batch may have, and its results. */
+/** Maximum line length of a batch and its results, in bytes. */
 function maxLineBytesOf(maxPayloadBytes: number): number {
   return Math.ceil((maxPayloadBytes * 4) / 3) + LINE_OVERHEAD_BYTES
 }
@@ -126,7 +127,7 @@ class Batch {
   readonly #startedAtMs = performance.now()
   readonly #counts = { total: 0, accepted: 0, rejected: 0, failed: 0, cancelled: 0 }
   readonly #named = new LRUCache<string, Promise<string>>({ max: MAX_NAMED })
-  /** Lines of the input so far that are not blank. */
+  /** Number of non-blank lines read so far. */
   #lines = 0
   #firstFailure: BatchSummary['firstFailure']
   #stopped: BatchSummary['stopped']
@@ -176,7 +177,7 @@ class Batch {
     }
   }
 
-  /** Only one waits at a time: the loop, and then its end. */
+  /** Waits for a condition. Only one caller waits at a time: the loop, and then its end. */
   async #until(holds: () => boolean): Promise<void> {
     while (!holds()) {
       this.#freed = Promise.withResolvers()
@@ -198,7 +199,7 @@ class Batch {
     this.#freed.resolve()
   }
 
-  /** @throws what writing throws */
+  /** @throws write errors */
   async #runLine(line: Line, index: number): Promise<void> {
     const { signal } = this.#init.options
     const known: { peer: string | null; taskId: string | null } = { peer: null, taskId: null }
@@ -219,7 +220,7 @@ class Batch {
     await this.#init.write(`${jsonText({ index, ...result })}\n`)
   }
 
-  /** @param known gets what is known of the task before anything can fail */
+  /** @param known receives the peer and the task ID before anything can fail */
   async #sendTask(fields: LineFields, known: { peer: string | null; taskId: string | null }): Promise<TaskAnswer> {
     const { session, defaultPeer, options } = this.#init
     known.peer = typeof fields['peer'] === 'string' ? fields['peer'] : (defaultPeer ?? null)
@@ -233,7 +234,7 @@ class Batch {
     return session.sendTask(peer, { taskId: known.taskId, payload: payload(options.signal), size: await size() }, options)
   }
 
-  /** A short form is looked up, and told of, once. */
+  /** Looks up each peer name only once, so a notice about a short form is printed once. */
   async #peerNamed(text: string): Promise<string> {
     const known = this.#named.get(text)
     const named = known ?? this.#init.peerNamed(text)
@@ -264,7 +265,7 @@ class Batch {
     }
   }
 
-  /** Of what is wrong with the line itself, it says where that is. */
+  /** The report of an error. For an invalid line, the message includes the line number. */
   #reportOf(error: unknown, { number }: Line): ErrorReport {
     const report = reportOf(error)
     return report.code === 'USAGE' ? { ...report, message: `line ${number} of ${this.#init.name}: ${report.message}` } : report

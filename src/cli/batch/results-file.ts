@@ -24,8 +24,8 @@ interface ReadResults {
 }
 
 /**
- * A results file that outlives its batch. Lines with an answer are skipped, and new results are appended. An incomplete last line is removed; the
- * rest of the file never changes.
+ * A results file that outlives its batch. Lines with an answer are skipped, and new results are appended. An incomplete last line is
+ * removed; the rest of the file never changes.
  */
 export class ResultsFile {
   readonly #path: string
@@ -39,7 +39,7 @@ export class ResultsFile {
     this.#told = told
   }
 
-  /** Makes the file where there is none. @throws UsageError for one that is not of this batch, before it is changed; the signal's reason */
+  /** Opens the file, or creates it. @throws UsageError for a file of another batch, which stays unchanged; the signal's reason */
   static async open(path: string, init: ResultsFileInit): Promise<ResultsFile> {
     const there = await stat(path).catch(() => undefined)
     await checkFiles(path, there?.isFile() ?? true, init.batch)
@@ -56,7 +56,7 @@ export class ResultsFile {
     }
   }
 
-  /** Whether the line's task was answered, or its peer may have acted on it. */
+  /** True if the line's task was answered, or its peer may have acted on it. */
   holds(index: number): boolean {
     return this.#told.get(index)?.isDone === true
   }
@@ -82,7 +82,7 @@ export class ResultsFile {
 
   async close(): Promise<void> {
     await this.#written.catch(() => undefined)
-    // not every file system can
+    // not every file system supports it
     await this.#handle.sync().catch(() => undefined)
     await this.#handle.close()
   }
@@ -92,7 +92,7 @@ async function checkFiles(path: string, isFile: boolean, batch: string): Promise
   if (!isFile || path === '-') {
     throw new UsageError(`--resume: ${path} is not a file`)
   }
-  // what cannot be read at all is said where it is read
+  // a missing batch is reported when it is read
   const isPipe = batch === '-' || (await stat(batch).catch(() => undefined))?.isFile() === false
   if (isPipe) {
     throw new UsageError('--resume needs a batch that can be read twice', { hint: 'write the batch to a file, and name that' })
@@ -121,7 +121,7 @@ async function readResults(path: string, size: number, { maxLineBytes, signal }:
   return { told, wholeBytes, lacksLineFeed }
 }
 
-/** Whether the last line lacks its line feed alone. */
+/** True if the last line is complete except for its line feed. */
 function isWhole(line: Line, path: string): boolean {
   try {
     readToldLine(line, path)

@@ -1,18 +1,18 @@
 import { collectBytes } from '../../primitives/collect-bytes.ts'
 import type { TaskAnswer } from '../../session/answers.ts'
 
-/** A task as `--json` prints it, with one of the last two where it was accepted. */
+/** A task as `--json` prints it. An accepted task has one of these two fields. */
 export interface TaskJson extends Omit<TaskAnswer, 'result'> {
-  /** The result, where it went to no file. */
+  /** The result, if it was not written to a file. */
   resultBase64?: string
-  /** The file that the result went to. */
+  /** The file with the result. */
   output?: string
 }
 
-/** A task's answer as `--json` prints it: the result itself, read to its end, or the file that it went to. */
+/** Formats an answer as `--json` prints it, with the complete result or the name of its file. */
 export async function toTaskJson(answer: TaskAnswer, output?: string, result = answer.result): Promise<TaskJson> {
   const where = output == null || output === '-' ? { resultBase64: (await collectBytes(result)).toString('base64') } : { output }
-  // what is known at the end is in it only now
+  // some fields are set only after the result was read to its end
   const { timings, attempts, result: _, ...rest } = answer
   return { ...rest, ...where, attempts, timings }
 }

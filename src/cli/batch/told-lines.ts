@@ -4,29 +4,29 @@ import type { Line } from '../../primitives/lines.ts'
 import { toText } from '../../primitives/strict-text.ts'
 import type { BatchLine } from './batch-line.ts'
 
-/** What the results of a batch tell of one of its lines. */
+/** The result of one line of a batch. */
 export interface ToldLine {
   index: number
   taskId: string | null
-  /** As its line spelled it; of a task that was answered, its ID. */
+  /** The peer as written in the line; the peer ID for an answered task. */
   peer: string | null
   peerId: string | undefined
   bytesSent: number | undefined
-  /** What the task ended with; undefined where it was accepted. */
+  /** The exit code of the task; undefined if it was accepted. */
   exit: number | undefined
-  /** Whether the peer answered it, or may have acted on it. */
+  /** True if the peer answered the task, or may have acted on it. */
   isDone: boolean
 }
 
-/** A task that ended with one of these was not acted on. */
+/** Error codes of tasks that no peer has acted on. */
 const NOT_ACTED_CODES = ['USAGE', 'PEER_NOT_FOUND', 'UNREACHABLE', 'PROTOCOL_UNSUPPORTED', 'CHAIN_UNAVAILABLE', 'NOT_ADMITTED']
-/** Other errors say it in words. */
+/** The same in the message of other errors. */
 const NOT_ACTED = /the peer has not acted on it|nothing was sent/
 const REJECTED = { code: 'TASK_REJECTED', exit: 7 }
-/** Of a task whose line names none. */
+/** The form of the task ID for a line without one. */
 const RANDOM_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** Reads a line of the results. @throws UsageError for what no batch printed */
+/** Reads a line of the results. @throws UsageError for a line that is not a result */
 export function readToldLine({ bytes, number }: Line, file: string): ToldLine {
   const told = bytes == null ? undefined : parse(toText(bytes, file, number))
   const { index, accepted, error } = told ?? {}
@@ -47,7 +47,7 @@ export function readToldLine({ bytes, number }: Line, file: string): ToldLine {
   }
 }
 
-/** How a line of the batch differs from what is told of it; undefined where it does not. @param line undefined of one that makes no task */
+/** Describes how a line differs from its result; undefined if it matches. @param line undefined for an invalid line */
 export async function differenceOf(
   told: ToldLine,
   line: BatchLine | undefined,
@@ -63,7 +63,7 @@ export async function differenceOf(
   if (isForAnother(told, peer)) {
     return `its task is for ${peer}, that of the results for ${told.peerId ?? told.peer}`
   }
-  // where it was not answered, nothing is told of its size
+  // the result of an unanswered task has no size
   const size = told.peerId == null || line.isFile ? undefined : await line.size()
   return size == null || size === told.bytesSent ? undefined : `its payload has ${size} bytes, that of the results had ${told.bytesSent}`
 }
@@ -72,7 +72,7 @@ function isForAnother(told: ToldLine, peer: string | null): boolean {
   return told.peerId == null ? peer !== told.peer : (idOf(peer) ?? told.peerId) !== told.peerId
 }
 
-/** Undefined of an alias. */
+/** Undefined for an alias. */
 function idOf(peer: string | null): string | undefined {
   try {
     return peer == null ? undefined : parsePeerTarget(peer).peerId.toString()

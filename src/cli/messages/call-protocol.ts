@@ -14,19 +14,19 @@ import { type DynamicSchemas, readSchemas } from './message-schemas.ts'
 export interface CallWords {
   peer: string
   protocolId: string
-  /** Protobuf JSON. */
+  /** The request as protobuf JSON. */
   data: string
   emitDefaults: boolean
-  /** Told of an answer so large that it is shown without its extensions. */
+  /** Called for an answer that is too large to be shown with its extensions. */
   onHidden?: () => void
-  /** Counts what is sent and received. */
+  /** Counts sent and received bytes. */
   transfer?: Transfer
 }
 
-/** A request is handed over in pieces of this. */
+/** The size of the chunks of a request. */
 const PIECE_BYTES = 256 * 1024
 
-/** What is known of a protocol's messages without asking the peer. */
+/** The flags that describe a protocol's messages without a request to the peer. */
 export interface ProtoFlags {
   proto: string | undefined
   'request-type': string | undefined
@@ -39,7 +39,7 @@ export type KnownProtocol = DynamicSchemas & { kind: ProtocolKind }
 /** Base64 and names make JSON longer than the message. */
 const JSON_PER_MESSAGE = 4
 
-/** What `--data` says: JSON, `@FILE`, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED */
+/** Reads the value of `--data`: JSON, `@FILE`, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED */
 export async function readData(data: string, maxMessageBytes: number, options: InputOptions): Promise<string> {
   const file = data === '-' ? '-' : data.startsWith('@') ? data.slice(1) : undefined
   const source = file == null ? textPayload(data) : readInput(file, 'data', options)
@@ -51,7 +51,7 @@ export async function readData(data: string, maxMessageBytes: number, options: I
   return toText(bytes, file == null || file === '-' ? 'the data' : `the data ${file}`)
 }
 
-/** The messages of a protocol, as the flags say or else the peer. @throws UsageError, ProtocolError */
+/** The messages of a protocol, from the flags or else from the peer. @throws UsageError, ProtocolError */
 export async function findProtocol(
   session: Session,
   { peer, protocolId }: CallWords,
@@ -71,7 +71,7 @@ export async function findProtocol(
   return toKnown(await session.protocols.describe(peer, protocolId, options))
 }
 
-/** @throws ProtocolError for a description that does not do */
+/** @throws ProtocolError for an unusable description */
 export function toKnown({ peerId, protocol, fileDescriptorSet }: DescribedAnswer): KnownProtocol {
   const { id, kind, requestType, responseType } = protocol
   if (fileDescriptorSet == null || kind == null || requestType == null || responseType == null) {
@@ -86,7 +86,7 @@ export function toKnown({ peerId, protocol, fileDescriptorSet }: DescribedAnswer
   }
 }
 
-/** Sends the data, gives the answers as protobuf JSON as they come. @throws UsageError, ProtocolError, what a session throws */
+/** Sends the data, and yields each answer as protobuf JSON as it arrives. @throws UsageError, ProtocolError, errors of the session */
 export async function* callProtocol(
   session: Session,
   { peer, protocolId, data, emitDefaults, onHidden, transfer }: CallWords,

@@ -5,7 +5,7 @@ import { exampleOf } from './message-json.ts'
 import { protoText } from './proto-text.ts'
 import { PROTOCOL_KINDS } from './protocol-kinds.ts'
 
-/** What "protocol describe" answers; `text` is a .proto file, whose comments say the rest. @throws ProtocolError */
+/** The answer of "protocol describe". `text` is a .proto file with comments. @throws ProtocolError */
 export function describeProtocol(described: DescribedAnswer) {
   const { peerId, protocol } = described
   const { request, files, kind } = toKnown(described)

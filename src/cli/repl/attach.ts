@@ -19,18 +19,19 @@ export interface AttachInit {
   json: boolean
   script: string | undefined
   keepGoing: boolean
-  /** Aborts when the process is told to end. */
+  /** Aborts when a signal ends the process. */
   signal: AbortSignal
 }
 
-/** How often the aliases are read while events come, in milliseconds. */
+/** Interval between two reads of the aliases while events arrive, in milliseconds. */
 const ALIASES_EVERY_MS = 1_000
-/** What one sees above the prompt. A heartbeat every few seconds would be all of it. */
+/** The events shown above the prompt. Heartbeats are too frequent: they would hide all others. */
 const SHOWN_EVENTS = START_EVENTS.filter((event) => event !== 'heartbeat')
 
 /**
- * A shell, or a script, on the node that runs in the home. It ends with the node, which goes on when the shell ends. Gives the exit code.
- * @throws NodeError NOT_RUNNING, also where the node is gone without a word; UsageError where there is no terminal and no script
+ * Opens a shell, or runs a script, on the node that runs in the home. It ends with the node; the node continues when the shell ends.
+ * Returns the exit code.
+ * @throws NodeError NOT_RUNNING, also if the node ends unexpectedly; UsageError if there is neither a terminal nor a script
  */
 export async function attach({ context, config, json, script, keepGoing, signal }: AttachInit): Promise<number> {
   await checkScript(script)

@@ -1,21 +1,21 @@
 export type Quote = '"' | "'"
 
-/** A word of a line that is being typed. */
+/** A word of a partly typed line. */
 export interface BegunWord {
-  /** Without quotes and backslashes. */
+  /** The word without quotes and backslashes. */
   text: string
-  /** As it was typed. */
+  /** The word as typed. */
   raw: string
-  /** The quote that is open at its end. */
+  /** The quote that is open at the end of the word. */
   quote: Quote | undefined
 }
 
-/** A blank, a quote, a letter behind a backslash, or a letter. */
+/** A blank, a backslash with the next character, or any other character. */
 const PIECES = /\s|\\[\s\S]?|[\s\S]/gu
-/** What a backslash takes its meaning from inside of double quotes. */
+/** The characters that a backslash escapes inside double quotes. */
 const ESCAPED_IN_QUOTES = /^\\["\\$`]$/
 
-/** The words of a line of which this is typed so far. The last one is empty where the next word is to begin. Nothing of it is refused. */
+/** Splits a partly typed line into words. The last word is empty if the next word has not begun. Every text is accepted. */
 export function begunWords(typed: string): BegunWord[] {
   const words: BegunWord[] = []
   let word: BegunWord | undefined
@@ -28,7 +28,7 @@ export function begunWords(typed: string): BegunWord[] {
       word = { text: '', raw: '', quote: undefined }
       words.push(word)
     }
-    // behind a single quote a backslash is one
+    // inside single quotes, a backslash is a plain character
     for (const letter of word.quote === "'" ? piece : [piece]) {
       word.raw += letter
       add(word, letter)
@@ -52,7 +52,7 @@ function add(word: BegunWord, piece: string): void {
 const SPECIAL = /[\s'"\\|&;<>()$`#*?]/g
 const SPECIAL_IN_QUOTES = /["\\$`]/g
 
-/** A word as it is typed on where this much of it was typed: in the quote that is open, or with backslashes. */
+/** Writes a word as the continuation of a partly typed word: inside the open quote, or with backslashes. */
 export function typedAs(word: string, typed: string, quote: Quote | undefined): string {
   if (quote == null) {
     return word.replace(SPECIAL, '\\$&')
@@ -60,7 +60,7 @@ export function typedAs(word: string, typed: string, quote: Quote | undefined): 
   const open = typed.indexOf(quote)
   const { text: before = '' } = begunWords(typed.slice(0, open))[0] ?? {}
   const rest = word.slice(before.length)
-  // a single quote ends where the next one is, whatever stands before it
+  // a single quote always ends at the next one, because a backslash does not escape it
   const quoted = (text: string): string => (quote === '"' ? text.replace(SPECIAL_IN_QUOTES, '\\$&') : text.replaceAll("'", "'\\''"))
   const typedOn = typed.slice(0, open + 1) + quoted(rest)
   return begunWords(typedOn)[0]?.text === word ? typedOn : quote + quoted(word)

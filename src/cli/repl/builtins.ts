@@ -1,15 +1,15 @@
 import { SUCCESS, UsageError } from '../../primitives/errors.ts'
 import { shellWords } from '../../primitives/shell-words.ts'
 
-/** Lines that end a shell or a script. They are no commands. */
+/** Words that end a shell or a script. They are not commands. */
 const END_WORDS = ['exit', 'quit']
 export const CLEAR = 'clear'
-/** Words that stand where a command does, and that the shell itself acts on. */
+/** Words in place of a command that the shell itself handles. */
 export const BUILTINS = [CLEAR, ...END_WORDS]
-/** What a process can end with. */
+/** The highest exit code of a process. */
 const MAX_EXIT_CODE = 255
 
-/** The exit code of a line that ends a shell or a script: 0, or the one behind the word; undefined for any other line. */
+/** The exit code of a line that ends a shell or a script: 0, or the code after the word; undefined for other lines. */
 export function exitCodeOf(line: string): number | undefined {
   const [word, code, ...more] = wordsOf(line)
   if (word == null || !END_WORDS.includes(word) || more.length > 0) {
@@ -18,18 +18,18 @@ export function exitCodeOf(line: string): number | undefined {
   return code == null ? SUCCESS : readCode(code)
 }
 
-/** Whether a line empties the screen. */
+/** True for a line that clears the screen. */
 export function clearsScreen(line: string): boolean {
   const [word, ...more] = wordsOf(line)
   return word === CLEAR && more.length === 0
 }
 
-/** Whether a line stops the node itself. */
+/** True for a line that stops the node. */
 export function stopsNode(line: string): boolean {
   return /^\s*(subnet\s+)?stop\b/.test(line)
 }
 
-/** Of words that the shell itself should act on, and did not. @throws UsageError */
+/** Rejects words of the shell with invalid arguments. @throws UsageError */
 export function checkBuiltin([word = '', ...more]: string[]): void {
   if (END_WORDS.includes(word)) {
     throw new UsageError(`${word}: ${JSON.stringify(more.join(' '))} is no exit code`, {

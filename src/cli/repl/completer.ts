@@ -29,7 +29,7 @@ export interface Completions {
   words: string[]
   /** The last word as typed. */
   last: string
-  /** The quote that is open at its end. */
+  /** The quote that is open at the end of the line. */
   quote: Quote | undefined
 }
 
@@ -41,7 +41,7 @@ export async function completeLine(typed: string, sources: CompletionSources): P
   if (words[0] === sources.config.bin && words.length > 1) {
     words.shift()
   }
-  // in a quote it is no folder
+  // in a quote, `~` is not a folder
   const found = quote != null && /^[^~]*["']~/.test(last) ? [] : await completeWords(words, sources)
   return { words: found, last, quote }
 }

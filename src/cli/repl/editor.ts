@@ -7,28 +7,28 @@ export interface EditorInit {
   input: Readable
   output: Writable
   prompt: string
-  /** The newest first. */
+  /** Older lines, the newest first. */
   history: string[]
-  /** What the line up to the cursor may go on with, and how much of it that takes the place of. */
+  /** Returns the possible completions of the line up to the cursor, and the part of the line that they replace. */
   complete(line: string): Promise<[string[], string]>
   /** Called for each key before it acts. */
   onKey(key: Key): void
 }
 
-/** readline calls the first for each key; whoever puts another in its place, as Node's own REPL does, sees all keys. */
+/** readline calls this method for each key. A replacement sees all keys; Node's own REPL does the same. */
 interface Keyed {
   _ttyWrite(text: string | undefined, key: Key): void
 }
 
-/** Keys that act on a terminal that can write only, besides text: the ends of a line and of the input, and Ctrl-C. readline would take all other keys for text. */
+/** Keys that work besides text on a terminal without cursor movement: line end, input end, and Ctrl-C. readline takes others for text. */
 const ACTS_ON_DUMB = ['\r', '\n', '\u0003', '\u0004']
 
-/** Whether the terminal can do nothing but write, as one in an editor. */
+/** True for a terminal that can only append text, such as a terminal in an editor. */
 export function isDumb(): boolean {
   return process.env.TERM === 'dumb'
 }
 
-/** readline on a terminal. While it looks for what completes a line, the keys that follow wait: they are meant for the line that comes of it. */
+/** Opens readline on a terminal. Keys pressed during a completion wait, because they belong to the completed line. */
 export function openEditor({ input, output, prompt, history, complete, onKey }: EditorInit): Interface {
   let completing = false
   const waiting: Array<[string | undefined, Key]> = []
@@ -54,7 +54,7 @@ export function openEditor({ input, output, prompt, history, complete, onKey }: 
   const act = keyed._ttyWrite.bind(editor)
   const search = new HistorySearch(editor, prompt)
   const press = (text: string | undefined, key: Key): void => {
-    // readline takes a Tab that comes with other keys for pasted text; over a slow line all keys come so, and bash completes too
+    // readline takes a Tab that arrives with other keys for pasted text; on a slow connection, keys often arrive together
     Object.assign(editor, { isCompletionEnabled: true })
     onKey(key ?? {})
     if (!isDumb()) {
@@ -83,7 +83,7 @@ export function openEditor({ input, output, prompt, history, complete, onKey }: 
   return editor
 }
 
-/** The last letter, on a terminal that can write only. */
+/** Deletes the last character on a terminal without cursor movement. */
 function takeBack(editor: Interface, output: Writable): void {
   const letters = [...new Intl.Segmenter().segment(editor.line)].map(({ segment }) => segment)
   if (letters.pop() != null) {

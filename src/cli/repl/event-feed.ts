@@ -4,26 +4,26 @@ import { shortPeerId } from '../text/render.ts'
 import { describeEvent, oneLine } from './events.ts'
 
 export interface EventFeedInit {
-  /** Shows a line; one that cannot wait is to be shown `now`. */
+  /** Shows a line; `now` is true for an urgent line. */
   tell(line: string, options: { now: boolean }): void
-  /** True while nobody wants to see events. */
+  /** True while events are muted. */
   isMuted(): boolean
-  /** Writes the peer of an event. @default its short ID */
+  /** Formats the peer of an event. @default the short ID */
   labelOf?: (peerId: string) => string
-  /** Milliseconds since 1970. @default the system's */
+  /** A clock in Unix milliseconds. @default the system clock */
   now?: () => number
-  /** Calls something after some milliseconds; the process need not wait for it. @default a timer of Node */
+  /** Schedules a call after some milliseconds, without keeping the process alive. @default a Node timer */
   later?: (call: () => void, ms: number) => void
 }
 
 type LabelOf = (peerId: string) => string
 
-/** So many of a kind are shown one by one in a window; of more, a person reads none. */
+/** Maximum events of one kind that are shown singly in a window. */
 const SHOWN_PER_WINDOW = 5
 const WINDOW_MS = 6_000
-/** At this number, events are summed up before their window ends. */
+/** At this number, held events are summed up before their window ends. */
 const MAX_HELD = 10_000
-/** What is said of many events of a kind. All others are shown one by one. */
+/** The kinds of events that are summed up, with the text of the sum. Other kinds are always shown singly. */
 const SUMS: Record<string, (events: NodeEvent[], time: string, labelOf: LabelOf) => string> = {
   task: sumOfTasks,
   'peer:connect': (events, time, labelOf) => sumOfPeers(events, 'connected', time, labelOf),
@@ -33,11 +33,11 @@ const SUMS: Record<string, (events: NodeEvent[], time: string, labelOf: LabelOf)
 interface Window {
   startedAtMs: number
   shown: number
-  /** Those that are not shown. */
+  /** Events that were not shown singly. */
   held: NodeEvent[]
 }
 
-/** The events of a node above the prompt of its shell, each with its time. Those of a kind that come faster than a person reads are summed up. */
+/** Shows the events of a node above the prompt, each with its time. Fast events of one kind are summed up. */
 export class EventFeed {
   readonly #init: Required<EventFeedInit>
   readonly #windows = new Map<string, Window>()
@@ -71,7 +71,7 @@ export class EventFeed {
     return window
   }
 
-  /** While they come fast, the next window shows none one by one. */
+  /** After a fast window, the next window shows no events singly. */
   #close(kind: string, window: Window): void {
     const isFast = window.held.length > SHOWN_PER_WINDOW
     this.#windows.delete(kind)
@@ -81,7 +81,7 @@ export class EventFeed {
     }
   }
 
-  /** What was held came before what is shown next. */
+  /** Shows the held events before any later event. */
   #sumUpAll(): void {
     for (const [kind, window] of this.#windows) {
       this.#sumUp(kind, window)
@@ -102,7 +102,7 @@ export class EventFeed {
   }
 }
 
-/** `15:04:05`, as the clock on the wall. */
+/** `15:04:05`, in local time. */
 function clockOf(atMs: number): string {
   const date = new Date(atMs)
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, '0')).join(':')

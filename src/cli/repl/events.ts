@@ -5,7 +5,7 @@ import type { ResolveAnswer } from '../../session/answers.ts'
 import type { NodeEvent } from '../../session/session.ts'
 import { shortPeerId } from '../text/render.ts'
 
-/** What is said of each kind of event. A kind without words is said by its name. */
+/** The text for each kind of event. Other kinds are shown by name. */
 const WORDS: Record<string, (event: NodeEvent, peer: string) => string> = {
   ready: ({ peerId, multiaddrs }) => [`ready: ${peerId}`, ...textsOf(multiaddrs).map((address) => `  ${address}`)].join('\n'),
   'peer:connect': ({ direction, multiaddr }, peer) => `peer ${peer} connected (${direction}, ${withoutPeer(String(multiaddr))})`,
@@ -26,14 +26,14 @@ const WORDS: Record<string, (event: NodeEvent, peer: string) => string> = {
   missed: ({ count }) => `${count} events were missed: they came faster than they were read`,
 }
 
-/** One event of a running node, as a line for people. @param labelOf writes the peer of the event */
+/** Describes an event of a running node in one line. @param labelOf formats the peer of the event */
 export function describeEvent(event: NodeEvent, labelOf: (peerId: string) => string = shortPeerId): string {
   const words = WORDS[event.event]?.(event, event.peerId == null ? '' : labelOf(String(event.peerId))) ?? event.event
-  // of all others a line break is a peer's
+  // in all other events, a line break comes from a peer
   return event.event === 'ready' ? printableLines(words) : printable(words)
 }
 
-/** The same where nobody saw when it happened: the time first. */
+/** The same line after the time of the event. */
 export function eventLine(event: NodeEvent, labelOf?: (peerId: string) => string): string {
   return `${new Date(event.atMs).toISOString()} ${describeEvent(event, labelOf)}`
 }
@@ -46,7 +46,7 @@ function describeTask({ accepted, ms, payloadBytes, resultBytes, reason, detail 
 function describeSent({ outcome, ms, source, retries, reason, attempts = [], payloadBytes, resultBytes }: NodeEvent): string {
   const again = Number(retries) === 0 ? '' : `, made again ${retries} times`
   if (reason != null) {
-    // its words name the tiers
+    // the reason names the tiers
     return `${outcome} (${reason}) in ${humanMs(Number(ms))}${again}`
   }
   return `${outcome} in ${humanMs(Number(ms))}${describeBytes(payloadBytes, resultBytes)}, ${source}${again}${describeSteps(attempts as Attempt[])}`
@@ -83,7 +83,7 @@ function withoutPeer(multiaddr: string): string {
   return multiaddr.replace(/\/p2p\/[^/]+$/, '')
 }
 
-/** How an address was found, in one line. */
+/** Describes in one line how an address was found. */
 export function describeAttempts({ source, ageMs, attempts }: ResolveAnswer): string {
   const age = ageMs == null ? '' : `, heard ${humanMs(ageMs)} ago`
   const steps = attempts
@@ -92,7 +92,7 @@ export function describeAttempts({ source, ageMs, attempts }: ResolveAnswer): st
   return `source: ${answeredBy(source, attempts)}${age}${steps.length === 0 ? '' : `; ${steps.join(', ')}`}`
 }
 
-/** The tier that answered; of the book, that is of gossip, also where it has the address from. */
+/** The tier that answered. For the address book (gossip), also the source of its entry. */
 function answeredBy(source: string, attempts: Attempt[]): string {
   const tier = attempts.findLast(({ outcome }) => outcome === 'hit')?.tier
   return tier == null || tier === source ? source : `${tier}, kept from ${source}`

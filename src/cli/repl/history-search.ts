@@ -1,25 +1,25 @@
 import type { Interface, Key } from 'node:readline'
 
-/** What a search does with readline's own. */
+/** The members of readline that a search uses. */
 interface Searched {
   line: string
   cursor: number
-  /** The newest first. */
+  /** Older lines, the newest first. */
   history: string[]
-  /** Draws the prompt and the line anew. */
+  /** Redraws the prompt and the line. */
   _refreshLine(): void
 }
 
-/** Keys that change what is looked for, or which line is shown. */
+/** The keys of a search. */
 const [SEARCH, BACKSPACE, LEAVE] = ['r', 'backspace', ['c', 'g']]
 
-/** Ctrl-R, which readline has not: looks for an older line that has a text in it, as bash does. */
+/** Ctrl-R, which readline lacks: searches the history for a text, as in bash. */
 export class HistorySearch {
   readonly #editor: Interface & Searched
   readonly #prompt: string
   #active = false
   #text = ''
-  /** Of the line that is shown, in the history. */
+  /** The index of the shown line in the history. */
   #at = -1
   #before = { line: '', cursor: 0 }
 
@@ -28,7 +28,7 @@ export class HistorySearch {
     this.#prompt = prompt
   }
 
-  /** Whether the key was the search's. Any other ends it, with the line that it found, and does what it does. */
+  /** True if the search handled the key. Any other key ends the search with the found line, and then acts as usual. */
   takes(text: string | undefined, { ctrl, meta, name }: Key): boolean {
     if (!this.#active) {
       if (ctrl !== true || name !== SEARCH) {
@@ -50,7 +50,7 @@ export class HistorySearch {
       this.#find(Math.max(0, this.#at))
     } else {
       this.#end()
-      // there it only ends the search
+      // Escape only ends the search
       return name === 'escape'
     }
     return true
@@ -65,7 +65,7 @@ export class HistorySearch {
     this.#show(true)
   }
 
-  /** The newest line from there on. */
+  /** Shows the newest match, starting at this index. */
   #find(from: number): void {
     const { history } = this.#editor
     const at = this.#text === '' ? -1 : history.findIndex((line, index) => index >= from && line.includes(this.#text))

@@ -1,10 +1,10 @@
 import type { AliasSession } from '../../session/session.ts'
 import { shortPeerId } from '../text/render.ts'
 
-/** Nobody waits longer for aliases. */
+/** Maximum wait for the aliases. */
 const OPTIONS = { timeoutMs: 1_500 }
 
-/** How lines for people name peers: by alias with the peer ID behind it, or by the ID alone. */
+/** Formats peers in lines for people: the alias and then the peer ID, or only the ID. */
 export class PeerLabels {
   readonly #aliases: AliasSession
   readonly #everyMs: number
@@ -14,8 +14,8 @@ export class PeerLabels {
   #reading = Promise.resolve()
 
   /**
-   * @param everyMs the aliases are read again after this, in milliseconds
-   * @param whole whether IDs are whole. @default where stdout is no terminal
+   * @param everyMs the age at which the aliases are read again, in milliseconds
+   * @param whole true for whole IDs. @default true if stdout is not a terminal
    */
   constructor(aliases: AliasSession, everyMs: number, whole = process.stdout.isTTY !== true) {
     this.#aliases = aliases
@@ -23,26 +23,26 @@ export class PeerLabels {
     this.#write = whole ? (peerId) => peerId : shortPeerId
   }
 
-  /** Reads the aliases that other commands may have changed. Without an answer the known ones stay. */
+  /** Reads the aliases again, because other commands may have changed them. Without an answer, the known aliases stay. */
   async refresh(): Promise<void> {
     const now = performance.now()
     if (now - this.#readAtMs >= this.#everyMs) {
       this.#readAtMs = now
       this.#reading = this.#read()
     }
-    // calls end in the order in which they were made, and so lines keep theirs
+    // calls end in the order of their start, so lines stay in order
     await this.#reading
   }
 
   async #read(): Promise<void> {
     const list = await this.#aliases.list(OPTIONS).catch(() => undefined)
     if (list != null) {
-      // of several aliases of a peer, the first
+      // if a peer has several aliases, the first one is used
       this.#byPeer = new Map(list.toReversed().map(({ alias, peerId }) => [peerId, alias]))
     }
   }
 
-  /** The label of a peer, by the aliases that were read last. */
+  /** The label of a peer, from the aliases read last. */
   readonly of = (peerId: string): string => {
     const alias = this.#byPeer.get(peerId)
     return alias == null ? this.#write(peerId) : `${alias} (${this.#write(peerId)})`

@@ -16,7 +16,7 @@ import { peerNames, protocolNames } from './peer-names.ts'
 import { Screen } from './screen.ts'
 
 export interface ReplInit {
-  /** The node goes on when the shell ends. @default false */
+  /** True if the node continues when the shell ends. @default false */
   leavesNode?: boolean
   runner: LineRunner
   config: Config
@@ -25,18 +25,18 @@ export interface ReplInit {
 }
 
 const PROMPT = 'subnet> '
-/** A second Ctrl-C within this ends the shell. */
+/** A second Ctrl-C within this time ends the shell, in milliseconds. */
 const AGAIN_MS = 1_000
-/** Of a line that stops the node, after that. */
+/** Maximum wait for the answer of a `stop` line after the node has stopped, in milliseconds. */
 const ANSWER_WITHIN_MS = 1_000
-/** What is told while a line runs; of more, the newest. */
+/** Maximum lines kept while a command runs; the newest are kept. */
 const MAX_TOLD = 100
-/** Lines that wait behind the one that runs. */
+/** Maximum lines that wait for the running line. */
 const MAX_WAITING = 10_000
 
 /**
- * The shell of a running node, on a terminal. Lines are run one after the other, in the order in which they came; while one runs, what
- * is typed is kept, not shown. What is told in between appears above the line being typed.
+ * The shell of a running node, on a terminal. Lines run one at a time, in the order of their input. Text typed while a line runs is kept
+ * but not shown. Notices appear above the line being typed.
  */
 export class Repl {
   readonly #init: ReplInit
@@ -46,23 +46,23 @@ export class Repl {
   #waiting: string[] = []
   #running: AbortController | undefined
   #endOfInput = false
-  /** The line that stops the node, while it runs. */
+  /** The running line that stops the node. */
   #stop: Promise<unknown> | undefined
   #exitCode: number = SUCCESS
-  /** The terminal is no longer the shell's. */
+  /** True after the shell has given up the terminal. */
   #over = false
-  /** While a line runs, or where a line that is shown cannot be drawn anew. */
+  /** Notices that are held while a line runs, or while the shown line cannot be redrawn. */
   #told: string[] = []
   #untold = 0
   #interruptedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(init: ReplInit) {
     this.#init = init
-    // before readline does, which takes the line to be where it was: a terminal wraps its lines anew
+    // before readline, which assumes an unchanged position, although a resized terminal wraps lines again
     this.#screen.on('resize', () => Object.assign(this.#terminal ?? {}, { prevRows: this.#terminal?.getCursorPos().rows }))
   }
 
-  /** Resolves when the user ends the shell, with the exit code that was asked for, or `signal` aborts. */
+  /** Resolves with the exit code when the user ends the shell, or when `signal` aborts. */
   async run(signal: AbortSignal): Promise<number> {
     const end = (): void => void this.#stopped().then(() => this.#end())
     signal.addEventListener('abort', end, { once: true })
@@ -78,7 +78,7 @@ export class Repl {
       this.#close()
       this.#screen.muted = false
       this.#tellTold()
-      // after Ctrl-D at an empty prompt
+      // needed after Ctrl-D at an empty prompt
       process.stdout.write(this.#screen.lineFeed)
       this.#screen.restore()
       await this.#init.history.written()
@@ -86,14 +86,14 @@ export class Repl {
     return this.#exitCode
   }
 
-  /** Shows a line above the one being typed; while a line runs, after it, unless it is to be shown `now`. */
+  /** Shows a line above the prompt. While a command runs, the line is shown after it, or at once if `now` is true. */
   tell(line: string, { now = false } = {}): void {
     const { stdout } = process
     const text = wrapped(line, stdout.columns)
     if (this.#running != null && now) {
       stdout.write(`${this.#screen.lineFeed}${text}\n`)
     } else if (this.#running != null || isDumb()) {
-      // the line may have printed half a line, redraw a table, or ask something
+      // the running command may have printed half a line, redraw a table, or ask a question
       this.#told.push(text)
       this.#untold += this.#told.splice(0, this.#told.length - MAX_TOLD).length
     } else if (this.#terminal == null) {
@@ -119,9 +119,9 @@ export class Repl {
     })
     terminal.on('line', (line) => this.#take(line))
     terminal.on('SIGINT', () => this.#interrupt())
-    // readline pauses when the process was stopped by Ctrl-Z
+    // readline pauses after a Ctrl-Z
     terminal.on('SIGCONT', () => terminal.resume())
-    // the terminal is gone
+    // the terminal has closed
     terminal.on('error', () => this.#end())
     const onData = (chunk: Uint8Array | string): void => (chunk.length > 1 ? this.#redrawPasted() : undefined)
     process.stdin.on('data', onData)
@@ -136,7 +136,7 @@ export class Repl {
     terminal.write(begun)
   }
 
-  /** Ctrl-D: what was typed before it still runs, and may be cancelled. */
+  /** Handles Ctrl-D. Lines typed before it still run, and can be cancelled. */
   #endInput(): void {
     const again = this.#endOfInput
     this.#endOfInput = true
@@ -144,7 +144,7 @@ export class Repl {
       this.#end()
       return
     }
-    // first: a key that is pressed before the terminal is in raw mode again is lost
+    // first, because a key pressed before the return to raw mode is lost
     this.#open()
     process.stdout.write(
       `${this.#screen.lineFeed}${this.#dim(`the ${this.#init.leavesNode === true ? 'shell ends' : 'node stops'} when this is done; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
@@ -214,14 +214,14 @@ export class Repl {
     this.#redraw()
   }
 
-  /** Where a line stops the node, its answer comes a moment after the node is gone. */
+  /** Waits for the answer of a `stop` line, which arrives shortly after the end of the node. */
   async #stopped(): Promise<void> {
     if (this.#stop != null) {
       await Promise.race([this.#stop, delay(ANSWER_WITHIN_MS, undefined, { ref: false })])
     }
   }
 
-  /** In lines that end between words. */
+  /** Dims a text, wrapped between words. */
   #dim(text: string): string {
     return chalk.dim(wrapped(text, process.stdout.columns))
   }
@@ -234,16 +234,16 @@ export class Repl {
     }
   }
 
-  /** Draws the prompt and what was typed, from the line of the screen on which the cursor is. */
+  /** Redraws the prompt and the typed text, starting in the row of the cursor. */
   #redraw(): void {
     if (this.#terminal != null) {
-      // readline goes up by the rows that it drew last, and there may be something else now
+      // readline would go up by the rows of its last drawing, which may hold other text now
       Object.assign(this.#terminal, { prevRows: 0 })
       this.#terminal.prompt(true)
     }
   }
 
-  /** What was pasted readline only writes where the cursor stands: in the middle of a line, or beyond its end, that is not enough. */
+  /** Redraws a pasted text. readline only writes it at the cursor, which is wrong in the middle of a line or beyond the row. */
   #redrawPasted(): void {
     const terminal = this.#terminal
     if (terminal == null || this.#screen.muted || terminal.line === '' || isDumb()) {
@@ -251,14 +251,14 @@ export class Repl {
     }
     const { rows, cols } = terminal.getCursorPos()
     if (cols === 0) {
-      // behind the last column, which is not yet the next row
+      // after the last column, the cursor is not yet in the next row
       this.#screen.write(' ')
     }
     Object.assign(terminal, { prevRows: rows })
     terminal.prompt(true)
   }
 
-  /** Whatever else is pressed, a Ctrl-C that follows is the first one again. */
+  /** Any other key resets the count of Ctrl-C. */
   #onKey({ ctrl, name }: Key): void {
     if (ctrl !== true || name !== 'c') {
       this.#interruptedAtMs = Number.NEGATIVE_INFINITY
@@ -277,10 +277,10 @@ export class Repl {
       return
     }
     this.#terminal?.write(null, { ctrl: true, name: 'e' })
-    // after that, which is a key too
+    // after the simulated key above, which resets this time
     this.#interruptedAtMs = typed === '' ? performance.now() : Number.NEGATIVE_INFINITY
     process.stdout.write('^C\n')
-    // not by its own key for that, which would draw the rows of the old line over what is above
+    // readline's own key for this would draw the rows of the old line over the text above
     Object.assign(this.#terminal ?? {}, { line: '', cursor: 0 })
     if (typed === '') {
       process.stdout.write(
@@ -292,7 +292,7 @@ export class Repl {
     this.#redraw()
   }
 
-  /** Ctrl-C while a line runs: it never ends the shell, however often it is pressed. */
+  /** Cancels the running line on Ctrl-C. Repeated presses do not end the shell. */
   #cancel(running: AbortController): void {
     this.#interruptedAtMs = Number.NEGATIVE_INFINITY
     const { length } = this.#waiting
@@ -303,7 +303,7 @@ export class Repl {
     process.stdout.write(`${this.#screen.lineFeed}^C${lines}${again}\n`)
   }
 
-  /** Gives a question the terminal. What was typed in the meantime is typed anew afterwards. */
+  /** Gives the terminal to a question. Text typed before the question is restored afterwards. */
   async #lend<T>(question: () => Promise<T>): Promise<T> {
     const begun = this.#terminal?.line ?? ''
     this.#screen.lend()
@@ -328,7 +328,7 @@ export class Repl {
     })
     const hits = words.map((word) => typedAs(word, last, quote))
     const [only] = hits
-    // a word that is complete is followed by the next; a folder goes on
+    // a complete word is followed by a blank; a folder continues
     return [hits.length === 1 && only != null && !/[/=]$/.test(only) ? [`${only}${quote ?? ''} `] : hits, last]
   }
 }

@@ -21,21 +21,21 @@ export interface RunNodeInit {
   sources: Record<SettingName, SettingSource>
   config: Config
   json: boolean
-  /** Open a shell, where there is a terminal. */
+  /** Opens a shell, if there is a terminal. */
   repl: boolean
   script: string | undefined
   keepGoing: boolean
-  /** Aborts when the process is told to end. */
+  /** Aborts when a signal ends the process. */
   interrupted: AbortController
 }
 
-/** How often the aliases are read while events come, in milliseconds: a line of the shell may have set one. */
+/** Interval between two reads of the aliases, in milliseconds. It is short because a line of the shell may set an alias. */
 const ALIASES_EVERY_MS = 100
 
-/** Runs the node of a home, until it or the process is told to stop; meanwhile its shell, or a script. Gives the exit code. */
+/** Runs the node of a home with a shell or a script, until the node or the process is stopped. Returns the exit code. */
 export async function runNode(options: RunNodeInit): Promise<number> {
   const { init, interrupted, json, script } = options
-  // its reader going away ends the node; a full disk under its log does not, but under what a script answers it does
+  // a closed reader ends the node; other write errors, such as a full disk, end it only if stdout has a script's answers
   process.stdout.removeAllListeners('error').on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE' || script != null) {
       interrupted.abort(error.code === 'EPIPE' ? undefined : stdoutError(error))
@@ -56,10 +56,10 @@ export async function runNode(options: RunNodeInit): Promise<number> {
     if (script != null) {
       const sink = json ? process.stdout : process.stderr
       const quiet = { shown: false, muted: false }
-      // what a program reads is whole
+      // output for programs is complete: --json ignores `events off`
       follow(node, json, (line) => (quiet.muted && !json ? undefined : sink.write(`${line}\n`)))
       const running = runScript(script, runnerOf(node, options, quiet), { signal, json, keepGoing: options.keepGoing })
-      // told to end, it is that which counts
+      // a signal takes precedence
       return await running.finally(() => interrupted.signal.throwIfAborted())
     }
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
@@ -86,7 +86,7 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
     isMuted: () => quiet.shown || quiet.muted,
     labelOf: labels.of,
   })
-  // a heartbeat every few seconds would be all that one sees
+  // heartbeats are too frequent: they would hide all other events
   node.onEvent((event) => {
     if (event.event !== 'heartbeat' && asStartPrints(event) != null) {
       void (event.event === 'stopping' ? Promise.resolve() : labels.refresh()).then(() => feed.take(event))
@@ -117,7 +117,7 @@ function runnerOf(
   return new LineRunner({ config, json, context: { session, home, settings, sources, quiet, ownsNode: true } })
 }
 
-/** Connect's server tells there, and nowhere else, of clients that went away. */
+/** Redirects the console messages about disconnected clients, which Connect's server writes only there. */
 function quieten(log: Logger): void {
   const { error } = console
   console.error = (...args: unknown[]) =>

@@ -6,8 +6,8 @@ import { isDumb } from './editor.ts'
 const LINE_FEED = 10
 
 /**
- * What readline draws on. While `muted` nothing of that is shown: a command has the terminal. It knows whether the cursor stands at the
- * begin of a line.
+ * The output of readline. While `muted`, a command has the terminal and readline's output is dropped. Tracks whether the cursor is at the
+ * start of a line.
  */
 export class Screen extends Writable {
   muted = false
@@ -33,12 +33,12 @@ export class Screen extends Writable {
     return process.stdout.rows
   }
 
-  /** What is missing for the cursor to stand at the begin of a line. */
+  /** A line feed if the cursor is not at the start of a line; empty otherwise. */
   get lineFeed(): string {
     return this.#atStart ? '' : '\n'
   }
 
-  /** Watches what is written to the terminal: `onStray` gets, instead of it, what nobody expects there who types. */
+  /** Watches writes to the terminal. While the user types, writes to stderr go to `onStray` instead. */
   watch(): void {
     const { stdout, stderr } = process
     this.#undo = [
@@ -65,7 +65,7 @@ export class Screen extends Writable {
     stdout.on('resize', this.#onResize)
   }
 
-  /** Somebody else writes to the terminal from now on. */
+  /** Gives the terminal to another writer. */
   lend(): void {
     this.restore()
     this.#atStart = false
@@ -78,7 +78,7 @@ export class Screen extends Writable {
     process.stdout.off('resize', this.#onResize)
   }
 
-  /** Leaves nothing on the terminal, and the cursor in its first line. One that cannot go there is left as it is. */
+  /** Clears the terminal and moves the cursor to the first line. A terminal without cursor movement stays unchanged. */
   clear(): void {
     if (!isDumb()) {
       cursorTo(process.stdout, 0, 0)
@@ -101,7 +101,7 @@ export class Screen extends Writable {
   }
 }
 
-/** Lets `see` have everything that is written to a stream; `write` goes on with it. Gives what undoes that. */
+/** Passes all writes to a stream to `see`, which calls `write` to perform them. Returns a function that undoes this. */
 function intercept(stream: NodeJS.WriteStream, see: (chunk: string | Uint8Array, write: () => void) => void): () => void {
   const original = stream.write
   stream.write = ((chunk: string | Uint8Array, ...rest: unknown[]) => {

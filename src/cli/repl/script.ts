@@ -10,23 +10,23 @@ import { exitCodeOf, stopsNode } from './builtins.ts'
 import type { LineRunner } from './line-runner.ts'
 
 export interface ScriptOptions {
-  /** Goes on after a line that failed. */
+  /** Continues after a failed line. */
   keepGoing: boolean
   json: boolean
-  /** Ends the script, and the line that runs. */
+  /** Ends the script and the running line. */
   signal: AbortSignal
 }
 
 interface ScriptLine {
-  /** From 1 on. */
+  /** The line number, from 1. */
   number: number
-  /** Or what keeps it from being run. */
+  /** The text of the line, or the reason why it cannot run. */
   text: string | UsageError
 }
 
 const MAX_LINE_BYTES = 1 << 20
 
-/** Finds out before there is a node whether there is a script. @throws UsageError */
+/** Checks the script before a node is started. @throws UsageError for an unreadable script */
 export async function checkScript(file: string | undefined): Promise<void> {
   if (file != null && file !== '-') {
     await access(file, constants.R_OK).catch((cause) => {
@@ -36,9 +36,9 @@ export async function checkScript(file: string | undefined): Promise<void> {
 }
 
 /**
- * Runs the lines of a file, or of stdin for `-`, one after the other as they are read. Gives the exit code of the
- * first that failed, or the one behind `exit`.
- * @throws UsageError for a file that cannot be read, NodeError NOT_RUNNING when somebody else stopped the node
+ * Runs the lines of a file, or of stdin for `-`, one at a time as they are read. Returns the exit code of the first failed line, or the
+ * code after `exit`.
+ * @throws UsageError for an unreadable file, NodeError NOT_RUNNING if the node was stopped from elsewhere
  */
 export async function runScript(file: string, runner: LineRunner, { keepGoing, json, signal }: ScriptOptions): Promise<number> {
   const failures: number[] = []
@@ -78,7 +78,7 @@ function endOf(text: ScriptLine['text']): number | undefined {
   return typeof text === 'string' ? exitCodeOf(text) : undefined
 }
 
-/** Until the file ends, or the signal aborts. */
+/** Yields lines until the file ends or the signal aborts. */
 async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<ScriptLine> {
   try {
     for await (const { number, bytes } of splitLines(readInput(file, 'script', { signal }), MAX_LINE_BYTES)) {

@@ -1,13 +1,13 @@
 import { userFolder } from '../../node/home/home.ts'
 import type { Word } from '../../primitives/shell-words.ts'
 
-/** What a peer is sent as it is typed; `--data` may name a file behind an `@`. */
+/** Flags whose value is sent to a peer as typed. The value of `--data` may be a file after an `@`. */
 const CONTENT_FLAG = /^--(text|data)(=|$)/
-/** Not quoted, at the begin of a word or behind the `=` of a flag. */
+/** An unquoted `~` at the start of a word or after the `=` of a flag. */
 const TILDE = /^(?:--[\w-]+=)?~(?=\/|$)/
 const TILDE_OF_DATA = /^(?:--data=)?@~(?=\/)/
 
-/** The texts of the words of a line. Where a word names a file, `~` is the user's folder, as in a shell. */
+/** The texts of the words of a line. In a word that names a file, `~` is the user's folder, as in a shell. */
 export function expandTildes(line: string, words: readonly Word[]): string[] {
   const folder = userFolder()
   return words.map(({ text, start, end }, index) => {
@@ -18,7 +18,7 @@ export function expandTildes(line: string, words: readonly Word[]): string[] {
   })
 }
 
-/** A path that may begin with `~/`, as the system takes it. */
+/** Expands `~` at the start of a path to the user's folder. */
 export function withoutTilde(path: string): string {
   return /^~(\/|$)/.test(path) ? `${userFolder() ?? '~'}${path.slice(1)}` : path
 }

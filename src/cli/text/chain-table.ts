@@ -16,7 +16,7 @@ export function chainTable(records: ChainAnswer[], width?: number): string {
   return peerIdTable((write) => [header, ...records.map((record) => rowOf(record, write(record.peerId)))], width)
 }
 
-/** What to know beside a list: who is not in it. */
+/** A note about the peers that a list leaves out. */
 export function describeListing({ records, withoutAddress }: ChainListAnswer, all: boolean): string | undefined {
   if (records.length === 0 && withoutAddress === 0) {
     return all ? 'the chain has no peers of this subnet' : 'nobody has published to this chain yet'
@@ -27,7 +27,7 @@ export function describeListing({ records, withoutAddress }: ChainListAnswer, al
     : `${withoutAddress} ${records.length === 0 ? '' : 'more '}${peers} registered without an address: --all lists them`
 }
 
-/** All that the chain knows of a peer, a line each. */
+/** Everything on the chain about a peer, one line per fact. */
 export function describeChainPeer(found: ChainPeerAnswer): string {
   const { subnetId, friendlyId, multiaddrs, hotkey, coldkey, admission } = found
   const { minClass, admitted } = admission

@@ -11,7 +11,7 @@ const STATES = {
 }
 const CHECK_WIDTH = 'descriptors'.length
 
-/** One finding, and in a second line what to do about it. @param columns of the terminal, where it is for one */
+/** One finding, with its remedy in a second line. @param columns of the terminal, if there is one */
 export function findingLine({ state, check, subject, message, hint }: Finding, columns?: number): string {
   const what = `${STATES[state]}  ${check.padEnd(CHECK_WIDTH)}  ${wrapped(printable(subject == null ? message : `${subject}: ${message}`), columns, STATE_WIDTH)}`
   return hint == null ? what : `${what}\n${' '.repeat(STATE_WIDTH)}${chalk.dim(wrapped(`hint: ${printable(hint)}`, columns, STATE_WIDTH))}`

@@ -5,19 +5,19 @@ import { shellContext } from '../shell-context.ts'
 
 /** The groups of flags that many commands have, by oclif's `helpGroup`. */
 const FLAGS_OF_MANY: Record<string, string> = { NODE: 'NODE FLAGS', SERVING: 'SERVING FLAGS', GLOBAL: 'COMMON FLAGS' }
-/** The command that has all of them. */
+/** A command that has the flags of all groups. */
 const HAS_ALL = 'start'
-/** Flags that are oclif's own. */
+/** The flags of oclif itself. */
 export const OWN_TO_OCLIF: Record<string, FlagText> = {
   json: { description: 'answer in JSON, errors too; what streams prints one event a line' },
   help: { description: 'this, or how a command is used' },
 }
-/** Those that mean something on a line of a shell: its node, home and log are what they are. */
+/** The common flags that apply to a line of a shell, where node, home and log are fixed. */
 const USED_IN_SHELL = ['json', 'timeout']
-/** Before a description, at least. */
+/** Minimum columns before a description. */
 const GAP = 2
 
-/** The fields of an oclif flag that help is made of. */
+/** The fields of an oclif flag used in help. */
 interface FlagText {
   name?: string
   char?: string
@@ -27,14 +27,14 @@ interface FlagText {
   hidden?: boolean
 }
 
-/** Help that fits a screen: a line for each flag of the command itself, only the names of those that many commands have. */
+/** Help that fits on a screen: a line for each flag of the command itself, and only the names of shared flags. */
 export default class Help extends OclifHelp {
   #json = false
 
   constructor(...init: ConstructorParameters<typeof OclifHelp>) {
     super(...init)
     const { render } = this
-    // most texts are no templates, and a template is compiled each time
+    // most texts are not templates, and a template is compiled at each use
     this.render = (text) => (text.includes('<%') ? render(text) : text)
   }
 
@@ -43,7 +43,7 @@ export default class Help extends OclifHelp {
     await super.showHelp(argv)
   }
 
-  /** The whole. */
+  /** The help of the program. */
   override async showRootHelp(): Promise<void> {
     const { bin, pjson } = this.config
     const shared = Object.entries(FLAGS_OF_MANY).map(([group, title]) => this.#list(title, flagRows(this.#flagsIn(group))))
@@ -56,7 +56,7 @@ export default class Help extends OclifHelp {
     )
   }
 
-  /** Commands with a first word in common. */
+  /** The help of commands with the same first word. */
   override async showTopicHelp({ name, description = '' }: { name: string; description?: string }): Promise<void> {
     this.#print(
       this.#wrapped(`${description}.`),
@@ -88,14 +88,14 @@ export default class Help extends OclifHelp {
     return `${chalk.bold('USAGE')}  ${text}`
   }
 
-  /** The flags of a group, as a command that has all of them says. They are in oclif's manifest: the commands themselves need not be loaded. */
+  /** The flags of a group, as `start` declares them. They are in oclif's manifest, so no command is loaded. */
   #flagsIn(group: string): Record<string, FlagText> {
     const flags = Object.entries(this.config.findCommand(HAS_ALL)?.flags ?? {})
     const known = flags.filter(([name, { helpGroup }]) => helpGroup === group && !Object.hasOwn(OWN_TO_OCLIF, name))
     return { ...Object.fromEntries(known), ...(group === 'GLOBAL' ? OWN_TO_OCLIF : {}) }
   }
 
-  /** The flags of many commands, by name: one that differs from theirs is in the list of the command. */
+  /** The names of the command's shared flags. A flag with another meaning is listed with the command's own flags. */
   #shared(command: Command.Loadable): string {
     const inShell = shellContext.getStore() != null
     const groups = Object.entries(FLAGS_OF_MANY).map(([group, title]) => {
@@ -108,7 +108,7 @@ export default class Help extends OclifHelp {
     return groups
       .filter(({ names }) => names.length > 0)
       .map(({ title, names }) => {
-        // a name and its value stay on one line
+        // keeps a name and its value on one line
         const text = this.#wrapped(names.map((name) => name.replaceAll(' ', '\u00a0')).join(', '), width).replaceAll('\u00a0', ' ')
         return `${chalk.bold(title.padEnd(width))}${text}`
       })

@@ -1,9 +1,9 @@
 import { thousandths } from '../../primitives/thousandths.ts'
 
-/** Fields of what was measured: times in milliseconds, and rates. */
+/** The names of measured fields: times in milliseconds, and rates. */
 const MEASURED = /^ms$|Ms$|PerSecond$/
 
-/** JSON in one line. What was measured has at most three decimals: more of them mean nothing. */
+/** JSON in one line. Measured numbers have at most three decimals, because further digits are noise. */
 export function jsonText(value: unknown): string {
   return JSON.stringify(value, (key, field: unknown) => {
     if (!MEASURED.test(key)) {

@@ -2,7 +2,7 @@ import { humanMs } from '../../primitives/human-ms.ts'
 import type { PeerRow } from '../../session/answers.ts'
 import { cut, peerIdTable } from './render.ts'
 
-/** The address is of use only whole. */
+/** Minimum width for the address column, because a cut address is useless. */
 const WIDTH_FOR_ADDRESS = 120
 const MAX_NAME = 16
 const MAX_AGENT = 24
@@ -10,7 +10,7 @@ const MAX_AGENT = 24
 /** Peers as a table that fits the width, in columns. Peer IDs are whole where there is room. */
 export function peerTable(peers: PeerRow[], width = Number.POSITIVE_INFINITY): string {
   const named = peers.some(({ alias }) => alias != null)
-  // where all peers are of this package's own network, that is not worth a column
+  // the column is omitted if all peers are in this package's own network
   const mixed = peers.some(({ network }) => network === 'template')
   const header = [...(named ? ['ALIAS'] : []), 'PEER', 'STATE', 'LATENCY', 'HEARTBEAT', ...(mixed ? ['NETWORK'] : []), 'AGENT']
   const rowOf = (peer: PeerRow, write: (peerId: string) => string): string[] => [

@@ -3,21 +3,21 @@ import { chalkStderr } from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
 import { cut } from './render.ts'
 
-/** How far a work of many parts is. */
+/** The progress of a work with many parts. */
 export interface ProgressState {
-  /** The part of the work that runs, where it has parts. */
+  /** The name of the running part, if the parts have names. */
   what?: string
   done: number
-  /** Of those done. */
+  /** The number of failures among the done parts. */
   failed?: number
   inFlight?: number
   elapsedMs: number
-  /** The share that is done, from 0 to 1, where the whole is known. */
+  /** The done share, from 0 to 1; undefined if the total is unknown. */
   share: number | undefined
 }
 
 export interface Progress {
-  /** Takes the line away, for good. */
+  /** Removes the line permanently. */
   stop(): void
 }
 
@@ -26,17 +26,17 @@ type Terminal = Pick<WriteStream, 'columns' | 'write'>
 const REDRAW_MS = 100
 export const BAR_WIDTH = 20
 const MIN_BAR_WIDTH = 5
-/** Below this many columns the figures need the room. */
+/** Minimum columns for a bar beside the figures. */
 const MIN_COLUMNS_FOR_BAR = 80
-/** Takes the line away. */
+/** Removes the line. */
 export const BLANK = '\r\u001b[K'
 
-/** One line on stderr that shows how far it is; undefined where stderr is no terminal that could show it. */
+/** Shows the progress in one line on stderr; undefined if stderr is not a suitable terminal. */
 export function showProgress(state: () => ProgressState): Progress | undefined {
   return showLine((columns) => describeProgress(state(), columns))
 }
 
-/** The same of any line. @param line for a terminal of so many columns; undefined where there is nothing to show yet */
+/** Shows any line on stderr. @param line returns the line for this many columns; undefined if there is nothing to show yet */
 export function showLine(line: (columns: number) => string | undefined): Progress | undefined {
   const { stderr, stdout } = process
   if (stderr.isTTY !== true || chalkStderr.level === 0) {
@@ -45,7 +45,7 @@ export function showLine(line: (columns: number) => string | undefined): Progres
   return drawLine(line, stderr, stdout.isTTY === true ? [stderr, stdout] : [stderr])
 }
 
-/** Redraws the line ten times a second. Before anything is written to one of `streams`, it is taken away. */
+/** Redraws the line ten times per second. It is removed before each write to one of `streams`. */
 export function drawLine(line: (columns: number) => string | undefined, terminal: Terminal, streams: Terminal[]): Progress {
   const draw = terminal.write.bind(terminal)
   let shown = false
@@ -88,7 +88,7 @@ export function describeProgress({ what, done, failed, inFlight, elapsedMs, shar
     parts.push(`${humanTime((elapsedMs * (1 - share)) / share)} left`)
   }
   const figures = parts.join(', ')
-  // a line as wide as the terminal would wrap on some
+  // some terminals wrap a line of the full width
   return cut(share == null ? figures : `${bar(share, columns < MIN_COLUMNS_FOR_BAR ? 0 : BAR_WIDTH)}${figures}`, columns - 1)
 }
 
@@ -98,7 +98,7 @@ export function rate(count: number, ms: number): string {
   return `${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond)}/s`
 }
 
-/** `[=====>     ] 41 %, `; without the bar where `width`, its characters, are too few to be one. */
+/** `[=====>     ] 41 %, `; without the bar if `width`, in characters, is too small. */
 export function bar(share: number, width: number): string {
   const percent = `${String(Math.floor(share * 100)).padStart(3)} %, `
   if (width < MIN_BAR_WIDTH) {
@@ -109,12 +109,12 @@ export function bar(share: number, width: number): string {
   return `[${drawn.padEnd(width)}] ${percent}`
 }
 
-/** Below a second nobody can read it. */
+/** Formats a time for people, below one second as `0 s`. */
 export function humanTime(ms: number): string {
   return ms < 1_000 ? '0 s' : humanMs(ms)
 }
 
-/** Calls `clear` before each write; gives what undoes that. */
+/** Calls `clear` before each write. Returns a function that undoes this. */
 function clearingBefore(stream: Terminal, clear: () => void): () => void {
   const own = Object.getOwnPropertyDescriptor(stream, 'write')
   const { write } = stream

@@ -17,7 +17,7 @@ export function peerIdTable(rowsOf: (write: (peerId: string) => string) => strin
   return whole.split('\n').every((line) => widthOf(line) <= width) ? whole : table(rowsOf(shortPeerId), width)
 }
 
-/** As much of the text as fits a terminal's `width`; what was cut off is told by an ellipsis. */
+/** Cuts a text to `width` columns; an ellipsis marks the cut. */
 export function cut(text: string, width: number): string {
   if (widthOf(text.trimEnd()) <= width) {
     return text
@@ -34,8 +34,8 @@ export function cut(text: string, width: number): string {
 }
 
 /**
- * A text in lines of at most `width` columns, broken between words; as it is without a width, as off a terminal. The first line stands behind
- * `indent` columns, those that follow begin with as many blanks.
+ * Wraps a text between words, to lines of at most `width` columns. Without a width, as off a terminal, the text is unchanged. The first
+ * line starts after `indent` columns, and later lines start with that many blanks.
  */
 export function wrapped(text: string, width: number | undefined, indent = 0): string {
   if (width == null) {
@@ -47,7 +47,7 @@ export function wrapped(text: string, width: number | undefined, indent = 0): st
     .join('\n')
 }
 
-/** Blanks stay as they are, but for those at which it is broken. A word that is wider than the line has one of its own. */
+/** Keeps all blanks except at line breaks. A word wider than the line gets a separate line. */
 function wrappedLine(text: string, width: number): string[] {
   const lines: string[] = []
   let line = ''
@@ -62,7 +62,7 @@ function wrappedLine(text: string, width: number): string[] {
   return [...lines, line]
 }
 
-/** How many columns of a terminal a text takes. */
+/** The columns that a text takes on a terminal. */
 export function widthOf(text: string): number {
   return measure(text).width
 }

@@ -8,7 +8,7 @@ import { ChainLookupError } from '../../session/chain-lookup-error.ts'
 import { jsonText } from './json.ts'
 import { wrapped } from './render.ts'
 
-/** What a script gets of an error; of a peer without an address on the chain also what the chain has of it. */
+/** An error as printed for scripts. For a peer without an address on the chain, it includes the chain's other information. */
 export interface ErrorReport extends Partial<ChainMiss> {
   code: ErrorCode
   exit: number
@@ -74,7 +74,7 @@ function report(
   return { code, exit: EXIT_CODES[code], message, ...(hint == null ? {} : { hint }), ...rest }
 }
 
-/** What could not be written is an answer that did not arrive. */
+/** The error for a failed write to stdout: the answer did not arrive. */
 export function stdoutError(cause: unknown): UsageError {
   return new UsageError(`stdout cannot be written: ${reasonOf(cause)}`, { cause })
 }

@@ -4,15 +4,15 @@ import { printable } from '../../primitives/printable.ts'
 import type { StatusAnswer } from '../../session/answers.ts'
 import { shortPeerId, wrapped } from './render.ts'
 
-/** The part of the places from which on their holder is named. */
+/** The share of the places from which their holder is named. */
 const MANY = 1 / 4
 
-/** Of each address. */
+/** Maximum reports shown for each address. */
 const SHOWN_REPORTS = 2
-/** Of the newest. */
+/** Number of newest rejections shown. */
 const SHOWN_REJECTIONS = 3
 
-/** The state of a node, for people. @param columns of the terminal, where it is for one */
+/** The state of a node, for people. @param columns of the terminal, if there is one */
 export function describeStatus(status: StatusAnswer, columns?: number): string {
   const { connections, places, heartbeats, tasks, book, chain } = status
   const last = heartbeats.lastReceivedAtMs == null ? '' : `, the last ${humanMs(Date.now() - heartbeats.lastReceivedAtMs)} ago`
@@ -40,7 +40,7 @@ export function describeStatus(status: StatusAnswer, columns?: number): string {
     .join('\n')
 }
 
-/** The reasons in one line, and the newest rejections with what went wrong. */
+/** The reasons in one line, and the newest rejections with their details. */
 function describeRejections({ rejections, lastRejections }: StatusAnswer['tasks']): string[] {
   const counts = rejections.map(({ reason, count }) => `${count} ${reason}`)
   const last = lastRejections.slice(0, SHOWN_REJECTIONS).map(({ atMs, taskId, peerId, reason, detail }) => {
@@ -50,7 +50,7 @@ function describeRejections({ rejections, lastRejections }: StatusAnswer['tasks'
   return [...(counts.length === 0 ? [] : [counts.join(', ')]), ...last]
 }
 
-/** Those that are announced, and those about which peers were asked. */
+/** The announced addresses, and the addresses that peers were asked to verify. */
 function describeAddresses({ multiaddrs, reachability }: StatusAnswer): string[] {
   const announced = multiaddrs.map((address) => address.replace(/\/p2p\/[^/]+$/, ''))
   const known = new Map(reachability.addresses.map((address) => [address.multiaddr, address]))
@@ -66,7 +66,7 @@ function describeReport({ peerId, outcome, atMs }: StatusAnswer['reachability'][
   return `${outcome} ${outcome === 'declined' ? 'to dial by' : 'by'} ${shortPeerId(peerId)} ${humanMs(Math.max(0, Date.now() - atMs))} ago`
 }
 
-/** What the router does for this node, on one line. */
+/** The router's port mappings for this node, on one line. */
 export function describePortMapping({ status, detail, router, protocol, mappings }: StatusAnswer['portMapping']): string {
   const forwarded = mappings.map(({ multiaddr, untilMs }) =>
     untilMs == null ? `${multiaddr} until it is told otherwise` : `${multiaddr} for ${humanMs(Math.max(0, untilMs - Date.now()))} more`,
@@ -98,7 +98,7 @@ function describePlaces({ open, maxOpen, pending, maxPending, full, largest, tur
 function describeChain({ url, endpoint, reachable, block, lagMs }: StatusAnswer['chain']): string {
   return [
     `${url}: ${reachable ? 'reachable' : 'not reachable'}`,
-    // where the URL says it all, it is said once
+    // omitted if the URL already contains the endpoint
     ...(url.endsWith(endpoint) ? [] : [`read at ${endpoint}`]),
     ...(block == null ? [] : [`block ${block}`]),
     ...(lagMs == null ? [] : [`heard ${humanMs(lagMs)} ago`]),

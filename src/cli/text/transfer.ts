@@ -3,7 +3,7 @@ import { humanBytes } from './bytes.ts'
 import { BAR_WIDTH, bar, humanTime, type Progress, showLine } from './progress.ts'
 import { cut } from './render.ts'
 
-/** What one call has sent and received, in bytes. */
+/** The sent and received bytes of one call. */
 export interface TransferState {
   sent: number
   /** Length of the payload; undefined if unknown. */
@@ -11,19 +11,19 @@ export interface TransferState {
   received: number
   receivedSize: number | undefined
   elapsedMs: number
-  /** Since the first byte of the answer came. */
+  /** Milliseconds since the first byte of the answer. */
   receivingMs: number
 }
 
-/** A call that moves less, and is over sooner, shows nothing. */
+/** A call below both limits shows nothing. */
 const SHOWN_BYTES = 1024 * 1024
 const SHOWN_MS = 1_000
-/** What stands around a bar: its ends, and the share. */
+/** The columns around a bar: its ends, and the share. */
 const AROUND_BAR = 10
-/** Longer times are said without fractions of a second. */
+/** Longer times are shown without fractions of a second. */
 const EXACT_SECONDS_MS = 100_000
 
-/** How far one call is: a line on a terminal while it runs, and another when it has ended. Off a terminal there is neither. */
+/** The progress of one call: a line on a terminal while it runs, and a closing line. Off a terminal, nothing is shown. */
 export class Transfer {
   readonly #startedAtMs = performance.now()
   readonly #progress: Progress | undefined
@@ -68,12 +68,12 @@ export class Transfer {
     }
   }
 
-  /** Takes the line away, for good. May follow anything. */
+  /** Removes the line permanently. May be called at any time. */
   stop(): void {
     this.#progress?.stop()
   }
 
-  /** Prints the closing line, on a terminal only. @param file that the answer went to */
+  /** Prints the closing line, only on a terminal. @param file the file with the answer */
   tell(file?: string): void {
     this.stop()
     const { state } = this
@@ -83,7 +83,7 @@ export class Transfer {
   }
 }
 
-/** `[=====>     ] 41 %, 120 of 300 MB sent, 82 MB/s, 2 s left`; undefined of a call that is small and young. */
+/** `[=====>     ] 41 %, 120 of 300 MB sent, 82 MB/s, 2 s left`; undefined for a call below the limits. */
 export function describeTransfer(state: TransferState, columns: number): string | undefined {
   if (!isWorthALine(state)) {
     return undefined
@@ -102,11 +102,11 @@ export function describeTransfer(state: TransferState, columns: number): string 
   parts.push(share == null ? humanTime(elapsedMs) : `${humanTime((ms * (1 - share)) / share)} left`)
   const figures = parts.join(', ')
   const width = Math.min(BAR_WIDTH, columns - 1 - figures.length - AROUND_BAR)
-  // a line as wide as the terminal would wrap on some
+  // some terminals wrap a line of the full width
   return cut(share == null ? figures : `${bar(share, width)}${figures}`, columns - 1)
 }
 
-/** `300 MB sent, 300 MB → big.out, 7.5 s, 80 MB/s`: the rate is of both ways together. */
+/** `300 MB sent, 300 MB → big.out, 7.5 s, 80 MB/s`: the rate is for both directions together. */
 export function transferSummary(state: TransferState, file?: string): string {
   const { sent, received, elapsedMs } = state
   const time = elapsedMs < EXACT_SECONDS_MS ? `${(elapsedMs / 1_000).toFixed(1)} s` : humanMs(elapsedMs)

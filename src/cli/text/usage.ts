@@ -4,7 +4,7 @@ import { UsageError } from '../../primitives/errors.ts'
 import { withShownUrls } from '../../primitives/shown-url.ts'
 import { closest } from './closest.ts'
 
-/** Commands after which something is gone. They are suggested to nobody who may have meant another: what was typed begins as they do. */
+/** Commands that end or remove something. They are suggested only if the typed text has the same first letter. */
 const ENDS_SOMETHING = /^(stop|disconnect|restore)$|\b(remove|unregister|unset)$/
 
 /** The fields of oclif's parser errors that are used here. */
@@ -14,7 +14,7 @@ interface ParserError extends Error {
   parse?: { input?: { flags?: Record<string, unknown> } }
 }
 
-/** A wrong command line in one line and a hint, instead of oclif's own texts; any other error as it is. */
+/** Describes a wrong command line in one line and a hint, in place of oclif's texts. Other errors are returned unchanged. */
 export function toUsageError(error: unknown, config: Config, commandId = ''): unknown {
   if (!(error instanceof Errors.CLIError) && !(error instanceof Error && 'oclif' in error)) {
     return error
@@ -23,7 +23,7 @@ export function toUsageError(error: unknown, config: Config, commandId = ''): un
   return describe(error, help) ?? unknownCommand(error, config) ?? new UsageError(withShownUrls(firstLine(error)), { hint: help })
 }
 
-/** Where to read what a command takes. */
+/** A hint to a command's help. */
 export function helpOf(config: Config, commandId = ''): string {
   return `"${[config.bin, ...commandId.split(':'), '--help'].filter((word) => word !== '').join(' ')}" shows what it takes`
 }
@@ -55,7 +55,7 @@ function describe(error: ParserError, help: string): UsageError | undefined {
   return undefined
 }
 
-/** Only their names here too. */
+/** Also names only the flags, without values. */
 function flagsTogether({ message }: ParserError, help: string): UsageError {
   const [, one, other] = /--([\w-]+)=[\s\S]* cannot also be provided when using --([\w-]+)/.exec(message) ?? []
   const [, flag, needed] = /must be provided when using --([\w-]+): (--[^\n]+)/.exec(message) ?? []
@@ -63,7 +63,7 @@ function flagsTogether({ message }: ParserError, help: string): UsageError {
   return new UsageError(problem, { hint: help })
 }
 
-/** Only their names: a value behind `=` may be a secret. */
+/** Names only the flags: a value after `=` may be a secret. */
 function unknownFlags(error: ParserError, help: string): UsageError {
   const names = (error.flags ?? []).map((flag) => flag.replace(/=.*/s, ''))
   const known = Object.keys(error.parse?.input?.flags ?? {}).map((name) => `--${name}`)
@@ -77,7 +77,7 @@ function unexpected(words: string[], help: string): UsageError {
   return new UsageError(`unexpected argument${words.length === 1 ? '' : 's'} ${list}`, { hint: help })
 }
 
-/** oclif joins the words that it could not make a command of with colons. */
+/** In oclif's error, the words of an unknown command are joined with colons. */
 function unknownCommand(error: Error, config: Config): UsageError | undefined {
   const id = /^[Cc]ommand (.*) not found\.?$/s.exec(error.message)?.[1]
   if (id == null) {
@@ -103,7 +103,7 @@ function unknownCommand(error: Error, config: Config): UsageError | undefined {
   return noSuchCommand(words[0] ?? '', config)
 }
 
-/** The command of the same topic that these words were probably meant for. */
+/** The command of the same topic that was probably meant. */
 function commandMeant(words: string[], config: Config): string | undefined {
   const topic = words.slice(0, -1).join(':')
   const commands = config.commandIDs.filter((command) => command.startsWith(`${topic}:`)).map((command) => command.replaceAll(':', ' '))
@@ -120,7 +120,7 @@ function noSuchCommand(words: string, config: Config, topic?: string): UsageErro
   })
 }
 
-/** Words that name no command, with flags that only a command has: without those they ask for help. */
+/** An error for a topic without a command, if flags of a command follow. Without such flags, the topic shows its help. */
 export function topicWithoutCommand(argv: string[], config: Config): UsageError | undefined {
   const flags = argv.findIndex((word) => word.startsWith('-'))
   const id = argv.slice(0, flags < 0 ? undefined : flags).join(':')

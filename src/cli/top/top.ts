@@ -10,21 +10,24 @@ export interface TopInit {
   session: Session
   /** The home's path. */
   home: string
-  /** The time of each question to the node. @default 5 s */
+  /** The time limit of each request to the node. @default 5 s */
   answerWithinMs: number | undefined
-  /** Aborts when the process, or the line of a shell, is told to end. */
+  /** Aborts when the process or the line of a shell is to end. */
   signal: AbortSignal
 }
 
-/** The node is asked for sums as often. */
+/** Interval between two requests for the sums. */
 const ASK_EVERY_MS = 1_000
-/** And how it is, which may ask the chain, as often. */
+/** Interval between two requests for the status, which may query the chain. */
 const STATUS_EVERY_MS = 5_000
 const ANSWER_WITHIN_MS = 5_000
-/** What stands for a node that stops, or has no descriptor to take a call with: it is asked again. */
+/** Errors of a node that is stopping or has no free file descriptor. The request is repeated. */
 const MAY_PASS: readonly string[] = ['ALREADY_RUNNING', 'TIMEOUT', 'LIMIT_EXCEEDED']
 
-/** The live view of a running node, until somebody leaves it. @throws NodeError NOT_RUNNING, also when the node stops; the signal's reason */
+/**
+ * Shows the live view of a running node until the user leaves it.
+ * @throws NodeError NOT_RUNNING, also when the node stops; the signal's reason
+ */
 export async function top({ session, home, answerWithinMs: timeoutMs = ANSWER_WITHIN_MS, signal }: TopInit): Promise<void> {
   const left = new AbortController()
   const over = AbortSignal.any([signal, left.signal])
@@ -40,7 +43,7 @@ export async function top({ session, home, answerWithinMs: timeoutMs = ANSWER_WI
     draw()
   }
 
-  /** Asks on and on, until the view is left. What may pass is shown; all else ends the view. */
+  /** Repeats a request until the view is left. Temporary errors are shown; other errors end the view. */
   const follow = async (everyMs: number, ask: () => Promise<void>): Promise<void> => {
     while (!over.aborted) {
       const waited = delay(everyMs, undefined, { signal: over }).catch(() => undefined)

@@ -35,7 +35,7 @@ export default class ConfigSet extends BaseCommand {
     return { config: home.configFile, key, value }
   }
 
-  /** A list of peers may name them as any command does; their IDs are written. */
+  /** The items of a list. Peers may be named as in any command; their IDs are stored. */
   async #items(key: SettingName, value: string): Promise<string[]> {
     const items = value.split(',').map((item) => item.trim())
     return PEER_LISTS.includes(key) ? Promise.all(items.map(async (item) => (item === BOOTSTRAPS ? item : this.peerIdNamed(item)))) : items

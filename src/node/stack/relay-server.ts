@@ -18,7 +18,9 @@ export interface RelayBounds {
   durationMs: number
 }
 
-/** A task of a few MiB and its result fit into one circuit. The library's defaults of 128 KiB and 2 minutes would cut most of them off. */
+/**
+ * A task of a few MiB and its result fit into one circuit. The library's defaults of 128 KiB and 2 minutes would interrupt most such tasks.
+ */
 export const RELAY_BOUNDS: RelayBounds = { reservations: 128, bytes: 16 << 20, durationMs: 600_000 }
 
 export interface RelayServerInit {
@@ -66,7 +68,7 @@ interface Hop {
   stream: MessagesStream
 }
 
-/** The used members of the library's server. All of them are public, but its type is not exported. */
+/** The used members of the library's server. The members are public, but the type of the server is not exported. */
 interface Server extends CircuitRelayService {
   handleHopProtocol(hop: Hop, options: object): Promise<void>
   stopHop(stop: { connection: Connection; request: HopMessage }, options: object): Promise<Stream | undefined>
