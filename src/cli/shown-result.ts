@@ -24,7 +24,7 @@ export interface KeptResult {
   from: number
 }
 
-/** A result up to this size is checked before it is shown. Of a longer result, about this many of the last bytes are held for the file. */
+/** A result up to this size is checked before it is shown. For the file of a longer result, up to about this many bytes are held. */
 const MAX_HELD_BYTES = 1024 * 1024
 const MAX_NAME_CHARACTERS = 40
 const MAX_NAMES = 1_000

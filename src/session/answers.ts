@@ -53,7 +53,7 @@ export type TaskHead = Answer<
 >
 
 export interface TaskAnswer extends Omit<TaskHead, 'bytesReceived'> {
-  /** The size of the result; if unknown in advance, undefined until the result was read to its end. */
+  /** Size of the result in bytes. If unknown in advance, undefined until the result was read to its end. */
   bytesReceived: number | undefined
   /** Must be read once, to its end. Throws the errors of the transfer. */
   result: AsyncIterable<Uint8Array>

@@ -3,7 +3,7 @@ import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer } from '../../sessio
 import { describePlace, staleNotice } from '../../session/chain-words.ts'
 import { peerIdTable } from './render.ts'
 
-/** Peers of a subnet in columns. Peer IDs are whole where there is room, and lines end at the width of the terminal. */
+/** Peers of a subnet in columns. Peer IDs are whole if they fit, and lines are cut at the width of the terminal. */
 export function chainTable(records: ChainAnswer[], width?: number): string {
   const rowOf = ({ role, nodeId, class: nodeClass, multiaddrs }: ChainAnswer, peer: string): string[] => [
     peer,

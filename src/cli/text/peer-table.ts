@@ -7,7 +7,7 @@ const WIDTH_FOR_ADDRESS = 120
 const MAX_NAME = 16
 const MAX_AGENT = 24
 
-/** Peers as a table that fits the width, in columns. Peer IDs are whole where there is room. */
+/** Peers as a table that fits the width, in columns. Peer IDs are whole if they fit. */
 export function peerTable(peers: PeerRow[], width = Number.POSITIVE_INFINITY): string {
   const named = peers.some(({ alias }) => alias != null)
   // the column is omitted if all peers are in this package's own network

@@ -10,7 +10,7 @@ export function table(rows: string[][], width = Number.POSITIVE_INFINITY): strin
 
 /**
  * A table whose peer IDs are whole if it then fits `width`, and short otherwise.
- * @param rowsOf gives the rows; its argument writes a peer ID
+ * @param rowsOf returns the rows; its argument formats a peer ID
  */
 export function peerIdTable(rowsOf: (write: (peerId: string) => string) => string[][], width = Number.POSITIVE_INFINITY): string {
   const whole = table(rowsOf((peerId) => peerId))
