@@ -148,7 +148,7 @@ export class NodeClient {
 }
 
 /**
- * One connection per call, with keep-alive. A node of an earlier version may reject an unknown method before it has read the request.
+ * One connection per call, with keep-alive. A node without the called method may reject the call before it has read the request.
  * Keep-alive makes the node leave the connection open until the answer has arrived.
  */
 class ConnectionPerCall extends Agent {
