@@ -107,7 +107,9 @@ add(
 add('a task id with control characters', send('--text', 'x', '--task-id', 'a\nb'), /^a task id is at most 256 bytes/, null)
 
 // peers
-add('a malformed peer ID', ['resolve', '12D3KooWnonsense'], /^not a peer ID: "12D3KooWnonsense"$/, /12D3Koo, Qm or bafz/, { inWords: true })
+add('a malformed peer ID', ['resolve', '12D3KooW0nonsense'], /^not a peer ID: "12D3KooW0nonsense"$/, /12D3Koo, Qm or bafz/, {
+  inWords: true,
+})
 add('a word that is no peer', ['ping', 'bob'], /^not a peer: "bob" is neither a peer ID nor a multiaddr nor an alias$/, /subnet alias set/)
 add('an empty word as peer', ['resolve', ''], /^not a peer ID: ""$/, /12D3Koo/)
 add(
@@ -165,7 +167,7 @@ add(
   'no argument',
   ['send-task', '--text', 'x'],
   /^missing <peer>$/,
-  /^<peer>: a peer ID, an alias, or a multiaddr.*"subnet send-task --help"/,
+  /^<peer>: a peer ID or a short form of it, an alias, or a multiaddr.*"subnet send-task --help"/,
   {
     inWords: true,
   },
@@ -181,9 +183,15 @@ add('an unknown command', ['frobnicate'], /^unknown command "frobnicate"$/, /"su
 add('a misspelled command', ['satrt'], /^unknown command "satrt"$/, /^did you mean "start"\?/)
 add('an unknown command of a topic', ['chain', 'frobnicate', 'x'], /^unknown command "chain frobnicate"$/, /"subnet chain --help" lists/)
 add('a misspelled command of a topic', ['chain', 'lst'], /^unknown command "chain lst"$/, /^did you mean "chain list"\?/)
-add('a flag before the command', ['--log-level=info', 'id'], /^no command before --log-level$/, /^the command comes first/, {
-  inWords: true,
-})
+add(
+  'a flag of one command before it',
+  ['--listen', '/ip4/127.0.0.1/tcp/0', 'id'],
+  /^no command before --listen$/,
+  /^the command comes first/,
+  {
+    inWords: true,
+  },
+)
 add(
   'a tier that is none',
   ['resolve', OTHER_PEER_ID, '--tier', 'x'],

@@ -70,7 +70,8 @@ describe('protocols of a peer', function () {
         assert.deepEqual([words.code, words.stdout, json.code, json.stderr], [exit, '', exit, ''], words.stderr)
         const error = jsonError(json)
         assert.deepEqual([error.code, error.exit], [code, exit])
-        assert.equal(words.stderr, `error: ${error.message}\n${error.hint == null ? '' : `hint: ${error.hint}\n`}`)
+        const message = error.message.replace(world.node.peerId, `bob (${world.node.peerId})`)
+        assert.equal(words.stderr, `error: ${message}\n${error.hint == null ? '' : `hint: ${error.hint}\n`}`)
         return error
       }
 

@@ -133,6 +133,10 @@ export function codeBlocks(markdown: string): CodeBlock[] {
   return blocks
 }
 
+/** The time in front of a line, and the one that documents show. */
+const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z(?= )/gm
+const SHOWN_TIME = '2026-11-29T15:04:05.678Z'
+
 export interface TryOutInit {
   markdown: string
   /** A linked project. */
@@ -154,7 +158,7 @@ export async function tryOut({ markdown, folder, env = {}, placeholders = {} }: 
   let exported = 'exec 2>&1\n'
   const shown = Object.entries(placeholders)
   const toReal = (text: string): string => shown.reduce((all, [name, real]) => all.replaceAll(name, real), text)
-  const toShown = (text: string): string => shown.reduce((all, [name, real]) => all.replaceAll(real, name), text)
+  const toShown = (text: string): string => shown.reduce((all, [name, real]) => all.replaceAll(real, name), text).replace(TIME, SHOWN_TIME)
   const blocks = codeBlocks(markdown)
   try {
     for (const [index, { language, info, code, line }] of blocks.entries()) {
