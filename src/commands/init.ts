@@ -42,7 +42,8 @@ export default class Init extends BaseCommand {
     if (this.canAsk && this.shell == null) {
       // a flag must be repeated in the next commands; an environment variable still applies
       const named = flags.home == null ? undefined : home.path
-      this.logToStderr(describeNext(nextCommands({ bin: this.config.bin, home: named, settings, peerId })))
+      // a command that is copied must not be wrapped
+      process.stderr.write(`${describeNext(nextCommands({ bin: this.config.bin, home: named, settings, peerId }))}\n`)
     }
     return { home: home.path, config: home.configFile, peerId, settings: written }
   }
