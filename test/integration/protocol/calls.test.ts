@@ -206,15 +206,18 @@ describe('a call on a stream of its own', () => {
   it('ends with the reason of the caller who gives up while it sends; the handler is not asked', async () => {
     const id = freshId()
     const caller = new TextProtocol(hosts.client, id)
+    const taken = Promise.withResolvers<void>()
     const ended = Promise.withResolvers<Error | undefined>()
     await hosts.server.answer(id, (stream) => {
       // takes a little, then nothing: the rest of the request cannot be sent
       stream.addEventListener('message', () => stream.pause(), { once: true })
       stream.addEventListener('close', ({ error }) => ended.resolve(error))
+      taken.resolve()
     })
     const controller = new AbortController()
     const reason = new Error('never mind')
     const call = caller.call(hosts.server.peerId, 'x'.repeat(16 * MIB), { signal: controller.signal })
+    await taken.promise
     await eventually(() => hosts.client.streams[0]?.writableNeedsDrain === true, 'the caller is held up')
     controller.abort(reason)
     await assert.rejects(call, (error) => error === reason)
