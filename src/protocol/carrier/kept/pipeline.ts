@@ -16,10 +16,7 @@ import { BATCH_BYTES, SendQueue } from './send-queue.ts'
 const MAX_BYTES_A_TURN = 4 * BATCH_BYTES
 /** Read bytes are acknowledged to the peer at this interval. */
 const ACKNOWLEDGE_EVERY_BYTES = 32 * 1024
-/**
- * Maximum queued frames while the peer does not read. Messages are queued elsewhere, so these are refusals, which a sending peer can cause
- * without end.
- */
+/** Maximum queued refusals while the peer does not read. A peer can cause refusals without end; messages are queued elsewhere. */
 const MAX_WAITING_FRAMES = 8_192
 const MAX_CALL_ID = 0xffff_ffff
 const PIPELINES = new WeakMap<Stream, Pipeline>()
