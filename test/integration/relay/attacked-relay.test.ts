@@ -9,7 +9,7 @@ import { STATUS } from '../../support/relay-requests.ts'
 import { memoryInUse } from '../../support/streams.ts'
 
 const PEERS = 150
-const ATTACK: RelayAttack = { reservations: 1_000, circuits: 200, bytes: 1 << 20 }
+const ATTACK: RelayAttack = { reservations: 1_000, circuits: 200, bytes: 4 << 20 }
 const ONE_HOST = ['127.0.0.2']
 const MANY_HOSTS = Array.from({ length: PEERS }, (_, index) => `127.0.2.${index + 1}`)
 const LOOK_EVERY_MS = 10
@@ -20,8 +20,8 @@ const COLLECT_EVERY_MS = 500
 /** As `docs/security.md` has them. */
 const PLACES = 128
 const CIRCUITS_AT_HOST = 64
-/** What waits for a peer that does not read: the window of its stream, and that of the stream to the relay. */
-const HELD_BYTES = 2 * (256 << 10)
+/** What waits for a peer that does not read: the largest window of the stream that comes in, and the first one of the stream that goes on. */
+const HELD_BYTES = (1 << 20) + (256 << 10)
 const KEPT_BYTES = 10e6
 const UNANSWERED = 0
 
