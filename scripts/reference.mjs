@@ -7,6 +7,8 @@ import { manPage } from './man-page.mjs'
 const PRINTED_BY_MANY = { node: 'Node flags', serving: 'Serving flags', common: 'Common flags' }
 /** The command that has all flags that many have. */
 const HAS_ALL = 'start'
+const IS_PARAGRAPH = /^[^|`<-]/
+const LINES = /(.{1,120})(?: |$)/g
 
 process.chdir(resolve(import.meta.dirname, '..'))
 const declared = await readDeclarations()
@@ -32,7 +34,7 @@ function reference({ commands, error, settings, exits }) {
   return [
     '# Reference',
     '<!-- Written by "npm run reference" from what the sources declare; "npm run docs" compares it. -->',
-    'Every command, flag, setting, JSON field and exit code. `subnet COMMAND --help` says the same of a command, `man subnet` of all.',
+    'Every command, flag, setting, JSON field and exit code. `subnet COMMAND --help` prints one command, `man subnet` prints all.',
     [
       '- [Commands](#commands)',
       '- [Flags of many commands](#flags-of-many-commands)',
@@ -49,10 +51,7 @@ function reference({ commands, error, settings, exits }) {
     '## Flags of many commands',
     ...Object.entries(PRINTED_BY_MANY).flatMap(([group, title]) => [`### ${title}`, flagTable(all.shared[group])]),
     '## Settings',
-    [
-      'A flag counts most, then the variable of the environment, then the key of `config.json`, then the default. Lists have commas between their items in the environment. A duration is',
-      '`500ms`, `20s` or `5m`.',
-    ].join('\n'),
+    'A flag counts first, then the environment variable, then the key in `config.json`, then the default. An environment variable separates the items of a list with commas. A duration is `500ms`, `20s` or `5m`.',
     table(
       ['key', 'flag', 'variable', 'default', 'what it is'],
       settings.map(({ name, flag, variable, fallback, about }) => [
@@ -72,6 +71,7 @@ function reference({ commands, error, settings, exits }) {
       [['0', '', 'done; for tasks: accepted'], ...exits.map(({ code: number, name, when }) => [String(number), code(name), when])],
     ),
   ]
+    .map((block) => (IS_PARAGRAPH.test(block) ? block.replace(LINES, '$1\n').trimEnd() : block))
     .join('\n\n')
     .concat('\n')
 }
@@ -99,7 +99,7 @@ function jsonBlocks(json, printed) {
     json == null
       ? printed
       : `${json.isList ? 'a list; each entry has' : 'an object with'} these fields${printed == null ? '' : `; ${printed}`}`
-  return what == null ? [] : [`JSON: ${what}${json == null ? '.' : ':'}`, ...(json == null ? [] : [fieldTable(json.fields)])]
+  return what == null ? [] : [`With \`--json\`: ${what}${json == null ? '.' : ':'}`, ...(json == null ? [] : [fieldTable(json.fields)])]
 }
 
 function flagTable(rows) {

@@ -10,7 +10,7 @@ export const peerArg = Args.string({
 })
 
 /** The argument for a protocol of a peer. */
-export const protocolArg = Args.string({ ignoreStdin: true, description: 'a protocol id, as /example/greet/1.0.0' })
+export const protocolArg = Args.string({ ignoreStdin: true, description: 'a protocol ID, such as /example/greet/1.0.0' })
 
 type FlagGroup = NonNullable<(typeof SETTINGS)[SettingName]['flag']>['on']
 
@@ -74,9 +74,9 @@ export const startFlags = flagsOn('START')
 /** Flags of `start` that are seldom needed. */
 export const servingFlags = {
   ...flagsOn('SERVING'),
-  'no-repl': Flags.boolean({ helpGroup: 'SERVING', description: 'only run the node, on a terminal too' }),
+  'no-repl': Flags.boolean({ helpGroup: 'SERVING', description: 'run without a shell, even on a terminal' }),
   yes: Flags.boolean({ ...YES, helpGroup: 'SERVING' }),
 }
 
 /** The flag of commands that write a key. */
-export const forceFlag = Flags.boolean({ description: 'replace a file that is there: the peer ID of its key is lost' })
+export const forceFlag = Flags.boolean({ description: 'replace an existing file; the peer ID of its key is lost' })

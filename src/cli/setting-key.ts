@@ -8,7 +8,7 @@ import { closest } from './text/closest.ts'
 export const keyArg = Args.string({
   required: true,
   ignoreStdin: true,
-  description: 'a setting, as in config.json: heartbeatInterval; its flag, heartbeat-interval, is understood too',
+  description: 'a key of config.json, such as heartbeatInterval, or its flag, heartbeat-interval',
 })
 
 /** The setting with this name. @throws UsageError that suggests the closest name */

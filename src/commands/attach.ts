@@ -4,11 +4,11 @@ import { UsageError } from '../primitives/errors.ts'
 
 export default class Attach extends BaseCommand {
   static override summary = 'Open a shell on the node that runs in this home.'
-  static override description = 'The node goes on when the shell ends, by Ctrl-D or "exit"; "stop" stops it.'
+  static override description = 'Ctrl-D or "exit" ends the shell and leaves the node running; "stop" stops the node.'
   static override examples = ['<%= config.bin %> attach', '<%= config.bin %> attach --script morning.txt --keep-going']
   static override flags = {
-    script: Flags.string({ helpValue: 'FILE|-', description: 'run these lines instead' }),
-    'keep-going': Flags.boolean({ description: 'run the script on after a line that fails', dependsOn: ['script'] }),
+    script: Flags.string({ helpValue: 'FILE|-', description: 'run the lines of this file' }),
+    'keep-going': Flags.boolean({ description: 'continue the script after a line that fails', dependsOn: ['script'] }),
   }
 
   async run(): Promise<void> {

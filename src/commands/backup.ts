@@ -3,9 +3,9 @@ import { BaseCommand } from '../cli/base-command.ts'
 import type { BackupAnswer } from '../node/home/backup.ts'
 
 export default class Backup extends BaseCommand {
-  static override summary = 'Write a copy of this home to one file, while its node runs or not.'
+  static override summary = 'Write a copy of this home to one file; the node may keep running.'
   static override description =
-    'Key, config.json, address book with aliases, and the ledger where it lies in the home. Whoever has the file can be this peer: it has mode 0600, and replaces nothing.'
+    'The file holds the key, config.json, the address book with aliases, and a ledger in the home. Anyone who has the file can act as this peer, so its mode is 0600. An existing file is never replaced.'
   static override examples = ['<%= config.bin %> backup worker.backup', '<%= config.bin %> backup "worker-$(date +%F).backup" --json']
   static override args = { file: Args.string({ required: true, ignoreStdin: true, description: 'the file to make' }) }
 

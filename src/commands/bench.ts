@@ -8,18 +8,18 @@ import { MAX_BENCH_PLAN } from '../session/bench-plan.ts'
 export default class Bench extends BaseCommand {
   static override summary = 'Measure latency, tasks per second and MB/s to a peer.'
   static override description =
-    'Sends small tasks one at a time, then many at a time, then large ones. Ctrl-C shows what there is until then. --timeout is for all of it [default: 60s on top of --duration].'
+    'Sends small tasks one at a time, then many at a time, then large ones. Ctrl-C shows the results so far. --timeout covers the whole measurement [default: 60s on top of --duration].'
   static override examples = ['<%= config.bin %> bench bob', '<%= config.bin %> bench bob --duration 30s --concurrency 64 --json']
   static override args = { peer: peerArg }
   static override flags = {
     ...nodeFlags,
-    duration: Flags.string({ helpValue: 'DUR', description: 'of the three together, a third each [default: 10s]' }),
-    count: Flags.string({ helpValue: 'N', description: `tasks of each, at most [default: ${DEFAULT_BENCH_PLAN.count}]` }),
+    duration: Flags.string({ helpValue: 'DUR', description: 'total time, a third for each of the three [default: 10s]' }),
+    count: Flags.string({ helpValue: 'N', description: `largest number of tasks in each [default: ${DEFAULT_BENCH_PLAN.count}]` }),
     concurrency: Flags.string({
       helpValue: 'N',
       description: `tasks at a time, 1 to ${MAX_BENCH_PLAN.concurrency} [default: ${DEFAULT_BENCH_PLAN.concurrency}]`,
     }),
-    size: Flags.string({ helpValue: 'BYTES', description: `of a large one [default: ${DEFAULT_BENCH_PLAN.sizeBytes}]` }),
+    size: Flags.string({ helpValue: 'BYTES', description: `payload of a large task [default: ${DEFAULT_BENCH_PLAN.sizeBytes}]` }),
   }
 
   async run(): Promise<BenchAnswer> {

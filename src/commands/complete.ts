@@ -5,7 +5,7 @@ import { peerNames, protocolNames } from '../cli/repl/peer-names.ts'
 
 export default class Complete extends BaseCommand {
   static override hidden = true
-  static override summary = 'What a line may go on with: this is what the script of "completion" asks.'
+  static override summary = 'List how a line may continue; the scripts of "completion" call this.'
   static override examples = ["<%= config.bin %> complete 'subnet send-'", "<%= config.bin %> complete 'subnet resolve bob --tier ' --json"]
   static override args = { line: Args.string({ required: true, ignoreStdin: true, description: 'the line up to the cursor' }) }
 

@@ -4,7 +4,8 @@ import { COMPLETION_SCRIPTS, type ShellName } from '../cli/completion-scripts.ts
 
 export default class Completion extends BaseCommand {
   static override summary = 'Print the script that lets a shell complete commands, flags, files and peers.'
-  static override description = 'bash, zsh: a line of .bashrc or .zshrc, as below. fish: a file in ~/.config/fish/completions.'
+  static override description =
+    'For bash and zsh, add the first line below to .bashrc or .zshrc. For fish, write a file in ~/.config/fish/completions.'
   static override examples = [
     'source <(<%= config.bin %> completion bash)',
     '<%= config.bin %> completion fish > ~/.config/fish/completions/subnet.fish',

@@ -5,9 +5,9 @@ import type { SettingName, SettingSource } from '../node/home/config.ts'
 import { describeSettings } from '../node/home/load-settings.ts'
 
 export default class Config extends BaseCommand {
-  static override summary = 'Show the effective settings, and where each came from.'
+  static override summary = 'Show the effective settings and the source of each.'
   static override description =
-    'A flag comes first, then the environment (SUBNET_<FLAG>), then config.json in the home, then the default. Of a chain, what may be a key is left out.'
+    'A flag counts first, then the environment (SUBNET_<FLAG>), then config.json in the home, then the default. Parts of a chain URL that may be secret are left out.'
   static override examples = ['<%= config.bin %> config', "<%= config.bin %> config --json | jq '.settings.subnetId.value'"]
   static override flags = nodeFlags
 

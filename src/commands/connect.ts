@@ -11,7 +11,7 @@ export default class Connect extends BaseCommand {
     '<%= config.bin %> connect /dns4/peer.example.org/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --timeout 5s --json',
   ]
   static override args = {
-    multiaddr: Args.string({ required: true, ignoreStdin: true, description: 'where the peer is; ends in /p2p/<peer ID>' }),
+    multiaddr: Args.string({ required: true, ignoreStdin: true, description: 'address of the peer, ending in /p2p/<peer ID>' }),
   }
   static override flags = nodeFlags
 

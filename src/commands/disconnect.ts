@@ -4,7 +4,7 @@ import type { DisconnectAnswer } from '../session/answers.ts'
 
 export default class Disconnect extends BaseCommand {
   static override summary = "Close the running node's connections to a peer."
-  static override description = 'Either side may connect again at any time; the node itself does so with its bootstraps.'
+  static override description = 'Either side may connect again at any time; the node reconnects to its bootstraps by itself.'
   static override examples = [
     '<%= config.bin %> disconnect 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> disconnect bob --json',

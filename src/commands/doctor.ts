@@ -4,10 +4,10 @@ import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { findingLine } from '../cli/text/finding-text.ts'
 
 export default class Doctor extends BaseCommand {
-  static override summary = 'Look for what is wrong here, or on the way to a peer.'
+  static override summary = 'Check this machine and its node, or the way to a peer.'
   static override description =
-    'Without a peer: the machine, the home, the node that runs in it, its bootstraps and the chain. With one: each tier, each address, a round trip and ' +
-    'its protocols. Exits with 0 only if nothing is wrong, else with the code of the first problem; warnings do not count.'
+    'Without a peer, checks the machine, the home, its running node, the bootstraps and the chain. With a peer, checks each tier, each address, a round ' +
+    'trip and the protocols. Exits with 0 if there is no problem, otherwise with the code of the first one; warnings do not count.'
   static override examples = [
     '<%= config.bin %> doctor',
     '<%= config.bin %> doctor bob --json | jq \'.findings[] | select(.state != "ok")\'',

@@ -12,14 +12,14 @@ import { EVENT_CHOICES } from '../session/event-types.ts'
 const ALIASES_EVERY_MS = 1_000
 
 export default class Events extends BaseCommand {
-  static override summary = 'Follow what happens on the running node, until Ctrl-C.'
+  static override summary = 'Follow the events of the running node until Ctrl-C.'
   static override description =
-    'Connections, heartbeats, resolutions, tasks in and out, refusals, problems. The node keeps the last 10,000. With --json, one event a line.'
+    'Shows connections, heartbeats, resolutions, tasks in and out, refusals and problems. The node keeps the last 10,000 events. --json prints one event per line.'
   static override examples = ['<%= config.bin %> events --type task --since 10m', "<%= config.bin %> events --json | jq 'select(.reason)'"]
   static override args = {
     state: Args.option({ options: ['on', 'off'] as const })({
       ignoreStdin: true,
-      description: 'in the shell of a node: whether it shows events above its prompt',
+      description: 'in the shell of a node: show events above the prompt, or not',
     }),
   }
   static override flags = {
@@ -28,9 +28,9 @@ export default class Events extends BaseCommand {
       multipleNonGreedy: true,
       options: EVENT_CHOICES,
       helpValue: 'TYPE',
-      description: 'only these: as task, task:sent, peer, resolve, refusal, problem, chain',
+      description: 'only this type: task, task:sent, peer, resolve, refusal, problem, chain, …',
     }),
-    since: Flags.string({ helpValue: 'DUR', description: 'first what happened in the time before, as far as it is kept' }),
+    since: Flags.string({ helpValue: 'DUR', description: 'first print the kept events of this period' }),
   }
 
   async run(): Promise<{ events: 'on' | 'off' } | undefined> {

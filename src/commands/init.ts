@@ -12,13 +12,13 @@ import { loadIdentity } from '../node/home/identity.ts'
 import { UsageError } from '../primitives/errors.ts'
 
 export default class Init extends BaseCommand {
-  static override summary = 'Ask what a node needs to know first, and write it to config.json.'
-  static override description = 'Each question has a default; each answer is a flag, and asks nothing then. Makes the identity key too.'
+  static override summary = 'Ask for the first settings of a node and write them to config.json.'
+  static override description = 'Each question has a default and a flag; a given flag skips its question. Also creates the identity key.'
   static override examples = ['<%= config.bin %> init', '<%= config.bin %> init --yes --chain ledger:/tmp/subnet.db --handler echo']
   static override flags = {
     ...flagsOf(INIT_SETTINGS),
-    yes: Flags.boolean({ char: 'y', description: 'take the defaults for what no flag says, and ask nothing' }),
-    force: Flags.boolean({ description: 'change a config.json that is there' }),
+    yes: Flags.boolean({ char: 'y', description: 'ask nothing; use defaults where no flag is given' }),
+    force: Flags.boolean({ description: 'change an existing config.json' }),
   }
 
   async run(): Promise<{ home: string; config: string; peerId: string; settings: RawSettings }> {

@@ -8,12 +8,12 @@ import type { PeerRow } from '../session/answers.ts'
 export default class Peers extends BaseCommand {
   static override summary = 'List the connected peers.'
   static override description =
-    'With --watch until Ctrl-C: a table that is redrawn on a terminal, one line of JSON for each change otherwise.'
+    '--watch runs until Ctrl-C: on a terminal it redraws the table, otherwise it prints one line of JSON for each change.'
   static override examples = ['<%= config.bin %> peers --watch', "<%= config.bin %> peers --all --json | jq -r '.[].peerId'"]
   static override flags = {
     ...nodeFlags,
-    all: Flags.boolean({ description: 'also those known from gossip' }),
-    watch: Flags.boolean({ description: 'go on, and show what changes' }),
+    all: Flags.boolean({ description: 'also peers known from gossip' }),
+    watch: Flags.boolean({ description: 'keep running and show changes' }),
   }
 
   async run(): Promise<PeerRow[] | undefined> {

@@ -6,13 +6,13 @@ import { humanMs } from '../primitives/human-ms.ts'
 import type { PingAnswer } from '../session/answers.ts'
 
 export default class Ping extends BaseCommand {
-  static override summary = 'Measure the round trip to a peer.'
+  static override summary = 'Measure the round-trip time to a peer.'
   static override examples = [
     '<%= config.bin %> ping 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> ping bob --count 10 --json',
   ]
   static override args = { peer: peerArg }
-  static override flags = { ...nodeFlags, count: Flags.string({ helpValue: 'N', description: 'how often, 1 to 10000 [default: 1]' }) }
+  static override flags = { ...nodeFlags, count: Flags.string({ helpValue: 'N', description: 'number of pings, 1 to 10000 [default: 1]' }) }
 
   async run(): Promise<Omit<PingAnswer, 'roundTripMs'> & { roundTripsMs: number[] }> {
     const { args, flags } = await this.parse(Ping)

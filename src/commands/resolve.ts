@@ -9,7 +9,7 @@ import type { ResolveAnswer } from '../session/answers.ts'
 export default class Resolve extends BaseCommand {
   static override summary = "Find a peer's multiaddrs, and show how they were found."
   static override description =
-    'Asks the local network (with mDNS), the address book, the connected peers, then the chain. The answer goes to stdout, one multiaddr a line.'
+    'Asks the local network (with mDNS), the address book, the connected peers, then the chain. The answer goes to stdout, one multiaddr per line.'
   static override examples = [
     '<%= config.bin %> resolve 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> resolve bob --tier chain --json',
@@ -19,9 +19,9 @@ export default class Resolve extends BaseCommand {
     ...nodeFlags,
     tier: Flags.option({ options: TIER_NAMES, multiple: true, multipleNonGreedy: true })({
       helpValue: 'TIER',
-      description: 'ask only this one: local, gossip, neighbour or chain; may be repeated',
+      description: 'ask only this tier: local, gossip, neighbour or chain; may be repeated',
     }),
-    'max-age': Flags.string({ helpValue: 'DUR', description: 'take no answer that is older' }),
+    'max-age': Flags.string({ helpValue: 'DUR', description: 'ignore answers older than this' }),
   }
 
   async run(): Promise<ResolveAnswer> {

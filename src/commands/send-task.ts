@@ -11,7 +11,7 @@ const MAX_CONCURRENCY = 1_024
 
 export default class SendTask extends BaseCommand {
   static override summary = 'Send a task to a peer and print its result.'
-  static override description = 'Finds the peer and dials it. The result, and nothing else, goes to stdout.'
+  static override description = 'Finds the peer and dials it. Only the result goes to stdout.'
   static override examples = [
     '<%= config.bin %> send-task bob --text hello',
     '<%= config.bin %> send-task --batch tasks.ndjson --resume results.ndjson',
@@ -19,10 +19,10 @@ export default class SendTask extends BaseCommand {
   static override args = { peer: peerArg }
   static override flags = {
     ...nodeFlags,
-    payload: Flags.string({ helpValue: 'FILE|-', description: 'what to send: a file, or - for stdin' }),
-    text: Flags.string({ helpValue: 'STR', description: 'what to send: this text' }),
+    payload: Flags.string({ helpValue: 'FILE|-', description: 'the payload: a file, or - for stdin' }),
+    text: Flags.string({ helpValue: 'STR', description: 'the payload as text' }),
     'task-id': Flags.string({ helpValue: 'ID', description: 'at most 256 bytes [default: a random UUID]' }),
-    output: Flags.string({ helpValue: 'FILE|-', description: 'where the result goes, whole or not at all; - is stdout' }),
+    output: Flags.string({ helpValue: 'FILE|-', description: 'write the result here, whole or not at all; - is stdout' }),
     batch: Flags.string({
       helpValue: 'FILE|-',
       description: 'lines of {"peer","text"|"payloadFile"|"payloadBase64",…}',
@@ -30,7 +30,7 @@ export default class SendTask extends BaseCommand {
     }),
     resume: Flags.string({
       helpValue: 'RESULTS',
-      description: 'add results to this file, skip lines that it answers',
+      description: 'append results to this file, skip the tasks it answers',
       dependsOn: ['batch'],
     }),
     concurrency: Flags.string({

@@ -13,8 +13,12 @@ export default class Start extends BaseCommand {
     ...nodeFlags,
     ...startFlags,
     ...servingFlags,
-    script: Flags.string({ helpGroup: 'SERVING', helpValue: 'FILE|-', description: 'run these lines instead, then stop' }),
-    'keep-going': Flags.boolean({ helpGroup: 'SERVING', description: 'run the script on after a line that fails', dependsOn: ['script'] }),
+    script: Flags.string({ helpGroup: 'SERVING', helpValue: 'FILE|-', description: 'run the lines of this file, then stop' }),
+    'keep-going': Flags.boolean({
+      helpGroup: 'SERVING',
+      description: 'continue the script after a line that fails',
+      dependsOn: ['script'],
+    }),
   }
 
   #script = false

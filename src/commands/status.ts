@@ -7,17 +7,17 @@ import { EXIT_CODES } from '../primitives/errors.ts'
 import type { StatusAnswer } from '../session/answers.ts'
 
 export default class Status extends BaseCommand {
-  static override summary = 'Show how the running node is.'
+  static override summary = 'Show the health of the running node.'
   static override description =
-    'Exits with 0 only if it is healthy: it has an address, is connected to somebody if it has bootstraps, its addresses are on the chain if ' +
-    'it publishes them, and, where only registered peers are let in, its chain answers. Problems that make no call fail are warnings.'
+    'Exits with 0 only if the node is healthy: it has an address; with bootstraps, it is connected to a peer; with --publish, its addresses are ' +
+    'on the chain; with --admission registered, its chain answers. Problems that make no call fail are warnings.'
   static override examples = [
     '<%= config.bin %> status',
     "<%= config.bin %> status --json | jq '.tasks'",
     '<%= config.bin %> status --wait 30s && <%= config.bin %> send-task bob --text hello',
   ]
   static override flags = {
-    wait: Flags.string({ helpValue: 'DUR', description: 'wait so long for a node that runs and is healthy; then exit with what it has' }),
+    wait: Flags.string({ helpValue: 'DUR', description: 'wait up to this long for a healthy node' }),
   }
 
   async run(): Promise<StatusAnswer> {

@@ -3,7 +3,7 @@ import { BaseCommand } from '../cli/base-command.ts'
 
 export default class Stop extends BaseCommand {
   static override summary = 'Stop the running node.'
-  static override description = 'Returns when it has said goodbye and its home is free.'
+  static override description = 'Returns when the node has said goodbye to its peers and released its home.'
   static override examples = ['<%= config.bin %> stop', '<%= config.bin %> stop --home /var/lib/subnet --json']
 
   async run(): Promise<{ peerId: string; pid: number }> {

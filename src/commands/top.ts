@@ -6,8 +6,8 @@ const ELSEWHERE = '"subnet events --json" tells a script what happens, "subnet s
 export default class Top extends BaseCommand {
   static override summary = 'Watch the running node: a live view of one screen.'
   static override description =
-    'Rates of tasks, peers by traffic, tasks that failed and why, tiers, connections. Needs a terminal of 80x24 at least. ' +
-    'Keys: s sorts, / filters, Enter opens a peer, p pauses, ? helps, q leaves. The node runs on.'
+    'Shows task rates, peers by traffic, failed tasks with reasons, tiers and connections. Needs a terminal of at least 80x24. ' +
+    'Keys: s sorts, / filters, Enter opens a peer, p pauses, ? shows help, q quits. The node keeps running.'
   static override examples = ['<%= config.bin %> top', '<%= config.bin %> top --home /var/lib/subnet']
 
   async run(): Promise<void> {

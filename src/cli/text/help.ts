@@ -9,8 +9,8 @@ const FLAGS_OF_MANY: Record<string, string> = { NODE: 'NODE FLAGS', SERVING: 'SE
 const HAS_ALL = 'start'
 /** The flags of oclif itself. */
 export const OWN_TO_OCLIF: Record<string, FlagText> = {
-  json: { description: 'answer in JSON, errors too; what streams prints one event a line' },
-  help: { description: 'this, or how a command is used' },
+  json: { description: 'answer in JSON, errors too; streams print one event per line' },
+  help: { description: 'show this help, or that of a command' },
 }
 /** The common flags that apply to a line of a shell, where node, home and log are fixed. */
 const USED_IN_SHELL = ['json', 'timeout']

@@ -3,7 +3,7 @@ import { table } from '../../cli/text/render.ts'
 import type { AliasAnswer } from '../../session/answers.ts'
 
 export default class AliasList extends BaseCommand {
-  static override summary = 'List the names of peers.'
+  static override summary = 'List the aliases of peers.'
   static override examples = ['<%= config.bin %> alias list', "<%= config.bin %> alias list --json | jq -r '.[].alias'"]
 
   async run(): Promise<AliasAnswer[]> {

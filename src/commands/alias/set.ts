@@ -4,9 +4,9 @@ import { peerArg } from '../../cli/flags.ts'
 import type { AliasAnswer } from '../../session/answers.ts'
 
 export default class AliasSet extends BaseCommand {
-  static override summary = 'Give a peer a name, to be used wherever a <peer> is.'
+  static override summary = 'Give a peer an alias; every command takes it for the peer ID.'
   static override description =
-    'A name that is taken moves to the peer. The address book keeps a multiaddr that is given here, for a day after the last dial there.'
+    'An alias that is in use moves to the new peer. The address book keeps a multiaddr given here until a day after the last dial to it.'
   static override examples = [
     '<%= config.bin %> alias set bob 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> alias set bob /ip4/127.0.0.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --json',

@@ -8,7 +8,7 @@ import { staleNotice } from '../../session/chain-words.ts'
 export default class ChainList extends BaseCommand {
   static override summary = 'List the peers that have multiaddrs on the chain.'
   static override description =
-    'One multiaddr a line; each ends in the peer ID that it belongs to. With --all a table of all peers of the subnet, with addresses or without.'
+    'Prints one multiaddr per line, each ending in its peer ID. --all prints a table of all peers of the subnet, also those without an address.'
   static override examples = [
     '<%= config.bin %> chain list',
     '<%= config.bin %> chain list --all',
@@ -16,7 +16,7 @@ export default class ChainList extends BaseCommand {
   ]
   static override flags = {
     ...chainFlags,
-    all: Flags.boolean({ description: 'also the peers that are registered without an address, with role, node and class' }),
+    all: Flags.boolean({ description: 'also registered peers without an address; adds role, node and class' }),
   }
 
   async run(): Promise<ChainAnswer[]> {

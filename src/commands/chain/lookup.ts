@@ -4,7 +4,7 @@ import type { ChainAnswer } from '../../session/answers.ts'
 import { staleNotice } from '../../session/chain-words.ts'
 
 export default class ChainLookup extends BaseCommand {
-  static override summary = 'Show the multiaddrs that a peer has on the chain, one a line.'
+  static override summary = 'Show the multiaddrs that a peer has on the chain, one per line.'
   static override examples = [
     '<%= config.bin %> chain lookup 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> chain lookup bob --chain ledger:/tmp/subnet.db --json',

@@ -5,16 +5,16 @@ import { chainFlags, payingFlags } from '../../cli/flags.ts'
 import type { PublishAnswer } from '../../cli/publish.ts'
 
 export default class ChainPublish extends BaseCommand {
-  static override summary = "Put this peer's multiaddrs on the chain, in place of what is there."
+  static override summary = "Publish this peer's multiaddrs on the chain, replacing the old ones."
   static override description =
-    'Without MULTIADDR those of the running node. One that does not end in /p2p gets the peer ID of this home. A Hypertensor chain takes one, signed by the coldkey that owns the node, for a fee, and from any machine: /p2p then says whose it is.'
+    'Without MULTIADDR, publishes those of the running node. A multiaddr without /p2p gets the peer ID of this home. A Hypertensor chain stores one multiaddr, for a fee, signed by the coldkey that owns the node; the command works on any machine, and /p2p names the peer.'
   static override examples = [
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960',
     '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --owner-key owner.key',
   ]
   static override args = {
-    multiaddr: Args.string({ multiple: true, description: 'where the peer can be dialled; several may follow' }),
+    multiaddr: Args.string({ multiple: true, description: 'an address of the peer; may be repeated' }),
   }
   static override flags = {
     ...chainFlags,
@@ -23,7 +23,7 @@ export default class ChainPublish extends BaseCommand {
       helpValue: 'N',
       min: 1,
       max: 2 ** 32 - 1,
-      description: 'gives node N of the chain this peer',
+      description: 'assign this peer to node N of the chain',
     }),
   }
 

@@ -5,8 +5,9 @@ import { chainFlags } from '../../cli/flags.ts'
 import type { RegistrationAnswer } from '../../session/answers.ts'
 
 export default class ChainRegister extends BaseCommand {
-  static override summary = 'Enter this peer in the subnet, or change its class.'
-  static override description = 'A class includes those before it. A chain that registers peers in a way of its own refuses this.'
+  static override summary = 'Register this peer in the subnet, or change its class.'
+  static override description =
+    'Each class includes the ones before it. A chain that registers peers by its own means refuses this command.'
   static override examples = [
     '<%= config.bin %> chain register',
     '<%= config.bin %> chain register --class validator --chain ledger:/tmp/subnet.db --json',

@@ -2,7 +2,7 @@ import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags } from '../../cli/flags.ts'
 
 export default class ChainRemove extends BaseCommand {
-  static override summary = "Take this peer's multiaddrs off the chain."
+  static override summary = "Remove this peer's multiaddrs from the chain."
   static override examples = ['<%= config.bin %> chain remove', '<%= config.bin %> chain remove --chain ledger:/tmp/subnet.db --json']
   static override flags = chainFlags
 

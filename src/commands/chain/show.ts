@@ -5,14 +5,14 @@ import { describeChainPeer } from '../../cli/text/chain-table.ts'
 import type { ChainPeerAnswer } from '../../session/answers.ts'
 
 export default class ChainShow extends BaseCommand {
-  static override summary = 'Show what the chain knows of a peer: node, role, class, multiaddrs, owner, admission.'
-  static override description = 'Without PEER, of this one. Exit 3: the chain does not know the peer.'
+  static override summary = 'Show what the chain knows about a peer: node, role, class, multiaddrs, owner, admission.'
+  static override description = 'Without PEER, shows this peer. Exit code 3: the chain does not know the peer.'
   static override examples = [
     '<%= config.bin %> chain show',
     '<%= config.bin %> chain show bob --chain hypertensor:ws://127.0.0.1:9944 --json',
   ]
   static override args = {
-    peer: Args.string({ ignoreStdin: true, description: 'this peer without it' }),
+    peer: Args.string({ ignoreStdin: true, description: 'a peer [default: this one]' }),
   }
   static override flags = chainFlags
 

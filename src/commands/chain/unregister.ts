@@ -2,8 +2,8 @@ import { BaseCommand } from '../../cli/base-command.ts'
 import { chainFlags } from '../../cli/flags.ts'
 
 export default class ChainUnregister extends BaseCommand {
-  static override summary = 'Take this peer out of the subnet.'
-  static override description = 'Its multiaddrs stay on the chain: "subnet chain remove" takes them off.'
+  static override summary = 'Remove this peer from the subnet.'
+  static override description = 'Its multiaddrs stay on the chain; "subnet chain remove" removes them.'
   static override examples = [
     '<%= config.bin %> chain unregister',
     '<%= config.bin %> chain unregister --chain ledger:/tmp/subnet.db --json',

@@ -6,7 +6,7 @@ import { describeSettings } from '../../node/home/load-settings.ts'
 export default class ConfigGet extends BaseCommand {
   static override summary = 'Show one effective setting.'
   static override description =
-    'Each entry of a list on a line of its own; nothing where there is no value. Of a chain, what may be a key is left out.'
+    'Prints each entry of a list on its own line, and nothing for a setting without a value. Parts of a chain URL that may be secret are left out.'
   static override examples = ['<%= config.bin %> config get subnetId', '<%= config.bin %> config get bootstrap --json']
   static override args = { key: keyArg }
 

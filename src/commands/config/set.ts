@@ -12,7 +12,7 @@ const PEER_LISTS: SettingName[] = ['allowPeers', 'denyPeers', 'admissionExempt']
 export default class ConfigSet extends BaseCommand {
   static override summary = 'Write one setting to config.json.'
   static override description =
-    'The value is checked as "start" checks it, and replaces an earlier one. A list is given with commas between. A flag, or the environment, still counts more.'
+    'The value is checked as "start" checks it, and replaces the old one. Separate the entries of a list with commas. A flag or an environment variable still overrides the value.'
   static override examples = [
     '<%= config.bin %> config set heartbeatInterval 30s',
     '<%= config.bin %> config set bootstrap /ip4/192.0.2.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
@@ -20,7 +20,7 @@ export default class ConfigSet extends BaseCommand {
   ]
   static override args = {
     key: keyArg,
-    value: Args.string({ required: true, ignoreStdin: true, description: 'as the flag takes it; true or false for a switch' }),
+    value: Args.string({ required: true, ignoreStdin: true, description: 'as for the flag; true or false for a switch' }),
   }
 
   async run(): Promise<{ config: string; key: SettingName; value: unknown }> {

@@ -5,7 +5,7 @@ import type { SettingName } from '../../node/home/config.ts'
 import { ensureHome } from '../../node/home/home.ts'
 
 export default class ConfigUnset extends BaseCommand {
-  static override summary = 'Take one setting out of config.json: the default counts again.'
+  static override summary = 'Remove one setting from config.json; its default applies again.'
   static override examples = ['<%= config.bin %> config unset heartbeatInterval', '<%= config.bin %> config unset bootstrap --json']
   static override args = { key: keyArg }
 

@@ -8,12 +8,13 @@ import { UsageError } from '../../primitives/errors.ts'
 
 export default class KeyExport extends BaseCommand {
   static override summary = 'Write the identity key to another file (0600).'
-  static override description = 'As a libp2p private key in protobuf form. Whoever has it is this peer: it never goes to stdout.'
+  static override description =
+    'The file holds a libp2p private key in protobuf form. Anyone who has the key can act as this peer, so it never goes to stdout.'
   static override examples = [
     '<%= config.bin %> key export ./peer.key',
     '<%= config.bin %> key export ./copy.key --key ./worker.key --json',
   ]
-  static override args = { file: Args.string({ required: true, ignoreStdin: true, description: 'where it goes' }) }
+  static override args = { file: Args.string({ required: true, ignoreStdin: true, description: 'the file to write' }) }
   static override flags = { ...keyFlag, force: forceFlag }
 
   async run(): Promise<KeyAnswer> {

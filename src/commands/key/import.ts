@@ -7,16 +7,16 @@ import { readInput } from '../../cli/payload.ts'
 import { readKey, readKeyFile } from '../../node/home/identity.ts'
 
 export default class KeyImport extends BaseCommand {
-  static override summary = 'Take a key over from a file of another libp2p program.'
+  static override summary = 'Import the identity key of another libp2p program from a file.'
   static override description =
     'Reads a libp2p private key in protobuf form (ed25519, secp256k1, rsa), as "key export", kubo and py-libp2p write it.'
   static override examples = [
     '<%= config.bin %> key import ./peer.key',
     'ssh old cat identity.key | <%= config.bin %> key import - --key ./moved.key',
   ]
-  static override args = { file: Args.string({ required: true, ignoreStdin: true, description: 'the key, or - for stdin' }) }
+  static override args = { file: Args.string({ required: true, ignoreStdin: true, description: 'the key file, or - for stdin' }) }
   static override flags = {
-    key: Flags.string({ helpValue: 'FILE', description: 'where it goes [default: identity.key in the home]' }),
+    key: Flags.string({ helpValue: 'FILE', description: 'the key file to write [default: identity.key in the home]' }),
     force: forceFlag,
   }
 

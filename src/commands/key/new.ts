@@ -6,10 +6,10 @@ import { newKey } from '../../node/home/identity.ts'
 
 export default class KeyNew extends BaseCommand {
   static override summary = 'Make an Ed25519 identity key (0600).'
-  static override description = 'Without --key it becomes the identity of the home.'
+  static override description = 'Without --key, the key becomes the identity of the home.'
   static override examples = ['<%= config.bin %> key new', '<%= config.bin %> key new --key ./worker.key --json']
   static override flags = {
-    key: Flags.string({ helpValue: 'FILE', description: 'where it goes [default: identity.key in the home]' }),
+    key: Flags.string({ helpValue: 'FILE', description: 'the key file to write [default: identity.key in the home]' }),
     force: forceFlag,
   }
 

@@ -5,7 +5,7 @@ import { ensureHome } from '../../node/home/home.ts'
 import { loadIdentity } from '../../node/home/identity.ts'
 
 export default class KeyShow extends BaseCommand {
-  static override summary = 'Show which identity a key file holds: peer ID, type, file. Never the key.'
+  static override summary = 'Show the peer ID, type and file of an identity key, never the key itself.'
   static override examples = ['<%= config.bin %> key show', '<%= config.bin %> key show --key ./worker.key --json']
   static override flags = { ...keyFlag }
 

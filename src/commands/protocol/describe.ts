@@ -4,7 +4,7 @@ import type { describeProtocol } from '../../cli/messages/describe-protocol.ts'
 import { printableLines } from '../../primitives/printable.ts'
 
 export default class ProtocolDescribe extends BaseCommand {
-  static override summary = "Show the messages of a peer's protocol: as .proto text, and as JSON to fill in."
+  static override summary = "Show the messages of a peer's protocol as .proto text and as sample JSON."
   static override examples = [
     '<%= config.bin %> protocol describe bob /example/greet/1.0.0 > greet.proto',
     '<%= config.bin %> protocol describe bob /example/greet/1.0.0 --json | jq .example',

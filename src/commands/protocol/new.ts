@@ -3,11 +3,11 @@ import { BaseCommand } from '../../cli/base-command.ts'
 import type { NewProtocol, OwnPackage } from '../../cli/new-protocol.ts'
 
 export default class ProtocolNew extends BaseCommand {
-  static override summary = 'Make a small complete project with a protocol of your own.'
-  static override description = 'In a new folder of that name: two messages, a class, a handler, and a test with two real nodes.'
+  static override summary = 'Create a small, complete project with a protocol of your own.'
+  static override description = 'The new folder of that name has two messages, a class, a handler, and a test with two real nodes.'
   static override examples = ['<%= config.bin %> protocol new greet', '<%= config.bin %> protocol new key-value --json']
   static override args = {
-    name: Args.string({ required: true, ignoreStdin: true, description: 'small letters, digits and hyphens, as key-value' }),
+    name: Args.string({ required: true, ignoreStdin: true, description: 'lower-case letters, digits and hyphens, such as key-value' }),
   }
 
   async run(): Promise<NewProtocol> {

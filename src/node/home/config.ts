@@ -133,7 +133,7 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   announce: {
     ...list(parseAnnounce),
     shown: 'what it listens on',
-    flag: { on: 'START', ...MULTIADDRS, help: 'what to tell others instead of --listen' },
+    flag: { on: 'START', ...MULTIADDRS, help: 'announce these instead of --listen' },
   },
   handler: {
     ...text(undefined),
@@ -146,26 +146,26 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   publish: { ...onOff(false), flag: { on: 'START', help: 'keep the multiaddrs on the chain up to date' } },
   admission: {
     ...oneOf(['open', 'registered'], 'open'),
-    flag: { on: 'SERVING', value: 'WHO', help: 'open, or registered: let in only whom the chain knows {default}' },
+    flag: { on: 'SERVING', value: 'WHO', help: 'open, or registered: admit only peers on the chain {default}' },
   },
   minClass: {
     ...oneOf(NODE_CLASSES, 'registered'),
-    flag: { on: 'SERVING', value: 'CLASS', help: 'to be let in: registered, idle, included or validator {default}' },
+    flag: { on: 'SERVING', value: 'CLASS', help: 'lowest class admitted: registered, idle, included or validator {default}' },
   },
   admissionOnError: {
     ...oneOf(['deny', 'allow'], 'deny'),
-    flag: { on: 'SERVING', value: 'WHAT', help: 'deny or allow strangers while the chain is away {default}' },
+    flag: { on: 'SERVING', value: 'WHAT', help: 'deny or allow strangers while the chain does not answer {default}' },
   },
   admissionExempt: {
     ...list(parseExempt, String),
-    flag: { on: 'SERVING', value: 'PEER', help: 'a peer ID, or "bootstraps", let in unasked; may be repeated' },
+    flag: { on: 'SERVING', value: 'PEER', help: 'always admit this peer ID, or "bootstraps"; may be repeated' },
   },
-  allowPrivate: { ...onOff(false), flag: { on: 'SERVING', help: 'dial private and loopback addresses whoever names them' } },
+  allowPrivate: { ...onOff(false), flag: { on: 'SERVING', help: 'dial private and loopback addresses from any source' } },
   relayService: {
     ...oneOf(RELAY_SERVICE, 'auto'),
     flag: { on: 'SERVING', value: 'WHEN', help: 'relay for peers of the subnet: auto (while public), on or off' },
   },
-  reflection: { ...onOff(true), flag: { on: 'SERVING', help: 'tell others of the protocols here {default}' } },
+  reflection: { ...onOff(true), flag: { on: 'SERVING', help: 'describe the protocols of this node to peers {default}' } },
   ownerKey: {
     fallback: undefined,
     parse: ([name]) => checkOwnerKeyName(name),
@@ -174,27 +174,27 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   },
   heartbeatInterval: {
     ...duration(HEARTBEAT_INTERVAL_MS.default, HEARTBEAT_INTERVAL_MS.min, HEARTBEAT_INTERVAL_MS.maxConfigured),
-    flag: { on: 'SERVING', ...DURATION, help: '500ms to 10m {default}' },
+    flag: { on: 'SERVING', ...DURATION, help: 'time between heartbeats, 500ms to 10m {default}' },
   },
   heartbeatBudget: {
     ...integer(HEARTBEAT_BUDGET.default, HEARTBEAT_BUDGET.min, 2 ** 31 - 1),
-    flag: { on: 'SERVING', ...NUMBER, help: 'bytes/s that beats may cost; with many peers they come less often {default}' },
+    flag: { on: 'SERVING', ...NUMBER, help: 'budget for heartbeats in bytes/s; with many peers they are less frequent {default}' },
   },
   taskTimeout: {
     ...duration(DEFAULT_TIMEOUT_MS),
     shown: TIMEOUT,
-    flag: { on: 'SERVING', ...DURATION, help: 'of one exec: or sh: handler run {default}' },
+    flag: { on: 'SERVING', ...DURATION, help: 'time limit of one exec: or sh: handler run {default}' },
   },
   metrics: {
     fallback: undefined,
     parse: ([address = '']) => formatMetricsAddress(parseMetricsAddress(address)),
     shown: 'none: not served',
-    flag: { on: 'SERVING', value: 'HOST:PORT', help: 'serve metrics and readiness there; a port alone is on loopback' },
+    flag: { on: 'SERVING', value: 'HOST:PORT', help: 'serve metrics and readiness here; a bare port means loopback' },
   },
   timeout: {
     ...duration(undefined),
     shown: TIMEOUT,
-    flag: { on: 'GLOBAL', ...DURATION, help: 'for the whole command, as 500ms, 20s, 5m {default}' },
+    flag: { on: 'GLOBAL', ...DURATION, help: 'time limit of the whole command: 500ms, 20s, 5m {default}' },
   },
   logLevel: {
     ...oneOf(LOG_LEVELS, 'warn'),
@@ -202,7 +202,7 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   },
   logFormat: {
     ...oneOf(LOG_FORMATS, 'text'),
-    flag: { on: 'SERVING', value: 'FORMAT', help: 'of the log: text, or json for one object a line {default}' },
+    flag: { on: 'SERVING', value: 'FORMAT', help: 'log format: text, or json with one object per line {default}' },
   },
   log: list(parseLogRule),
   kadProtocol: { ...text(undefined), shown: '/subnet/<id>/kad/1.0.0; in a template network /ipfs/kad/1.0.0' },
