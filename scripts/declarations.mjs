@@ -10,12 +10,12 @@ import { EXIT_CODES } from '../src/primitives/errors.ts'
 const GROUPS = { NODE: 'node', SERVING: 'serving', GLOBAL: 'common' }
 /** Of commands that print no object of their own, or more than one, and what is printed. */
 const PRINTED = {
-  call: 'the answer as protobuf JSON; where there are many, one a line',
-  events: 'one event a line, until Ctrl-C',
-  start: 'one event a line, `ready` first; no shell',
-  attach: 'with `--script` what each line of it prints',
-  peers: 'with `--watch` one event a line: `event`, `atMs`, and these fields',
-  'send-task': 'with `--batch` one a line, as each task ends, with `index`; `resultBase64`, or `output` where that was given',
+  call: 'the answer as protobuf JSON; many answers, one per line',
+  events: 'one event per line, until Ctrl-C',
+  start: 'one event per line, `ready` first; no shell',
+  attach: 'with `--script`, the JSON of each line of the script',
+  peers: 'with `--watch`, one event per line: `event`, `atMs`, and these fields',
+  'send-task': 'with `--batch`, one line as each task ends, with `index` and with `resultBase64` or `output`',
 }
 /** A union with more alternatives is only a text. */
 const MAX_ALTERNATIVES = 12
