@@ -1,4 +1,4 @@
-// node bench/watched.ts metrics|events|top [PAIRS] [TASKS A SECOND]: what it costs a node that answers tasks to be watched, in CPU time and in its rate. Needs npm run build.
+// node bench/watched.ts metrics|events|top|both [PAIRS] [TASKS A SECOND]: what it costs a node that answers tasks to be watched, in CPU time and in its rate. Needs npm run build.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rm } from 'node:fs/promises'
@@ -12,9 +12,10 @@ import { median } from './support/measure.ts'
 
 const KINDS = {
   /** A node with metrics is read once in a run, which takes seconds: no less often than Prometheus would. */
-  metrics: { start: ['--metrics', '0'], attach: undefined },
-  events: { start: [], attach: ['events', '--json'] },
+  metrics: { start: ['--metrics', '0'], attach: [] },
+  events: { start: [], attach: ['events'] },
   top: { start: [], attach: ['top'] },
+  both: { start: [], attach: ['events', 'top'] },
 }
 const [kind = 'metrics', pairs = '9', rate = '0'] = process.argv.slice(2)
 const { start: watchedStart, attach } = KINDS[kind as keyof typeof KINDS]
@@ -83,16 +84,17 @@ function run(args: string[]): ChildProcess {
 }
 
 /** Runs the command that watches; one that draws has a terminal. */
-function watch(args: string[]): { kill(signal: string): void } {
-  if (kind === 'top') {
-    return spawnInTerminal(process.execPath, [BIN, ...args], { cols: 120, rows: 40, env: { ...process.env, TERM: 'xterm-256color' } })
+function watch(command: string, home: string): { kill(signal: string): void } {
+  if (command === 'top') {
+    const env = { ...process.env, TERM: 'xterm-256color' }
+    return spawnInTerminal(process.execPath, [BIN, command, '--home', home], { cols: 120, rows: 40, env })
   }
-  const child = run(args)
+  const child = run([command, '--json', '--home', home])
   return { kill: () => child.kill('SIGINT') }
 }
 
 async function measure(caller: string, { home, pid, address, metrics }: Worker, isWatched: boolean): Promise<Cost> {
-  const watcher = isWatched && attach != null ? watch([...attach, '--home', home]) : undefined
+  const watchers = isWatched ? attach.map((command) => watch(command, home)) : []
   const before = await cpuMs(pid)
   const startedAtMs = performance.now()
   const child = run(['send-task', address, '--home', caller, '--json', '--batch', '-', '--concurrency', '64'])
@@ -106,7 +108,9 @@ async function measure(caller: string, { home, pid, address, metrics }: Worker, 
     await (await fetch(metrics)).text()
   }
   const us = (((await cpuMs(pid)) - before) * 1_000) / TASKS
-  watcher?.kill('SIGINT')
+  for (const watcher of watchers) {
+    watcher.kill('SIGINT')
+  }
   return { us, perSecond }
 }
 
