@@ -75,6 +75,8 @@ export interface ChainState {
   lagMs: number | undefined
   /** The last error, unless a later request succeeded. */
   lastError: string | undefined
+  /** Requests that the chain failed to answer, since it was opened. */
+  failures: number
   /** Problems of a chain that answers, one line each; empty without problems. */
   problems: string[]
   /**

@@ -86,6 +86,9 @@ function addChain(metrics: Metrics, { node }: Measurable): void {
   metrics.gauge('subnet_chain_up', { help: 'Whether the last thing that was asked of the chain went right: 1 or 0' }, () =>
     only(registry.state().lastError == null ? 1 : 0),
   )
+  metrics.gauge('subnet_chain_failures_total', { help: 'Requests that the chain failed to answer', onlyGrows: true }, () =>
+    only(registry.state().failures),
+  )
   metrics.gauge('subnet_chain_problems', { help: 'Faults of a chain that answers' }, () => only(registry.state().problems.length))
 }
 

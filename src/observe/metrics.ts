@@ -9,6 +9,11 @@ export interface InstrumentOptions<Label extends string> {
   labels?: readonly Label[] | undefined
 }
 
+export interface GaugeOptions<Label extends string> extends InstrumentOptions<Label> {
+  /** True for a number that only grows: a counter that is read instead of counted. @default false */
+  onlyGrows?: boolean | undefined
+}
+
 export interface HistogramOptions<Label extends string> extends InstrumentOptions<Label> {
   /** The unit; also the last word of the instrument's name. */
   unit: 'seconds' | 'bytes'
@@ -49,8 +54,8 @@ export interface Metrics {
   counter<Label extends string>(name: string, options: InstrumentOptions<Label>): Labelled<Label, Counter>
   /** Creates a histogram. */
   histogram<Label extends string>(name: string, options: HistogramOptions<Label>): Labelled<Label, Histogram>
-  /** Registers a number that rises and falls. @param read returns the values when they are collected; not called otherwise */
-  gauge<Label extends string>(name: string, options: InstrumentOptions<Label>, read: () => Iterable<Measured<Label>>): void
+  /** Registers a number that is read. @param read returns the values when they are collected; not called otherwise */
+  gauge<Label extends string>(name: string, options: GaugeOptions<Label>, read: () => Iterable<Measured<Label>>): void
 }
 
 /** Discards all metrics. */

@@ -97,6 +97,7 @@ export class HypertensorRegistry implements ChainRegistry {
   readonly #closed = new AbortController()
   /** Why the last request got no answer from the chain; a single call may still succeed. */
   #failure: string | undefined
+  #failures = 0
   readonly #self: PeerId | undefined
 
   constructor(init: HypertensorInit) {
@@ -187,7 +188,7 @@ export class HypertensorRegistry implements ChainRegistry {
   state(): ChainState {
     const { endpoint, lagMs, lastError } = this.#chain.rpc
     const { block, problems, clockOffsetMs } = this.#chain.health
-    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, problems, clockOffsetMs }
+    return { endpoint, block, lagMs, lastError: this.#failure ?? lastError, failures: this.#failures, problems, clockOffsetMs }
   }
 
   async register(): Promise<Registration> {
@@ -281,7 +282,10 @@ export class HypertensorRegistry implements ChainRegistry {
         this.#chain.health.missedSubnet(this.#storage.subnetId)
       }
       const failure = isDeadline(error) ? this.#late(error) : error
-      this.#failure = failure instanceof ChainError ? failure.message : this.#failure
+      if (failure instanceof ChainError) {
+        this.#failures++
+        this.#failure = failure.message
+      }
       const isOther = this.#chain.genesis != null && this.#chain.genesis !== genesis
       if (kept == null || isOther || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
         throw failure

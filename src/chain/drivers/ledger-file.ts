@@ -68,6 +68,7 @@ export class LedgerFile {
   #newest: number | undefined
   #heardAtMs: number | undefined
   #lastError: string | undefined
+  #failures = 0
 
   constructor(file: string) {
     this.#file = file
@@ -85,6 +86,7 @@ export class LedgerFile {
       block: this.#newest,
       lagMs: this.#heardAtMs == null ? undefined : Math.round(performance.now() - this.#heardAtMs),
       lastError: this.#lastError,
+      failures: this.#failures,
       problems: [],
       clockOffsetMs: undefined,
     }
@@ -198,6 +200,7 @@ export class LedgerFile {
         // the file, its folder or the disk may be repaired before the next call
         await this.#disconnect()
       }
+      this.#failures++
       this.#lastError = isOfFile ? cause.message : `ledger ${this.#file}: ${describeError(cause)}`
       throw new ChainError(this.#lastError, { cause, hint: isOfFile ? cause.hint : NAMED_BY_CHAIN })
     }

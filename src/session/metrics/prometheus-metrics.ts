@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client'
 import type {
+  GaugeOptions,
   HistogramOptions,
   InstrumentOptions,
   Labelled,
@@ -60,8 +61,13 @@ export class PrometheusMetrics implements Metrics {
     })
   }
 
-  gauge<Label extends string>(name: string, { help, labels = [] }: InstrumentOptions<Label>, read: () => Iterable<Measured<Label>>): void {
-    new Gauge({
+  gauge<Label extends string>(
+    name: string,
+    { help, labels = [], onlyGrows = false }: GaugeOptions<Label>,
+    read: () => Iterable<Measured<Label>>,
+  ): void {
+    const ReadMetric = onlyGrows ? Counter : Gauge
+    new ReadMetric({
       name,
       help,
       labelNames: [...labels],
@@ -69,7 +75,7 @@ export class PrometheusMetrics implements Metrics {
       collect() {
         this.reset()
         for (const measured of read()) {
-          this.set(measured.labels, measured.value)
+          this.inc(measured.labels, measured.value)
         }
       },
     })

@@ -626,8 +626,9 @@ describe('the ledger', () => {
       await assert.rejects(registry.isRegistered(peer.peerId, 'registered'), error)
       await assert.rejects(registry.register('idle'), error)
       await assert.rejects(registry.unregister(), error)
-      const { endpoint, block, lagMs, lastError = '' } = registry.state()
+      const { endpoint, block, lagMs, lastError = '', failures } = registry.state()
       assert.deepEqual({ endpoint, block, lagMs }, { endpoint: path, block: undefined, lagMs: undefined })
+      assert.ok(failures >= 7, `${failures} failures`)
       assert.ok(lastError.startsWith(`ledger ${path}`))
       return registry
     }

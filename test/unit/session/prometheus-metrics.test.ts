@@ -42,4 +42,11 @@ describe('metrics of Prometheus', () => {
     values = []
     assert.doesNotMatch(await metrics.text(), /^subnet_c\{/m)
   })
+
+  it('read counters when somebody looks', async () => {
+    metrics.gauge('subnet_d_total', { help: 'Of d', onlyGrows: true }, () => [{ value: 3, labels: {} }])
+    for (let times = 0; times < 2; times++) {
+      assert.match(await metrics.text(), /^# TYPE subnet_d_total counter\nsubnet_d_total 3$/m)
+    }
+  })
 })

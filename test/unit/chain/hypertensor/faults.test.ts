@@ -60,9 +60,12 @@ describe('a Hypertensor chain that fails', () => {
         return true
       })
       assert.match(registry.state().lastError ?? '', /^chain ws:/)
+      const { failures } = registry.state()
+      assert.ok(failures > 0)
       chain.fault = undefined
       await freshAgain(registry)
       assert.equal(registry.state().lastError, undefined)
+      assert.ok(registry.state().failures >= failures)
     })
   }
 
