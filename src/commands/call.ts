@@ -5,7 +5,7 @@ import { PROTOCOL_KINDS } from '../cli/messages/protocol-kinds.ts'
 import { printableLines } from '../primitives/printable.ts'
 
 export default class Call extends BaseCommand {
-  static override summary = 'Call a protocol of a peer, with JSON in and JSON out; "protocol describe" shows the messages.'
+  static override summary = 'Call a protocol of a peer, with JSON in and JSON out.'
   static override examples = [
     `<%= config.bin %> call bob /example/greet/1.0.0 --data '{"name": "Ada"}'`,
     '<%= config.bin %> call bob /example/greet/1.0.0 --data @request.json --proto greet.proto',
@@ -15,7 +15,7 @@ export default class Call extends BaseCommand {
     ...nodeFlags,
     data: Flags.string({ helpValue: 'JSON|@FILE|-', default: '{}', description: 'the request; - for stdin [default: {}]' }),
     'emit-defaults': Flags.boolean({ description: 'also show fields that have their default value' }),
-    proto: Flags.string({ helpValue: 'FILE', description: '.proto file or descriptor set, for a peer without reflection' }),
+    proto: Flags.string({ helpValue: 'FILE', description: '.proto or descriptor set, for peers without reflection' }),
     'request-type': Flags.string({ helpValue: 'NAME', description: 'request message in --proto [default: the only …Request]' }),
     'response-type': Flags.string({ helpValue: 'NAME', description: 'response message in --proto [default: its …Response]' }),
     stream: Flags.boolean({ description: 'with --proto: expect many answers, one per line' }),
