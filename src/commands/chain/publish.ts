@@ -7,7 +7,7 @@ import type { PublishAnswer } from '../../cli/publish.ts'
 export default class ChainPublish extends BaseCommand {
   static override summary = "Publish this peer's multiaddrs on the chain, replacing the old ones."
   static override description =
-    'Without MULTIADDR, publishes those of the running node. A multiaddr without /p2p gets the peer ID of this home. A Hypertensor chain stores one, for a fee, signed by the coldkey that owns the node, from any machine; its /p2p then names the peer.'
+    'Without MULTIADDR, publishes those of the running node. A multiaddr without /p2p gets the peer ID of this home. A Hypertensor chain stores one, for a fee; the coldkey that owns the node signs it, on any machine.'
   static override examples = [
     '<%= config.bin %> chain publish /ip4/203.0.113.7/tcp/38960',
     '<%= config.bin %> chain publish /dns4/peer.example.org/tcp/38960 --chain ledger:/tmp/subnet.db --json',
