@@ -78,7 +78,7 @@ describe('status, of a chain that answers and is not well', function () {
     const { running } = await cli.start(home, [...flags('open', SUBNET), '--heartbeat-interval', '500ms'])
     const blocks = setInterval(() => chain.newHead(), 50)
     try {
-      const message = `the clock of this machine is 2 min behind the blocks of chain ${chain.url}: nodes whose clocks differ by more than 60 s ignore what the other says of itself`
+      const message = `the clock of this machine is 2 min behind the blocks of chain ${chain.url}: nodes whose clocks differ by more than 60 s ignore each other's heartbeats`
       await running.says(new RegExp(`warn: ${message}`))
       assert.deepEqual(await health().then((now) => [now.healthy, now.problems]), [
         true,
