@@ -75,7 +75,7 @@ describe('a ledger of another version', () => {
     const refused = {
       code: 'CHAIN_UNAVAILABLE',
       message: /^ledger \S+ has version 1000, and this program reads versions up to \d+: a newer program wrote the file$/,
-      hint: /^update subnet; --chain ledger:\S+ names another$/,
+      hint: /^update subnet; name another ledger with --chain ledger:\S+$/,
     }
     await assert.rejects(ledger.list(), refused)
     await assert.rejects(ledger.publish([peer.at(1)]), refused)
