@@ -35,8 +35,8 @@ export function checkChain(url: string): ChainLocation {
   const split = splitChain(url)
   if (split == null) {
     // the message omits the text: an endpoint without its scheme may contain a key
-    throw new UsageError('not a chain that is known here: its URL begins neither with ledger: nor with hypertensor:', {
-      hint: 'ledger:/path/file.db names a ledger that nodes share, ledger: alone the one in the home; hypertensor:ws://host:9944 a chain',
+    throw new UsageError('unknown kind of chain: its URL begins neither with ledger: nor with hypertensor:', {
+      hint: 'ledger: is the ledger in the home, ledger:/path/file.db is one that nodes share, hypertensor:ws://host:9944 is a chain',
     })
   }
   const { driver, rest } = split

@@ -57,7 +57,7 @@ export class Heard {
   #tellFull(now: number): void {
     if (now - this.#toldFullAtMs >= TELL_EVERY_MS) {
       this.#toldFullAtMs = now
-      this.#init.log.warn('the address book is full of living peers: newcomers are not entered')
+      this.#init.log.warn('the address book is full of online peers: new peers are not added')
     }
   }
 }

@@ -218,7 +218,7 @@ export class HeartbeatService {
       return ignore('its author is not let into this subnet')
     }
     if (!this.#rates.take(record.peerId.toString(), { burst: BURST, refillMs: beat.intervalMs })) {
-      return ignore('too many beats of this peer')
+      return ignore('too many heartbeats of this peer')
     }
     this.#weigh(message.data)
     return this.#store(beat, record, state, sender)

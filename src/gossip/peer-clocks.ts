@@ -98,6 +98,6 @@ function medianOf(offsets: number[]): number {
 function described(offsetMs: number, whose: string): string {
   return (
     `the clock of this machine is ${humanMs(Math.abs(offsetMs))} ${offsetMs > 0 ? 'ahead of' : 'behind'} ${whose}: ` +
-    'nodes whose clocks differ by more than 60 s ignore what the other says of itself'
+    "nodes whose clocks differ by more than 60 s ignore each other's heartbeats"
   )
 }

@@ -71,10 +71,10 @@ export function readPeerState(data: Uint8Array, from: PeerId): PeerStateMessage 
   }
   const { kind, message_id: id, peer_id: peerId, namespace, created_at_ms: createdAtMs } = message.value
   if (peerId !== from.toString()) {
-    return reject('its author is not who signed it')
+    return reject('its author is not its signer')
   }
   if (namespace !== NAMESPACE || typeof id !== 'string' || !isTime(createdAtMs)) {
-    return ignore('of an unknown form, or another namespace')
+    return ignore('of an unknown form, or of another namespace')
   }
   if (kind === 'announcement') {
     const { head_ids: heads, node_count: count } = message.value
@@ -100,10 +100,10 @@ function hasFewParts(data: Uint8Array): boolean {
 function parse(text: string): { value: JsonObject } | Verdict {
   const value = parseJson(text)
   if (value === undefined) {
-    return NO_NUMBERS.test(text) ? ignore('JSON of Python alone') : reject('no JSON')
+    return NO_NUMBERS.test(text) ? ignore('NaN or Infinity, which only Python writes as JSON') : reject('not JSON')
   }
   if (!isObject(value)) {
-    return reject('no JSON object')
+    return reject('not a JSON object')
   }
   return isCanonical(value, text) ? { value } : ignore('not in canonical form, or nested too deep')
 }
@@ -133,7 +133,7 @@ function readNode(message: JsonObject, from: PeerId): PeerStateMessage | Verdict
   }
   const { payload } = body
   if (header.author !== from.toString()) {
-    return reject('its author is not who signed it')
+    return reject('its author is not its signer')
   }
   if (header.namespace !== NAMESPACE || body.node_id !== header.node_id || !isAscending(header.parent_ids)) {
     return reject('its parts do not belong together')
@@ -211,11 +211,13 @@ async function check(header: Header, payload: JsonObject, author: PeerId): Promi
   }
   const hex = [signature, header.public_key]
   if (!hex.every((text) => HEX.test(text))) {
-    return hex.every((text) => LOOSE_HEX.test(text)) ? ignore('hex in upper case, or with spaces') : reject('key or signature are no hex')
+    return hex.every((text) => LOOSE_HEX.test(text))
+      ? ignore('hex in upper case, or with spaces')
+      : reject('its key or signature is not hex')
   }
   const key = readKey(Buffer.from(header.public_key, 'hex'))
   if (key == null) {
-    return ignore('a key that is not read')
+    return ignore('a key of an unsupported type')
   }
   const isAuthors = peerIdFromPublicKey(key).equals(author)
   const isRight = isAuthors && (await verify(key, Buffer.from(signed), Buffer.from(signature, 'hex')))

@@ -124,7 +124,7 @@ export class PeerStateService {
     }
     const author = message.from
     if (!this.#mayPassOn(author, sender, message.data)) {
-      return ignore('too many messages or bytes from who passes it on')
+      return ignore('too many messages or bytes from the forwarding peer')
     }
     const read = readPeerState(message.data, author)
     if ('result' in read) {

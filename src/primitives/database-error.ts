@@ -35,7 +35,7 @@ export class DatabaseVersionError extends SubnetError {
   constructor({ file, name = 'the database', elsewhere }: DatabaseFile, version: number, newest: number) {
     const hint = elsewhere == null ? 'update subnet' : `update subnet; ${elsewhere}`
     super(
-      `${name} ${file} has version ${version}, and this program knows none above ${newest}: ${version < 0 ? 'another program' : 'a newer one'} wrote it`,
+      `${name} ${file} has version ${version}, and this program reads versions up to ${newest}: ${version < 0 ? 'another program' : 'a newer program'} wrote the file`,
       { hint },
     )
   }
@@ -66,7 +66,7 @@ const SQLITE_READONLY = 8
 const READONLY_DBMOVED = SQLITE_READONLY | (4 << 8)
 const IOERR_SHMSIZE = 10 | (19 << 8)
 const MOVE_AWAY = 'move it away'
-const DATA_IS_WHOLE = 'the file is whole'
+const DATA_IS_WHOLE = 'the file is intact'
 
 /** Describes a file error of SQLite. An error that does not concern a file, and a DatabaseError, is returned unchanged. */
 export function toDatabaseError(error: unknown, about: DatabaseFile): unknown {
@@ -123,7 +123,7 @@ function readOnly(about: DatabaseFile, errcode: number): Finding {
     return { problem: 'was moved or removed while it was in use', hint: 'end the programs that use it, and start them again' }
   }
   const { file } = about
-  const reason = reasonOfFile(file, 'r+') ?? reasonOfFolder(dirname(file)) ?? 'the file or its folder may only be read'
+  const reason = reasonOfFile(file, 'r+') ?? reasonOfFolder(dirname(file)) ?? 'the file or its folder is read-only'
   return {
     problem: `cannot be written: ${reason}`,
     hint: or(`${DATA_IS_WHOLE}: the file and its folder ${dirname(file)} must be writable`, about),
@@ -132,10 +132,11 @@ function readOnly(about: DatabaseFile, errcode: number): Finding {
 
 function notOpened(about: DatabaseFile): Finding {
   const { file } = about
-  const reason = reasonOfFile(file, 'r') ?? reasonOfFolder(dirname(file)) ?? 'the system refuses it, or a file that belongs to it'
+  const reason =
+    reasonOfFile(file, 'r') ?? reasonOfFolder(dirname(file)) ?? 'the system denies access to the file, or to its -wal or -shm file'
   return {
     problem: `cannot be opened: ${reason}`,
-    hint: or(`the file and its folder ${dirname(file)} must be there, readable and writable`, about),
+    hint: or(`the file and its folder ${dirname(file)} must exist, and be readable and writable`, about),
   }
 }
 
@@ -145,15 +146,15 @@ function ioError(about: DatabaseFile, errcode: number): Finding {
     return full(about)
   }
   return {
-    problem: `cannot be read or written: the disk reports an error (SQLite's ${errcode})`,
-    hint: 'the file may be whole: look after the disk first (dmesg), then start again',
+    problem: `cannot be read or written: the disk reports an error (SQLite code ${errcode})`,
+    hint: 'the file may be intact: check the disk first (dmesg), then start again',
   }
 }
 
 function tooLarge(about: DatabaseFile): Finding {
   return {
-    problem: 'is larger than files may be here',
-    hint: or(`${DATA_IS_WHOLE}: keep it on another file system than ${dirname(about.file)}`, about),
+    problem: 'exceeds the size limit for files here',
+    hint: or(`${DATA_IS_WHOLE}: keep it on a file system other than that of ${dirname(about.file)}`, about),
   }
 }
 

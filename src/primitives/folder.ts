@@ -17,7 +17,7 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
       throw error
     }
     if (await isFolder(above)) {
-      throw new Error(`no folder can be made in ${above}`, { cause: error })
+      throw new Error(`cannot create a folder in ${above}`, { cause: error })
     }
     await makeFolder(above, mode)
     await makeFolder(path, mode)

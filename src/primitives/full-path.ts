@@ -8,7 +8,7 @@ export function fullPath(name: string): string {
   } catch (cause) {
     throw new UsageError(`${name} cannot be found: the working directory is gone`, {
       cause,
-      hint: 'change to a directory that is there, or name it by an absolute path',
+      hint: 'change to an existing directory, or give an absolute path',
     })
   }
 }

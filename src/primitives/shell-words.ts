@@ -10,7 +10,7 @@ export interface Word {
 const OPERATORS = /^(\|\|?|&&?|>>?|<<?|;)/
 const EXPANSIONS = /^(`|\$\(|\$\{|\$[A-Za-z_])/
 const ESCAPED_IN_QUOTES = '"\\$`'
-const USE_THE_SHELL = 'quote it to mean it as text; for what only a shell can do run "subnet …" in one: it drives this same node'
+const USE_THE_SHELL = 'quote it to use it as text; for shell features, run "subnet …" in a shell: it uses this same node'
 
 /**
  * Splits and unquotes a line like a POSIX shell, without expansion. Shell syntax (`|`, `>`, `&&`, `$HOME`, …) is an error, not text.
@@ -94,7 +94,7 @@ class Splitter {
     }
     const expansion = EXPANSIONS.exec(this.#line.slice(this.#at))?.[0]
     if (expansion != null) {
-      throw new UsageError(`${JSON.stringify(expansion)} is expanded by a shell only, and this is none`, { hint: USE_THE_SHELL })
+      throw new UsageError(`${JSON.stringify(expansion)} is expanded only by a shell, and this is not one`, { hint: USE_THE_SHELL })
     }
   }
 
@@ -112,7 +112,7 @@ class Splitter {
 }
 
 function onlyInShell(operator: string): UsageError {
-  return new UsageError(`${JSON.stringify(operator)} only means something to a shell, and this is none`, { hint: USE_THE_SHELL })
+  return new UsageError(`${JSON.stringify(operator)} only means something to a shell, and this is not one`, { hint: USE_THE_SHELL })
 }
 
 /** A text as one word of a POSIX shell, in quotes only where they are needed. */

@@ -56,7 +56,7 @@ export class Spool implements AsyncDisposable {
     } catch (cause) {
       throw new UsageError(`no temporary file can be written in ${tmpdir()}: ${describeError(cause)}`, {
         cause,
-        hint: 'TMPDIR names another folder',
+        hint: 'set TMPDIR to another folder',
         toPeers: 'this node has no room for a large payload now',
       })
     }
@@ -66,8 +66,8 @@ export class Spool implements AsyncDisposable {
   #take(bytes: number): void {
     const { capacity, used } = this.#room
     if (used + bytes > capacity) {
-      throw new CapacityError(`more than ${capacity} bytes would be in temporary files of this process at a time`, {
-        hint: 'try again when other large payloads and results are through',
+      throw new CapacityError(`the temporary files of this process would exceed ${capacity} bytes`, {
+        hint: 'try again when other large payloads and results are done',
       })
     }
     this.#room.used += bytes

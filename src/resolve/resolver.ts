@@ -76,7 +76,7 @@ export class Resolver {
     const names = [...NO_TIERS, ...this.tierNames]
     const taken = names.find((name, index) => names.indexOf(name) !== index)
     if (taken != null) {
-      throw new UsageError(`a tier cannot be called ${JSON.stringify(taken)}: there is another one, or another source of addresses`)
+      throw new UsageError(`a tier cannot be called ${JSON.stringify(taken)}: another tier or source of addresses has this name`)
     }
   }
 
@@ -107,7 +107,7 @@ export class Resolver {
   #checkNames(chosen: readonly string[] = []): void {
     const none = chosen.find((name) => !this.tierNames.includes(name))
     if (none != null) {
-      throw new UsageError(`there is no tier ${JSON.stringify(none)}; there is ${this.tierNames.join(', ')}`)
+      throw new UsageError(`unknown tier ${JSON.stringify(none)}; expected ${this.tierNames.join(', ')}`)
     }
   }
 }
@@ -322,7 +322,8 @@ class Run<T> {
       return new ResolveError('NOT_ADMITTED', message, this.#attempts, { hint: refusal.hint })
     }
     return new ResolveError('PEER_NOT_FOUND', `no address of ${peer} is known; ${trace}`, this.#attempts, {
-      hint: this.#memory.hint?.() ?? '--bootstrap names a peer that may know it, --chain a chain where it may have published',
+      hint:
+        this.#memory.hint?.() ?? 'use --bootstrap to name a peer that may know it, or --chain to name a chain where it may have published',
     })
   }
 }

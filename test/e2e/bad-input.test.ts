@@ -235,7 +235,7 @@ add(
 add(
   'a chain that is none',
   ['chain', 'list', '--chain', 'x:y'],
-  /^not a chain that is known here: its URL begins neither with ledger: nor with hypertensor:$/,
+  /^unknown kind of chain: its URL begins neither with ledger: nor with hypertensor:$/,
   /ledger:/,
 )
 add('no time at all', send('--text', 'x', '--timeout', '1ms'), /1 ms were over/, /--timeout/, { code: 6, inWords: true })

@@ -45,16 +45,16 @@ describe('status, of a chain that answers and is not well', function () {
     it(`it stands still (--admission ${admission}): a problem with its age, until the next block`, async () => {
       chain.tellTime(Date.now() - 3 * 86_400_000)
       const { running } = await cli.start(home, flags(admission, SUBNET))
-      await running.says(/warn: chain ws:\S+ it stands still at block 5/)
+      await running.says(/warn: chain ws:\S+ no new block after 5 /)
       const { healthy, problems, chain: state } = await health()
-      const message = `chain ${chain.url}: it stands still at block 5: no new one for 3 d, and one takes 6 s`
+      const message = `chain ${chain.url}: no new block after 5 for 3 d; a block usually takes 6 s`
       assert.deepEqual([healthy, problems], [false, [{ code: 'CHAIN_UNAVAILABLE', severity, message }]])
       assert.deepEqual([state.reachable, state.error], [true, null])
       const text = await cli.run(home, ['status'])
       assert.equal(text.code, 10)
-      assert.match(text.stdout, /^problem +chain ws:\S+ it stands still at block 5: no new one for 3 d, and one takes 6 s$/m)
+      assert.match(text.stdout, /^problem +chain ws:\S+ no new block after 5 for 3 d; a block usually takes 6 s$/m)
       chain.newHead()
-      await running.says(/warn: chain ws:\S+ new blocks come again, the newest is 6/)
+      await running.says(/warn: chain ws:\S+ new blocks arrive again; the newest is 6/)
       assert.deepEqual(await health().then((now) => [now.healthy, now.problems, now.chain.block]), [true, [], 6])
     })
 
@@ -67,7 +67,7 @@ describe('status, of a chain that answers and is not well', function () {
       assert.deepEqual([state.reachable, state.error], [true, null])
       appears()
       chain.newHead()
-      await running.says(new RegExp(`warn: chain ws:\\S+ subnet ${subnet} is there now`))
+      await running.says(new RegExp(`warn: chain ws:\\S+ subnet ${subnet} exists now`))
       assert.deepEqual(await health().then((now) => [now.healthy, now.problems]), [true, []])
     })
   }
@@ -78,7 +78,7 @@ describe('status, of a chain that answers and is not well', function () {
     const { running } = await cli.start(home, [...flags('open', SUBNET), '--heartbeat-interval', '500ms'])
     const blocks = setInterval(() => chain.newHead(), 50)
     try {
-      const message = `the clock of this machine is 2 min behind the blocks of chain ${chain.url}: nodes whose clocks differ by more than 60 s ignore what the other says of itself`
+      const message = `the clock of this machine is 2 min behind the blocks of chain ${chain.url}: nodes whose clocks differ by more than 60 s ignore each other's heartbeats`
       await running.says(new RegExp(`warn: ${message}`))
       assert.deepEqual(await health().then((now) => [now.healthy, now.problems]), [
         true,

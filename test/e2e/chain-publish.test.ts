@@ -171,7 +171,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     chain.state.storage.delete(chain.state.key('PeerIdOverwatchNodeId', SUBNET, text))
     const address = multiaddr(`${ADDRESS}/p2p/${peerId}`).bytes
     chain.state.set('MultiaddrSubnetNodeId', [SUBNET, address], 2)
-    assert.match((await publish()).message, /is the address of node 2, already: .*MultiaddrExist/)
+    assert.match((await publish()).message, /is already the address of node 2: .*MultiaddrExist/)
     assert.deepEqual(
       [chain.count('author_submitAndWatchExtrinsic'), chain.count('author_submitExtrinsic'), chain.pool.calls.length],
       [0, 0, 0],
@@ -184,7 +184,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     const running = [ADDRESS, '/ip4/203.0.113.8/tcp/38960'].map(launch)
     const loser = await Promise.race(running.map(async ({ ended }) => ended))
     assert.equal(loser.code, 2, loser.stdout)
-    assert.match(jsonError(loser).message, /another transaction of 0x\w+|is not taken/)
+    assert.match(jsonError(loser).message, /another transaction of 0x\w+|did not accept the transaction/)
     const [{ call } = { call: undefined }] = chain.pool.waiting
     assert.equal(chain.pool.waiting.length, 1)
     const handedIn = JSON.stringify(call?.value.value['calls'], (_, value: unknown) => (value instanceof Uint8Array ? [...value] : value))
@@ -213,10 +213,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     chain.nextBlock()
     const outcome = await running.ended
     assert.equal(outcome.code, 2, outcome.stdout)
-    assert.match(
-      jsonError(outcome).message,
-      /^another transaction of 0x\w+ had nonce 0, .* was overtaken, is in no block, and costs nothing$/,
-    )
+    assert.match(jsonError(outcome).message, /^another transaction of 0x\w+ used nonce 0, .* is in no block, and costs nothing$/)
   })
 
   it('publishes for a peer of another home, from where the owner’s key is: the command is printed where it is not', async () => {
@@ -250,7 +247,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     assert.equal(outcome.code, 10, outcome.stdout)
     const { message, hint } = jsonError(outcome)
     assert.match(message, /transaction 0x[0-9a-f]{64} may have been included$/)
-    assert.match(hint ?? '', /before anything is sent again/)
+    assert.match(hint ?? '', /before you send again/)
     assert.match(outcome.stderr, /handed in: transaction 0x/)
   })
 
@@ -328,7 +325,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
       home,
       `curl -s --unix-socket '${join(home, 'node.sock')}' -H 'content-type: application/json' -d '${request}' ${url}`,
     )
-    assert.match(stdout, /has to sign/)
+    assert.match(stdout, /must sign/)
     await node.stop()
     assert.equal(chain.pool.blocks.length, 0)
   })

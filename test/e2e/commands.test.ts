@@ -359,7 +359,7 @@ describe('every command', function () {
     [['send-task', 'bob', '--batch', 'x', '--output', 'secret'], '--output and --batch do not go together', /subnet send-task --help/],
     [['send-task', 'bob', '--text', 'x', '--concurrency', '3'], '--concurrency needs --batch', /subnet send-task --help/],
     [['init', '--handler', 'Echo'], 'no such handler: "Echo"', /echo, upper/],
-    [['init', '--chain', 'zz'], 'not a chain that is known here: its URL begins neither with ledger: nor with hypertensor:', /ledger:/],
+    [['init', '--chain', 'zz'], 'unknown kind of chain: its URL begins neither with ledger: nor with hypertensor:', /ledger:/],
     [['init', '--handler', "exec:'x"], "handler exec:'x: the quote ' at character 1 is not closed", /sh:COMMAND/],
   ] as Array<[string[], string, RegExp]>) {
     it(`that is none is an error in JSON, and says what was meant: ${words.join(' ')}`, async () => {

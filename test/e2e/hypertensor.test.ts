@@ -59,7 +59,7 @@ describe('subnet on a Hypertensor chain', function () {
       assert.equal((await cli.json(home, ['chain', 'show', NODE_1.toString(), ...on(earlier)])).role, 'main')
       const outcome = await cli.run(home, ['chain', 'list', ...on(other), '--json'])
       assert.deepEqual([outcome.code, jsonError(outcome).code], [10, 'CHAIN_UNAVAILABLE'])
-      assert.match(jsonError(outcome).message, /hypertensor-node 1 has no Network\.SubnetNodesData, which is needed here$/)
+      assert.match(jsonError(outcome).message, /hypertensor-node 1 has no Network\.SubnetNodesData, which this program needs$/)
     } finally {
       await Promise.all([earlier.stop(), other.stop()])
     }
@@ -143,7 +143,7 @@ describe('subnet on a Hypertensor chain', function () {
       const outcome = await cli.run(await cli.home(), ['chain', 'list', '--chain', url, '--json'])
       const { code, message, hint } = jsonError(outcome)
       assert.deepEqual([outcome.code, code], [2, 'USAGE'])
-      assert.match(message, /^an endpoint of the chain is no URL that begins with ws:/)
+      assert.match(message, /^an endpoint of the chain must be a URL that begins with ws:/)
       assert.match(hint ?? '', /hypertensor:ws:\/\/host:9944/)
     })
   }

@@ -34,7 +34,7 @@ describe('a home of another version', function () {
       const outcome = await cli.run(home, [...command, '--json'])
       const error = jsonError(outcome)
       assert.deepEqual([outcome.code, error.code, error.exit], [EXIT_CODES[code], code, EXIT_CODES[code]])
-      assert.match(error.message, /has version 1000, and this program knows none above \d+: a newer one wrote it$/)
+      assert.match(error.message, /has version 1000, and this program reads versions up to \d+: a newer program wrote the file$/)
       assert.match(error.hint ?? '', /^update subnet; /)
       assert.deepEqual(await readFile(path), before)
     }

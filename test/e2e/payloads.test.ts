@@ -141,7 +141,7 @@ describe('a task between two processes', function () {
       assert.equal(outcome.code, 2, outcome.stderr)
       assert.match(
         outcome.stderr,
-        /^error: the output \S+\/result cannot be written: it would be larger than files may be here\nhint: .+\n$/,
+        /^error: the output \S+\/result cannot be written: the file would exceed the size limit for files here\nhint: .+\n$/,
       )
       assert.deepEqual(await readdir(target), ['result'])
       assert.equal(await readFile(join(target, 'result'), 'utf8'), 'as before')

@@ -175,6 +175,6 @@ describe("secrets in the URL of a chain's endpoint", function () {
     const { settings } = await cli.json<{ settings: { chain: { value: string } } }>(memberHome, ['config'])
     assert.equal(settings.chain.value, `hypertensor:${chain.url}/…`)
     const outcome = await cli.run(strangerHome, ['chain', 'list', '--chain', settings.chain.value, '--json'])
-    assert.match(jsonError(outcome).message, /how it is shown, not what it is/)
+    assert.match(jsonError(outcome).message, /replaces secrets where a URL is shown/)
   })
 })

@@ -193,15 +193,15 @@ export class HypertensorRegistry implements ChainRegistry {
 
   async register(): Promise<Registration> {
     throw this.#notFromHere(
-      'a node is not registered from here',
-      'Network.register_subnet_node, on the chain, does it, signed by the account that stakes for the node',
+      'nodes cannot be registered from here',
+      'call Network.register_subnet_node on the chain, signed by the account that stakes for the node',
     )
   }
 
   async unregister(): Promise<boolean> {
     throw this.#notFromHere(
-      'a node is not taken out from here',
-      'Network.remove_subnet_node, on the chain, does it, signed by the account that owns the node',
+      'nodes cannot be unregistered from here',
+      'call Network.remove_subnet_node on the chain, signed by the account that owns the node',
     )
   }
 
@@ -209,12 +209,9 @@ export class HypertensorRegistry implements ChainRegistry {
   async publish(multiaddrs: Multiaddr[], options: PublishOptions = {}): Promise<PublishedRecord> {
     const { signer, signal } = options
     if (signer == null || this.#self == null) {
-      throw new UsageError(
-        `chain ${this.#chain.rpc.endpoint}: addresses are published by the account that owns the node, which has to sign`,
-        {
-          hint: '"subnet chain publish --owner-key FILE" signs, in its own process, on any machine that has the key',
-        },
-      )
+      throw new UsageError(`chain ${this.#chain.rpc.endpoint}: to publish an address, the account that owns the node must sign`, {
+        hint: 'run "subnet chain publish --owner-key FILE" on a machine that has the key: only that process reads the key',
+      })
     }
     const { PeerPublisher } = await import('../hypertensor/writing/peer-publisher.ts')
     const { inclusionMs, blockMs } = this.#options
@@ -230,8 +227,8 @@ export class HypertensorRegistry implements ChainRegistry {
 
   async remove(): Promise<boolean> {
     throw this.#notFromHere(
-      'addresses are not removed from here',
-      '"subnet chain publish" puts another in its place; Network.update_peer_info without an address, on the chain, takes it out, signed by the coldkey',
+      'addresses cannot be removed from here',
+      'replace the address with "subnet chain publish", or call Network.update_peer_info without an address on the chain, signed by the coldkey',
     )
   }
 
@@ -290,7 +287,7 @@ export class HypertensorRegistry implements ChainRegistry {
       if (kept == null || isOther || this.#closed.signal.aborted || !(failure instanceof ChainError)) {
         throw failure
       }
-      this.#log.debug('the chain is away: it is taken for what it said last', failure)
+      this.#log.debug('the chain is unreachable: its last answer is used', failure)
       return { ...kept(), stale: true }
     } finally {
       patience?.clear()
@@ -317,7 +314,7 @@ export class HypertensorRegistry implements ChainRegistry {
       const silentMs = Math.min(performance.now() - startedAtMs, this.#chain.rpc.lagMs ?? Number.POSITIVE_INFINITY)
       const leftMs = patienceMs == null ? this.#options.patienceMs - silentMs : 0
       if (leftMs <= 0) {
-        over.abort(new DOMException('the chain is not heard', 'TimeoutError'))
+        over.abort(new DOMException('the chain is silent', 'TimeoutError'))
       } else {
         timer = setTimeout(look, leftMs)
       }
@@ -333,7 +330,7 @@ export class HypertensorRegistry implements ChainRegistry {
 
   #notFromHere(what: string, instead: string): UsageError {
     return new UsageError(`chain ${this.#chain.rpc.endpoint}: ${what}`, {
-      hint: `${instead}; on a chain like --chain ledger:/path/file.db it is done from here`,
+      hint: `${instead}; only a ledger (--chain ledger:/path/file.db) allows this from here`,
     })
   }
 }

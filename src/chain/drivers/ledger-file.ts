@@ -28,7 +28,7 @@ export const MAX_ENVELOPE_BYTES = 32 * 1_024
 /** Rows per table in one snapshot. */
 const MAX_WATCHED = 10_000
 const SQLITE_CANTOPEN = 14
-const NAMED_BY_CHAIN = '--chain names the ledger: ledger:/path/file.db; the first who publishes or registers makes it'
+const NAMED_BY_CHAIN = 'name the ledger with --chain ledger:/path/file.db; the first publication or registration creates the file'
 
 const COLUMNS = `peer_id, CAST(seq AS TEXT) AS seq, CAST(revision AS TEXT) AS revision, envelope`
 const IN_SUBNET = `length(envelope) <= ${MAX_ENVELOPE_BYTES} AND subnet_id = ?`
@@ -75,8 +75,8 @@ export class LedgerFile {
     this.#about = {
       file,
       name: 'ledger',
-      ifDamaged: '--chain names the ledger: ledger:/path/file.db; a damaged one is moved away, and every peer publishes again',
-      elsewhere: '--chain ledger:/path/file.db names another',
+      ifDamaged: 'name the ledger with --chain ledger:/path/file.db; if it is damaged, move it away and let every peer publish again',
+      elsewhere: 'name another ledger with --chain ledger:/path/file.db',
     }
   }
 

@@ -59,7 +59,7 @@ const REGISTRATIONS: RecordKind<LedgerRegistration> = {
   decode: (bytes) => fromBinary(LedgerRegistrationSchema, bytes),
   check: (registration) => {
     if (!registration.removed && NODE_CLASSES[rankOf(registration)] == null) {
-      throw new Error('there is no such class')
+      throw new Error('unknown class')
     }
   },
 }
@@ -196,8 +196,8 @@ export class LedgerRegistry implements ChainRegistry {
     }
     const relayed = multiaddrs.find(isRelayed)
     if (relayed != null) {
-      throw new UsageError(`${relayed.toString()} is an address over a relay: the chain does not take it`, {
-        hint: 'heartbeats and neighbours tell such addresses; publish one at which the peer is reached directly',
+      throw new UsageError(`${relayed.toString()} is an address over a relay: the chain does not accept it`, {
+        hint: 'publish an address that reaches the peer directly; heartbeats and neighbours spread addresses over relays',
       })
     }
     const own = addressesOf(this.#self, multiaddrs, Number.POSITIVE_INFINITY)
@@ -239,7 +239,7 @@ export class LedgerRegistry implements ChainRegistry {
 function checkClass(nodeClass: NodeClass): number {
   const rank = NODE_CLASSES.indexOf(nodeClass)
   if (rank < 0) {
-    throw new UsageError(`not a class: ${JSON.stringify(nodeClass)}; expected ${NODE_CLASSES.join(', ')}`)
+    throw new UsageError(`unknown class ${JSON.stringify(nodeClass)}; expected ${NODE_CLASSES.join(', ')}`)
   }
   return rank
 }

@@ -95,7 +95,7 @@ export class SignedRows<R extends Signed> {
         return { peerId: this.#self, record, revision }
       }
     }
-    throw new ChainError(`ledger ${path}: the ${kind.name} of ${self} is changed all the time by somebody else`)
+    throw new ChainError(`ledger ${path}: another process keeps changing the ${kind.name} of ${self}`)
   }
 
   /** Higher than every number that this peer is known to have signed. Records of other writers in its place do not count. */
@@ -120,10 +120,10 @@ export class SignedRows<R extends Signed> {
         throw new Error('it is a record of another subnet')
       }
       if (record.seq !== BigInt(String(row.seq))) {
-        throw new Error('its sequence number is not the one that was signed')
+        throw new Error('its sequence number differs from the signed one')
       }
       if (record.seq < (this.#highest.get(row.peer_id) ?? 0n)) {
-        throw new Error('it is older than the one that was here')
+        throw new Error('it is older than an earlier one')
       }
       this.#highest.set(row.peer_id, record.seq)
       return { peerId, record, revision: Number(row.revision) }

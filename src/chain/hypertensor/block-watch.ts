@@ -22,7 +22,7 @@ export async function* blocks({ chain, storage, log }: BlockWatchInit, signal: A
     let told: number | undefined
     for (let heads = 0; !signal.aborted; heads++) {
       if (heads % LOOKS_AFTER === 0 || !health.hasSubnet) {
-        await lookForSubnet(chain, storage, signal).catch((error) => log.debug('whether there is the subnet cannot be said', error))
+        await lookForSubnet(chain, storage, signal).catch((error) => log.debug('the existence of the subnet cannot be checked', error))
       }
       const { block } = health
       if (block != null && block !== told) {

@@ -91,9 +91,12 @@ export class ChainHealth {
     this.#highest = Math.max(this.#highest, block)
     const highest = this.#highest
     if (this.#newest != null && this.#newest.block < highest - MAX_REORGANISATION) {
-      this.begin('lower', () => `it was at block ${highest}, and is at block ${this.block}: it was set back, or this endpoint is behind`)
+      this.begin(
+        'lower',
+        () => `its newest block was ${highest}, and is now ${this.block}: the chain was rolled back, or this endpoint is behind`,
+      )
     } else {
-      this.end('lower', `it is at block ${this.block} again`)
+      this.end('lower', `its newest block is ${this.block} again`)
     }
     this.judge()
   }
@@ -143,7 +146,7 @@ export class ChainHealth {
       this.end(kind)
     }
     const [now, then] = [hash, before].map((each) => `${each.slice(0, 18)}…`)
-    const text = `it is another chain than before: its genesis hash is ${now}, and was ${then}; what the other said is not used`
+    const text = `this is another chain than before: its genesis hash is ${now}, and was ${then}; answers of the other chain are not used`
     this.begin('genesis', () => text, endpoint)
   }
 
@@ -161,7 +164,7 @@ export class ChainHealth {
   }
 
   foundSubnet(subnetId: number): void {
-    this.end('subnet', `subnet ${subnetId} is there now`)
+    this.end('subnet', `subnet ${subnetId} exists now`)
   }
 
   /** Begins a problem of the given endpoint, or of the one in use, and logs it if it is new. */
@@ -186,12 +189,9 @@ export class ChainHealth {
     if (!this.#followed || intervalMs == null || this.#newest == null) {
       this.end('still')
     } else if (this.#ageMs(this.#newest.atMs) > STANDS_AFTER_BLOCKS * intervalMs) {
-      this.begin(
-        'still',
-        () => `it stands still at block ${this.block}: no new one for ${this.#age()}, and one takes ${humanMs(intervalMs)}`,
-      )
+      this.begin('still', () => `no new block after ${this.block} for ${this.#age()}; a block usually takes ${humanMs(intervalMs)}`)
     } else {
-      this.end('still', `new blocks come again, the newest is ${this.block}`)
+      this.end('still', `new blocks arrive again; the newest is ${this.block}`)
     }
   }
 

@@ -2,7 +2,7 @@ import { UsageError } from '../../primitives/errors.ts'
 import { LEFT_OUT, shownUrl } from '../../primitives/shown-url.ts'
 
 const MAX_ENDPOINTS = 8
-const HINT = '--chain hypertensor:ws://host:9944; further endpoints, separated by commas, are asked when the first cannot be'
+const HINT = 'use --chain hypertensor:ws://host:9944; further endpoints, separated by commas, are used when the first fails'
 
 /**
  * Parses `ws://host:port,wss://…`, the part after `hypertensor:` in a chain's URL: 1 to 8 endpoints without duplicates.
@@ -19,13 +19,13 @@ export function parseEndpoints(text: string): string[] {
 function parseEndpoint(text: string): string {
   const url = /^wss?:\/\/[^\s#]+$/i.test(text) && URL.canParse(text) ? new URL(text) : undefined
   if (text.includes(LEFT_OUT)) {
-    throw new UsageError(`an endpoint of the chain has "${LEFT_OUT}" in it: that is how it is shown, not what it is`, {
-      hint: 'the URL itself stands in config.json of the home, or in SUBNET_CHAIN',
+    throw new UsageError(`an endpoint of the chain contains "${LEFT_OUT}", which replaces secrets where a URL is shown`, {
+      hint: 'the full URL is in config.json of the home, or in SUBNET_CHAIN',
     })
   }
   if (url == null) {
     // the message omits the text: a misspelled URL may contain a key too
-    throw new UsageError('an endpoint of the chain is no URL that begins with ws:// or wss://, without spaces and #', { hint: HINT })
+    throw new UsageError('an endpoint of the chain must be a URL that begins with ws:// or wss://, without spaces or #', { hint: HINT })
   }
   return url.href
 }

@@ -73,7 +73,7 @@ export class Heads {
       } catch (error) {
         if (!signal.aborted) {
           health.lost()
-          log[error instanceof ChainError ? 'debug' : 'error']('the chain is not followed now', error)
+          log[error instanceof ChainError ? 'debug' : 'error']('following the chain failed', error)
           await delay(RETRY_MS, undefined, { signal, ref: false }).catch(() => undefined)
         }
       }
@@ -176,7 +176,7 @@ export class Heads {
     } catch (error) {
       if (!signal.aborted) {
         this.#init.health.sawTime(undefined)
-        this.#init.log.debug('the time of a block was not read', error)
+        this.#init.log.debug('the time of a block cannot be read', error)
       }
     } finally {
       this.#comparesTime = false

@@ -125,7 +125,7 @@ export class HypertensorChain {
         return { layout, values, block: this.#blockOf(values) }
       }
     }
-    throw new ChainError(`chain ${this.rpc.endpoint}: its runtime changes all the time`)
+    throw new ChainError(`chain ${this.rpc.endpoint}: its runtime keeps changing`)
   }
 
   /** The current layout of the chain. @throws ChainError; the signal's reason */
@@ -214,7 +214,7 @@ export class HypertensorChain {
   #sawGenesis(hash: string, endpoint: string, kept: string | undefined): void {
     const kind = `endpoint ${endpoint}`
     if (this.#genesis != null && this.#genesis.hash !== hash && this.#genesis.endpoint !== endpoint) {
-      const problem = `it is of another chain than ${nameOf(this.#genesis.endpoint)}`
+      const problem = `this endpoint serves another chain than ${nameOf(this.#genesis.endpoint)}`
       this.health.begin(kind, () => `${problem}, and is not used`, nameOf(endpoint))
       throw new Error(problem)
     }
@@ -301,7 +301,7 @@ export class HypertensorChain {
         }
       }
     } catch (error) {
-      log.debug('the metadata of the chain that were kept are not used', error)
+      log.debug('the cached metadata of the chain cannot be used', error)
     }
     source.isEndpoint = true
     const [{ method, metadata }] = await Promise.all([
@@ -311,7 +311,7 @@ export class HypertensorChain {
     const layout = await this.#readMetadata(method, metadata, version)
     // if the runtime was replaced meanwhile, these may be the metadata of the next one: readers detect this, and nothing is cached
     if (this.#version === version) {
-      await this.#cache.put(version, metadata).catch((error) => log.debug('the metadata of the chain were not kept', error))
+      await this.#cache.put(version, metadata).catch((error) => log.debug('the metadata of the chain cannot be cached', error))
     }
     return layout
   }

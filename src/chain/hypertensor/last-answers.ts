@@ -152,7 +152,7 @@ export class LastAnswers {
       const row = (await this.#open())?.prepare('SELECT hash FROM chain_genesis WHERE chain = ?').get(this.#chain)
       return row == null ? undefined : String(row.hash)
     } catch (error) {
-      this.#init.log.debug('which chain it was cannot be read', error)
+      this.#init.log.debug('the last genesis hash of the chain cannot be read', error)
       return undefined
     }
   }
@@ -167,7 +167,7 @@ export class LastAnswers {
       return undefined
     }
     this.#database ??= this.#init.open?.().catch((error) => {
-      this.#init.log.warn('what the chain says is not kept', error)
+      this.#init.log.warn('answers of the chain are not stored', error)
       return undefined
     })
     return this.#database
@@ -190,7 +190,7 @@ export class LastAnswers {
         }
       }
     } catch (error) {
-      this.#init.log.debug('what the chain said was not kept', error)
+      this.#init.log.debug('answers of the chain were not stored', error)
     } finally {
       this.#writing = this.#unwritten.size > 0 || this.#genesis !== genesis ? this.#write() : undefined
     }

@@ -77,7 +77,7 @@ export class Layout {
   needed(name: string): StorageMap {
     const map = this.map(name)
     if (map == null) {
-      throw new Error(`${this.name} has no ${PALLET}.${name}, which is needed here`)
+      throw new Error(`${this.name} has no ${PALLET}.${name}, which this program needs`)
     }
     return map
   }
@@ -107,7 +107,7 @@ export class Layout {
       try {
         return work()
       } catch (cause) {
-        throw new Error(`${what} of ${PALLET}.${name} is not as ${this.name} has it: ${describeError(cause)}`, { cause })
+        throw new Error(`${what} of ${PALLET}.${name} does not match the metadata of ${this.name}: ${describeError(cause)}`, { cause })
       }
     }
     return {
@@ -120,7 +120,7 @@ export class Layout {
           const decoded: unknown = value.dec(hex)
           // a value decoded with the wrong layout seldom encodes to the same bytes
           if (Buffer.from(value.enc(decoded)).toString('hex') !== hex.slice(2).toLowerCase()) {
-            throw new Error('it is longer, or written otherwise')
+            throw new Error('its length or encoding differs')
           }
           return decoded
         }),

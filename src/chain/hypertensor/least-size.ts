@@ -33,13 +33,13 @@ function sizeOf(type: Var, known: Map<number, number>): number {
   const sizes = partsOf(type).map((part) => sizeOfEntry(part, known))
   const sum = sizes.reduce((total, size) => total + size, 0)
   if (type.type === 'sequence' && sum === 0) {
-    throw new Error("a type of the chain's metadata is a list of what takes no bytes")
+    throw new Error("a type of the chain's metadata is a list of items without bytes")
   }
   if (type.type !== 'array') {
     return isPlain(type) ? sum : 1
   }
   if (type.len > MAX_ARRAY || sum === 0) {
-    throw new Error(`a type of the chain's metadata is an array of ${type.len}`)
+    throw new Error(`a type of the chain's metadata is an array of ${type.len} items`)
   }
   return type.len * sum
 }

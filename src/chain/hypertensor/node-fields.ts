@@ -42,7 +42,7 @@ export function nodeFieldsOf(type: LookupEntry): NodeFields {
   visit(type, [], found)
   if (!found.peers.some(({ role }) => role === 'main')) {
     const names = type.type === 'struct' ? Object.keys(type.value).join(', ') : type.type
-    throw new Error(`none of a node's fields is known as the ID of its peer (there are: ${names})`)
+    throw new Error(`no field of a node is known to hold its peer ID (its fields: ${names})`)
   }
   found.peers.sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role))
   return found

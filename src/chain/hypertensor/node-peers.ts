@@ -34,7 +34,7 @@ export function nodePeers(fields: NodeFields, node: unknown, nodeId: number, com
     const peerId = id.byteLength === 0 ? undefined : readPeerId(id)
     if (peerId == null) {
       if (id.byteLength > 0) {
-        complain(`node ${nodeId} of the chain has a ${role} peer whose ID is none`)
+        complain(`node ${nodeId} of the chain has a ${role} peer with an invalid ID`)
       }
       return []
     }
@@ -57,7 +57,7 @@ export function subnetBootnodes(bootnodes: unknown, complain: Complain): StoredP
     const [id, address] = bootnode instanceof Uint8Array ? [undefined, bootnode] : (bootnode as [Uint8Array, Uint8Array])
     const peerId = id == null ? ownerOf(address) : readPeerId(id)
     if (peerId == null) {
-      complain('the chain has a bootnode of the subnet without the ID of a peer')
+      complain('the chain has a bootnode of the subnet without a valid peer ID')
       return []
     }
     const multiaddrs = ownAddresses(peerId, [address], complain)
@@ -97,7 +97,7 @@ function assign(bytes: Uint8Array, peers: StoredPeer[], path: Path, complain: Co
   const peer = owner == null ? undefined : peers.find(({ peerId }) => peerId.equals(owner))
   if (peer == null) {
     complain(
-      `the chain has as ${path.join('.')} of a node what is no address of its peers${owner == null ? '' : `, but of ${owner.toString()}`}`,
+      `the chain has a node whose ${path.join('.')} is not an address of its peers${owner == null ? '' : `, but of ${owner.toString()}`}`,
     )
     return
   }
@@ -109,7 +109,7 @@ function ownAddresses(peerId: PeerId, candidates: Uint8Array[], complain: Compla
     try {
       return bytes.byteLength === 0 ? [] : [readAddressOf(peerId, bytes)]
     } catch (error) {
-      complain(`the chain has for ${peerId.toString()} what is no address of it: ${describeError(error)}`)
+      complain(`the chain has an invalid address for ${peerId.toString()}: ${describeError(error)}`)
       return []
     }
   })
@@ -121,7 +121,7 @@ function readAddressOf(peerId: PeerId, bytes: Uint8Array): Multiaddr {
   const address = readAddress(bytes)
   const owner = peerIdOf(address)
   if (owner?.equals(peerId) !== true) {
-    throw new Error(`an address that ${owner == null ? 'names no peer' : `is of ${owner.toString()}`}`)
+    throw new Error(`the address ${owner == null ? 'names no peer' : `belongs to ${owner.toString()}`}`)
   }
   return address
 }
@@ -137,7 +137,7 @@ function ownerOf(bytes: Uint8Array): PeerId | undefined {
 /** A multiaddr in binary or text form: no binary multiaddr begins with a slash. @throws Error */
 function readAddress(bytes: Uint8Array): Multiaddr {
   if (bytes.byteLength > MAX_ADDRESS_BYTES) {
-    throw new Error(`an address of ${bytes.byteLength} bytes`)
+    throw new Error(`the address has ${bytes.byteLength} bytes`)
   }
   return multiaddr(bytes[0] === SLASH ? Buffer.from(bytes).toString('utf8') : bytes)
 }

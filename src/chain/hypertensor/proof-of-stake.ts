@@ -52,7 +52,7 @@ async function askNode({ rpc }: HypertensorChain, { subnetId, peerId, minClass }
     }
     throw new ChainError(`chain ${rpc.endpoint}: it has neither ${RPC_METHOD} nor state_call with metadata of version 15`, {
       cause: error,
-      hint: 'whether a peer is registered cannot be asked here: --chain with another endpoint of the chain',
+      hint: 'without them the registration of a peer cannot be checked: name another endpoint of the chain with --chain',
     })
   }
 }

@@ -137,9 +137,9 @@ export class RpcClient {
 
   /** Fails all pending calls. May be called twice. */
   close(): void {
-    const closed = new RpcError('closed', `chain ${this.endpoint}: it was closed`)
+    const closed = new RpcError('closed', `chain ${this.endpoint}: the connection was closed`)
     this.#closing.abort(closed)
-    this.#socket?.end('it was closed')
+    this.#socket?.end('the connection was closed')
   }
 
   async #inTime<T>(method: string, signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -182,7 +182,7 @@ export class RpcClient {
         // another endpoint may answer if this one does not
         const elsewhere = this.#endpoints.some((state) => state.endpoint !== socket.endpoint && state.retryAtMs <= performance.now())
         if (elsewhere) {
-          socket.end('another endpoint is asked', error)
+          socket.end('another endpoint is used', error)
         }
         if (attempt >= this.#endpoints.length || (!elsewhere && error.fault !== 'connection')) {
           throw error
@@ -206,7 +206,7 @@ export class RpcClient {
     const nextAtMs = Math.min(...this.#endpoints.map(({ retryAtMs }) => retryAtMs))
     const nextMs = nextAtMs - performance.now()
     if (nextMs > WAITS_FOR_RETRY_MS) {
-      throw this.#unreachable(`tried again in ${Math.ceil(nextMs / 1_000)} s`)
+      throw this.#unreachable(`next attempt in ${Math.ceil(nextMs / 1_000)} s`)
     }
     if (nextMs > 0) {
       await delay(nextMs, undefined, { signal: this.#closing.signal })
@@ -246,7 +246,7 @@ export class RpcClient {
                 cause,
               },
             )
-      socket?.end('it was given up', error)
+      socket?.end('the connection was given up', error)
       this.#penalize(state, error)
       log.debug('an endpoint of the chain cannot be used', error)
       return undefined
@@ -295,7 +295,9 @@ export class RpcClient {
 
   #busy(method: string): RpcError {
     const { maxQueued } = this.#init.options
-    return new RpcError('busy', `chain ${this.endpoint}: ${method}: ${maxQueued} calls wait already`, { hint: 'ask for less at a time' })
+    return new RpcError('busy', `chain ${this.endpoint}: ${method}: ${maxQueued} calls are waiting already`, {
+      hint: 'make fewer calls at a time',
+    })
   }
 
   #late(method: string): RpcError {

@@ -94,7 +94,7 @@ export class RpcSocket {
       await opened.promise
       return socket
     } catch (error) {
-      socket.end('it was given up')
+      socket.end('the connection was given up')
       throw error
     } finally {
       signal.removeEventListener('abort', onAbort)
@@ -161,7 +161,7 @@ export class RpcSocket {
     const error = (what: string): RpcError =>
       new RpcError('connection', `chain ${nameOf(this.endpoint)}: ${what}${reason}`, {
         cause,
-        hint: 'is a node of the chain running there? --chain may name several endpoints, separated by commas',
+        hint: 'check that a node of the chain runs there; --chain accepts several endpoints, separated by commas',
       })
     this.#over = error('')
     clearTimeout(this.#silence)
@@ -185,7 +185,7 @@ export class RpcSocket {
     this.#owesAnswer = false
     const message = parse(text)
     if (message == null) {
-      this.end('it sent what is no JSON-RPC')
+      this.end('the endpoint sent a message that is not JSON-RPC')
       return
     }
     const pending = typeof message.id === 'number' ? this.#pending.get(message.id) : undefined
@@ -195,7 +195,7 @@ export class RpcSocket {
     } else if (onNotice != null) {
       onNotice(message.params?.result)
     } else if (++this.#stray > MAX_STRAY) {
-      this.end('it answers what it was not asked')
+      this.end('the endpoint answers calls that were not made')
     }
     this.#watchSilence()
   }
@@ -252,7 +252,7 @@ export class RpcSocket {
     if (heard) {
       this.heardAtMs = performance.now()
     } else if (this.#pinged) {
-      this.end('it is silent')
+      this.end('the endpoint is silent')
       return
     }
     this.#pinged = !heard

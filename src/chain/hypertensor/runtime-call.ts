@@ -27,7 +27,7 @@ export class RuntimeCall {
     this.#runtime = runtime
     const found = types.metadata.apis.find(({ name }) => name === api)?.methods.find(({ name }) => name === method)
     if (found == null) {
-      throw new Error(`${runtime} has no runtime call ${api}.${method}, which is needed here`)
+      throw new Error(`${runtime} has no runtime call ${api}.${method}, which this program needs`)
     }
     this.#inputs = found.inputs.map(({ name, type }) => ({ name, type: types(type) }))
     for (const type of [...this.#inputs.map((input) => input.type), types(found.output)]) {
@@ -49,7 +49,7 @@ export class RuntimeCall {
       const value = args[name]
       if (value == null ? type.type !== 'option' : !fits(value, type)) {
         throw new Error(
-          `${this.#runtime}: ${this.name} takes ${value == null ? `${name} too` : `another kind of ${name}`}: it is not asked`,
+          `${this.#runtime}: ${this.name} takes ${value == null ? `${name} too` : `another kind of ${name}`}: the call is not made`,
         )
       }
       return value

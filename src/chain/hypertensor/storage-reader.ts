@@ -92,7 +92,7 @@ export function readChanges(answer: unknown, asked: ReadonlySet<string>): Map<st
     }
     for (const change of changes) {
       if (!Array.isArray(change) || typeof change[0] !== 'string') {
-        throw new Error('a change that is no key and value')
+        throw new Error('a change that is not a key and a value')
       }
       if (asked.has(change[0])) {
         values.set(change[0], readStorageValue(change[1]))
@@ -110,7 +110,7 @@ export function readStorageValue(value: unknown): StorageValue {
 /** @throws Error for invalid hex, or a longer value */
 export function readHex(value: unknown, maxBytes: number): string {
   if (typeof value !== 'string' || !/^0x(?:[0-9a-f]{2})*$/i.test(value)) {
-    throw new Error('no hex')
+    throw new Error('not hex')
   }
   if (value.length > 2 + 2 * maxBytes) {
     throw new Error(`more than ${maxBytes} bytes`)

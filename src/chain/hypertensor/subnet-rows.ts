@@ -53,7 +53,7 @@ export class SubnetRows {
     }
     const [, nodeId] = map.argumentsOf(key)
     if (typeof nodeId !== 'number') {
-      throw notKnown(layout, map, 'a key does not tell the id of the node')
+      throw notKnown(layout, map, 'a key does not contain the id of the node')
     }
     return nodePeers(this.fieldsOf(layout, name), map.decode(value), nodeId, complain)
   }
@@ -113,7 +113,7 @@ function overwatchPeers(map: StorageMap, key: string, value: string): StoredPeer
 /** @throws Error */
 function checkBootnodes(layout: Layout, map: StorageMap): void {
   if (map.type.type !== 'sequence' || !(isBytes(map.type.value) || isPair(map.type.value))) {
-    throw notKnown(layout, map, 'they are neither addresses nor peer IDs with addresses')
+    throw notKnown(layout, map, 'its values are neither addresses nor peer IDs with addresses')
   }
 }
 
@@ -125,5 +125,5 @@ function isPair(type: LookupEntry): boolean {
 }
 
 function notKnown(layout: Layout, { name }: StorageMap, why: string): Error {
-  return new Error(`${layout.name} lays Network.${name} out otherwise than is known here: ${why}`)
+  return new Error(`the layout of Network.${name} in ${layout.name} is unknown: ${why}`)
 }

@@ -91,7 +91,7 @@ export class SubnetWatch {
       await this.#rows.update(signal)
       this.#failures = 0
       chain.health.foundSubnet(storage.subnetId)
-      chain.health.end('watch', 'registrations that end are noticed at once again')
+      chain.health.end('watch', 'the end of a registration is noticed at once again')
       return true
     } catch (error) {
       if (signal.aborted) {
@@ -104,9 +104,9 @@ export class SubnetWatch {
         return true
       }
       if (!(error instanceof RpcError)) {
-        chain.health.begin('watch', () => `registrations that end are noticed late: ${describeError(error)}`)
+        chain.health.begin('watch', () => `the end of a registration is noticed late: ${describeError(error)}`)
       }
-      log.debug('the chain is not watched now', error)
+      log.debug('watching the chain failed', error)
       await delay(this.#retryMs(error), undefined, { signal, ref: false }).catch(() => undefined)
       this.#bell.ring()
       return false

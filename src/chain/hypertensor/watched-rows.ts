@@ -124,7 +124,7 @@ export class WatchedRows {
         return
       }
     }
-    throw new ChainError(`chain ${chain.rpc.endpoint}: its runtime changes all the time`)
+    throw new ChainError(`chain ${chain.rpc.endpoint}: its runtime keeps changing`)
   }
 
   /** Sets the state with which later values are compared. */

@@ -40,7 +40,7 @@ export class NeighboursTier implements Tier {
       enough.abort()
     }
     if (answers.given + answers.misses + answers.failures.length === 0) {
-      explain?.('no connected peer to ask, and nothing by the Kademlia walk')
+      explain?.('no connected peer to ask, and the Kademlia walk found nothing')
     }
     if (answers.failures.length > 0 && answers.given === 0 && answers.misses === 0) {
       throw new AggregateError(answers.failures, describeError(new AggregateError(answers.failures)))

@@ -250,7 +250,7 @@ describe('the ledger', () => {
       await own.publish(addresses(peer, 1, 2_000))
       await addressesOf(peer)
       await change('envelope = ?, seq = ?', old?.envelope ?? null, before?.seq ?? 0n)
-      await ignored(peer, /older than the one that was here/)
+      await ignored(peer, /older than an earlier one/)
       assert.equal((await own.lookup(peer.peerId)).known, false, 'who published knows it too')
       assert.ok((await open(other).lookup(peer.peerId)).known, 'a reader that saw neither cannot know')
     })
@@ -261,7 +261,7 @@ describe('the ledger', () => {
       await own.remove()
       assert.deepEqual(await addressesOf(peer), [])
       await change('envelope = ?, seq = ?', old?.envelope ?? null, seq)
-      await ignored(peer, /older than the one that was here/)
+      await ignored(peer, /older than an earlier one/)
     })
   })
 
@@ -399,7 +399,7 @@ describe('the ledger', () => {
         for (const nodeClass of [0, NODE_CLASSES.length + 1, -1]) {
           logged.length = 0
           await put(peer, await entryOf({ nodeClass }))
-          await ignored(peer, /no such class/)
+          await ignored(peer, /unknown class/)
         }
       })
 
@@ -441,12 +441,12 @@ describe('the ledger', () => {
         await own.register('registered')
         assert.equal(await isIn(peer), true)
         await putBack()
-        await ignored(peer, /older than the one that was here/)
+        await ignored(peer, /older than an earlier one/)
         await own.register('registered')
         await own.unregister()
         assert.equal(await isIn(peer), false)
         await putBack()
-        await ignored(peer, /older than the one that was here/)
+        await ignored(peer, /older than an earlier one/)
         assert.equal(await own.unregister(), false, 'who left knows it too')
         assert.equal(await isIn(peer, open(other)), true, 'a reader that saw neither cannot know')
       })

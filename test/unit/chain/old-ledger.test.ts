@@ -74,8 +74,8 @@ describe('a ledger of another version', () => {
     const before = await readFile(file)
     const refused = {
       code: 'CHAIN_UNAVAILABLE',
-      message: /^ledger \S+ has version 1000, and this program knows none above \d+: a newer one wrote it$/,
-      hint: /^update subnet; --chain ledger:\S+ names another$/,
+      message: /^ledger \S+ has version 1000, and this program reads versions up to \d+: a newer program wrote the file$/,
+      hint: /^update subnet; name another ledger with --chain ledger:\S+$/,
     }
     await assert.rejects(ledger.list(), refused)
     await assert.rejects(ledger.publish([peer.at(1)]), refused)

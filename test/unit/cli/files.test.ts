@@ -139,7 +139,7 @@ describe('the file of a result', () => {
     await symlink('circle', join(folder, 'circle'))
     await assert.rejects(openOutput(join(folder, 'circle')), {
       code: 'USAGE',
-      message: /circle cannot be written: its links lead in a circle$/,
+      message: /circle cannot be written: its symbolic links form a loop$/,
     })
   })
 
@@ -221,7 +221,10 @@ describe('the file of a result', () => {
       const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
       const output = await openOutput(pipe)
       closeSync(reader)
-      await assert.rejects(output.finish(textPayload('x')), { code: 'USAGE', message: /pipe cannot be written: its reader is gone$/ })
+      await assert.rejects(output.finish(textPayload('x')), {
+        code: 'USAGE',
+        message: /pipe cannot be written: the reader closed the pipe$/,
+      })
     })
   })
 })

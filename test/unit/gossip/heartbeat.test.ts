@@ -465,7 +465,7 @@ describe('the heartbeat service', () => {
       assert.equal(book.get(author.peerId)?.seq, FIRST_SEQ + 3n)
       const before = temporary.rows()
       const flood = await heartbeats.receive(await beatOf(author, { seq: FIRST_SEQ + 10n }))
-      assert.deepEqual(flood, { result: 'ignore', reason: 'too many beats of this peer' })
+      assert.deepEqual(flood, { result: 'ignore', reason: 'too many heartbeats of this peer' })
       assert.deepEqual(temporary.rows(), before)
       assert.equal((await heartbeats.receive(await beatOf(other))).result, 'accept')
       temporary.clock.nowMs += INTERVAL_MS

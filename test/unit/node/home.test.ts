@@ -34,7 +34,7 @@ describe('the home of a node', () => {
   })
 
   it('is refused at once where no folder can be made', async () => {
-    await refused('/proc/subnet/a/b', /no folder can be made in \/proc$/)
+    await refused('/proc/subnet/a/b', /cannot create a folder in \/proc$/)
   })
 
   it('has the same place wherever one goes later', () => {
@@ -67,7 +67,7 @@ describe('the home of a node', () => {
 
   it('is no file, nothing below a file, and has a name', async () => {
     await writeFile(join(folder, 'file'), '')
-    await refused(join(folder, 'file'), /file cannot be used: there is a file of this name$/)
+    await refused(join(folder, 'file'), /file cannot be used: a file of this name exists$/)
     await refused(join(folder, 'file', 'home'), /home cannot be used: a part of its path is not a directory$/)
     await refused('', /^the home has an empty name$/)
   })

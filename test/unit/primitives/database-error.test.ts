@@ -15,18 +15,18 @@ const refusal = await whyNoSmallDisk()
 /** SQLite's primary codes that are about a file, with what the message says and what the hint must not say of a file that is whole. */
 const WORDS: Array<[name: string, errcode: number, code: 'USAGE' | 'TIMEOUT', message: RegExp, hint: RegExp]> = [
   ['PERM', 3, 'USAGE', /cannot be opened/, /readable and writable/],
-  ['BUSY', 5, 'TIMEOUT', /is locked by another program/, /is whole/],
-  ['BUSY_SNAPSHOT', 517, 'TIMEOUT', /is locked by another program/, /is whole/],
-  ['LOCKED', 6, 'TIMEOUT', /is locked by another program/, /is whole/],
-  ['READONLY', 8, 'USAGE', /cannot be written/, /is whole.* must be writable/],
+  ['BUSY', 5, 'TIMEOUT', /is locked by another program/, /is intact/],
+  ['BUSY_SNAPSHOT', 517, 'TIMEOUT', /is locked by another program/, /is intact/],
+  ['LOCKED', 6, 'TIMEOUT', /is locked by another program/, /is intact/],
+  ['READONLY', 8, 'USAGE', /cannot be written/, /is intact.* must be writable/],
   ['READONLY_DBMOVED', 1_032, 'USAGE', /was moved or removed while it was in use/, /start them again/],
-  ['IOERR_WRITE', 778, 'USAGE', /the disk reports an error \(SQLite's 778\)/, /may be whole.*dmesg/],
-  ['IOERR_SHMSIZE', 4_874, 'USAGE', /the disk is full/, /is whole: make room/],
+  ['IOERR_WRITE', 778, 'USAGE', /the disk reports an error \(SQLite code 778\)/, /may be intact.*dmesg/],
+  ['IOERR_SHMSIZE', 4_874, 'USAGE', /the disk is full/, /is intact: make room/],
   ['CORRUPT', 11, 'USAGE', /is damaged/, /a new one is made/],
-  ['FULL', 13, 'USAGE', /the disk is full/, /is whole: make room/],
+  ['FULL', 13, 'USAGE', /the disk is full/, /is intact: make room/],
   ['CANTOPEN', 14, 'USAGE', /cannot be opened/, /readable and writable/],
-  ['PROTOCOL', 15, 'TIMEOUT', /is locked by another program/, /is whole/],
-  ['NOLFS', 22, 'USAGE', /is larger than files may be here/, /is whole/],
+  ['PROTOCOL', 15, 'TIMEOUT', /is locked by another program/, /is intact/],
+  ['NOLFS', 22, 'USAGE', /exceeds the size limit for files here/, /is intact/],
   ['NOTADB', 26, 'USAGE', /is not an SQLite database/, /a new one is made/],
 ]
 
@@ -74,7 +74,7 @@ describe("SQLite's word for a file", () => {
     insert.run()
     const other = new DatabaseSync(file, { timeout: 0 })
     other.exec('BEGIN IMMEDIATE')
-    const busy = fails('TIMEOUT', /locked/, /whole/)
+    const busy = fails('TIMEOUT', /locked/, /intact/)
     assert.throws(() => insert.run(), busy)
     assert.throws(() => database.prepare("INSERT INTO words VALUES ('b') RETURNING word").get(), busy)
     assert.throws(() => database.prepare("INSERT INTO words VALUES ('b') RETURNING word").all(), busy)
@@ -105,8 +105,8 @@ describe("SQLite's word for a file", () => {
     await mkdir(join(folder, 'words.db'))
     await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /it is a directory/, /--list names another/))
     file = join(folder, 'nowhere', 'words.db')
-    await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /no such file or directory/, /must be there/))
-    await assert.rejects(openToRead(about()), fails('USAGE', /no such file or directory/, /must be there/))
+    await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /no such file or directory/, /must exist/))
+    await assert.rejects(openToRead(about()), fails('USAGE', /no such file or directory/, /must exist/))
   })
 
   it('permissions are named: of the file, or of its folder', async () => {
@@ -114,9 +114,9 @@ describe("SQLite's word for a file", () => {
     database.close()
     await Promise.all([chmod(file, 0o444), chmod(folder, 0o777)])
     await asAnyUser(async () => {
-      await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /cannot be written: permission denied/, /is whole/))
+      await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /cannot be written: permission denied/, /is intact/))
       const readOnly = await openToRead(about())
-      assert.throws(() => readOnly.exec('DELETE FROM words'), fails('USAGE', /cannot be written/, /is whole/))
+      assert.throws(() => readOnly.exec('DELETE FROM words'), fails('USAGE', /cannot be written/, /is intact/))
       readOnly.close()
     })
     await chmod(file, 0o000)
@@ -129,7 +129,7 @@ describe("SQLite's word for a file", () => {
     const disk = await SmallDisk.open()
     try {
       file = join(disk.path, 'words.db')
-      const full = fails('USAGE', /cannot be written: the disk is full/, /is whole: make room/)
+      const full = fails('USAGE', /cannot be written: the disk is full/, /is intact: make room/)
       const database = await openDatabase(about(), [SCHEMA])
       database.exec("INSERT INTO words VALUES ('word'); PRAGMA wal_checkpoint(TRUNCATE)")
       await disk.fill()
@@ -164,7 +164,7 @@ describe("SQLite's word for a file", () => {
       file = join(disk.path, 'words.db')
       new Database(about(), { timeout: 0 }).close()
       await disk.setReadOnly(true)
-      await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /cannot be written: the file system is read-only/, /is whole/))
+      await assert.rejects(openDatabase(about(), [SCHEMA]), fails('USAGE', /cannot be written: the file system is read-only/, /is intact/))
     } finally {
       await disk.close()
     }

@@ -49,7 +49,7 @@ describe('the words of a line', () => {
     it(`are none where a shell would do something: ${line}`, () => {
       assert.throws(
         () => shellWords(line),
-        (error) => error instanceof UsageError && error.message.startsWith(JSON.stringify(operator)) && /in one/.test(error.hint ?? ''),
+        (error) => error instanceof UsageError && error.message.startsWith(JSON.stringify(operator)) && /in a shell/.test(error.hint ?? ''),
       )
     })
   }

@@ -23,7 +23,7 @@ export class AccountKey implements ChainSigner {
     }
     const secret = Buffer.from(hex.slice(-64), 'hex')
     if (!secp256k1.utils.isValidSecretKey(secret)) {
-      throw new Error('the number is no secp256k1 key')
+      throw new Error('the number is not a secp256k1 key')
     }
     return new AccountKey(secret)
   }

@@ -26,7 +26,7 @@ export function readAccount(runtime: RuntimeTypes, stored: StorageValue): Accoun
 /** @throws Error */
 export function readNonce(value: unknown): number {
   if (!Number.isSafeInteger(value) || Number(value) < 0) {
-    throw new Error('no number of a transaction')
+    throw new Error('no nonce')
   }
   return Number(value)
 }

@@ -114,8 +114,8 @@ export class BlockSearch {
       }
     }
     throw new UsageError(
-      `another transaction of ${account} had nonce ${nonce}, at the latest in block ${block}: transaction ${this.#extrinsic.hash} was overtaken, is in no block, and costs nothing`,
-      { hint: 'see with "subnet chain lookup" what the chain has now; then run the command again' },
+      `another transaction of ${account} used nonce ${nonce}, at the latest in block ${block}: transaction ${this.#extrinsic.hash} is in no block, and costs nothing`,
+      { hint: 'check with "subnet chain lookup" what the chain has now, then run the command again' },
     )
   }
 

@@ -8,15 +8,15 @@ import { describeError, UsageError } from '../../../primitives/errors.ts'
 const MAX_BYTES = 1_024
 /** The multiaddr protocols that the chain parses; it refuses all others. */
 const ACCEPTED = ['ip4', 'ip6', 'tcp', 'udp', 'dns4', 'dns6', 'dnsaddr', 'ws', 'wss', 'p2p']
-const WOULD_BE_ACCEPTED = `the chain takes ${ACCEPTED.slice(0, -1).join(', ')} and /p2p at the end, as /ip4/203.0.113.7/tcp/38960 or /dns4/peer.example.org/tcp/443/wss`
+const WOULD_BE_ACCEPTED = `the chain accepts ${ACCEPTED.slice(0, -1).join(', ')} and /p2p at the end, such as /ip4/203.0.113.7/tcp/38960 or /dns4/peer.example.org/tcp/443/wss`
 const NOWHERE = ['0.0.0.0', '::']
 
 const REASONS: Record<string, string> = {
-  dns: 'the chain does not take /dns: /dns4 or /dns6 says which',
-  quic: 'the chain does not take QUIC',
-  'quic-v1': 'the chain does not take QUIC',
-  webtransport: 'the chain does not take QUIC, which WebTransport is over',
-  'p2p-circuit': 'the chain does not take the address of a relay',
+  dns: 'the chain does not accept /dns: use /dns4 or /dns6',
+  quic: 'the chain does not accept QUIC',
+  'quic-v1': 'the chain does not accept QUIC',
+  webtransport: 'the chain does not accept WebTransport, because it runs over QUIC',
+  'p2p-circuit': 'the chain does not accept an address over a relay',
 }
 
 /** The address chosen for the chain from several ones. */
@@ -46,7 +46,7 @@ export function chooseAddress(addresses: Multiaddr[], peerId: PeerId): ChosenAdd
     }
   }
   const reasons = refused.map(({ multiaddr, reason }) => `${multiaddr.toString()}: ${reason}`)
-  throw new UsageError(`no address that the chain takes: ${reasons.join('; ') || 'none was given'}`, { hint: WOULD_BE_ACCEPTED })
+  throw new UsageError(`no address that the chain accepts: ${reasons.join('; ') || 'none was given'}`, { hint: WOULD_BE_ACCEPTED })
 }
 
 /** Converts an address to the chain's form, ending in `/p2p` of the peer. @throws Error with the part that the chain refuses */
@@ -66,7 +66,7 @@ export function toChainAddress(address: Multiaddr, peerId: PeerId): Multiaddr {
   }
   const [found] = addressesOf(peerId, [own], 1)
   if (found == null) {
-    throw new Error('it has characters that are no address')
+    throw new Error('it has characters that are invalid in an address')
   }
   return found
 }
@@ -75,17 +75,17 @@ export function toChainAddress(address: Multiaddr, peerId: PeerId): Multiaddr {
 function check(components: Array<{ name: string; value?: string | undefined }>): void {
   for (const { name } of components) {
     if (!ACCEPTED.includes(name)) {
-      throw new Error(REASONS[name] ?? `the chain does not take /${name}`)
+      throw new Error(REASONS[name] ?? `the chain does not accept /${name}`)
     }
   }
   if (components.length === 0) {
-    throw new Error('it says no place')
+    throw new Error('it has no host and no port')
   }
   if (components.some(({ name }) => name === 'p2p')) {
-    throw new Error('it names a peer in the middle')
+    throw new Error('it has a peer ID in the middle')
   }
   if (components.some(({ name, value = '' }) => (isIP(value) !== 0 && NOWHERE.includes(value)) || (isPort(name) && value === '0'))) {
-    throw new Error('nobody can dial it: it says no address or no port')
+    throw new Error('nobody can dial it: its IP address is unspecified, or its port is 0')
   }
 }
 

@@ -43,7 +43,7 @@ export function readOutcome(runtime: RuntimeTypes, events: string, index: number
   const own = records.filter(({ phase }) => phase.type === 'ApplyExtrinsic' && phase.value === index).map(({ event }) => event)
   const end = own.findLast(({ type, value }) => type === 'System' && ['ExtrinsicSuccess', 'ExtrinsicFailed'].includes(value.type))
   if (end == null) {
-    throw new Error('no event says how it ended')
+    throw new Error('no event tells the outcome')
   }
   const feePlanck = feeOf(own)
   const failed = end.value.type === 'ExtrinsicFailed'
@@ -68,7 +68,7 @@ function describeFailure(runtime: RuntimeTypes, error: unknown): string {
   }
   const names = path[0] === 'Module' ? path.slice(1) : path
   const docs = path[0] === 'Module' ? docsOf(runtime, names) : ''
-  return `${names.join('.') || 'an error that is not named'}${docs === '' ? '' : ` (${docs})`}`
+  return `${names.join('.') || 'an unnamed error'}${docs === '' ? '' : ` (${docs})`}`
 }
 
 function isTagged(value: unknown): value is Tagged {

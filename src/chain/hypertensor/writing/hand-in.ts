@@ -42,7 +42,7 @@ export async function handIn(rpc: RpcClient, extrinsic: Extrinsic, options: Hand
     }
     throw new UnknownOutcome(`chain ${rpc.endpoint}: ${describeError(error)}: transaction ${extrinsic.hash} may have been included`, {
       cause: error,
-      hint: `look before anything is sent again: "subnet chain lookup" shows what the chain has`,
+      hint: `check with "subnet chain lookup" what the chain has before you send again`,
     })
   }
 }
@@ -102,7 +102,7 @@ class Attempt {
         return found
       }
     }
-    const doubt = typeof end === 'string' ? new Error(`it is not in block ${end}, in which the endpoint says it is`) : end
+    const doubt = typeof end === 'string' ? new Error(`the endpoint reports block ${end}, but the transaction is not in it`) : end
     const settled = this.#search.polls(SETTLING_POLLS).then(() => Promise.reject(doubt))
     settled.catch(() => undefined)
     return Promise.race([searching.catch(lastWord), settled]).then((found) => found ?? Promise.reject(doubt))
@@ -155,8 +155,8 @@ class Attempt {
     } catch (error) {
       if (error instanceof RpcError && error.fault === 'unknown-method') {
         this.sent = false
-        throw new UsageError(`${describeError(error)}: the endpoint takes no transactions`, {
-          hint: '--chain names another endpoint, of a node that does',
+        throw new UsageError(`${describeError(error)}: the endpoint accepts no transactions`, {
+          hint: 'use --chain to name the endpoint of a node that accepts them',
         })
       }
       this.#notRefused(error)
@@ -176,7 +176,10 @@ class Attempt {
     if (code == null || code < POOL_ERRORS.first || code > POOL_ERRORS.last) {
       throw error
     }
-    throw new UsageError(`the transaction is not taken: ${describeError(error)}`, { cause: error, hint: hintFor(error.message) })
+    throw new UsageError(`the endpoint did not accept the transaction: ${describeError(error)}`, {
+      cause: error,
+      hint: hintFor(error.message),
+    })
   }
 }
 
@@ -192,7 +195,7 @@ function endOf(status: unknown): Word {
   }
   const fields = (typeof status === 'object' && status != null ? status : {}) as Record<string, unknown>
   if ('usurped' in fields) {
-    return new UsageError('another transaction of the account took the place of this one', { hint: 'run the command again' })
+    return new UsageError('another transaction of the account replaced this one', { hint: 'run the command again' })
   }
   const hash = fields['inBlock'] ?? fields['finalized']
   try {

@@ -71,7 +71,7 @@ export function findUses(reading: Reading, subnetId: number, peerId: PeerId, nam
   const role = own?.role ?? 'main'
   if (own == null && overwatch != null) {
     throw new UsageError(
-      `${peer} is ${others[0]} in subnet ${subnetId}: the chain keeps no address of such a peer, and gives no node its peer ID`,
+      `${peer} is ${others[0]} in subnet ${subnetId}: the chain stores no address for such a peer, and no node can have its peer ID`,
     )
   }
   // checked first, so that no hint recommends a call that the runtime lacks
@@ -97,8 +97,8 @@ export function placeOf(reading: Reading, subnetId: number, { role, nodeId }: Fo
   const fields = value as Record<string, unknown>
   const { peer_id, multiaddr } = (fields[FIELDS[role]] ?? {}) as { peer_id?: unknown; multiaddr?: unknown }
   if (!(peer_id instanceof Uint8Array) || !(multiaddr == null || multiaddr instanceof Uint8Array)) {
-    throw new UsageError('the nodes of this chain are laid out otherwise than is known here: nothing is changed in them', {
-      hint: "a newer subnet-cli may know it; else make the change with the chain's own tools",
+    throw new UsageError('the layout of the nodes on this chain is unknown: nothing was changed', {
+      hint: "update subnet-cli, or make the change with the chain's own tools",
     })
   }
   const { hotkey } = fields
@@ -121,8 +121,8 @@ function noNode(reading: Reading, subnetId: number, peerId: PeerId): UsageError 
     : `the peer of no node of subnet ${subnetId}`
   return new UsageError(`${peer} is ${what} on this chain`, {
     hint: isBootnode
-      ? 'Network.update_bootnodes, on the chain, changes its address, signed by an account that the owner of the subnet lets do so'
-      : 'a node is registered on the chain, with its peer ID; --node N gives the node N this peer instead of the one that it has',
+      ? 'to change its address, call Network.update_bootnodes on the chain, signed by an account that the owner of the subnet allows'
+      : 'register a node with this peer ID on the chain, or replace the peer of node N by this one with --node N',
   })
 }
 

@@ -66,7 +66,7 @@ export class PeerPublisher {
     const plan = await this.#plan(wanted, chosen, prepared, signal)
     checkBalance(survey, wanted, plan.feePlanck)
     if ((await options.approve?.(plan)) !== true) {
-      throw new UsageError('nothing was published: it was not agreed to')
+      throw new UsageError('nothing was published: the change was not approved')
     }
     const extrinsic = await this.#sign(wanted, prepared, plan, signer, signal)
     const { nonce } = prepared.context
@@ -187,15 +187,15 @@ export class PeerPublisher {
       outcome = readOutcome(layout.runtime, events ?? '0x00', index)
     } catch (cause) {
       throw new UnknownOutcome(
-        `chain ${rpc.endpoint}: transaction ${hash} is in block ${block}, but not what came of it: ${describeError(cause)}`,
+        `chain ${rpc.endpoint}: transaction ${hash} is in block ${block}, but its outcome is unknown: ${describeError(cause)}`,
         { cause, hint: '"subnet chain lookup" shows what the chain has' },
       )
     }
     if (outcome.failure != null) {
       throw new UsageError(
-        `the chain refused it in block ${block}: ${outcome.failure}; transaction ${hash} changed nothing, its fee was taken`,
+        `the chain refused transaction ${hash} in block ${block}: ${outcome.failure}; nothing was changed, and the fee was taken`,
         {
-          hint: 'what was read before it was sent is no longer so, or the chain has a rule that is not known here',
+          hint: 'the chain changed before the transaction ran, or the chain has a rule that this program does not know',
         },
       )
     }
@@ -222,7 +222,7 @@ function textOf(bytes: Uint8Array): string {
   try {
     return multiaddr(bytes).toString()
   } catch {
-    return `0x${Buffer.from(bytes).toString('hex')}, which is no multiaddr`
+    return `0x${Buffer.from(bytes).toString('hex')}, which is not a multiaddr`
   }
 }
 

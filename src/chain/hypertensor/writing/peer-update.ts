@@ -63,7 +63,7 @@ export function peerUpdateCall(runtime: RuntimeTypes, update: PeerUpdate): Chain
   })
   return {
     bytes,
-    name: `${BATCH.pallet}.${BATCH.call} of two ${PALLET}.${call}, away and back: the chain takes none under the same peer ID`,
+    name: `${BATCH.pallet}.${BATCH.call} of two ${PALLET}.${call}, away and back: the chain accepts no new address under the same peer ID`,
     isSame: (other) => isSameBut(bytes, other, away),
   }
 }
@@ -98,7 +98,7 @@ function missingHint(runtime: RuntimeTypes, role: NodePeerRole): string {
     return elsewhere
   }
   return role === 'bootnode'
-    ? `${PALLET}.update_bootnode may do it, with the chain's own tools: in which form it takes the address is not known here; ${elsewhere}`
+    ? `${PALLET}.update_bootnode may do it, with the chain's own tools: this program does not know the form of its address; ${elsewhere}`
     : `that runtime keeps no address of a node's ${role} peer; ${elsewhere}`
 }
 
@@ -140,8 +140,10 @@ function isBytes(type: LookupEntry): boolean {
 
 function unknownCall(runtime: RuntimeTypes, name: string, args: Record<string, LookupEntry> | undefined): UsageError {
   const found =
-    args == null ? `${runtime.name} has no ${name} that is known here` : `the chain's ${name} takes (${fieldsOf(args)}) on ${runtime.name}`
-  return new UsageError(`${found}: it is not called, as it might do something else`, {
-    hint: `a newer subnet-cli may know it; else make the change with the chain's own tools`,
+    args == null
+      ? `${runtime.name} has no ${name} that this program knows`
+      : `the chain's ${name} takes (${fieldsOf(args)}) on ${runtime.name}`
+  return new UsageError(`${found}: the call is not made, because it might do something else`, {
+    hint: `update subnet-cli, or make the change with the chain's own tools`,
   })
 }

@@ -25,7 +25,7 @@ export function checkOwner({ owner, place }: Survey, { account, subnetId }: Want
 export function uncheckedOwner({ owner, place }: Survey, { account }: Wanted): string | undefined {
   return owner.unknown == null
     ? undefined
-    : `whether ${account} may change node ${place.nodeId} cannot be read (${owner.unknown}): if it may not, the chain refuses, and the fee is lost`
+    : `cannot check that ${account} may change node ${place.nodeId} (${owner.unknown}): if it may not, the chain refuses the change, and the fee is lost`
 }
 
 /** A peer ID and an address may each be used only once in a subnet. */
@@ -33,13 +33,13 @@ export function checkUses({ others, addressNode, place }: Survey, { peerId, mult
   if (others.length > 0) {
     throw new UsageError(
       `${peerId.toString()} is also ${others.join(' and ')} in subnet ${subnetId}: the chain would refuse it (PeerIdExist); nothing was sent`,
-      { hint: 'its other use has to end first' },
+      { hint: 'end its other use first' },
     )
   }
   if (addressNode != null) {
     const whose = addressNode === place.nodeId ? `another peer of the same node, ${addressNode}` : `node ${addressNode}`
     throw new UsageError(
-      `${multiaddr.toString()} is the address of ${whose}, already: the chain would refuse it (MultiaddrExist); nothing was sent`,
+      `${multiaddr.toString()} is already the address of ${whose}: the chain would refuse it (MultiaddrExist); nothing was sent`,
       { hint: 'publish another address, or change the one of that node first' },
     )
   }
@@ -61,7 +61,7 @@ export function findSame({ waiting }: Survey, { account }: Wanted, call: ChainCa
   const which = one?.hash == null ? '' : `, ${one.hash},`
   const nonces = waiting.map(({ nonce }) => nonce).join(', ')
   throw new UsageError(`another transaction of ${account}${which} waits for its block (nonce ${nonces}): nothing was sent`, {
-    hint: 'run the command again once it is in a block; one that stays is replaced by a transaction with its nonce and a higher tip, which other tools can make',
+    hint: 'run the command again once it is in a block; if it stays out, other tools can replace it by one with the same nonce and a higher tip',
   })
 }
 
@@ -73,7 +73,7 @@ export function checkBalance({ account: { spendable } }: Survey, { account }: Wa
   }
   const fee = feePlanck == null ? '' : `, and the fee is about ${feePlanck} planck`
   throw new UsageError(`the balance of ${account} does not cover the fee: it can spend ${spendable} planck${fee}; nothing was sent`, {
-    hint: `it needs ${needed - spendable} planck more; what is frozen, and the existential deposit, cannot be spent`,
+    hint: `add ${needed - spendable} planck; frozen funds and the existential deposit cannot be spent`,
   })
 }
 

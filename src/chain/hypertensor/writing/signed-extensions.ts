@@ -128,7 +128,7 @@ function hexOf(bytes: Uint8Array): string {
 }
 
 function unsupported(why: string): UsageError {
-  return new UsageError(`nothing can be signed for this chain: ${why}`, {
-    hint: "a newer subnet-cli may know it; else make the change with the chain's own tools",
+  return new UsageError(`this program cannot sign transactions for this chain: ${why}`, {
+    hint: "update subnet-cli, or make the change with the chain's own tools",
   })
 }

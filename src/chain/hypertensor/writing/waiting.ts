@@ -52,7 +52,7 @@ function readOwn(runtime: RuntimeTypes, hex: unknown, owner: Buffer): WaitingTra
   const hash = `0x${Buffer.from(Blake2256(bytes)).toString('hex')}`
   const rest = bytes.subarray(start + 1 + ACCOUNT_BYTES + SIGNATURE_BYTES)
   if (rest.byteLength > MAX_BYTES) {
-    throw new Error(`a transaction of the account of ${bytes.byteLength} bytes`)
+    throw new Error(`a transaction of the account has ${bytes.byteLength} bytes`)
   }
   const extensions = runtime.metadata.extrinsic.signedExtensions[0] ?? []
   const carried = Tuple(...extensions.map(({ type }) => runtime.builder.buildDefinition(type)))

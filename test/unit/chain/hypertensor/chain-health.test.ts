@@ -33,13 +33,13 @@ describe('the health of a Hypertensor chain', () => {
     passes(1)
     health.saw(7)
     health.saw(6)
-    const problem = 'chain ws://node: it stands still at block 7: no new one for 61 s, and one takes 6 s'
+    const problem = 'chain ws://node: no new block after 7 for 61 s; a block usually takes 6 s'
     assert.deepEqual(health.problems, [problem])
     passes(120)
-    assert.deepEqual(health.problems, ['chain ws://node: it stands still at block 7: no new one for 3 min, and one takes 6 s'])
+    assert.deepEqual(health.problems, ['chain ws://node: no new block after 7 for 3 min; a block usually takes 6 s'])
     health.saw(8)
     assert.deepEqual(health.problems, [])
-    assert.deepEqual(logged, [`warn: ${problem}`, 'warn: chain ws://node: new blocks come again, the newest is 8'])
+    assert.deepEqual(logged, [`warn: ${problem}`, 'warn: chain ws://node: new blocks arrive again; the newest is 8'])
   })
 
   it('is never judged without the time of a block, without a block, and while nobody follows it', () => {
@@ -59,19 +59,19 @@ describe('the health of a Hypertensor chain', () => {
   it('goes by the time in the newest block until a new head comes, and then no more: the clock here may be wrong', () => {
     health.saw(7)
     health.sawTime(Date.now() - 300_000)
-    assert.match(health.problems.join(), /stands still at block 7: no new one for 5 min/)
+    assert.match(health.problems.join(), /no new block after 7 for 5 min/)
     health.saw(8)
     health.sawTime(Date.now() - 300_000)
     assert.deepEqual(health.problems, [])
     passes(61)
-    assert.match(health.problems.join(), /no new one for 61 s/)
+    assert.match(health.problems.join(), /no new block after \d+ for 61 s/)
   })
 
   it('takes a time in the newest block that is yet to come for now', () => {
     health.saw(7)
     health.sawTime(Date.now() + 86_400_000)
     passes(61)
-    assert.match(health.problems.join(), /no new one for 61 s/)
+    assert.match(health.problems.join(), /no new block after \d+ for 61 s/)
   })
 
   it('compares the clock here with the times of new heads alone, and of one chain', () => {
@@ -108,16 +108,16 @@ describe('the health of a Hypertensor chain', () => {
     health.saw(490)
     assert.deepEqual([health.problems, health.block], [[], 500])
     health.saw(12)
-    const problem = 'chain ws://node: it was at block 500, and is at block 12: it was set back, or this endpoint is behind'
+    const problem = 'chain ws://node: its newest block was 500, and is now 12: the chain was rolled back, or this endpoint is behind'
     assert.deepEqual([health.problems, health.block], [[problem], 12])
     passes(5)
     health.saw(13)
     passes(57)
     health.saw(489)
-    assert.match(health.problems.join('\n'), /^chain ws:\/\/node: it was at block 500, and is at block 489: [^\n]*$/)
+    assert.match(health.problems.join('\n'), /^chain ws:\/\/node: its newest block was 500, and is now 489: [^\n]*$/)
     health.saw(490)
     assert.deepEqual(health.problems, [])
-    assert.deepEqual(logged, [`warn: ${problem}`, 'warn: chain ws://node: it is at block 490 again'])
+    assert.deepEqual(logged, [`warn: ${problem}`, 'warn: chain ws://node: its newest block is 490 again'])
   })
 
   it('forgets the blocks of another chain', () => {
@@ -125,7 +125,7 @@ describe('the health of a Hypertensor chain', () => {
     health.becameOther(`0x${'22'.repeat(32)}`, `0x${'11'.repeat(32)}`, 'ws://other')
     health.saw(3)
     const problem =
-      'chain ws://other: it is another chain than before: its genesis hash is 0x2222222222222222…, and was 0x1111111111111111…; what the other said is not used'
+      'chain ws://other: this is another chain than before: its genesis hash is 0x2222222222222222…, and was 0x1111111111111111…; answers of the other chain are not used'
     assert.deepEqual([health.problems, health.block, logged], [[problem], 3, [`warn: ${problem}`]])
   })
 

@@ -28,7 +28,7 @@ describe('the endpoints of a chain', () => {
   })
 
   it('are refused as they are shown, with what to do', () => {
-    assert.throws(() => parseEndpoints('wss://node.example.org/…'), { message: /how it is shown/, hint: /config\.json/ })
+    assert.throws(() => parseEndpoints('wss://node.example.org/…'), { message: /replaces secrets/, hint: /config\.json/ })
   })
 
   it('are named without what is secret in them', () => {

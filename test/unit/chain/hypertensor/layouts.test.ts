@@ -38,7 +38,7 @@ describe('a runtime of a Hypertensor chain', () => {
           for (const read of readers) {
             await assert.rejects(read(registry), {
               code: 'CHAIN_UNAVAILABLE',
-              message: new RegExp(`^chain ws:\\S+: hypertensor-node 1 has no Network\\.${map}, which is needed here$`),
+              message: new RegExp(`^chain ws:\\S+: hypertensor-node 1 has no Network\\.${map}, which this program needs$`),
             })
           }
         }
@@ -57,7 +57,7 @@ describe('a runtime of a Hypertensor chain', () => {
           await assert.rejects(read(registry), {
             code: 'CHAIN_UNAVAILABLE',
             message:
-              /hypertensor-node 1 lays Network\.SubnetNodesData out otherwise than is known here: none of .* \(there are: id, hotkey, peer_info, /,
+              /the layout of Network\.SubnetNodesData in hypertensor-node 1 is unknown: no field .* \(its fields: id, hotkey, peer_info, /,
           })
         }
       }
@@ -70,7 +70,10 @@ describe('a runtime of a Hypertensor chain', () => {
         map.type.value.value = map.type.value.key
         map.fallback = '0x00000000'
       })
-      await assert.rejects(registry.bootnodes(), { code: 'CHAIN_UNAVAILABLE', message: /lays Network\.SubnetBootnodes out otherwise/ })
+      await assert.rejects(registry.bootnodes(), {
+        code: 'CHAIN_UNAVAILABLE',
+        message: /the layout of Network\.SubnetBootnodes in .* is unknown/,
+      })
     })
 
     it('metadata that hold together', async () => {
@@ -89,7 +92,7 @@ describe('a runtime of a Hypertensor chain', () => {
       const { registry, chain } = await registryOf((metadata) => void methodsOf(metadata).splice(0))
       await assert.rejects(registry.isRegistered(NODE_1, 'idle'), {
         code: 'CHAIN_UNAVAILABLE',
-        message: /hypertensor-node 1 has no runtime call NetworkRuntimeApi\.proof_of_stake, which is needed here$/,
+        message: /hypertensor-node 1 has no runtime call NetworkRuntimeApi\.proof_of_stake, which this program needs$/,
       })
       assert.equal(chain.count(PROOF_OF_STAKE), 0)
     })
@@ -214,7 +217,10 @@ describe('a runtime of a Hypertensor chain', () => {
       for (const bytes of [other.bytes, Buffer.from(other.toString()), nameless, Buffer.from('/nonsense'), Buffer.alloc(2_000, 4)]) {
         assert.deepEqual(await read(bytes), [[], []])
       }
-      assert.equal(setup.logged.filter((line) => line.includes(`no address of its peers, but of ${peers[2].peerId.toString()}`)).length, 2)
+      assert.equal(
+        setup.logged.filter((line) => line.includes(`not an address of its peers, but of ${peers[2].peerId.toString()}`)).length,
+        2,
+      )
     })
 
     it('names bootnodes by address alone, or by peer ID too: each once', async () => {

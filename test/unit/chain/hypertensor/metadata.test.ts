@@ -122,10 +122,10 @@ describe('the metadata of a Hypertensor chain', () => {
   describe('of an endpoint that means no good', () => {
     for (const [what, metadata, says] of [
       ['no metadata', `0x${Buffer.from('nonsense').toString('hex')}`, /chain ws:/],
-      ['no hex', '0xzz', /state_call: no hex$/],
+      ['no hex', '0xzz', /state_call: not hex$/],
       ['too many', `0x${'00'.repeat(5 * 1_024 * 1_024)}`, /state_call: more than 4194304 bytes$/],
       ['of a chain without the pallet', edited(RECORDED_METADATA, ({ pallets }) => void pallets.splice(0)), /no pallet Network/],
-      ['with a list of nothing', edited(RECORDED_METADATA, listOfNothing), /a list of what takes no bytes/],
+      ['with a list of nothing', edited(RECORDED_METADATA, listOfNothing), /a list of items without bytes/],
     ] as const) {
       it(`${what}: an error that says so, soon`, async () => {
         chain.answer('state_call', () => metadata)
@@ -146,7 +146,7 @@ describe('the metadata of a Hypertensor chain', () => {
         const registry = setup.registry(chain)
         await assert.rejects(registry.lookup(NODE_1), {
           code: 'CHAIN_UNAVAILABLE',
-          message: /value of Network.SubnetNodesData is not as hypertensor-node 1 has it/,
+          message: /value of Network.SubnetNodesData does not match the metadata of hypertensor-node 1/,
         })
         assert.equal((await registry.list()).records.length, 4)
       }
@@ -169,7 +169,7 @@ describe('the metadata of a Hypertensor chain', () => {
         chain.answer('state_getKeysPaged', page)
         await assert.rejects(registry.list(), {
           code: 'CHAIN_UNAVAILABLE',
-          message: /state_getKeysPaged: (no page of keys|no hex|a key that was not asked for)$|more than 10000 nodes/,
+          message: /state_getKeysPaged: (no page of keys|not hex|a key that was not asked for)$|more than 10000 nodes/,
         })
       }
     })

@@ -77,12 +77,12 @@ describe('a Hypertensor chain that is not what it was', () => {
     while (registry.state().problems.length === 0) {
       await new Promise(setImmediate)
     }
-    const problem = `chain ${chain.url}: it stands still at block 5: no new one for 10 min, and one takes 6 s`
+    const problem = `chain ${chain.url}: no new block after 5 for 10 min; a block usually takes 6 s`
     assert.deepEqual([registry.state().problems, registry.state().lastError], [[problem], undefined])
     chain.newHead()
     await block(6)
     assert.deepEqual(registry.state().problems, [])
-    assert.deepEqual(warned(), [problem, `chain ${chain.url}: new blocks come again, the newest is 6`])
+    assert.deepEqual(warned(), [problem, `chain ${chain.url}: new blocks arrive again; the newest is 6`])
     chain.newHead()
     await block(7)
     chain.resetCounts()
@@ -110,12 +110,12 @@ describe('a Hypertensor chain that is not what it was', () => {
     state.block = 12
     await chain.listen()
     await block(12)
-    const problem = `chain ${chain.url}: it was at block 500, and is at block 12: it was set back, or this endpoint is behind`
+    const problem = `chain ${chain.url}: its newest block was 500, and is now 12: the chain was rolled back, or this endpoint is behind`
     assert.deepEqual([registry.state().problems, registry.state().block], [[problem], 12])
     state.block = 500
     chain.newHead()
     await block(501)
-    assert.deepEqual([registry.state().problems, warned()], [[], [problem, `chain ${chain.url}: it is at block 501 again`]])
+    assert.deepEqual([registry.state().problems, warned()], [[], [problem, `chain ${chain.url}: its newest block is 501 again`]])
   })
 
   it('another one behind the same endpoint is said, and nothing of the one before is used', async () => {
@@ -131,7 +131,7 @@ describe('a Hypertensor chain that is not what it was', () => {
     chain.fault = undefined
     const { known, stale } = await registry.lookup(NODE_1)
     assert.deepEqual({ known, stale }, { known: false, stale: false })
-    const problem = `chain ${chain.url}: it is another chain than before: its genesis hash is 0x7777777777777777…, and was ${RECORDED.genesisHash.slice(0, 18)}…; what the other said is not used`
+    const problem = `chain ${chain.url}: this is another chain than before: its genesis hash is 0x7777777777777777…, and was ${RECORDED.genesisHash.slice(0, 18)}…; answers of the other chain are not used`
     assert.deepEqual([registry.state().problems, warned(), registry.state().block], [[problem], [problem], 2])
   })
 
@@ -145,7 +145,7 @@ describe('a Hypertensor chain that is not what it was', () => {
     const second = setup.registry(chain, { ...kept, options: { patienceMs: 200 } })
     assert.equal((await second.isRegistered(NODE_1, 'idle')).stale, false)
     assert.equal(second.state().problems.length, 1)
-    assert.match(warned().join('\n'), /^chain [^\n]* it is another chain than before: [^\n]*$/)
+    assert.match(warned().join('\n'), /^chain [^\n]* this is another chain than before: [^\n]*$/)
     chain.fault = 'error'
     await assert.rejects(second.lookup(NODE_1), { code: 'CHAIN_UNAVAILABLE' })
     chain.fault = undefined
@@ -163,7 +163,7 @@ describe('a Hypertensor chain that is not what it was', () => {
     await registry.lookup(NODE_1)
     first.fault = 'error'
     await assert.rejects(registry.isRegistered(NODE_1, 'idle'))
-    const problem = `chain ${second.url}: it is of another chain than ${first.url}, and is not used`
+    const problem = `chain ${second.url}: this endpoint serves another chain than ${first.url}, and is not used`
     assert.deepEqual([registry.state().problems, warned()], [[problem], [problem]])
   })
 })

@@ -125,7 +125,7 @@ describe('a Hypertensor chain, read', () => {
       assert.deepEqual([known, multiaddrs], [true, []], Buffer.from(bytes).toString('hex'))
       assert.equal((await registry.list()).records.length, 6)
     }
-    assert.equal(setup.logged.filter((line) => line.includes(`is of ${other.peerId.toString()}`)).length, 1)
+    assert.equal(setup.logged.filter((line) => line.includes(`belongs to ${other.peerId.toString()}`)).length, 1)
     // what a node's owner may write as he likes is no peer of it
     const node = chain.state.get('SubnetNodesData', SUBNET, chain.state.nodeOf(owner.peerId.toString())) as object
     const id = chain.state.nodeOf(owner.peerId.toString())
@@ -218,6 +218,6 @@ describe('a Hypertensor chain, read', () => {
     for (const work of [registry.remove(), registry.register(), registry.unregister()]) {
       await assert.rejects(work, { code: 'USAGE', message: / from here$/, hint: /Network\.\w+.*on the chain.*ledger:/ })
     }
-    await assert.rejects(registry.publish([]), { code: 'USAGE', message: /has to sign$/, hint: /--owner-key FILE/ })
+    await assert.rejects(registry.publish([]), { code: 'USAGE', message: /must sign$/, hint: /--owner-key FILE/ })
   })
 })

@@ -321,7 +321,7 @@ describe('a Hypertensor chain, watched', () => {
     await until(({ peers }) => peers == null)
     assert.deepEqual(registry.state().problems, [])
     const warned = setup.logged.filter((line) => line.startsWith('warn: '))
-    assert.deepEqual(warned, [`warn: ${problem}\n`, `warn: chain ${chain.url}: subnet ${SUBNET} is there now\n`])
+    assert.deepEqual(warned, [`warn: ${problem}\n`, `warn: chain ${chain.url}: subnet ${SUBNET} exists now\n`])
   })
 
   it('ends when the registry is closed', async () => {

@@ -21,22 +21,22 @@ const ACCEPTED: Array<[string, string]> = [
 ]
 
 const REFUSED: Array<[string, RegExp]> = [
-  ['/ip4/203.0.113.7/udp/1/quic-v1', /does not take QUIC/],
-  ['/ip4/203.0.113.7/udp/1/quic', /does not take QUIC/],
-  ['/ip4/203.0.113.7/udp/1/quic-v1/webtransport', /does not take QUIC/],
-  [`/ip4/203.0.113.7/tcp/1/p2p/${OTHER}/p2p-circuit`, /does not take the address of a relay/],
-  ['/dns/peer.example.org/tcp/1', /does not take \/dns: \/dns4 or \/dns6 says which/],
-  ['/ip4/203.0.113.7/tcp/443/tls', /does not take \/tls/],
-  ['/ip4/203.0.113.7/tcp/443/tls/sni/a.example/ws', /does not take \/tls/],
-  ['/ip6zone/eth0/ip6/fe80::1/tcp/1', /does not take \/ip6zone/],
-  ['/ip4/203.0.113.7/tcp/80/http', /does not take \/http/],
-  ['/unix/run%2Fsocket', /does not take \/unix/],
+  ['/ip4/203.0.113.7/udp/1/quic-v1', /does not accept QUIC/],
+  ['/ip4/203.0.113.7/udp/1/quic', /does not accept QUIC/],
+  ['/ip4/203.0.113.7/udp/1/quic-v1/webtransport', /does not accept QUIC/],
+  [`/ip4/203.0.113.7/tcp/1/p2p/${OTHER}/p2p-circuit`, /does not accept an address over a relay/],
+  ['/dns/peer.example.org/tcp/1', /does not accept \/dns: use \/dns4 or \/dns6/],
+  ['/ip4/203.0.113.7/tcp/443/tls', /does not accept \/tls/],
+  ['/ip4/203.0.113.7/tcp/443/tls/sni/a.example/ws', /does not accept \/tls/],
+  ['/ip6zone/eth0/ip6/fe80::1/tcp/1', /does not accept \/ip6zone/],
+  ['/ip4/203.0.113.7/tcp/80/http', /does not accept \/http/],
+  ['/unix/run%2Fsocket', /does not accept \/unix/],
   ['/ip4/0.0.0.0/tcp/1', /nobody can dial it/],
   ['/ip6/::/tcp/1', /nobody can dial it/],
   ['/ip4/203.0.113.7/tcp/0', /nobody can dial it/],
   [`/dns4/${'a'.repeat(1_000)}/tcp/1`, /over the chain's limit of 1024/],
-  [`/ip4/203.0.113.7/tcp/1/p2p/${OTHER}/ip4/203.0.113.8/tcp/2`, /names a peer in the middle/],
-  [`/p2p/${PEER}`, /says no place/],
+  [`/ip4/203.0.113.7/tcp/1/p2p/${OTHER}/ip4/203.0.113.8/tcp/2`, /has a peer ID in the middle/],
+  [`/p2p/${PEER}`, /has no host and no port/],
 ]
 
 describe('the address of a peer for a Hypertensor chain', () => {
@@ -66,7 +66,7 @@ describe('the address of a peer for a Hypertensor chain', () => {
     assert.equal(spelled?.toString(), '/dns4/a.example/tcp/443/tls/ws')
     assert.deepEqual(
       refused.map(({ multiaddr, reason }) => [multiaddr.toString(), reason]),
-      [['/ip4/203.0.113.7/udp/1/quic-v1', 'the chain does not take QUIC']],
+      [['/ip4/203.0.113.7/udp/1/quic-v1', 'the chain does not accept QUIC']],
     )
     assert.deepEqual(left.map(String), ['/ip4/203.0.113.7/tcp/1'])
   })
@@ -75,8 +75,8 @@ describe('the address of a peer for a Hypertensor chain', () => {
     assert.throws(() => chooseAddress([multiaddr('/dns/a.example/tcp/1'), multiaddr('/ip4/1.2.3.4/udp/1/quic-v1')], SELF), {
       code: 'USAGE',
       message:
-        /^no address that the chain takes: \/dns\/a\.example\/tcp\/1: .*; \/ip4\/1\.2\.3\.4\/udp\/1\/quic-v1: the chain does not take QUIC$/,
-      hint: /^the chain takes ip4, ip6, tcp, udp, dns4, dns6, dnsaddr, ws, wss and \/p2p at the end/,
+        /^no address that the chain accepts: \/dns\/a\.example\/tcp\/1: .*; \/ip4\/1\.2\.3\.4\/udp\/1\/quic-v1: the chain does not accept QUIC$/,
+      hint: /^the chain accepts ip4, ip6, tcp, udp, dns4, dns6, dnsaddr, ws, wss and \/p2p at the end/,
     })
   })
 

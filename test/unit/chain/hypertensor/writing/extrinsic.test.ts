@@ -78,7 +78,7 @@ describe('a transaction of a Hypertensor chain', () => {
     const { runtime: types } = new Layout(Buffer.from(upgraded.metadata.slice(2), 'hex'), 'upgraded')
     assert.throws(() => peerUpdateCall(types, UPDATE), {
       code: 'USAGE',
-      message: /^the chain's Network\.update_peer_info takes \(.*maddr: Option<\[u8\]>.*: it is not called/,
+      message: /^the chain's Network\.update_peer_info takes \(.*maddr: Option<\[u8\]>.*: the call is not made/,
     })
     const without = runtime(({ metadata }) =>
       metadata.pallets.splice(
@@ -96,7 +96,7 @@ describe('a transaction of a Hypertensor chain', () => {
     assert.deepEqual(after, before)
     assert.throws(() => extensionBytes(withExtension('AskSomething', 4), CONTEXT), {
       code: 'USAGE',
-      message: /^nothing can be signed for this chain: its transactions carry AskSomething \(u32\)$/,
+      message: /^this program cannot sign transactions for this chain: its transactions carry AskSomething \(u32\)$/,
     })
   })
 
@@ -111,7 +111,7 @@ describe('a transaction of a Hypertensor chain', () => {
   })
 
   it('is not taken for one that went well when its events say nothing of it', () => {
-    assert.throws(() => readOutcome(runtime(), '0x00', 1), /no event says how it ended/)
+    assert.throws(() => readOutcome(runtime(), '0x00', 1), /no event tells the outcome/)
     assert.throws(() => readOutcome(runtime(), '0x0400', 1))
   })
 })

@@ -36,7 +36,7 @@ describe('a transaction that waits for its block', () => {
       const refused = assert.rejects(publish(), {
         code: 'USAGE',
         message: new RegExp(
-          `^another transaction of ${OWNER.account} had nonce 0, at the latest in block ${chain.state.block + 1}: transaction 0x[0-9a-f]{64} was overtaken, is in no block, and costs nothing$`,
+          `^another transaction of ${OWNER.account} used nonce 0, at the latest in block ${chain.state.block + 1}: transaction 0x[0-9a-f]{64} is in no block, and costs nothing$`,
         ),
         hint: /chain lookup/,
       })
@@ -48,7 +48,7 @@ describe('a transaction that waits for its block', () => {
   }
 
   it('was overtaken where the pool says that it is in the block of the other, as pools do', async () => {
-    const refused = assert.rejects(publish(), { code: 'USAGE', message: /was overtaken/ })
+    const refused = assert.rejects(publish(), { code: 'USAGE', message: /is in no block/ })
     await chain.handedIn()
     chain.pool.overtake(OWNER.account)
     chain.tellStatus({ inBlock: chain.nextBlock().hash })
@@ -80,7 +80,7 @@ describe('a transaction that waits for its block', () => {
 
   for (const [status, message] of [
     ['invalid', /became invalid/],
-    [{ usurped: `0x${'1'.repeat(64)}` }, /took the place/],
+    [{ usurped: `0x${'1'.repeat(64)}` }, /replaced this one/],
     ['dropped', /dropped the transaction: transaction 0x.* may have been included/],
   ] as const) {
     it(`ends soon when the pool gives it up and no block has it: ${JSON.stringify(status).slice(0, 12)}`, async () => {
@@ -101,7 +101,10 @@ describe('a transaction that waits for its block', () => {
         ),
       ),
     )
-    assert.match(String(first), /another transaction of 0x\w+.* (waits|came in the meantime)|is not taken: .*Priority is too low/)
+    assert.match(
+      String(first),
+      /another transaction of 0x\w+.* (waits|came in the meantime)|did not accept the transaction: .*Priority is too low/,
+    )
     chain.nextBlock()
     const ended = await Promise.allSettled(both)
     assert.deepEqual(ended.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])

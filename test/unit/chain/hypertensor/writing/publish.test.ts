@@ -63,7 +63,7 @@ describe('publishing to a Hypertensor chain', () => {
         left: [],
         account: OWNER.account,
         nonce: 0,
-        call: 'Utility.batch_all of two Network.update_peer_info, away and back: the chain takes none under the same peer ID',
+        call: 'Utility.batch_all of two Network.update_peer_info, away and back: the chain accepts no new address under the same peer ID',
         feePlanck: chain.pool.fee,
         token: { symbol: 'TENSOR', decimals: 18 },
         unchecked: undefined,
@@ -83,8 +83,8 @@ describe('publishing to a Hypertensor chain', () => {
   it('sends nothing that was not agreed to', async () => {
     const chain = await ownedChain()
     const refused = registryOf(chain).publish([ADDRESS], agreed([], { approve: async () => false }))
-    await assert.rejects(refused, { code: 'USAGE', message: /not agreed to/ })
-    await assert.rejects(registryOf(chain).publish([ADDRESS], { signer: OWNER }), { code: 'USAGE', message: /not agreed to/ })
+    await assert.rejects(refused, { code: 'USAGE', message: /not approved/ })
+    await assert.rejects(registryOf(chain).publish([ADDRESS], { signer: OWNER }), { code: 'USAGE', message: /not approved/ })
     assert.equal(chain.count('author_submitAndWatchExtrinsic'), 0)
   })
 
@@ -117,8 +117,8 @@ describe('publishing to a Hypertensor chain', () => {
       await assert.rejects(refused, {
         code: 'USAGE',
         message:
-          /^the chain refused it in block \d+: Network\.NotKeyOwner \(Not the key owner\); transaction 0x[0-9a-f]{64} changed nothing, its fee was taken$/,
-        hint: /no longer so/,
+          /^the chain refused transaction 0x[0-9a-f]{64} in block \d+: Network\.NotKeyOwner \(Not the key owner\); nothing was changed, and the fee was taken$/,
+        hint: /the chain changed before the transaction ran/,
       })
     }
     assert.equal(chain.state.nodeOf(NODE_1.toString()), 1)
@@ -140,7 +140,10 @@ describe('publishing to a Hypertensor chain', () => {
     const nonces = [3, 3]
     chain.answer('system_accountNextIndex', () => nonces.shift() ?? 3)
     const refused = registryOf(chain).publish([ADDRESS], agreed())
-    await assert.rejects(refused, { code: 'USAGE', message: /not taken: .*Invalid Transaction: Transaction will be valid in the future/ })
+    await assert.rejects(refused, {
+      code: 'USAGE',
+      message: /did not accept the transaction: .*Invalid Transaction: Transaction will be valid in the future/,
+    })
     assert.equal(chain.pool.blocks.length, 0)
   })
 
@@ -164,7 +167,7 @@ describe('publishing to a Hypertensor chain', () => {
     const chain = await ownedChain()
     chain.state.upgrade()
     const refused = registryOf(chain).publish([ADDRESS], agreed())
-    await assert.rejects(refused, { code: 'USAGE', message: /laid out otherwise|takes \(subnet_id/ })
+    await assert.rejects(refused, { code: 'USAGE', message: /layout of the nodes on this chain is unknown|takes \(subnet_id/ })
   })
 
   it('does with what an endpoint has: no watching, no fee, no account index, no final blocks', async () => {
@@ -185,7 +188,7 @@ describe('publishing to a Hypertensor chain', () => {
 
   it('says so where an endpoint takes no transactions', async () => {
     const chain = await ownedChain({ without: ['author_submitAndWatchExtrinsic', 'author_submitExtrinsic'] })
-    await assert.rejects(registryOf(chain).publish([ADDRESS], agreed()), { code: 'USAGE', message: /takes no transactions/ })
+    await assert.rejects(registryOf(chain).publish([ADDRESS], agreed()), { code: 'USAGE', message: /accepts no transactions/ })
   })
 
   it('finds its block after the connection was lost, without handing it in again', async () => {
@@ -210,7 +213,7 @@ describe('publishing to a Hypertensor chain', () => {
     await assert.rejects(publishing, {
       code: 'CHAIN_UNAVAILABLE',
       message: /transaction 0x[0-9a-f]{64} may have been included$/,
-      hint: /before anything is sent again/,
+      hint: /before you send again/,
     })
     assert.equal(chain.count('author_submitAndWatchExtrinsic'), 1)
   })

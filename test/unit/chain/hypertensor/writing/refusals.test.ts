@@ -84,7 +84,7 @@ describe('what the chain would refuse for a fee', () => {
         new RegExp(
           `^the balance of ${OWNER.account} .*: it can spend ${spendable} planck, and the fee is about ${chain.pool.fee} planck; nothing was sent$`,
         ),
-        new RegExp(`^it needs ${chain.pool.fee - spendable} planck more`),
+        new RegExp(`^add ${chain.pool.fee - spendable} planck;`),
       )
     })
   }
@@ -115,7 +115,7 @@ describe('what the chain would refuse for a fee', () => {
     const { peerId } = await newPeer()
     registry = setup.registry(chain, { self: peerId })
     chain.state.set('PeerIdOverwatchNodeId', [SUBNET, Buffer.from(peerId.toString())], 4)
-    await refused(/is the peer of overwatch node 4 .* keeps no address of such a peer/, undefined, { nodeId: 1 })
+    await refused(/is the peer of overwatch node 4 .* stores no address for such a peer/, undefined, { nodeId: 1 })
     await refused(/is the peer of overwatch node 4/)
     chain.state.storage.delete(chain.state.key('PeerIdOverwatchNodeId', SUBNET, Buffer.from(peerId.toString())))
     chain.state.set('ClientPeerIdSubnetNodeId', [SUBNET, Buffer.from(peerId.toString())], 2)
@@ -139,7 +139,7 @@ describe('what the chain would refuse for a fee', () => {
       [1, 'another peer of the same node, 1'],
     ] as const) {
       chain.state.set('MultiaddrSubnetNodeId', [SUBNET, FULL.bytes], node)
-      await refused(new RegExp(`^${FULL.toString()} is the address of ${whose}, already: .*MultiaddrExist.*; nothing was sent$`))
+      await refused(new RegExp(`^${FULL.toString()} is already the address of ${whose}: .*MultiaddrExist.*; nothing was sent$`))
     }
   })
 
@@ -222,7 +222,7 @@ describe('what the chain would refuse for a fee', () => {
   for (const [what, change, message] of [
     ['the owner', () => own(chain.state, 1, STRANGER.account), /is not the owner of node 1/],
     ['the balance', () => chain.pool.setBalance(OWNER.account, { free: 0n }), /does not cover the fee/],
-    ['the use of the address', () => chain.state.set('MultiaddrSubnetNodeId', [SUBNET, FULL.bytes], 2), /is the address of node 2/],
+    ['the use of the address', () => chain.state.set('MultiaddrSubnetNodeId', [SUBNET, FULL.bytes], 2), /is already the address of node 2/],
     [
       'the use of the peer ID',
       () => chain.state.set('PeerIdOverwatchNodeId', [SUBNET, Buffer.from(NODE_1.toString())], 3),

@@ -85,7 +85,7 @@ describe('publishing for the peers of a node, by the calls that a runtime has', 
     chain = await setup.chain({ state: new HypertensorState('earlier') })
     for (const [peer, hint] of [
       [NODE_1, /^that runtime keeps no address of a node's main peer; peers find it by the DHT/],
-      [BOOTNODE, /^Network\.update_bootnode may do it, with the chain's own tools: in which form it takes the address is not known here/],
+      [BOOTNODE, /^Network\.update_bootnode may do it, with the chain's own tools: this program does not know the form of its address/],
     ] as const) {
       await assert.rejects(publish(peer), { code: 'USAGE', message: /^hypertensor-node \d+ has no call Network\.update_/, hint })
     }
@@ -102,10 +102,10 @@ describe('publishing for the peers of a node, by the calls that a runtime has', 
       return false
     }
     const refused = setup.registry(chain, { self: NODE_1 }).publish([ADDRESS], { signer: OWNER, approve })
-    await assert.rejects(refused, /not agreed to/)
+    await assert.rejects(refused, /not approved/)
     assert.match(
       plans[0]?.unchecked ?? '',
-      /^whether 0x\w+ may change node 1 cannot be read \(hypertensor-node 1 has no Network\.HotkeyOwner\): .* the fee is lost$/,
+      /^cannot check that 0x\w+ may change node 1 \(hypertensor-node 1 has no Network\.HotkeyOwner\): .* the fee is lost$/,
     )
   })
 })
