@@ -22,7 +22,7 @@ export async function pingOver(
   const ask = async (): Promise<void> => {
     const reason = await refusalOf()
     if (reason != null) {
-      refused.abort(new ProtocolError('NOT_ADMITTED', `${remotePeer.toString()} does not let this peer in: ${reason}`))
+      refused.abort(new ProtocolError('NOT_ADMITTED', `${remotePeer.toString()} does not let this node in: ${reason}`))
     }
   }
   // a ping may hang if its stream is reset early

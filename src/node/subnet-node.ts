@@ -286,7 +286,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
     const connection = await this.#reach.connect(address, signal)
     const refusal = await this.refusalOf(connection)
     if (refusal != null) {
-      throw new ProtocolError('NOT_ADMITTED', `${connection.remotePeer.toString()} does not let this peer in: ${refusal}`, {
+      throw new ProtocolError('NOT_ADMITTED', `${connection.remotePeer.toString()} does not let this node in: ${refusal}`, {
         phase: 'dial',
       })
     }

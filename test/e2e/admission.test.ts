@@ -35,7 +35,7 @@ describe('a subnet that requires registration, from the command line', function 
       const error = jsonError(outcome)
       assert.equal(outcome.code, 12, outcome.stdout)
       assert.equal(error.code, 'NOT_ADMITTED')
-      assert.equal(error.message, `${member.peerId} does not let this peer in: ${peerId} is not registered in subnet 1`)
+      assert.equal(error.message, `${member.peerId} does not let this node in: ${peerId} is not registered in subnet 1`)
     })
   }
 

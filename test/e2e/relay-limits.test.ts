@@ -34,18 +34,20 @@ describe('a task over a relay with its default limits', function () {
     assert.equal(code, 9, stderr)
     const [error = '', hint = ''] = stderr.split('\n').filter((line) => /^(error|hint): /.test(line))
     assert.ok(
-      error.startsWith(`error: the relay ${relay.address} ended the connection: it gives each 16 MiB, both ways together; `),
+      error.startsWith(
+        `error: the relay ${relay.address} ended the connection: its limit for each connection is 16 MiB, both ways together; `,
+      ),
       stderr,
     )
-    assert.ok(hint.startsWith('hint: relayBytes on the relay raises it; '), stderr)
+    assert.ok(hint.startsWith('hint: raise relayBytes on the relay; '), stderr)
   })
 
   it('of 20 MiB says the same in JSON', async () => {
     const outcome = await cli.run(await cli.home(), [...args, '--json'])
     const { code, exit, message, hint } = jsonError(outcome)
     assert.deepEqual([outcome.code, code, exit], [9, 'LIMIT_EXCEEDED', 9])
-    assert.ok(message.startsWith(`the relay ${relay.address} ended the connection: it gives each 16 MiB, `), message)
-    assert.match(hint ?? '', /^relayBytes on the relay raises it/)
+    assert.ok(message.startsWith(`the relay ${relay.address} ended the connection: its limit for each connection is 16 MiB, `), message)
+    assert.match(hint ?? '', /^raise relayBytes on the relay/)
   })
 
   it('of 7 MiB comes back whole', async () => {

@@ -278,7 +278,7 @@ describe('a task whose payload and result are large', function () {
       const error = jsonError(await cli.run(homeOf(), ['send-task', echo.address, '--payload', file, '--json']))
       assert.equal(error.exit, 9)
       assert.match(error.message, /^the payload is larger than 2147483647 bytes, the most that one message may carry$/)
-      assert.match(error.hint ?? '', /send it in parts/)
+      assert.match(error.hint ?? '', /send the data in parts/)
     })
   }
 
@@ -289,7 +289,7 @@ describe('a task whose payload and result are large', function () {
     await handle.truncate(70 * MB)
     const error = jsonError(await cli.run(alone, ['send-task', whole.address, '--payload', file, '--json']))
     assert.equal(error.exit, 9)
-    assert.match(error.message, /^the peer takes no frame of over 67108864 bytes$/)
+    assert.match(error.message, /^the peer accepts no frame larger than 67108864 bytes$/)
     assert.match(error.hint ?? '', /--max-frame-bytes/)
     const { accepted, reason } = await whole.running.event('task')
     assert.deepEqual([accepted, reason], [false, 'limit'])

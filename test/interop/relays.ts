@@ -86,7 +86,10 @@ export function testRelaysOf<Init extends PeerInit>(name: string, peers: Foreign
     const call = caller.tasks.sendTask(over(relay.address, hidden.peerId), 'too large', new Uint8Array(2 * limits.bytes))
     const { code, message } = await failure(call)
     assert.equal(code, 'LIMIT_EXCEEDED', message)
-    assert.ok(message.startsWith(`the relay ${relay.address} ended the connection: it gives each ${limits.bytes / 1_024} KiB`), message)
+    assert.ok(
+      message.startsWith(`the relay ${relay.address} ended the connection: its limit for each connection is ${limits.bytes / 1_024} KiB`),
+      message,
+    )
   })
 
   it(`gives a peer of ${name} a place, over which it is called by a node of ours, and by another peer of ${name}`, async () => {

@@ -48,7 +48,7 @@ export class Meeting {
       // a peer that refuses keeps the connection open for a moment to send the reason
       const reason = await refusalOf(connection)
       if (reason != null) {
-        return `does not let this peer in: ${reason}`
+        return `does not let this node in: ${reason}`
       }
       await identified
       return undefined

@@ -69,5 +69,5 @@ export function streamBroke(failure: Error, where: string): ProtocolError {
 
 /** The hint for a size limit. Protobuf's own maximum cannot be raised. */
 export function hintFor(limit: number, hint: string): string {
-  return limit < MAX_MESSAGE_BYTES ? hint : 'no message of protobuf is larger: send it in parts'
+  return limit < MAX_MESSAGE_BYTES ? hint : 'protobuf allows no larger message: send the data in parts'
 }

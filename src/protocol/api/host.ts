@@ -108,7 +108,7 @@ export function isProtocolId(id: string): boolean {
 export function checkProtocolId(id: string): void {
   if (!isProtocolId(id)) {
     throw new UsageError(`not a protocol id: ${JSON.stringify(id)}`, {
-      hint: `one looks like /name/1.0.0: a slash, then printable ASCII without spaces, at most ${MAX_PROTOCOL_ID_BYTES} bytes`,
+      hint: `a protocol id looks like /name/1.0.0: a slash, then printable ASCII without spaces, at most ${MAX_PROTOCOL_ID_BYTES} bytes`,
     })
   }
 }

@@ -26,12 +26,12 @@ export function metRelayLimit({ limits, status, remoteAddr }: Connection): { mes
   if (limits == null || told == null) {
     return undefined
   }
-  const ended = `the relay ${relayIn(remoteAddr)?.toString() ?? ''} ended the connection: it gives each`
+  const ended = `the relay ${relayIn(remoteAddr)?.toString() ?? ''} ended the connection: its limit for each connection is`
   if (told.seconds != null && (limits.seconds ?? 0) <= MAX_UNCOUNTED_SECONDS) {
-    return { message: `${ended} ${told.seconds} s`, hint: `relayDuration on the relay raises it; ${DIRECT}` }
+    return { message: `${ended} ${told.seconds} s`, hint: `raise relayDuration on the relay; ${DIRECT}` }
   }
   if (told.bytes != null && Number(limits.bytes ?? 0) <= Math.min(told.bytes / 2, MAX_UNDELIVERED_BYTES)) {
-    return { message: `${ended} ${sizeIn(told.bytes)}, both ways together`, hint: `relayBytes on the relay raises it; ${DIRECT}` }
+    return { message: `${ended} ${sizeIn(told.bytes)}, both ways together`, hint: `raise relayBytes on the relay; ${DIRECT}` }
   }
   return undefined
 }
@@ -44,4 +44,4 @@ function sizeIn(bytes: number): string {
   return bytes % (1 << 10) === 0 ? `${bytes / (1 << 10)} KiB` : `${bytes} bytes`
 }
 
-const DIRECT = 'a peer that is reached directly has no such limit'
+const DIRECT = 'a direct connection has no such limit'

@@ -112,7 +112,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     request: AddressQuery,
   ): Promise<MessageInitShape<typeof AddressAnswerSchema>> {
     if (!this.#rates.take(context.peerId.toString(), QUERIES_PER_PEER)) {
-      return this.#refuse(context, `more than ${QUERIES_PER_PEER.burst} queries at once, and one in ${QUERIES_PER_PEER.refillMs} ms`)
+      return this.#refuse(context, `more than ${QUERIES_PER_PEER.burst} queries at once, then one per ${QUERIES_PER_PEER.refillMs} ms`)
     }
     const query = readQuery(request)
     const known = await this.#directory.recordOf(query.peerId)
@@ -121,7 +121,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     }
     const queryId = Buffer.from(query.id).toString('hex')
     if (this.#seen.has(queryId)) {
-      return this.#refuse(context, 'it came before')
+      return this.#refuse(context, 'repeated query ID')
     }
     this.#seen.set(queryId, true)
     const missedWithHops = this.#misses.get(query.peerId.toString()) ?? 1
@@ -175,7 +175,7 @@ export class AddressProtocol extends ProtobufProtocol<typeof AddressQuerySchema,
     }
     const answer = await this.callRemote(neighbour, request, { signal, timeoutMs: query.timeoutMs, connectedOnly: true })
     if (answer.status === AddressStatus.REFUSED) {
-      throw new ProtocolError('LIMIT_EXCEEDED', `${neighbour.toString()} refused the query: it had too many`)
+      throw new ProtocolError('LIMIT_EXCEEDED', `${neighbour.toString()} refused the query: too many queries`)
     }
     const seq = answer.status === AddressStatus.FOUND ? await this.#directory.sequenceOf(answer.signedPeerRecord, query.peerId) : undefined
     return seq == null ? undefined : { ...readAnswer(answer), seq }

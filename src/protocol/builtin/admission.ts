@@ -60,7 +60,7 @@ export async function askForRefusal(host: ProtocolHost, connection: Connection):
   )
   try {
     const { admitted, reason } = await caller.one(connection.remotePeer, {}, { timeoutMs: ASK_TIMEOUT_MS })
-    return admitted ? undefined : reason.slice(0, MAX_REASON_CHARACTERS) || 'it gives no reason'
+    return admitted ? undefined : reason.slice(0, MAX_REASON_CHARACTERS) || 'no reason given'
   } catch (error) {
     if (error instanceof Error && error.cause instanceof ConnectionLostError) {
       // its muxer has ended, which libp2p notices before the socket does

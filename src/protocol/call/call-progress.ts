@@ -106,7 +106,7 @@ export class CallProgress {
       return cause.phase != null ? cause : this.#error(cause.code, cause.message, cause.cause ?? cause, cause.hint)
     }
     if (cause instanceof NotTakenError && cause.why === 'over limit') {
-      const hint = 'it may serve others too: fewer at a time, or later'
+      const hint = 'the peer may be busy with other callers: make fewer calls at a time, or try again later'
       return new ProtocolError('LIMIT_EXCEEDED', `${cause.message}; ${NOT_ACTED}`, { cause, phase: 'send', hint })
     }
     if (cause instanceof NotTakenError) {

@@ -100,7 +100,7 @@ export class Caller<RequestInit, Response> {
     signal.addEventListener('abort', () => void fail(signal.reason).catch(() => undefined))
     const { done, value } = await answers.next()
     if (done === true) {
-      throw new Error(`interceptors made no answer of the one to a call of ${this.#protocol.id}`)
+      throw new Error(`interceptors returned no answer to a call of ${this.#protocol.id}`)
     }
     return {
       answer: value,
@@ -222,7 +222,7 @@ export class Caller<RequestInit, Response> {
           throw error
         }
         call.progress.retries++
-        this.#host.log.debug('a call is made again', error, { peer: call.peerId, protocol: call.protocolId, call: call.callId })
+        this.#host.log.debug('a call is retried', error, { peer: call.peerId, protocol: call.protocolId, call: call.callId })
       }
     }
   }
@@ -258,7 +258,7 @@ export class Caller<RequestInit, Response> {
   async #onlyOf(messages: AsyncIterable<unknown>): Promise<Response> {
     const answers = await Array.fromAsync(messages)
     if (answers.length !== 1) {
-      throw new Error(`interceptors made ${answers.length} answers of the one to a call of ${this.#protocol.id}`)
+      throw new Error(`interceptors returned ${answers.length} answers to a call of ${this.#protocol.id}, instead of one`)
     }
     return answers[0] as Response
   }
@@ -269,5 +269,5 @@ function ownCall(exchange: Exchange): OutgoingCall {
   if (exchange instanceof OutgoingCall) {
     return exchange
   }
-  throw new UsageError('an interceptor gave another exchange to next() than it got')
+  throw new UsageError('an interceptor passed another exchange to next() than its own')
 }

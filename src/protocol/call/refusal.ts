@@ -24,12 +24,12 @@ export async function refusalBehind(
   }
   // a peer that answers on this connection processed no request; if the connection is closed, the peer may have admitted this node before
   const mayHaveActed = connection.status !== 'open' && failure instanceof ProtocolError && failure.mayHaveActed
-  const message = `${connection.remotePeer.toString()} does not let this peer in: ${reason}`
+  const message = `${connection.remotePeer.toString()} does not let this node in: ${reason}`
   return new ProtocolError('NOT_ADMITTED', mayHaveActed ? `${message}; ${ACTED}` : message, {
     cause,
     phase: mayHaveActed ? 'wait' : 'negotiate',
     mayHaveActed,
-    hint: 'a subnet may require registration: "subnet chain lookup <peer ID>" shows whether it has this peer, "subnet chain register" registers it where the chain lets us',
+    hint: 'the subnet may require registration: "subnet chain lookup <peer ID>" shows whether this node is registered, "subnet chain register" registers it where the chain allows it',
   })
 }
 

@@ -46,7 +46,7 @@ export async function collectBody(body: Body): Promise<Uint8Array> {
 }
 
 function notAsLong(comparison: string, size: number): UsageError {
-  return new UsageError(`a body ${comparison} than the ${size} bytes that it is said to have`)
+  return new UsageError(`the body is ${comparison} than its declared size of ${size} bytes`)
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

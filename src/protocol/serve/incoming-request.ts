@@ -67,5 +67,5 @@ export function ownRequest(exchange: Exchange): IncomingRequest {
   if (exchange instanceof IncomingRequest) {
     return exchange
   }
-  throw new UsageError('an interceptor gave another exchange to next() than it got')
+  throw new UsageError('an interceptor passed another exchange to next() than its own')
 }

@@ -81,7 +81,7 @@ describe('a subnet that requires registration', function () {
     const [member, other] = [await start({}), await stranger()]
     const gone = event(other, 'peer:disconnect')
     const startedAtMs = performance.now()
-    await refused(send(other, member), new RegExp(`does not let this peer in: ${other.peerId.toString()} is not registered in subnet 1`))
+    await refused(send(other, member), new RegExp(`does not let this node in: ${other.peerId.toString()} is not registered in subnet 1`))
     await gone
     assert.ok(performance.now() - startedAtMs < GONE_WITHIN_MS + 500, 'the connection was closed')
     assert.deepEqual(asked, [])
@@ -199,7 +199,7 @@ describe('a subnet that requires registration', function () {
       const [refusal = ''] = [...node.bootstrapRefusals, ...node.notices]
       assert.match(
         refusal,
-        /^bootstrap \S+: does not let this peer in: .* is not registered in subnet 1; that network lets in peers that are registered/,
+        /^bootstrap \S+: does not let this node in: .* is not registered in subnet 1; that network lets in peers that are registered/,
       )
       assert.equal(told().length, 1, 'once, as a warning')
     } finally {

@@ -100,7 +100,7 @@ describe('a debug log has a line, with its reason, of', function () {
     await asker.ask(addressOf(node), query)
     await asker.ask(addressOf(node), query)
     assert.deepEqual(about(await told.first({ message: 'an address query was refused' }), caller), {
-      ...{ level: 'debug', scope: 'subnet:call', message: 'an address query was refused', reason: 'it came before' },
+      ...{ level: 'debug', scope: 'subnet:call', message: 'an address query was refused', reason: 'repeated query ID' },
       protocol: ADDRESS_PROTOCOL_ID,
     })
   })

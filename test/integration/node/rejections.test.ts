@@ -56,7 +56,7 @@ const rows: Array<[RejectionReason, Row]> = [
       spec: 'module',
       settings: () => ({ maxFrameBytes: 20_000 }),
       payload: new Uint8Array(30_000),
-      error: /takes no frame of over 20000 bytes|reset|limit/,
+      error: /accepts no frame larger than 20000 bytes|reset|limit/,
       detail: /30\d{3} bytes.*20000/,
       code: 'LIMIT_EXCEEDED',
     },

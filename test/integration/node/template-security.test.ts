@@ -144,7 +144,7 @@ describe('a peer that is secured as the template is', () => {
       const node = await lab.node()
       const peer = await cutting(node, true)
       await assert.rejects(node.tasks.sendTask(peer.address, 't', Buffer.from('hello')), (error: ProtocolError) => {
-        assert.match(error.message, /does not let this peer in: .*right after the handshake; the peer may have acted on the request$/)
+        assert.match(error.message, /does not let this node in: .*right after the handshake; the peer may have acted on the request$/)
         assert.match(error.hint ?? '', /"subnet chain lookup/)
         assert.deepEqual([error.code, error.mayHaveActed], ['NOT_ADMITTED', true])
         return true

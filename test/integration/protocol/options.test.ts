@@ -77,7 +77,7 @@ describe('what a protocol may be told', () => {
     const caller = new Options(client)
     await assert.rejects(caller.call(server.multiaddrs, 'x'.repeat(200)), {
       code: 'LIMIT_EXCEEDED',
-      message: 'the peer takes no frame of over 100 bytes',
+      message: 'the peer accepts no frame larger than 100 bytes',
       mayHaveActed: false,
     })
     const waiting = caller.call(server.peerId, 'wait')

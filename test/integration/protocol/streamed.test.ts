@@ -173,7 +173,7 @@ describe('a task that is streamed, on a stream of its own', function () {
     await tasks.ready
     for (const [end, says] of [
       ['close', /^the peer closed the stream after 1048576 of 5000007 bytes of a frame; the peer may have acted on the request$/],
-      ['reset', /^the peer reset the stream (after 1048576 of 5000007 bytes of a frame|while it was written to); the peer may have/],
+      ['reset', /^the peer reset the stream (after 1048576 of 5000007 bytes of a frame|while this node was sending); the peer may have/],
     ] as const) {
       const taken = Promise.withResolvers<void>()
       await hosts.server.libp2p.unhandle(ID)

@@ -83,7 +83,9 @@ describe('a node that is not public', function () {
     assert.ok(big instanceof ProtocolError, String(big))
     assert.equal(big.code, 'LIMIT_EXCEEDED')
     assert.ok(
-      big.message.startsWith(`the relay ${addressOf(relay)} ended the connection: it gives each 200000 bytes, both ways together; `),
+      big.message.startsWith(
+        `the relay ${addressOf(relay)} ended the connection: its limit for each connection is 200000 bytes, both ways together; `,
+      ),
     )
     assert.match(big.hint ?? '', /relayBytes/)
     const answer = await caller.tasks.sendTask(hidden.peerId, 'two', new Uint8Array(120_000)).catch((cause: unknown) => cause)
@@ -100,7 +102,7 @@ describe('a node that is not public', function () {
     const error = await caller.tasks.sendTask(hidden.peerId, 'wait', Uint8Array.of(1)).catch((cause: unknown) => cause)
     assert.ok(error instanceof ProtocolError, String(error))
     assert.deepEqual([error.code, error.mayHaveActed], ['LIMIT_EXCEEDED', true])
-    assert.match(error.message, /it gives each 3 s; the peer may have acted/)
+    assert.match(error.message, /its limit for each connection is 3 s; the peer may have acted/)
   })
 
   describe('in a subnet that requires registration', () => {

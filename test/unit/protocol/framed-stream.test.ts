@@ -432,7 +432,7 @@ describe('FramedStream, writing', () => {
       end(early.stream)
       for (const error of [await failure(writing), await failure(early.framed.write(new Uint8Array(10)))]) {
         assert.equal(error.code, 'REMOTE_FAILED')
-        assert.match(error.message, /while it was written to/)
+        assert.match(error.message, /while this node was sending/)
       }
     }
   })

@@ -228,7 +228,7 @@ describe('an interceptor', () => {
 
   it('that gives another exchange on than it got fails the call, and resets the stream of a request', async () => {
     const other: Interceptor = (next) => async (exchange) => next({ ...exchange, message: 'other' })
-    await assert.rejects(ask('x', { calls: [other] }), { name: 'UsageError', message: /gave another exchange to next/ })
+    await assert.rejects(ask('x', { calls: [other] }), { name: 'UsageError', message: /passed another exchange to next/ })
     assert.equal((await failure(ask('x', { requests: [other] }))).code, 'REMOTE_FAILED')
   })
 
@@ -334,7 +334,7 @@ describe('an interceptor', () => {
   })
 
   it('that gives no answer in place of the one fails the call, and resets the stream of a request', async () => {
-    await assert.rejects(ask('x', { calls: [giving()] }), { message: `interceptors made 0 answers of the one to a call of ${ID}` })
+    await assert.rejects(ask('x', { calls: [giving()] }), { message: `interceptors returned 0 answers to a call of ${ID}, instead of one` })
     assert.equal((await failure(ask('x', { requests: [giving()] }))).code, 'REMOTE_FAILED')
   })
 
@@ -353,7 +353,9 @@ describe('an interceptor', () => {
   })
 
   it('that gives two answers in place of the one fails the call', async () => {
-    await assert.rejects(ask('x', { calls: [giving('a', 'b')] }), { message: `interceptors made 2 answers of the one to a call of ${ID}` })
+    await assert.rejects(ask('x', { calls: [giving('a', 'b')] }), {
+      message: `interceptors returned 2 answers to a call of ${ID}, instead of one`,
+    })
   })
 
   it('that gives a task no answer rejects it', async () => {

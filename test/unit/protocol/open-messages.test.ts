@@ -353,7 +353,10 @@ describe('a message whose length nobody knows, on a stream of many', function ()
       assert.match(error.message, /^a frame of \d+ bytes from the peer is over the limit of 100000 bytes$/)
       const told = await sending
       // a part may have been acted on: other than for a message whose length came first
-      assert.deepEqual([told.code, told.phase, told.message], ['LIMIT_EXCEEDED', undefined, 'the peer takes no frame of over 100000 bytes'])
+      assert.deepEqual(
+        [told.code, told.phase, told.message],
+        ['LIMIT_EXCEEDED', undefined, 'the peer accepts no frame larger than 100000 bytes'],
+      )
       assert.match(told.hint ?? '', /--max-frame-bytes/)
       await eventually(() => bounds.budget.free === CAPACITY, 'all is given back')
     }
@@ -422,14 +425,14 @@ describe('a message whose length nobody knows, on a stream of many', function ()
   const more = { call: 1, piece: HEAD }
   const pieceOf = (bytes: number): FrameInit => ({ call: 1, piece: someBytes(bytes) })
   for (const [what, text, frames] of [
-    ['opens a message within another', /cannot be an open message/, [{ ...pieceOf(PIECE), length: 2 * PIECE }, open]],
-    ['opens a message twice', /cannot be an open message/, [open, more, open]],
-    ['opens a message of a length', /cannot be an open message/, [other, { ...open, call: 2, length: 100 }]],
-    ['opens a field that no message has', /cannot be an open message/, [other, { ...open, call: 2, open: 2 ** 29 }]],
+    ['opens a message within another', /invalid beginning of a message/, [{ ...pieceOf(PIECE), length: 2 * PIECE }, open]],
+    ['opens a message twice', /invalid beginning of a message/, [open, more, open]],
+    ['opens a message of a length', /invalid beginning of a message/, [other, { ...open, call: 2, length: 100 }]],
+    ['opens a field that no message has', /invalid beginning of a message/, [other, { ...open, call: 2, open: 2 ** 29 }]],
     ['begins with too large a piece', /piece of 16385 bytes/, [other, { ...open, call: 2, piece: someBytes(PIECE + 1) }]],
     ['goes on with too large a piece', /piece of 16385 bytes/, [open, pieceOf(PIECE + 1)]],
-    ['sends more than there is room for', /more than there was room for/, [open, ...Array.from({ length: 4 }, () => pieceOf(PIECE))]],
-    ['sends many tiny pieces', /more than there was room for/, [open, ...Array.from({ length: 1_024 }, () => more)]],
+    ['sends more than there is room for', /exceeded its flow-control window/, [open, ...Array.from({ length: 4 }, () => pieceOf(PIECE))]],
+    ['sends many tiny pieces', /exceeded its flow-control window/, [open, ...Array.from({ length: 1_024 }, () => more)]],
     ['sends a second message', /more than one message/, [open, { ...more, last: true }, open]],
   ] as const) {
     it(`and ends the stream of a peer that ${what}`, async () => {

@@ -414,14 +414,14 @@ const more = { call: 1, piece: someBytes(PIECE) }
 
 describe('a caller that does not keep to the protocol', () => {
   const VIOLATIONS: Record<string, { frames: FrameInit[]; text: RegExp }> = {
-    'sends more than there is room for': { frames: [begun, more, more, more, more], text: /more than there was room for/ },
+    'sends more than there is room for': { frames: [begun, more, more, more, more], text: /exceeded its flow-control window/ },
     'sends more small messages than there is room for': {
       frames: Array.from({ length: 1_025 }, () => ({ call: 1, piece: someBytes(1), last: true })),
-      text: /more than there was room for/,
+      text: /exceeded its flow-control window/,
     },
     'sends more empty messages than there is room for': {
       frames: Array.from({ length: 1_025 }, () => ({ call: 1, last: true })),
-      text: /more than there was room for/,
+      text: /exceeded its flow-control window/,
     },
     'sends a piece that is too large': {
       frames: [{ call: 1, piece: someBytes(PIECE + 1), length: MIB }],
@@ -609,9 +609,9 @@ describe('one that answers and does not keep to the protocol', () => {
   }
 
   const VIOLATIONS: Record<string, { frames: FrameInit[]; text: RegExp }> = {
-    'answers a call that was not made': { frames: [{ ...whole, call: 2 }], text: /answers a call 2 that was not made/ },
-    'gives room for a call that was not made': { frames: [{ call: 9, window: 1 }], text: /answers a call 9/ },
-    'sends more than there is room for': { frames: [begun, more, more, more, more], text: /more than there was room for/ },
+    'answers a call that was not made': { frames: [{ ...whole, call: 2 }], text: /answered call 2, which was not made/ },
+    'gives room for a call that was not made': { frames: [{ call: 9, window: 1 }], text: /answered call 9/ },
+    'sends more than there is room for': { frames: [begun, more, more, more, more], text: /exceeded its flow-control window/ },
     'sends another length than it announced': { frames: [begun, { call: 1, piece: someBytes(1), last: true }], text: /another length/ },
   }
 
@@ -650,7 +650,7 @@ describe('one that answers and does not keep to the protocol', () => {
     ]) {
       const { receive, writing, pipeline } = await asking(someBytes(MIB))
       receive(frame)
-      await assert.rejects(writing, { code: 'REMOTE_FAILED', message: 'the call was ended before all was sent in it' })
+      await assert.rejects(writing, { code: 'REMOTE_FAILED', message: 'the call ended before everything was sent' })
       pipeline.abort(new Error('done'))
     }
   })
@@ -675,7 +675,7 @@ describe('one that answers and does not keep to the protocol', () => {
 
   it('names the limit that the request met, and its value', async () => {
     for (const [reset, text] of [
-      [Reset.TOO_LARGE, 'the peer takes no frame of over 5 bytes'],
+      [Reset.TOO_LARGE, 'the peer accepts no frame larger than 5 bytes'],
       [Reset.TOO_MANY, 'the peer handles no more than 5 requests at a time'],
     ] as const) {
       const { call, receive, pipeline } = await asking()

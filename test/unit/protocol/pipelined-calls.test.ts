@@ -70,7 +70,7 @@ describe('requests that share a stream', () => {
     for (const size of [100_001, 10_000_000]) {
       const refused = await failure(caller.call(server.peerId, 'x'.repeat(size)))
       assert.deepEqual(verdict(refused), { code: 'LIMIT_EXCEEDED', phase: 'send', mayHaveActed: false })
-      assert.match(refused.message, /no frame of over 100000 bytes/)
+      assert.match(refused.message, /no frame larger than 100000 bytes/)
     }
     assert.equal(await caller.call(server.peerId, 'x'.repeat(100_000)), '1')
   })

@@ -19,18 +19,18 @@ describe('the limit of a relay that ended a connection', () => {
 
   it('is that of bytes where none are left, in a unit that its setting is read in', () => {
     const met = metRelayLimit(ended(given, { bytes: 0n, seconds: 590 }))
-    assert.equal(met?.message, `the relay ${RELAY} ended the connection: it gives each 16 MiB, both ways together`)
-    assert.match(met?.hint ?? '', /^relayBytes on the relay raises it/)
+    assert.equal(met?.message, `the relay ${RELAY} ended the connection: its limit for each connection is 16 MiB, both ways together`)
+    assert.match(met?.hint ?? '', /^raise relayBytes on the relay/)
     const small = metRelayLimit(ended({ bytes: 128n << 10n }, { bytes: 0n }))
-    assert.match(small?.message ?? '', /gives each 128 KiB, both ways/)
+    assert.match(small?.message ?? '', /its limit for each connection is 128 KiB, both ways/)
     const odd = metRelayLimit(ended({ bytes: 200_000n }, { bytes: 0n }))
-    assert.match(odd?.message ?? '', /gives each 200000 bytes, both ways/)
+    assert.match(odd?.message ?? '', /its limit for each connection is 200000 bytes, both ways/)
   })
 
   it('is that of time where none is left', () => {
     const met = metRelayLimit(ended(given, { bytes: BigInt(15 * MIB), seconds: 1 }))
-    assert.equal(met?.message, `the relay ${RELAY} ended the connection: it gives each 600 s`)
-    assert.match(met?.hint ?? '', /^relayDuration on the relay raises it/)
+    assert.equal(met?.message, `the relay ${RELAY} ended the connection: its limit for each connection is 600 s`)
+    assert.match(met?.hint ?? '', /^raise relayDuration on the relay/)
   })
 
   it('is none where both are left, or the connection is open, or no relay told any', () => {

@@ -12,14 +12,14 @@ export function resetFor(reason: Error): FrameInit {
 export function refusalOf({ reset, length }: Frame): ProtocolError | undefined {
   switch (reset) {
     case Reset.TOO_LARGE:
-      return new ProtocolError('LIMIT_EXCEEDED', `the peer takes no frame of over ${length} bytes`, {
+      return new ProtocolError('LIMIT_EXCEEDED', `the peer accepts no frame larger than ${length} bytes`, {
         phase: 'send',
-        hint: hintFor(length, 'its --max-frame-bytes raises the limit'),
+        hint: hintFor(length, 'raise --max-frame-bytes on the peer'),
       })
     case Reset.TOO_MANY:
       return new ProtocolError('LIMIT_EXCEEDED', `the peer handles no more than ${length} requests at a time`, {
         phase: 'send',
-        hint: 'ask again when some have ended, or fewer at a time (--concurrency)',
+        hint: 'make fewer requests at a time (--concurrency), or try again later',
       })
     default:
       return undefined

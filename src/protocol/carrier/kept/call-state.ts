@@ -78,9 +78,9 @@ export class CallState {
 
   /** @throws ProtocolError or NotTakenError if nothing more can be sent */
   checkWritable(): void {
-    this.#checkFailure(() => 'while it was written to')
+    this.#checkFailure(() => 'while this node was sending')
     if (this.isEnded) {
-      throw new ProtocolError('REMOTE_FAILED', 'the call was ended before all was sent in it')
+      throw new ProtocolError('REMOTE_FAILED', 'the call ended before everything was sent')
     }
   }
 

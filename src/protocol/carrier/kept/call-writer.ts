@@ -88,10 +88,10 @@ export class CallWriter {
   /** Writes the head of a message, then streams the value of its field. */
   async #writeOpen({ head, field, chunks }: OpenMessage, options: WriteOptions): Promise<void> {
     if (field == null) {
-      throw new UsageError('a body whose size nobody knows has to be the value of a field')
+      throw new UsageError('a body of unknown size has to be the value of a field')
     }
     if (head.byteLength > PIECE_BYTES) {
-      throw new UsageError(`the fields beside one whose size nobody knows have ${head.byteLength} bytes, more than ${PIECE_BYTES}`)
+      throw new UsageError(`the fields beside a body of unknown size have ${head.byteLength} bytes, more than ${PIECE_BYTES}`)
     }
     options.signal?.throwIfAborted()
     this.#state.sendOpen()

@@ -41,7 +41,7 @@ export class IncomingPieces {
   static check({ piece, length, last, open }: Frame, begun: IncomingPieces | undefined): void {
     const size = piece.byteLength
     if (open > 0 && (begun != null || length > 0 || open > MAX_FIELD_NUMBER)) {
-      throw protocolViolation('opened what cannot be an open message')
+      throw protocolViolation('sent an invalid beginning of a message of unknown size')
     }
     if (open > 0 || (begun != null && begun.field > 0)) {
       if (size > PIECE_BYTES) {

@@ -123,7 +123,7 @@ export class Pipeline implements CallCarrier {
     }
     this.#queue.push(frame)
     if (this.#queue.frames > MAX_WAITING_FRAMES) {
-      this.abort(new ProtocolError('REMOTE_FAILED', 'the peer sends, but does not read what it is answered'))
+      this.abort(new ProtocolError('REMOTE_FAILED', 'the peer sends requests, but does not read the answers'))
       return
     }
     this.#flushSoon()
@@ -241,7 +241,7 @@ export class Pipeline implements CallCarrier {
         }
       }
     } catch (cause) {
-      this.abort(cause instanceof ProtocolError ? cause : new ProtocolError('REMOTE_FAILED', 'the peer sent what is no frame', { cause }))
+      this.abort(cause instanceof ProtocolError ? cause : new ProtocolError('REMOTE_FAILED', 'the peer sent an invalid frame', { cause }))
       return
     }
     this.#unacknowledged += data.byteLength
@@ -277,7 +277,7 @@ export class Pipeline implements CallCarrier {
     }
     const { answers } = this.#init
     if (answers == null) {
-      throw new ProtocolError('REMOTE_FAILED', `the peer answers a call ${frame.call} that was not made`)
+      throw new ProtocolError('REMOTE_FAILED', `the peer answered call ${frame.call}, which was not made`)
     }
     this.#lastCall = frame.call
     const call = this.#enter(frame.call, answers.bounds)
@@ -292,7 +292,7 @@ export class Pipeline implements CallCarrier {
     if (end && this.#init.answers == null) {
       this.#breakCalls((call) =>
         call.heard
-          ? new Error('the peer gave the call up')
+          ? new Error('the peer gave up the call')
           : new NotTakenError('goodbye', 'the peer closed the stream before it took the call'),
       )
       this.close()

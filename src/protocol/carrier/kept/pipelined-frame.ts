@@ -214,7 +214,7 @@ export class FrameReader {
 
   #checkSize(): void {
     if (this.#size === 0) {
-      throw new ProtocolError('REMOTE_FAILED', 'the peer sent a frame with nothing in it')
+      throw new ProtocolError('REMOTE_FAILED', 'the peer sent an empty frame')
     }
     if (this.#size > MAX_FRAME_BYTES) {
       throw new ProtocolError(

@@ -26,7 +26,7 @@ export class ReceiveWindow {
   receive(pieceBytes: number): void {
     this.#room -= costOf(pieceBytes)
     if (this.#room < 0) {
-      throw protocolViolation('sent more than there was room for')
+      throw protocolViolation('exceeded its flow-control window')
     }
   }
 

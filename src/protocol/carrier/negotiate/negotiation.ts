@@ -185,7 +185,7 @@ function check(said: string, expected: string | undefined, protocolId: string): 
   if (expected === protocolId && said === NOT_AVAILABLE) {
     throw new UnsupportedProtocolError(`the peer does not speak ${protocolId}`)
   }
-  throw new ProtocolError('REMOTE_FAILED', `the peer answered the negotiation of ${protocolId} with what is no answer`)
+  throw new ProtocolError('REMOTE_FAILED', `the peer answered the negotiation of ${protocolId} with an invalid message`)
 }
 
 /** Encodes a multistream-select message: its length, its text and a newline. */
@@ -222,7 +222,7 @@ class LineReader {
     this.#unread.skip(prefixBytes)
     const text = new TextDecoder().decode(this.#unread.take(length))
     if (!text.endsWith('\n')) {
-      throw new ProtocolError('REMOTE_FAILED', 'the peer answered a negotiation with a line without an end')
+      throw new ProtocolError('REMOTE_FAILED', 'the peer answered a negotiation with a line without a newline')
     }
     return text.slice(0, -1)
   }

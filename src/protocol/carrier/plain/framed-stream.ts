@@ -275,8 +275,8 @@ export class FramedStream implements MessageStream {
 
   #notWritten(cause: unknown): Error {
     return this.#failure == null
-      ? (this.#lost(cause) ?? new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while it was written to', { cause }))
-      : this.#broken(this.#failure, 'while it was written to')
+      ? (this.#lost(cause) ?? new ProtocolError('REMOTE_FAILED', 'the peer closed the stream while this node was sending', { cause }))
+      : this.#broken(this.#failure, 'while this node was sending')
   }
 
   readonly #onMessage = (event: StreamMessageEvent): void => {

@@ -27,7 +27,7 @@ describe('the state of a call', () => {
       end(state)
       assert.equal(state.isEnded, true)
       assert.throws(() => state.checkReadable(where), { code: 'REMOTE_FAILED', message: 'the peer ended the call half-way' })
-      assert.throws(() => state.checkWritable(), { code: 'REMOTE_FAILED', message: 'the call was ended before all was sent in it' })
+      assert.throws(() => state.checkWritable(), { code: 'REMOTE_FAILED', message: 'the call ended before everything was sent' })
     }
   })
 
@@ -50,7 +50,7 @@ describe('the state of a call', () => {
     const state = new CallState(true)
     state.end(new Error('the cable was cut'))
     assert.throws(() => state.checkReadable(where), { code: 'REMOTE_FAILED', message: 'the stream broke half-way' })
-    assert.throws(() => state.checkWritable(), { code: 'REMOTE_FAILED', message: 'the stream broke while it was written to' })
+    assert.throws(() => state.checkWritable(), { code: 'REMOTE_FAILED', message: 'the stream broke while this node was sending' })
   })
 
   it('is heard once the peer said anything of the call', () => {
@@ -62,7 +62,7 @@ describe('the state of a call', () => {
 
   it('tells a refusal from a request that failed: the peer refuses only what it has not acted on', () => {
     const fresh = new CallState(true)
-    assert.deepEqual(verdictOf(fresh, Reset.TOO_LARGE), ['LIMIT_EXCEEDED', 'send', 'the peer takes no frame of over 5 bytes'])
+    assert.deepEqual(verdictOf(fresh, Reset.TOO_LARGE), ['LIMIT_EXCEEDED', 'send', 'the peer accepts no frame larger than 5 bytes'])
     assert.deepEqual(verdictOf(fresh, Reset.TOO_MANY), ['LIMIT_EXCEEDED', 'send', 'the peer handles no more than 5 requests at a time'])
     assert.deepEqual(verdictOf(fresh, Reset.FAILED), ['REMOTE_FAILED', undefined, 'the peer ended the call without an answer'])
     const answered = new CallState(true)
@@ -76,7 +76,7 @@ describe('the state of a call', () => {
     const state = new CallState(true)
     state.sendOpen()
     state.answer()
-    assert.deepEqual(verdictOf(state, Reset.TOO_LARGE), ['LIMIT_EXCEEDED', undefined, 'the peer takes no frame of over 5 bytes'])
+    assert.deepEqual(verdictOf(state, Reset.TOO_LARGE), ['LIMIT_EXCEEDED', undefined, 'the peer accepts no frame larger than 5 bytes'])
     assert.deepEqual(verdictOf(state, Reset.TOO_MANY), ['LIMIT_EXCEEDED', 'send', 'the peer handles no more than 5 requests at a time'])
   })
 

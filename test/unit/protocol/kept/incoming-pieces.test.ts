@@ -104,9 +104,9 @@ describe('a message that comes in pieces', () => {
     ['does not end where it said', /another length/, [{ piece: someBytes(PIECE), length: PIECE }]],
     ['comes in too small pieces', /neither the last of its message nor 16384/, [{ piece: someBytes(5), length: 10 }]],
     ['comes in too large pieces', /sent a piece of 16385 bytes/, [open, { piece: someBytes(PIECE + 1) }]],
-    ['opens twice', /cannot be an open message/, [open, open]],
-    ['has a length though it is open', /cannot be an open message/, [{ ...open, length: 5 }]],
-    ['is a field that no message has', /cannot be an open message/, [{ ...open, open: 2 ** 29 }]],
+    ['opens twice', /invalid beginning of a message/, [open, open]],
+    ['has a length though it is open', /invalid beginning of a message/, [{ ...open, length: 5 }]],
+    ['is a field that no message has', /invalid beginning of a message/, [{ ...open, open: 2 ** 29 }]],
   ] as const) {
     it(`is none of a peer that keeps to the protocol when it ${what}`, () => {
       assert.throws(() => received(...frames), { code: 'REMOTE_FAILED', message: text })

@@ -26,7 +26,7 @@ describe('the window of what a call receives', () => {
     for (let piece = 0; piece < 4; piece++) {
       window.receive(PIECE)
     }
-    assert.throws(() => window.receive(1), { code: 'REMOTE_FAILED', message: 'the peer sent more than there was room for' })
+    assert.throws(() => window.receive(1), { code: 'REMOTE_FAILED', message: 'the peer exceeded its flow-control window' })
     assert.deepEqual(updates, [])
   })
 

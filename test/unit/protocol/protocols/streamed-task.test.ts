@@ -341,7 +341,7 @@ describe('a task that is streamed', function () {
     for (const call of [whole.tasks.sendTask(peerId, 'a task', payload()), whole.tasks.streamTask(peerId, 'a task', payload())]) {
       const error = await failure(call)
       assert.deepEqual(verdict(error), { code: 'LIMIT_EXCEEDED', phase: 'send', mayHaveActed: false })
-      assert.match(error.message, /^the peer takes no frame of over 100000 bytes/)
+      assert.match(error.message, /^the peer accepts no frame larger than 100000 bytes/)
       assert.match(error.hint ?? '', /--max-frame-bytes/)
     }
     assert.deepEqual(
@@ -485,7 +485,7 @@ describe('a task that is streamed', function () {
       const { worker, tasks, events } = await pair(run, limits)
       const error = await failure(tasks.sendTask(worker.peerId, 'a task', { chunks: new Source(20 * MIB) }))
       assert.deepEqual(verdict(error), { code: 'LIMIT_EXCEEDED', phase: 'send', mayHaveActed: true })
-      assert.match(error.message, /^the peer takes no frame of over 100000 bytes; the peer may have acted on a part of the request$/)
+      assert.match(error.message, /^the peer accepts no frame larger than 100000 bytes; the peer may have acted on a part of the request$/)
       assert.match(error.hint ?? '', /--max-frame-bytes/)
       assert.equal(events.filter(({ accepted }) => accepted).length, 0)
     }
