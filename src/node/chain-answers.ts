@@ -73,7 +73,7 @@ export async function bootnodesOf(
         return { peerId, multiaddrs: farthestFirst(addressesOf(peerId, policy.allowed(multiaddrs), MAX_ADDRESSES)) }
       })
   } catch (error) {
-    log.debug('the bootnodes of the chain are not known', error)
+    log.debug('cannot read the bootnodes of the chain', error)
     return []
   }
 }

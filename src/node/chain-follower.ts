@@ -38,7 +38,7 @@ export class ChainFollower {
       }
     } catch (error) {
       if (!signal.aborted) {
-        log.error('the chain is not followed any more', error)
+        log.error('the node no longer follows the chain', error)
       }
     }
   }

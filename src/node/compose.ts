@@ -129,7 +129,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   const registry = init.registry ?? opened.adopt(await openRegistry(init), async (own) => own.close())
   const database = opened.adopt(await openHomeDatabase(home), (own) => own.close())
   const book = new AddressBook(database, {
-    onWriteFailure: (error) => log.warn('the address book is not written until this is mended: what peers tell is forgotten', error),
+    onWriteFailure: (error) => log.warn('cannot write the address book: what peers tell is forgotten until this is fixed', error),
   })
   const aliases = new Aliases(database, book)
   const writes = new Set<Promise<unknown>>()

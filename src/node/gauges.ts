@@ -34,13 +34,13 @@ function addTraffic(metrics: Metrics, { node }: Measurable): void {
     byDirection(node.connections.flatMap(({ streams }) => streams)),
   )
   metrics.gauge('subnet_tasks_waiting', { help: 'Tasks of peers that wait for the handler' }, () => only(node.tasks.waiting))
-  metrics.gauge('subnet_tasks_running', { help: 'Tasks of peers that were not answered yet, those that wait too' }, () =>
+  metrics.gauge('subnet_tasks_running', { help: 'Tasks of peers that were not answered yet, including those that wait' }, () =>
     only(node.tasks.handling),
   )
-  metrics.gauge('subnet_relay_places', { help: 'Peers that have a place with this node as their relay' }, () =>
+  metrics.gauge('subnet_relay_places', { help: 'Peers with a reservation at this node as their relay' }, () =>
     only(node.stats.relay?.reservations ?? 0),
   )
-  metrics.gauge('subnet_relay_circuits', { help: 'Connections of others that run over this node' }, () =>
+  metrics.gauge('subnet_relay_circuits', { help: 'Connections between other peers that this node relays' }, () =>
     only(node.stats.relay?.circuits ?? 0),
   )
   metrics.gauge('subnet_pending_connections', { help: 'Inbound connections in their handshake' }, () => only(node.stats.places.pending))
@@ -57,7 +57,7 @@ function addKnowledge(metrics: Metrics, { node, libp2p, door, mesh }: Measurable
     only(new Set(mesh()).size),
   )
   metrics.gauge('subnet_dht_peers', { help: 'Peers in the routing table of the DHT' }, () => only(contactsOf(libp2p.services.dht)))
-  metrics.gauge('subnet_door_peers', { help: 'Peers that the door remembers; none without admission', labels: ['verdict'] }, () =>
+  metrics.gauge('subnet_door_peers', { help: 'Peers with an admission verdict; none without admission', labels: ['verdict'] }, () =>
     Object.entries(door?.counts ?? {}).map(([verdict, value]) => ({ value, labels: { verdict } })),
   )
   metrics.gauge(
@@ -65,10 +65,10 @@ function addKnowledge(metrics: Metrics, { node, libp2p, door, mesh }: Measurable
     { help: 'Whether peers outside of its network can dial this node: 1, or 0 where not or not known' },
     () => only(node.reachability?.verdict === 'public' ? 1 : 0),
   )
-  metrics.gauge('subnet_bootstrap_refusals', { help: 'Bootstraps that refuse this node, where it is connected to nobody for that' }, () =>
+  metrics.gauge('subnet_bootstrap_refusals', { help: 'Bootstraps that refuse this node; 0 while the node has any connection' }, () =>
     only(node.bootstrapRefusals.length),
   )
-  metrics.gauge('subnet_clock_off', { help: 'Whether the clock of this machine is off those of others: 1 or 0' }, () =>
+  metrics.gauge('subnet_clock_off', { help: 'Whether the clock of this machine differs from the clocks of others: 1 or 0' }, () =>
     only(node.clockProblem == null ? 0 : 1),
   )
 }
@@ -79,17 +79,17 @@ function addChain(metrics: Metrics, { node }: Measurable): void {
   metrics.gauge('subnet_chain_block', { help: 'Newest block, or revision of the ledger, that was seen' }, () =>
     known(registry.state().block),
   )
-  metrics.gauge('subnet_chain_lag_seconds', { help: 'Time since a chain that makes blocks was last heard' }, () => {
+  metrics.gauge('subnet_chain_lag_seconds', { help: 'Time since the last sign of life of a chain that makes blocks' }, () => {
     const { lagMs } = registry.state()
     return known(lagMs == null || !registry.makesBlocks ? undefined : lagMs / MS_PER_S)
   })
-  metrics.gauge('subnet_chain_up', { help: 'Whether the last thing that was asked of the chain went right: 1 or 0' }, () =>
+  metrics.gauge('subnet_chain_up', { help: 'Whether the last chain query succeeded: 1 or 0' }, () =>
     only(registry.state().lastError == null ? 1 : 0),
   )
   metrics.gauge('subnet_chain_failures_total', { help: 'Requests that the chain failed to answer', onlyGrows: true }, () =>
     only(registry.state().failures),
   )
-  metrics.gauge('subnet_chain_problems', { help: 'Faults of a chain that answers' }, () => only(registry.state().problems.length))
+  metrics.gauge('subnet_chain_problems', { help: 'Problems of a chain that answers' }, () => only(registry.state().problems.length))
 }
 
 /** `routingTable` is public on the class but missing in the service's type. */

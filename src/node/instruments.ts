@@ -67,19 +67,19 @@ export class Instruments implements ExchangeObserver {
     })
     this.#tasks = { outbound: answered('outbound'), inbound: answered('inbound') }
     this.#tiers = metrics.counter('subnet_resolutions_total', {
-      help: 'Tiers that a resolution came to',
+      help: 'Tiers that resolutions asked or skipped',
       labels: ['tier', 'outcome'],
     })
     this.#tierSeconds = metrics.histogram('subnet_resolution_duration_seconds', {
-      help: 'Time that a tier took, where it was asked',
+      help: 'Time that a tier took, if it was asked',
       ...{ labels: ['tier'], unit: 'seconds', buckets: TIER_BUCKETS },
     })
     this.#dials = metrics.counter('subnet_dials_total', {
-      help: 'Addresses that were dialled, or were to be, those that libp2p dials by itself too',
+      help: 'Dials of addresses, including refused ones and those that libp2p starts itself',
       labels: ['outcome'],
     })
     this.#dialSeconds = metrics.histogram('subnet_dial_duration_seconds', {
-      help: 'Time that the dial of one address took, handshakes included',
+      help: 'Time of the dial of one address, including handshakes',
       ...{ labels: ['outcome'], unit: 'seconds', buckets: DIAL_BUCKETS },
     })
     this.#upgrades = metrics.counter('subnet_direct_upgrades_total', {
@@ -87,7 +87,7 @@ export class Instruments implements ExchangeObserver {
       labels: ['way', 'outcome'],
     })
     this.#heartbeats = metrics.counter('subnet_heartbeats_total', {
-      help: 'Heartbeats that were sent, and those that came',
+      help: 'Heartbeats sent and received',
       labels: ['direction', 'outcome'],
     })
     this.#refusals = metrics.counter('subnet_admission_refusals_total', {

@@ -70,7 +70,7 @@ export class NodeObserver {
 
   /** A connection lost its place, or was denied one. */
   readonly onPlaceLimit = (host: string, limit: string, reason: string): void => {
-    this.#admissionLog.debug('a limit was met', reason, { host, limit })
+    this.#admissionLog.debug('a limit was reached', reason, { host, limit })
     this.instruments.onRefusal(limit)
     this.#tellRefusal({ reason: limit, detail: reason, host })
   }

@@ -30,7 +30,7 @@ export class OwnPortMapping {
   }
 
   get state(): PortMapping {
-    return this.#init.notAsked ?? this.#mapper?.state ?? notAsked('unneeded', 'nothing was asked yet')
+    return this.#init.notAsked ?? this.#mapper?.state ?? notAsked('unneeded', 'the router was not asked yet')
   }
 
   /** The mapped addresses, without `/p2p`. */

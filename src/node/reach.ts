@@ -121,9 +121,9 @@ export class Reach {
   async #checkAdmitted(peerId: PeerId, signal: AbortSignal): Promise<void> {
     const verdict = await this.#parts.door?.check(peerId, signal)
     if (verdict?.admitted === false) {
-      throw new ProtocolError('NOT_ADMITTED', `${verdict.reason}, and this node deals with registered peers only`, {
+      throw new ProtocolError('NOT_ADMITTED', `this node connects only to registered peers: ${verdict.reason}`, {
         phase: 'dial',
-        hint: '--admission open would deal with all; admissionExempt in config.json names exceptions',
+        hint: '--admission open allows all peers; admissionExempt in config.json lists exceptions',
       })
     }
   }
@@ -213,7 +213,7 @@ export class Reach {
       throw new ProtocolError(verdict ?? 'UNREACHABLE', `${verdict == null ? 'not reached' : 'not let in'}: ${describeError(cause)}`, {
         cause,
         phase: 'dial',
-        hint: hint ?? 'is the peer running, and is this its address? By its peer ID alone it would be looked up',
+        hint: hint ?? 'is the peer running, and is this its address? Use the peer ID alone to look the address up',
       })
     }
   }

@@ -31,14 +31,14 @@ export class ServedProtocols {
   /** Adds a protocol. A running node serves it at once. @throws UsageError if the ID is taken */
   add(protocol: ProtocolHandler): void {
     if (this.#protocols.has(protocol.id)) {
-      throw new UsageError(`there is a protocol ${protocol.id} already`, {
-        hint: 'the one that is there can be stopped first: protocol.stop()',
+      throw new UsageError(`protocol ${protocol.id} is already registered`, {
+        hint: 'stop the registered one first: protocol.stop()',
       })
     }
     this.#protocols.set(protocol.id, protocol)
     if (this.#isStarted && !this.#isStopped) {
       this.#register(protocol).catch((error) => {
-        this.#parts.log.error(`protocol ${protocol.id} not registered`, error)
+        this.#parts.log.error(`cannot register protocol ${protocol.id}`, error)
         protocol.onFailed(error)
       })
     }
@@ -72,7 +72,7 @@ export class ServedProtocols {
     const { libp2p, limits, serves } = this.#parts
     // a template node waits for a DAG sync answer of every connected peer
     if (!serves && protocol.id !== DAG_SYNC_PROTOCOL_ID) {
-      protocol.onFailed(new UsageError('this node only asks: it listens nowhere, so it serves no protocol'))
+      protocol.onFailed(new UsageError('this node listens nowhere, so it serves no protocol'))
       return
     }
     this.#registered.add(protocol.id)

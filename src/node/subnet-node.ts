@@ -165,7 +165,7 @@ export class SubnetNode extends EventEmitter<NodeEvents> implements ProtocolHost
   /** Listens, registers protocols, gossips and connects to the bootstraps. Idempotent. A stopped node cannot be started again. */
   async start(): Promise<void> {
     if (this.#stopping != null) {
-      throw new Error('a node that was stopped cannot be started again: make another')
+      throw new Error('a stopped node cannot be started again: create another one')
     }
     this.#starting ??= this.#start()
     return this.#starting

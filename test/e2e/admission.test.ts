@@ -43,7 +43,7 @@ describe('a subnet that requires registration, from the command line', function 
     const stranger = await cli.start(await cli.home(), ['--handler', 'echo'])
     const outcome = await cli.run(memberHome, ['send-task', stranger.address, '--text', 'x', '--json'])
     assert.equal(outcome.code, 12)
-    assert.match(jsonError(outcome).message, /is not registered in subnet 1, and this node deals with registered peers only/)
+    assert.match(jsonError(outcome).message, /this node connects only to registered peers: \S+ is not registered in subnet 1/)
   })
 
   it('tells a node that it would itself not be let in', async () => {
@@ -59,7 +59,10 @@ describe('a subnet that requires registration, from the command line', function 
     await cli.json(home, ['chain', 'register'])
     assert.notEqual(outcome.code, 0)
     await node.stop()
-    assert.match((await node.running.ended).stderr, /^warn: others like this node would not let it in: .* is not registered in subnet 1/m)
+    assert.match(
+      (await node.running.ended).stderr,
+      /^warn: peers that require registration refuse this node: .* is not registered in subnet 1/m,
+    )
   })
 
   for (const [flag, value] of [

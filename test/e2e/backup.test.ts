@@ -124,23 +124,23 @@ describe('backup and restore', function () {
     await writeFile(cut, (await readFile(backup)).subarray(0, 20_000))
     for (const [file, says] of [
       [join(folder, 'nothing'), /no such file/],
-      [folder, /no regular file/],
-      ['/dev/zero', /no regular file/],
+      [folder, /not a regular file/],
+      ['/dev/zero', /not a regular file/],
       [text, /is not an SQLite database/],
       [cut, /damaged|malformed/],
-      [join(home, 'node.db'), /is no backup of a home/],
+      [join(home, 'node.db'), /is not a backup of a home/],
       [await changed('PRAGMA user_version = 2'), /has format 2/],
       [
         await changed(`UPDATE part SET content = randomblob(length(content)) WHERE name = 'identity.key'`),
-        /identity\.key is not as it was/,
+        /identity\.key does not match its checksum/,
       ],
-      [await changed(`DELETE FROM part WHERE name = 'node.db'`), /node\.db is not as it was/],
-      [await changed(`UPDATE part SET content = zeroblob(3000000) WHERE name = 'node.db'`), /node\.db is not as it was/],
-      [await changed(`UPDATE file SET bytes = 1e12 WHERE name = 'node.db'`), /larger than a backup takes/],
-      [await changed(`UPDATE file SET name = '../../escaped' WHERE name = 'node.db'`), /holds what no home has/],
-      [await changed(`UPDATE file SET name = '/tmp/escaped' WHERE name = 'node.db'`), /holds what no home has/],
-      [await changed(`CREATE VIEW more AS SELECT 1`), /holds more than files/],
-      [await changed(`UPDATE about SET peer_id = 'nobody'`), /says that it is of nobody/],
+      [await changed(`DELETE FROM part WHERE name = 'node.db'`), /node\.db does not match its checksum/],
+      [await changed(`UPDATE part SET content = zeroblob(3000000) WHERE name = 'node.db'`), /node\.db does not match its checksum/],
+      [await changed(`UPDATE file SET bytes = 1e12 WHERE name = 'node.db'`), /larger than the limit of a backup/],
+      [await changed(`UPDATE file SET name = '../../escaped' WHERE name = 'node.db'`), /contains a file that no home has/],
+      [await changed(`UPDATE file SET name = '/tmp/escaped' WHERE name = 'node.db'`), /contains a file that no home has/],
+      [await changed(`CREATE VIEW more AS SELECT 1`), /contains SQL views or triggers/],
+      [await changed(`UPDATE about SET peer_id = 'nobody'`), /belongs to nobody/],
     ] as const) {
       const { message, exit } = await refused(['restore', file], target)
       assert.equal(exit, 2, message)

@@ -62,14 +62,14 @@ add(
 add(
   'an address on which no transport listens',
   ['start', '--listen', '/ip4/127.0.0.1/udp/0/webrtc-direct'],
-  /^--listen: cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/webrtc-direct: over UDP, the transport here is quic-v1$/,
+  /^--listen: cannot listen on \/ip4\/127\.0\.0\.1\/udp\/0\/webrtc-direct: over UDP, only quic-v1 is supported$/,
   /^a node listens on TCP, as on \/ip4\/0\.0\.0\.0\/tcp\/38960, and on QUIC, as on /,
 )
 for (const args of [['id'], ['key', 'import', 'ecdsa.key']]) {
   add(
     `an ECDSA key: ${args.join(' ')}`,
     args,
-    /ecdsa\.key.* cannot be read: an ECDSA key cannot be a peer's identity here: /,
+    /ecdsa\.key.* cannot be read: an ECDSA key cannot be a peer's identity: /,
     /^a key file is/,
     {
       ...(args.length === 1 ? { config: { key: 'ecdsa.key' } } : {}),
@@ -145,8 +145,8 @@ add(
 add(
   'an address of another transport',
   ['connect', `/ip4/127.0.0.1/udp/1/webrtc-direct/p2p/${OTHER_PEER_ID}`],
-  /no transport here dials/,
-  /^addresses that are/,
+  /no transport of this node dials/,
+  /^use an address like/,
   {
     code: 4,
   },
@@ -278,11 +278,11 @@ add(
   /--home or SUBNET_HOME/,
   { inWords: true },
 )
-add('a home with an empty name', ['id', '--home', ''], /^the home has an empty name$/, /--home or SUBNET_HOME/)
+add('a home with an empty name', ['id', '--home', ''], /^the path of the home is empty$/, /--home or SUBNET_HOME/)
 add(
   'a folder of other things as home',
   ['id', '--home', 'open'],
-  /^the home .*open cannot be used: it holds other things/,
+  /^the home .*open cannot be used: it contains other files/,
   /--home or SUBNET_HOME/,
 )
 
@@ -290,7 +290,7 @@ add('such a ledger, to register', ['chain', 'register', ...ledger], /^ledger no.
 
 // config.json
 add('a config that is no JSON', ['id'], /^config \S+config\.json is not JSON: /, null, { config: '{"timeout": ' })
-add('an unknown setting', ['id'], /config\.json has unknown settings: heartbeat, constructor$/, /^known are bootstrap, /, {
+add('an unknown setting', ['id'], /config\.json has unknown settings: heartbeat, constructor$/, /^known settings are bootstrap, /, {
   config: { heartbeat: '5s', constructor: 1 },
 })
 add('a bad duration there', ['id'], /^"heartbeatInterval" in \S+config\.json: "5" is not valid; expected a duration/, null, {

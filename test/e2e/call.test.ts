@@ -431,7 +431,7 @@ describe('protocols of a peer', function () {
       const home = await cli.home()
       const twice = ['--protocol', 'greet.mjs', '--protocol', 'greet.mjs', '--listen', '/ip4/127.0.0.1/tcp/0']
       const error = jsonError(await cli.run(home, ['start', ...twice, '--json'], { cwd: world.folder }))
-      assert.deepEqual([error.exit, error.message], [2, `protocol greet.mjs: there is a protocol ${GREET} already`])
+      assert.deepEqual([error.exit, error.message], [2, `protocol greet.mjs: protocol ${GREET} is already registered`])
       const node = await cli.start(home, ['--protocol', 'greet.mjs'], { cwd: world.folder })
       assert.equal((await node.stop()).code, 0)
     })

@@ -55,7 +55,7 @@ describe('config get, set and unset', function () {
     for (const [args, message, hint] of [
       [['set', 'subnetId', 'one'], /^subnetId: "one" is not valid; expected a whole number/, null],
       [['set', 'subnetId', '1,2'], /^subnetId: "1,2" is not valid/, null],
-      [['set', 'bootstrap', `${A},`], /^bootstrap: .* is not valid; expected texts that are not empty/, null],
+      [['set', 'bootstrap', `${A},`], /^bootstrap: .* is not valid; expected non-empty texts/, null],
       [['set', 'bootstrap', '/ip4/127.0.0.1/tcp/1'], /^bootstrap: /, null],
       [['set', 'metrics', 'nowhere'], /expected HOST:PORT/, null],
       [['set', 'subnetID', '1'], /^unknown setting "subnetID"$/, /^did you mean subnetId\?/],

@@ -72,7 +72,7 @@ describe('a peer that says nothing any more', function () {
     for (const [index, { ended }] of sending.entries()) {
       const error = jsonError(await ended)
       assert.deepEqual([NODES[index], error.code, error.exit], [NODES[index], 'REMOTE_FAILED', 8], error.message)
-      assert.match(error.message, /said nothing for 12 s.*the peer may have acted on the request/, NODES[index])
+      assert.match(error.message, /was silent for 12 s.*the peer may have acted on the request/, NODES[index])
     }
   }
 

@@ -281,7 +281,7 @@ describe('the events of a running node', function () {
 
   it('warn at start of a program that is not there, and the task is rejected for that', async () => {
     const outcome = await cli.start(await cli.home(), ['--handler', 'exec:/no/such/program -x'])
-    await outcome.running.says(/warn: the handler's program \/no\/such\/program is not there: tasks are rejected until it can be run/)
+    await outcome.running.says(/warn: the handler's program \/no\/such\/program does not exist: tasks are rejected until it can be run/)
     const rejected = await cli.run(await cli.home(), ['send-task', outcome.address, '--text', 'x', '--json'])
     assert.equal(rejected.code, 7)
     assert.equal((await outcome.running.event('task'))['reason'], 'handler-missing')

@@ -69,7 +69,7 @@ describe('a disk that is full', function () {
       const node = await cli.start(home, ['--handler', 'echo', '--heartbeat-interval', '500ms', '--log-level', 'warn'])
       assert.equal((await statusOf(home)).healthy, true)
       await disk.fill()
-      await warns(node, /the address book is not written until this is mended.*the disk is full/)
+      await warns(node, /cannot write the address book.*the disk is full/)
       const outcome = await cli.run(home, ['status', '--json'])
       const { healthy, problems }: Status = JSON.parse(outcome.stdout)
       assert.equal(healthy, false)
@@ -80,7 +80,7 @@ describe('a disk that is full', function () {
       await disk.makeRoom()
       await until(async () => (await statusOf(home)).healthy, 'healthy again')
       assert.equal((await node.stop()).code, 0)
-      assert.equal(node.running.stderr.match(/is not written/g)?.length, 1, node.running.stderr)
+      assert.equal(node.running.stderr.match(/cannot write the address book/g)?.length, 1, node.running.stderr)
     })
   })
 

@@ -85,7 +85,7 @@ describe('texts and keys of a user', function () {
     await writeFile(file, damaged)
     const refused = await cli.run(home, ['id', '--json'])
     assert.equal(refused.code, 2)
-    assert.match(jsonError(refused).message, new RegExp(`is damaged or was replaced: .* was that of ${OTHER_PEER_ID}$`))
+    assert.match(jsonError(refused).message, new RegExp(`is damaged or was replaced: .*, not of ${OTHER_PEER_ID}$`))
     const chosen = join(home, 'chosen.key')
     await writeFile(chosen, damaged)
     const { peerId } = await cli.json(home, ['key', 'import', chosen, '--force'])

@@ -403,7 +403,7 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
       assert.deepEqual(await session.aliases.list(), [{ alias: 'bob', peerId: world.peerId }])
       assert.equal((await session.ping('bob')).peerId, world.peerId)
       assert.equal((await session.peers()).find(({ peerId }) => peerId === world.peerId)?.alias, 'bob')
-      await fails(session.aliases.set('no way', world.peerId), 'USAGE', /not a name/)
+      await fails(session.aliases.set('no way', world.peerId), 'USAGE', /not a valid alias/)
       assert.deepEqual(await session.aliases.remove('bob'), { alias: 'bob', removed: true })
       assert.deepEqual(await session.aliases.remove('bob'), { alias: 'bob', removed: false })
       await fails(session.ping('bob'), 'USAGE', /not a peer: "bob"/)

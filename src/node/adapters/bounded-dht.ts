@@ -138,7 +138,7 @@ class Reach {
   /** @param affordable addresses already charged to the budget */
   async #dial(peer: PeerId, affordable: Multiaddr[], dials: DialBudget, signal: AbortSignal | undefined): Promise<Connection> {
     if (affordable.length === 0) {
-      throw new Error(`no dial is left for ${peer.toString()}, or none of its addresses may be dialled`)
+      throw new Error(`cannot dial ${peer.toString()}: the dial budget is used up, or the dial policy allows none of its addresses`)
     }
     const key = peer.toString()
     this.#dialling.set(key, affordable)

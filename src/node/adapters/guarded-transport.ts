@@ -105,7 +105,7 @@ class UnseenName implements NameInDial {
 
   options(address: Multiaddr): object {
     if (this.#namedOver !== 'trusted' && kindOf(address) === 'name') {
-      throw new DialFailure('not allowed', 'its transport resolves names by itself, so such a name is dialled only if the user gives it')
+      throw new DialFailure('not allowed', 'the transport resolves names unchecked, so such a name is dialled only if the user gives it')
     }
     return {}
   }
@@ -117,7 +117,7 @@ function checkAllowed(refusal: string | undefined, isFull: boolean): void {
     throw new DialFailure('not allowed', refusal)
   }
   if (isFull) {
-    throw new DialFailure('descriptors', 'this process may open too few more files for another connection')
+    throw new DialFailure('descriptors', 'the limit of open files of this process leaves no room for another connection')
   }
 }
 
@@ -130,7 +130,7 @@ function tellRefusal({ kind, message }: DialFailure, peerId: PeerId | undefined,
 /** Creates the permit of a dial that libp2p started itself. @throws DialFailure if the budget is exhausted */
 function takenFrom(background: DialBudget, peerId: PeerId | undefined): Permit {
   if (!background.take(peerId)) {
-    throw new DialFailure('not allowed', 'nobody asked for it, and this node has dialled enough of such addresses, or this peer, for now')
+    throw new DialFailure('not allowed', 'this dial was not requested, and the budget of background dials, or of this peer, is used up')
   }
   return { trusted: false, more: () => background.take(peerId) }
 }

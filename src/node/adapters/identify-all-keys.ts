@@ -103,7 +103,7 @@ export async function askForRecord(connection: Connection): Promise<SignedRecord
     const envelope = fields.find(([field]) => field === SIGNED_RECORD)?.[1]
     const record = envelope == null ? undefined : await openPeerRecord(envelope)
     if (record?.peerId.equals(connection.remotePeer) === false) {
-      throw new Error(`the record of another peer than ${connection.remotePeer.toString()}`)
+      throw new Error(`the signed record belongs to another peer than ${connection.remotePeer.toString()}`)
     }
     return record
   } catch (error) {
@@ -191,7 +191,7 @@ function parse(message: Uint8Array, connection: Connection): IdentifyResult {
 
 function checkKey(key: Uint8Array, peerId: PeerId): Uint8Array {
   if (EcdsaKey.read(key)?.peerId.equals(peerId) !== true) {
-    throw new Error(`a key that is not that of ${peerId.toString()}`)
+    throw new Error(`the public key does not belong to ${peerId.toString()}`)
   }
   return key
 }

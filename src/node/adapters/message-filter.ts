@@ -62,11 +62,11 @@ function takeFrames(unread: UnreadBytes, init: FrameFilter): Uint8Array {
 function frameIn(bytes: Uint8Array, { what, maxBytes }: FrameFilter): { message: Uint8Array; end: number } | undefined {
   const prefix = bytes.findIndex((byte) => byte < 0x80) + 1
   if (prefix === 0 ? bytes.byteLength >= MAX_PREFIX_BYTES : prefix > MAX_PREFIX_BYTES) {
-    throw new Error(`the length of ${what} has too many bytes`)
+    throw new Error(`the length prefix of ${what} is too long`)
   }
   const length = prefix === 0 ? 0 : varint.decode(bytes)
   if (length > maxBytes) {
-    throw new Error(`${what} of more than ${maxBytes} bytes`)
+    throw new Error(`${what} is larger than ${maxBytes} bytes`)
   }
   const end = prefix + length
   return prefix === 0 || bytes.byteLength < end ? undefined : { message: bytes.subarray(prefix, end), end }

@@ -200,7 +200,7 @@ class PayloadReading {
     }
     const signed = Buffer.concat([SIGNED_PREFIX, staticKey])
     if (!ecdsa.verify(signed, payload.signature)) {
-      throw new DialFailure('handshake', `the peer does not prove to be ${answered.toString()}`)
+      throw new DialFailure('handshake', `the peer did not prove that it is ${answered.toString()}`)
     }
     this.ecdsaPeer = answered
     return standIn.replaceIn(bytes, signed)
@@ -210,7 +210,7 @@ class PayloadReading {
     const { muxers } = this.#init
     if (muxers != null && theirs.length > 0 && !theirs.some((muxer) => muxers.has(muxer))) {
       const names = [...muxers.keys()].join()
-      throw new DialFailure('muxer', `the peer offers the stream multiplexers ${theirs.map(shortName).join()} only, this node ${names}`)
+      throw new DialFailure('muxer', `no common stream multiplexer: the peer offers ${theirs.map(shortName).join()}, this node ${names}`)
     }
   }
 }
@@ -220,7 +220,7 @@ function readPeerId(identityKey: Uint8Array): PeerId {
   try {
     return peerIdFromPublicKey(publicKeyFromProtobuf(identityKey))
   } catch (cause) {
-    throw new UnreadableKeyError('its key cannot be read here', { cause })
+    throw new UnreadableKeyError('the key of the peer cannot be read', { cause })
   }
 }
 

@@ -33,7 +33,7 @@ function watching(upgrader: Upgrader, tell: (line: string) => void): Upgrader {
       const own = [...upgrader.getConnectionEncrypters().keys()]
       const offers = offersIn(seen.bytes)
       if (securedWith(connection) == null && offers.length > 0 && !offers.some((offer) => own.includes(offer))) {
-        const what = `it offers ${offers.map(shortName).join(', ')}, which this node refused: this node offers ${own.join(' and ')}`
+        const what = `the peer offers ${offers.map(shortName).join(', ')}, but this node accepts only ${own.join(' and ')}`
         tell(`${connection.remoteAddr.toString()}: ${what}`)
       }
       throw error

@@ -3,13 +3,13 @@ import { DialFailure } from '../dial/dial-failure.ts'
 
 /** Texts for the status codes of Circuit Relay v2. */
 const ANSWERS: Record<string, string> = {
-  NO_RESERVATION: 'the peer has no place there (any more)',
-  PERMISSION_DENIED: 'it does not let this node call over it',
-  RESOURCE_LIMIT_EXCEEDED: 'it has no room for another call now',
-  RESERVATION_REFUSED: 'it has no room for another peer now',
-  CONNECTION_FAILED: 'it did not reach the peer',
-  MALFORMED_MESSAGE: 'it could not read the request',
-  UNEXPECTED_MESSAGE: 'it did not expect the request',
+  NO_RESERVATION: 'the peer has no reservation at the relay (any more)',
+  PERMISSION_DENIED: 'this node may not connect through the relay',
+  RESOURCE_LIMIT_EXCEEDED: 'the relay has no room for another connection now',
+  RESERVATION_REFUSED: 'the relay granted no reservation',
+  CONNECTION_FAILED: 'the relay did not reach the peer',
+  MALFORMED_MESSAGE: 'the relay could not read the request',
+  UNEXPECTED_MESSAGE: 'the relay did not expect the request',
 }
 
 /** Turns a library error about a relay into a `DialFailure` with a readable message. Returns other errors unchanged. */
@@ -19,9 +19,9 @@ export function relayFailure(cause: unknown): unknown {
   }
   const status = /with status (\w+)/.exec(cause.message)?.[1]
   if (status != null) {
-    return new DialFailure('relay', `the relay answered ${status}: ${ANSWERS[status] ?? 'no reason that is known here'}`, { cause })
+    return new DialFailure('relay', `the relay answered ${status}: ${ANSWERS[status] ?? 'unknown status'}`, { cause })
   }
   return cause.name === 'UnsupportedProtocolError'
-    ? new DialFailure('relay', `that peer relays for nobody: ${describeError(cause)}`, { cause })
+    ? new DialFailure('relay', `the peer is not a relay: ${describeError(cause)}`, { cause })
     : cause
 }

@@ -241,7 +241,7 @@ export class RelayTransport extends EventTarget {
       await dialler.dial([address], options.signal, { trusted: permit.trusted, more: () => permit.more() })
     } catch (cause) {
       options.signal.throwIfAborted()
-      throw cause instanceof DialError ? new DialFailure('relay', `its relay was not reached: ${cause.message}`, { cause }) : cause
+      throw cause instanceof DialError ? new DialFailure('relay', `the relay was not reached: ${cause.message}`, { cause }) : cause
     }
   }
 
@@ -334,7 +334,7 @@ function onlyRelayIn(address: Multiaddr): { peerId: PeerId; address: Multiaddr }
   const peerId = relay == null ? undefined : peerIdOf(relay)
   const count = address.getComponents().filter(({ code }) => code === CODE_P2P_CIRCUIT).length
   if (relay == null || peerId == null || count > 1) {
-    throw new DialFailure('address', 'the address of a relay looks like /ip4/…/tcp/…/p2p/<relay>/p2p-circuit/p2p/<peer ID>, with one relay')
+    throw new DialFailure('address', 'a relayed address looks like /ip4/…/tcp/…/p2p/<relay>/p2p-circuit/p2p/<peer ID>, with one relay')
   }
   return { peerId, address: relay }
 }

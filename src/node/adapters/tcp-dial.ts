@@ -54,7 +54,7 @@ class Name implements NameInDial {
     const family = FAMILIES[first?.name ?? '']
     // an unresolved /dnsaddr: a socket would look up a host of this name
     if (first?.name === 'dnsaddr') {
-      throw new DialFailure('address', 'no transport here dials such an address')
+      throw new DialFailure('address', 'no transport of this node dials this address')
     }
     if (first?.value == null || family == null) {
       return {}
@@ -85,7 +85,7 @@ class Name implements NameInDial {
         const [first] = usable
         if (first == null) {
           const refusal = refusals.find((reason) => reason != null)
-          this.refusal = refusal == null ? undefined : new DialFailure('not allowed', `${hostname} leads to ${refusal}`)
+          this.refusal = refusal == null ? undefined : new DialFailure('not allowed', `${hostname} has a refused address: ${refusal}`)
           callback(noAddress(hostname, family, error), [])
         } else if (options.all === true) {
           callback(null, usable)

@@ -144,7 +144,7 @@ export class Door {
       // a member keeps its verdict; a stranger is not remembered
       const known = this.#members.get(peerId.toString())
       const verdict = known?.verdict ?? this.#refusal(peerId.toString(), 'busy')
-      this.#tell(peerId, 'busy', 'too many questions to the chain at once', verdict)
+      this.#tell(peerId, 'busy', 'too many chain queries at once', verdict)
       return verdict
     }
     return lane.add(async () => this.#askChain(peerId))
@@ -156,7 +156,7 @@ export class Door {
     try {
       const found = await registry.isRegistered(peerId, minClass, { signal: deadline.signal, patienceMs: CHAIN_PATIENCE_MS })
       if (found.registered && this.#now() - found.readAtMs >= LAST_YES_MS) {
-        throw new Error('the chain is away for over an hour')
+        throw new Error('the chain has been away for over an hour')
       }
       this.#see()
       return found.registered ? this.#admit(peerId, found.readAtMs) : this.#refuse(peerId, 'not registered', NEGATIVE_TTL_MS)
@@ -171,7 +171,7 @@ export class Door {
     const expiresAtMs = this.#now() + ERROR_TTL_MS
     const known = this.#members.get(peer)
     // internal text, which is not sent to the peer
-    log[this.#isBlind ? 'debug' : 'warn'](`whether ${peer} is registered cannot be said, nor of others`, describeError(error), { peer })
+    log[this.#isBlind ? 'debug' : 'warn'](`cannot check the registration of ${peer} and other peers`, describeError(error), { peer })
     this.#isBlind = true
     if (known?.registeredAtMs != null && this.#now() - known.registeredAtMs < LAST_YES_MS) {
       known.expiresAtMs = expiresAtMs
@@ -188,7 +188,7 @@ export class Door {
   #see(): void {
     if (this.#isBlind) {
       this.#isBlind = false
-      this.#init.log.info('whether peers are registered can be said again')
+      this.#init.log.info('registrations of peers can be checked again')
     }
   }
 
@@ -210,7 +210,7 @@ export class Door {
 
   #tell(peerId: PeerId, kind: RefusalKind, reason: string, { admitted }: Verdict): void {
     const { log, onRefusal } = this.#init
-    log.debug(admitted ? 'a peer stays let in' : 'a peer is not let in', reason, { peer: peerId, kind })
+    log.debug(admitted ? 'a peer stays admitted' : 'a peer is not admitted', reason, { peer: peerId, kind })
     if (!admitted) {
       onRefusal?.(kind, peerId, reason)
     }

@@ -83,12 +83,12 @@ export class Doorkeeper {
   #tellOfChange(refusal: string | undefined, wasMember: boolean | undefined): void {
     const { log, refused } = this.#init
     if (refusal == null) {
-      log.info('this node is registered now: others like it let it in')
+      log.info('this node is registered now: peers that require registration let this node in')
       refused.retry('them')
     } else if (wasMember === true) {
-      log.warn(`this node has lost its registration, and others like it do not let it in any more: ${refusal}`)
+      log.warn(`this node has lost its registration, and peers that require registration no longer let this node in: ${refusal}`)
     } else {
-      log.warn(`others like this node would not let it in: ${refusal}; "subnet chain register" enters it, where the chain lets us`)
+      log.warn(`peers that require registration refuse this node: ${refusal}; "subnet chain register" helps where the chain allows it`)
     }
   }
 
@@ -111,7 +111,7 @@ export class Doorkeeper {
       }
     } catch (error) {
       if (!signal.aborted) {
-        log.warn('the chain cannot be followed: registrations that end are noticed later', error)
+        log.warn('cannot follow the chain: ended registrations are noticed later', error)
       }
     }
   }

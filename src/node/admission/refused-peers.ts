@@ -152,8 +152,8 @@ export class RefusedPeers extends EventTarget {
       return false
     }
     const what =
-      by === 'them' ? `${isWanted ? 'bootstrap ' : ''}${peer} does not let this node in` : `turned away${isWanted ? ', a bootstrap' : ''}`
-    const more = this.#untold === 0 ? '' : ` (so were ${this.#untold} refusals before that had no line)`
+      by === 'them' ? `${isWanted ? 'bootstrap ' : ''}${peer} does not let this node in` : `${isWanted ? 'bootstrap ' : ''}turned away`
+    const more = this.#untold === 0 ? '' : ` (${this.#untold} earlier refusals were not logged)`
     this.#untold = 0
     log[isWanted ? 'warn' : 'info'](`${what}: ${reason}${more}`, undefined, { peer, by })
     return true

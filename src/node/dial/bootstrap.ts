@@ -178,7 +178,7 @@ export class Bootstrap extends EventTarget {
         failures = 0
         await until(libp2p, 'peer:disconnect', () => true, signal)
       } else if (await this.#meetSome(signal)) {
-        log.info('no bootstrap is connected; connected to a peer of the address book, or to a bootnode of the chain')
+        log.info('no bootstrap is connected: using a peer of the address book or a bootnode of the chain instead')
         continue
       }
       settle()
@@ -205,7 +205,7 @@ export class Bootstrap extends EventTarget {
     return Promise.any(tries).then(
       () => true,
       (error) => {
-        log.debug('no peer of the address book was reached, and no bootnode of the chain', error)
+        log.debug('neither a peer of the address book nor a bootnode of the chain was reached', error)
         return false
       },
     )

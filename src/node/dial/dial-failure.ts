@@ -11,25 +11,25 @@ const HINTS = {
   'not admitted':
     'that network lets in peers that are registered on its chain: "subnet id" shows the peer ID of this node, and "subnet chain lookup <peer ID>" ' +
     'whether it is registered (with --chain and --subnet-id of that network); a new registration may count only after 5 minutes',
-  descriptors: 'a larger "ulimit -n" (systemd: LimitNOFILE=) gives it more',
+  descriptors: 'raise the limit of open files: "ulimit -n", or LimitNOFILE= under systemd',
   'wrong peer': 'the address belongs to another peer: use the peer ID that answered, or look the peer up by its ID alone',
-  key: 'the peer runs; what can be read here are ed25519, secp256k1, RSA and ECDSA (P-256, P-384, P-521) keys',
-  security: 'the peer runs, but without a security protocol of this node: Noise has to be enabled there, as /noise or /pos-transport/1.0.0',
-  muxer: 'the peer runs, but without a stream multiplexer of this node: /yamux/1.0.0 has to be enabled there',
-  handshake: 'something answers there, but not as a libp2p peer with Noise does: is it of a known libp2p implementation?',
+  key: 'the peer runs, but this node reads only ed25519, secp256k1, RSA and ECDSA (P-256, P-384, P-521) keys',
+  security: 'the peer runs, but shares no security protocol with this node: enable Noise there, as /noise or /pos-transport/1.0.0',
+  muxer: 'the peer runs, but shares no stream multiplexer with this node: enable /yamux/1.0.0 there',
+  handshake: 'something answers there, but not like a libp2p peer with Noise: does the peer run a known libp2p implementation?',
   'not libp2p': 'another service listens there: is the port right?',
-  closed: 'something answers there and ends the connection: the peer may be full or refuse this one, or it is another service',
-  undecided: 'the peer runs and has proven its ID, and asks its chain about this node, which may be slow: try again',
+  closed:
+    'something answers there and ends the connection: the peer may be full, the peer may refuse this node, or another service listens there',
+  undecided: 'the peer runs and has proven its ID, but is still checking this node on its chain, which may be slow: try again',
   relay:
-    'a relay passes calls on to peers that hold a place there, within its limits; the peer may have moved to another relay: by its peer ID alone it is ' +
-    'looked up again',
+    'a relay forwards connections only to peers with a reservation, within its limits; the peer may have moved to another relay: use the peer ID ' +
+    'alone to look the peer up again',
   slow: 'the peer answers, but not in time: does the path lose packets, or is the peer overloaded? Try again',
   silent: 'something listens there and says nothing: is the port right, or is the peer overloaded?',
   name: 'is the name right? /dns4 stands for its IPv4 addresses, /dns6 for its IPv6 addresses, /dns for both',
-  address:
-    'addresses that are dialled here look like /ip4/127.0.0.1/tcp/38960/p2p/<peer ID>, or begin with /ip6, /dns, /dns4, /dns6 or /dnsaddr',
+  address: 'use an address like /ip4/127.0.0.1/tcp/38960/p2p/<peer ID>, or one that begins with /ip6, /dns, /dns4, /dns6 or /dnsaddr',
   'not allowed':
-    'addresses that strangers name are dialled where they are public, or in a network of this machine; --allow-private dials private ones too',
+    'an address that a stranger announced is dialled only if it is public or in a network of this machine; --allow-private dials private ones too',
   'no quic':
     'QUIC needs the optional package @chainsafe/libp2p-quic, which has binaries for Linux, macOS and Windows; an address with /tcp needs nothing more',
   refused: undefined,
@@ -139,8 +139,8 @@ function beforeConnect(cause: unknown, ended: unknown): [DialFailureKind, string
 function afterConnect(cause: unknown, { bytes, secured, security, muxers }: Seen, ended: unknown): [DialFailureKind, string] {
   if (bytes.length === 0) {
     return ended == null
-      ? ['closed', 'connected, and the other side ended the connection without a word']
-      : ['silent', `connected, and then nothing came: ${describeError(ended)}`]
+      ? ['closed', 'connected, but the other side ended the connection without an answer']
+      : ['silent', `connected, but nothing was received: ${describeError(ended)}`]
   }
   if (!startsWith(bytes, HEADER)) {
     return ['not libp2p', `${serviceOf(bytes)} answers there, not a libp2p peer`]
@@ -160,7 +160,7 @@ function afterConnect(cause: unknown, { bytes, secured, security, muxers }: Seen
     return afterTemplateHandshake(cause, ended)
   }
   if (ended != null) {
-    return ['slow', `the peer did not go on with its handshake: ${describeError(ended)}`]
+    return ['slow', `the peer did not continue the handshake: ${describeError(ended)}`]
   }
   return isEnd(cause) ? ['closed', 'the peer ended the connection during the handshake'] : ['handshake', UNREADABLE_HANDSHAKE]
 }

@@ -119,14 +119,14 @@ export class DialPolicy {
       return undefined
     }
     if (kind === 'never') {
-      return `${ip} is unspecified, multicast, link-local or of a cloud's metadata service, and dialled only if the user gives it`
+      return `${ip} is an unspecified, multicast, link-local or cloud metadata address, which is dialled only if the user gives it`
     }
     if (this.#allowPrivate || namedOver === 'loopback' || (kind === 'private' && (namedOver === 'private' || this.#isInOwnNetwork(ip)))) {
       return undefined
     }
     return kind === 'private'
-      ? `${ip} is a private address in no network of this machine, and a stranger named it`
-      : `${ip} is this machine, and another machine named it`
+      ? `${ip} is a private address outside the networks of this machine, announced by a stranger`
+      : `${ip} is an address of this machine, announced by another machine`
   }
 
   #isInOwnNetwork(ip: string): boolean {

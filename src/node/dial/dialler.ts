@@ -249,7 +249,7 @@ export class Dialler {
       )
     }
     if (this.#components.transportManager.dialTransportForMultiaddr(address) == null) {
-      throw new DialFailure('address', 'no transport here dials such an address')
+      throw new DialFailure('address', 'no transport of this node dials this address')
     }
     return this.#components.transportManager.dial(address, permitted({ signal }, permit))
   }

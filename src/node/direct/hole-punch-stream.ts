@@ -27,7 +27,7 @@ export function holePunchStream(stream: Stream): HolePunchStream {
   const read = async (type: HolePunch_Type, signal: AbortSignal): Promise<Uint8Array[]> => {
     const message = await messages.read(HolePunchSchema, signal)
     if (message.type !== type) {
-      throw new Error('the peer does not keep to the protocol of hole punching')
+      throw new Error('the peer violated the hole punching protocol')
     }
     return message.obsAddrs
   }

@@ -80,7 +80,7 @@ export class HolePuncher {
     const { libp2p, admits, log } = this.#init
     const limits = { maxInboundStreams: MAX_STREAMS, maxOutboundStreams: MAX_STREAMS, runOnLimitedConnection: true }
     const handler = guardedHandler((stream, connection) => this.#onStream(stream, connection), admits)
-    Promise.resolve(libp2p.handle(HOLE_PUNCH_PROTOCOL_ID, handler, limits)).catch((error) => log.warn('this node punches no holes', error))
+    Promise.resolve(libp2p.handle(HOLE_PUNCH_PROTOCOL_ID, handler, limits)).catch((error) => log.warn('hole punching is disabled', error))
   }
 
   /** Aborts attempts in progress. */

@@ -91,7 +91,7 @@ export class PunchPorts {
     const told = peerId == null ? [] : addressesOf(peerId, stored?.addresses.map(({ multiaddr }) => multiaddr) ?? [], MAX_ADDRESSES)
     const [address] = [...dialled, ...told.filter(isOutside)].filter((each) => !isRelayed(each) && each.getComponents()[1]?.name === 'tcp')
     if (address == null) {
-      throw new Error('this node knows no TCP address of the relay, so the relay cannot say at which port this node is seen')
+      throw new Error('this node knows no TCP address of the relay, so the relay cannot report the external port of this node')
     }
     return address
   }

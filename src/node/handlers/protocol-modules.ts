@@ -6,7 +6,7 @@ import { loadModule } from './load-module.ts'
 export type ProtocolModule = (node: ProtocolHost) => Promise<void>
 
 const HINT =
-  "a protocol is a JS or TS module whose default export is a class that is constructed with the node, or a function that takes the node and constructs; 'subnet protocol new' makes one"
+  "a protocol is a JS or TS module whose default export is a class that is constructed with the node, or a function that constructs protocols with the node; 'subnet protocol new' makes one"
 
 /** Loads the modules named by `--protocol`. @throws UsageError */
 export async function loadProtocols(specs: readonly string[]): Promise<ProtocolModule[]> {
@@ -23,7 +23,7 @@ async function load(spec: string): Promise<ProtocolModule> {
       throw new UsageError(`protocol ${spec}: ${textOf(cause)}`, { cause })
     }
     if ([...node.protocols].length === before) {
-      throw new UsageError(`protocol ${spec} constructs no protocol with the node that it is given`, { hint: HINT })
+      throw new UsageError(`protocol ${spec} constructs no protocol with the node`, { hint: HINT })
     }
   }
 }

@@ -60,7 +60,7 @@ export async function handlerProblem(spec: string): Promise<string | undefined> 
       return undefined
     }
   }
-  const where = program.includes('/') ? 'is not there' : 'is not in PATH'
+  const where = program.includes('/') ? 'does not exist' : 'is not in PATH'
   return `the handler's program ${program} ${isThere ? 'cannot be executed' : where}: tasks are rejected until it can be run`
 }
 
@@ -73,7 +73,7 @@ function splitWords(command: string): [string, ...string[]] {
   try {
     words = shellWords(command, { comments: false }).map(({ text }) => text)
   } catch (cause) {
-    throw new UsageError(`handler exec:${command}: ${describeError(cause)}`, { cause, hint: `sh:COMMAND is run by a shell` })
+    throw new UsageError(`handler exec:${command}: ${describeError(cause)}`, { cause, hint: `sh:COMMAND runs in a shell` })
   }
   const [program, ...args] = words
   return [nonEmpty(program, `exec:${command}`), ...args]

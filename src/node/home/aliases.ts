@@ -22,7 +22,7 @@ export const ALIAS_SCHEMA = `
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 /** Prefixes of peer IDs. Such a word is an invalid peer ID, not an unknown alias. */
 const LIKE_PEER_ID = /^(12D3Koo|16Uiu2|Qm|bafz)/
-const RULE = 'a name is 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit'
+const RULE = 'an alias has 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit'
 
 /** Peer aliases in the home's database. Reads are synchronous and take microseconds. */
 export class Aliases {
@@ -41,10 +41,10 @@ export class Aliases {
    */
   async set(alias: string, peerId: PeerId, multiaddr?: Multiaddr): Promise<Alias> {
     if (!NAME.test(alias)) {
-      throw new UsageError(`not a name for a peer: ${JSON.stringify(alias)}`, { hint: RULE })
+      throw new UsageError(`not a valid alias: ${JSON.stringify(alias)}`, { hint: RULE })
     }
     if (readTarget(alias) != null) {
-      throw new UsageError(`${alias} is a peer ID: it names that peer already`, { hint: RULE })
+      throw new UsageError(`${alias} is a peer ID and cannot be an alias`, { hint: RULE })
     }
     const row = { alias, peerId: peerId.toString() }
     await retryWhileBusy(() =>

@@ -94,7 +94,7 @@ export class Archive {
       throw new UsageError(`backup ${file} cannot be read: ${reasonOf(cause)}`, { cause })
     })
     if (!kind.isFile()) {
-      throw new UsageError(`backup ${file} is no regular file`)
+      throw new UsageError(`backup ${file} is not a regular file`)
     }
     const database = await openToRead({ file, name: 'the backup', ifDamaged: IF_DAMAGED })
     try {
@@ -111,14 +111,14 @@ export class Archive {
     const { application_id: id } = database.prepare('PRAGMA application_id').get() ?? {}
     const { user_version: format } = database.prepare('PRAGMA user_version').get() ?? {}
     if (id !== APPLICATION_ID) {
-      throw new UsageError(`${file} is no backup of a home`, { hint: '"subnet backup FILE" makes one' })
+      throw new UsageError(`${file} is not a backup of a home`, { hint: '"subnet backup FILE" makes one' })
     }
     // a view or trigger could run arbitrary SQL
     if (database.prepare("SELECT 1 FROM sqlite_schema WHERE type NOT IN ('table', 'index') LIMIT 1").all().length > 0) {
-      throw new UsageError(`backup ${file} holds more than files`)
+      throw new UsageError(`backup ${file} contains SQL views or triggers, which no backup of subnet has`)
     }
     if (format !== FORMAT) {
-      throw new UsageError(`backup ${file} has format ${String(format)}, and this program knows ${FORMAT}`, { hint: 'update subnet' })
+      throw new UsageError(`backup ${file} has format ${String(format)}, but this program reads ${FORMAT}`, { hint: 'update subnet' })
     }
     const [about] = database.prepare('SELECT peer_id AS peerId, created_at_ms AS createdAtMs FROM about LIMIT 1').all()
     if (!/^\w{1,128}$/.test(String(about?.['peerId']))) {
@@ -148,7 +148,7 @@ export class Archive {
     await file.sync()
     const { sha256 } = this.#database.prepare('SELECT sha256 FROM file WHERE name = ?').get(name) ?? {}
     if (size !== bytes || hash.digest('hex') !== sha256) {
-      throw new UsageError(`backup ${this.#file} is damaged: ${name} is not as it was`, { hint: IF_DAMAGED })
+      throw new UsageError(`backup ${this.#file} is damaged: ${name} does not match its checksum`, { hint: IF_DAMAGED })
     }
   }
 
@@ -158,7 +158,7 @@ export class Archive {
 
   #known(name: string, bytes: number): BackedUp {
     if (!Object.hasOwn(BACKUP_FILES, name)) {
-      throw new UsageError(`backup ${this.#file} holds what no home has: ${JSON.stringify(name.slice(0, 100))}`)
+      throw new UsageError(`backup ${this.#file} contains a file that no home has: ${JSON.stringify(name.slice(0, 100))}`)
     }
     checkSize(name as BackupFile, bytes)
     return { name: name as BackupFile, bytes }
@@ -167,6 +167,6 @@ export class Archive {
 
 function checkSize(name: BackupFile, bytes: number): void {
   if (!(bytes >= 0 && bytes <= BACKUP_FILES[name])) {
-    throw new UsageError(`${name} is larger than a backup takes: more than ${BACKUP_FILES[name]} bytes`)
+    throw new UsageError(`${name} is larger than the limit of a backup: ${BACKUP_FILES[name]} bytes`)
   }
 }

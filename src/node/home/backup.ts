@@ -135,6 +135,6 @@ function alreadyThere(file: string): UsageError {
 function cannotWrite(file: string, cause: unknown): UsageError {
   return new UsageError(`backup ${file} cannot be written: ${reasonOf(cause)}`, {
     cause,
-    hint: `name a file in a folder that you can write, as in ${tmpdir()}`,
+    hint: `choose a file in a folder that you can write, for example in ${tmpdir()}`,
   })
 }

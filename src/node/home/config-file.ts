@@ -62,7 +62,7 @@ export async function readConfigFile(file: string, timeoutMs = DEFAULT_TIMEOUT_M
       return {}
     }
     if (isDeadline(cause)) {
-      throw new ProtocolError('TIMEOUT', `config ${file} did not come to its end in time`, { cause, hint: 'it is no regular file' })
+      throw new ProtocolError('TIMEOUT', `config ${file} did not come to its end in time`, { cause, hint: 'use a regular file' })
     }
     throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause, hint: HOME_HINT })
   }
@@ -79,7 +79,7 @@ export async function readConfigFile(file: string, timeoutMs = DEFAULT_TIMEOUT_M
   const unknown = Object.keys(config).filter((key) => !Object.hasOwn(SETTINGS, key))
   if (unknown.length > 0) {
     throw new UsageError(`config ${file} has unknown settings: ${unknown.join(', ')}`, {
-      hint: `known are ${Object.keys(SETTINGS).join(', ')}`,
+      hint: `known settings are ${Object.keys(SETTINGS).join(', ')}`,
     })
   }
   return config as RawSettings

@@ -44,9 +44,9 @@ export class EcdsaKey {
         return new EcdsaKey(key)
       }
     } catch (cause) {
-      throw new UnreadableKeyError('its ECDSA key cannot be read here', { cause })
+      throw new UnreadableKeyError('the ECDSA key of the peer cannot be read', { cause })
     }
-    throw new UnreadableKeyError('its ECDSA key cannot be read here: it is on none of the curves P-256, P-384 and P-521')
+    throw new UnreadableKeyError('the ECDSA key of the peer cannot be read: its curve is not P-256, P-384 or P-521')
   }
 
   /** @param signature ECDSA over SHA-256, in DER */
@@ -80,7 +80,7 @@ function readKeyMessage(bytes: Uint8Array): { type: number; data: Uint8Array } {
       }
     }
   } catch (cause) {
-    throw new UnreadableKeyError('its key cannot be read here', { cause })
+    throw new UnreadableKeyError('the key of the peer cannot be read', { cause })
   }
   return message
 }

@@ -30,7 +30,7 @@ export async function openHomeDatabase(home: Home): Promise<Database> {
   return openDatabase(about, HOME_MIGRATIONS).catch((cause) => {
     throw cause instanceof SubnetError
       ? cause
-      : new UsageError(`the address book ${home.databaseFile} is a database of something else: ${describeError(cause)}`, {
+      : new UsageError(`the address book ${home.databaseFile} is the database of another program: ${describeError(cause)}`, {
           cause,
           hint: IF_DAMAGED,
         })

@@ -28,7 +28,7 @@ export const HOME_HINT = '--home or SUBNET_HOME names a directory that you can w
 /** @throws UsageError for an empty name, which would mean the working directory, and for a working directory that no longer exists */
 export function homeAt(name: string): Home {
   if (name === '') {
-    throw new UsageError('the home has an empty name', { hint: HOME_HINT })
+    throw new UsageError('the path of the home is empty', { hint: HOME_HINT })
   }
   const path = fullPath(name)
   return {
@@ -73,7 +73,7 @@ async function closeToOthers({ path, ...files }: Home): Promise<void> {
   const names = await readdir(path)
   const foreign = names.length > 0 && !Object.values(files).some((file) => names.includes(basename(file)))
   if (foreign && ((mode & 0o022) !== 0 || path === parse(path).root || path === userFolder())) {
-    throw new Error('it holds other things and is open to others; take an empty one, or chmod 700 it first')
+    throw new Error('it contains other files and is open to other users; choose an empty directory, or chmod 700 this one first')
   }
   await chmod(path, 0o700)
 }

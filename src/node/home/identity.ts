@@ -68,7 +68,7 @@ async function parseKey(bytes: Uint8Array): Promise<ParsedKey> {
     return { key: await generateKeyPairFromSeed('Ed25519', bytes.subarray(SEED_HEADER.byteLength)), showsDamage: false }
   }
   if (isEcdsa(bytes)) {
-    throw new Error("an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can")
+    throw new Error("an ECDSA key cannot be a peer's identity: use an ed25519, secp256k1 or rsa key")
   }
   let key: PrivateKey
   try {

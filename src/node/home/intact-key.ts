@@ -15,7 +15,7 @@ const RSA_TYPE_BYTES = 2
  */
 export async function checkIntact(key: PrivateKey, bytes: Uint8Array): Promise<void> {
   if (!isWritten(key, bytes) || !isConsistent(key, await derivedFrom(key))) {
-    throw new Error('it is damaged: its parts do not fit together')
+    throw new Error('the key is damaged: its parts do not match')
   }
 }
 

@@ -20,8 +20,8 @@ export class KnownKeys {
     const path = resolve(file)
     const known = (await this.#read())[path]
     if (known != null && known !== peerId) {
-      throw new UsageError(`key file ${file} is damaged or was replaced: it is the key of ${peerId}, and was that of ${known}`, {
-        hint: `put the right file back; where the change is meant, "subnet key import FILE --force" takes the new key, or remove ${this.#home.knownKeysFile}`,
+      throw new UsageError(`key file ${file} is damaged or was replaced: it holds the key of ${peerId}, not of ${known}`, {
+        hint: `put the right file back; if the change is intended, run "subnet key import FILE --force", or remove ${this.#home.knownKeysFile}`,
       })
     }
     if (known == null && !showsDamage && (await isRegular(path))) {

@@ -78,7 +78,7 @@ export class HomeLock {
 
 /** @throws NodeError ALREADY_RUNNING, DatabaseError */
 async function take(home: Home): Promise<DatabaseSync> {
-  const about = { file: home.lockFile, name: 'the lock file', ifDamaged: 'it holds nothing of worth: remove it and start again' }
+  const about = { file: home.lockFile, name: 'the lock file', ifDamaged: 'the lock file holds no data: remove it and start again' }
   let database: DatabaseSync | undefined
   try {
     database = new Database(about, { timeout: LOOKING_MS })
@@ -91,7 +91,7 @@ async function take(home: Home): Promise<DatabaseSync> {
     }
     throw new NodeError('ALREADY_RUNNING', `a node runs in ${home.path} already (${await describePid(home)})`, {
       cause,
-      hint: 'stop it first, or give this one a home of its own: --home DIR',
+      hint: 'stop that node first, or choose another home: --home DIR',
     })
   }
 }

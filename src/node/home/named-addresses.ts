@@ -9,14 +9,14 @@ const HOSTS = new Set([...IP, 'dns', 'dns4', 'dns6'])
 const DNSADDR = 'dnsaddr'
 const LISTEN_HINT =
   'a node listens on TCP, as on /ip4/0.0.0.0/tcp/38960, and on QUIC, as on /ip4/0.0.0.0/udp/38960/quic-v1; a port of 0 takes a free one'
-const ANNOUNCE_HINT = 'what is announced is where others dial this node, as /ip4/203.0.113.7/tcp/38960 or /dns4/node.example/tcp/38960'
+const ANNOUNCE_HINT = 'announce addresses at which others can dial this node, as /ip4/203.0.113.7/tcp/38960 or /dns4/node.example/tcp/38960'
 
 /** Address ranges that no peer can dial, with texts for the user. */
 const NOWHERE: Record<string, string> = {
-  unspecified: 'the unspecified address, which leads nowhere',
-  multicast: 'a multicast address, and a connection has one peer',
-  broadcast: 'a broadcast address, and a connection has one peer',
-  linkLocal: 'a link-local address, which leads nowhere without the name of an interface',
+  unspecified: 'the unspecified address cannot be dialled',
+  multicast: 'a multicast address cannot be dialled',
+  broadcast: 'a broadcast address cannot be dialled',
+  linkLocal: 'a link-local address cannot be dialled without the name of an interface',
 }
 
 /** Parses a listen address. @throws UsageError if no node can listen on it */
@@ -24,9 +24,9 @@ export function parseListen(text: string): Multiaddr {
   const address = parseMultiaddr(text)
   const [host] = address.getComponents()
   const reason =
-    (isRelayed(address) ? 'no relay is listened on here' : undefined) ??
+    (isRelayed(address) ? 'a node does not listen on a relayed address' : undefined) ??
     transportFault(address) ??
-    (host != null && !IP.has(host.name) && isQuic(address) ? 'over QUIC a node listens on an IP address' : undefined) ??
+    (host != null && !IP.has(host.name) && isQuic(address) ? 'QUIC listens only on an IP address, not on a name' : undefined) ??
     (isUnspecified(host) ? undefined : hostFault(host))
   if (reason != null) {
     throw new UsageError(`cannot listen on ${text}: ${reason}`, { hint: LISTEN_HINT })
@@ -44,7 +44,7 @@ export function parseAnnounce(text: string): Multiaddr {
   const isName = host?.name === DNSADDR
   const reason =
     (isName ? undefined : transportFault(address)) ??
-    (transport?.value != null && Number(transport.value) === 0 ? 'port 0 stands for any port' : undefined) ??
+    (transport?.value != null && Number(transport.value) === 0 ? 'port 0 cannot be dialled' : undefined) ??
     hostFault(host)
   if (reason != null) {
     throw new UsageError(`cannot announce ${text}: ${reason}`, { hint: ANNOUNCE_HINT })
@@ -56,20 +56,20 @@ export function parseAnnounce(text: string): Multiaddr {
 function transportFault(address: Multiaddr): string | undefined {
   const [host, transport, ...rest] = address.getComponents()
   if (host == null || !HOSTS.has(host.name)) {
-    return `it begins with /${host?.name}, not with an IP address or a name`
+    return `the address begins with /${host?.name}, not with an IP address or a name`
   }
   if (transport?.name === 'udp') {
-    return rest.shift()?.name === 'quic-v1' ? overTransport(rest, 'QUIC') : 'over UDP, the transport here is quic-v1'
+    return rest.shift()?.name === 'quic-v1' ? overTransport(rest, 'QUIC') : 'over UDP, only quic-v1 is supported'
   }
   if (transport?.name !== 'tcp') {
-    return transport == null || transport.name === 'p2p' ? 'it has no transport' : `no transport here is ${transport.name}`
+    return transport == null || transport.name === 'p2p' ? 'the address has no transport' : `transport ${transport.name} is not supported`
   }
   return overTransport(rest, 'TCP')
 }
 
 function overTransport(rest: Component[], transport: string): string | undefined {
   const other = rest.find(({ name }) => name !== 'p2p' && name !== 'p2p-circuit')
-  return other == null ? undefined : `no transport here is ${other.name} over ${transport}`
+  return other == null ? undefined : `transport ${other.name} over ${transport} is not supported`
 }
 
 function hostFault(host: Component | undefined): string | undefined {

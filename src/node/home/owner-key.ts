@@ -17,8 +17,8 @@ export function checkOwnerKeyName(name: string | undefined): string {
     throw new UsageError('expected the name of a file', { hint: HINT })
   }
   if (LOOKS_LIKE_A_KEY.test(name.trim())) {
-    throw new UsageError('this is a key itself: the file that holds it is to be named', {
-      hint: `take a new key: this one was seen by others; ${HINT}`,
+    throw new UsageError('this is a key itself: name the file that holds the key', {
+      hint: `use a new key, because others may have seen this one; ${HINT}`,
     })
   }
   return name
@@ -50,7 +50,7 @@ async function readPrivate(file: string): Promise<string> {
     try {
       const stat = await handle.stat()
       if (!stat.isFile()) {
-        throw new UsageError(`owner key ${file} is no file`, { hint: HINT })
+        throw new UsageError(`owner key ${file} is not a regular file`, { hint: HINT })
       }
       if ((stat.mode & 0o077) !== 0) {
         const mode = (stat.mode & 0o777).toString(8).padStart(4, '0')

@@ -80,7 +80,7 @@ async function check(staged: Home, { about, files }: Archive): Promise<void> {
     const { publicKey } = await readKeyFile(staged.identityFile)
     const peerId = peerIdFromPublicKey(publicKey).toString()
     if (peerId !== about.peerId) {
-      throw new UsageError(`the backup says that it is of ${about.peerId}, and its key is of ${peerId}`)
+      throw new UsageError(`the backup is damaged: it belongs to ${about.peerId}, but its key belongs to ${peerId}`)
     }
   }
   await readConfigFile(staged.configFile)

@@ -35,7 +35,7 @@ export function text(fallback: string | undefined): SettingKind<string | undefin
     fallback,
     parse: ([value]) => {
       if (value === '') {
-        throw new Error('a text that is not empty')
+        throw new Error('a non-empty text')
       }
       return value
     },
@@ -92,7 +92,7 @@ export function list<T>(read: (text: string) => T, spell?: (value: T) => string)
     list: true,
     parse: (values) => {
       if (values.includes('')) {
-        throw new Error('texts that are not empty')
+        throw new Error('non-empty texts')
       }
       const found = values.map(read)
       return spell == null ? values : found.map(spell)

@@ -31,8 +31,8 @@ export class OtherNetwork {
     return this.#met == null
       ? []
       : [
-          `${this.#met} is a node of Hypertensor's Python template, and this node runs in a native network: it does not share that ` +
-            `network's gossip and DHT; "subnet start ${FLAG}" does`,
+          `${this.#met} is a node of Hypertensor's Python template, but this node runs in a native network, so they share no gossip ` +
+            `and no DHT; "subnet start ${FLAG}" runs a node in that network`,
         ]
   }
 

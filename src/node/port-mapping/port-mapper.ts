@@ -82,7 +82,7 @@ export class PortMapper {
 
   /** Call once the node listens. Returns at once. */
   start(): void {
-    this.#running ??= this.#run().catch((error) => this.#init.log.warn('the router is asked for a port no more', error))
+    this.#running ??= this.#run().catch((error) => this.#init.log.warn('port mapping has ended', error))
   }
 
   /** Call when the machine's addresses may have changed. The router is asked only if they have. */
@@ -162,7 +162,7 @@ export class PortMapper {
     if (!isIPv4(host) || kindOfIp(host) !== 'public') {
       throw new GatewayError(
         'REFUSED',
-        `the router's own external address ${host} is not public: another router, or the provider's, is before it`,
+        `the external address ${host} of the router is not public: the router is behind another NAT, at home or at the provider`,
       )
     }
     const { held, refused } = await this.#mapAll(gateway, host, wanted, deadline.signal)
@@ -185,7 +185,7 @@ export class PortMapper {
       return NO_ROUTER
     }
     const wanted = listening.flatMap((internal) => wantedOf(internal, place.localAddress) ?? [])
-    return wanted.length === 0 ? 'the node listens on no address of the network that its router is in' : wanted.slice(0, MAX_PORTS)
+    return wanted.length === 0 ? 'the node listens on no address in the network of its router' : wanted.slice(0, MAX_PORTS)
   }
 
   /** Forgets mappings of another place, because its router cannot be asked from here. */
@@ -209,7 +209,7 @@ export class PortMapper {
       } catch (error) {
         signal.throwIfAborted()
         const problem = describeError(error)
-        log.debug('the router was asked in vain', problem, { router: place.router })
+        log.debug('the router gave no port', problem, { router: place.router })
         problems.push(problem)
       }
     }
@@ -241,12 +241,12 @@ export class PortMapper {
     this.#asked.set(key, { gateway, port: asked })
     const { externalPort, leaseMs } = await gateway.map(asked, LEASE_MS, signal)
     if (!Number.isInteger(externalPort) || externalPort < MIN_PORT || externalPort > MAX_PORT) {
-      throw new GatewayError('MALFORMED', 'the router gives a port that is none')
+      throw new GatewayError('MALFORMED', 'the router gave an invalid port')
     }
     const given = { ...asked, externalPort }
     this.#asked.set(key, { gateway, port: given })
     if (leaseMs != null && leaseMs < MIN_LEASE_MS) {
-      throw new GatewayError('REFUSED', `the router gives a port for ${leaseMs / 1_000} s only`)
+      throw new GatewayError('REFUSED', `the router gives a port for only ${leaseMs / 1_000} s`)
     }
     const [, , ...rest] = internal.getComponents()
     const external = multiaddr(`/ip4/${host}/${port.transport}/${externalPort}${multiaddrText(rest)}`)
@@ -266,7 +266,7 @@ export class PortMapper {
     const detail = describeError(error)
     const now = Date.now()
     const left = this.#held.filter(({ untilMs }) => untilMs == null || untilMs > now)
-    this.#init.log.info('the router forwards no port, or renews none', detail, { router: this.#place?.router })
+    this.#init.log.info('the router did not forward or renew the port', detail, { router: this.#place?.router })
     // after a restart, a router may serve its description at another URL
     this.#gateway = undefined
     // a refusal is definite, so existing mappings are dropped
@@ -297,9 +297,9 @@ export class PortMapper {
     const fields = { router: this.#place?.router, protocol: gateway.protocol, port: port.externalPort }
     try {
       await gateway.unmap(port, signal)
-      this.#init.log.info('the router was told to forward the port no longer', undefined, fields)
+      this.#init.log.info('the router no longer forwards the port', undefined, fields)
     } catch (error) {
-      this.#init.log.info('the router did not take the port back', error, fields)
+      this.#init.log.info('the router did not remove the port mapping', error, fields)
     }
   }
 

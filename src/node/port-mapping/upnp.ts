@@ -27,17 +27,17 @@ const CODES = { noSuchEntry: 714, conflict: 718, onlyPermanentLeases: 725 }
 /** The port is taken by another machine or by another mechanism of the router. */
 const CONFLICTS = new Set([CODES.conflict, 729])
 const WORDS: Record<number, string> = {
-  401: 'it does not know the action',
-  402: 'it does not take the arguments',
-  501: 'it failed',
-  606: 'it does not allow this machine to do so',
+  401: 'unknown action',
+  402: 'invalid arguments',
+  501: 'the action failed',
+  606: 'this machine may not map ports',
   718: 'the port is taken by another machine',
-  724: 'it takes only the same port on both sides',
-  725: 'it knows permanent leases alone',
-  726: 'it takes one remote host alone',
-  727: 'it takes all ports alone',
-  728: 'it has no port left',
-  729: 'another of its mechanisms has the port',
+  724: 'internal and external port must be the same',
+  725: 'only permanent leases are supported',
+  726: 'a remote host cannot be chosen',
+  727: 'an external port cannot be chosen',
+  728: 'no port is left',
+  729: 'another mechanism of the router uses the port',
 }
 
 interface Service {
@@ -55,7 +55,7 @@ class ActionError extends GatewayError {
   readonly upnpCode: number
 
   constructor(code: number) {
-    super('REFUSED', `the router says no: ${WORDS[code] ?? 'an error'} (UPnP error ${code})`)
+    super('REFUSED', `the router says no: ${WORDS[code] ?? 'unknown reason'} (UPnP error ${code})`)
     this.upnpCode = code
   }
 }
@@ -78,11 +78,11 @@ export class Upnp implements Gateway {
     const location = await findDescription(init, signal)
     const { status, text } = await askRouter(location, init, { method: 'GET' }, signal)
     if (status !== 200) {
-      throw new GatewayError('MALFORMED', `the router does not give its description: HTTP status ${status}`)
+      throw new GatewayError('MALFORMED', `the router did not send its description: HTTP status ${status}`)
     }
     const services = servicesIn(readXml(text), init, location)
     if (services.length === 0) {
-      throw new GatewayError('REFUSED', 'the router speaks UPnP, and maps no ports')
+      throw new GatewayError('REFUSED', 'the router speaks UPnP, but maps no ports')
     }
     return new Upnp(init, services)
   }

@@ -31,12 +31,12 @@ export function readXml(text: string): XmlElement {
   let faults = 0
   parser.on('error', (cause) => {
     if (++faults > MAX_FAULTS) {
-      throw new GatewayError('MALFORMED', 'the router sent what is no XML', { cause })
+      throw new GatewayError('MALFORMED', 'the router sent invalid XML', { cause })
     }
   })
   parser.on('opentag', ({ name }) => {
     if (++count > MAX_ELEMENTS || open.length > MAX_DEPTH) {
-      throw new GatewayError('MALFORMED', 'the router sent more XML than is read')
+      throw new GatewayError('MALFORMED', 'the router sent too many or too deeply nested XML elements')
     }
     const element = { name: name.replace(/^[^:]*:/, ''), children: [], text: '' }
     open.at(-1)?.children.push(element)

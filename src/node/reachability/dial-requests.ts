@@ -76,7 +76,7 @@ export class DialRequests {
       stream?.abort(error instanceof Error ? error : new Error('the peer gave no answer'))
       signal.throwIfAborted()
       // the proof counts, even without a usable answer
-      return state.proven ? REACHED : { outcome: 'declined', detail: 'the peer gave no answer that can be used' }
+      return state.proven ? REACHED : { outcome: 'declined', detail: 'the peer gave no usable answer' }
     } finally {
       this.#waiting.delete(nonce)
     }

@@ -182,7 +182,7 @@ export class Prober implements Reachability {
       }
     } catch (error) {
       if (!signal.aborted) {
-        log.debug(`nobody is asked to dial back for now: ${describeError(error)}`)
+        log.debug(`no peer is asked to dial back for now: ${describeError(error)}`)
       }
     } finally {
       this.#asked = undefined
@@ -277,7 +277,7 @@ export class Prober implements Reachability {
 const SAID = {
   public: 'can dial this node',
   private: 'cannot dial this node at any of its addresses',
-  unknown: 'were not asked yet, or did not say, whether they can dial this node',
+  unknown: 'have not reported yet whether they can dial this node',
 } satisfies Record<Verdict, string>
 
 function hostOf(address: Multiaddr): string | undefined {

@@ -138,7 +138,7 @@ export class Liveness {
     line.silentTicks++
     if (line.silentTicks >= DEAD_AFTER_TICKS) {
       const seconds = (DEAD_AFTER_TICKS * this.#tickMs) / 1_000
-      connection.abort(new ProtocolError('REMOTE_FAILED', `the peer said nothing for ${seconds} s, not even to a ping`))
+      connection.abort(new ProtocolError('REMOTE_FAILED', `the peer was silent for ${seconds} s and answered no ping`))
     } else if (line.silentTicks === PING_AFTER_TICKS) {
       // a ping fails only on a closing connection
       line.ping().catch(() => undefined)

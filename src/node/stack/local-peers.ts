@@ -125,7 +125,7 @@ export class LocalPeers implements Startable, LocalSource {
     const reason = reasonOf(error)
     if (reason !== this.#complaint) {
       this.#complaint = reason
-      this.#log.warn('the local network is not heard or not told: mDNS needs UDP port 5353 and a route for multicast (224.0.0.0/4)', reason)
+      this.#log.warn('mDNS does not work on the local network: it needs UDP port 5353 and a route for multicast (224.0.0.0/4)', reason)
     }
   }
 }

@@ -91,7 +91,7 @@ export class Relaying {
   readonly #onReach = (): void => {
     const { service, server, relays, log } = this.#init
     const offers = service !== 'off' && this.#isPublic
-    server?.offer(offers).catch((error) => log.warn('the relay service was not changed', error))
+    server?.offer(offers).catch((error) => log.warn('cannot start or stop the relay service', error))
     if (this.#isPublic) {
       this.#lookNoMore()
       relays.release()
@@ -193,7 +193,7 @@ export class Relaying {
       }
       const failures = this.#refused.get(name)?.failures ?? 0
       this.#refused.set(name, { failures: failures + 1, untilMs: this.#now() + backoffMs(failures, REFUSED) })
-      log.debug('a relay has no place for this node', error, { relay: name })
+      log.debug('a relay granted no reservation to this node', error, { relay: name })
     }
   }
 

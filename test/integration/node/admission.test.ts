@@ -98,7 +98,7 @@ describe('a subnet that requires registration', function () {
 
   it('does not call strangers itself', async () => {
     const [member, other] = [await start({}), await stranger()]
-    await refused(send(member, other), /is not registered in subnet 1, and this node deals with registered peers only/)
+    await refused(send(member, other), /this node connects only to registered peers: \S+ is not registered in subnet 1/)
     await refused(member.resolve(other.peerId), /is not registered/)
     assert.deepEqual(other.connections, [])
   })

@@ -156,9 +156,9 @@ describe('a debug log has a line, with its reason, of', function () {
     const chain = `ledger:${join(await lab.folder(), 'shared.db')}`
     const [{ node, told }, stranger] = [await logged({ settings: { chain, admission: 'registered' } }), await lab.node()]
     await assert.rejects(stranger.tasks.sendTask(addressOf(node), 't', new Uint8Array(1)), { code: 'NOT_ADMITTED' })
-    const line = about(await told.first({ message: 'a peer is not let in', peer: stranger.peerId.toString() }), stranger)
+    const line = about(await told.first({ message: 'a peer is not admitted', peer: stranger.peerId.toString() }), stranger)
     assert.deepEqual(line, {
-      ...{ level: 'debug', scope: 'subnet:admission', message: 'a peer is not let in' },
+      ...{ level: 'debug', scope: 'subnet:admission', message: 'a peer is not admitted' },
       ...{ reason: `${stranger.peerId} is not registered in subnet 1`, kind: 'not registered' },
     })
   })
@@ -168,9 +168,9 @@ describe('a debug log has a line, with its reason, of', function () {
     const [first, second] = [await lab.node(), await lab.node()]
     await first.tasks.sendTask(addressOf(node), 't', new Uint8Array(1))
     await assert.rejects(second.tasks.sendTask(addressOf(node), 't', new Uint8Array(1)))
-    const line = await told.first({ message: 'a limit was met' })
+    const line = await told.first({ message: 'a limit was reached' })
     assert.deepEqual(line, {
-      ...{ level: 'debug', scope: 'subnet:admission', message: 'a limit was met', reason: 'the connection was refused' },
+      ...{ level: 'debug', scope: 'subnet:admission', message: 'a limit was reached', reason: 'the connection was refused' },
       ...{ host: '127.0.0.1', limit: 'places of a host' },
     })
   })

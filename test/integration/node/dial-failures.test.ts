@@ -94,21 +94,21 @@ describe('a dial that fails', () => {
     const other = await stacks.start({ connectionEncrypters: [tls()] })
     const error = await failureOf(stacks.addressOf(other))
     assert.match(error.message, /: the peer refused \/noise and \/pos-transport\/1\.0\.0: this node offers no other security protocol$/)
-    assert.match(error.hint ?? '', /^the peer runs.*Noise has to be enabled there, as \/noise or \/pos-transport\/1\.0\.0$/)
+    assert.match(error.hint ?? '', /^the peer runs.*enable Noise there, as \/noise or \/pos-transport\/1\.0\.0$/)
   })
 
   it('says which stream multiplexers a peer offers where this node has none of them', async () => {
     const other = await stacks.start({ streamMuxers: [mplex()] })
     const error = await failureOf(stacks.addressOf(other))
-    assert.match(error.message, /: the peer offers the stream multiplexers \/mplex\/6\.7\.0 only, this node \/yamux\/1\.0\.0$/)
-    assert.match(error.hint ?? '', /^the peer runs.*\/yamux\/1\.0\.0 has to be enabled there$/)
+    assert.match(error.message, /: no common stream multiplexer: the peer offers \/mplex\/6\.7\.0, this node \/yamux\/1\.0\.0$/)
+    assert.match(error.hint ?? '', /^the peer runs.*enable \/yamux\/1\.0\.0 there$/)
   })
 
   it('says that a peer refuses the stream multiplexer, where that is negotiated after the handshake', async () => {
     const other = await stacks.start({ streamMuxers: [mplex()], connectionEncrypters: [stacks.noiseWithoutMuxers()] })
     const error = await failureOf(stacks.addressOf(other))
     assert.match(error.message, /: the peer refused \/yamux\/1\.0\.0: this node has no other stream multiplexer$/)
-    assert.match(error.hint ?? '', /\/yamux\/1\.0\.0 has to be enabled there$/)
+    assert.match(error.hint ?? '', /enable \/yamux\/1\.0\.0 there$/)
   })
 
   const others: Array<[title: string, make: () => Server, says: RegExp, hint: RegExp]> = [
@@ -118,7 +118,7 @@ describe('a dial that fails', () => {
       /an HTTP server answers there, not a libp2p peer$/,
       /another service.*port right/,
     ],
-    ['a TLS server', () => createTlsServer(), /(a TLS server answers there, not a libp2p peer|without a word)$/, /another service/],
+    ['a TLS server', () => createTlsServer(), /(a TLS server answers there, not a libp2p peer|without an answer)$/, /another service/],
     [
       'a TLS server that sends an alert',
       () => createServer((socket) => socket.write(Buffer.from('15030100020246', 'hex'))),
@@ -140,14 +140,19 @@ describe('a dial that fails', () => {
     [
       'a server that only listens',
       () => createServer(),
-      /connected, and then nothing came: no answer within 500 ms$/,
+      /connected, but nothing was received: no answer within 500 ms$/,
       /says nothing: is the port right/,
     ],
-    ['a server that hangs up', () => createServer((socket) => socket.end()), /ended the connection without a word$/, /ends the connection/],
+    [
+      'a server that hangs up',
+      () => createServer((socket) => socket.end()),
+      /ended the connection without an answer$/,
+      /ends the connection/,
+    ],
     [
       'a peer that stops',
       () => createServer((socket) => socket.write(HEADER)),
-      /did not go on with its handshake: no answer within 500 ms$/,
+      /did not continue the handshake: no answer within 500 ms$/,
       /answers, but not in time/,
     ],
     [
@@ -160,7 +165,7 @@ describe('a dial that fails', () => {
       'a handshake that is garbage',
       () => createServer((socket) => socket.write(Buffer.concat([HEADER, NOISE, Buffer.from([0, 100]), Buffer.alloc(100, 7)]))),
       /the peer's handshake could not be read$/,
-      /not as a libp2p peer with Noise does/,
+      /not like a libp2p peer with Noise/,
     ],
   ]
   for (const [title, make, says, hint] of others) {
@@ -194,8 +199,8 @@ describe('a dial that fails', () => {
     assert.match(refused.message, /ECONNREFUSED/)
     assert.equal(refused.hint, undefined)
     const unsupported = await failureOf(multiaddr(`/ip4/127.0.0.1/udp/1/webrtc-direct/p2p/${peerId}`))
-    assert.match(unsupported.message, /no transport here dials such an address$/)
-    assert.match(unsupported.hint ?? '', /^addresses that are dialled here look like/)
+    assert.match(unsupported.message, /no transport of this node dials this address$/)
+    assert.match(unsupported.hint ?? '', /^use an address like/)
   })
 
   it('names every address with its own reason, and hints at the most telling one', async () => {

@@ -157,13 +157,13 @@ describe('a name that a stranger gave', () => {
   for (const address of ['127.0.0.1', '10.0.0.1', '169.254.169.254', '0.0.0.0', '224.0.0.1']) {
     it(`is not dialled where it leads to ${address}`, async () => {
       const { failure } = await dialFor((port) => `/dns4/peer.test/tcp/${port}`, { known: [{ address, family: 4 }] })
-      assert.match(failure, new RegExp(`peer\\.test leads to ${address.replaceAll('.', '\\.')} (is|,)`))
+      assert.match(failure, new RegExp(`peer\\.test has a refused address: ${address.replaceAll('.', '\\.')} (is|,)`))
     })
   }
 
   it('is not dialled where it is an IP address of this machine, with a zone', async () => {
     const { failure } = await dialFor((port) => `/dns6/::1%a-b/tcp/${port}`, {})
-    assert.match(failure, /::1%a-b is this machine/)
+    assert.match(failure, /::1%a-b is an address of this machine/)
   })
 
   it('is dialled where it leads to this machine and was given on this machine', async () => {
@@ -191,7 +191,7 @@ describe('a name that a stranger gave', () => {
 
   it('is judged where it is a /dnsaddr, by each address behind it', async () => {
     const records = { 'peer.test': ['/ip4/127.0.0.1/tcp/PORT'] }
-    assert.match((await dialFor(() => '/dnsaddr/peer.test', { records })).failure, /127\.0\.0\.1 is this machine/)
+    assert.match((await dialFor(() => '/dnsaddr/peer.test', { records })).failure, /127\.0\.0\.1 is an address of this machine/)
   })
 
   it('is given by its user where the user gave it, whatever it leads to', async () => {
@@ -206,14 +206,17 @@ describe('a name that a stranger gave', () => {
 
   it('leads nowhere where /dnsaddr leads in a circle', async () => {
     const records = { 'peer.test': ['/dnsaddr/peer.test'] }
-    assert.match((await dialFor(() => '/dnsaddr/peer.test', { records, spare: 100 })).failure, /no transport here dials such an address/)
+    assert.match(
+      (await dialFor(() => '/dnsaddr/peer.test', { records, spare: 100 })).failure,
+      /no transport of this node dials this address/,
+    )
   })
 
   it('is no name of a host where it is a /dnsaddr that ends in a port', async () => {
     const sockets = new SocketLog()
     const records = { 'peer.test': ['/dnsaddr/peer.test/tcp/PORT'] }
     const { failure } = await dialFor(() => '/dnsaddr/peer.test', { records, spare: 100 }).finally(() => sockets.stop())
-    assert.match(failure, /no transport here dials such an address/)
+    assert.match(failure, /no transport of this node dials this address/)
     assert.deepEqual(sockets.ports, [])
   })
 })

@@ -117,7 +117,7 @@ describe('a peer with an ECDSA key', () => {
       const identity = new EcdsaIdentity('P-256')
       const stack = await stacks.start(identity.options(proof))
       await assert.rejects(node.connect(stacks.addressOf(stack, identity.peerId)), (error: Error) => {
-        assert.ok(error.message.endsWith(`: the peer does not prove to be ${identity.peerId}`), error.message)
+        assert.ok(error.message.endsWith(`: the peer did not prove that it is ${identity.peerId}`), error.message)
         return true
       })
       await assert.rejects(async () => {
@@ -133,11 +133,11 @@ describe('a peer with an ECDSA key', () => {
     ['of another form', () => new EcdsaIdentity('P-256', () => Buffer.from('no key'))],
     ['on another curve', () => new EcdsaIdentity('secp256k1')],
   ] as const) {
-    it(`${title} is refused in words: its ECDSA key cannot be read here`, async () => {
+    it(`${title} is refused in words: the ECDSA key of the peer cannot be read`, async () => {
       const stack = await stacks.start(identity().options())
       await assert.rejects(node.connect(stacks.addressOf(stack, identity().peerId)), (error: Error & { hint?: string }) => {
-        assert.match(error.message, /: its ECDSA key cannot be read here/)
-        assert.match(error.hint ?? '', /^the peer runs; what can be read here are ed25519/)
+        assert.match(error.message, /: the ECDSA key of the peer cannot be read/)
+        assert.match(error.hint ?? '', /^the peer runs, but this node reads only ed25519/)
         return true
       })
     })

@@ -117,7 +117,7 @@ describe('a peer that is refused', function () {
     const id = leaver.node.peerId.toString()
     assert.deepEqual(
       member.lines.filter((line) => line.includes('turned away')),
-      [`warn: turned away, a bootstrap: ${id} is not registered in subnet 1`],
+      [`warn: bootstrap turned away: ${id} is not registered in subnet 1`],
     )
     assert.equal(leaver.lines.filter((line) => /^warn: this node has lost its registration/.test(line)).length, 1)
     assert.equal(leaver.lines.filter((line) => /^warn: bootstrap \S+ does not let this node in/.test(line)).length, 1)
@@ -129,7 +129,7 @@ describe('a peer that is refused', function () {
     await leaver.node.registry.register('registered')
     await eventually(() => areConnected(member.node, leaver.node), 'they are connected again')
     await eventually(() => leaver.lines.some((line) => line.endsWith('lets this node in now')), 'it is told')
-    assert.ok(leaver.lines.includes('info: this node is registered now: others like it let it in'))
+    assert.ok(leaver.lines.includes('info: this node is registered now: peers that require registration let this node in'))
     assert.ok(member.lines.includes(`info: ${id} is let in now`))
     assert.equal(await leaver.node.ownRefusal(), undefined)
   })

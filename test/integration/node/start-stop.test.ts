@@ -24,7 +24,7 @@ describe('starting and stopping a node', function () {
     await Promise.all([node.stop(), node.stop()])
     await address
     assert.deepEqual(node.multiaddrs, [])
-    await assert.rejects(node.start(), /make another/)
+    await assert.rejects(node.start(), /create another one/)
   })
 
   it('asks no router unless its program says so', async () => {

@@ -124,7 +124,7 @@ describe('a peer that is secured as the template is', () => {
     const line = await told.promise
     assert.match(
       line,
-      /^a peer was not let in: .*it offers \/tls\/1\.0\.0, \/secio\/1\.0\.0, \/odd\[31m\/1\.0\.0, which this node refused: this node offers \/noise/,
+      /^a peer was not let in: .*the peer offers \/tls\/1\.0\.0, \/secio\/1\.0\.0, \/odd\[31m\/1\.0\.0, but this node accepts only \/noise/,
     )
   })
 

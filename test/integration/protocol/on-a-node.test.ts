@@ -32,7 +32,7 @@ describe('a protocol of a node', () => {
   it('cannot be constructed with an id that another has', async () => {
     const node = await lab.idle()
     new TextProtocol(node, ID)
-    assert.throws(() => new TextProtocol(node, ID), /there is a protocol \/test\/shout\/1.0.0 already/)
+    assert.throws(() => new TextProtocol(node, ID), /protocol \/test\/shout\/1.0.0 is already registered/)
     assert.throws(() => new TaskProtocol(node), /task_protocol/)
   })
 
@@ -222,9 +222,9 @@ describe('a protocol of a node that only asks', () => {
     const [server, asker] = await Promise.all([lab.node(), lab.idle()])
     const early = new TextProtocol(asker, ID)
     await asker.start()
-    await assert.rejects(early.ready, { name: 'UsageError', message: /only asks/ })
+    await assert.rejects(early.ready, { name: 'UsageError', message: /listens nowhere/ })
     const late = new TextProtocol(asker, '/test/late/1.0.0')
-    await assert.rejects(late.ready, { name: 'UsageError', message: /only asks/ })
+    await assert.rejects(late.ready, { name: 'UsageError', message: /listens nowhere/ })
     await new TextProtocol(server, ID, (text) => text.toUpperCase()).ready
     assert.equal(await early.call(server.multiaddrs, 'hello'), 'HELLO')
   })

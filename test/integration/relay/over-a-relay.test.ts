@@ -64,8 +64,8 @@ describe('a peer behind a relay of another implementation', function () {
     const error = await caller.ping(over(strangerId().peerId)).catch((cause: unknown) => cause)
     assert.ok(error instanceof ProtocolError)
     assert.equal(error.code, 'UNREACHABLE')
-    assert.match(error.message, /p2p-circuit.*the relay answered NO_RESERVATION: the peer has no place there/)
-    assert.match(error.hint ?? '', /a relay passes calls on/)
+    assert.match(error.message, /p2p-circuit.*the relay answered NO_RESERVATION: the peer has no reservation/)
+    assert.match(error.hint ?? '', /a relay forwards connections/)
   })
 
   it('says that the relay is none', async () => {
@@ -73,7 +73,7 @@ describe('a peer behind a relay of another implementation', function () {
     const error = await caller
       .ping(multiaddr(`${stacks.addressOf(plain).toString()}/p2p-circuit/p2p/${strangerId().peerId}`))
       .catch((cause: unknown) => cause)
-    assert.match(String(error), /that peer relays for nobody/)
+    assert.match(String(error), /the peer is not a relay/)
   })
 
   it('says why the relay itself was not reached', async () => {
@@ -82,7 +82,7 @@ describe('a peer behind a relay of another implementation', function () {
       .dial([multiaddr(`/ip4/127.0.0.1/tcp/1/p2p/${relay.peerId.toString()}/p2p-circuit/p2p/${hidden.peerId.toString()}`)])
       .catch((cause: unknown) => cause)
     assert.ok(error instanceof DialError)
-    assert.match(error.message, /its relay was not reached: .*ECONNREFUSED/)
+    assert.match(error.message, /the relay was not reached: .*ECONNREFUSED/)
   })
 
   it('does not use a relay over which it was called and that it did not choose', async () => {
@@ -110,8 +110,11 @@ describe('a peer behind a relay of another implementation', function () {
       const permit = { trusted, more: () => true }
       return dialler.dial([multiaddr(`/${host}/tcp/${port}/${target}`)], undefined, permit).then(() => 'reached', String)
     }
-    assert.match(await outcome('ip4/127.0.0.1', false), /127\.0\.0\.1 is this machine, and another machine named it/)
-    assert.match(await outcome('dns4/relay.test', false), /its relay was not reached: .*leads to 127\.0\.0\.1 is this machine/)
+    assert.match(await outcome('ip4/127.0.0.1', false), /127\.0\.0\.1 is an address of this machine, announced by another machine/)
+    assert.match(
+      await outcome('dns4/relay.test', false),
+      /the relay was not reached: .*has a refused address: 127\.0\.0\.1 is an address of this machine/,
+    )
     assert.equal(await outcome('dns4/relay.test', true), 'reached')
   })
 

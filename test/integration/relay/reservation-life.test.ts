@@ -100,7 +100,7 @@ describe('a place with a relay', () => {
     const lost = once(relays, 'lost')
     await relays.refresh(relay.peerId)
     await lost
-    await assert.rejects(relays.reserve(relay.peerId), /relays for nobody/)
+    await assert.rejects(relays.reserve(relay.peerId), /is not a relay/)
     await relay.handle(RELAY_V2_HOP_CODEC, handler)
     await relays.reserve(relay.peerId)
     assert.equal(relays.addresses.length, 1)

@@ -209,7 +209,7 @@ describe('a request on the control socket that is not well-formed', function () 
       body: `{"alias":"a b","peer":"${PEER}"}`,
       status: 400,
       code: 'invalid_argument',
-      says: /not a name for a peer: "a b"/,
+      says: /not a valid alias: "a b"/,
     },
     ...['Connect', 'ChainPublish'].map((method) => ({
       name: `a multiaddr of ${method} that is none`,

@@ -47,7 +47,7 @@ describe('what is told of a dial', () => {
     const failure = explainDial(ended, seen(HEADER, SECURITY[1]), new Error('no answer within 5000 ms'))
     assert.match(failure.message, /did not say whether it admits this node: no answer within 5000 ms$/)
     const { hint, verdict } = new DialError([failure])
-    assert.match(hint ?? '', /asks its chain/)
+    assert.match(hint ?? '', /checking this node on its chain/)
     assert.equal(verdict, undefined)
   })
 })

@@ -117,7 +117,7 @@ describe('the addresses that others name', () => {
     assert.throws(() => policy().checkAny([at('127.0.0.1'), at('192.168.9.9')]), {
       name: 'DialError',
       message:
-        /127\.0\.0\.1 is this machine, and another machine named it.*192\.168\.9\.9 is a private address in no network of this machine/s,
+        /127\.0\.0\.1 is an address of this machine, announced by another machine.*192\.168\.9\.9 is a private address outside the networks of this machine/s,
       hint: /--allow-private/,
     })
     policy().checkAny([at('127.0.0.1'), at('8.8.8.8')])

@@ -143,8 +143,8 @@ describe('the door of a node', () => {
       nowMs += 6_000
       await here.check(stranger.peerId)
       assert.equal(lines.length, 2)
-      assert.match(lines[0] ?? '', /^warn: whether \S+ is registered cannot be said, nor of others: no chain$/)
-      assert.equal(lines[1], 'info: whether peers are registered can be said again')
+      assert.match(lines[0] ?? '', /^warn: cannot check the registration of \S+ and other peers: no chain$/)
+      assert.equal(lines[1], 'info: registrations of peers can be checked again')
     })
 
     it('asks again soon, not each time', async () => {

@@ -54,7 +54,7 @@ describe('an ECDSA public key', () => {
     it(`of ${title} cannot be read, and says no more than that`, () => {
       assert.throws(
         () => EcdsaKey.read(bytes),
-        (error) => error instanceof UnreadableKeyError && /key cannot be read here/.test(error.message),
+        (error) => error instanceof UnreadableKeyError && /key of the peer cannot be read/.test(error.message),
       )
     })
   }

@@ -59,7 +59,7 @@ describe('the home of a node', () => {
   it('is no folder of other things that others may write: that is left as it is', async () => {
     await writeFile(join(folder, 'other'), '')
     await chmod(folder, 0o1777)
-    await refused(folder, /it holds other things and is open to others/)
+    await refused(folder, /it contains other files and is open to other users/)
     assert.equal(await modeOf(folder), '1777')
     await chmod(folder, 0o700)
     await ensureHome(homeAt(folder))
@@ -69,7 +69,7 @@ describe('the home of a node', () => {
     await writeFile(join(folder, 'file'), '')
     await refused(join(folder, 'file'), /file cannot be used: a file of this name exists$/)
     await refused(join(folder, 'file', 'home'), /home cannot be used: a part of its path is not a directory$/)
-    await refused('', /^the home has an empty name$/)
+    await refused('', /^the path of the home is empty$/)
   })
 })
 

@@ -71,7 +71,7 @@ describe('identity keys', function () {
     ['a text', Buffer.from(SECRET), /: not a libp2p private key$/],
     ['a seed that is too short', Buffer.from(`08011220${'11'.repeat(31)}`, 'hex'), /: not a libp2p private key$/],
     ['a seed that is too long', Buffer.from(`08011220${'11'.repeat(33)}`, 'hex'), /: not a libp2p private key$/],
-    ['an ECDSA key', ECDSA_KEY, /: an ECDSA key cannot be a peer's identity here: ed25519, secp256k1 and rsa keys can$/],
+    ['an ECDSA key', ECDSA_KEY, /: an ECDSA key cannot be a peer's identity: use an ed25519, secp256k1 or rsa key$/],
     ['an ECDSA key as PEM', Buffer.concat([Buffer.from('08031205', 'hex'), Buffer.from('-----')]), /: an ECDSA key cannot be/],
     [
       'an ECDSA key of a type that only py-libp2p has',
@@ -218,7 +218,7 @@ describe('identity keys', function () {
       assert.equal(peerIdOf(await loadIdentity(home)), PEER_ID)
       assert.equal(peerIdOf(await loadIdentity(home)), PEER_ID)
       await seedFile(home.identityFile, OTHER_PEER_ID)
-      const refused = { code: 'USAGE', message: new RegExp(`${OTHER_PEER_ID}, and was that of ${PEER_ID}`), hint: /key import .*--force/ }
+      const refused = { code: 'USAGE', message: new RegExp(`${OTHER_PEER_ID}, not of ${PEER_ID}`), hint: /key import .*--force/ }
       await assert.rejects(loadIdentity(home), refused)
       await rm(home.knownKeysFile)
       assert.equal(peerIdOf(await loadIdentity(home)), OTHER_PEER_ID)

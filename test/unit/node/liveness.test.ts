@@ -78,7 +78,7 @@ describe('liveness of connections', () => {
     seconds(1)
     assert.equal(inDoubt(), true)
     seconds(11)
-    assert.match(String(connection.abortedWith?.message), /^the peer said nothing for 12 s/)
+    assert.match(String(connection.abortedWith?.message), /^the peer was silent for 12 s/)
     assert.equal(connection.pings, 1)
   })
 

@@ -12,29 +12,29 @@ const BOTH: Array<[address: string, reason: RegExp]> = [
   ['/ip6/fe80::1/tcp/4001', /a link-local address/],
   ['/ip6/::ffff:169.254.7.7/tcp/4001', /a link-local address/],
   ['/ip4/100.100.100.200/tcp/4001', /no peer dials such an address/],
-  ['/ip4/127.0.0.1', /it has no transport/],
-  [`/ip4/127.0.0.1/p2p/${PEER_ID}`, /it has no transport/],
-  [`/p2p/${PEER_ID}`, /it begins with \/p2p/],
-  ['/ip4/127.0.0.1/udp/4001', /over UDP, the transport here is quic-v1/],
-  ['/ip4/127.0.0.1/udp/4001/quic', /over UDP, the transport here is quic-v1/],
-  ['/ip4/127.0.0.1/udp/4001/quic-v1/webtransport', /no transport here is webtransport over QUIC/],
-  ['/ip4/127.0.0.1/tcp/4001/ws', /no transport here is ws over TCP/],
-  ['/dns4/node.example/tcp/443/tls/ws', /no transport here is tls over TCP/],
-  ['/unix/%2Ftmp%2Fnode.sock', /it begins with \/unix/],
+  ['/ip4/127.0.0.1', /the address has no transport/],
+  [`/ip4/127.0.0.1/p2p/${PEER_ID}`, /the address has no transport/],
+  [`/p2p/${PEER_ID}`, /the address begins with \/p2p/],
+  ['/ip4/127.0.0.1/udp/4001', /over UDP, only quic-v1 is supported/],
+  ['/ip4/127.0.0.1/udp/4001/quic', /over UDP, only quic-v1 is supported/],
+  ['/ip4/127.0.0.1/udp/4001/quic-v1/webtransport', /transport webtransport over QUIC is not supported/],
+  ['/ip4/127.0.0.1/tcp/4001/ws', /transport ws over TCP is not supported/],
+  ['/dns4/node.example/tcp/443/tls/ws', /transport tls over TCP is not supported/],
+  ['/unix/%2Ftmp%2Fnode.sock', /the address begins with \/unix/],
 ]
 
 const LISTEN_ONLY: typeof BOTH = [
-  [`/ip4/127.0.0.1/tcp/4001/p2p/${PEER_ID}/p2p-circuit`, /no relay is listened on/],
-  ['/dnsaddr/node.example', /it begins with \/dnsaddr/],
-  ['/dns4/node.example/udp/4001/quic-v1', /over QUIC a node listens on an IP address/],
+  [`/ip4/127.0.0.1/tcp/4001/p2p/${PEER_ID}/p2p-circuit`, /does not listen on a relayed address/],
+  ['/dnsaddr/node.example', /the address begins with \/dnsaddr/],
+  ['/dns4/node.example/udp/4001/quic-v1', /QUIC listens only on an IP address/],
 ]
 
 const ANNOUNCE_ONLY: typeof BOTH = [
   ['/ip4/0.0.0.0/tcp/4001', /the unspecified address/],
   ['/ip6/::/tcp/4001', /the unspecified address/],
-  ['/ip4/127.0.0.1/tcp/0', /port 0 stands for any port/],
-  ['/dns4/node.example/tcp/0', /port 0 stands for any port/],
-  ['/ip4/127.0.0.1/udp/0/quic-v1', /port 0 stands for any port/],
+  ['/ip4/127.0.0.1/tcp/0', /port 0 cannot be dialled/],
+  ['/dns4/node.example/tcp/0', /port 0 cannot be dialled/],
+  ['/ip4/127.0.0.1/udp/0/quic-v1', /port 0 cannot be dialled/],
 ]
 
 const FIT = {
@@ -85,7 +85,7 @@ describe('an address that a user names', () => {
     const flags = loadSettings({ flags: { announce: [good, bad] }, env: {}, home })
     await assert.rejects(flags, {
       code: 'USAGE',
-      message: `--announce: cannot announce ${bad}: the unspecified address, which leads nowhere`,
+      message: `--announce: cannot announce ${bad}: the unspecified address cannot be dialled`,
     })
     const env = loadSettings({ flags: {}, env: { SUBNET_LISTEN: `${good},/ip4/224.0.0.1/tcp/1` }, home })
     await assert.rejects(env, { code: 'USAGE', message: /^SUBNET_LISTEN: cannot listen on \/ip4\/224\.0\.0\.1\/tcp\/1: a multicast/ })

@@ -48,7 +48,7 @@ describe('the file of an owner key', () => {
   it('is refused where it is no file', async () => {
     const folder = await folders.make()
     await mkdir(join(folder, 'owner.key'), { mode: 0o700 })
-    await assert.rejects(readOwnerKey(join(folder, 'owner.key')), { code: 'USAGE', message: /is no file$|cannot be read/ })
+    await assert.rejects(readOwnerKey(join(folder, 'owner.key')), { code: 'USAGE', message: /is not a regular file$|cannot be read/ })
     await assert.rejects(readOwnerKey(join(folder, 'none')), { code: 'USAGE', message: /owner key .*none cannot be read: / })
   })
 

@@ -193,10 +193,10 @@ describe('a port that a router maps', () => {
   it('is none where the port is none, or is given for less than 2 minutes', async () => {
     router.lease = { externalPort: 0 }
     await started()
-    assert.match(mapper.state.detail, /a port that is none/)
+    assert.match(mapper.state.detail, /an invalid port/)
     router.lease = { leaseMs: 1_000 }
     await later(5 * MINUTE)
-    assert.match(mapper.state.detail, /for 1 s only/)
+    assert.match(mapper.state.detail, /for only 1 s/)
     assert.deepEqual([mapper.state.status, mapped()], ['unmapped', []])
   })
 
@@ -284,6 +284,6 @@ describe('a port that a router maps', () => {
     await later(1)
     assert.equal(stopped, true)
     await stopping
-    assert.match(lines.join(''), /did not take the port back/)
+    assert.match(lines.join(''), /did not remove the port mapping/)
   })
 })

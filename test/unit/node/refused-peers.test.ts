@@ -137,7 +137,7 @@ describe('peers that refuse this node, or are refused', () => {
     assert.equal(lines.length, 10)
     nowMs += 10 * SECOND_MS
     refused.refused(crowd[49]?.peerId as PeerId, 'us', 'not registered')
-    assert.match(lines.at(-1) ?? '', /\(so were 39 refusals before that had no line\)$/)
+    assert.match(lines.at(-1) ?? '', /\(39 earlier refusals were not logged\)$/)
   })
 
   it('are waited for until they may be dialled, at most until something changes', async () => {

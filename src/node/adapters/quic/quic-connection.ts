@@ -50,7 +50,7 @@ export class QuicConnection extends AbstractMultiaddrConnection {
   }
 
   override sendData(): SendResult {
-    throw new Error('a connection over QUIC has no bytes but those of its streams')
+    throw new Error('a QUIC connection carries bytes only in its streams')
   }
 
   override sendReset(): void {

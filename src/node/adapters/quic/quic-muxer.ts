@@ -92,7 +92,7 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> implements PingingMuxer 
   async #open(signal: AbortSignal | undefined): Promise<NativeStream> {
     const open = this.streams.filter(({ direction }) => direction === 'outbound').length
     if (open + this.#opening >= MAX_STREAMS) {
-      throw new TooManyStreamsError(`there are ${MAX_STREAMS} streams on this connection already`)
+      throw new TooManyStreamsError(`this connection has reached its limit of ${MAX_STREAMS} streams`)
     }
     const timeout = AbortSignal.timeout(OPEN_TIMEOUT_MS)
     const opening = this.#native.outboundStream()

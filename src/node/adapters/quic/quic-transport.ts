@@ -160,7 +160,7 @@ class QuicTransport implements Transport, Startable {
   async #connectTo(ip: string, port: number, signal: AbortSignal): Promise<NativeConnection> {
     const client = await raceSignal(this.#client(isIPv6(ip) ? 1 : 0), signal)
     if (this.#dials >= MAX_DIALS) {
-      throw new DialFailure('unknown', `this node has ${MAX_DIALS} dials over QUIC under way`)
+      throw new DialFailure('unknown', `this node has reached its limit of ${MAX_DIALS} QUIC dials at a time`)
     }
     const dial = client.outboundConnection(ip, port)
     this.#dials++
