@@ -45,7 +45,7 @@ export default class SendTask extends BaseCommand {
     if (flags.batch != null) {
       const concurrency = parseCountFlag('concurrency', flags.concurrency, MAX_CONCURRENCY) ?? DEFAULT_CONCURRENCY
       process.exitCode = await sendBatch(flags.batch, {
-        session: await this.session(),
+        session: async () => this.session(),
         concurrency,
         defaultPeer: args.peer == null ? undefined : await this.peerNamed(args.peer),
         peerNamed: async (peer) => this.peerNamed(peer, false, () => this.eachCallOptions),

@@ -20,7 +20,7 @@ export const EXIT_CODES = {
   LIMIT_EXCEEDED: 9,
   /** the chain cannot be reached and its last answer is not known, or what the URL names is no chain */
   CHAIN_UNAVAILABLE: 10,
-  /** a node runs in this home, and its process ID is named; also where its control socket cannot be used */
+  /** a node runs in this home, and its process ID is named; also where its control socket cannot be used, or another batch uses its results file */
   ALREADY_RUNNING: 11,
   /** the peer, or this one, is not registered where registration is required */
   NOT_ADMITTED: 12,

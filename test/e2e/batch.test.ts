@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -229,6 +229,33 @@ describe('a batch of tasks', function () {
       assert.ok(twice >= 0 && twice <= 4, `only what was under way is sent again: ${twice}`)
       const third = await cli.run(home, args)
       assert.deepEqual([third.code, third.stderr], [0, `0 tasks; ${count} before\n`])
+    })
+
+    it('lets no other process at the results, until it ends or is killed', async () => {
+      const place = await cli.folder()
+      const [seen, batch, resumed] = [join(place, 'seen'), join(place, 'batch'), join(place, 'results')]
+      await writeFile(batch, ndjson([{ text: 'x', taskId: 't' }]))
+      await cli.shell(home, `mkfifo '${place}/gate'`)
+      const { address } = await cli.start(await cli.home(), [
+        '--handler',
+        `sh:echo x >> '${seen}'; [ -e '${place}/open' ] || cat '${place}/gate'`,
+      ])
+      const tasks = async (): Promise<number> => (await readFile(seen, 'utf8').catch(() => '')).length / 2
+      const args = ['send-task', address, '--batch', batch, '--resume', resumed]
+      const first = cli.launch(home, args)
+      await until(async () => (await tasks()) === 1, 'no task')
+      for (const own of [home, await cli.home()]) {
+        const refused = await cli.run(own, args)
+        assert.deepEqual([refused.code, refused.stdout], [11, ''])
+        assert.match(refused.stderr, /^error: another batch writes its results to .*results\nhint: nothing was sent; .*\n$/)
+      }
+      assert.equal(await tasks(), 1)
+      await first.signal('SIGKILL')
+      await writeFile(join(place, 'open'), '')
+      const last = await cli.run(home, args)
+      assert.equal(last.code, 0, last.stderr)
+      assert.equal(await tasks(), 2)
+      assert.deepEqual((await readdir(place)).sort(), ['batch', 'gate', 'open', 'results', 'seen'])
     })
 
     it('sends again what the peer cannot have acted on, and ends with the code of the first failure of all', async () => {

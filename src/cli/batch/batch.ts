@@ -15,7 +15,8 @@ import { ResultsFile } from './results-file.ts'
 import { toTaskJson } from './task-json.ts'
 
 export interface BatchOptions {
-  session: Session
+  /** Called only after the results file was opened. */
+  session(): Promise<Session>
   /** Maximum concurrent tasks. */
   concurrency: number
   /** The peer of lines without one. */
@@ -32,7 +33,8 @@ export interface BatchOptions {
   write(line: string): Promise<void>
 }
 
-export interface BatchInit extends Omit<BatchOptions, 'resume'> {
+export interface BatchInit extends Omit<BatchOptions, 'session' | 'resume'> {
+  session: Session
   /** True for a line to skip. @default every line is sent */
   leavesOut?: (index: number) => boolean
   /** The batch. Ends when the signal aborts. Read only as fast as tasks start. */
@@ -81,15 +83,17 @@ export async function sendBatch(file: string, options: BatchOptions): Promise<nu
       ? undefined
       : await ResultsFile.open(resume, { batch: file, defaultPeer, maxLineBytes: maxLineBytesOf(maxPayloadBytes), signal })
   const before = results?.before
-  const summary = await runBatch({
-    ...options,
-    ...(results == null ? {} : { write: async (line) => results.write(line), leavesOut: (index) => results.holds(index) }),
-    input: readInput(file, 'batch', { signal }),
-    name: file === '-' ? 'stdin' : file,
-    size: there?.isFile() === true ? there.size : undefined,
-    progress: showProgress,
-  })
-  await results?.close()
+  const run = async (): Promise<BatchSummary> =>
+    runBatch({
+      ...options,
+      ...(results == null ? {} : { write: async (line) => results.write(line), leavesOut: (index) => results.holds(index) }),
+      session: await options.session(),
+      input: readInput(file, 'batch', { signal }),
+      name: file === '-' ? 'stdin' : file,
+      size: there?.isFile() === true ? there.size : undefined,
+      progress: showProgress,
+    })
+  const summary = await run().finally(async () => results?.close())
   if (summary.total > 0 || summary.stopped == null) {
     process.stderr.write(`${describeSummary(summary)}${before == null ? '' : `; ${before.count} before`}\n`)
   }

@@ -1,4 +1,6 @@
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
+import { NodeError } from '../../node/home/errors.ts'
+import { DatabaseError } from '../../primitives/database-error.ts'
 import { reasonOf, UsageError } from '../../primitives/errors.ts'
 import { type Line, splitLines } from '../../primitives/lines.ts'
 import { readInput } from '../payload.ts'
@@ -25,35 +27,43 @@ interface ReadResults {
 
 /**
  * A results file that outlives its batch. Lines with an answer are skipped, and new results are appended. An incomplete last line is
- * removed; the rest of the file never changes.
+ * removed; the rest of the file never changes. One process at a time has the file open.
  */
 export class ResultsFile {
   readonly #path: string
   readonly #handle: FileHandle
   readonly #told: Map<number, ToldLine>
+  readonly #opened: AsyncDisposableStack
   #written: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, handle: FileHandle, told: Map<number, ToldLine>) {
+  private constructor(path: string, handle: FileHandle, told: Map<number, ToldLine>, opened: AsyncDisposableStack) {
     this.#path = path
     this.#handle = handle
     this.#told = told
+    this.#opened = opened
   }
 
-  /** Opens the file, or creates it. @throws UsageError for a file of another batch, which stays unchanged; the signal's reason */
+  /**
+   * Opens the file, or creates it.
+   * @throws UsageError for a file of another batch, which stays unchanged; NodeError ALREADY_RUNNING; DatabaseError if the file cannot be
+   * locked; the signal's reason
+   */
   static async open(path: string, init: ResultsFileInit): Promise<ResultsFile> {
     const there = await stat(path).catch(() => undefined)
     await checkFiles(path, there?.isFile() ?? true, init.batch)
-    const { told, wholeBytes, lacksLineFeed } = await readResults(path, there?.size ?? 0, init)
+    await using opened = new AsyncDisposableStack()
+    const handle = opened.use(await open(path, 'a').catch((cause) => Promise.reject(cannotWrite(path, cause))))
+    opened.use(await lockResults(path))
+    const { size } = await handle.stat()
+    const { told, wholeBytes, lacksLineFeed } = await readResults(path, size, init)
     await checkBelongs(path, told, init)
     try {
-      const handle = await open(path, 'a')
-      const results = new ResultsFile(path, handle, told)
-      await (there == null || there.size === wholeBytes ? undefined : handle.truncate(wholeBytes))
+      await (size === wholeBytes ? undefined : handle.truncate(wholeBytes))
       await (lacksLineFeed ? handle.appendFile('\n') : undefined)
-      return results
     } catch (cause) {
       throw cannotWrite(path, cause)
     }
+    return new ResultsFile(path, handle, told, opened.move())
   }
 
   /** True if the line's task was answered, or its peer may have acted on it. */
@@ -84,7 +94,23 @@ export class ResultsFile {
     await this.#written.catch(() => undefined)
     // not every file system supports it
     await this.#handle.sync().catch(() => undefined)
-    await this.#handle.close()
+    await this.#opened.disposeAsync()
+  }
+}
+
+/** @throws NodeError ALREADY_RUNNING if another process has the lock, DatabaseError */
+async function lockResults(path: string): Promise<Disposable> {
+  // other tasks do without SQLite
+  const { lockFile } = await import('../../primitives/file-lock.ts')
+  try {
+    return lockFile(await realpath(path))
+  } catch (cause) {
+    throw cause instanceof DatabaseError && cause.code === 'TIMEOUT'
+      ? new NodeError('ALREADY_RUNNING', `another batch writes its results to ${path}`, {
+          cause,
+          hint: `nothing was sent; run the command again when that batch has ended; "fuser ${path}" names its process`,
+        })
+      : cause
   }
 }
 

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Home } from '../../node/home/home.ts'
 import { AtomicFile } from '../../primitives/atomic-file.ts'
+import { lockFileInTime } from '../../primitives/file-lock.ts'
 import { readInputFile } from '../../primitives/input-file.ts'
 import { shellWords } from '../../primitives/shell-words.ts'
 
@@ -10,13 +11,17 @@ const MAX_HISTORY_BYTES = 64 << 20
 /** Flags whose value may be private data. */
 const CONTENT_FLAGS = ['--text', '--data']
 
-/** The shell history of a home, across runs: one entry a line, the newest last, readable only by the user (0600). */
+/**
+ * The shell history of a home, across runs: one entry a line, the newest last, readable only by the user (0600). Shells that are open at the
+ * same time add to one file.
+ */
 export class History {
   /** Undefined if no history is kept. */
   readonly #file: string | undefined
   readonly #lines: string[]
   #writing: Promise<void> = Promise.resolve()
-  #unwritten = false
+  /** The number of the last lines that are not in the file yet. */
+  #unwritten = 0
 
   private constructor(file: string | undefined, lines: string[]) {
     this.#file = file
@@ -30,9 +35,7 @@ export class History {
     if (there?.isFile() === false) {
       return new History(undefined, [])
     }
-    const text = (await readInputFile(file, { maxBytes: MAX_HISTORY_BYTES }).catch(() => '')).toString()
-    const lines = text.split('\n').filter((line) => line !== '')
-    return new History(file, lines.slice(-MAX_HISTORY_LINES))
+    return new History(file, await readLines(file))
   }
 
   /** Newest first, as readline expects. */
@@ -48,28 +51,44 @@ export class History {
     }
     this.#lines.push(kept)
     this.#lines.splice(0, Math.max(0, this.#lines.length - MAX_HISTORY_LINES))
-    if (!this.#unwritten && this.#file != null) {
-      this.#unwritten = true
+    if (this.#file != null) {
+      this.#unwritten++
       const file = this.#file
       this.#writing = this.#writing.then(async () => this.#write(file)).catch(() => undefined)
     }
   }
 
-  /** Resolves after the pending writes; a failed write is ignored. */
+  /** Resolves after the pending writes. The lines of a failed write are written with the next line. */
   async written(): Promise<void> {
     await this.#writing
   }
 
   async #write(path: string): Promise<void> {
-    this.#unwritten = false
+    if (this.#unwritten === 0) {
+      return
+    }
+    using _lock = await lockFileInTime(path)
+    const before = await readLines(path)
+    const unwritten = this.#unwritten
+    const lines = [...before, ...this.#lines.slice(-unwritten)].slice(-MAX_HISTORY_LINES)
     const file = await AtomicFile.open(path, 0o600)
     try {
-      await file.write(Buffer.from(this.#lines.map((line) => `${line}\n`).join('')))
+      await file.write(Buffer.from(lines.map((line) => `${line}\n`).join('')))
       await file.commit()
+      this.#unwritten -= unwritten
     } finally {
       await file.discard()
     }
   }
+}
+
+/** The last lines of a history file. Empty if the file cannot be read. */
+async function readLines(file: string): Promise<string[]> {
+  const text = (await readInputFile(file, { maxBytes: MAX_HISTORY_BYTES }).catch(() => '')).toString()
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .slice(-MAX_HISTORY_LINES)
 }
 
 /** The line without the values of `--text` and `--data`; empty if the line cannot be parsed. */

@@ -13,27 +13,37 @@ const MAX_CONFIG_BYTES = 1 << 20
 
 /**
  * Writes these settings to config.json and keeps its other entries. A setting equal to its default is removed. Returns the whole config.
- * @throws UsageError
+ * @throws UsageError, DatabaseError
  */
 export async function updateConfigFile({ configFile }: Home, settings: Settings, names: SettingName[]): Promise<RawSettings> {
+  using _lock = await lock(configFile)
   const changes = names.map((name) => [
     name,
     isDeepStrictEqual(settings[name], SETTINGS[name].fallback) ? undefined : formatted(name, settings),
   ])
-  return write(configFile, { ...(await readConfigFile(configFile, settings.timeout)), ...Object.fromEntries(changes) })
+  // awaited under the lock
+  return await write(configFile, { ...(await readConfigFile(configFile, settings.timeout)), ...Object.fromEntries(changes) })
 }
 
 /**
  * Writes these values to config.json unchanged, and removes undefined ones. Returns the previous content. Leaves the file untouched if
- * nothing changes. @throws UsageError
+ * nothing changes. @throws UsageError, DatabaseError
  */
 export async function changeConfigFile({ configFile }: Home, changes: Record<string, unknown>, timeoutMs?: number): Promise<RawSettings> {
+  using _lock = await lock(configFile)
   const before = await readConfigFile(configFile, timeoutMs)
   const after = { ...before, ...changes } as RawSettings
   if (!isDeepStrictEqual(JSON.parse(JSON.stringify(after)), before)) {
     await write(configFile, after)
   }
   return before
+}
+
+/** Locks config.json for a change, so that no other change is lost. @throws DatabaseError */
+async function lock(configFile: string): Promise<Disposable> {
+  // most commands only read the file, and skip the load of SQLite
+  const { lockFileInTime } = await import('../../primitives/file-lock.ts')
+  return lockFileInTime(configFile)
 }
 
 async function write(configFile: string, config: RawSettings): Promise<RawSettings> {

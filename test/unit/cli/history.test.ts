@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { History, MAX_HISTORY_LINES, withoutContent } from '../../../src/cli/repl/history.ts'
 import { type Home, homeAt } from '../../../src/node/home/home.ts'
@@ -39,6 +39,31 @@ describe('the history of a shell', () => {
     const kept = (await readFile(file(), 'utf8')).trimEnd().split('\n')
     assert.equal(kept.length, MAX_HISTORY_LINES)
     assert.equal(kept.at(-1), `new ${MAX_HISTORY_LINES}`)
+  })
+
+  it('has the lines of two shells that are open at once', async () => {
+    await writeFile(file(), 'before\n')
+    const [one, other] = [await History.open(home), await History.open(home)]
+    one.add('one')
+    other.add('other')
+    await Promise.all([one.written(), other.written()])
+    one.add('one again')
+    await one.written()
+    const kept = (await readFile(file(), 'utf8')).trimEnd().split('\n')
+    assert.deepEqual([kept.at(0), ...kept.slice(1, -1).sort(), kept.at(-1)], ['before', 'one', 'other', 'one again'])
+    assert.deepEqual(await readdir(home.path), ['repl_history'])
+    assert.equal((await stat(file())).mode & 0o777, 0o600)
+  })
+
+  it('has the lines of a failed write after the next one', async () => {
+    const history = await History.open(home)
+    await mkdir(file())
+    history.add('first')
+    await history.written()
+    await rm(file(), { recursive: true })
+    history.add('second')
+    await history.written()
+    assert.equal(await readFile(file(), 'utf8'), 'first\nsecond\n')
   })
 
   it('has no content of tasks and calls', () => {

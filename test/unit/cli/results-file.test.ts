@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ResultsFile } from '../../../src/cli/batch/results-file.ts'
 import { onSmallDisk, SmallDisk, whyNoSmallDisk } from '../../support/small-disk.ts'
@@ -44,6 +44,24 @@ describe('the results of a batch in a file', () => {
     await second.write(result(2))
     await second.close()
     assert.equal(await readFile(path, 'utf8'), result(1, 40_000) + result(0, 40_000) + result(2))
+  })
+
+  it('is open in one place at a time, by whatever name', async () => {
+    const path = join(folder, 'results')
+    const first = await open(path)
+    await first.write(result(0))
+    await symlink(path, join(folder, 'link'))
+    for (const name of [path, join(folder, 'link')]) {
+      await assert.rejects(open(name), { code: 'ALREADY_RUNNING', message: `another batch writes its results to ${name}` })
+    }
+    await first.close()
+    assert.equal(await readFile(path, 'utf8'), result(0))
+    const second = await open(path)
+    assert.equal(second.holds(0), true)
+    await second.close()
+    await writeFile(batch, '')
+    await assert.rejects(open(path), /does not belong to this batch/)
+    assert.deepEqual((await readdir(folder)).sort(), ['batch', 'link', 'results'])
   })
 
   const failures: Record<string, [error: object, isDone: boolean]> = {
