@@ -191,7 +191,7 @@ describe('protocols of a peer', function () {
       it('whose messages are not protobuf cannot be called', async () => {
         for (const command of [['call'], ['protocol', 'describe']]) {
           const { message } = await failed([...command, 'bob', '/test/raw/1.0.0'], 'PROTOCOL_UNSUPPORTED', 5)
-          assert.match(message, /does not tell what the messages of \/test\/raw\/1\.0\.0 look like/)
+          assert.match(message, /does not describe the messages of \/test\/raw\/1\.0\.0/)
         }
       })
 
