@@ -173,7 +173,7 @@ describe('protocols of a peer', function () {
       it('are not called with what is not JSON', async () => {
         const { message, hint } = await failed(['call', 'bob', GREET, '--data', '{name: Ada}'], 'USAGE', 2)
         assert.match(message, /^--data is not JSON: /)
-        assert.equal(hint, 'it is a greet.v1.GreetRequest in protobuf JSON')
+        assert.equal(hint, '--data is a greet.v1.GreetRequest in protobuf JSON')
       })
 
       it('that are not spoken are an error that lists those that are', async () => {

@@ -126,7 +126,7 @@ function shown(json: JsonValue): string {
 function unknownField({ fields, typeName }: DescMessage, key: string, path: string): Fault {
   const names = fields.map(({ jsonName }) => jsonName)
   const meant = closest(key, names)
-  const has = names.length === 0 ? `${typeName} has no fields` : `${typeName} has the fields ${listed(names)}`
+  const has = names.length === 0 ? `${typeName} has no fields` : `fields of ${typeName}: ${listed(names)}`
   return { problem: `${path}: ${typeName} has no such field`, hint: meant == null ? has : `did you mean ${meant}? ${has}` }
 }
 

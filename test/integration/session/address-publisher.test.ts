@@ -108,7 +108,7 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
     await chmod(ownerKey, 0o644)
     publisherOf().changed()
     await untilLogged(
-      /error: addresses not published: owner key .* can be read by others.*; on a machine that has the key: subnet chain publish \/ip4\/1\.2\.3\.4\/tcp\/1\/p2p\/12D3\w+ --chain hypertensor:ws:\S+ --subnet-id 128001 --owner-key FILE/,
+      /error: addresses not published: owner key .* can be read by others.*; on a machine that has the key, run: subnet chain publish \/ip4\/1\.2\.3\.4\/tcp\/1\/p2p\/12D3\w+ --chain hypertensor:ws:\S+ --subnet-id 128001 --owner-key FILE/,
     )
     await chmod(ownerKey, 0o600)
     chain.makesBlocks = false

@@ -106,7 +106,14 @@ describe('a request on the control socket that is not well-formed', function () 
       code: 'invalid_argument',
       says: /peer.*string, got 5/,
     },
-    { name: 'a body that is no protobuf', type: PROTOBUF, body: GARBAGE, status: 400, code: 'invalid_argument', says: /is no .*IdRequest/ },
+    {
+      name: 'a body that is no protobuf',
+      type: PROTOBUF,
+      body: GARBAGE,
+      status: 400,
+      code: 'invalid_argument',
+      says: /is not a valid .*IdRequest/,
+    },
     {
       name: 'a protobuf that ends too early',
       method: 'Ping',
@@ -114,7 +121,7 @@ describe('a request on the control socket that is not well-formed', function () 
       body: Buffer.from([0x0a, 0x50, 0x01]),
       status: 400,
       code: 'invalid_argument',
-      says: /is no .*PingRequest: premature EOF/,
+      says: /is not a valid .*PingRequest: premature EOF/,
     },
     {
       name: 'a text that is not UTF-8',

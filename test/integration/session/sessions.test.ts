@@ -198,7 +198,7 @@ describe('the control socket', function () {
       }
     })()
     await failed
-    await fails(watching, 'NOT_RUNNING', /the node stops|gone/)
+    await fails(watching, 'NOT_RUNNING', /the node stops|ended before it answered/)
     await served.stopped
     assert.ok((await open(home, settings)) instanceof LocalSession)
   })

@@ -251,19 +251,19 @@ describe('a request in JSON', () => {
     ['{"inner":{"y":1e10}}', `inner.y: expected int32 (${INT32}), got 1e10`],
     ['{"map":{"a":1.50}}', `map["a"]: expected int32 (${INT32}), got 1.50`],
     // days that their month does not have, and times that are none
-    ['{"at":"2026-02-30T12:00:00Z"}', 'at: there is no such time: "2026-02-30T12:00:00Z"'],
-    ['{"at":"2025-02-29T12:00:00.5+01:00"}', 'at: there is no such time: "2025-02-29T12:00:00.5+01:00"'],
-    ['{"at":"2100-02-29T00:00:00Z"}', 'at: there is no such time: "2100-02-29T00:00:00Z"'],
-    ['{"at":"2026-04-31T24:00:00Z"}', 'at: there is no such time: "2026-04-31T24:00:00Z"'],
-    ['{"at":"2026-04-30T24:00:00Z"}', 'at: there is no such time: "2026-04-30T24:00:00Z"'],
-    ['{"self":{"at":"2026-11-31T00:00:00Z"}}', 'self.at: there is no such time: "2026-11-31T00:00:00Z"'],
+    ['{"at":"2026-02-30T12:00:00Z"}', 'at: not a valid time: "2026-02-30T12:00:00Z"'],
+    ['{"at":"2025-02-29T12:00:00.5+01:00"}', 'at: not a valid time: "2025-02-29T12:00:00.5+01:00"'],
+    ['{"at":"2100-02-29T00:00:00Z"}', 'at: not a valid time: "2100-02-29T00:00:00Z"'],
+    ['{"at":"2026-04-31T24:00:00Z"}', 'at: not a valid time: "2026-04-31T24:00:00Z"'],
+    ['{"at":"2026-04-30T24:00:00Z"}', 'at: not a valid time: "2026-04-30T24:00:00Z"'],
+    ['{"self":{"at":"2026-11-31T00:00:00Z"}}', 'self.at: not a valid time: "2026-11-31T00:00:00Z"'],
     [
       '{"any":{"@type":"type.googleapis.com/google.protobuf.Timestamp","value":"2026-02-30T00:00:00Z"}}',
-      'any.value: there is no such time: "2026-02-30T00:00:00Z"',
+      'any.value: not a valid time: "2026-02-30T00:00:00Z"',
     ],
     [
       '{"any":{"@type":"type.googleapis.com/all.v1.AllRequest","at":"2026-02-30T00:00:00Z"}}',
-      'any.at: there is no such time: "2026-02-30T00:00:00Z"',
+      'any.at: not a valid time: "2026-02-30T00:00:00Z"',
     ],
     [
       '{"any":{"@type":"x/all.v1.AllRequest","i64":9007199254740993}}',
@@ -282,13 +282,13 @@ describe('a request in JSON', () => {
     for (const text of ['', '{', '{x: 1}', 'undefined', "{'a': 1}", '{"a":1}}']) {
       const { message, hint } = fault(text)
       assert.match(message, /^--data is not JSON: .+/)
-      assert.equal(hint, 'it is a all.v1.AllRequest in protobuf JSON')
+      assert.equal(hint, '--data is a all.v1.AllRequest in protobuf JSON')
     }
   })
 
   it('is told which field may be meant', () => {
-    assert.match(fault('{"snakecase":1}').hint ?? '', /^did you mean snakeCase\? it has i32, u32, /)
-    assert.equal(fault('{"inner":{"wholly other":1}}').hint, 'it has x, y, p, q')
+    assert.match(fault('{"snakecase":1}').hint ?? '', /^did you mean snakeCase\? fields of all\.v1\.AllRequest: i32, u32, /)
+    assert.equal(fault('{"inner":{"wholly other":1}}').hint, 'fields of all.v1.Inner: x, y, p, q')
     assert.equal(fault('{"i64":9007199254740993}').hint, 'in quotes the number is sent exactly: "9007199254740993"')
   })
 
@@ -367,7 +367,7 @@ describe('an answer in JSON', () => {
 
   it('of bytes that are no such message is a failure of the peer', () => {
     for (const hex of ['0a', 'ff', '72027878ff', '7202fffe', '08ffffffffffffffffffff01', '0b', '0c', '07']) {
-      assert.match(failure(Buffer.from(hex, 'hex')).message, /^the answer is no all\.v1\.AllRequest: /, hex)
+      assert.match(failure(Buffer.from(hex, 'hex')).message, /^the answer is not a valid all\.v1\.AllRequest: /, hex)
     }
   })
 

@@ -210,14 +210,14 @@ describe('what --proto names', function () {
         `${HEAD} ${PAIR}`,
         ['Nope', 'DoResponse'],
         /no message "Nope"/,
-        /it has a\.v1\.DoRequest, a\.v1\.DoResponse/,
+        /the file has a\.v1\.DoRequest, a\.v1\.DoResponse/,
       ],
       [
         'one that is named is there twice',
         `${HEAD} message A { message X {} } message B { message X {} }`,
         ['X', 'A'],
         /more than one message "X"/,
-        /it has a\.v1\.A\.X, a\.v1\.B\.X/,
+        /the file has a\.v1\.A\.X, a\.v1\.B\.X/,
       ],
     ] as Array<[string, string, string[], RegExp, RegExp | undefined]>) {
       it(`and it is an error where ${what}`, async () => {

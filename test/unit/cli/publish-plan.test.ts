@@ -42,7 +42,7 @@ describe('what is shown of a change before it is signed', () => {
     const text = describePlan({ ...PLAN, from: { peerId: '12D3B', multiaddr: undefined }, feePlanck: undefined })
     assert.match(text, /^peer {5}12D3B becomes 12D3A$/m)
     assert.match(text, /^from {5}no address$/m)
-    assert.match(text, /^fee {6}not known: the endpoint does not tell$/m)
+    assert.match(text, /^fee {6}not known: the endpoint does not report it$/m)
     assert.match(describePlan({ ...PLAN, token: undefined }), /^fee {6}about 1250000000000000 planck$/m)
   })
 
