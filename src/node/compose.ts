@@ -6,7 +6,6 @@ import { HeartbeatService } from '../gossip/heartbeat.ts'
 import { openPeerRecord } from '../gossip/peer-record.ts'
 import { type PeerStateInit, PeerStateService } from '../gossip/peer-state.ts'
 import type { Logger } from '../observe/logger.ts'
-import type { Metrics } from '../observe/metrics.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { NamedOver } from '../primitives/address-kind.ts'
 import { DatabaseError } from '../primitives/database-error.ts'
@@ -56,6 +55,7 @@ import { createLibp2p, gossipTopics, type StackTransport } from './stack/create-
 import { Liveness } from './stack/liveness.ts'
 import { Places } from './stack/places.ts'
 import { SharedKeys } from './stack/shared-keys.ts'
+import type { NodeMetrics } from './stack/stack-metrics.ts'
 import { SubnetNode } from './subnet-node.ts'
 
 export type NodeSettings = Pick<
@@ -113,7 +113,7 @@ export interface ComposeInit {
   redialDelays?: RedialDelays | undefined
   log: Logger
   /** Receives the node's metrics. @default no metrics */
-  metrics?: Metrics | undefined
+  metrics?: NodeMetrics | undefined
   /** Releases the resources of the node's owner after the node has stopped. */
   release?: (() => Promise<void>) | undefined
 }
@@ -181,6 +181,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     relay: { reservations: settings.relayReservations, bytes: settings.relayBytes, durationMs: settings.relayDuration },
     localPeers: localPeers[0],
     onDialled: observer.onDial,
+    metrics: metrics?.stack,
     log: log.scoped('admission'),
   }
   const libp2p = await createLibp2p({ ...settings, ...stack })

@@ -164,6 +164,19 @@ describe('the bundled command line', function () {
     }
   })
 
+  it('loads what makes metrics only for --metrics', async () => {
+    const script = join(await cli.folder(), 'script')
+    await writeFile(script, 'id\n')
+    const making = async (...args: string[]): Promise<boolean> => {
+      const start = ['start', '--listen', '/ip4/127.0.0.1/tcp/0', '--no-port-mapping', '--script', script, ...args]
+      return (await sourcesOf(await cli.home(), start)).some((source) =>
+        /node_modules\/(prom-client|@libp2p\/prometheus-metrics)\//.test(source),
+      )
+    }
+    assert.equal(await making(), false)
+    assert.equal(await making('--metrics', '0'), true)
+  })
+
   it('loads what draws a screen only for the live view', async () => {
     const home = await cli.home()
     await cli.start(home)

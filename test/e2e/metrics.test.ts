@@ -34,7 +34,9 @@ describe('start --metrics', function () {
     const { peerId } = await cli.json<{ peerId: string }>(home, ['id'])
     const { body } = await read('/metrics')
     assert.ok(body.includes('subnet_tasks_total{direction="inbound",outcome="accepted"} 1\n'), body)
-    assert.ok(!body.includes(peerId) && !body.includes(node.peerId))
+    assert.match(body, /^libp2p_connection_manager_dials_total\{.*="inbound"\} [1-9]/m)
+    assert.match(body, /^gossipsub_topic_subscription_status\{.*\} 1$/m)
+    assert.ok(!body.includes(peerId) && !body.includes(node.peerId) && !body.includes('127.0.0.1'))
   })
 
   it('is ready as "status" says, and names no path where it is not', async () => {

@@ -50,6 +50,7 @@ import { announceFilter, type OwnAddressComponents, OwnAddresses } from './own-a
 import type { Places } from './places.ts'
 import { RELAY_BOUNDS, type RelayBounds, RelayServer } from './relay-server.ts'
 import { silentLogger } from './silent-logger.ts'
+import type { StackMetrics } from './stack-metrics.ts'
 
 export type Services = {
   identify: unknown
@@ -115,6 +116,8 @@ export interface StackInit {
   localPeers?: LocalPeers | undefined
   /** Called with the outcome of each dial. */
   onDialled?: ((outcome: DialOutcome) => void) | undefined
+  /** Receives the metrics of the stack. @default no metrics */
+  metrics?: StackMetrics | undefined
   log?: Logger | undefined
 }
 
@@ -181,6 +184,7 @@ export async function createLibp2p(init: StackInit): Promise<Libp2p<Services>> {
     start: false,
     privateKey,
     ...(process.env.DEBUG == null && { logger: silentLogger }),
+    ...init.metrics?.libp2p,
     datastore,
     nodeInfo: { userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce, announceFilter: announceFilter(init.announce, ownOverRelays) },
@@ -271,7 +275,7 @@ export async function stopLibp2p(libp2p: Libp2p<Services>): Promise<void> {
   await deadline.race(Promise.resolve(libp2p.stop()), () => new Error('libp2p did not stop in time'))
 }
 
-function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackInit): ReturnType<typeof gossipsub> {
+function gossip({ subnetId, network, gossipIpColocationWeight, blame, metrics }: StackInit): ReturnType<typeof gossipsub> {
   const topics = gossipTopics({ subnetId, network })
   return gossipsub({
     allowPublishToZeroTopicPeers: true,
@@ -284,6 +288,7 @@ function gossip({ subnetId, network, gossipIpColocationWeight, blame }: StackIni
     mcacheGossip: 1,
     gossipFactor: 0,
     allowedTopics: topics,
+    ...metrics?.gossipsub(topics),
     ...(network === 'template' ? { ...TEMPLATE_MESH, ...templateMessageIds(new Set([PEER_STATE_TOPIC])) } : {}),
     scoreParams: {
       appSpecificScore: (peerId) => blame?.scoreOf(peerId) ?? 0,

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { formatMetricsAddress, parseMetricsAddress } from '../../node/home/metrics-address.ts'
-import type { Metrics } from '../../observe/metrics.ts'
+import type { NodeMetrics } from '../../node/stack/stack-metrics.ts'
 import { describeError, UsageError } from '../../primitives/errors.ts'
 import type { StatusProblem } from '../answers.ts'
 import type { Session } from '../session.ts'
@@ -89,7 +89,7 @@ export class MetricsEndpoint {
   }
 
   /** Metrics for a new node; the counts of an earlier node are discarded. */
-  forNewNode(): Metrics {
+  forNewNode(): NodeMetrics {
     this.#node = new PrometheusMetrics()
     return this.#node
   }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import type { Metrics, Stream } from '@libp2p/interface'
+import { silentLogger } from '../../../src/node/stack/silent-logger.ts'
 import { PrometheusMetrics } from '../../../src/session/metrics/prometheus-metrics.ts'
 
 describe('metrics of Prometheus', () => {
@@ -48,5 +50,44 @@ describe('metrics of Prometheus', () => {
     for (let times = 0; times < 2; times++) {
       assert.match(await metrics.text(), /^# TYPE subnet_d_total counter\nsubnet_d_total 3$/m)
     }
+  })
+
+  it('have those of libp2p, but no address of a listener, and no number of streams that are gone', async () => {
+    const libp2p = metrics.stack.libp2p.metrics?.({ logger: silentLogger } as never) as Metrics
+    let streams: Record<string, number> = { 'inbound /a': 2 }
+    libp2p.registerMetricGroup('libp2p_streams', { label: 'protocol', calculate: () => streams })
+    libp2p.registerCounterGroup('libp2p_dials_total', { help: 'Of dials' }).increment({ inbound: true })
+    libp2p.registerMetricGroup('libp2p_sockets', { label: 'address', calculate: () => ({ '192.0.2.1:38960': 1 }) })
+    libp2p.registerMetricGroup('libp2p_events', { label: 'address' }).increment({ '192.0.2.1:38960 drop': true })
+    const text = await metrics.text()
+    assert.ok(text.includes('libp2p_streams{protocol="inbound /a"} 2\n'), text)
+    assert.ok(text.includes('libp2p_dials_total{libp2p_dials_total="inbound"} 1\n'), text)
+    assert.doesNotMatch(text, /192\.0\.2\.1|^nodejs_|^libp2p_data_transfer/m)
+    streams = { 'inbound /b': 1 }
+    assert.deepEqual((await metrics.text()).match(/^libp2p_streams\{.*$/gm), ['libp2p_streams{protocol="inbound /b"} 1'])
+  })
+
+  it('leave the streams of libp2p alone: they are not wrapped for each message', () => {
+    const libp2p = metrics.stack.libp2p.metrics?.({ logger: silentLogger } as never) as Metrics
+    const stream = Object.freeze({ protocol: '/a', send: () => true, dispatchEvent: () => true }) as unknown as Stream
+    libp2p.trackProtocolStream(stream)
+    libp2p.trackMultiaddrConnection(stream as never)
+  })
+
+  it('have those of gossipsub, and the average, the least and the most of many', async () => {
+    const { metricsRegister: register, metricsTopicStrToLabel: topics } = metrics.stack.gossipsub(['/t'])
+    assert.deepEqual(topics, new Map([['/t', '/t']]))
+    const size = register?.gauge({ name: 'gossipsub_size', help: 'Of a cache' })
+    size?.addCollect((gauge) => gauge.set(5))
+    register?.gauge<{ topic: string }>({ name: 'gossipsub_sent', help: 'Of t', labelNames: ['topic'] }).inc({ topic: '/t' }, 2)
+    register?.histogram({ name: 'gossipsub_seconds', help: 'Of a beat', buckets: [1] }).observe(0.5)
+    const score = register?.avgMinMax({ name: 'gossipsub_score', help: 'Of peers' })
+    score?.set([1, 2, 6])
+    const text = await metrics.text()
+    for (const line of ['size 5', 'sent{topic="/t"} 2', 'seconds_bucket{le="1"} 1', 'score_avg 3', 'score_min 1', 'score_max 6']) {
+      assert.ok(text.includes(`\ngossipsub_${line}\n`), `${line} in ${text}`)
+    }
+    score?.set([])
+    assert.match(await metrics.text(), /^gossipsub_score_avg 0$/m)
   })
 })
