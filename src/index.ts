@@ -45,7 +45,17 @@ export type { NodeEvents, NodeStats, SubnetNode } from './node/subnet-node.ts'
 export { LOG_LEVELS, LOG_SCOPES, type LogLevel, type LogScope } from './observe/log-filter.ts'
 export type { LogFields } from './observe/log-format.ts'
 export type { Logger, Tell } from './observe/logger.ts'
-export type { Counter, Histogram, HistogramOptions, InstrumentOptions, Labelled, Labels, Measured, Metrics } from './observe/metrics.ts'
+export type {
+  Counter,
+  GaugeOptions,
+  Histogram,
+  HistogramOptions,
+  InstrumentOptions,
+  Labelled,
+  Labels,
+  Measured,
+  Metrics,
+} from './observe/metrics.ts'
 export { NAMED_OVER, type NamedOver } from './primitives/address-kind.ts'
 export type { DatabaseError, DatabaseFile } from './primitives/database-error.ts'
 export { type ErrorCode, EXIT_CODES, SubnetError, type SubnetErrorOptions, UsageError } from './primitives/errors.ts'
