@@ -301,7 +301,7 @@ class Run<T> {
     const trace = outcomes.join(', ')
     if (this.#verdict != null) {
       const options = { cause: this.#lastFailure, hint: this.#mostTelling?.hint }
-      return new ResolveError(this.#verdict, `${peer} does not let this peer in; ${trace}`, this.#attempts, options)
+      return new ResolveError(this.#verdict, `${peer} does not let this node in; ${trace}`, this.#attempts, options)
     }
     if (this.#lastFailure != null) {
       return new ResolveError('UNREACHABLE', `no address of ${peer} can be reached; ${trace}`, this.#attempts, {
