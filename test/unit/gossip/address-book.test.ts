@@ -267,6 +267,22 @@ describe('the address book', () => {
     assert.equal(await book.put(await signedEntry(peer, 4, { seenAtMs: temporary.clock.nowMs })), 'stored')
   })
 
+  it('renews an unsigned address when a connection to it ends, however long it lasted', async () => {
+    const entry = unsignedEntry(peer, { origin: 'dialled' })
+    await book.put(entry)
+    temporary.clock.nowMs += 3 * DAY_MS
+    await book.markSeen(peer.peerId, addresses(peer, 1, 2_000)[0])
+    assert.equal(book.get(peer.peerId), undefined, 'another address')
+    await book.markSeen(peer.peerId, entry.multiaddrs[0])
+    assert.equal(book.isFresh(known()), true)
+    assert.deepEqual([known().origin, known().verified], ['dialled', undefined])
+    const signed = await signedEntry(peer, 5, { seenAtMs: temporary.clock.nowMs })
+    await book.put(signed)
+    temporary.clock.nowMs += DAY_MS
+    await book.markSeen(peer.peerId, signed.multiaddrs[0])
+    assert.equal(book.get(peer.peerId), undefined, 'a record is renewed by its peer')
+  })
+
   it('lists the last heard first', async () => {
     const agesMs = [2_000, 0, 1_000]
     for (const ageMs of agesMs) {
