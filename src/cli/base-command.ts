@@ -27,10 +27,7 @@ import { helpOf, toUsageError } from './text/usage.ts'
 const LAST_WAY_OUT_MS = 1_800
 const MORE_TIME = '--timeout DUR allows more time'
 
-/**
- * The base of all commands: settings, session, deadline, signals, output and questions. In a shell, a command uses the shell's settings,
- * session and signal.
- */
+/** The base of all commands. In a shell, a command uses the settings, the session and the signal of the shell. */
 export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true
   static override baseFlags = commonFlags
