@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { durationText, humanMs } from '../src/primitives/human-ms.ts'
 import { interruptible } from './support/interruptible.ts'
-import { Stage, say, time } from './support/stage.ts'
+import { Stage, say } from './support/stage.ts'
 import { type RunningNode, Workspace } from './support/workspace.ts'
 
 const TIMEOUT_MS = 60_000
@@ -64,7 +65,7 @@ async function gossip(stage: Stage, a: RunningNode, c: RunningNode, homeOfA: str
   const connected = a.told('peer:connect', ofC)
   const how =
     connected == null || connected.atMs > first.atMs ? 'through B: the two were not connected' : 'by when Kademlia had connected the two'
-  stage.saw(`A heard C ${time(Math.max(0, first.atMs - c.readyAtMs))} after C was up, ${how}.`)
+  stage.saw(`A heard C ${humanMs(Math.max(0, first.atMs - c.readyAtMs))} after C was up, ${how}.`)
   await a.stop()
   stage.tell('Now A is stopped. A command in its home has the address book to ask:')
   const { answer, ms } = await stage.command<ResolveAnswer>(['resolve', c.peerId, '--home', homeOfA])
@@ -122,20 +123,20 @@ function checkAnswer(answer: ResolveAnswer, source: string, peer: RunningNode): 
 }
 
 function tellAnswer(stage: Stage, { source, multiaddrs, ageMs, attempts }: ResolveAnswer, ms: number): void {
-  const age = ageMs == null ? '' : `, heard ${time(ageMs)} ago`
+  const age = ageMs == null ? '' : `, heard ${humanMs(ageMs)} ago`
   stage.saw(`C is at ${multiaddrs[0]}`, `source: ${source}, signed by C${age}`)
   const asked = attempts.filter(({ outcome }) => outcome !== 'skipped')
   stage.saw(
-    asked.map((attempt) => `${attempt.tier}: ${attempt.outcome} in ${time(attempt.ms)}`).join(', '),
-    `the whole command: ${time(ms)}`,
+    asked.map((attempt) => `${attempt.tier}: ${attempt.outcome} in ${humanMs(attempt.ms)}`).join(', '),
+    `the whole command: ${durationText(ms)}`,
   )
 }
 
 function tellTimings(stage: Stage, { source, timings }: TaskAnswer, ms: number): void {
   const { resolveMs, dialMs, requestMs } = timings
   stage.saw(
-    `source: ${source}; found in ${time(resolveMs)}, dialled in ${time(dialMs)}, answered in ${time(requestMs)}`,
-    `the whole command: ${time(ms)}`,
+    `source: ${source}; found in ${humanMs(resolveMs)}, dialled in ${humanMs(dialMs)}, answered in ${humanMs(requestMs)}`,
+    `the whole command: ${durationText(ms)}`,
   )
 }
 
@@ -160,7 +161,7 @@ async function demo(signal: AbortSignal): Promise<void> {
   say('Every peer and every command is a process of its own, run as shown here with')
   say('--json added. In a clone, "subnet" is "npx subnet".\n')
   await play(signal)
-  say(`\nDone in ${time(performance.now() - startedAtMs)}. All processes have ended, and $DIR is removed.`, 'bold')
+  say(`\nDone in ${durationText(performance.now() - startedAtMs)}. All processes have ended, and $DIR is removed.`, 'bold')
   say('\nGo on with a node of your own:')
   for (const [command, what] of GO_ON) {
     say(`   ${command.padEnd(GO_ON_WIDTH)}${what}`)

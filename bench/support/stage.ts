@@ -79,11 +79,6 @@ export class Stage {
   }
 }
 
-/** `0.8 ms`, `12 ms`, `1.3 s`. */
-export function time(ms: number): string {
-  return ms < 1_000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1_000).toFixed(1)} s`
-}
-
 export function say(text = '', style?: Style): void {
   process.stdout.write(`${style == null ? text : styleText(style, text)}\n`)
 }

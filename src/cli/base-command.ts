@@ -27,10 +27,7 @@ import { helpOf, toUsageError } from './text/usage.ts'
 const LAST_WAY_OUT_MS = 1_800
 const MORE_TIME = '--timeout DUR allows more time'
 
-/**
- * The base of all commands: settings, session, deadline, signals, output and questions. In a shell, a command uses the shell's settings,
- * session and signal.
- */
+/** The base of all commands. In a shell, a command uses the settings, the session and the signal of the shell. */
 export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true
   static override baseFlags = commonFlags
@@ -43,6 +40,8 @@ export abstract class BaseCommand extends Command {
   protected readonly shell: ShellContext | undefined = shellContext.getStore()
   /** Aborts when a signal or the shell ends the command. */
   protected readonly interrupted = new AbortController()
+  /** True for a command that runs only on a running node. */
+  protected readonly needsNode: boolean = false
   /** The default time limit of the whole command, in milliseconds. */
   protected defaultTimeoutMs = DEFAULT_TIMEOUT_MS
   readonly #startedAtMs = performance.now()
@@ -72,7 +71,7 @@ export abstract class BaseCommand extends Command {
     }
   }
 
-  /** The node this command runs on. @throws UsageError if a flag does not match the running node */
+  /** The node this command runs on. @throws NodeError, UsageError if a flag does not match the running node */
   protected async session(): Promise<Session> {
     this.#session ??= this.#openSession()
     return this.#session
@@ -286,11 +285,11 @@ export abstract class BaseCommand extends Command {
   }
 
   async #openSession(): Promise<Session> {
-    const { home, settings, sources, logger } = this
+    const { home, settings, sources, logger, needsNode } = this
     let session = this.shell?.session
     if (session == null) {
       const { signal } = this.interrupted
-      session = await openSession({ home, settings, agent: this.agent, log: logger, signal, timeoutMs: settings.timeout })
+      session = await openSession({ home, settings, agent: this.agent, log: logger, signal, timeoutMs: settings.timeout, needsNode })
     }
     await checkNodeSettings(session, { home, settings, sources, logger, options: this.callOptions }).catch(async (error) => {
       await (this.shell == null ? session.close() : undefined)

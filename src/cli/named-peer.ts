@@ -1,3 +1,4 @@
+import { unnamedTarget } from '../node/home/aliases.ts'
 import { parsePeerId } from '../primitives/address.ts'
 import { UsageError } from '../primitives/errors.ts'
 import { hasEllipsis, lengthOfShortForm, readShortForm, SHORT_FORM_RULE } from '../primitives/short-form.ts'
@@ -22,16 +23,18 @@ const WHOLE = 'give the whole peer ID, or a multiaddr that ends in /p2p/<peer ID
 /**
  * Expands a short form of a peer ID to the whole ID. Only this function expands short forms. Any other text is returned unchanged for the
  * session to read, and so is a short form that matches no peer but may be an alias.
- * @throws UsageError for a short form that matches no peer or several peers, or is too short off a terminal
+ * @throws UsageError for a malformed text, and for a short form that matches no peer or several peers, or is too short off a terminal
  */
 export async function namedPeer(text: string, init: NamedPeerInit): Promise<string> {
-  if (text.startsWith('/') || isWhole(text)) {
+  if (isWhole(text)) {
     return text
   }
   if (readShortForm(text).length === 0) {
-    if (hasEllipsis(text)) {
+    if (hasEllipsis(text) && !text.startsWith('/')) {
       throw new UsageError(`not a peer: ${JSON.stringify(text)}`, { hint: `${SHORT_FORM_RULE}; ${WHOLE}` })
     }
+    // a malformed text is refused before a node is started or asked
+    unnamedTarget(text)
     return text
   }
   const found = await (await init.session()).aliases.find(text, init.options())

@@ -10,6 +10,7 @@ export default class Attach extends BaseCommand {
     script: Flags.string({ helpValue: 'FILE|-', description: 'run the lines of this file' }),
     'keep-going': Flags.boolean({ description: 'continue the script after a line that fails', dependsOn: ['script'] }),
   }
+  protected override readonly needsNode = true
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Attach)

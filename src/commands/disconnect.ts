@@ -11,6 +11,7 @@ export default class Disconnect extends BaseCommand {
   ]
   static override args = { peer: peerArg }
   static override flags = nodeFlags
+  protected override readonly needsNode = true
 
   async run(): Promise<DisconnectAnswer> {
     const { args } = await this.parse(Disconnect)

@@ -32,6 +32,7 @@ export default class Events extends BaseCommand {
     }),
     since: Flags.string({ helpValue: 'DUR', description: 'first print the kept events of this period' }),
   }
+  protected override readonly needsNode = true
 
   async run(): Promise<{ events: 'on' | 'off' } | undefined> {
     const { args, flags } = await this.parse(Events)

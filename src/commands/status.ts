@@ -19,6 +19,7 @@ export default class Status extends BaseCommand {
   static override flags = {
     wait: Flags.string({ helpValue: 'DUR', description: 'wait up to this long for a healthy node' }),
   }
+  protected override readonly needsNode = true
 
   async run(): Promise<StatusAnswer> {
     const { flags } = await this.parse(Status)

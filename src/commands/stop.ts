@@ -5,6 +5,7 @@ export default class Stop extends BaseCommand {
   static override summary = 'Stop the running node.'
   static override description = 'Returns when the node has said goodbye to its peers and released its home.'
   static override examples = ['<%= config.bin %> stop', '<%= config.bin %> stop --home /var/lib/subnet --json']
+  protected override readonly needsNode = true
 
   async run(): Promise<{ peerId: string; pid: number }> {
     await this.parse(Stop)

@@ -9,6 +9,7 @@ export default class Top extends BaseCommand {
     'Shows task rates, peers by traffic, failed tasks with reasons, tiers and connections. Needs a terminal of at least 80x24. ' +
     'Keys: s sorts, / filters, Enter opens a peer, p pauses, ? shows help, q quits. The node keeps running.'
   static override examples = ['<%= config.bin %> top', '<%= config.bin %> top --home /var/lib/subnet']
+  protected override readonly needsNode = true
 
   async run(): Promise<void> {
     await this.parse(Top)

@@ -122,18 +122,17 @@ export class AddressBook {
     )
   }
 
-  /**
-   * Records a successful connection to one of the entry's addresses.
-   * @param address the connected address; an entry with this address alone becomes verified
-   */
+  /** Records a successful connection to one of the entry's addresses. @param address the connected address, as for `markSeen` */
   async markGood(peerId: PeerId, address?: Multiaddr): Promise<void> {
-    const id = peerId.toString()
     await this.#write(() => {
-      this.#database.prepare('UPDATE address_book SET bad = 0, state = ? WHERE peer_id = ? AND bad = 1').run('online', id)
-      this.#database
-        .prepare('UPDATE address_book SET verified = 1 WHERE peer_id = ? AND verified = 0 AND multiaddrs = ?')
-        .run(id, JSON.stringify([String(address)]))
+      this.#database.prepare('UPDATE address_book SET bad = 0, state = ? WHERE peer_id = ? AND bad = 1').run('online', peerId.toString())
+      this.#markSeen(peerId, address)
     })
+  }
+
+  /** Records that the peer is or was connected at this address now. An unsigned entry with this address alone is renewed and verified. */
+  async markSeen(peerId: PeerId, address?: Multiaddr): Promise<void> {
+    await this.#write(() => this.#markSeen(peerId, address))
   }
 
   /**
@@ -180,6 +179,15 @@ export class AddressBook {
       }
       throw error
     }
+  }
+
+  #markSeen(peerId: PeerId, address: Multiaddr | undefined): void {
+    this.#database
+      .prepare(
+        `UPDATE address_book SET seen_at_ms = max(seen_at_ms, ?), verified = verified | 1
+         WHERE peer_id = ? AND envelope IS NULL AND multiaddrs = ?`,
+      )
+      .run(this.#options.now(), peerId.toString(), JSON.stringify([String(address)]))
   }
 
   #storedSequence(): number {

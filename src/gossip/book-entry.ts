@@ -16,7 +16,10 @@ export interface BookEntry {
   namedOver?: NamedOver | undefined
   /** The peer's signed record; absent for addresses that only a connection confirmed. */
   envelope: Uint8Array | undefined
-  /** Sequence number of the signed record. Without a record, the Unix time in milliseconds of the peer's message, or 0. */
+  /**
+   * Sequence number of the signed record. Without a record, the Unix time in milliseconds of the peer's message, or the number of the
+   * peer's last record in the book, or 0.
+   */
   seq: bigint
   origin: AddressOrigin
   state: PeerState
@@ -63,7 +66,7 @@ export function isOlder(entry: BookEntry, known: BookEntry, knownIsFresh: boolea
     return known.envelope == null ? isTold(known) && toldAt != null && toldAt <= known.seq : knownIsFresh || isBefore(toldAt, known)
   }
   if (known.envelope == null) {
-    return false
+    return !isTold(known) && entry.seq < known.seq
   }
   return entry.seq < known.seq || (entry.seq === known.seq && entry.seenAtMs <= known.seenAtMs)
 }
@@ -82,11 +85,15 @@ function isTold({ envelope, verified }: BookEntry): boolean {
 }
 
 /**
- * The entry for an address that a connection confirmed. The time of the peer's own message is kept, otherwise a replay would count as news.
+ * The entry for an address that a connection confirmed. The time of the peer's own message, or the number of its last record, is kept,
+ * otherwise a replay would count as news.
  */
 export function confirming(entry: BookEntry, known: BookEntry | undefined): BookEntry {
-  const confirms = entry.envelope == null && entry.verified == null && known != null && isTold(known)
-  return confirms ? { ...entry, seq: known.seq, verified: true } : entry
+  if (entry.envelope != null || entry.verified != null || known == null) {
+    return entry
+  }
+  const told = isTold(known)
+  return { ...entry, seq: told || entry.seq < known.seq ? known.seq : entry.seq, verified: told ? true : undefined }
 }
 
 /** Verified addresses stay verified when their peer announces them again. */

@@ -141,9 +141,7 @@ export class HeartbeatService {
     return { ...this.#counts, ...this.#heard.counts }
   }
 
-  /**
-   * The offset of this machine's clock and the clocks it was compared with. Undefined without a problem, or if too few clocks are heard.
-   */
+  /** The offset of this machine's clock, and the clocks that show it. Undefined without a problem, or if too few clocks are heard. */
   get clockProblem(): string | undefined {
     return this.#clocks.problem
   }

@@ -1,7 +1,8 @@
-import type { PeerId } from '@libp2p/interface'
+import type { Connection, PeerId } from '@libp2p/interface'
 import type { AddressBook } from '../gossip/address-book.ts'
-import type { AddressOrigin, BookEntry } from '../gossip/book-entry.ts'
+import { type AddressOrigin, type BookEntry, unsignedEntry } from '../gossip/book-entry.ts'
 import { addressesOf, farthestFirst } from '../primitives/address.ts'
+import type { NamedOver } from '../primitives/address-kind.ts'
 import type { ResolverMemory } from '../resolve/resolver.ts'
 import type { Candidate } from '../resolve/tier.ts'
 import type { BookSource } from '../resolve/tiers/gossip.ts'
@@ -53,6 +54,13 @@ export function refutedIn({ book, note }: Memory): ResolverMemory['refuted'] {
       note(async () => book.markBad(peerId, candidate.seq))
     }
   }
+}
+
+/** Stores the address of a connection that this node dialled. The connection proved the peer ID. */
+export function keepDialled({ book, note }: Memory, connection: Connection, origin: AddressOrigin, namedOver: NamedOver): void {
+  const { remotePeer: peerId, remoteAddr } = connection
+  const multiaddrs = addressesOf(peerId, [remoteAddr], 1)
+  note(async () => book.put({ ...unsignedEntry(peerId, multiaddrs), namedOver, origin }))
 }
 
 /** Origins of addresses that the user named. */

@@ -29,7 +29,7 @@ import { Doorkeeper } from './admission/doorkeeper.ts'
 import { OwnRegistration } from './admission/own-registration.ts'
 import { RefusalWatch } from './admission/refusal-watch.ts'
 import { type RedialDelays, RefusedPeers } from './admission/refused-peers.ts'
-import { acquaintances, bookSource, type Note, refutedIn } from './book-answers.ts'
+import { acquaintances, bookSource, keepDialled, type Note, refutedIn } from './book-answers.ts'
 import { bootnodesOf, chainSource } from './chain-answers.ts'
 import { ChainFollower } from './chain-follower.ts'
 import { Bootstrap } from './dial/bootstrap.ts'
@@ -190,7 +190,9 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
   liveRecords.follow(libp2p)
   sharedKeys.follow(libp2p)
   const namedOver = (peerId: PeerId): NamedOver => policy.namedOver(libp2p.getConnections(peerId))
-  const dialler = new Dialler(libp2p.services.dial)
+  const dialler = new Dialler(libp2p.services.dial, {
+    onGiven: (connection) => keepDialled({ book, note }, connection, 'dialled', 'trusted'),
+  })
   const doorkeeper = door == null ? undefined : new Doorkeeper({ libp2p, door, registry, refused, log: log.scoped('admission') })
   const bootstrap = new Bootstrap({
     libp2p,

@@ -51,6 +51,7 @@ export class Peers {
     libp2p.addEventListener('peer:connect', this.#onConnect)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
     libp2p.addEventListener('peer:identify', this.#onIdentify)
+    libp2p.addEventListener('connection:close', this.#onClose)
   }
 
   stop(): void {
@@ -58,6 +59,7 @@ export class Peers {
     libp2p.removeEventListener('peer:connect', this.#onConnect)
     libp2p.removeEventListener('peer:disconnect', this.#onDisconnect)
     libp2p.removeEventListener('peer:identify', this.#onIdentify)
+    libp2p.removeEventListener('connection:close', this.#onClose)
   }
 
   /** False for a peer that the door refuses. */
@@ -162,6 +164,14 @@ export class Peers {
   readonly #onDisconnect = ({ detail: peerId }: CustomEvent<PeerId>): void => {
     if (this.#connected.delete(peerId.toString())) {
       this.#listener.onDisconnect({ peerId: peerId.toString() })
+    }
+  }
+
+  /** The lifetime of a dialled address in the book begins at the end of its connection. */
+  readonly #onClose = ({ detail: { remotePeer, remoteAddr, direction } }: CustomEvent<Connection>): void => {
+    const { book, note } = this.#parts
+    if (direction === 'outbound') {
+      note(async () => book.markSeen(remotePeer, addressesOf(remotePeer, [remoteAddr], 1)[0]))
     }
   }
 

@@ -1,15 +1,15 @@
 import type { Connection, PeerId } from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { type AddressOrigin, unsignedEntry } from '../gossip/book-entry.ts'
 import { addressesOf } from '../primitives/address.ts'
-import { type NamedOver, relayIn } from '../primitives/address-kind.ts'
+import { relayIn } from '../primitives/address-kind.ts'
 import { describeError } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import { type Destination, peerOf, type Reached, type ReachOptions, readDestination } from '../protocol/api/host.ts'
 import type { Attempt } from '../resolve/errors.ts'
 import type { Judge, ResolveOptions } from '../resolve/resolver.ts'
 import type { AddressSource, Candidate } from '../resolve/tier.ts'
+import { keepDialled } from './book-answers.ts'
 import { DialError } from './dial/dial-failure.ts'
 import { hasPassingAddress } from './dial/passing-address.ts'
 import { refuseSelf } from './home/aliases.ts'
@@ -203,9 +203,7 @@ export class Reach {
   async #dialGiven(multiaddrs: Multiaddr[], options: ReachOptions): Promise<Connection> {
     options.onPhase?.('dial')
     try {
-      const connection = await this.#parts.dialler.dial(multiaddrs, this.#untilStopped(options.signal))
-      this.#keep(connection, 'dialled', 'trusted')
-      return connection
+      return await this.#parts.dialler.dial(multiaddrs, this.#untilStopped(options.signal))
     } catch (cause) {
       options.signal?.throwIfAborted()
       this.#closing.throwIfAborted()
@@ -229,15 +227,9 @@ export class Reach {
     note(async () => book.markGood(peerId, addressesOf(peerId, [connection.remoteAddr], 1)[0]))
     // an unsigned address is stored again, and its age counts from now
     if ((!candidate.verified || candidate.seq === 0n) && candidate.source !== 'connected') {
-      this.#keep(connection, candidate.source === 'given' ? 'dialled' : candidate.source, policy.wayOf(connection.remoteAddr))
+      const origin = candidate.source === 'given' ? 'dialled' : candidate.source
+      keepDialled({ book, note }, connection, origin, policy.wayOf(connection.remoteAddr))
     }
-  }
-
-  /** Stores the address of a connection that this node dialled. The connection proved the peer ID. */
-  #keep({ remotePeer: peerId, remoteAddr }: Connection, origin: AddressOrigin, namedOver: NamedOver): void {
-    const { book, note } = this.#parts
-    const multiaddrs = addressesOf(peerId, [remoteAddr], 1)
-    note(async () => book.put({ ...unsignedEntry(peerId, multiaddrs), namedOver, origin }))
   }
 
   /** The trace of the tiers that an open connection made unnecessary. */

@@ -17,3 +17,8 @@ export function humanMs(given: number): string {
   }
   return ms < 172_800_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} d`
 }
+
+/** The same with tenths of a second below 100 s: `7.5 s`. For the duration of an operation. */
+export function durationText(ms: number): string {
+  return ms >= 1_000 && ms < 100_000 ? `${(ms / 1_000).toFixed(1)} s` : humanMs(ms)
+}

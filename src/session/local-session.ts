@@ -5,7 +5,7 @@ import type { ChainRegistry } from '../chain/registry.ts'
 import { AddressBook } from '../gossip/address-book.ts'
 import { Aliases, targetOf } from '../node/home/aliases.ts'
 import type { Settings } from '../node/home/config.ts'
-import { NodeError } from '../node/home/errors.ts'
+import { notRunning } from '../node/home/errors.ts'
 import { ensureHome, type Home } from '../node/home/home.ts'
 import { openHomeDatabase } from '../node/home/home-database.ts'
 import { loadIdentity } from '../node/home/identity.ts'
@@ -79,24 +79,24 @@ export class LocalSession implements Session {
   }
 
   async status(): Promise<StatusAnswer> {
-    throw this.#notRunning()
+    throw notRunning(this.#init.home)
   }
 
   async activity(): Promise<ActivityAnswer> {
-    throw this.#notRunning()
+    throw notRunning(this.#init.home)
   }
 
   async stop(): Promise<StopAnswer> {
-    throw this.#notRunning()
+    throw notRunning(this.#init.home)
   }
 
   // biome-ignore lint/correctness/useYield: there is nothing to follow
   async *events(): AsyncGenerator<NodeEvent[]> {
-    throw this.#notRunning()
+    throw notRunning(this.#init.home)
   }
 
   async disconnect(): Promise<DisconnectAnswer> {
-    throw this.#notRunning()
+    throw notRunning(this.#init.home)
   }
 
   async peers(options: SessionOptions & { all?: boolean } = {}): Promise<PeerRow[]> {
@@ -206,11 +206,5 @@ export class LocalSession implements Session {
       return { node, session }
     })()
     return this.#node
-  }
-
-  #notRunning(): NodeError {
-    return new NodeError('NOT_RUNNING', `no node runs in ${this.#init.home.path}`, {
-      hint: '"subnet start" runs one; --home or SUBNET_HOME names another home',
-    })
   }
 }

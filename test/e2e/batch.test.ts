@@ -59,7 +59,7 @@ describe('a batch of tasks', function () {
     for (const args of [[], ['--json']]) {
       const outcome = await cli.run(home, ['send-task', node.address, '--batch', await file('good', texts(40)), ...args])
       assert.equal(outcome.code, 0, outcome.stderr)
-      assert.match(outcome.stderr, /^40 tasks: 40 accepted, 0 rejected, 0 failed in \d+\.\d s \([\d.]+\/s\)\n$/)
+      assert.match(outcome.stderr, /^40 tasks: 40 accepted, 0 rejected, 0 failed in [\d.]+ m?s \([\d.]+\/s\)\n$/)
       const lines = results(outcome)
       assert.deepEqual(
         lines.map(({ index, taskId, resultBase64 }) => [index, taskId, Buffer.from(String(resultBase64), 'base64').toString()]),

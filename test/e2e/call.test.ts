@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { COUNT, callModules, GREET } from '../support/call-modules.ts'
 import { Cli, jsonError, type Outcome, onlyJson, type RunningNode } from '../support/cli.ts'
@@ -147,6 +148,8 @@ describe('protocols of a peer', function () {
         assert.equal(none.stdout, '{}\n')
         const error = await failed(['call', 'bob', GREET, '--data', '@none.json'], 'USAGE', 2)
         assert.match(error.message, /none\.json cannot be read: no such file/)
+        const { message } = await failed(['call', 'bob', GREET, '--data', '@~/none.json'], 'USAGE', 2)
+        assert.ok(message.includes(`${homedir()}/none.json`), message)
       })
 
       it('show defaults too where that is asked for', async () => {

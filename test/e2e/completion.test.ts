@@ -56,6 +56,8 @@ describe('the completion of a shell', function () {
       // after the = only: what stands before it, bash has already
       ['subnet resolve bob --tier=ch', 'chain '],
       ['subnet send-task bob --payload pay', 'pay\\ load.bin ', 'payday.bin '],
+      ['subnet call bob /greet/1.0.0 --data @pay', '@pay\\ load.bin ', '@payday.bin '],
+      ['subnet call bob /greet/1.0.0 --data=@inn', '@inner/'],
       ['subnet completion ', 'bash ', 'fish ', 'zsh '],
       ['subnet nonsense ', ''],
     ] as string[][]) {
@@ -75,6 +77,7 @@ describe('the completion of a shell', function () {
         `subnet() { "$NODE" "$BIN" "$@"; }; cd ~; source <(subnet completion bash); bind 'set enable-bracketed-paste off'; clear; echo up\r`,
       )
       await terminal.shows(/^up$/m)
+      await terminal.until(({ line: shown }) => shown === '$', 'a prompt')
       for (const [typed, line] of [
         ['subnet key show --key ~/pay\\ \t', 'subnet key show --key ~/pay\\ load.bin'],
         ['subnet key show --key "pay l\t', 'subnet key show --key "pay load.bin"'],
@@ -82,6 +85,10 @@ describe('the completion of a shell', function () {
         ['subnet key show --key ~/inn\t', 'subnet key show --key ~/inner/'],
         ['subnet key show --key "inn\t', 'subnet key show --key "inner/'],
         ['subnet key show --key ~/payd\t', 'subnet key show --key ~/payday.bin'],
+        ['subnet call bob /greet/1.0.0 --data @payd\t', 'subnet call bob /greet/1.0.0 --data @payday.bin'],
+        ['subnet call bob /greet/1.0.0 --data=@payd\t', 'subnet call bob /greet/1.0.0 --data=@payday.bin'],
+        ['subnet call bob /greet/1.0.0 --data "@pay l\t', 'subnet call bob /greet/1.0.0 --data "@pay load.bin"'],
+        ['subnet call bob /greet/1.0.0 --data @~/inn\t', 'subnet call bob /greet/1.0.0 --data @~/inner/'],
         ['subnet ping "bo\t', 'subnet ping "bob"'],
       ] as const) {
         terminal.type(typed)

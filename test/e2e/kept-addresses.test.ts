@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { Cli, jsonError, onlyJson, type RunningNode, until } from '../support/cli.ts'
 
 /** Nobody listens there. */
@@ -6,6 +8,7 @@ const NOBODY = '/ip4/127.0.0.1/tcp/1/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc
 
 interface Known {
   peerId: string
+  connected: boolean
   source: string
   multiaddrs: string[]
 }
@@ -48,6 +51,30 @@ describe('an address that its user named', function () {
     assert.deepEqual([row?.source, row?.multiaddrs], ['dialled', [peer.address]])
     assert.equal((await cli.json(home, ['send-task', peer.peerId, '--text', 'hello']))['source'], 'dialled')
     await node.stop()
+  })
+
+  it('is kept for a day after its connection has ended, however long it lasted', async () => {
+    const home = await cli.home()
+    const node = await cli.start(home, ['--subnet-id', '7'])
+    await cli.json(home, ['connect', peer.address])
+    const database = new DatabaseSync(join(home, 'node.db'), { timeout: 5_000 })
+    const expire = database.prepare('UPDATE address_book SET seen_at_ms = 1 WHERE peer_id = ?')
+    await until(async () => expire.run(peer.peerId).changes === 1, 'it is not kept')
+    database.close()
+    await cli.json(home, ['disconnect', peer.peerId])
+    await until(async () => (await known(home)).some(({ connected, source }) => !connected && source === 'dialled'), 'it is forgotten')
+    await node.stop()
+  })
+
+  it('is kept of a bootstrap too', async () => {
+    const home = await cli.home()
+    const node = await cli.start(home, ['--subnet-id', '7', '--bootstrap', peer.address])
+    await node.running.event('peer:connect')
+    await node.stop()
+    assert.deepEqual(
+      (await known(home)).map(({ peerId, source, multiaddrs }) => [peerId, source, multiaddrs]),
+      [[peer.peerId, 'dialled', [peer.address]]],
+    )
   })
 
   it('is not kept where nobody answers, or another peer does', async () => {

@@ -25,14 +25,16 @@ for (const columns of [80, 120]) {
       await cli.clean()
     })
 
-    it('carry a time, and are summed up when they come fast', async () => {
+    it('carry a time, and are summed up when they come fast: by the alias of the peer, too', async () => {
       const [terminal] = terminals as [Terminal]
       const lines = Array.from({ length: TASKS }, (_, index) => `${JSON.stringify({ peer: address, text: String(index) })}\n`)
-      const { code } = await cli.run(await cli.home(), ['send-task', '--batch', '-'], { stdin: lines.join('') })
+      const sender = await cli.home()
+      await cli.json(home, ['alias', 'set', 'bob', (await cli.json<{ peerId: string }>(sender, ['id'])).peerId])
+      const { code } = await cli.run(sender, ['send-task', '--batch', '-'], { stdin: lines.join('') })
       assert.equal(code, 0)
-      await terminal.shows(/^\d\d:\d\d:\d\d peer 12D3KooW\S+ connected \(inbound/m)
-      await terminal.shows(/^\d\d:\d\d:\d\d task \S+ of 12D3KooW\S+ accepted/m)
-      await terminal.shows(new RegExp(`^\\d\\d:\\d\\d:\\d\\d ${TASKS - 5} tasks of 12D3KooW\\S+ in \\d s, all accepted$`, 'm'))
+      await terminal.shows(/^\d\d:\d\d:\d\d peer bob \(12D3KooW\S+\) connected \(inbound/m)
+      await terminal.shows(/^\d\d:\d\d:\d\d task \S+ of bob \(12D3KooW\S+\):\s+accepted/m)
+      await terminal.shows(new RegExp(`^\\d\\d:\\d\\d:\\d\\d ${TASKS - 5} tasks of bob \\(12D3KooW\\S+\\) in \\d s, all accepted$`, 'm'))
       await terminal.prompt()
     })
 

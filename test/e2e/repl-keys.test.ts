@@ -111,6 +111,8 @@ for (const columns of [80, 120]) {
       await terminal.prompt('key show --key ~/')
       terminal.type('da\tpa\t')
       await terminal.prompt('key show --key ~/da\\ ta/pay\\ load')
+      terminal.type('\u0015call bob /none --data @~/na\t')
+      await terminal.prompt('call bob /none --data @~/names.txt')
       terminal.type(`\u0015call ${other.peerId} /none --data '"~/x"' --proto "~/x"\r`)
       await terminal.shows(/(error: .* ~\/x)/)
     })

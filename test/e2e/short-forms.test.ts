@@ -129,6 +129,17 @@ describe('a short form of a peer ID', function () {
     )
   })
 
+  it('is not looked up for a command that needs a running node where none runs: that is said, unless the text is malformed', async () => {
+    for (const name of [peer.peerId, peer.peerId.slice(-16), peer.peerId.slice(-6), '12D3KooW…zzzzzzzz', 'nobody']) {
+      const { exit, message } = jsonError(await cli.run(home, ['disconnect', name, '--json']))
+      assert.deepEqual([exit, message], [13, `no node runs in ${home}`], name)
+    }
+    for (const name of ['12D3KooW…abc', '/ip4/1.2.3/tcp/1', '/ip4/127.0.0.1/tcp/1', 'a b', '']) {
+      assert.equal(jsonError(await cli.run(home, ['disconnect', name, '--json'])).exit, 2, name)
+    }
+    assert.equal(await open(home, ['disconnect'], 80).ended, 13)
+  })
+
   it('of many peers names none: the candidates are told', async () => {
     const at = await cli.home()
     const twin = alike(peer.peerId)

@@ -87,7 +87,8 @@ describe('subnet top', function () {
       const terminal = open({ columns, rows })
       await terminal.shows(/^tasks in +[1-9][\d,]*(\.\d)?\/s .*[▁▂▃▄▅▆▇█]{2}/m)
       await terminal.shows(/handler-failed +t\d+ of bob: out of paint$/m)
-      await terminal.shows(new RegExp(`^> bob +${caller.peerId.slice(0, 8)}…${caller.peerId.slice(-6)} +[1-9]`, 'm'))
+      const id = columns < 120 ? `${caller.peerId.slice(0, 8)}…${caller.peerId.slice(-6)}` : caller.peerId
+      await terminal.shows(new RegExp(`^> bob +${id} +[1-9]`, 'm'))
       await terminal.shows(/^tiers {2}.*gossip \d+% of \d/m)
       await terminal.shows(/^direct +● 1 in ──▶ node/m)
       await terminal.shows(/^healthy /m)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { EXIT_CODES, SUCCESS, UsageError } from '../../primitives/errors.ts'
+import { durationText } from '../../primitives/human-ms.ts'
 import { type Line, splitLines } from '../../primitives/lines.ts'
 import { ProtocolError } from '../../protocol/api/errors.ts'
 import type { TaskAnswer } from '../../session/answers.ts'
@@ -111,7 +112,7 @@ export function describeSummary({ total, accepted, rejected, failed, cancelled, 
     return `0 tasks${unread}`
   }
   const counts = [`${accepted} accepted`, `${rejected} rejected`, `${failed} failed`, ...(cancelled > 0 ? [`${cancelled} cancelled`] : [])]
-  const took = `in ${(ms / 1_000).toFixed(1)} s (${rate(total - cancelled, ms)})`
+  const took = `in ${durationText(ms)} (${rate(total - cancelled, ms)})`
   return `${total} task${total === 1 ? '' : 's'}: ${counts.join(', ')} ${took}${unread}`
 }
 

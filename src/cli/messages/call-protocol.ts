@@ -7,6 +7,7 @@ import type { ProtocolKind } from '../../protocol/api/interceptor.ts'
 import type { DescribedAnswer } from '../../session/answers.ts'
 import type { Session, SessionOptions } from '../../session/session.ts'
 import { type InputOptions, readInput, textPayload } from '../payload.ts'
+import { withoutTilde } from '../repl/tilde.ts'
 import type { Transfer } from '../text/transfer.ts'
 import { decodeResponse, encodeRequest, hidesExtensions } from './message-json.ts'
 import { type DynamicSchemas, readSchemas } from './message-schemas.ts'
@@ -41,7 +42,8 @@ const JSON_PER_MESSAGE = 4
 
 /** Reads the value of `--data`: JSON, `@FILE`, or stdin for `-`. @throws UsageError, ProtocolError LIMIT_EXCEEDED */
 export async function readData(data: string, maxMessageBytes: number, options: InputOptions): Promise<string> {
-  const file = data === '-' ? '-' : data.startsWith('@') ? data.slice(1) : undefined
+  // a shell leaves a tilde behind an @ as it is
+  const file = data === '-' ? '-' : data.startsWith('@') ? withoutTilde(data.slice(1)) : undefined
   const source = file == null ? textPayload(data) : readInput(file, 'data', options)
   const tooMany = (): ProtocolError =>
     new ProtocolError('LIMIT_EXCEEDED', `the data is longer than ${JSON_PER_MESSAGE} times the ${maxMessageBytes} bytes of a message`, {

@@ -20,6 +20,8 @@ export interface CompletionSources {
 
 /** The value names in help for flags that take a file or a folder. */
 const FILE_VALUE = /^(FILE|DIR|MODULE)\b/
+/** The same for flags that take other values too, and a file after an `@`. */
+const AT_FILE_VALUE = /(^|\|)@FILE\b/
 const FILE_ARGS = ['file']
 /** The values of the log flags. */
 const LOG_WORDS: Record<string, readonly string[]> = { 'log-level': LOG_LEVELS, 'log-format': LOG_FORMATS }
@@ -134,6 +136,9 @@ async function valuesOf(command: Command.Loadable, name: string, begun: string):
   const flag = command.flags[name]
   const options = LOG_WORDS[name] ?? (flag != null && 'options' in flag ? flag.options : undefined)
   const value = flag?.type === 'option' ? String(flag.helpValue) : ''
+  if (AT_FILE_VALUE.test(value)) {
+    return begun.startsWith('@') ? (await files(begun.slice(1))).map((file) => `@${file}`) : []
+  }
   return options == null && FILE_VALUE.test(value) ? files(begun) : [...(options ?? [])]
 }
 

@@ -2,7 +2,7 @@ import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
 import { printable } from '../../primitives/printable.ts'
 import type { StatusAnswer } from '../../session/answers.ts'
-import { shortPeerId, wrapped } from './render.ts'
+import { shortPeerId, widthOf, wrapped } from './render.ts'
 
 /** The share of the places from which their holder is named. */
 const MANY = 1 / 4
@@ -12,16 +12,19 @@ const SHOWN_REPORTS = 2
 /** Number of newest rejections shown. */
 const SHOWN_REJECTIONS = 3
 
-/** The state of a node, for people. @param columns of the terminal, if there is one */
+/** A line with peer IDs. Its argument formats an ID. */
+type WithPeers = (write: (peerId: string) => string) => string
+
+/** The state of a node, for people. Peer IDs are whole where their line then fits. @param columns of the terminal, if there is one */
 export function describeStatus(status: StatusAnswer, columns?: number): string {
   const { connections, places, heartbeats, tasks, book, chain } = status
   const last = heartbeats.lastReceivedAtMs == null ? '' : `, the last ${humanMs(Date.now() - heartbeats.lastReceivedAtMs)} ago`
-  const rows: Array<[string, string]> = [
+  const rows: Array<[string, string | WithPeers]> = [
     ['state', status.healthy ? chalk.green('healthy') : chalk.red('not healthy')],
     ...status.problems.map(({ severity, message }): [string, string] => [severity === 'error' ? 'problem' : 'warning', message]),
     ...status.notices.map((notice): [string, string] => ['notice', notice]),
     ['peer', status.peerId],
-    ...describeAddresses(status).map((line): [string, string] => ['address', line]),
+    ...describeAddresses(status).map((line): [string, WithPeers] => ['address', line]),
     ['router', describePortMapping(status.portMapping)],
     ['node', `${status.agent}, subnet ${status.subnetId}, network ${status.network}, pid ${status.pid}, up ${humanMs(status.uptimeMs)}`],
     ['home', status.home],
@@ -29,41 +32,49 @@ export function describeStatus(status: StatusAnswer, columns?: number): string {
     ['places', describePlaces(places)],
     ['heartbeats', `${heartbeats.sent} sent, one every ${humanMs(heartbeats.intervalMs)}, ${heartbeats.received} received${last}`],
     ['tasks', `${tasks.accepted} accepted, ${tasks.rejected} rejected, ${tasks.running} running, ${tasks.queued} of them waiting`],
-    ...describeRejections(tasks).map((line): [string, string] => ['rejected', line]),
+    ...describeRejections(tasks).map((line): [string, WithPeers] => ['rejected', line]),
     ['tasks sent', `${tasks.sent}: ${tasks.sentAccepted} accepted, ${tasks.sentRejected} rejected, ${tasks.sentFailed} failed`],
     ['book', `${book.peers} of ${book.capacity} peers`],
     ['chain', describeChain(chain)],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
+  const room = columns == null ? Number.POSITIVE_INFINITY : columns - width - 2
   return rows
+    .map(([name, value]): [string, string] => [name, typeof value === 'string' ? value : fitting(value, room)])
     .map(([name, value]) => `${chalk.dim(name.padEnd(width))}  ${name === 'state' ? value : wrapped(printable(value), columns, width + 2)}`)
     .join('\n')
 }
 
+function fitting(line: WithPeers, room: number): string {
+  const whole = line((peerId) => peerId)
+  return widthOf(printable(whole)) <= room ? whole : line(shortPeerId)
+}
+
 /** The reasons in one line, and the newest rejections with their details. */
-function describeRejections({ rejections, lastRejections }: StatusAnswer['tasks']): string[] {
+function describeRejections({ rejections, lastRejections }: StatusAnswer['tasks']): WithPeers[] {
   const counts = rejections.map(({ reason, count }) => `${count} ${reason}`)
-  const last = lastRejections.slice(0, SHOWN_REJECTIONS).map(({ atMs, taskId, peerId, reason, detail }) => {
+  const last = lastRejections.slice(0, SHOWN_REJECTIONS).map(({ atMs, taskId, peerId, reason, detail }): WithPeers => {
     const which = taskId === '' ? 'a task' : `task ${taskId}`
-    return `${humanMs(Math.max(0, Date.now() - atMs))} ago, ${which} of ${shortPeerId(peerId)}: ${reason}, ${detail}`
+    return (write) => `${humanMs(Date.now() - atMs)} ago, ${which} of ${write(peerId)}: ${reason}, ${detail}`
   })
-  return [...(counts.length === 0 ? [] : [counts.join(', ')]), ...last]
+  return [...(counts.length === 0 ? [] : [() => counts.join(', ')]), ...last]
 }
 
 /** The announced addresses, and the addresses that peers were asked to verify. */
-function describeAddresses({ multiaddrs, reachability }: StatusAnswer): string[] {
+function describeAddresses({ multiaddrs, reachability }: StatusAnswer): WithPeers[] {
   const announced = multiaddrs.map((address) => address.replace(/\/p2p\/[^/]+$/, ''))
   const known = new Map(reachability.addresses.map((address) => [address.multiaddr, address]))
   const others = [...known.keys()].filter((address) => !announced.includes(address))
   return [...announced, ...others].map((text) => {
     const { verdict, reports = [] } = known.get(text) ?? {}
-    const notAnnounced = announced.includes(text) ? [] : ['not announced']
-    return [text, ...(verdict == null ? [] : [verdict]), ...notAnnounced, ...reports.slice(0, SHOWN_REPORTS).map(describeReport)].join(', ')
+    const own = [text, ...(verdict == null ? [] : [verdict]), ...(announced.includes(text) ? [] : ['not announced'])]
+    const shown = reports.slice(0, SHOWN_REPORTS).map(describeReport)
+    return (write) => [...own, ...shown.map((report) => report(write))].join(', ')
   })
 }
 
-function describeReport({ peerId, outcome, atMs }: StatusAnswer['reachability']['addresses'][number]['reports'][number]): string {
-  return `${outcome} ${outcome === 'declined' ? 'to dial by' : 'by'} ${shortPeerId(peerId)} ${humanMs(Math.max(0, Date.now() - atMs))} ago`
+function describeReport({ peerId, outcome, atMs }: StatusAnswer['reachability']['addresses'][number]['reports'][number]): WithPeers {
+  return (write) => `${outcome} ${outcome === 'declined' ? 'to dial by' : 'by'} ${write(peerId)} ${humanMs(Date.now() - atMs)} ago`
 }
 
 /** The router's port mappings for this node, on one line. */

@@ -1,4 +1,4 @@
-import { humanMs } from '../../primitives/human-ms.ts'
+import { durationText } from '../../primitives/human-ms.ts'
 import { humanBytes } from './bytes.ts'
 import { BAR_WIDTH, bar, humanTime, type Progress, showLine } from './progress.ts'
 import { cut } from './render.ts'
@@ -20,8 +20,6 @@ const SHOWN_BYTES = 1024 * 1024
 const SHOWN_MS = 1_000
 /** The columns around a bar: its ends, and the share. */
 const AROUND_BAR = 10
-/** Longer times are shown without fractions of a second. */
-const EXACT_SECONDS_MS = 100_000
 
 /** The progress of one call: a line on a terminal while it runs, and a closing line. Off a terminal, nothing is shown. */
 export class Transfer {
@@ -109,9 +107,8 @@ export function describeTransfer(state: TransferState, columns: number): string 
 /** `300 MB sent, 300 MB → big.out, 7.5 s, 80 MB/s`: the rate is for both directions together. */
 export function transferSummary(state: TransferState, file?: string): string {
   const { sent, received, elapsedMs } = state
-  const time = elapsedMs < EXACT_SECONDS_MS ? `${(elapsedMs / 1_000).toFixed(1)} s` : humanMs(elapsedMs)
   const answer = `${humanBytes(received)} ${file == null ? 'received' : `→ ${file}`}`
-  return [`${humanBytes(sent)} sent`, answer, time, ...(movesMuch(state) ? [bytesPerSecond(state)] : [])].join(', ')
+  return [`${humanBytes(sent)} sent`, answer, durationText(elapsedMs), ...(movesMuch(state) ? [bytesPerSecond(state)] : [])].join(', ')
 }
 
 function isWorthALine(state: TransferState): boolean {

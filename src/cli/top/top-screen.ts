@@ -1,7 +1,7 @@
 import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
 import type { ActivityAnswer, StatusAnswer } from '../../session/answers.ts'
-import { shortPeerId } from '../text/render.ts'
+import { shortPeerId, widthOf } from '../text/render.ts'
 import { type PeerFigures, type Rates, rateHistory, ratesNow, type Snapshot, SORTS, shownBytes, shownCount, sparkline } from './figures.ts'
 import { cell, ends, heading, nameOf } from './lines.ts'
 import { peerPage } from './peer-page.ts'
@@ -18,6 +18,10 @@ const RATE_WIDTH = 46
 const MIN_FAILURES = 3
 const MIN_PEERS = 3
 const REASON_WIDTH = 15
+/** The table's columns for aliases and short peer IDs, and all its other columns. */
+const MAX_ALIAS_WIDTH = 24
+const ID_WIDTH = 15
+const FIGURES_WIDTH = 55
 const MS_PER_S = 1_000
 
 const HELP = [
@@ -154,14 +158,14 @@ function peerTable(state: TopState, peers: readonly PeerFigures[], columns: numb
   const at = marked == null ? 0 : peers.indexOf(marked)
   const first = Math.max(0, Math.min(at - Math.floor(height / 2), peers.length - height))
   const shown = peers.slice(first, first + height)
-  const nameWidth = Math.min(24, columns - 70)
-  const header = ['  ', cell('ALIAS', nameWidth), ' ', cell('PEER', 15), ...['IN/s', 'OUT/s'].map((name) => cell(name, 8, 'right'))]
+  const { nameWidth, idWidth, write } = peerColumns(peers, columns)
+  const header = ['  ', cell('ALIAS', nameWidth), ' ', cell('PEER', idWidth), ...['IN/s', 'OUT/s'].map((name) => cell(name, 8, 'right'))]
   const more = [...['SENT/s', 'RECV/s'].map((name) => cell(name, 9, 'right')), cell('FAILED', 7, 'right')]
   const row = (peer: PeerFigures): string => {
     const counts = [peer.inbound, peer.outbound].map((rate) => cell(shownCount(rate), 8, 'right'))
     const bytes = [peer.bytesSent, peer.bytesReceived].map((rate) => cell(shownBytes(rate), 9, 'right'))
     const failed = cell(shownCount(peer.failed), 7, 'right')
-    const [name, id] = [cell(peer.alias ?? '-', nameWidth), cell(shortPeerId(peer.peerId), 15)]
+    const [name, id] = [cell(peer.alias ?? '-', nameWidth), cell(write(peer.peerId), idWidth)]
     const text = `${name} ${id}${counts.join('')}${bytes.join('')}${peer.failed > 0 ? chalk.red(failed) : failed} ${viaOf(peer)}`
     return peer === marked ? `${chalk.cyan('>')} ${chalk.bold(text)}` : `  ${text}`
   }
@@ -169,6 +173,29 @@ function peerTable(state: TopState, peers: readonly PeerFigures[], columns: numb
   const lines = shown.length === 0 ? [none] : shown.map(row)
   const filled = Array.from({ length: Math.max(height, 0) }, (_, index) => lines[index] ?? '')
   return [chalk.dim(`${[...header, ...more].join('')} ${cell('VIA', 8).trimEnd()}`), ...filled]
+}
+
+/** The widths of the first two columns. Peer IDs are whole if they fit beside the aliases. */
+function peerColumns(
+  peers: readonly PeerFigures[],
+  columns: number,
+): { nameWidth: number; idWidth: number; write: (peerId: string) => string } {
+  const longest = (texts: string[], min: number): number => Math.max(min, ...texts.map(widthOf))
+  const aliases = Math.min(
+    MAX_ALIAS_WIDTH,
+    longest(
+      peers.map(({ alias }) => alias ?? ''),
+      5,
+    ),
+  )
+  const ids = longest(
+    peers.map(({ peerId }) => peerId),
+    ID_WIDTH,
+  )
+  const isWhole = columns >= FIGURES_WIDTH + aliases + ids
+  const idWidth = isWhole ? ids : ID_WIDTH
+  const nameWidth = Math.min(MAX_ALIAS_WIDTH, columns - FIGURES_WIDTH - idWidth)
+  return { nameWidth, idWidth, write: isWhole ? (peerId) => peerId : shortPeerId }
 }
 
 /** The direction of a peer's connection: `in`, `out`, `relay in`, … */

@@ -6,7 +6,7 @@ import type { AliasAnswer } from '../../session/answers.ts'
 export default class AliasSet extends BaseCommand {
   static override summary = 'Give a peer an alias; every command takes it for the peer ID.'
   static override description =
-    'An alias that is in use moves to the new peer. The address book keeps a multiaddr given here until a day after the last dial to it.'
+    'An alias that is in use moves to the new peer. The address book keeps a multiaddr given here until a day after the last connection to it.'
   static override examples = [
     '<%= config.bin %> alias set bob 12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb',
     '<%= config.bin %> alias set bob /ip4/127.0.0.1/tcp/38960/p2p/12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb --json',

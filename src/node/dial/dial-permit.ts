@@ -2,6 +2,8 @@
 export interface Permit {
   /** True for an address from the user. The dial policy does not apply to it. */
   trusted: boolean
+  /** True for an address that the user named. The dialler reports the connection, so that its address is kept. @default false */
+  given?: boolean
   /** Takes one more dial, for each IP address of a name after the first. False if none is left. */
   more(): boolean
   /** Called when the socket is connected, with the duration in milliseconds. The address then shows signs of life. */
@@ -9,7 +11,7 @@ export interface Permit {
 }
 
 /** The permit for an address from the user. */
-export const TRUSTED: Permit = { trusted: true, more: () => true }
+export const TRUSTED: Permit = { trusted: true, given: true, more: () => true }
 
 const PERMIT = Symbol('permit')
 

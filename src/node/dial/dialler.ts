@@ -47,10 +47,12 @@ const RELAYED_TIMES = 2
 const REFUSED_ELSEWHERE = new GivenUp('given up: the peer refused at another address')
 const FASTER = new GivenUp('another address of this peer was faster')
 
-/** Time limits of the two phases of a dial. */
 export interface DiallerOptions {
+  /** Time limits of the two phases of a dial. */
   connectTimeoutMs?: number
   handshake?: Budget
+  /** Called with each connection to an address that the user named. */
+  onGiven?: (connection: Connection) => void
 }
 
 /**
@@ -61,13 +63,15 @@ export class Dialler {
   readonly #components: DialComponents
   readonly #connectTimeoutMs: number
   readonly #handshake: Budget
+  readonly #onGiven: DiallerOptions['onGiven']
   readonly #working = new WorkingTransports()
   readonly #running = new Queue<Connection, { key: string; signal?: AbortSignal }>()
 
-  constructor(components: DialComponents, { connectTimeoutMs = CONNECT_TIMEOUT_MS, handshake = HANDSHAKE }: DiallerOptions = {}) {
+  constructor(components: DialComponents, { connectTimeoutMs = CONNECT_TIMEOUT_MS, handshake = HANDSHAKE, onGiven }: DiallerOptions = {}) {
     this.#components = components
     this.#connectTimeoutMs = connectTimeoutMs
     this.#handshake = handshake
+    this.#onGiven = onGiven
   }
 
   /** Open connections, newest first. Relayed connections come after direct ones, and connections put aside come last. */
@@ -91,7 +95,12 @@ export class Dialler {
     const shared = signal == null ? { key } : { key, signal }
     // a dial without recipients was given up
     const running = this.#running.queue.find((job) => job.options.key === key && job.recipients.length > 0)
-    return running != null ? running.join(shared) : this.#running.add(async (job) => this.#dialAll(multiaddrs, job.signal, permit), shared)
+    const connection = await (running?.join(shared) ??
+      this.#running.add(async (job) => this.#dialAll(multiaddrs, job.signal, permit), shared))
+    if (permit.given === true) {
+      this.#onGiven?.(connection)
+    }
+    return connection
   }
 
   async #dialAll(multiaddrs: Multiaddr[], signal: AbortSignal | undefined, permit: Permit, depth = 0): Promise<Connection> {

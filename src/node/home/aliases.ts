@@ -112,10 +112,7 @@ export class Aliases {
  * @throws UsageError
  */
 export async function targetOf(text: string, aliases: () => Aliases | Promise<Aliases>): Promise<PeerTarget> {
-  if (text.startsWith('/') || !NAME.test(text)) {
-    return parsePeerTarget(text)
-  }
-  const target = readTarget(text)
+  const target = unnamedTarget(text) ?? readTarget(text)
   if (target != null) {
     return target
   }
@@ -131,6 +128,11 @@ export async function targetOf(text: string, aliases: () => Aliases | Promise<Al
     })
   }
   return parsePeerTarget(peerId)
+}
+
+/** Parses a text that cannot be an alias. Undefined for a text that may be one. @throws UsageError */
+export function unnamedTarget(text: string): PeerTarget | undefined {
+  return text.startsWith('/') || !NAME.test(text) ? parsePeerTarget(text) : undefined
 }
 
 function readTarget(text: string): PeerTarget | undefined {

@@ -252,10 +252,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     }
   }
 
-  /**
-   * Logs a handler failure for its author, because the caller's REMOTE_FAILED does not reach them. Rate-limited, because peers can provoke
-   * failures.
-   */
+  /** Logs a handler failure for the handler's author. The rate is limited, because peers can provoke failures. */
   #tell({ peerId, signal }: RequestContext, error: unknown): void {
     if (!signal.aborted && this.#tellings.take('', FAILURES_TOLD)) {
       this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, error, { peer: peerId, protocol: this.id })

@@ -550,6 +550,7 @@ describe('the summary of a batch', () => {
       describeSummary({ ...none, total: 1, accepted: 1, ms: 2_000 }),
       '1 task: 1 accepted, 0 rejected, 0 failed in 2.0 s (0.5/s)',
     )
+    assert.match(describeSummary({ ...none, total: 1, accepted: 1, ms: 30 }), / in 30 ms \(33\/s\)$/)
     assert.equal(
       describeSummary({ ...none, total: 10_000, accepted: 9_990, rejected: 4, failed: 6, ms: 12_300 }),
       '10000 tasks: 9990 accepted, 4 rejected, 6 failed in 12.3 s (813/s)',

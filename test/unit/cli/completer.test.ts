@@ -81,6 +81,9 @@ describe('completion', () => {
     assert.deepEqual(await complete('send-task', 'bob', `--payload=${folder}/du`), [`--payload=${folder}/dump`])
     assert.deepEqual(await complete('send-task', 'bob', '--payload', `${folder}/.`), [`${folder}/.hidden`])
     assert.deepEqual(await complete('send-task', 'bob', '--payload', `${folder}/none/`), [])
+    assert.deepEqual(await complete('call', 'bob', '/greet/1.0.0', '--data', `@${folder}/d`), [`@${folder}/data/`, `@${folder}/dump`])
+    assert.deepEqual(await complete('call', 'bob', '/greet/1.0.0', `--data=@${folder}/du`), [`--data=@${folder}/dump`])
+    assert.deepEqual(await complete('call', 'bob', '/greet/1.0.0', '--data', `${folder}/d`), [])
     for (const flag of ['--key', '--owner-key', '--protocol', '--home']) {
       assert.deepEqual(await complete('start', flag, `${folder}/du`), [`${folder}/dump`], flag)
     }

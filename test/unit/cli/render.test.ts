@@ -3,7 +3,7 @@ import { describeAttempts, describeEvent } from '../../../src/cli/repl/events.ts
 import { jsonText } from '../../../src/cli/text/json.ts'
 import { peerTable } from '../../../src/cli/text/peer-table.ts'
 import { cut, shortPeerId, table, wrapped } from '../../../src/cli/text/render.ts'
-import { humanMs } from '../../../src/primitives/human-ms.ts'
+import { durationText, humanMs } from '../../../src/primitives/human-ms.ts'
 import { printable, printableLines } from '../../../src/primitives/printable.ts'
 import type { PeerRow } from '../../../src/session/answers.ts'
 import { PEER_ID } from '../../support/seeds.ts'
@@ -53,6 +53,8 @@ describe('text for a terminal', () => {
     assert.equal(shortPeerId('short'), 'short')
     const times = [-120_000, 0.04, 0.84, 9.96, 12.3, 999, 1_000, 12_400, 119_000, 180_000].map(humanMs)
     assert.deepEqual(times, ['< 1 ms', '< 1 ms', '< 1 ms', '10.0 ms', '12 ms', '999 ms', '1 s', '12 s', '119 s', '3 min'])
+    const durations = [0.04, 350, 1_000, 7_500, 99_900, 100_000, 180_000].map(durationText)
+    assert.deepEqual(durations, ['< 1 ms', '350 ms', '1.0 s', '7.5 s', '99.9 s', '100 s', '3 min'])
   })
 
   it('has tables whose columns stand under each other and fit', () => {

@@ -119,6 +119,15 @@ describe('the live view of a node', () => {
     assert.match(shown[1] ?? '', /^ {2}- +12D3KooW…\w{6} +0 +1 +0 B +0 B +1 relay out$/)
   })
 
+  it('shows whole IDs where they fit beside the aliases', () => {
+    const row = lineWith(/^> bob/, BUSY, LARGE)
+    assert.match(row, new RegExp(`^> bob +${PEER_ID} +50 +0 +1\\.5 MB +2\\.0 kB +10 in$`))
+    assert.equal(row.indexOf(PEER_ID), lineWith(/ALIAS/, BUSY, LARGE).indexOf('PEER'))
+    const named = stateOf(activityAt(1_000, { peers: [peer(PEER_ID, { alias: 'x'.repeat(24) }), peer(OTHER_PEER_ID)] }))
+    assert.match(lineWith(/x{24}/, named, LARGE), /^ {2}x{24} 12D3KooW…/)
+    assert.match(lineWith(/x{24}/, named, { columns: 131, rows: 40 }), new RegExp(`^ {2}x{24} ${PEER_ID} `))
+  })
+
   it('shows tasks that failed with their reasons, how often tiers knew the peer, and connections as a map', () => {
     assert.match(lineWith(/exit-code/, BUSY), /^ +3 s exit-code +t7 of bob: exited with 3: why$/)
     assert.match(lineWith(/TIMEOUT/, BUSY), /^ +10 s TIMEOUT +t1 to 12D3KooW…\w{6}: late$/)

@@ -57,6 +57,7 @@ describe('the progress of one payload', () => {
     const state = { ...RECEIVING, received: 300 * MB, elapsedMs: 7_500 }
     assert.equal(transferSummary(state, 'big.out'), '300 MB sent, 300 MB → big.out, 7.5 s, 80 MB/s')
     assert.equal(transferSummary({ ...STATE, sent: 5, sentSize: 5, received: 12, elapsedMs: 1_234 }), '5 B sent, 12 B received, 1.2 s')
+    assert.match(transferSummary({ ...STATE, sent: 2 * MB, sentSize: 2 * MB, received: 12, elapsedMs: 40 }), /, 12 B received, 40 ms, /)
   })
 
   it('says bytes in the unit that keeps them short', () => {

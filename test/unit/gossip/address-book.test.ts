@@ -117,7 +117,20 @@ describe('the address book', () => {
     assert.equal(known().envelope, undefined)
     assert.equal(known().origin, 'chain')
     assert.equal(known().bad, false)
-    assert.equal(await book.put(await signedEntry(peer, 1)), 'stored', 'a signed record replaces unsigned addresses')
+    assert.equal(await book.put(await signedEntry(peer, 6)), 'stored', 'a signed record replaces unsigned addresses')
+  })
+
+  it('takes no record that is older than the one that an address just dialled replaced', async () => {
+    await book.put(await signedEntry(peer, 5))
+    await book.markBad(peer.peerId, 5n)
+    const dialled = unsignedEntry(peer, { origin: 'dialled' })
+    assert.deepEqual([await book.put(dialled), await book.put(dialled)], ['stored', 'stored'])
+    assert.equal(await book.put(await signedEntry(peer, 4, { seenAtMs: START_MS + 1_000 })), 'old')
+    assert.equal(known().origin, 'dialled')
+    await book.markBad(peer.peerId, known().seq)
+    assert.equal(known().bad, true)
+    assert.equal(await book.put(await signedEntry(peer, 6)), 'stored')
+    assert.equal(known().bad, false)
   })
 
   it('does not take an unsigned entry of the same number for the record it knows', async () => {
@@ -252,6 +265,22 @@ describe('the address book', () => {
     assert.equal(book.get(peer.peerId), undefined)
     assert.deepEqual(book.list(), [])
     assert.equal(await book.put(await signedEntry(peer, 4, { seenAtMs: temporary.clock.nowMs })), 'stored')
+  })
+
+  it('renews an unsigned address when a connection to it ends, however long it lasted', async () => {
+    const entry = unsignedEntry(peer, { origin: 'dialled' })
+    await book.put(entry)
+    temporary.clock.nowMs += 3 * DAY_MS
+    await book.markSeen(peer.peerId, addresses(peer, 1, 2_000)[0])
+    assert.equal(book.get(peer.peerId), undefined, 'another address')
+    await book.markSeen(peer.peerId, entry.multiaddrs[0])
+    assert.equal(book.isFresh(known()), true)
+    assert.deepEqual([known().origin, known().verified], ['dialled', undefined])
+    const signed = await signedEntry(peer, 5, { seenAtMs: temporary.clock.nowMs })
+    await book.put(signed)
+    temporary.clock.nowMs += DAY_MS
+    await book.markSeen(peer.peerId, signed.multiaddrs[0])
+    assert.equal(book.get(peer.peerId), undefined, 'a record is renewed by its peer')
   })
 
   it('lists the last heard first', async () => {
