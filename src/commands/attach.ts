@@ -14,7 +14,7 @@ export default class Attach extends BaseCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(Attach)
     if (this.shell != null) {
-      throw new UsageError(`this shell is on the node of ${this.home.path} already`)
+      throw new UsageError(`this shell already runs on the node of ${this.home.path}`)
     }
     const { attach } = await import('../cli/repl/attach.ts')
     const { home, settings, sources, config } = this

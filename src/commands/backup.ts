@@ -15,7 +15,7 @@ export default class Backup extends BaseCommand {
     const answer = await backUp(this.home, this.settings, args.file)
     this.log(`${answer.file}  ${answer.peerId}: ${answer.files.map(({ name }) => name).join(', ')}`)
     for (const left of answer.left) {
-      this.logToStderr(`${left} is not in the home, and so not in the backup`)
+      this.logToStderr(`${left} is outside the home: the backup does not contain it`)
     }
     return answer
   }

@@ -26,7 +26,7 @@ export default class Call extends BaseCommand {
     const { peer, protocolId } = await this.protocolArguments(args)
     const { callProtocol, findProtocol, readData } = await import('../cli/messages/call-protocol.ts')
     const data = await readData(flags.data, this.settings.maxFrameBytes, this.callOptions)
-    const onHidden = (): void => this.tell('an answer of over 1 MiB is shown without the extensions that it may have')
+    const onHidden = (): void => this.tell('answers over 1 MiB are shown without extensions')
     const words = { peer, protocolId, data, emitDefaults: flags['emit-defaults'], onHidden }
     const protoFlags = {
       proto: flags.proto,

@@ -20,9 +20,9 @@ export default class Disconnect extends BaseCommand {
     this.log(closed.connections === 0 ? `there was no connection to ${closed.peerId}` : `disconnected from ${closed.peerId}`)
     const settings = await session.settings(this.callOptions)
     if (settings?.bootstrap.some((address) => address.endsWith(`/p2p/${closed.peerId}`)) === true) {
-      this.notice('the peer is a bootstrap of this node, which connects to it again')
+      this.notice('the peer is a bootstrap: the node will connect to the peer again')
     } else if (closed.connections > 0) {
-      this.notice('the peer may connect again; one in denyPeers is kept out')
+      this.notice('the peer may connect again; the setting denyPeers keeps peers out')
     }
     return closed
   }

@@ -42,7 +42,7 @@ export default class Events extends BaseCommand {
     const session = await this.session()
     const { signal } = this.interrupted
     const json = this.jsonEnabled()
-    const onOlder = (): void => this.tell('the node is of an earlier version: it tells less, and nothing of before')
+    const onOlder = (): void => this.tell('the node runs an earlier version: it sends fewer events, and none from before now')
     const labels = new PeerLabels(session.aliases, ALIASES_EVERY_MS)
     this.#quieten(true)
     try {
@@ -66,15 +66,15 @@ export default class Events extends BaseCommand {
 
   #turn(events: 'on' | 'off', hasFlags: boolean): { events: 'on' | 'off' } {
     if (this.shell == null) {
-      throw new UsageError(`events ${events} is for the shell of a node`, {
-        hint: '"subnet attach" opens one; without the word, events are followed',
+      throw new UsageError(`"events ${events}" works only in the shell of a node`, {
+        hint: `"subnet attach" opens a shell; "subnet events" without "${events}" follows the events`,
       })
     }
     if (hasFlags) {
-      throw new UsageError(`events ${events} takes no flags`, { hint: 'without the word, the events that they choose are followed' })
+      throw new UsageError(`"events ${events}" takes no flags`, { hint: `the flags choose the events to follow: leave out "${events}"` })
     }
     this.shell.quiet.muted = events === 'off'
-    this.logToStderr(events === 'off' ? 'events are not shown any more; "events on" shows them' : 'events are shown')
+    this.logToStderr(events === 'off' ? 'events are hidden; "events on" shows them again' : 'events are shown')
     return { events }
   }
 }

@@ -54,9 +54,11 @@ export default class Init extends BaseCommand {
       return
     }
     if (!asks || this.confirm == null) {
-      throw new UsageError(`there is a config already: ${file}`, { hint: '--force changes it; settings that are not asked for stay' })
+      throw new UsageError(`there is a config already: ${file}`, {
+        hint: '--force changes it; settings without a question keep their values',
+      })
     }
-    if (!(await this.confirm(`Change ${file}? Settings that are not asked for stay.`))) {
+    if (!(await this.confirm(`Change ${file}? Settings without a question keep their values.`))) {
       throw new UsageError(`${file} was left as it is`)
     }
   }

@@ -26,7 +26,7 @@ export default class Start extends BaseCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(Start)
     if (this.shell != null) {
-      throw new NodeError('ALREADY_RUNNING', `a node runs in ${this.home.path} already (pid ${process.pid}): the one of this shell`)
+      throw new NodeError('ALREADY_RUNNING', `a node runs in ${this.home.path} already (pid ${process.pid}): the node of this shell`)
     }
     this.#script = flags.script != null
     const { runNode } = await import('../cli/repl/run-node.ts')

@@ -1,7 +1,7 @@
 import { BaseCommand } from '../cli/base-command.ts'
 import { UsageError } from '../primitives/errors.ts'
 
-const ELSEWHERE = '"subnet events --json" tells a script what happens, "subnet status --json" how the node is'
+const ELSEWHERE = 'in scripts, "subnet events --json" prints the events and "subnet status --json" the state of the node'
 
 export default class Top extends BaseCommand {
   static override summary = 'Watch the running node: a live view of one screen.'
@@ -14,13 +14,13 @@ export default class Top extends BaseCommand {
     await this.parse(Top)
     const { home, shell, settings } = this
     if (this.jsonEnabled()) {
-      throw new UsageError('top draws a screen, and has no JSON', { hint: ELSEWHERE })
+      throw new UsageError('top draws a screen and has no JSON output', { hint: ELSEWHERE })
     }
     if (!process.stdin.isTTY || !process.stdout.isTTY || (shell != null && shell.ask == null)) {
-      throw new UsageError('top draws on a terminal, and there is none', { hint: ELSEWHERE })
+      throw new UsageError('top needs a terminal', { hint: ELSEWHERE })
     }
     if (process.env.TERM === 'dumb') {
-      throw new UsageError('top moves the cursor, and this terminal cannot (TERM=dumb)', { hint: ELSEWHERE })
+      throw new UsageError('top needs a terminal that can move the cursor, not TERM=dumb', { hint: ELSEWHERE })
     }
     const session = await this.session()
     const { top } = await import('../cli/top/top.ts')

@@ -329,7 +329,7 @@ describe('protocols of a peer', function () {
       cli.run(home, ['protocol', 'list', world.quiet.peerId, '--json']),
     ])
     assert.deepEqual([words.code, json.code], [0, 0])
-    assert.match(words.stderr, new RegExp(`^${world.quiet.peerId} does not tell what its protocols are like; .*\\n$`))
+    assert.match(words.stderr, new RegExp(`^${world.quiet.peerId} does not describe its protocols; .*\\n$`))
     assert.equal(json.stderr, '', 'there the fields say it')
     const ids = words.stdout.trimEnd().split('\n')
     assert.ok([COUNT, GREET, TASK].every((id) => ids.includes(id)) && !ids.includes('/subnet/reflection/1.0.0'), words.stdout)

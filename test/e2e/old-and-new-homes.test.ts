@@ -41,7 +41,7 @@ describe(`a home of this version and of the release ${RELEASE}`, function () {
       .map((line) => JSON.parse(line))
     assert.deepEqual([first.event, first.peerId], ['ready', node.peerId])
     assert.ok(rest.every(({ event }) => event === 'heartbeat'))
-    assert.match(stderr, /^the node is of an earlier version: it tells less, and nothing of before\n$/)
+    assert.match(stderr, /^the node runs an earlier version: it sends fewer events, and none from before now\n$/)
   })
 
   it('whose node is of the release takes the short forms of this version', async () => {

@@ -42,7 +42,7 @@ for (const columns of [80, 120]) {
       await attached.shows(/^subnet>$/m)
       for (const terminal of terminals) {
         terminal.type('events off\r')
-        await terminal.shows(/^events are not shown any more; "events on" shows them$/m)
+        await terminal.shows(/^events are hidden; "events on" shows them again$/m)
         await terminal.prompt()
       }
       const seen = terminals.map(({ screen }) => screen.text)
@@ -73,7 +73,7 @@ for (const columns of [80, 120]) {
       await terminal.prompt()
       const { code, stderr } = await cli.run(home, ['events', 'off'])
       assert.equal(code, 2)
-      assert.match(stderr, /^error: events off is for the shell of a node\n/)
+      assert.match(stderr, /^error: "events off" works only in the shell of a node\n/)
     })
   })
 }

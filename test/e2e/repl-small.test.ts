@@ -62,12 +62,12 @@ describe('small things of a terminal', function () {
   it('disconnect says whether the peer will connect again', async () => {
     await cli.json(home, ['connect', other.address])
     const { stderr } = await cli.run(home, ['disconnect', other.peerId])
-    assert.equal(stderr, 'the peer may connect again; one in denyPeers is kept out\n')
+    assert.equal(stderr, 'the peer may connect again; the setting denyPeers keeps peers out\n')
     const third = await cli.home({ bootstrap: [node.address] })
     const dialling = await cli.start(third)
     await dialling.running.event('peer:connect')
     const bootstrap = await cli.run(third, ['disconnect', node.peerId])
-    assert.equal(bootstrap.stderr, 'the peer is a bootstrap of this node, which connects to it again\n')
+    assert.equal(bootstrap.stderr, 'the peer is a bootstrap: the node will connect to the peer again\n')
   })
 
   it('a peer that is registered in the lowest class is registered, and no more', async () => {

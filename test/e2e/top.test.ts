@@ -217,11 +217,11 @@ describe('subnet top', function () {
   it('is refused off a terminal, on a dumb one, and under --json, with what a script can use', async () => {
     const [words, json] = await Promise.all([cli.run(home, ['top']), cli.run(home, ['top', '--json'])])
     assert.deepEqual([words.code, words.stdout, json.code], [2, '', 2])
-    assert.match(words.stderr, /^error: top draws on a terminal, and there is none\nhint: .*events --json/)
+    assert.match(words.stderr, /^error: top needs a terminal\nhint: .*events --json/)
     assert.match(jsonError(json).hint ?? '', /events --json/)
     const dumb = open({ env: { TERM: 'dumb' } })
     assert.equal(await dumb.ended, 2)
-    assert.match(dumb.output, /error: top moves the cursor, and this terminal cannot \(TERM=dumb\)/)
+    assert.match(dumb.output, /error: top needs a terminal that can move the cursor, not TERM=dumb/)
   })
 
   it('needs a running node, and ends with it, in one line and with 13', async () => {

@@ -21,7 +21,7 @@ export default class KeyExport extends BaseCommand {
     const { args, flags } = await this.parse(KeyExport)
     const { home, confirm } = this
     if (args.file === '-') {
-      throw new UsageError('a key is never written to stdout', { hint: 'name a file; it is made for you alone to read' })
+      throw new UsageError('a key is never written to stdout', { hint: 'name a file; only you will be able to read it (mode 0600)' })
     }
     if (this.settings.key == null) {
       await ensureHome(home)

@@ -17,7 +17,7 @@ export default class ProtocolList extends BaseCommand {
     const peer = await this.peerArgument(args.peer)
     const { peerId, source, protocols } = await (await this.session()).protocols.list(peer, this.callOptions)
     if (source === 'identify') {
-      this.logToStderr(`${peerId} does not tell what its protocols are like; these are their ids, of libp2p's own protocols too`)
+      this.logToStderr(`${peerId} does not describe its protocols; the list has only their ids, with those of libp2p's own protocols`)
     }
     if (protocols.length > 0) {
       this.log(protocolTable(protocols, process.stdout.columns))
