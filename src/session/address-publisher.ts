@@ -31,7 +31,7 @@ export interface AddressPublisherInit {
 
 /** The delay after a failure, in milliseconds. It doubles with each further failure; a random part, at most `jitter`, is subtracted. */
 const RETRY = { firstMs: 2_000, maxMs: 300_000, jitter: 0.25 }
-const NO_ADDRESS = 'the node has no address to publish: one that comes is published, and until then the chain keeps what it has'
+const NO_ADDRESS = 'the node has no address to publish yet: the chain keeps the present addresses until the node has one'
 
 /**
  * Checks whether a node may publish on its own. If publishing costs a fee, the user must have agreed in advance, and the key must be in a
@@ -54,7 +54,7 @@ export async function checkPublishing(
       await peerId(),
     )
     throw new UsageError('--publish: each change on this chain costs a fee, and is signed by the account that owns the node', {
-      hint: `leave --publish out and run, on a machine that has the owner's key: ${elsewhere}; or give --owner-key FILE and --yes`,
+      hint: `leave out --publish and, on a machine that has the owner's key, run: ${elsewhere}; or give --owner-key FILE and --yes`,
     })
   }
   await readOwnerKey(settings.ownerKey)
@@ -107,11 +107,11 @@ export class AddressPublisher {
       return { code: 'UNREACHABLE', severity: 'error', message: NO_ADDRESS }
     }
     if (this.#failure != null) {
-      const message = `addresses not published, tried again until it succeeds: ${describeError(this.#failure)}`
+      const message = `addresses not published; the node keeps trying: ${describeError(this.#failure)}`
       return { code: codeOf(this.#failure), severity: 'error', message }
     }
     if (this.#heldUntilMs != null) {
-      const message = `addresses changed, published in ${humanMs(this.#heldUntilMs - this.#now())}: each change costs a fee`
+      const message = `addresses changed, to be published in ${humanMs(this.#heldUntilMs - this.#now())}: each change costs a fee`
       return { code: 'LIMIT_EXCEEDED', severity: 'warning', message }
     }
     return undefined
@@ -202,7 +202,10 @@ export class AddressPublisher {
     try {
       const { receipt, waiting, multiaddrs, block } = await registry.publish(own, await this.#options(own))
       if (waiting != null) {
-        this.#tell('info', `transaction ${waiting.extrinsicHash} waits for its block and publishes ${multiaddrs.join()}: nothing was sent`)
+        this.#tell(
+          'info',
+          `transaction ${waiting.extrinsicHash} already publishes ${multiaddrs.join()} and waits for its block: nothing was sent`,
+        )
         return backoffMs(this.#failures++, RETRY, RETRY.jitter)
       }
       const cost = receipt == null ? '' : `, transaction ${receipt.extrinsicHash}${feeText(receipt)}`
@@ -246,7 +249,7 @@ export class AddressPublisher {
     try {
       return await readOwnerKey(settings.ownerKey ?? '')
     } catch (cause) {
-      throw new UsageError(`${describeError(cause)}; on a machine that has the key: ${commandFor(settings, own, peerId)}`, { cause })
+      throw new UsageError(`${describeError(cause)}; on a machine that has the key, run: ${commandFor(settings, own, peerId)}`, { cause })
     }
   }
 
@@ -260,7 +263,7 @@ export class AddressPublisher {
     const signer = await this.#signer(own)
     const approve = async ({ to, account, unchecked }: PublishPlan): Promise<boolean> => {
       if (unchecked != null) {
-        throw new UsageError(`${unchecked}: nobody is there to agree to that; nothing was sent`)
+        throw new UsageError(`${unchecked}: a node cannot ask for consent in the background; nothing was sent`)
       }
       if (this.#keyOf(this.#publishable()) !== this.#keyOf(own)) {
         throw new Superseded()
@@ -270,7 +273,7 @@ export class AddressPublisher {
     }
     const onSent = ({ extrinsicHash }: { extrinsicHash: string }): void => {
       pace.paid()
-      log.info(`handed in: transaction ${extrinsicHash}`)
+      log.info(`submitted transaction ${extrinsicHash}`)
     }
     return { signal, signer, approve, onSent }
   }

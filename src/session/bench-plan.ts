@@ -24,9 +24,9 @@ export function checkBenchPlan(plan: BenchPlan, maxFrameBytes: number): void {
   }
   const maxSizeBytes = maxFrameBytes - REQUEST_OVERHEAD_BYTES
   if (plan.sizeBytes > maxSizeBytes) {
-    const message = `a payload of ${plan.sizeBytes} bytes is over ${maxSizeBytes} bytes, the most that fits in a message of this node; nothing was sent`
+    const message = `a payload of ${plan.sizeBytes} bytes is over ${maxSizeBytes} bytes, the most that a message of this node can carry; nothing was sent`
     throw new ProtocolError('LIMIT_EXCEEDED', message, {
-      hint: '--size names a smaller one; --max-frame-bytes raises the limit, of the node that sends and of the peer',
+      hint: '--size sets a smaller payload; --max-frame-bytes raises the limit, and has to be set on both nodes',
     })
   }
 }

@@ -74,7 +74,7 @@ export class ChainCalls implements ChainSession {
     const { taken, left } = publishable(this.#init.ownAddresses())
     const addresses = multiaddrs.length > 0 ? multiaddrs.map(parseMultiaddr) : taken
     if (addresses.length === 0) {
-      throw left.length > 0 ? new UsageError(`no address that the chain takes; ${leftOut(left)}`) : nothingToPublish()
+      throw left.length > 0 ? new UsageError(`the node has no address that the chain accepts; ${leftOut(left)}`) : nothingToPublish()
     }
     return toAnswer(await this.#ask(options, async (registry, within) => registry.publish(addresses, within)))
   }
@@ -106,8 +106,8 @@ export class ChainCalls implements ChainSession {
 /** The error if no addresses were named and no running node has any. */
 export function nothingToPublish({ paysFees = false } = {}): NodeError {
   const byItself = paysFees ? '' : ', or let the node do it: subnet start --publish'
-  return new NodeError('NOT_RUNNING', 'there is no running node whose addresses could be published', {
-    hint: `name them: subnet chain publish MULTIADDR…${byItself}`,
+  return new NodeError('NOT_RUNNING', 'no addresses to publish: none were named, and no node runs in this home', {
+    hint: `name the addresses: subnet chain publish MULTIADDR…${byItself}`,
   })
 }
 
@@ -145,9 +145,9 @@ function missing(record: ChainRecord, subnetId: number): ChainLookupError {
     return new ChainLookupError(
       message,
       details,
-      'a peer puts its addresses there with "subnet chain publish" or "subnet start --publish"; is this the right --chain and --subnet-id?',
+      'a peer publishes its addresses with "subnet chain publish" or "subnet start --publish"; is this the right --chain and --subnet-id?',
     )
   }
   const message = `${peer} is registered in subnet ${subnetId} (${describePlace(place)}), and has no address on the chain${when}`
-  return new ChainLookupError(message, details, 'the DHT and the gossip may know it: subnet resolve asks them')
+  return new ChainLookupError(message, details, 'the DHT and gossip may know an address: subnet resolve asks them')
 }

@@ -5,7 +5,7 @@ import type { ChainAnswer, FreshnessAnswer } from './answers.ts'
 export function staleNotice({ stale, block, readAtMs }: FreshnessAnswer): string | undefined {
   // block 0 means not reported
   const at = block === 0 ? '' : ` at block ${block},`
-  return stale ? `the chain is away: this is what it said${at} ${humanMs(Math.max(0, Date.now() - readAtMs))} ago` : undefined
+  return stale ? `the chain is unreachable: this is its answer${at} from ${humanMs(Math.max(0, Date.now() - readAtMs))} ago` : undefined
 }
 
 /** `main peer of node 3, class validator` */

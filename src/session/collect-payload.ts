@@ -3,7 +3,7 @@ import { hintFor, ProtocolError } from '../protocol/api/errors.ts'
 import type { SessionOptions } from './session.ts'
 import { withStepDeadline } from './step-deadline.ts'
 
-const LATE = 'the payload did not come to its end in time; nothing was sent'
+const LATE = 'the payload did not end in time; nothing was sent'
 
 /** Reads the whole payload into memory before sending. @throws ProtocolError LIMIT_EXCEEDED, TIMEOUT; errors of the payload */
 export async function collectPayload(payload: AsyncIterable<Uint8Array>, maxBytes: number, options: SessionOptions): Promise<Uint8Array> {
@@ -12,6 +12,6 @@ export async function collectPayload(payload: AsyncIterable<Uint8Array>, maxByte
 
 export function tooManyBytes(maxBytes: number): ProtocolError {
   return new ProtocolError('LIMIT_EXCEEDED', `the payload is larger than ${maxBytes} bytes, the most that one message may carry`, {
-    hint: hintFor(maxBytes, '--max-frame-bytes raises the limit, of the node that sends and of the peer'),
+    hint: hintFor(maxBytes, '--max-frame-bytes raises the limit, and has to be set on both nodes'),
   })
 }

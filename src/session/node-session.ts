@@ -172,7 +172,7 @@ export class NodeSession implements Session {
 
   async *events(options: EventsOptions = {}): AsyncGenerator<NodeEvent[]> {
     if (this.#init.events == null) {
-      throw new NodeError('NOT_RUNNING', 'the node of a command has no events to follow')
+      throw new NodeError('NOT_RUNNING', 'the temporary node of a command has no events to follow')
     }
     yield* this.#init.events(options)
   }
@@ -328,7 +328,7 @@ export class NodeSession implements Session {
 
 /** The error text for a step that took too long. */
 function late(step: string): string {
-  return `the time was up in step "${step}"`
+  return `timed out in step "${step}"`
 }
 
 function timer(ms: number): { over: Promise<void>; clear(): void } {

@@ -21,12 +21,12 @@ export function placesAnswer({ refusedAtMs: _, descriptors: __, largest, ...coun
 export function placesProblem({ refusedAtMs, descriptors, ...state }: PlacesState, nowMs = Date.now()): string | undefined {
   if (descriptors != null) {
     const { open, limit } = descriptors
-    return `peers are refused, as the node has ${open} of ${limit} file descriptors open, and keeps the rest for commands and files: a larger "ulimit -n" (systemd: LimitNOFILE=) gives it more`
+    return `new peers are refused: ${open} of ${limit} file descriptors are open, and the rest is kept for commands and files; raise "ulimit -n" (systemd: LimitNOFILE=)`
   }
   if (refusedAtMs == null || nowMs - refusedAtMs > REFUSED_WITHIN_MS) {
     return undefined
   }
   const { open, maxOpen, pending, maxPending } = state
   const taken = `${open} of ${maxOpen} connections are open and ${pending} of ${maxPending} handshakes pending`
-  return `newcomers were turned away in the last minute, as the node was full: ${taken}`
+  return `new peers were refused in the last minute because the node was full: ${taken}`
 }

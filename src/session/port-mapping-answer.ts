@@ -19,7 +19,7 @@ export function portMappingAnswer({ status, detail, router, protocol, mappings }
 /** The answer for a node of an earlier version. */
 export const NO_PORT_MAPPING = {
   status: 'off',
-  detail: 'the node is of a version that asks no router',
+  detail: 'the node runs an earlier version without port mapping',
   router: null,
   protocol: null,
   mappings: [],

@@ -83,9 +83,9 @@ export class ProtocolCalls implements ProtocolSession {
     const giveUpAtMs = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
     const found = await this.#reflection.describe(to, protocolId, options).catch((error) => {
       throw isUnsupported(error)
-        ? new ProtocolError('PROTOCOL_UNSUPPORTED', `${peerId} does not tell of its protocols`, {
+        ? new ProtocolError('PROTOCOL_UNSUPPORTED', `${peerId} does not describe its protocols`, {
             cause: error,
-            hint: '--proto FILE says what the messages of a protocol look like',
+            hint: '--proto FILE describes the messages of a protocol',
           })
         : error
     })

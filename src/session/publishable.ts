@@ -14,7 +14,7 @@ export function leftOut(left: Multiaddr[]): string {
   const relayed = left.filter(isRelayed)
   const others = left.filter((address) => !isRelayed(address))
   return [
-    ...(relayed.length > 0 ? [`left out: ${relayed.join(', ')}: the chain does not take the address of a relay`] : []),
-    ...(others.length > 0 ? [`left out: ${others.join(', ')}: the chain takes no address over QUIC`] : []),
+    ...(relayed.length > 0 ? [`left out: ${relayed.join(', ')}: the chain does not accept the address of a relay`] : []),
+    ...(others.length > 0 ? [`left out: ${others.join(', ')}: the chain does not accept QUIC addresses`] : []),
   ].join('; ')
 }

@@ -140,7 +140,7 @@ function checkOwn(peerId: PeerId, { listen, announce }: Settings): void {
     return named != null && !named.equals(peerId)
   })
   if (other != null) {
-    throw new UsageError(`${other} is the address of another peer`, { hint: `this one is ${peerId.toString()}; /p2p/… may be left out` })
+    throw new UsageError(`${other} is the address of another peer`, { hint: `this peer is ${peerId.toString()}; leave out /p2p/…` })
   }
 }
 
@@ -158,7 +158,7 @@ async function startListening(compose: (listen: string[]) => Promise<SubnetNode>
         `cannot listen on ${(named ? refusedOf(listen, cause) : [DEFAULT_LISTEN]).join(', ')}: ${reasonNotToListen(cause)}`,
         {
           cause,
-          hint: `give another --listen, like ${DEFAULT_LISTEN}; a port of 0 takes a free one`,
+          hint: `give another --listen, like ${DEFAULT_LISTEN}; port 0 picks a free port`,
         },
       )
     }

@@ -28,13 +28,13 @@ export function statusProblems(facts: NodeFacts): StatusProblem[] {
   const { settings, bootstrapRefusals, publishing, ownRefusal, full, clock, book } = facts
   const isAlone = settings.bootstrap.length > 0 && facts.connections === 0 && bootstrapRefusals.length === 0
   return [
-    ...(facts.addresses === 0 ? [error('UNREACHABLE', 'the node has no address that others could dial')] : []),
+    ...(facts.addresses === 0 ? [error('UNREACHABLE', 'the node has no address that peers can dial')] : []),
     ...bootstrapRefusals.map((message) => error('NOT_ADMITTED', message)),
-    ...(isAlone ? [error('UNREACHABLE', 'the node has bootstraps, and is connected to nobody')] : []),
+    ...(isAlone ? [error('UNREACHABLE', 'the node has bootstraps, but no connected peer')] : []),
     ...facts.chain.map((message) => error('CHAIN_UNAVAILABLE', message)),
     ...(publishing == null ? [] : [publishing]),
-    ...(ownRefusal == null ? [] : [error('NOT_ADMITTED', `others like this node would not let it in: ${ownRefusal}`)]),
-    ...(book == null ? [] : [error(book.code, `${book.message} (${book.hint}); until then what peers tell is forgotten`)]),
+    ...(ownRefusal == null ? [] : [error('NOT_ADMITTED', `peers that require registration refuse this node: ${ownRefusal}`)]),
+    ...(book == null ? [] : [error(book.code, `${book.message} (${book.hint}); until then the node forgets what it learns of peers`)]),
     ...(full == null ? [] : [error('LIMIT_EXCEEDED', full)]),
     ...(clock == null ? [] : [{ code: 'CLOCK_OFF', severity: 'warning', message: clock } as const]),
   ]

@@ -14,7 +14,7 @@ export async function withStepDeadline<T>(
     return await work(deadline.signal)
   } catch (cause) {
     if (deadline.isUp) {
-      throw new ProtocolError('TIMEOUT', late, { cause, phase, hint: '--timeout DUR gives it longer' })
+      throw new ProtocolError('TIMEOUT', late, { cause, phase, hint: '--timeout DUR allows more time' })
     }
     throw cause
   }

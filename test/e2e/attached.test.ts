@@ -47,7 +47,7 @@ describe('commands beside a running node', function () {
     const outcome = await cli.run(lonely, ['status', '--json'])
     assert.equal(outcome.code, 4)
     assert.deepEqual(onlyJson(outcome)['problems'], [
-      { code: 'UNREACHABLE', severity: 'error', message: 'the node has bootstraps, and is connected to nobody' },
+      { code: 'UNREACHABLE', severity: 'error', message: 'the node has bootstraps, but no connected peer' },
     ])
   })
 
@@ -95,7 +95,7 @@ describe('commands beside a running node', function () {
     await node.running.signal('SIGKILL')
     const error = jsonError(await sending.ended)
     assert.equal(error.exit, 13)
-    assert.match(error.message, /was gone before it had answered.*; the peer may have acted on the request$/)
+    assert.match(error.message, /ended before it answered.*; the peer may have acted on the request$/)
   })
 
   it('wait no longer than they were told for a node that hangs', async () => {
@@ -110,7 +110,7 @@ describe('commands beside a running node', function () {
         assert.equal(outcome.code, 6, args.join(' '))
         assert.match(
           jsonError(outcome).message,
-          args[0] === 'stop' ? /did not answer in time; it may still stop$/ : /did not answer in time$/,
+          args[0] === 'stop' ? /did not answer in time; the node may still stop$/ : /did not answer in time$/,
         )
         // 1.5 s; the rest is for a machine that is busy with other tests
         assert.ok(ms < 6_000, `${args.join(' ')}: ${ms} ms`)

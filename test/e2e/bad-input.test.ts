@@ -57,7 +57,7 @@ add(
   'the address of another peer to announce',
   ['start', '--announce', AT, '--listen', '/ip4/127.0.0.1/tcp/0'],
   /is the address of another peer$/,
-  /may be left out/,
+  /leave out \/p2p/,
 )
 add(
   'an address on which no transport listens',
@@ -124,7 +124,7 @@ add("one's own peer ID", ['resolve', PEER_ID], /is this node itself$/, /subnet i
 add("one's own peer ID, for a task", ['send-task', PEER_ID, '--text', 'x'], /is this node itself$/, /subnet id/)
 add("one's own address", ['connect', `/ip4/127.0.0.1/tcp/1/p2p/${PEER_ID}`], /is this node itself$/, /subnet id/)
 add("another peer's address to publish", ['chain', 'publish', AT], /is the address of another peer$/, /only for itself/)
-add('nothing to publish', ['chain', 'publish'], /no running node/, /subnet chain publish MULTIADDR/, {
+add('nothing to publish', ['chain', 'publish'], /^no addresses to publish/, /subnet chain publish MULTIADDR/, {
   code: 13,
   stdin: 'junk',
   inWords: true,

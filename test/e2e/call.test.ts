@@ -266,7 +266,7 @@ describe('protocols of a peer', function () {
         const { address } = world.quiet
         for (const command of [['call'], ['protocol', 'describe']]) {
           const { message, hint } = await failed([...command, address, GREET], 'PROTOCOL_UNSUPPORTED', 5)
-          assert.equal(message, `${world.quiet.peerId} does not tell of its protocols`)
+          assert.equal(message, `${world.quiet.peerId} does not describe its protocols`)
           assert.match(hint ?? '', /--proto FILE/)
         }
         const set = join(await cli.folder(), 'greet.binpb')

@@ -4,7 +4,7 @@ import { NODE_1, RECORDED, SUBNET } from '../support/hypertensor-state.ts'
 import { newPeer } from '../support/keys.ts'
 import { StandInChain } from '../support/stand-in-chain.ts'
 
-const AWAY = /the chain is away: this is what it said (at block 5, )?\d+(\.\d+)? (ms|s) ago/
+const AWAY = /the chain is unreachable: this is its answer (at block 5, )?from \d+(\.\d+)? (ms|s) ago/
 const [WITHOUT_ADDRESS = ''] = Object.values(RECORDED.nodes).flatMap(({ peerId, multiaddr }) => (multiaddr == null ? [peerId] : []))
 
 describe('a chain that went away', function () {

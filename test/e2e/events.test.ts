@@ -152,9 +152,9 @@ describe('the events of a running node', function () {
     const following = cli.launch(troubled, ['events', '--json', '--type', 'ready', '--type', 'problem', '--type', 'stopping'])
     await following.prints(/"event":"ready"/)
     await seed.stop()
-    await following.prints(/"problem:begin".*connected to nobody/)
+    await following.prints(/"problem:begin".*no connected peer/)
     await cli.json(troubled, ['connect', node.address])
-    await following.prints(/"problem:end".*connected to nobody/)
+    await following.prints(/"problem:end".*no connected peer/)
     await other.stop()
     const { code, stdout } = await following.ended
     assert.deepEqual([code, eventsOf(stdout).at(-1)?.event], [0, 'stopping'])
@@ -275,7 +275,7 @@ describe('the events of a running node', function () {
         await (how === 'kill' ? running.running.signal('SIGKILL') : running.stop())
       }
       assert.equal(await shell.ended, how === 'kill' ? 13 : 0, shell.screen.text)
-      assert.match(shell.screen.text, how === 'kill' ? /error: the node of .* was gone/ : /the node has stopped/)
+      assert.match(shell.screen.text, how === 'kill' ? /error: the node of .* ended before it answered/ : /the node has stopped/)
     }
   })
 

@@ -84,7 +84,7 @@ describe('subnet on a Hypertensor chain', function () {
     assert.deepEqual(await cli.json(home, lookup), { ...record, stale: true })
     const text = await cli.run(home, lookup)
     assert.equal(text.code, 0)
-    assert.match(text.stderr, /^the chain is away: this is what it said \d+(\.\d+)? (ms|s) ago\n$/)
+    assert.match(text.stderr, /^the chain is unreachable: this is its answer from \d+(\.\d+)? (ms|s) ago\n$/)
   })
 
   it('names the endpoint that cannot be reached, exit 10, and the next one is asked', async () => {

@@ -23,7 +23,7 @@ describe('a node that runs and whose control socket cannot be used', function ()
     await rm(join(home, 'node.sock'))
     const status = await cli.json(home, ['status'])
     assert.equal(status['pid'], node.running.child.pid)
-    assert.match(node.running.stderr, /^warn: the control socket had been removed: it is there again$/m)
+    assert.match(node.running.stderr, /^warn: the control socket had been removed, and was created again$/m)
   })
 
   it('puts it back where another took its place, and its lock where that was removed', async () => {
@@ -34,7 +34,7 @@ describe('a node that runs and whose control socket cannot be used', function ()
     await once(left, 'listening')
     await rename(join(home, 'left.sock'), socket)
     left.close()
-    await node.running.says(/(it is there again\n.*){2}/s)
+    await node.running.says(/(was created again\n.*){2}/s)
     const [second, status] = await Promise.all([cli.run(home, ['start', '--json']), cli.json(home, ['status'])])
     assert.equal(second.code, 11)
     assert.ok(jsonError(second).message.includes(`pid ${node.running.child.pid}`))
@@ -51,7 +51,7 @@ describe('a node that runs and whose control socket cannot be used', function ()
       for (const outcome of outcomes) {
         const { code, message } = jsonError(outcome)
         assert.deepEqual([code, outcome.code], ['ALREADY_RUNNING', 11], message)
-        assert.ok(message.includes(`(pid ${child.pid})`) && message.includes('node.sock is not there'), message)
+        assert.ok(message.includes(`(pid ${child.pid})`) && message.includes('node.sock does not exist'), message)
       }
       const init = await cli.run(home, ['init', '--yes', '--force'])
       assert.match(init.stderr, /the node that runs here goes on as it is: this takes effect at the next start/)
@@ -105,7 +105,7 @@ describe('a node with few file descriptors', function () {
     for (const { code, stdout } of answers) {
       const { problems = [], pid } = JSON.parse(stdout)
       assert.deepEqual([code, pid], [9, node.running.child.pid], stdout)
-      assert.match(problems[0].message, /peers are refused, as the node has \d+ of 80 file descriptors open/)
+      assert.match(problems[0].message, /new peers are refused: \d+ of 80 file descriptors are open/)
     }
     const away = await cli.run(home, ['connect', `/ip4/127.0.0.1/tcp/1/p2p/${node.peerId}`, '--json'])
     assert.notEqual(away.code, 0)

@@ -91,7 +91,7 @@ describe('subnet status, of a node whose places are taken', function () {
     assert.deepEqual([code, status.healthy, status.problems[0]?.code], [9, false, 'LIMIT_EXCEEDED'])
     assert.match(
       status.problems[0]?.message ?? '',
-      /^newcomers were turned away in the last minute.*: 300 of 300 connections are open and \d+ of 200 handshakes pending$/,
+      /^new peers were refused in the last minute.*: 300 of 300 connections are open and \d+ of 200 handshakes pending$/,
     )
     await node.stop()
   })

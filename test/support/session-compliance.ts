@@ -683,7 +683,7 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
         await fails(session.activity(), 'NOT_RUNNING', /no node runs in/)
         await fails(session.stop(), 'NOT_RUNNING', /no node runs in/)
         await fails(session.disconnect(world.peerId), 'NOT_RUNNING', /no node runs in/)
-        await fails(session.chain.publish([]), 'NOT_RUNNING', /no running node/)
+        await fails(session.chain.publish([]), 'NOT_RUNNING', /^no addresses to publish/)
         return
       }
       const status = await session.status()

@@ -22,9 +22,9 @@ const REFUSALS: Record<number, { code: string; message: string }> = {
   405: { code: 'invalid_argument', message: 'a call is a POST' },
   415: {
     code: 'invalid_argument',
-    message: `content-type: expected ${JSON_TYPE} or application/proto; of a call that streams, application/connect+json or application/connect+proto`,
+    message: `content-type: expected ${JSON_TYPE} or application/proto; for a streaming call, application/connect+json or application/connect+proto`,
   },
-  505: { code: 'unimplemented', message: 'a call that streams both ways needs HTTP/2' },
+  505: { code: 'unimplemented', message: 'a bidirectional streaming call needs HTTP/2' },
 }
 
 /**
@@ -96,7 +96,7 @@ async function* readable(body: AsyncIterable<Uint8Array>, { input }: UniversalHa
   try {
     fromBinary(input, Buffer.concat(parts))
   } catch (error) {
-    throw new ConnectError(`the request is no ${input.typeName}: ${describeError(error)}`, Code.InvalidArgument)
+    throw new ConnectError(`the request is not a valid ${input.typeName}: ${describeError(error)}`, Code.InvalidArgument)
   }
 }
 

@@ -86,9 +86,9 @@ export class ControlServer {
         this.#server.close()
         return
       }
-      log.warn('the control socket had been removed: it is there again')
+      log.warn('the control socket had been removed, and was created again')
     } catch (error) {
-      log.debug('the control socket cannot be put back', error)
+      log.debug('the control socket had been removed, and cannot be created again', error)
     }
   }
 

@@ -18,8 +18,8 @@ const RETRY_MS = 50
 
 /** Descriptions of the errors of a socket without a node. */
 const UNREACHABLE: Record<string, string> = {
-  ENOENT: 'is not there',
-  ENOTDIR: 'is not there',
+  ENOENT: 'does not exist',
+  ENOTDIR: 'does not exist',
   // a socket left by a killed node, or owned by another process
   ECONNREFUSED: 'refuses connections',
   EAGAIN: 'takes no more connections',
@@ -90,7 +90,7 @@ export async function connectToNode(home: Home, { signal, timeoutMs = PATIENCE_M
         'ALREADY_RUNNING',
         `a node runs in ${home.path} (${holder}), but its control socket ${socketPath(home)} ${found}`,
         {
-          hint: 'it may be starting, stopping, or busy: try again; else end its process. The socket is found with the same XDG_RUNTIME_DIR and TMPDIR',
+          hint: 'the node may be starting, stopping or busy: try again, or end its process. The path of the socket depends on XDG_RUNTIME_DIR and TMPDIR',
         },
       )
     }
@@ -113,7 +113,7 @@ async function tryConnect(home: Home, signal: AbortSignal): Promise<Socket | str
   signal.throwIfAborted()
   const path = socketPath(home)
   if (dirname(path) !== home.path && !(await isPrivate(dirname(path)))) {
-    return (await isThere(path)) ? 'is in a directory that is not of this user alone' : 'is not there'
+    return (await isThere(path)) ? 'is in a directory that is not private to this user' : 'does not exist'
   }
   const socket = connect({ path, signal })
   try {
@@ -133,7 +133,7 @@ async function tryConnect(home: Home, signal: AbortSignal): Promise<Socket | str
     }
     throw new UsageError(`the control socket ${path} cannot be used: ${reasonOf(cause)}`, {
       cause,
-      hint: 'a node that runs in this home is driven by the user who started it',
+      hint: 'only the user who started the node of this home can use the socket',
     })
   }
 }
@@ -161,7 +161,7 @@ function userId(): number {
 
 async function checkPrivate(directory: string): Promise<void> {
   if (!(await isPrivate(directory))) {
-    throw new Error(`${directory} is not a directory of this user alone`)
+    throw new Error(`${directory} is not a private directory of this user`)
   }
 }
 

@@ -117,7 +117,7 @@ export class NodeClient {
     if (guarded?.aborted === true && isDeadline(guarded.reason)) {
       return new ProtocolError('TIMEOUT', words(`the node of ${this.#home.path} did not answer in time`), {
         cause: error,
-        hint: '--timeout DUR gives it longer; if it hangs, its process has to be ended',
+        hint: '--timeout DUR allows more time; if the node hangs, end its process',
       })
     }
     if (!(error instanceof ConnectError)) {
@@ -129,15 +129,15 @@ export class NodeClient {
     }
     const holder = await holderOf(this.#home)
     if (holder != null) {
-      const text = `a node runs in ${this.#home.path} (${holder}), but ended the connection before it had answered (${describeError(error)})`
+      const text = `a node runs in ${this.#home.path} (${holder}), but closed the connection before it answered (${describeError(error)})`
       return new NodeError('ALREADY_RUNNING', words(text), {
         cause: error,
-        hint: 'it may be out of file descriptors ("ulimit -n"): try again',
+        hint: 'the node may be out of file descriptors ("ulimit -n"): try again',
       })
     }
-    return new NodeError('NOT_RUNNING', words(`the node of ${this.#home.path} was gone before it had answered (${describeError(error)})`), {
+    return new NodeError('NOT_RUNNING', words(`the node of ${this.#home.path} ended before it answered (${describeError(error)})`), {
       cause: error,
-      hint: 'run the command again: without a running node it uses one of its own',
+      hint: 'run the command again: without a running node it starts a temporary one',
     })
   }
 

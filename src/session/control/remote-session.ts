@@ -121,7 +121,10 @@ export class RemoteSession implements Session {
       }
       return answer
     }
-    return toPlain<typeof StopResponseSchema, StopAnswer>(StopResponseSchema, await this.#client.call(options, work, 'it may still stop'))
+    return toPlain<typeof StopResponseSchema, StopAnswer>(
+      StopResponseSchema,
+      await this.#client.call(options, work, 'the node may still stop'),
+    )
   }
 
   async peers(options: SessionOptions & { all?: boolean } = {}): Promise<PeerRow[]> {

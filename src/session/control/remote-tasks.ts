@@ -104,7 +104,7 @@ export class RemoteTasks {
       const parts = call({ signal: guarded.signal })[Symbol.asyncIterator]()
       const first = await parts.next()
       if (first.done === true || first.value.part.case !== 'answer') {
-        throw new ConnectError('the node answered without an answer', Code.Internal)
+        throw new ConnectError('the node ended the call without an answer', Code.Internal)
       }
       const answer = fromAnswer(first.value.part.value, nothing())
       answer.result = resultOf(parts, { answer, failure, done })

@@ -70,7 +70,7 @@ export async function* serveSmallTask(
 /** @throws UsageError; errors of the session */
 async function send(session: Session, { head, payload }: SendTasksRequest_Task, signal: AbortSignal): Promise<TaskAnswer> {
   if (head == null) {
-    throw new UsageError('a task has a head')
+    throw new UsageError('a task needs a head')
   }
   const { size, chunks } = bodyOf(payload)
   const timeoutMs = checkTimeout(head.timeoutMs)

@@ -43,7 +43,7 @@ export async function* answerOf(answer: TaskAnswer): AsyncGenerator<MessageInitS
 /** @throws UsageError */
 function sizeOf(size: number | undefined): number | undefined {
   if (size != null && !(Number.isSafeInteger(size) && size >= 0)) {
-    throw new UsageError('the size of a payload is a number of bytes')
+    throw new UsageError('the size of a payload must be a whole number of bytes')
   }
   return size
 }
@@ -79,7 +79,7 @@ async function headOf<Head>(
   const first = await parts.next()
   const part = first.done === true ? undefined : first.value.part
   if (part?.case !== 'head') {
-    throw new UsageError(`the first message of ${method} is its head`)
+    throw new UsageError(`the first message of ${method} must be its head`)
   }
   return { head: part.value, chunks: restOf(parts, method) }
 }
@@ -88,7 +88,7 @@ async function* restOf(parts: AsyncIterator<PartOf<unknown>>, method: string): A
   for (let next = await parts.next(); next.done !== true; next = await parts.next()) {
     const { part } = next.value
     if (part.case !== 'chunk') {
-      throw new UsageError(`after the head of ${method} come chunks`)
+      throw new UsageError(`only chunks may follow the head of ${method}`)
     }
     yield part.value
   }

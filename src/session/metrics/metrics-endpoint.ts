@@ -25,13 +25,13 @@ const NOT_READY = 503
 
 /** The problems of a node in words without details of the node, because any client may ask. */
 const REASONS: Record<StatusProblem['code'] | 'NOT_RUNNING', string> = {
-  UNREACHABLE: 'no address that others could dial, or no connection to anybody',
+  UNREACHABLE: 'no address that peers can dial, or no connected peer',
   CHAIN_UNAVAILABLE: 'the chain does not answer as it should',
-  NOT_ADMITTED: 'not let in where registration is required',
-  LIMIT_EXCEEDED: 'newcomers are turned away for want of places or file descriptors',
+  NOT_ADMITTED: 'not admitted where registration is required',
+  LIMIT_EXCEEDED: 'new peers are refused: no free places or file descriptors',
   USAGE: 'something on this machine cannot be used: "subnet status" names it',
   TIMEOUT: 'a database on this machine is locked',
-  CLOCK_OFF: 'the clock of this machine is off',
+  CLOCK_OFF: 'the clock of this machine is wrong',
   NOT_RUNNING: 'the node starts or stops',
 }
 
@@ -73,7 +73,7 @@ export class MetricsEndpoint {
     await once(server, 'listening').catch((cause) => {
       throw new UsageError(`cannot serve metrics on ${address}: ${reasonNotToListen(cause)}`, {
         cause,
-        hint: '--metrics HOST:PORT takes another address; a port of 0 takes a free one',
+        hint: '--metrics HOST:PORT sets another address; port 0 picks a free port',
       })
     })
     return new MetricsEndpoint(server, { host, connectionMs })
@@ -144,7 +144,7 @@ export class MetricsEndpoint {
       case '/readyz':
         return this.#readiness.read()
       default:
-        return { status: 404, type: TEXT, body: 'there are /metrics, /healthz and /readyz\n' }
+        return { status: 404, type: TEXT, body: 'not found: only /metrics, /healthz and /readyz\n' }
     }
   }
 

@@ -92,7 +92,7 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
   it('publishes the newest once the pause is over', async () => {
     const publisher = publisherOf({ settleMs: 0, burst: 1, pauseMs: 50 })
     publisher.changed()
-    await untilLogged(/handed in/)
+    await untilLogged(/submitted transaction/)
     addresses = [OTHER]
     publisher.changed()
     await untilLogged(/published/, 2)
@@ -108,13 +108,13 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
     await chmod(ownerKey, 0o644)
     publisherOf().changed()
     await untilLogged(
-      /error: addresses not published: owner key .* can be read by others.*; on a machine that has the key: subnet chain publish \/ip4\/1\.2\.3\.4\/tcp\/1\/p2p\/12D3\w+ --chain hypertensor:ws:\S+ --subnet-id 128001 --owner-key FILE/,
+      /error: addresses not published: owner key .* can be read by others.*; on a machine that has the key, run: subnet chain publish \/ip4\/1\.2\.3\.4\/tcp\/1\/p2p\/12D3\w+ --chain hypertensor:ws:\S+ --subnet-id 128001 --owner-key FILE/,
     )
     await chmod(ownerKey, 0o600)
     chain.makesBlocks = false
     const stopped = publisherOf()
     stopped.changed()
-    await untilLogged(/handed in/)
+    await untilLogged(/submitted transaction/)
     await stopped.stop()
     await stopped.stop()
     stopped.changed()
@@ -137,9 +137,9 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
     chain.makesBlocks = false
     const first = publisherOf()
     first.changed()
-    await untilLogged(/handed in/)
+    await untilLogged(/submitted transaction/)
     publisherOf().changed()
-    await untilLogged(/transaction 0x[0-9a-f]{64} waits for its block and publishes \/ip4\/1\.2\.3\.4.*: nothing was sent/)
+    await untilLogged(/transaction 0x[0-9a-f]{64} already publishes \/ip4\/1\.2\.3\.4.* and waits for its block: nothing was sent/)
     chain.nextBlock()
     await untilLogged(/published/)
     addresses = [OTHER]
@@ -150,7 +150,7 @@ describe('a node that publishes by itself on a chain that takes fees', () => {
       return publish(multiaddrs, { ...options, approve })
     }
     publisherOf().changed()
-    await untilLogged(/error: addresses not published: the owner is not known: nobody is there to agree/)
+    await untilLogged(/error: addresses not published: the owner is not known: a node cannot ask for consent/)
     assert.equal(chain.pool.blocks.length, 1)
   })
 

@@ -106,7 +106,14 @@ describe('a request on the control socket that is not well-formed', function () 
       code: 'invalid_argument',
       says: /peer.*string, got 5/,
     },
-    { name: 'a body that is no protobuf', type: PROTOBUF, body: GARBAGE, status: 400, code: 'invalid_argument', says: /is no .*IdRequest/ },
+    {
+      name: 'a body that is no protobuf',
+      type: PROTOBUF,
+      body: GARBAGE,
+      status: 400,
+      code: 'invalid_argument',
+      says: /is not a valid .*IdRequest/,
+    },
     {
       name: 'a protobuf that ends too early',
       method: 'Ping',
@@ -114,7 +121,7 @@ describe('a request on the control socket that is not well-formed', function () 
       body: Buffer.from([0x0a, 0x50, 0x01]),
       status: 400,
       code: 'invalid_argument',
-      says: /is no .*PingRequest: premature EOF/,
+      says: /is not a valid .*PingRequest: premature EOF/,
     },
     {
       name: 'a text that is not UTF-8',
@@ -254,8 +261,8 @@ describe('a request on the control socket that is not well-formed', function () 
     { name: 'an envelope cut short', body: envelope({}, { length: 50 }), code: 'invalid_argument', says: /incomplete envelope/ },
     { name: 'a message of 4 GiB', body: envelope({}, { length: 0xffffffff }), code: 'resource_exhausted', says: /larger than .* 1048576/ },
     { name: 'a compressed message', body: envelope({}, { flags: 1 }), code: 'invalid_argument', says: /compressed/ },
-    { name: 'nothing', body: Buffer.alloc(0), code: 'invalid_argument', says: /first message of SendTask is its head/ },
-    { name: 'no head', body: envelope({ chunk: 'aaaa' }), code: 'invalid_argument', says: /first message of SendTask is its head/ },
+    { name: 'nothing', body: Buffer.alloc(0), code: 'invalid_argument', says: /first message of SendTask must be its head/ },
+    { name: 'no head', body: envelope({ chunk: 'aaaa' }), code: 'invalid_argument', says: /first message of SendTask must be its head/ },
     { name: 'a negative size', body: envelope({ head: { peer: PEER, taskId: 't', size: -1 } }), code: 'invalid_argument', says: /size/ },
     {
       name: 'a peer that is none',
@@ -321,7 +328,7 @@ describe('a request on the control socket that is not well-formed', function () 
 
   it('is told that a call which streams both ways needs HTTP/2', async () => {
     const { status, body } = await http1('SendTask', JSON_STREAM, envelope({}))
-    assert.deepEqual([status, JSON.parse(body.toString()).message], [505, 'a call that streams both ways needs HTTP/2'])
+    assert.deepEqual([status, JSON.parse(body.toString()).message], [505, 'a bidirectional streaming call needs HTTP/2'])
   })
 
   it('is answered 400 over HTTP/2, for an authority that is none', async () => {

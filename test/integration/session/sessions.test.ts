@@ -133,7 +133,7 @@ describe('the control socket', function () {
       assert.equal((await stat(directory)).mode & 0o777, 0o700)
       await chmod(directory, 0o777)
       // others could have put their own there
-      await assert.rejects(open(home, settings, 1), { code: 'ALREADY_RUNNING', message: /not of this user alone/ })
+      await assert.rejects(open(home, settings, 1), { code: 'ALREADY_RUNNING', message: /not private to this user/ })
       await session.close()
       await served.stop()
     } finally {
@@ -198,7 +198,7 @@ describe('the control socket', function () {
       }
     })()
     await failed
-    await fails(watching, 'NOT_RUNNING', /the node stops|gone/)
+    await fails(watching, 'NOT_RUNNING', /the node stops|ended before it answered/)
     await served.stopped
     assert.ok((await open(home, settings)) instanceof LocalSession)
   })
@@ -207,7 +207,7 @@ describe('the control socket', function () {
     const { home, settings, served } = await node()
     const session = await open(home, settings)
     assert.deepEqual(await session.stop(), { peerId: served.ready['peerId'], pid: process.pid })
-    await fails(session.id(), 'NOT_RUNNING', /was gone/)
+    await fails(session.id(), 'NOT_RUNNING', /ended before it answered/)
     await node({}, home.path)
     assert.equal((await session.id()).peerId, served.ready['peerId'], 'the same home, and so the same peer')
   })
@@ -228,7 +228,7 @@ describe('the control socket', function () {
     await once(dying, 'listening')
     const session = await open(home, await settingsOf(home, {}))
     const sending = session.sendTask('12D3KooWMwW1VqH7uWtUc5UGoyMJp1dG26Nkosc6RkRJ7RNiW6Cb', { taskId: 't', payload: bytes('x') })
-    await fails(sending, 'NOT_RUNNING', /was gone before it had answered.*the peer may have acted/)
+    await fails(sending, 'NOT_RUNNING', /ended before it answered.*the peer may have acted/)
     dying.close()
   })
 

@@ -132,7 +132,7 @@ describe('a node that publishes by itself', () => {
       for (let failures = 1, delayMs = 2_000; failures <= 10; failures++, delayMs = Math.min(2 * delayMs, 300_000)) {
         await chain.attempted(failures)
         await chain.fails(new ChainError('the chain is away'))
-        assert.equal(problem(), 'CHAIN_UNAVAILABLE error: addresses not published, tried again until it succeeds: the chain is away')
+        assert.equal(problem(), 'CHAIN_UNAVAILABLE error: addresses not published; the node keeps trying: the chain is away')
         pass(delayMs - 1)
         assert.equal(chain.attempts.length, failures, 'not yet')
         pass(1)
@@ -151,7 +151,7 @@ describe('a node that publishes by itself', () => {
       await open(url, { listen: ['/ip4/0.0.0.0/tcp/1'] })
       changeTo(...(url === PAID ? [LOOPBACK] : []))
       publisher.changed()
-      const none = 'the node has no address to publish: one that comes is published, and until then the chain keeps what it has'
+      const none = 'the node has no address to publish yet: the chain keeps the present addresses until the node has one'
       assert.equal(problem(), `UNREACHABLE error: ${none}`)
       assert.deepEqual(lines, [`warn: ${none}`])
       changeTo(PRIVATE)
@@ -165,7 +165,7 @@ describe('a node that publishes by itself', () => {
       changeTo(PUBLIC)
       await published(1)
       changeTo()
-      assert.match(problem() ?? '', /^UNREACHABLE error: .* the chain keeps what it has$/)
+      assert.match(problem() ?? '', /^UNREACHABLE error: .* the chain keeps the present addresses until the node has one$/)
       changeTo(PUBLIC)
       pass(HOUR_MS)
       assert.equal(problem(), undefined)
@@ -210,7 +210,7 @@ describe('a node that publishes by itself', () => {
     assert.deepEqual(
       lines
         .filter((line) => line.includes('left out'))
-        .map((line) => line.includes(relayed.toString()) && line.includes(`${quic}: the chain takes no`)),
+        .map((line) => line.includes(relayed.toString()) && line.includes(`${quic}: the chain does not accept QUIC`)),
       [true],
     )
   })
@@ -220,7 +220,7 @@ describe('a node that publishes by itself', () => {
     changeTo(PUBLIC)
     await published(1)
     changeTo(OTHER)
-    assert.equal(problem(), 'LIMIT_EXCEEDED warning: addresses changed, published in 4 s: each change costs a fee')
+    assert.equal(problem(), 'LIMIT_EXCEEDED warning: addresses changed, to be published in 4 s: each change costs a fee')
     pass(3_999)
     changeTo(PUBLIC)
     changeTo(OTHER, PUBLIC, PRIVATE)
@@ -251,8 +251,8 @@ describe('a node that publishes by itself', () => {
     pass(4_000)
     await published(2)
     assert.deepEqual(
-      lines.filter((line) => /handed in|error/.test(line)),
-      ['info: handed in: transaction 0x2'],
+      lines.filter((line) => /submitted transaction|error/.test(line)),
+      ['info: submitted transaction 0x2'],
     )
   })
 
