@@ -25,7 +25,7 @@ import { helpOf, toUsageError } from './text/usage.ts'
 
 /** A command exits at the latest this long after a signal, in milliseconds, even if a call hangs. */
 const LAST_WAY_OUT_MS = 1_800
-const MORE_TIME = '--timeout DUR gives it longer'
+const MORE_TIME = '--timeout DUR allows more time'
 
 /**
  * The base of all commands: settings, session, deadline, signals, output and questions. In a shell, a command uses the shell's settings,
@@ -101,7 +101,7 @@ export abstract class BaseCommand extends Command {
     const givenMs = this.settings.timeout ?? this.defaultTimeoutMs
     const timeoutMs = Math.floor(givenMs - (performance.now() - this.#startedAtMs))
     if (timeoutMs <= 0) {
-      throw new ProtocolError('TIMEOUT', `the command's ${givenMs} ms were over before it asked anything of the network`, {
+      throw new ProtocolError('TIMEOUT', `the timeout of ${givenMs} ms ended before the command sent anything to the network`, {
         hint: MORE_TIME,
       })
     }
@@ -188,7 +188,7 @@ export abstract class BaseCommand extends Command {
     const peer = await this.peerArgument(given.peer)
     if (given.protocol == null) {
       throw new UsageError('missing <protocol>', {
-        hint: `"${this.config.bin} protocol list ${peer}" lists those of the peer; ${helpOf(this.config, this.id)}`,
+        hint: `"${this.config.bin} protocol list ${peer}" lists the protocols of the peer; ${helpOf(this.config, this.id)}`,
       })
     }
     return { peer, protocolId: given.protocol }
@@ -197,7 +197,7 @@ export abstract class BaseCommand extends Command {
   /** Prints a notice if a node runs in this home, because a change takes effect at its next start. */
   protected async tellOfRestart(): Promise<void> {
     if (this.shell != null || (await holderOf(this.home)) != null) {
-      this.logToStderr('the node that runs here goes on as it is: this takes effect at the next start')
+      this.logToStderr('the running node does not change: the new value takes effect at its next start')
     }
   }
 
@@ -280,7 +280,7 @@ export abstract class BaseCommand extends Command {
     }
     this.home = this.shell.home
     if (home != null && homeAt(home).path !== this.home.path) {
-      throw new UsageError(`--home: this shell is of ${this.home.path}`, { hint: 'run it outside of the shell, as a command of its own' })
+      throw new UsageError(`--home: this shell belongs to ${this.home.path}`, { hint: 'run the command outside this shell' })
     }
     Object.assign(this, withFlags(this.shell, given))
   }
@@ -335,7 +335,7 @@ export abstract class BaseCommand extends Command {
 /** @throws UsageError for a user without a home directory; oclif would use a folder shared by all users */
 function defaultHome({ dataDir, windows }: Config): string {
   if (userFolder() == null && !windows && !process.env.XDG_DATA_HOME) {
-    throw new UsageError('this user has no home directory, and so no home for a node', { hint: HOME_HINT })
+    throw new UsageError('this user has no home directory for the home of a node', { hint: HOME_HINT })
   }
   return dataDir
 }

@@ -27,8 +27,8 @@ export function benchPlanOf({ duration, count, concurrency, size }: BenchFlags, 
     throw new UsageError(`--duration: ${JSON.stringify(duration)} is not valid; expected at most ${MAX_BENCH_PLAN.durationMs / 3_600_000}h`)
   }
   if (timeoutMs != null && timeoutMs <= durationMs) {
-    throw new UsageError(`--timeout: ${timeoutMs} ms are over before the ${durationMs} ms of --duration are`, {
-      hint: 'the timeout is for the whole command: give it more, or measure for a shorter time',
+    throw new UsageError(`--timeout: ${timeoutMs} ms is not longer than the ${durationMs} ms of --duration`, {
+      hint: 'the timeout is for the whole command: raise --timeout, or lower --duration',
     })
   }
   return {
@@ -97,7 +97,7 @@ export function rejectionNotice({ rejection, ...measured }: BenchAnswer): string
   const sum = (value: (figures: BenchMeasurement) => number): number =>
     NAMES.reduce((total, name) => total + (measured[name] == null ? 0 : value(measured[name])), 0)
   const [rejected, count] = [sum((figures) => figures.rejected), sum((figures) => figures.count)]
-  return `${rejected} of ${count} tasks were rejected: "${cut(printable(rejection), MAX_REJECTION)}"\na rejection is timed as an answer; nothing comes back with it`
+  return `${rejected} of ${count} tasks were rejected: "${cut(printable(rejection), MAX_REJECTION)}"\na rejection is timed as an answer, but carries no result`
 }
 
 /** The progress of the running measurement. */

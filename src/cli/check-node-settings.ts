@@ -30,11 +30,11 @@ export async function checkNodeSettings(session: Session, { home, settings, sour
       continue
     }
     const [wantShown, haveShown] = [shown(name, want), shown(name, have)]
-    const unseen = wantShown === haveShown ? ' (they differ in what is not shown)' : ''
+    const unseen = wantShown === haveShown ? ' (the difference is in a part that is not shown)' : ''
     const message = `the node that runs in ${home.path} has ${haveShown}, not ${wantShown}${unseen}`
     if (sources[name] === 'flag') {
       throw new UsageError(`--${kebab(name)}: ${message}`, {
-        hint: 'leave the flag out, or stop the node first: "subnet stop"; or take another --home',
+        hint: 'leave out the flag, stop the node first with "subnet stop", or use another --home',
       })
     }
     logger.warn(`${variableOf(name)}: ${message}`)

@@ -25,7 +25,7 @@ export async function choosePeer({ help, ask, signal, peers }: Asker): Promise<s
   const known = await peers()
   if (known.length === 0) {
     throw new UsageError('missing <peer>, and there is none to choose from', {
-      hint: 'name one; --bootstrap MULTIADDR says whom to connect to first, "subnet connect MULTIADDR" connects a node that runs',
+      hint: 'name a peer; --bootstrap MULTIADDR names a peer to connect to first, "subnet connect MULTIADDR" connects the running node',
     })
   }
   const [, ...lines] = peerTable(known, process.stderr.columns - MARK_COLUMNS).split('\n')

@@ -2,12 +2,12 @@ import type { SettingName } from '../node/home/config.ts'
 
 /** The questions of `init`, in order. */
 export const QUESTIONS = {
-  listen: 'Where to listen (multiaddrs, with commas between)',
+  listen: 'Where to listen (multiaddrs, separated by commas)',
   subnetId: 'Which subnet',
   network: "Which network (native, or template: of Hypertensor's template)",
   chain: 'Which chain (ledger:, ledger:/path/file.db)',
-  bootstrap: 'Peers to connect to first (multiaddrs, with commas between)',
-  mdns: 'Whether to find peers of the same local network (true or false)',
+  bootstrap: 'Peers to connect to first (multiaddrs, separated by commas)',
+  mdns: 'Find peers on the local network (true or false)',
   handler: 'What answers tasks (echo, upper, exec:COMMAND, sh:COMMAND or a module file)',
 } satisfies Partial<Record<SettingName, string>>
 

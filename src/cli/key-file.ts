@@ -37,7 +37,7 @@ export async function putKey(privateKey: PrivateKey, file: string, { home, force
     if (confirm == null) {
       throw new UsageError(`there is a file already: ${file}`, {
         cause,
-        hint: '--force replaces it; the peer ID of a key is then lost for ever',
+        hint: '--force replaces it; the peer ID of the old key is then lost for ever',
       })
     }
     if (!(await confirm(`Replace ${file}? The peer ID of a key in it is then lost for ever.`))) {

@@ -17,7 +17,7 @@ export interface NamedPeerInit {
 const MIN_OFF_TERMINAL = 16
 /** Maximum number of candidates in an error. */
 const MAX_NAMED = 8
-const WHOLE = 'name it by its whole peer ID, or by a multiaddr that ends in /p2p/<peer ID>'
+const WHOLE = 'give the whole peer ID, or a multiaddr that ends in /p2p/<peer ID>'
 
 /**
  * Expands a short form of a peer ID to the whole ID. Only this function expands short forms. Any other text is returned unchanged for the
@@ -51,8 +51,8 @@ export async function namedPeer(text: string, init: NamedPeerInit): Promise<stri
     throw ambiguous(text, found)
   }
   if (!init.typed && lengthOfShortForm(text) < MIN_OFF_TERMINAL) {
-    throw new UsageError(`not a peer: ${JSON.stringify(text)} is too short a form of a peer ID where there is no terminal`, {
-      hint: `${MIN_OFF_TERMINAL} characters or more are taken here; in scripts, ${WHOLE}`,
+    throw new UsageError(`not a peer: ${JSON.stringify(text)} is too short for a command without a terminal`, {
+      hint: `without a terminal, a short form needs at least ${MIN_OFF_TERMINAL} characters; in scripts, ${WHOLE}`,
     })
   }
   if (!init.typed) {
@@ -102,7 +102,7 @@ function ambiguous(text: string, found: FoundPeer[]): UsageError {
     return about.length === 0 ? peerId : `${peerId} (${about.join(', ')})`
   })
   const more = found.length > MAX_NAMED ? ', and more' : ''
-  return new UsageError(`not one peer: ${JSON.stringify(text)} is short for ${found.length}`, {
-    hint: `it may be ${named.join(', ')}${more}`,
+  return new UsageError(`ambiguous peer: ${JSON.stringify(text)} is short for ${found.length} peers`, {
+    hint: `give one of ${named.join(', ')}${more}`,
   })
 }

@@ -46,7 +46,7 @@ export async function newProtocol(name: string, own: OwnPackage): Promise<NewPro
     await mkdir(folder)
   } catch (cause) {
     const exists = (cause as NodeJS.ErrnoException).code === 'EEXIST'
-    throw new UsageError(exists ? `${folder} is there already` : `${folder} cannot be made: ${reasonOf(cause)}`, {
+    throw new UsageError(exists ? `${folder} already exists` : `${folder} cannot be made: ${reasonOf(cause)}`, {
       cause,
       hint: exists ? 'nothing was changed in it; choose another name, or another working directory' : undefined,
     })

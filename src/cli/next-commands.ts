@@ -31,8 +31,8 @@ export function nextCommands({ bin, home, settings, peerId }: NextInit): NextCom
   const network = settings.network === 'native' ? [] : ['--network', settings.network]
   const caller = ['--home', join(tmpdir(), CALLERS_HOME), ...network]
   return [
-    { command: line('start', ...own, ...handler), what: 'runs the node, with a shell: "help" lists what it knows' },
-    { command: line('status', ...own), what: 'in another terminal: whether the node is well' },
+    { command: line('start', ...own, ...handler), what: 'runs the node, with a shell: "help" lists the commands' },
+    { command: line('status', ...own), what: 'in another terminal: whether the node is healthy' },
     address == null
       ? { command: line('id', ...own), what: 'in another terminal: the addresses that others send tasks to' }
       : {

@@ -148,6 +148,6 @@ function isMissing(error: unknown): boolean {
 function cannotWrite(path: string, cause: unknown): UsageError {
   return new UsageError(`the output ${path} cannot be written: ${reasonOf(cause)}`, {
     cause,
-    hint: '--output names a file that you can write, in a folder that you can write',
+    hint: '--output needs a file and a folder that you can write',
   })
 }

@@ -48,7 +48,7 @@ export async function fileSizeOf(path: string, what: string): Promise<number | u
 export function payloadOf(flags: PayloadFlags, options: InputOptions): AsyncIterable<Uint8Array> {
   const hint = 'give --payload FILE, --payload - for stdin, or --text STR'
   if (flags.payload != null && flags.text != null) {
-    throw new UsageError('--payload and --text are given both', { hint })
+    throw new UsageError('--payload and --text do not go together', { hint })
   }
   if (flags.payload != null) {
     return readInput(flags.payload, 'payload', options)
@@ -95,7 +95,7 @@ export async function* readInput(file: string, what: string, options: InputOptio
 
 function checkStdin(what: string): void {
   if (shellContext.getStore() != null) {
-    throw new UsageError(`the ${what} cannot be stdin: that is where this shell reads its lines`, { hint: 'name a file' })
+    throw new UsageError(`the ${what} cannot be stdin: this shell reads its lines from stdin`, { hint: 'name a file' })
   }
   // Node reads a directory on stdin as empty
   if (fstatSync(0).isDirectory()) {
@@ -112,9 +112,9 @@ function readFailure(cause: unknown, { what, file, isLate }: { what: string; fil
     return cause
   }
   if (isLate) {
-    return new ProtocolError('TIMEOUT', `the ${what} did not come to its end in time; nothing was sent`, {
+    return new ProtocolError('TIMEOUT', `the ${what} did not end in time; nothing was sent`, {
       cause,
-      hint: '--timeout DUR gives it longer',
+      hint: '--timeout DUR allows more time',
     })
   }
   return unreadable(what, file, cause)

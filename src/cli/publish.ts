@@ -67,7 +67,7 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
   const location = checkChain(chain)
   if (location.writes !== 'paid') {
     if (init.nodeId != null) {
-      throw new UsageError(`--node: ${chain} has no nodes that are told apart by a number`)
+      throw new UsageError(`--node: ${chain} has no numbered nodes`)
     }
     const published = await session.chain.publish(init.multiaddrs, options)
     const own = init.multiaddrs.length > 0 ? [] : (await session.id(options)).multiaddrs
@@ -94,14 +94,14 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
       return init.yes || clock.stopped(async () => init.questions?.confirm(`Sign and send this for ${plan.to.peerId}?`) ?? false)
     }
     const onSent = ({ extrinsicHash, nonce }: { extrinsicHash: string; nonce: number }): void => {
-      init.tell(`handed in: transaction ${extrinsicHash}, nonce ${nonce}; waiting for its block`)
+      init.tell(`submitted transaction ${extrinsicHash}, nonce ${nonce}; waiting for its block`)
     }
     const published = await registry.publish(addresses, { signer, approve, onSent, nodeId, signal: clock.signal })
     if (published.waiting != null) {
       const { extrinsicHash, nonce } = published.waiting
-      init.tell(`transaction ${extrinsicHash} (nonce ${nonce}) waits for its block and does this already: nothing was sent`)
+      init.tell(`transaction ${extrinsicHash} (nonce ${nonce}) already makes this change and waits for its block: nothing was sent`)
     } else if (published.receipt == null) {
-      init.tell('the chain has it already: nothing was sent')
+      init.tell('the chain already has this address: nothing was sent')
     }
     return withReceipt(published)
   } finally {
@@ -121,7 +121,7 @@ async function subjectOf({ session, options, multiaddrs }: PublishInit): Promise
   const peers = [...new Set((named.length > 0 ? named : [undefined]).map((peer) => peer?.toString() ?? own?.peerId ?? ''))]
   if (peers.length > 1) {
     throw new UsageError(`these are addresses of ${peers.length} peers: ${peers.join(', ')}`, {
-      hint: "publish for one peer at a time; an address without /p2p is of this home's peer",
+      hint: 'publish for one peer at a time; an address without /p2p belongs to the peer of this home',
     })
   }
   const addresses = given.length > 0 ? given : farthestFirst((own?.multiaddrs ?? []).map(parseMultiaddr))
@@ -135,19 +135,19 @@ async function subjectOf({ session, options, multiaddrs }: PublishInit): Promise
 async function signerOf({ settings, questions, yes, tell, multiaddrs }: PublishInit, elsewhere: string): Promise<ChainSigner> {
   if (settings.ownerKey == null && questions == null) {
     throw new UsageError('publishing to this chain needs the key of the account that owns the node, its coldkey', {
-      hint: `run, on a machine that has it: ${elsewhere}; a key is best kept off a server. --owner-key FILE names a file of mode 0600 with it in hex`,
+      hint: `on a machine that has the key, run: ${elsewhere}; keep the key off servers. --owner-key FILE reads it from a file of mode 0600, in hex`,
     })
   }
   if (!yes && questions == null) {
-    throw new UsageError('publishing to this chain costs a fee, and there is no terminal to ask at whether it is to be paid', {
-      hint: '--yes pays it unasked; what is sent, and the fee, are told on stderr',
+    throw new UsageError('publishing to this chain costs a fee, and there is no terminal on which to confirm it', {
+      hint: '--yes pays without asking; stderr shows the transaction and the fee',
     })
   }
   if (settings.ownerKey != null || questions == null) {
     return readOwnerKey(settings.ownerKey ?? '')
   }
   if (multiaddrs.every((address) => peerIdOf(parseMultiaddr(address)) == null)) {
-    tell(`a key is best kept off a server: the same is done on a machine that has it by ${elsewhere}`)
+    tell(`keep the key off servers: on a machine that has the key, run: ${elsewhere}`)
   }
   const name = 'the owner key'
   const check = async (text: string): Promise<true | string> => parseOwnerKey(text, name).then(() => true as const, describeError)

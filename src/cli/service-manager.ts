@@ -55,7 +55,7 @@ export class ServiceManager {
   }
 
   #failed(error: Error): void {
-    this.#log[this.#isDeaf ? 'debug' : 'warn']('the service manager cannot be told how the node is', error)
+    this.#log[this.#isDeaf ? 'debug' : 'warn']('cannot report the state of the node to the service manager', error)
     this.#isDeaf = true
   }
 }

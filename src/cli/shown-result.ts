@@ -175,6 +175,6 @@ async function* rest(chunks: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Arr
 function cannotKeep(folder: string, cause: unknown): UsageError {
   return new UsageError(
     `the task was accepted and the peer has acted, but its result is not text and cannot be kept in ${folder}: ${reasonOf(cause)}`,
-    { cause, hint: 'make room there, or let --output FILE name a file elsewhere, before the task is sent again' },
+    { cause, hint: 'before sending the task again, free some space there or give --output FILE in another folder' },
   )
 }

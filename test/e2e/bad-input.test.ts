@@ -90,7 +90,12 @@ add('a payload over the limit', send('--payload', 'big', '--max-frame-bytes', '1
   inWords: true,
 })
 add('a text over the limit', send('--text', 'x'.repeat(2_000), '--max-frame-bytes', '1024'), /1024 bytes/, /--max-frame-bytes/, { code: 9 })
-add('--payload and --text together', send('--payload', 'file', '--text', 'x'), /^--payload and --text are given both$/, /--payload FILE/)
+add(
+  '--payload and --text together',
+  send('--payload', 'file', '--text', 'x'),
+  /^--payload and --text do not go together$/,
+  /--payload FILE/,
+)
 add('neither --payload nor --text', send(), /^nothing to send$/, /--payload FILE/)
 add(
   'an output in a folder that is not there',
@@ -187,7 +192,7 @@ add(
   'a flag of one command before it',
   ['--listen', '/ip4/127.0.0.1/tcp/0', 'id'],
   /^no command before --listen$/,
-  /^the command comes first/,
+  /^flags come after the command/,
   {
     inWords: true,
   },
@@ -223,7 +228,7 @@ add('a bench of no time', ['bench', AT, '--duration', '0s'], new RegExp(`^--dura
 add(
   'a bench that is longer than its command',
   ['bench', AT, '--timeout', '5s'],
-  /^--timeout: 5000 ms are over before the 10000 ms/,
+  /^--timeout: 5000 ms is not longer than the 10000 ms/,
   /whole/,
 )
 add(
@@ -238,7 +243,7 @@ add(
   /^unknown kind of chain: its URL begins neither with ledger: nor with hypertensor:$/,
   /ledger:/,
 )
-add('no time at all', send('--text', 'x', '--timeout', '1ms'), /1 ms were over/, /--timeout/, { code: 6, inWords: true })
+add('no time at all', send('--text', 'x', '--timeout', '1ms'), /timeout of 1 ms/, /--timeout/, { code: 6, inWords: true })
 
 // handlers
 add('an unknown handler', ['start', '--handler', 'nope'], /^no such handler: "nope"$/, /echo, upper, exec:COMMAND/, { inWords: true })
@@ -393,7 +398,7 @@ describe('bad input', function () {
     const [text, json] = await Promise.all([cli.run(home, ['chain']), cli.run(home, ['chain', '--json'])])
     assert.equal(text.code, 0)
     assert.match(text.stdout, /\n {2}lookup /)
-    assert.equal(jsonError(json).message, '"chain" needs a command behind it')
+    assert.equal(jsonError(json).message, '"chain" needs a subcommand')
   })
 
   it('in config.json is no hindrance where a flag says otherwise', async () => {

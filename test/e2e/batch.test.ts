@@ -291,14 +291,11 @@ describe('a batch of tasks', function () {
       const resumed = join(folder, 'other.results')
       const answered = { index: 1, taskId: 'task 1', peerId: node.peerId, accepted: true, error: null, bytesSent: 6 }
       const cases: Record<string, [unknown, RegExp]> = {
-        'another id': [{ ...answered, taskId: 'x' }, /line 2 of .*own is another: its task is task 1, that of the results x$/],
-        'another peer': [
-          { ...answered, peerId: STRANGER },
-          /line 2 of .* is another: its task is for .*, that of the results for 12D3KooWMw/,
-        ],
-        'another size': [{ ...answered, bytesSent: 7 }, /its payload has 6 bytes, that of the results had 7$/],
-        'too many': [{ ...answered, index: 3 }, /there is a result of task 3, and .*own has 3$/],
-        'no results': [{ peer: 'bob', text: 'x' }, /^line 1 of .*other\.results is no result of a batch$/],
+        'another id': [{ ...answered, taskId: 'x' }, /line 2 of .*own differs: its task id is task 1, in the results x$/],
+        'another peer': [{ ...answered, peerId: STRANGER }, /line 2 of .* differs: its task is for .*, in the results for 12D3KooWMw/],
+        'another size': [{ ...answered, bytesSent: 7 }, /its payload has 6 bytes, in the results 7$/],
+        'too many': [{ ...answered, index: 3 }, /the last result has index 3, but .*own has 3 tasks$/],
+        'no results': [{ peer: 'bob', text: 'x' }, /^line 1 of .*other\.results is not a result of a batch$/],
       }
       for (const [what, [told, message]] of Object.entries(cases)) {
         const text = `${JSON.stringify(told)}\nhalf a line`

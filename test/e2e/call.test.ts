@@ -173,7 +173,7 @@ describe('protocols of a peer', function () {
       it('are not called with what is not JSON', async () => {
         const { message, hint } = await failed(['call', 'bob', GREET, '--data', '{name: Ada}'], 'USAGE', 2)
         assert.match(message, /^--data is not JSON: /)
-        assert.equal(hint, 'it is a greet.v1.GreetRequest in protobuf JSON')
+        assert.equal(hint, '--data is a greet.v1.GreetRequest in protobuf JSON')
       })
 
       it('that are not spoken are an error that lists those that are', async () => {
@@ -191,7 +191,7 @@ describe('protocols of a peer', function () {
       it('whose messages are not protobuf cannot be called', async () => {
         for (const command of [['call'], ['protocol', 'describe']]) {
           const { message } = await failed([...command, 'bob', '/test/raw/1.0.0'], 'PROTOCOL_UNSUPPORTED', 5)
-          assert.match(message, /does not tell what the messages of \/test\/raw\/1\.0\.0 look like/)
+          assert.match(message, /does not describe the messages of \/test\/raw\/1\.0\.0/)
         }
       })
 

@@ -72,7 +72,7 @@ describe('a chain that went away', function () {
       }
     }
     const fresh = await chainCommand(['list'])
-    assert.deepEqual([fresh.json.stdout, fresh.text.stderr], ['[]\n', 'nobody has published to this chain yet\n'])
+    assert.deepEqual([fresh.json.stdout, fresh.text.stderr], ['[]\n', 'no peer has published to this chain yet\n'])
     await chain.stop()
     const away = await chainCommand(['list'])
     assert.equal(away.json.stdout, '[]\n')

@@ -92,8 +92,8 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
       `to       ${published}`,
       `account  ${OWNER.account}, nonce 0`,
       'fee      about 0.00125 TENSOR (1250000000000000 planck)',
-      'left out: /ip4/203.0.113.7/udp/1/quic-v1: a node has one address on this chain, and the first that it takes is used',
-      `handed in: transaction ${extrinsicHash}, nonce 0; waiting for its block`,
+      'left out: /ip4/203.0.113.7/udp/1/quic-v1: a node has one address on this chain, the first that the chain accepts',
+      `submitted transaction ${extrinsicHash}, nonce 0; waiting for its block`,
     ]) {
       assert.ok(outcome.stderr.split('\n').includes(row), `${row}\nis not in\n${outcome.stderr}`)
     }
@@ -101,7 +101,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     assert.equal(looked.stdout, `${published}\n`)
     const again = await cli.run(home, args)
     assert.deepEqual([again.code, again.stdout], [0, `${published}\n`])
-    assert.match(again.stderr, /has it already: nothing was sent/)
+    assert.match(again.stderr, /already has this address: nothing was sent/)
     assert.equal(chain.pool.blocks.length, 1)
   })
 
@@ -113,11 +113,11 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     }
     const connections = chain.connections
     const unasked = await refused('--owner-key', keyFile)
-    assert.match(unasked.message, /costs a fee, and there is no terminal to ask at/)
+    assert.match(unasked.message, /costs a fee, and there is no terminal on which to confirm it/)
     assert.match(unasked.hint ?? '', /--yes/)
     const keyless = await refused('--yes')
     assert.match(keyless.message, /needs the key of the account/)
-    assert.match(keyless.hint ?? '', /^run, on a machine that has it: subnet chain publish \/ip4.*--owner-key FILE/)
+    assert.match(keyless.hint ?? '', /^on a machine that has the key, run: subnet chain publish \/ip4.*--owner-key FILE/)
     assert.equal(chain.connections, connections)
     for (const given of [OWNER_KEY, `0x${OWNER_KEY}`]) {
       const outcome = await cli.run(home, ['chain', 'publish', ADDRESS, '--owner-key', given, '--yes', '--log-level', 'trace'])
@@ -196,7 +196,10 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     assert.deepEqual([again.code, waiting.nonce, receipt], [0, 0, undefined], again.stdout)
     assert.match(
       again.stderr,
-      new RegExp(`^transaction ${waiting.extrinsicHash} \\(nonce 0\\) waits for its block and does this already: nothing was sent$`, 'm'),
+      new RegExp(
+        `^transaction ${waiting.extrinsicHash} \\(nonce 0\\) already makes this change and waits for its block: nothing was sent$`,
+        'm',
+      ),
     )
     chain.nextBlock()
     const codes = await Promise.all(running.map(async ({ ended }) => (await ended).code))
@@ -248,7 +251,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
     const { message, hint } = jsonError(outcome)
     assert.match(message, /transaction 0x[0-9a-f]{64} may have been included$/)
     assert.match(hint ?? '', /before you send again/)
-    assert.match(outcome.stderr, /handed in: transaction 0x/)
+    assert.match(outcome.stderr, /submitted transaction 0x/)
   })
 
   it('asks a person for the key, which is not shown, and whether the fee is to be paid: no, unless they say so', async () => {
@@ -337,7 +340,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
       const { message, hint } = jsonError(outcome)
       assert.match(message, /^--publish: each change on this chain costs a fee/)
       assert.match(hint ?? '', /--owner-key FILE and --yes/)
-      assert.match(hint ?? '', new RegExp(`on a machine that has the owner's key: subnet chain publish MULTIADDR/p2p/${peerId} `))
+      assert.match(hint ?? '', new RegExp(`on a machine that has the owner's key, run: subnet chain publish MULTIADDR/p2p/${peerId} `))
     }
     const missing = await cli.run(home, ['start', '--json', '--publish', '--yes', '--owner-key', '/nowhere'])
     assert.match(jsonError(missing).message, /^owner key \/nowhere cannot be read/)

@@ -353,7 +353,7 @@ describe('every command', function () {
     [['resolve', 'x', '--teir', 'chain'], 'unknown flag --teir', /did you mean --tier\?/],
     [['completion', 'tcsh'], '"tcsh" is not valid; expected one of bash, zsh, fish', /subnet completion --help/],
     [['completion'], 'missing <shell>', /bash, zsh or fish/],
-    [['key', '--home', '.', 'show'], '"key" needs a command behind it', /export, import, new, show; flags follow/],
+    [['key', '--home', '.', 'show'], '"key" needs a subcommand', /export, import, new, show, then flags/],
     [['alias', 'lst'], 'unknown command "alias lst"', /did you mean "alias list"\?/],
     [['help', 'alias', 'lst'], 'unknown command "alias lst"', /did you mean "alias list"\?/],
     [['send-task', 'bob', '--batch', 'x', '--output', 'secret'], '--output and --batch do not go together', /subnet send-task --help/],

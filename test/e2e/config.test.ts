@@ -95,7 +95,7 @@ describe('config get, set and unset', function () {
     const { running } = await cli.start(home)
     const set = await cli.run(home, ['config', 'set', 'taskTimeout', '90s'])
     assert.deepEqual([set.code, set.stdout], [0, 'taskTimeout  90s\n'])
-    assert.match(set.stderr, /takes effect at the next start/)
+    assert.match(set.stderr, /takes effect at its next start/)
     await running.signal('SIGTERM')
     assert.equal((await cli.run(home, ['config', 'set', 'taskTimeout', '91s'])).stderr, '')
   })

@@ -50,7 +50,7 @@ describe('subnet doctor', function () {
   it('says that a bootstrap is of another subnet', async () => {
     const { code, findings } = await examine(await cli.home(), ['--bootstrap', hub.address, '--subnet-id', '7'])
     assert.equal(code, 5)
-    assert.match(findings.find(({ check }) => check === 'bootstrap')?.message ?? '', /is of subnet 1: this node is of 7/)
+    assert.match(findings.find(({ check }) => check === 'bootstrap')?.message ?? '', /is in subnet 1: this node is in 7/)
   })
 
   it('says what no node can tell: that the chain is away', async () => {

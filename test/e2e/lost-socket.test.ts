@@ -54,7 +54,7 @@ describe('a node that runs and whose control socket cannot be used', function ()
         assert.ok(message.includes(`(pid ${child.pid})`) && message.includes('node.sock does not exist'), message)
       }
       const init = await cli.run(home, ['init', '--yes', '--force'])
-      assert.match(init.stderr, /the node that runs here goes on as it is: this takes effect at the next start/)
+      assert.match(init.stderr, /the running node does not change: the new value takes effect at its next start/)
     } finally {
       child.kill('SIGCONT')
     }

@@ -31,13 +31,13 @@ describe('subnet protocol new', function () {
     })
   }
 
-  it('does not touch what is there already, be it empty or a file', async () => {
+  it('does not touch what already exists, be it empty or a file', async () => {
     await mkdir(join(cwd, 'empty'))
     await writeFile(join(cwd, 'file'), 'mine')
     for (const name of ['empty', 'file']) {
       const outcome = await cli.run(home, ['protocol', 'new', name], { cwd })
       assert.equal(outcome.code, 2)
-      assert.match(outcome.stderr, new RegExp(`^error: ${join(cwd, name)} is there already\nhint: nothing was changed`))
+      assert.match(outcome.stderr, new RegExp(`^error: ${join(cwd, name)} already exists\nhint: nothing was changed`))
     }
     assert.deepEqual(await readdir(join(cwd, 'empty')), [])
     assert.equal(await readFile(join(cwd, 'file'), 'utf8'), 'mine')

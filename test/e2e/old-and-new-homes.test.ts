@@ -60,7 +60,7 @@ describe(`a home of this version and of the release ${RELEASE}`, function () {
     const caller = both.cli['this version']
     const terminal = new Terminal(home, ['top'])
     try {
-      await terminal.shows(/^tiers {2}the node is of an earlier version: no tiers, no bytes, no tasks by peer$/m)
+      await terminal.shows(/^tiers {2}the node runs an earlier version: no tiers, no bytes, no tasks by peer$/m)
       await terminal.shows(new RegExp(`^> - +${both.side('this version').node.peerId.slice(0, 8)}…`, 'm'))
       await caller.json(await caller.home(), ['send-task', node.address, '--text', 'x'])
       await terminal.shows(/; tasks [1-9]\d* accepted, 0 rejected, 0 failed$/m)

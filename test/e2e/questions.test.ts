@@ -38,7 +38,7 @@ describe('a person at a terminal is asked', function () {
     terminal.type('template\r')
     await terminal.shows(/Peers to connect to first .*\(none\)/)
     terminal.type('\r')
-    await terminal.shows(/Whether to find peers of the same local network .*\(false\)/)
+    await terminal.shows(/Find peers on the local network .*\(false\)/)
     terminal.type('true\r')
     await terminal.shows(/What answers tasks/)
     terminal.type('echo\r')

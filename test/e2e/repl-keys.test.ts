@@ -65,7 +65,7 @@ for (const columns of [80, 120]) {
       terminal.type(`send-task ${other.address} --text wait\r`)
       await present(SLEEP)
       terminal.type(CTRL_C.repeat(3))
-      await terminal.shows(/^\^C it is being cancelled; Ctrl-D twice does not wait for it$/m)
+      await terminal.shows(/^\^C the command is being cancelled; Ctrl-D twice does not wait for it$/m)
       await gone(SLEEP)
       await goesOn()
     })

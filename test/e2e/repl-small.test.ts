@@ -85,7 +85,7 @@ describe('small things of a terminal', function () {
       await terminal.shows(/^hint: /m)
       await terminal.prompt()
       terminal.type('send-task bob --text x --payload y\r')
-      await terminal.shows(/^error: .*both/m)
+      await terminal.shows(/^error: .*do not go together/m)
       terminal.type('status\rdoctor\r')
       await terminal.shows(/^\S+ +descriptors/m)
       await terminal.prompt()

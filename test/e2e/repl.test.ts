@@ -301,7 +301,7 @@ describe('the shell of a node, in a terminal', function () {
       terminal.type('peers --watch\r')
       await terminal.shows(/peer at .*, Ctrl-C ends$/m)
       terminal.type('\u0004')
-      await terminal.shows(/^the node stops when this is done/m)
+      await terminal.shows(/^the node stops after this command/m)
       terminal.type(key)
       assert.equal(await terminal.ended, 0)
       terminal = open()

@@ -37,7 +37,7 @@ describe('start --script', function () {
     const { code, stdout, stderr } = await run(`alias list\nchain lookup ${STRANGER}\nalias set c ${STRANGER}\n`)
     assert.equal(code, 3)
     assert.equal(stdout, '')
-    assert.match(stderr, /\nerror: the chain has no address.*\nhint: .*\nscript: line 2 failed with 3; the lines behind it were not run\n/)
+    assert.match(stderr, /\nerror: the chain has no address.*\nhint: .*\nscript: line 2 failed with 3; the lines after it were not run\n/)
     assert.deepEqual(await cli.json(home, ['alias', 'list']), [])
   })
 
@@ -79,7 +79,7 @@ describe('start --script', function () {
     await cli.json(home, ['stop'])
     const { code, stderr } = await running.ended
     assert.equal(code, 13)
-    assert.match(stderr, /\nerror: the node was stopped before the script had come to its end\n/)
+    assert.match(stderr, /\nerror: the node was stopped before the script ended\n/)
   })
 
   it('whose answers cannot be written fails', async function () {
@@ -106,7 +106,7 @@ describe('start --script', function () {
   it('does not let a line take the script for its payload', async () => {
     const { code, stderr } = await run(`send-task ${STRANGER} --payload -\nid\n`)
     assert.equal(code, 2)
-    assert.match(stderr, /error: the payload cannot be stdin: that is where this shell reads its lines/)
+    assert.match(stderr, /error: the payload cannot be stdin: this shell reads its lines from stdin/)
   })
 
   it('refuses a line that has no end', async () => {

@@ -138,9 +138,12 @@ describe("secrets in the URL of a chain's endpoint", function () {
     const other = url.replace(SECRETS.query, 'S3cretOther')
     const mismatch = await check(memberHome, ['peers', '--chain', other, '--json'])
     assert.equal(mismatch.code, 2)
-    assert.match(jsonError(mismatch).message, /has hypertensor:ws:\S+\/…, not hypertensor:ws:\S+\/… \(they differ in what is not shown\)$/)
+    assert.match(
+      jsonError(mismatch).message,
+      /has hypertensor:ws:\S+\/…, not hypertensor:ws:\S+\/… \(the difference is in a part that is not shown\)$/,
+    )
     const variable = await check(memberHome, ['peers'], { env: { SUBNET_CHAIN: other } })
-    assert.match(variable.stderr, /^warn: SUBNET_CHAIN: .* \(they differ in what is not shown\)$/m)
+    assert.match(variable.stderr, /^warn: SUBNET_CHAIN: .* \(the difference is in a part that is not shown\)$/m)
     const bare = url.replace('hypertensor:', '')
     const wrong: Array<[args: string[], options?: Parameters<Cli['run']>[2]]> = [
       [['chain', 'list', '--chain', bare]],

@@ -130,7 +130,7 @@ describe('a node as a service', function () {
     const node = await cli.start(await cli.home(), [], { env: { NOTIFY_SOCKET: join(folder, 'none'), PATH: folder } })
     const outcome = await node.running.signal('SIGTERM')
     assert.equal(outcome.code, 0)
-    assert.equal(outcome.stderr.match(/^warn: the service manager cannot be told how the node is/gm)?.length, 1, outcome.stderr)
+    assert.equal(outcome.stderr.match(/^warn: cannot report the state of the node to the service manager/gm)?.length, 1, outcome.stderr)
   })
 
   it('has a unit that systemd takes', async function () {

@@ -111,8 +111,8 @@ describe('a short form of a peer ID', function () {
     for (const name of [peer.peerId.slice(-6), peer.peerId.slice(0, 15), printed(peer.peerId)]) {
       const { exit, message, hint } = jsonError(await cli.run(home, ['ping', name, '--json']))
       assert.equal(exit, 2)
-      assert.match(message, /too short a form of a peer ID where there is no terminal/)
-      assert.match(hint ?? '', /16 characters or more/)
+      assert.match(message, /is too short for a command without a terminal/)
+      assert.match(hint ?? '', /at least 16 characters/)
     }
   })
 
@@ -136,8 +136,8 @@ describe('a short form of a peer ID', function () {
     await cli.json(at, ['alias', 'set', 'twin', twin])
     const { exit, message, hint } = jsonError(await cli.run(at, ['ping', peer.peerId.slice(0, 16), '--json']))
     assert.equal(exit, 2)
-    assert.equal(message, `not one peer: "${peer.peerId.slice(0, 16)}" is short for 2`)
-    assert.equal(hint, `it may be ${twin} (twin), ${peer.peerId}`)
+    assert.equal(message, `ambiguous peer: "${peer.peerId.slice(0, 16)}" is short for 2 peers`)
+    assert.equal(hint, `give one of ${twin} (twin), ${peer.peerId}`)
     assert.equal((await cli.json(at, ['ping', peer.peerId.slice(-16)]))['peerId'], peer.peerId)
   })
 
@@ -162,7 +162,7 @@ describe('a short form of a peer ID', function () {
     const { code, stdout, stderr } = await cli.run(running, ['attach', '--script', '-'], { stdin })
     assert.equal(code, 2)
     assert.match(stdout, new RegExp(`^${peer.peerId}: `))
-    assert.match(stderr, /too short a form/)
+    assert.match(stderr, /is too short for a command/)
   })
 
   it('stands in tables only where whole IDs have no room', async () => {

@@ -23,7 +23,7 @@ export type LineFields = Record<string, unknown>
 const PAYLOADS = ['text', 'payloadFile', 'payloadBase64'] as const
 const KEYS: string[] = ['peer', 'taskId', ...PAYLOADS]
 const HINT = 'a line is {"peer":…,"text":…}, or with "payloadFile" or "payloadBase64" in place of "text"; "taskId" may be added'
-const FILE_HINT = 'a "payloadFile" is looked for from the folder in which the command runs'
+const FILE_HINT = 'a "payloadFile" is relative to the folder in which the command runs'
 /** JSON's whitespace without the line feed. */
 const BLANKS = [...Buffer.from(' \t\r')]
 /** Characters per decoded chunk, a multiple of four. */
@@ -37,7 +37,9 @@ export function isBlank({ bytes }: Line): boolean {
 /** The JSON object of a line that is not blank. @throws UsageError */
 export function readLine({ bytes, number }: Line, maxBytes: number): LineFields {
   if (bytes == null) {
-    throw new UsageError(`longer than ${maxBytes} bytes`, { hint: 'payloadFile names a file instead; --max-frame-bytes raises the limit' })
+    throw new UsageError(`longer than ${maxBytes} bytes`, {
+      hint: '"payloadFile" names a file instead; --max-frame-bytes raises the limit',
+    })
   }
   const fields = parse(toText(bytes, 'the line', number))
   if (fields == null || typeof fields !== 'object' || Array.isArray(fields)) {
@@ -54,12 +56,12 @@ export function toBatchLine(fields: LineFields): BatchLine {
   }
   const wrong = KEYS.find((key) => fields[key] !== undefined && typeof fields[key] !== 'string')
   if (wrong != null) {
-    throw new UsageError(`"${wrong}" is not a text`, { hint: HINT })
+    throw new UsageError(`"${wrong}" is not a string`, { hint: HINT })
   }
   const { peer, taskId, ...payload } = fields as Record<string, string>
   const given = Object.keys(payload)
   if (given.length !== 1) {
-    throw new UsageError(given.length === 0 ? 'nothing to send' : `${given.join(' and ')} are given at once`, { hint: HINT })
+    throw new UsageError(given.length === 0 ? 'nothing to send' : `${given.join(' and ')} do not go together`, { hint: HINT })
   }
   return { peer, taskId, isFile: payload['payloadFile'] != null, payload: payloadOf(payload), size: async () => sizeOf(payload) }
 }
@@ -67,7 +69,7 @@ export function toBatchLine(fields: LineFields): BatchLine {
 function payloadOf({ text, payloadFile, payloadBase64 }: Record<string, string>): BatchLine['payload'] {
   if (payloadFile != null) {
     if (payloadFile === '') {
-      throw new UsageError('"payloadFile" names no file', { hint: HINT })
+      throw new UsageError('"payloadFile" is empty', { hint: HINT })
     }
     return (signal) => readPayload(payloadFile, signal)
   }

@@ -121,7 +121,7 @@ async function checkFiles(path: string, isFile: boolean, batch: string): Promise
   // a missing batch is reported when it is read
   const isPipe = batch === '-' || (await stat(batch).catch(() => undefined))?.isFile() === false
   if (isPipe) {
-    throw new UsageError('--resume needs a batch that can be read twice', { hint: 'write the batch to a file, and name that' })
+    throw new UsageError('--resume needs a batch that can be read twice', { hint: 'write the batch to a file, and name this file' })
   }
 }
 
@@ -174,13 +174,13 @@ async function checkBelongs(path: string, told: Map<number, ToldLine>, init: Res
     const found = told.get(index)
     const difference = found == null ? undefined : await differenceOf(found, taskOf(line, init.maxLineBytes), init.defaultPeer)
     if (difference != null) {
-      throw notOfBatch(path, `line ${line.number} of ${init.batch} is another: ${difference}`)
+      throw notOfBatch(path, `line ${line.number} of ${init.batch} differs: ${difference}`)
     }
     if (++index > last) {
       return
     }
   }
-  throw notOfBatch(path, `there is a result of task ${last}, and ${init.batch} has ${index}`)
+  throw notOfBatch(path, `the last result has index ${last}, but ${init.batch} has ${index} tasks`)
 }
 
 function taskOf(line: Line, maxLineBytes: number): BatchLine | undefined {
@@ -193,13 +193,13 @@ function taskOf(line: Line, maxLineBytes: number): BatchLine | undefined {
 
 function notOfBatch(path: string, why: string): UsageError {
   return new UsageError(`${path} does not belong to this batch: ${why}`, {
-    hint: 'nothing was sent; --resume names the file that the results of this batch went to, or one that is not there yet',
+    hint: 'nothing was sent; --resume needs the file with the results of this batch, or a new file',
   })
 }
 
 function cannotWrite(path: string, cause: unknown): UsageError {
   return new UsageError(`the results ${path} cannot be written: ${reasonOf(cause)}`, {
     cause,
-    hint: 'tasks that ended since are not in it; the same command goes on when it can be written',
+    hint: 'the file lacks the tasks that ended since; once the file can be written, the same command continues',
   })
 }

@@ -31,8 +31,8 @@ export function readToldLine({ bytes, number }: Line, file: string): ToldLine {
   const told = bytes == null ? undefined : parse(toText(bytes, file, number))
   const { index, accepted, error } = told ?? {}
   if (told == null || !Number.isSafeInteger(index) || Number(index) < 0 || typeof accepted !== 'boolean' || accepted !== (error == null)) {
-    throw new UsageError(`line ${number} of ${file} is no result of a batch`, {
-      hint: '--resume names the file that the results of this batch went to, or one that is not there yet',
+    throw new UsageError(`line ${number} of ${file} is not a result of a batch`, {
+      hint: '--resume needs the file with the results of this batch, or a new file',
     })
   }
   const { code, exit, message } = { ...REJECTED, ...(error as { code?: string; exit?: number; message?: string } | null) }
@@ -54,18 +54,18 @@ export async function differenceOf(
   defaultPeer: string | undefined,
 ): Promise<string | undefined> {
   if (line == null) {
-    return told.peerId == null ? undefined : 'it makes no task'
+    return told.peerId == null ? undefined : 'it is not a valid task'
   }
   if (line.taskId == null ? told.taskId != null && !RANDOM_ID.test(told.taskId) : line.taskId !== told.taskId) {
-    return `its task is ${line.taskId ?? 'without an id'}, that of the results ${told.taskId}`
+    return `its task id is ${line.taskId ?? 'missing'}, in the results ${told.taskId}`
   }
   const peer = line.peer ?? defaultPeer ?? null
   if (isForAnother(told, peer)) {
-    return `its task is for ${peer}, that of the results for ${told.peerId ?? told.peer}`
+    return `its task is for ${peer}, in the results for ${told.peerId ?? told.peer}`
   }
   // the result of an unanswered task has no size
   const size = told.peerId == null || line.isFile ? undefined : await line.size()
-  return size == null || size === told.bytesSent ? undefined : `its payload has ${size} bytes, that of the results had ${told.bytesSent}`
+  return size == null || size === told.bytesSent ? undefined : `its payload has ${size} bytes, in the results ${told.bytesSent}`
 }
 
 function isForAnother(told: ToldLine, peer: string | null): boolean {

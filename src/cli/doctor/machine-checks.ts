@@ -30,7 +30,7 @@ export async function* examineMachine(init: MachineInit): AsyncGenerator<Finding
   const about = { check: 'home', subject: home.path }
   const exists = await stat(home.path).catch(() => undefined)
   if (exists == null) {
-    yield skipped(about, 'it is not there yet: the first command that needs it makes it')
+    yield skipped(about, 'does not exist yet: the first command that needs it creates it')
   } else {
     yield await examine(about, signal, async () => judgeOwner(about, exists, userId))
     yield await examine({ check: 'key', subject: home.identityFile }, signal, async () => judgeKey(home, userId))
@@ -50,31 +50,31 @@ function judgeOwner(
   if (userId != null && userId !== 0 && uid !== userId) {
     return problem(about, {
       code: 'USAGE',
-      message: `it belongs to user ${uid}, and this is user ${userId}`,
-      hint: 'run it as that user, or --home names another one',
+      message: `belongs to user ${uid}, and this is user ${userId}`,
+      hint: 'run the command as that user, or use another --home',
     })
   }
   return (mode & 0o077) === 0
-    ? ok(about, `yours alone (${rights})`)
-    : warning(about, `others may look into it (${rights})`, `chmod 700 ${about.subject}`)
+    ? ok(about, `private to this user (${rights})`)
+    : warning(about, `open to other users (${rights})`, `chmod 700 ${about.subject}`)
 }
 
 async function judgeKey({ identityFile }: Home, userId: number | undefined): Promise<Finding> {
   const about = { check: 'key', subject: identityFile }
   const found = await stat(identityFile).catch(() => undefined)
   if (found == null) {
-    return skipped(about, 'it is not there: the first command that needs it makes one, unless --key names another')
+    return skipped(about, 'does not exist: the first command that needs a key creates one, unless --key names another')
   }
   if (userId != null && userId !== 0 && found.uid !== userId) {
     return problem(about, {
       code: 'USAGE',
-      message: `it belongs to user ${found.uid}, and this is user ${userId}`,
+      message: `belongs to user ${found.uid}, and this is user ${userId}`,
       hint: `chown ${userId} ${identityFile}`,
     })
   }
   return (found.mode & 0o077) === 0
-    ? ok(about, 'yours alone')
-    : warning(about, 'others may read it: whoever has it is this peer', `chmod 600 ${identityFile}`)
+    ? ok(about, 'private to this user')
+    : warning(about, 'other users may read the key, and with it act as this peer', `chmod 600 ${identityFile}`)
 }
 
 function judgeDisk({ path }: Home, bytes: number): Finding {
@@ -83,18 +83,18 @@ function judgeDisk({ path }: Home, bytes: number): Finding {
   if (bytes < DISK.least) {
     return problem(about, {
       code: 'LIMIT_EXCEEDED',
-      message: `${free}: what a node has to keep may be lost`,
-      hint: 'make room, or --home names a place that has some',
+      message: `${free}: a node may lose data`,
+      hint: 'free some space, or use --home on another disk',
     })
   }
-  return bytes < DISK.enough ? warning(about, free, 'make room before it runs out') : ok(about, free)
+  return bytes < DISK.enough ? warning(about, free, 'free some space before the disk is full') : ok(about, free)
 }
 
 /** Runs SQLite's integrity check. Reads work while another process writes to the database. */
 async function judgeDatabase({ databaseFile }: Home): Promise<Finding> {
   const about = { check: 'database', subject: databaseFile }
   if ((await stat(databaseFile).catch(() => undefined)) == null) {
-    return skipped(about, 'it is not there yet: the first command that needs it makes it')
+    return skipped(about, 'does not exist yet: the first command that needs it creates it')
   }
   try {
     const database = new DatabaseSync(databaseFile, { readOnly: true })
@@ -105,27 +105,23 @@ async function judgeDatabase({ databaseFile }: Home): Promise<Finding> {
         .map((row) => Object.values(row).join(' '))
       return faults.join() === 'ok'
         ? ok(about, 'whole')
-        : problem(about, { code: 'USAGE', message: `it is damaged: ${faults.join()}`, hint: IF_DAMAGED })
+        : problem(about, { code: 'USAGE', message: `damaged: ${faults.join()}`, hint: IF_DAMAGED })
     } finally {
       database.close()
     }
   } catch (cause) {
-    return problem(about, { code: 'USAGE', message: `it cannot be read: ${describeError(cause)}`, hint: IF_DAMAGED })
+    return problem(about, { code: 'USAGE', message: `cannot be read: ${describeError(cause)}`, hint: IF_DAMAGED })
   }
 }
 
 function judgeDescriptors({ limit }: Pick<Descriptors, 'limit'>): Finding {
   const about = { check: 'descriptors' }
   if (limit == null) {
-    return skipped(about, 'this system does not tell how many files a process may have open')
+    return skipped(about, 'this system does not report how many files a process may have open')
   }
   const shown = `a process may have ${limit.toLocaleString('en')} files open`
   return limit < ENOUGH_DESCRIPTORS
-    ? warning(
-        about,
-        `${shown}: a busy node refuses peers when they are used up`,
-        `ulimit -n ${ENOUGH_DESCRIPTORS}, before the node is started`,
-      )
+    ? warning(about, `${shown}: at this limit a node refuses peers`, `run "ulimit -n ${ENOUGH_DESCRIPTORS}" before starting the node`)
     : ok(about, shown)
 }
 

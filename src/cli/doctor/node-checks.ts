@@ -33,7 +33,7 @@ export async function* examineNode(init: NodeInit): AsyncGenerator<Finding> {
   if ('healthy' in status) {
     yield* judgeStatus(status, init.agent)
   } else if (status.code === 'NOT_RUNNING') {
-    yield skipped({ check: 'node' }, 'none runs in this home: what follows was asked by this command')
+    yield skipped({ check: 'node' }, 'no node runs in this home: a temporary node of this command makes the next checks')
   } else {
     yield problem({ check: 'node' }, status)
   }
@@ -47,14 +47,14 @@ function* judgeStatus(status: StatusAnswer, agent: string): Generator<Finding> {
   const running = `${status.agent}, up ${humanMs(status.uptimeMs)}`
   yield status.agent === agent
     ? ok(node, running)
-    : warning(node, `${running}: this command is ${agent}`, 'start the node again, to run the version that is installed')
+    : warning(node, `${running}: this command is ${agent}`, 'restart the node to run the installed version')
   for (const { code, severity, message } of status.problems) {
     yield code === 'CLOCK_OFF' || severity === 'warning'
       ? warning({ check: code === 'CLOCK_OFF' ? 'clock' : 'node' }, message)
       : problem(node, { code, message })
   }
   if (!status.problems.some(({ code }) => code === 'CLOCK_OFF')) {
-    yield ok({ check: 'clock' }, 'no peer and no block says that it is off')
+    yield ok({ check: 'clock' }, 'no peer and no block shows that the clock is wrong')
   }
   yield* judgeAddresses(status)
   yield judgePortMapping(status)
@@ -71,11 +71,11 @@ function* judgeAddresses({ multiaddrs, reachability }: StatusAnswer): Generator<
     const verdict = asked.get(withoutPeer(about.subject))?.verdict ?? 'unknown'
     const told = last == null ? KIND_WORDS[kindOf(address)] : `${SAID[last.outcome]}, says ${last.peerId}`
     yield verdict === 'private' && last != null
-      ? warning(about, told, 'a firewall or a router may be in the way: open or forward the port')
+      ? warning(about, told, 'a firewall or a router may block the port: open or forward it')
       : ok(about, told)
   }
   for (const address of multiaddrs.filter((text) => isRelayed(parseMultiaddr(text)))) {
-    yield ok({ check: 'relay', subject: address }, 'peers reach this node over it')
+    yield ok({ check: 'relay', subject: address }, 'peers reach this node through this relay')
   }
   if (direct.length > 0 && direct.length === multiaddrs.length && !kinds.some((kind) => kind === 'public' || kind === 'name')) {
     yield warning(
@@ -84,7 +84,7 @@ function* judgeAddresses({ multiaddrs, reachability }: StatusAnswer): Generator<
         ? 'only peers of the same private network can dial this node, and it has no relay'
         : 'only peers on this machine can dial this node',
       kinds.includes('private')
-        ? 'a bootstrap at a public address may relay; where a router forwards a port, --announce names its address'
+        ? 'a bootstrap at a public address may relay; if a router forwards a port, name its address with --announce'
         : '--listen /ip4/0.0.0.0/tcp/38960 listens on all interfaces',
     )
   }
@@ -100,22 +100,22 @@ function judgePortMapping({ portMapping, reachability }: StatusAnswer): Finding 
       return verdicts.includes('public')
         ? ok(about, `${told}; reached from outside`)
         : verdicts.includes('private')
-          ? warning(about, `${told}; not reached from outside`, 'a firewall or another router may be in the way')
-          : ok(about, `${told}; nobody outside has dialled it yet`)
+          ? warning(about, `${told}; not reached from outside`, 'a firewall or another router may block the port')
+          : ok(about, `${told}; not dialled from outside yet`)
     case 'unmapped':
       return reachability.verdict === 'public'
-        ? ok(about, `${told}; the node is reached without`)
+        ? ok(about, `${told}; peers reach the node without it`)
         : warning(about, told, 'switch on UPnP or NAT-PMP in the router, or forward the port there and name it with --announce')
     default:
       return skipped(about, told)
   }
 }
 
-const SAID = { reached: 'public: reached from outside', failed: 'not reached from outside', declined: 'nobody tried it from outside' }
+const SAID = { reached: 'public: reached from outside', failed: 'not reached from outside', declined: 'not dialled from outside' }
 
 const KIND_WORDS = {
-  public: 'announced; public, and nobody outside was asked to dial it',
-  name: 'announced; a name, and nobody outside was asked to dial it',
+  public: 'announced; public, not tested from outside yet',
+  name: 'announced; a name, not tested from outside yet',
   private: 'announced; inside a private network',
   loopback: 'announced; on this machine alone',
   never: 'announced; no peer dials such an address',
@@ -157,19 +157,19 @@ function judgeProtocols(
   if (row?.network != null && row.network !== settings.network) {
     return problem(about, {
       code: 'PROTOCOL_UNSUPPORTED',
-      message: `${answers}, and is of the network ${row.network}: this node is of ${settings.network}`,
-      hint: `--network ${row.network} is for such a network`,
+      message: `${answers}, but is in the network ${row.network}: this node is in ${settings.network}`,
+      hint: `--network ${row.network} selects that network`,
     })
   }
   if (subnets.length > 0 && !subnets.includes(String(settings.subnetId))) {
     return problem(about, {
       code: 'PROTOCOL_UNSUPPORTED',
-      message: `${answers}, and is of subnet ${subnets.join(', ')}: this node is of ${settings.subnetId}`,
-      hint: '--subnet-id names the subnet',
+      message: `${answers}, but is in subnet ${subnets.join(', ')}: this node is in ${settings.subnetId}`,
+      hint: '--subnet-id selects the subnet',
     })
   }
   if (protocols.length === 0) {
-    return warning(about, `${answers}, and has not told its protocols yet`)
+    return warning(about, `${answers}, but has not listed its protocols yet`)
   }
   return ok(about, protocols.includes(TASK_PROTOCOL_ID) ? answers : `${answers}; it takes no tasks`)
 }
@@ -186,12 +186,12 @@ async function judgeChain(session: Session, options: SessionOptions): Promise<Fi
   if (shown.stale) {
     return problem(about, {
       code: 'CHAIN_UNAVAILABLE',
-      message: `it is away: its last answer is of ${read}`,
-      hint: '"subnet status" says what went wrong last',
+      message: `not reachable: the last answer is from ${read}`,
+      hint: '"subnet status" shows the last error',
     })
   }
   return ok(
     about,
-    `${read}; ${'admission' in shown ? `this peer is there${shown.role == null ? '' : ` as ${shown.role}`}` : 'it does not know this peer'}`,
+    `${read}; ${'admission' in shown ? `the chain knows this peer${shown.role == null ? '' : ` as ${shown.role}`}` : 'the chain does not know this peer'}`,
   )
 }

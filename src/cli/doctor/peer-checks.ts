@@ -96,10 +96,10 @@ async function listProtocols({ session, peer, options }: PeerInit): Promise<Find
   const { protocols } = await session.protocols.list(peer, options())
   const ids = protocols.map(({ id }) => id)
   return ids.includes(TASK_PROTOCOL_ID)
-    ? ok(about, `it takes tasks, and speaks ${ids.length} protocols: "subnet protocol list" names them`)
+    ? ok(about, `the peer takes tasks and speaks ${ids.length} protocols: "subnet protocol list" names them`)
     : problem(about, {
         code: 'PROTOCOL_UNSUPPORTED',
-        message: `it takes no tasks: it does not speak ${TASK_PROTOCOL_ID}`,
-        hint: '"subnet protocol list" names what it speaks',
+        message: `the peer takes no tasks: it does not speak ${TASK_PROTOCOL_ID}`,
+        hint: '"subnet protocol list" names the protocols that it speaks',
       })
 }

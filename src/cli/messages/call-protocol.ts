@@ -66,7 +66,7 @@ export async function findProtocol(
   }
   const lone = (['request-type', 'response-type', 'stream'] as const).find((name) => flags[name])
   if (lone != null) {
-    throw new UsageError(`--${lone} needs --proto`, { hint: 'without it the peer is asked what its messages look like' })
+    throw new UsageError(`--${lone} needs --proto`, { hint: 'without --proto the peer describes its messages' })
   }
   return toKnown(await session.protocols.describe(peer, protocolId, options))
 }
@@ -75,14 +75,16 @@ export async function findProtocol(
 export function toKnown({ peerId, protocol, fileDescriptorSet }: DescribedAnswer): KnownProtocol {
   const { id, kind, requestType, responseType } = protocol
   if (fileDescriptorSet == null || kind == null || requestType == null || responseType == null) {
-    throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peerId} does not tell what the messages of ${id} look like`, {
-      hint: 'they are no protobuf, or too large to tell; for protobuf --proto FILE says it',
+    throw new ProtocolError('PROTOCOL_UNSUPPORTED', `${peerId} does not describe the messages of ${id}`, {
+      hint: 'the messages are not protobuf, or their description is too large; --proto FILE describes protobuf messages',
     })
   }
   try {
     return { ...readSchemas(fileDescriptorSet, requestType, responseType), kind }
   } catch (cause) {
-    throw new ProtocolError('REMOTE_FAILED', `${peerId} tells nonsense of the messages of ${id}: ${describeError(cause)}`, { cause })
+    throw new ProtocolError('REMOTE_FAILED', `${peerId} sent an invalid description of the messages of ${id}: ${describeError(cause)}`, {
+      cause,
+    })
   }
 }
 

@@ -73,7 +73,7 @@ export class ChangeFinder {
     if (source != null && scalar != null && scalarOf(scalar) === '0' && isRounded(source)) {
       return {
         problem: `${path}: ${source} is over 2^53, and a number that large is rounded in JSON`,
-        hint: `in quotes it is sent as it is: "${source}"`,
+        hint: `in quotes the number is sent exactly: "${source}"`,
       }
     }
     return message == null ? undefined : this.inMessage(message, place.value, path)
@@ -94,7 +94,7 @@ function isTime(text: string): boolean {
 
 function noTime(text: string, path: string): Fault {
   return {
-    problem: `${path === '' ? '' : `${path}: `}there is no such time: ${JSON.stringify(text)}`,
-    hint: 'a time is as "2026-01-31T12:00:00Z", of a day that its month has',
+    problem: `${path === '' ? '' : `${path}: `}not a valid time: ${JSON.stringify(text)}`,
+    hint: 'write a time like "2026-01-31T12:00:00Z", with a day that the month has',
   }
 }

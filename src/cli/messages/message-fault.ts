@@ -42,7 +42,7 @@ export class FaultFinder {
       const oneof = field.kind === 'field' ? field.oneof : undefined
       const other = oneof == null ? undefined : ofOneofs.get(oneof)
       if (other != null) {
-        return { problem: `${here}: ${join(path, other)} is there too, and a ${message.typeName} has only one of them` }
+        return { problem: `${here}: ${join(path, other)} is set too, and a ${message.typeName} can have only one of them` }
       }
       if (oneof != null && value !== null) {
         ofOneofs.set(oneof, key)
@@ -126,7 +126,7 @@ function shown(json: JsonValue): string {
 function unknownField({ fields, typeName }: DescMessage, key: string, path: string): Fault {
   const names = fields.map(({ jsonName }) => jsonName)
   const meant = closest(key, names)
-  const has = names.length === 0 ? 'it has no fields' : `it has ${listed(names)}`
+  const has = names.length === 0 ? `${typeName} has no fields` : `fields of ${typeName}: ${listed(names)}`
   return { problem: `${path}: ${typeName} has no such field`, hint: meant == null ? has : `did you mean ${meant}? ${has}` }
 }
 

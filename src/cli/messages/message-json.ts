@@ -19,7 +19,7 @@ const MAX_EXAMPLE_FIELDS = 500
  * @throws UsageError that names the path of the field and the expected type
  */
 export function encodeRequest(text: string, { request, registry }: DynamicSchemas): Uint8Array {
-  const hint = `it is a ${request.typeName} in protobuf JSON`
+  const hint = `--data is a ${request.typeName} in protobuf JSON`
   let typed: TypedJson
   try {
     typed = parseTyped(text)
@@ -34,7 +34,7 @@ export function encodeRequest(text: string, { request, registry }: DynamicSchema
     // at this depth each field alone would fail as well, and so would the search for the first fault
     const tooDeep = cause instanceof RangeError || problem.includes('maximum recursion depth')
     const finder = new FaultFinder(registry, typed)
-    const fault = tooDeep ? { problem: 'it is nested too deeply' } : (finder.inMessage(request, typed.json, '') ?? { problem })
+    const fault = tooDeep ? { problem: 'nested too deeply' } : (finder.inMessage(request, typed.json, '') ?? { problem })
     throw new UsageError(`--data: ${fault.problem}`, { cause, hint: fault.hint ?? hint })
   }
   const change = new ChangeFinder(registry, typed).inMessage(request, typed.json, '')
@@ -55,7 +55,7 @@ export function decodeResponse(bytes: Uint8Array, known: DynamicSchemas, options
     const readUnknownFields = known.hasExtensions && !hidesExtensions(bytes, known)
     return toJson(response, fromBinary(response, bytes, { readUnknownFields }), { registry, alwaysEmitImplicit: options.emitDefaults })
   } catch (cause) {
-    throw new ProtocolError('REMOTE_FAILED', `the answer is no ${response.typeName}: ${describeError(cause)}`, { cause })
+    throw new ProtocolError('REMOTE_FAILED', `the answer is not a valid ${response.typeName}: ${describeError(cause)}`, { cause })
   }
 }
 

@@ -78,7 +78,7 @@ async function load(source: Source, loaded: Loaded, above: string[]): Promise<vo
     }
     const found = await findImport(wanted, source)
     if (above.includes(found.path)) {
-      throw new Error(`${JSON.stringify(wanted)} is imported by what it imports itself`)
+      throw new Error(`${JSON.stringify(wanted)} is imported by a file that it imports`)
     }
     if (!loaded.sources.has(found.path)) {
       const name = loaded.names.has(wanted) ? `${loaded.names.size}/${wanted}` : wanted
@@ -150,7 +150,7 @@ function resolveName(name: string, scope: string, types: Types): string {
       break
     }
   }
-  throw new Error(`there is no type ${name}, which is named in ${scope.slice(1)}`)
+  throw new Error(`${scope.slice(1)} names the type ${name}, which does not exist`)
 }
 
 function fileOf({ name, parsed }: Source, dependency: string[], types: Types): wkt.FileDescriptorProto {

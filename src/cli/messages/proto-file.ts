@@ -39,16 +39,16 @@ export async function readProtoFile(
       throw cause
     }
     if (isDeadline(cause)) {
-      throw new ProtocolError('TIMEOUT', `--proto ${file} did not come to its end in time; nothing was sent`, {
+      throw new ProtocolError('TIMEOUT', `--proto ${file} did not end in time; nothing was sent`, {
         cause,
-        hint: '--timeout DUR gives it longer',
+        hint: '--timeout DUR allows more time',
       })
     }
     const reason =
       cause instanceof Error && 'code' in cause ? `cannot be read: ${reasonOf(cause)}` : `is not valid: ${describeError(cause)}`
     throw new UsageError(`--proto ${file} ${reason}`, {
       cause,
-      hint: 'it is a .proto file, or a descriptor set as "buf build -o" writes it',
+      hint: '--proto takes a .proto file, or a descriptor set as "buf build -o" writes it',
     })
   }
 }
@@ -72,7 +72,7 @@ function pairOf(files: DescFile[], entry: DescFile | undefined, { requestType, r
   const own = files.filter(({ proto }) => !proto.name.startsWith('google/protobuf/'))
   if (own.every((file) => messageNames(file).length === 0)) {
     throw new UsageError('--proto describes no messages', {
-      hint: 'it is a .proto file with a message for the request and one for the response',
+      hint: '--proto takes a .proto file with a message for the request and one for the response',
     })
   }
   if (requestType != null || responseType != null) {
@@ -84,7 +84,7 @@ function pairOf(files: DescFile[], entry: DescFile | undefined, { requestType, r
   }
   const pairs = (entry == null ? own : [entry]).flatMap(methodsOrPairs)
   if (pairs.length !== 1) {
-    throw new UsageError(`--proto has ${pairs.length} pairs of a …Request and a …Response, so it does not tell which are meant`, {
+    throw new UsageError(`--proto has ${pairs.length} pairs of a …Request and a …Response, so the messages have to be named`, {
       hint: HINT,
     })
   }
@@ -117,7 +117,7 @@ function named(wanted: string, names: string[]): string {
   const [exact = found[0]] = found.filter((name) => name === wanted)
   if (exact == null || (found.length > 1 && exact !== wanted)) {
     throw new UsageError(`--proto has ${found.length === 0 ? 'no' : 'more than one'} message ${JSON.stringify(wanted)}`, {
-      hint: `it has ${(found.length === 0 ? names : found).slice(0, MAX_NAMED).join(', ')}`,
+      hint: `the file has ${(found.length === 0 ? names : found).slice(0, MAX_NAMED).join(', ')}`,
     })
   }
   return exact

@@ -41,7 +41,7 @@ export async function attach({ context, config, json, script, keepGoing, signal 
   const [ready] = (await telling.next()).value as NodeEvent[]
   if (script == null && (json || !process.stdin.isTTY || !process.stdout.isTTY)) {
     left.abort(new Error('there is no shell'))
-    throw new UsageError('attach opens a shell, and there is no terminal for it', { hint: '--script FILE|- runs lines instead' })
+    throw new UsageError('attach needs a terminal for its shell', { hint: '--script FILE|- runs lines instead' })
   }
   const quiet = { shown: false, muted: false }
   const runner = new LineRunner({ config, json, context: { ...context, quiet, ownsNode: false } })

@@ -32,12 +32,12 @@ export function stopsNode(line: string): boolean {
 /** Rejects words of the shell with invalid arguments. @throws UsageError */
 export function checkBuiltin([word = '', ...more]: string[]): void {
   if (END_WORDS.includes(word)) {
-    throw new UsageError(`${word}: ${JSON.stringify(more.join(' '))} is no exit code`, {
-      hint: `a whole number from 0 to ${MAX_EXIT_CODE}`,
+    throw new UsageError(`${word}: ${JSON.stringify(more.join(' '))} is not an exit code`, {
+      hint: `expected a whole number from 0 to ${MAX_EXIT_CODE}`,
     })
   }
   if (word === CLEAR && more.length > 0) {
-    throw new UsageError(`${CLEAR} takes nothing behind it`)
+    throw new UsageError(`${CLEAR} takes no arguments`)
   }
 }
 

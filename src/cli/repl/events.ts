@@ -57,7 +57,7 @@ function describeBytes(payload: unknown, result: unknown): string {
 }
 
 function describeCount(count: number): string {
-  return count > 1 ? `; ${count} since the one told before` : ''
+  return count > 1 ? `; ${count} since the last report` : ''
 }
 
 function describeSteps(attempts: Attempt[]): string {

@@ -147,7 +147,7 @@ export class Repl {
     // first, because a key pressed before the return to raw mode is lost
     this.#open()
     process.stdout.write(
-      `${this.#screen.lineFeed}${this.#dim(`the ${this.#init.leavesNode === true ? 'shell ends' : 'node stops'} when this is done; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
+      `${this.#screen.lineFeed}${this.#dim(`the ${this.#init.leavesNode === true ? 'shell ends' : 'node stops'} after this command; Ctrl-C cancels it, Ctrl-D again does not wait`)}\n`,
     )
   }
 
@@ -298,7 +298,7 @@ export class Repl {
     const { length } = this.#waiting
     this.#waiting = []
     const lines = length === 0 ? '' : ` ${length} more lines were not run`
-    const again = running.signal.aborted ? ' it is being cancelled; Ctrl-D twice does not wait for it' : ''
+    const again = running.signal.aborted ? ' the command is being cancelled; Ctrl-D twice does not wait for it' : ''
     running.abort(new Interrupted('SIGINT'))
     process.stdout.write(`${this.#screen.lineFeed}^C${lines}${again}\n`)
   }

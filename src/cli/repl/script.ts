@@ -57,7 +57,7 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
     }
   }
   if (signal.aborted && !stopsNode(last)) {
-    throw new NodeError('NOT_RUNNING', 'the node was stopped before the script had come to its end')
+    throw new NodeError('NOT_RUNNING', 'the node was stopped before the script ended')
   }
   return asked === SUCCESS ? (failures[0] ?? SUCCESS) : asked
 
@@ -67,7 +67,7 @@ export async function runScript(file: string, runner: LineRunner, { keepGoing, j
     }
     failures.push(code)
     if (!json) {
-      process.stderr.write(`script: line ${number} failed with ${code}${keepGoing ? '' : '; the lines behind it were not run'}\n`)
+      process.stderr.write(`script: line ${number} failed with ${code}${keepGoing ? '' : '; the lines after it were not run'}\n`)
     }
     return keepGoing
   }

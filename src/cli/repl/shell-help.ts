@@ -12,12 +12,12 @@ interface Topic {
 const TOPICS: Topic[] = [
   {
     title: 'NODE',
-    about: 'this node: how it is and what happens',
+    about: 'this node: its state and its events',
     commands: ['id', 'status', 'doctor', 'events', 'top', 'stop', 'backup'],
   },
   {
     title: 'PEERS',
-    about: 'who is there, where a peer lives, names for peers',
+    about: 'connected peers, addresses of peers, names for peers',
     commands: ['peers', 'resolve', 'connect', 'disconnect', 'ping', 'alias'],
   },
   { title: 'CALLS', about: 'a task or any other call to one peer', commands: ['send-task', 'call', 'protocol', 'bench'] },
@@ -38,7 +38,7 @@ export function shellHelp(config: Config): string {
   const columns = process.stdout.columns ?? USUAL_COLUMNS
   const known = commandsOf(config)
   const rest = [...known.keys()].filter((command) => !TOPICS.some(({ commands }) => commands.includes(command)))
-  const more: Topic[] = rest.length === 0 ? [] : [{ title: 'MORE', about: 'what else there is', commands: rest }]
+  const more: Topic[] = rest.length === 0 ? [] : [{ title: 'MORE', about: 'other commands', commands: rest }]
   const shell = ['help [COMMAND]', 'clear', 'exit [CODE]', 'quit']
   const rows = [...TOPICS, ...more].map(({ title, about, commands }) =>
     topicRows(
@@ -54,7 +54,7 @@ export function shellHelp(config: Config): string {
     ...rows,
     topicRows('SHELL', 'Tab completes, Ctrl-R searches the history, Ctrl-C cancels a command', shell, columns),
     '',
-    wrapped('"help COMMAND" says what a command takes. Where a peer is missing, the command shows a list to choose from.', columns),
+    wrapped('"help COMMAND" shows arguments and flags. Without a peer, a command that needs one shows a list to choose from.', columns),
   ].join('\n')
 }
 

@@ -19,7 +19,7 @@ export function chainTable(records: ChainAnswer[], width?: number): string {
 /** A note about the peers that a list leaves out. */
 export function describeListing({ records, withoutAddress }: ChainListAnswer, all: boolean): string | undefined {
   if (records.length === 0 && withoutAddress === 0) {
-    return all ? 'the chain has no peers of this subnet' : 'nobody has published to this chain yet'
+    return all ? 'the chain has no peers of this subnet' : 'no peer has published to this chain yet'
   }
   const peers = withoutAddress === 1 ? 'peer is' : 'peers are'
   return all || withoutAddress === 0
@@ -38,7 +38,7 @@ export function describeChainPeer(found: ChainPeerAnswer): string {
     ...(multiaddrs.length === 0 ? ['none on the chain'] : multiaddrs).map((address): [string, string] => ['address', address]),
     ...(hotkey == null ? [] : [['hotkey', hotkey] as [string, string]]),
     ...(coldkey == null ? [] : [['coldkey', coldkey] as [string, string]]),
-    ['admission', `${admitted ? 'let in' : 'not let in'} where the class "${minClass}" is required`],
+    ['admission', `${admitted ? 'admitted' : 'not admitted'} where the class "${minClass}" is required`],
     ['read', staleNotice(found) ?? (found.block === 0 ? 'now' : `at block ${found.block}`)],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))

@@ -14,9 +14,9 @@ export function describePlan(plan: PublishPlan): string {
     ['fee', describeFee(plan)],
   ]
   const notes = [
-    ...(plan.given == null ? [] : [`${plan.given} is spelled otherwise on this chain`]),
+    ...(plan.given == null ? [] : [`${plan.given} is written differently on this chain`]),
     ...plan.refused.map(({ multiaddr, reason }) => `left out: ${multiaddr}: ${reason}`),
-    ...plan.left.map((multiaddr) => `left out: ${multiaddr}: a node has one address on this chain, and the first that it takes is used`),
+    ...plan.left.map((multiaddr) => `left out: ${multiaddr}: a node has one address on this chain, the first that the chain accepts`),
     ...(plan.unchecked == null ? [] : [`not known: ${plan.unchecked}`]),
   ]
   // values on the chain may come from a stranger
@@ -25,7 +25,7 @@ export function describePlan(plan: PublishPlan): string {
 
 function describeFee({ feePlanck, token }: Pick<PublishPlan, 'feePlanck' | 'token'>): string {
   if (feePlanck == null) {
-    return 'not known: the endpoint does not tell'
+    return 'not known: the endpoint does not report it'
   }
   return token == null ? `about ${feePlanck} planck` : `about ${amountOf(feePlanck, token)} (${feePlanck} planck)`
 }

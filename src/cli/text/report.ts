@@ -35,13 +35,13 @@ export function reportOf(error: unknown): ErrorReport {
     return report(error.code, describeError(error), error.hint, { ...attempts, ...details })
   }
   if (isDeadline(error)) {
-    return report('TIMEOUT', 'the command did not end in time', '--timeout DUR gives it longer')
+    return report('TIMEOUT', 'the command did not end in time', '--timeout DUR allows more time')
   }
   const failure = machineFailure(error)
   if (failure != null) {
     return report(failure.code, failure.message, failure.hint)
   }
-  return report('INTERNAL', `this is a bug: ${textOf(error)}`, 'run it again with --log-level debug for the stack')
+  return report('INTERNAL', `this is a bug: ${textOf(error)}`, 'run the command again with --log-level debug for the stack')
 }
 
 /** Prints an error the way the caller reads it, and sets the exit code. @param reword changes the message for people */

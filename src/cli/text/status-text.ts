@@ -69,14 +69,16 @@ function describeReport({ peerId, outcome, atMs }: StatusAnswer['reachability'][
 /** The router's port mappings for this node, on one line. */
 export function describePortMapping({ status, detail, router, protocol, mappings }: StatusAnswer['portMapping']): string {
   const forwarded = mappings.map(({ multiaddr, untilMs }) =>
-    untilMs == null ? `${multiaddr} until it is told otherwise` : `${multiaddr} for ${humanMs(Math.max(0, untilMs - Date.now()))} more`,
+    untilMs == null
+      ? `${multiaddr} until the node removes the mapping`
+      : `${multiaddr} for ${humanMs(Math.max(0, untilMs - Date.now()))} more`,
   )
   switch (status) {
     case 'off':
     case 'unneeded':
       return `not asked for a port: ${detail}`
     case 'asking':
-      return `${router ?? 'it'} is asked for a port`
+      return `${router ?? 'the router'} is asked for a port`
     case 'mapped':
       return [`${router} forwards ${forwarded.join(' and ')} (${protocol})`, ...(detail === '' ? [] : [detail])].join('; ')
     case 'unmapped':

@@ -85,7 +85,7 @@ function unknownCommand(error: Error, config: Config): UsageError | undefined {
   }
   if (id.startsWith('-')) {
     return new UsageError(`no command before ${id.replace(/=.*/s, '')}`, {
-      hint: `the command comes first, its flags behind it; "${config.bin} --help" lists the commands`,
+      hint: `flags come after the command; "${config.bin} --help" lists the commands`,
     })
   }
   const words = withShownUrls(id).split(':')
@@ -129,8 +129,8 @@ export function topicWithoutCommand(argv: string[], config: Config): UsageError 
     return undefined
   }
   const commands = config.commandIDs.filter((command) => command.startsWith(`${id}:`)).map((command) => command.slice(id.length + 1))
-  return new UsageError(`${JSON.stringify(id.replaceAll(':', ' '))} needs a command behind it`, {
-    hint: `one of ${commands.sort().join(', ')}; flags follow`,
+  return new UsageError(`${JSON.stringify(id.replaceAll(':', ' '))} needs a subcommand`, {
+    hint: `expected one of ${commands.sort().join(', ')}, then flags`,
   })
 }
 

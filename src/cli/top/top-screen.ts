@@ -21,21 +21,21 @@ const REASON_WIDTH = 15
 const MS_PER_S = 1_000
 
 const HELP = [
-  'Rates are of the last second, and the bars of the time before, the newest right.',
+  'Rates cover the last second. Bars show earlier seconds, newest on the right.',
   '',
   `  s          sort the peers by the next of: ${SORTS.join(', ')}`,
   '  up, down   mark a peer (also k and j, Page Up and Page Down)',
   '  Enter      open the marked peer; Esc goes back',
   '  /          show only peers whose ID or alias has this text; Esc shows all',
-  '  p          pause, and go on',
+  '  p          pause or continue',
   '  ?          this help; Esc goes back',
-  '  Ctrl-L     draw the screen anew',
-  '  q, Ctrl-C  leave; the node runs on',
+  '  Ctrl-L     redraw the screen',
+  '  q, Ctrl-C  leave; the node keeps running',
   '',
   'IN/s, OUT/s     tasks of the peer, and tasks to the peer',
   'SENT/s, RECV/s  bytes of payloads and results, by this node and to it',
   'FAILED          tasks that were rejected or failed, since the node started',
-  'TIERS           of the resolutions that asked a tier, those that found the peer there',
+  'TIERS           hits of a tier, in percent of the resolutions that asked it',
 ]
 
 /** The view as lines: at most `rows - 1` lines, at most `columns` wide. */
@@ -130,7 +130,7 @@ function tiersLine({ tiers }: ActivityAnswer, isOlder: boolean, columns: number)
     const asked = hits + misses + failures
     return `${tier} ${Math.round((100 * hits) / asked)}% of ${shownCount(asked)}`
   })
-  const none = isOlder ? 'the node is of an earlier version: no tiers, no bytes, no tasks by peer' : 'no peer was looked for yet'
+  const none = isOlder ? 'the node runs an earlier version: no tiers, no bytes, no tasks by peer' : 'no resolutions yet'
   return heading('tiers', shown.join('   ') || none, columns)
 }
 
@@ -165,7 +165,7 @@ function peerTable(state: TopState, peers: readonly PeerFigures[], columns: numb
     const text = `${name} ${id}${counts.join('')}${bytes.join('')}${peer.failed > 0 ? chalk.red(failed) : failed} ${viaOf(peer)}`
     return peer === marked ? `${chalk.cyan('>')} ${chalk.bold(text)}` : `  ${text}`
   }
-  const none = state.filter === '' ? '  nobody is connected' : '  no peer has this in its ID or alias'
+  const none = state.filter === '' ? '  no connected peers' : '  no peer has this text in its ID or alias'
   const lines = shown.length === 0 ? [none] : shown.map(row)
   const filled = Array.from({ length: Math.max(height, 0) }, (_, index) => lines[index] ?? '')
   return [chalk.dim(`${[...header, ...more].join('')} ${cell('VIA', 8).trimEnd()}`), ...filled]
@@ -193,5 +193,5 @@ function footer({ isTyping, filter, sort, page, paused }: TopState, columns: num
   }
   const by = filter === '' ? `sorted by ${sort}` : `sorted by ${sort}, with "${filter}"`
   const keys = page === 'peers' ? 's sort  / filter  Enter open' : 'Esc back'
-  return chalk.dim(ends(by, `${keys}  p ${paused == null ? 'pause' : 'go on'}  ? help  q quit`, columns))
+  return chalk.dim(ends(by, `${keys}  p ${paused == null ? 'pause' : 'continue'}  ? help  q quit`, columns))
 }

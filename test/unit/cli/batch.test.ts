@@ -228,14 +228,14 @@ describe('a batch of tasks', () => {
     'has nothing to send': ['{"peer":"p","taskId":"t"}', /^line 2 of stdin: nothing to send$/, { peer: 'p', taskId: 't' }],
     'has two payloads': [
       '{"peer":"p","text":"x","payloadFile":"y"}',
-      /^line 2 of stdin: text and payloadFile are given at once$/,
+      /^line 2 of stdin: text and payloadFile do not go together$/,
       { peer: 'p' },
     ],
-    'has a payload that is no text': ['{"peer":"p","text":1}', /^line 2 of stdin: "text" is not a text$/, { peer: 'p' }],
-    'has a peer that is no text': ['{"peer":null,"text":"x"}', /^line 2 of stdin: "peer" is not a text$/],
+    'has a payload that is no text': ['{"peer":"p","text":1}', /^line 2 of stdin: "text" is not a string$/, { peer: 'p' }],
+    'has a peer that is no text': ['{"peer":null,"text":"x"}', /^line 2 of stdin: "peer" is not a string$/],
     'has no base64': ['{"peer":"p","payloadBase64":"A"}', /^line 2 of stdin: "payloadBase64" is not base64$/, { peer: 'p' }],
     'has base64 of URLs': ['{"peer":"p","payloadBase64":"_-__"}', /"payloadBase64" is not base64$/, { peer: 'p' }],
-    'names no file': ['{"peer":"p","payloadFile":""}', /^line 2 of stdin: "payloadFile" names no file$/, { peer: 'p' }],
+    'names no file': ['{"peer":"p","payloadFile":""}', /^line 2 of stdin: "payloadFile" is empty$/, { peer: 'p' }],
     'names a file that is not there': [
       '{"peer":"p","taskId":"t","payloadFile":"no/such"}',
       /^line 2 of stdin: the payload .*no\/such cannot be read: no such file or directory$/,

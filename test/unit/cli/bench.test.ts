@@ -67,7 +67,7 @@ describe('the figures of a bench', () => {
     const rejected = { ...ANSWER, rate: { ...LATENCY, rejected: 7 }, transfer: null, rejection: `no\u001b[2J\nway ${'x'.repeat(100)}` }
     const [first, ...rest] = (rejectionNotice(rejected) ?? '').split('\n')
     assert.match(first ?? '', /^7 of 20000 tasks were rejected: "no way x+…"$/)
-    assert.deepEqual(rest, ['a rejection is timed as an answer; nothing comes back with it'])
+    assert.deepEqual(rest, ['a rejection is timed as an answer, but carries no result'])
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
     assert.doesNotMatch(benchTable({ ...ANSWER, multiaddr: '/dns4/\u001b[2Jx' }), /\u001b/)
   })
@@ -96,7 +96,7 @@ describe('the flags of a bench', () => {
   it('do not measure for longer than the command may take', () => {
     assert.throws(() => benchPlanOf({ ...NO_FLAGS, duration: '2s' }, 2_000), {
       code: 'USAGE',
-      message: /^--timeout: 2000 ms are over before/,
+      message: /^--timeout: 2000 ms is not longer than/,
     })
   })
 

@@ -224,9 +224,9 @@ describe('a request in JSON', () => {
     ['{"by":"no base64!"}', 'by: expected bytes (base64), got "no base64!"'],
     ['{"by":[1,2]}', 'by: expected bytes (base64), got a list'],
     // of a oneof more than one
-    ['{"a":"x","b":1}', 'b: a is there too, and a all.v1.AllRequest has only one of them'],
-    ['{"inner":{"p":"1","q":"2"}}', 'inner.q: inner.p is there too, and a all.v1.Inner has only one of them'],
-    ['{"items":[{"p":"1","q":"2"}]}', 'items[0].q: items[0].p is there too, and a all.v1.Inner has only one of them'],
+    ['{"a":"x","b":1}', 'b: a is set too, and a all.v1.AllRequest can have only one of them'],
+    ['{"inner":{"p":"1","q":"2"}}', 'inner.q: inner.p is set too, and a all.v1.Inner can have only one of them'],
+    ['{"items":[{"p":"1","q":"2"}]}', 'items[0].q: items[0].p is set too, and a all.v1.Inner can have only one of them'],
     // protobuf's own messages
     ['{"at":"yesterday"}', 'at: expected google.protobuf.Timestamp (as "2026-01-31T12:00:00Z"), got "yesterday"'],
     ['{"at":{"seconds":1}}', 'at: expected google.protobuf.Timestamp (as "2026-01-31T12:00:00Z"), got an object'],
@@ -251,19 +251,19 @@ describe('a request in JSON', () => {
     ['{"inner":{"y":1e10}}', `inner.y: expected int32 (${INT32}), got 1e10`],
     ['{"map":{"a":1.50}}', `map["a"]: expected int32 (${INT32}), got 1.50`],
     // days that their month does not have, and times that are none
-    ['{"at":"2026-02-30T12:00:00Z"}', 'at: there is no such time: "2026-02-30T12:00:00Z"'],
-    ['{"at":"2025-02-29T12:00:00.5+01:00"}', 'at: there is no such time: "2025-02-29T12:00:00.5+01:00"'],
-    ['{"at":"2100-02-29T00:00:00Z"}', 'at: there is no such time: "2100-02-29T00:00:00Z"'],
-    ['{"at":"2026-04-31T24:00:00Z"}', 'at: there is no such time: "2026-04-31T24:00:00Z"'],
-    ['{"at":"2026-04-30T24:00:00Z"}', 'at: there is no such time: "2026-04-30T24:00:00Z"'],
-    ['{"self":{"at":"2026-11-31T00:00:00Z"}}', 'self.at: there is no such time: "2026-11-31T00:00:00Z"'],
+    ['{"at":"2026-02-30T12:00:00Z"}', 'at: not a valid time: "2026-02-30T12:00:00Z"'],
+    ['{"at":"2025-02-29T12:00:00.5+01:00"}', 'at: not a valid time: "2025-02-29T12:00:00.5+01:00"'],
+    ['{"at":"2100-02-29T00:00:00Z"}', 'at: not a valid time: "2100-02-29T00:00:00Z"'],
+    ['{"at":"2026-04-31T24:00:00Z"}', 'at: not a valid time: "2026-04-31T24:00:00Z"'],
+    ['{"at":"2026-04-30T24:00:00Z"}', 'at: not a valid time: "2026-04-30T24:00:00Z"'],
+    ['{"self":{"at":"2026-11-31T00:00:00Z"}}', 'self.at: not a valid time: "2026-11-31T00:00:00Z"'],
     [
       '{"any":{"@type":"type.googleapis.com/google.protobuf.Timestamp","value":"2026-02-30T00:00:00Z"}}',
-      'any.value: there is no such time: "2026-02-30T00:00:00Z"',
+      'any.value: not a valid time: "2026-02-30T00:00:00Z"',
     ],
     [
       '{"any":{"@type":"type.googleapis.com/all.v1.AllRequest","at":"2026-02-30T00:00:00Z"}}',
-      'any.at: there is no such time: "2026-02-30T00:00:00Z"',
+      'any.at: not a valid time: "2026-02-30T00:00:00Z"',
     ],
     [
       '{"any":{"@type":"x/all.v1.AllRequest","i64":9007199254740993}}',
@@ -282,14 +282,14 @@ describe('a request in JSON', () => {
     for (const text of ['', '{', '{x: 1}', 'undefined', "{'a': 1}", '{"a":1}}']) {
       const { message, hint } = fault(text)
       assert.match(message, /^--data is not JSON: .+/)
-      assert.equal(hint, 'it is a all.v1.AllRequest in protobuf JSON')
+      assert.equal(hint, '--data is a all.v1.AllRequest in protobuf JSON')
     }
   })
 
   it('is told which field may be meant', () => {
-    assert.match(fault('{"snakecase":1}').hint ?? '', /^did you mean snakeCase\? it has i32, u32, /)
-    assert.equal(fault('{"inner":{"wholly other":1}}').hint, 'it has x, y, p, q')
-    assert.equal(fault('{"i64":9007199254740993}').hint, 'in quotes it is sent as it is: "9007199254740993"')
+    assert.match(fault('{"snakecase":1}').hint ?? '', /^did you mean snakeCase\? fields of all\.v1\.AllRequest: i32, u32, /)
+    assert.equal(fault('{"inner":{"wholly other":1}}').hint, 'fields of all.v1.Inner: x, y, p, q')
+    assert.equal(fault('{"i64":9007199254740993}').hint, 'in quotes the number is sent exactly: "9007199254740993"')
   })
 
   it('is told of a field that is required', async () => {
@@ -301,11 +301,11 @@ describe('a request in JSON', () => {
   it('that is nested very deeply fails like any other', () => {
     for (const depth of [150, 5_000, 200_000]) {
       const [open, close] = ['{"self":'.repeat(depth), '}'.repeat(depth)]
-      assert.equal(fault(`${open}{}${close}`).message, '--data: it is nested too deeply')
-      assert.match(fault(`{"value":${'['.repeat(depth)}${']'.repeat(depth)}}`).message, /^--data: it is nested too deeply$/)
+      assert.equal(fault(`${open}{}${close}`).message, '--data: nested too deeply')
+      assert.match(fault(`{"value":${'['.repeat(depth)}${']'.repeat(depth)}}`).message, /^--data: nested too deeply$/)
       assert.match(
         fault(`{"st":${'['.repeat(depth)}${']'.repeat(depth)}}`).message,
-        /^--data: (st: expected string, got a list|it is nested too deeply)$/,
+        /^--data: (st: expected string, got a list|nested too deeply)$/,
       )
     }
   })
@@ -367,7 +367,7 @@ describe('an answer in JSON', () => {
 
   it('of bytes that are no such message is a failure of the peer', () => {
     for (const hex of ['0a', 'ff', '72027878ff', '7202fffe', '08ffffffffffffffffffff01', '0b', '0c', '07']) {
-      assert.match(failure(Buffer.from(hex, 'hex')).message, /^the answer is no all\.v1\.AllRequest: /, hex)
+      assert.match(failure(Buffer.from(hex, 'hex')).message, /^the answer is not a valid all\.v1\.AllRequest: /, hex)
     }
   })
 
@@ -527,7 +527,7 @@ describe('what a peer tells of a protocol', () => {
     ]) {
       assert.throws(() => toKnown(described), {
         code: 'PROTOCOL_UNSUPPORTED',
-        message: 'bob does not tell what the messages of /x look like',
+        message: 'bob does not describe the messages of /x',
         hint: /--proto/,
       })
     }
@@ -538,7 +538,7 @@ describe('what a peer tells of a protocol', () => {
       const fileDescriptorSet = Buffer.from(hex, 'hex')
       assert.throws(() => toKnown({ peerId: 'bob', protocol: told, fileDescriptorSet }), {
         code: 'REMOTE_FAILED',
-        message: /^bob tells nonsense of the messages of \/x: /,
+        message: /^bob sent an invalid description of the messages of \/x: /,
       })
     }
   })

@@ -98,7 +98,7 @@ describe('what --proto names', function () {
     [
       'in a circle',
       { 'do.proto': `${HEAD} import "b.proto"; ${PAIR}`, 'b.proto': 'syntax = "proto3"; import "do.proto";' },
-      /"do\.proto" is imported by what it imports itself/,
+      /"do\.proto" is imported by a file that it imports/,
     ],
   ] as Array<[string, Record<string, string>, RegExp]>) {
     it(`cannot have an import ${what}`, async () => {
@@ -112,7 +112,7 @@ describe('what --proto names', function () {
     [
       'names a type that is not there',
       `${HEAD} message DoRequest { Nope x = 1; }`,
-      /there is no type Nope, which is named in a\.v1\.DoRequest/,
+      /a\.v1\.DoRequest names the type Nope, which does not exist/,
     ],
     ['has a number twice', `${HEAD} message DoRequest { string a = 1; string b = 1; }`, /duplicate id 1/],
     ['has a name twice', `${HEAD} message DoRequest { string a = 1; string a = 2; }`, /duplicate name 'a'/],
@@ -129,7 +129,7 @@ describe('what --proto names', function () {
     await writeFile(join(folder, 'empty.proto'), '')
     for (const options of [{}, { requestType: 'DoRequest', responseType: 'DoResponse' }]) {
       await assert.rejects(readProtoFile(join(folder, 'empty.proto'), options), {
-        hint: 'it is a .proto file with a message for the request and one for the response',
+        hint: '--proto takes a .proto file with a message for the request and one for the response',
       })
     }
   })
@@ -210,14 +210,14 @@ describe('what --proto names', function () {
         `${HEAD} ${PAIR}`,
         ['Nope', 'DoResponse'],
         /no message "Nope"/,
-        /it has a\.v1\.DoRequest, a\.v1\.DoResponse/,
+        /the file has a\.v1\.DoRequest, a\.v1\.DoResponse/,
       ],
       [
         'one that is named is there twice',
         `${HEAD} message A { message X {} } message B { message X {} }`,
         ['X', 'A'],
         /more than one message "X"/,
-        /it has a\.v1\.A\.X, a\.v1\.B\.X/,
+        /the file has a\.v1\.A\.X, a\.v1\.B\.X/,
       ],
     ] as Array<[string, string, string[], RegExp, RegExp | undefined]>) {
       it(`and it is an error where ${what}`, async () => {

@@ -31,9 +31,9 @@ describe('what is shown of a change before it is signed', () => {
         'account  0xAbC, nonce 7',
         'call     Network.update_peer_info',
         'fee      about 0.00125 TENSOR (1250000000000000 planck)',
-        '/ip4/203.0.113.7/tcp/443/tls/ws is spelled otherwise on this chain',
+        '/ip4/203.0.113.7/tcp/443/tls/ws is written differently on this chain',
         'left out: /dns/a.example/tcp/1: no /dns',
-        'left out: /ip4/203.0.113.8/tcp/1: a node has one address on this chain, and the first that it takes is used',
+        'left out: /ip4/203.0.113.8/tcp/1: a node has one address on this chain, the first that the chain accepts',
       ].join('\n'),
     )
   })
@@ -42,7 +42,7 @@ describe('what is shown of a change before it is signed', () => {
     const text = describePlan({ ...PLAN, from: { peerId: '12D3B', multiaddr: undefined }, feePlanck: undefined })
     assert.match(text, /^peer {5}12D3B becomes 12D3A$/m)
     assert.match(text, /^from {5}no address$/m)
-    assert.match(text, /^fee {6}not known: the endpoint does not tell$/m)
+    assert.match(text, /^fee {6}not known: the endpoint does not report it$/m)
     assert.match(describePlan({ ...PLAN, token: undefined }), /^fee {6}about 1250000000000000 planck$/m)
   })
 

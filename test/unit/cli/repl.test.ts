@@ -33,7 +33,7 @@ describe('the shell of a node', () => {
   it('takes keys again before it says what Ctrl-D waits for', async () => {
     const isRaw = Promise.withResolvers<boolean>()
     process.stdout.write = (text: unknown) => {
-      if (String(text).includes('the node stops when this is done')) {
+      if (String(text).includes('the node stops after this command')) {
         isRaw.resolve(terminal.isRaw)
       }
       return true

@@ -151,7 +151,7 @@ describe('the live view of a node', () => {
     assert.equal(key(typing, 'backspace', 'q').filter, 'Bq')
     // neither a control character nor a pasted text gets in
     assert.equal(key(typing, { name: 'x', sequence: '\u0018' }, { name: 'up', sequence: '\u001b[A' }).filter, 'Bo')
-    assert.match(lines(key(BUSY, '/', '!', 'return')).join('\n'), /no peer has this in its ID or alias/)
+    assert.match(lines(key(BUSY, '/', '!', 'return')).join('\n'), /no peer has this text in its ID or alias/)
   })
 
   it('opens the marked peer, and goes back', () => {
