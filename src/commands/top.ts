@@ -21,7 +21,7 @@ export default class Top extends BaseCommand {
       throw new UsageError('top needs a terminal', { hint: ELSEWHERE })
     }
     if (process.env.TERM === 'dumb') {
-      throw new UsageError('top needs a terminal that can move the cursor, and this one cannot (TERM=dumb)', { hint: ELSEWHERE })
+      throw new UsageError('top needs a terminal that can move the cursor, not TERM=dumb', { hint: ELSEWHERE })
     }
     const session = await this.session()
     const { top } = await import('../cli/top/top.ts')

@@ -54,7 +54,7 @@ export async function checkPublishing(
       await peerId(),
     )
     throw new UsageError('--publish: each change on this chain costs a fee, and is signed by the account that owns the node', {
-      hint: `leave out --publish, and on a machine that has the owner's key run: ${elsewhere}; or give --owner-key FILE and --yes`,
+      hint: `leave out --publish and, on a machine that has the owner's key, run: ${elsewhere}; or give --owner-key FILE and --yes`,
     })
   }
   await readOwnerKey(settings.ownerKey)

@@ -340,7 +340,7 @@ describe('publishing to a Hypertensor chain, from the command line', function ()
       const { message, hint } = jsonError(outcome)
       assert.match(message, /^--publish: each change on this chain costs a fee/)
       assert.match(hint ?? '', /--owner-key FILE and --yes/)
-      assert.match(hint ?? '', new RegExp(`on a machine that has the owner's key: subnet chain publish MULTIADDR/p2p/${peerId} `))
+      assert.match(hint ?? '', new RegExp(`on a machine that has the owner's key, run: subnet chain publish MULTIADDR/p2p/${peerId} `))
     }
     const missing = await cli.run(home, ['start', '--json', '--publish', '--yes', '--owner-key', '/nowhere'])
     assert.match(jsonError(missing).message, /^owner key \/nowhere cannot be read/)

@@ -51,7 +51,7 @@ describe('a node that runs and whose control socket cannot be used', function ()
       for (const outcome of outcomes) {
         const { code, message } = jsonError(outcome)
         assert.deepEqual([code, outcome.code], ['ALREADY_RUNNING', 11], message)
-        assert.ok(message.includes(`(pid ${child.pid})`) && message.includes('node.sock is not there'), message)
+        assert.ok(message.includes(`(pid ${child.pid})`) && message.includes('node.sock does not exist'), message)
       }
       const init = await cli.run(home, ['init', '--yes', '--force'])
       assert.match(init.stderr, /the running node does not change: the new value takes effect at its next start/)
