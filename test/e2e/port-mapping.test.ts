@@ -246,7 +246,7 @@ describe('a node behind a router that maps ports', function () {
   it('says that another router is before its own, and takes no port', async () => {
     const a = await placed({ ...UPNP, externalAddress: '100.64.0.2' })
     const { portMapping } = await statusOnce(a, (status) => status.portMapping.status === 'unmapped')
-    assert.match(portMapping.detail, /100\.64\.0\.2 is not public: the router is behind another NAT/)
+    assert.match(portMapping.detail, /the external address 100\.64\.0\.2 of the router is not public: the router is behind another NAT/)
     assert.deepEqual((await a.gateway.state()).forwards, [])
     const row = await mappingRow(a)
     assert.deepEqual([row?.state, /not public/.test(row?.message ?? '')], ['warning', true])
