@@ -72,7 +72,7 @@ export async function readConfigFile(file: string, timeoutMs = DEFAULT_TIMEOUT_M
       return {}
     }
     if (isDeadline(cause)) {
-      throw new ProtocolError('TIMEOUT', `config ${file} did not come to its end in time`, { cause, hint: 'use a regular file' })
+      throw new ProtocolError('TIMEOUT', `config ${file} did not end in time`, { cause, hint: 'use a regular file' })
     }
     throw new UsageError(`config ${file} cannot be read: ${reasonOf(cause)}`, { cause, hint: HOME_HINT })
   }

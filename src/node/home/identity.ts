@@ -47,7 +47,7 @@ async function readParsed(source: AsyncIterable<Uint8Array>, name: string): Prom
       throw cause
     }
     if (isDeadline(cause)) {
-      throw new ProtocolError('TIMEOUT', `${name} did not come to its end in time`, { cause, hint: '--timeout DUR gives it longer' })
+      throw new ProtocolError('TIMEOUT', `${name} did not end in time`, { cause, hint: '--timeout DUR allows more time' })
     }
     // the bytes are not shown, because they may be a key in an unknown format
     throw new UsageError(`${name} cannot be read: ${reasonOf(cause)}`, {

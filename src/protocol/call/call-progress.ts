@@ -144,7 +144,7 @@ export class CallProgress {
   /** The abort reason of a caller is thrown unchanged. */
   #cancelled(reason: Error | undefined, cause: unknown): unknown {
     if (isDeadline(reason)) {
-      return this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR gives it longer')
+      return this.#error('TIMEOUT', `no answer in time, while in step "${this.#phase}"`, cause, '--timeout DUR allows more time')
     }
     const stopped = reason instanceof SubnetError && reason.code === 'NOT_RUNNING'
     return stopped ? this.#error('NOT_RUNNING', reason.message, reason) : reason

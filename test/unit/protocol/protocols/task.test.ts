@@ -136,7 +136,10 @@ describe('TaskProtocol', () => {
         yield new Uint8Array(4)
         yield new Uint8Array(4)
       }
-      assert.match(await rejection({ stream: () => ({ size, chunks: chunks() }) }), new RegExp(`${word} than the ${size} bytes`))
+      assert.match(
+        await rejection({ stream: () => ({ size, chunks: chunks() }) }),
+        new RegExp(`${word} than its declared size of ${size} bytes`),
+      )
     }
   })
 
