@@ -81,6 +81,9 @@ describe('small things of a terminal', function () {
     it(`sentences end their lines between words: ${columns} columns`, async () => {
       const terminal = opened(['attach'], { columns })
       await terminal.shows(/^subnet>$/m)
+      // an event is drawn over the prompt, on the same line of the output
+      terminal.type('events off\r')
+      await terminal.prompt()
       terminal.type(`resolve ${PEER_ID}\r`)
       await terminal.shows(/^hint: /m)
       await terminal.prompt()
