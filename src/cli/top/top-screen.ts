@@ -22,7 +22,7 @@ const REASON_WIDTH = 15
 const MAX_ALIAS_WIDTH = 24
 const ID_WIDTH = 15
 const FIGURES_WIDTH = 55
-/** The columns of a task's ID beside the cause of a failure. */
+/** The columns of a task's ID beside the cause of a failure, on the smallest screen. */
 const FAILED_ID_WIDTH = 9
 const MS_PER_S = 1_000
 
@@ -210,7 +210,7 @@ function failureLines({ failures, peers, connections }: ActivityAnswer, nowMs: n
   const lines = failures.slice(0, count).map(({ atMs, direction, taskId, peerId, reason, detail }) => {
     const age = cell(nowMs - atMs < MS_PER_S ? 'now' : humanMs(nowMs - atMs), 6, 'right')
     const who = `${direction === 'inbound' ? 'of' : 'to'} ${cut(nameOf({ peerId, alias: aliases.get(peerId) ?? null }), ID_WIDTH)}`
-    const text = ` ${taskId === '' ? 'a task' : cut(taskId, FAILED_ID_WIDTH)} ${who}: ${detail}`
+    const text = ` ${taskId === '' ? 'a task' : cut(taskId, FAILED_ID_WIDTH + columns - MIN_SIZE.columns)} ${who}: ${detail}`
     return `${age} ${chalk.red(cell(reason, REASON_WIDTH))}${cell(text, columns - REASON_WIDTH - 7)}`.trimEnd()
   })
   return [heading('failed', 'tasks in and out, the newest first', columns), ...(lines.length === 0 ? ['  none'] : lines)]

@@ -148,6 +148,7 @@ describe('the live view of a node', () => {
     }
     const state = stateOf(activityAt(0, { peers: [peer(PEER_ID)], failures: [failed] }))
     assert.match(lineWith(/exit-code/, state), /exit-code +b053724e… of 12D3KooW…\w{6}: exited with 4: paint$/)
+    assert.match(lineWith(/exit-code/, state, LARGE), new RegExp(` ${taskId} of 12D3KooW…\\w{6}: exited with 4: paint$`))
     const named = stateOf(activityAt(0, { peers: [peer(PEER_ID, { alias: 'a'.repeat(60) })], failures: [failed] }))
     assert.match(lineWith(/exit-code/, named), /b053724e… of a+…: exited with 4: paint$/)
     assert.match(lineWith(/exit-code/, key(state, 'return')), /in, exit-code: exited with 4: paint; task b053724e/)
