@@ -1,6 +1,7 @@
 import { clearScreenDown, moveCursor } from 'node:readline'
 import type { PeerRow } from '../session/answers.ts'
 import type { NodeEvent } from '../session/session.ts'
+import { clockOf } from './text/clock.ts'
 import { jsonText } from './text/json.ts'
 import { peerTable } from './text/peer-table.ts'
 import { cut, widthOf } from './text/render.ts'
@@ -72,7 +73,7 @@ async function redraw(states: AsyncIterable<PeerRow[]>, write: WatchOptions['wri
 
 /** The lines to draw, at most one screen: a taller table could not be redrawn in place. */
 function screenOf(peers: PeerRow[], { columns, rows }: { columns: number; rows: number }): string[] {
-  const title = `${peers.length} peer${peers.length === 1 ? '' : 's'} at ${new Date().toLocaleTimeString()}, Ctrl-C ends`
+  const title = `${peers.length} peer${peers.length === 1 ? '' : 's'} at ${clockOf(Date.now())}, Ctrl-C ends`
   const all = [title, ...(peers.length === 0 ? [] : peerTable(peers, columns).split('\n'))]
   const hidden = Math.min(peers.length, all.length - rows + 2)
   const shown = all.length < rows ? all : [...all.slice(0, rows - 2), `… ${hidden} more`]

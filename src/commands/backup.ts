@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../cli/base-command.ts'
+import { wrapped } from '../cli/text/render.ts'
 import type { BackupAnswer } from '../node/home/backup.ts'
 
 export default class Backup extends BaseCommand {
@@ -13,7 +14,7 @@ export default class Backup extends BaseCommand {
     const { args } = await this.parse(Backup)
     const { backUp } = await import('../node/home/backup.ts')
     const answer = await backUp(this.home, this.settings, args.file)
-    this.log(`${answer.file}  ${answer.peerId}: ${answer.files.map(({ name }) => name).join(', ')}`)
+    this.log(wrapped(`${answer.file}  ${answer.peerId}: ${answer.files.map(({ name }) => name).join(', ')}`, process.stdout.columns))
     for (const left of answer.left) {
       this.logToStderr(`${left} is outside the home: the backup does not contain it`)
     }

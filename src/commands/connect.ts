@@ -1,6 +1,8 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
+import { wrapped } from '../cli/text/render.ts'
+import { isWithoutNode } from '../cli/without-node.ts'
 import { parsePeerMultiaddr } from '../primitives/address.ts'
 import type { ConnectAnswer } from '../session/answers.ts'
 
@@ -19,7 +21,10 @@ export default class Connect extends BaseCommand {
     const { args } = await this.parse(Connect)
     parsePeerMultiaddr(args.multiaddr)
     const connected = await (await this.session()).connect(args.multiaddr, this.callOptions)
-    this.log(`connected to ${connected.peerId} at ${connected.multiaddr}`)
+    this.log(wrapped(`connected to ${connected.peerId} at ${connected.multiaddr}`, process.stdout.columns))
+    if (await isWithoutNode(this.home, this.shell)) {
+      this.logToStderr('no node runs in this home: the connection ends with this command; the address book keeps the address')
+    }
     return connected
   }
 }

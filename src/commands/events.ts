@@ -49,7 +49,8 @@ export default class Events extends BaseCommand {
     try {
       for await (const events of session.events({ types: flags.type ?? [], sinceMs, signal, onOlder })) {
         await (json ? undefined : labels.refresh())
-        await this.writeStdout(events.map((event) => `${json ? jsonText(event) : eventLine(event, labels.of)}\n`).join(''))
+        const { columns } = process.stdout
+        await this.writeStdout(events.map((event) => `${json ? jsonText(event) : eventLine(event, labels.of, columns)}\n`).join(''))
       }
     } finally {
       this.#quieten(false)

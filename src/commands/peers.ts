@@ -3,6 +3,7 @@ import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags } from '../cli/flags.ts'
 import { peerTable } from '../cli/text/peer-table.ts'
 import { watchPeers } from '../cli/watch-peers.ts'
+import { isWithoutNode } from '../cli/without-node.ts'
 import type { PeerRow } from '../session/answers.ts'
 
 export default class Peers extends BaseCommand {
@@ -19,6 +20,9 @@ export default class Peers extends BaseCommand {
   async run(): Promise<PeerRow[] | undefined> {
     const { flags } = await this.parse(Peers)
     const session = await this.session()
+    if (await isWithoutNode(this.home, this.shell)) {
+      this.logToStderr("no node runs in this home: these are the connections of this command's temporary node")
+    }
     if (flags.watch) {
       const { signal } = this.interrupted
       await watchPeers(session.watchPeers({ signal, all: flags.all }), {

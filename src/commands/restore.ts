@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../cli/base-command.ts'
+import { wrapped } from '../cli/text/render.ts'
 import type { RestoreAnswer } from '../node/home/restore.ts'
 
 export default class Restore extends BaseCommand {
@@ -16,7 +17,7 @@ export default class Restore extends BaseCommand {
     const { args } = await this.parse(Restore)
     const { restore } = await import('../node/home/restore.ts')
     const answer = await restore(this.home, args.file)
-    this.log(`${answer.home}  ${answer.peerId}: ${answer.files.map(({ name }) => name).join(', ')}`)
+    this.log(wrapped(`${answer.home}  ${answer.peerId}: ${answer.files.map(({ name }) => name).join(', ')}`, process.stdout.columns))
     return answer
   }
 }

@@ -94,6 +94,16 @@ export function textOf(error: unknown): string {
   return describe(error, (text) => text)
 }
 
+/** The stack of an error on one line, without its message: `at handle (file:///…:5:9) at …`. Empty for another value. */
+export function framesOf(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? '') : ''
+  return stack
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith('at '))
+    .join(' ')
+}
+
 function describe(error: unknown, word: (text: string) => string): string {
   if (error instanceof AggregateError && error.errors.length > 0) {
     return [...new Set(error.errors.map((each) => describe(each, word)))].join('; ')

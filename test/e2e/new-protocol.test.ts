@@ -9,6 +9,10 @@ const FILES = [
   ...['src/handler.ts', 'src/index.ts', 'test/key-value.test.ts', 'tsconfig.json'],
 ]
 
+async function replaceIn(file: string, text: string, by: string): Promise<void> {
+  await writeFile(file, (await readFile(file, 'utf8')).replace(text, by))
+}
+
 describe('subnet protocol new', function () {
   this.timeout(90_000)
   const cli = new Cli()
@@ -61,8 +65,10 @@ describe('subnet protocol new', function () {
     }
 
     await linkedProject(folder)
-    const handler = join(folder, 'src/handler.ts')
-    await writeFile(handler, (await readFile(handler, 'utf8')).replace('Hello', 'Welcome'))
+    await replaceIn(join(folder, 'src/handler.ts'), 'Hello', 'Welcome')
+    const failed = await runIn(folder, 'npm test')
+    assert.match(failed.stdout, /fail 1\b/, 'the test checks the answer')
+    await replaceIn(join(folder, 'test/key-value.test.ts'), 'Hello', 'Welcome')
     const tested = await runIn(folder, 'npm test')
     assert.equal(tested.code, 0, `${tested.stdout}${tested.stderr}`)
     assert.match(tested.stdout, /pass 2\b/)

@@ -1,5 +1,6 @@
 import { humanMs } from '../../primitives/human-ms.ts'
 import type { NodeEvent } from '../../session/session.ts'
+import { clockOf } from '../text/clock.ts'
 import { shortPeerId } from '../text/render.ts'
 import { describeEvent, oneLine } from './events.ts'
 
@@ -100,12 +101,6 @@ export class EventFeed {
   #show(atMs: number, text: string, now = false): void {
     this.#init.tell(`${clockOf(atMs)} ${text}`, { now })
   }
-}
-
-/** `15:04:05`, in local time. */
-function clockOf(atMs: number): string {
-  const date = new Date(atMs)
-  return [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, '0')).join(':')
 }
 
 /** `312 tasks of 12D3KooW…abcdef in 6 s, all accepted` */

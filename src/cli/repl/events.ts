@@ -3,7 +3,9 @@ import { printable, printableLines } from '../../primitives/printable.ts'
 import type { Attempt } from '../../resolve/errors.ts'
 import type { ResolveAnswer } from '../../session/answers.ts'
 import type { NodeEvent } from '../../session/session.ts'
-import { shortPeerId } from '../text/render.ts'
+import { humanBytes } from '../text/bytes.ts'
+import { clockOf } from '../text/clock.ts'
+import { shortPeerId, wrapped } from '../text/render.ts'
 
 /** The text for each kind of event. Other kinds are shown by name. */
 const WORDS: Record<string, (event: NodeEvent, peer: string) => string> = {
@@ -33,9 +35,10 @@ export function describeEvent(event: NodeEvent, labelOf: (peerId: string) => str
   return event.event === 'ready' ? printableLines(words) : printable(words)
 }
 
-/** The same line after the time of the event. */
-export function eventLine(event: NodeEvent, labelOf?: (peerId: string) => string): string {
-  return `${new Date(event.atMs).toISOString()} ${describeEvent(event, labelOf)}`
+/** The same line after the time of the event: the local time on a terminal, where the line is wrapped. @param columns of the terminal */
+export function eventLine(event: NodeEvent, labelOf?: (peerId: string) => string, columns?: number): string {
+  const time = columns == null ? new Date(event.atMs).toISOString() : clockOf(event.atMs, Date.now())
+  return wrapped(`${time} ${describeEvent(event, labelOf)}`, columns)
 }
 
 function describeTask({ accepted, ms, payloadBytes, resultBytes, reason, detail }: NodeEvent): string {
@@ -53,7 +56,7 @@ function describeSent({ outcome, ms, source, retries, reason, attempts = [], pay
 }
 
 function describeBytes(payload: unknown, result: unknown): string {
-  return `${payload == null ? '' : `, payload ${payload} bytes`}${result == null ? '' : `, result ${result} bytes`}`
+  return `${payload == null ? '' : `, payload ${humanBytes(Number(payload))}`}${result == null ? '' : `, result ${humanBytes(Number(result))}`}`
 }
 
 function describeCount(count: number): string {

@@ -5,6 +5,7 @@ import type { Logger } from '../../observe/logger.ts'
 import { SUCCESS } from '../../primitives/errors.ts'
 import { asStartPrints } from '../../session/event-types.ts'
 import { type RunningNode, type ServeInit, serve } from '../../session/serve.ts'
+import type { NodeEvent } from '../../session/session.ts'
 import { ServiceManager } from '../service-manager.ts'
 import { jsonText } from '../text/json.ts'
 import { stdoutError } from '../text/report.ts'
@@ -57,7 +58,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
       const sink = json ? process.stdout : process.stderr
       const quiet = { shown: false, muted: false }
       // output for programs is complete: --json ignores `events off`
-      follow(node, json, (line) => (quiet.muted && !json ? undefined : sink.write(`${line}\n`)))
+      follow(node, json, sink, quiet)
       const running = runScript(script, runnerOf(node, options, quiet), { signal, json, keepGoing: options.keepGoing })
       // a signal takes precedence
       return await running.finally(() => interrupted.signal.throwIfAborted())
@@ -65,7 +66,7 @@ export async function runNode(options: RunNodeInit): Promise<number> {
     if (options.repl && !json && process.stdin.isTTY && process.stdout.isTTY) {
       return await runRepl(node, options, signal)
     }
-    follow(node, json, (line) => process.stdout.write(`${line}\n`))
+    follow(node, json, process.stdout)
     await new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve())))
     return SUCCESS
   } finally {
@@ -95,13 +96,18 @@ async function runRepl(node: RunningNode, options: RunNodeInit, signal: AbortSig
   return running
 }
 
-function follow(node: RunningNode, json: boolean, print: (line: string) => void): void {
+function follow(node: RunningNode, json: boolean, sink: NodeJS.WriteStream, quiet = { muted: false }): void {
   const labels = new PeerLabels(node.session.aliases, ALIASES_EVERY_MS)
-  print(json ? jsonText(node.ready) : eventLine(node.ready))
+  const print = (event: NodeEvent, labelOf?: (peerId: string) => string): void => {
+    if (json || !quiet.muted) {
+      sink.write(`${json ? jsonText(event) : eventLine(event, labelOf, sink.columns)}\n`)
+    }
+  }
+  print(node.ready)
   node.onEvent((event) => {
     const printed = asStartPrints(event)
     if (printed != null) {
-      print(json ? jsonText(printed) : eventLine(printed, labels.of))
+      print(printed, labels.of)
       void (json ? undefined : labels.refresh())
     }
   })

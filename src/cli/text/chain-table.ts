@@ -1,7 +1,7 @@
 import { printable } from '../../primitives/printable.ts'
 import type { ChainAnswer, ChainListAnswer, ChainPeerAnswer } from '../../session/answers.ts'
 import { describePlace, staleNotice } from '../../session/chain-words.ts'
-import { peerIdTable } from './render.ts'
+import { peerIdTable, wrapped } from './render.ts'
 
 /** Peers of a subnet in columns. Peer IDs are whole if they fit, and lines are cut at the width of the terminal. */
 export function chainTable(records: ChainAnswer[], width?: number): string {
@@ -27,8 +27,8 @@ export function describeListing({ records, withoutAddress }: ChainListAnswer, al
     : `${withoutAddress} ${records.length === 0 ? '' : 'more '}${peers} registered without an address: --all lists them`
 }
 
-/** Everything on the chain about a peer, one line per fact. */
-export function describeChainPeer(found: ChainPeerAnswer): string {
+/** Everything on the chain about a peer, one line per fact. @param columns of the terminal, if there is one */
+export function describeChainPeer(found: ChainPeerAnswer, columns?: number): string {
   const { subnetId, friendlyId, multiaddrs, hotkey, coldkey, admission } = found
   const { minClass, admitted } = admission
   const rows: Array<[string, string]> = [
@@ -42,5 +42,5 @@ export function describeChainPeer(found: ChainPeerAnswer): string {
     ['read', staleNotice(found) ?? (found.block === 0 ? 'now' : `at block ${found.block}`)],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n')
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${wrapped(printable(value), columns, width + 2)}`).join('\n')
 }

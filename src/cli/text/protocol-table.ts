@@ -1,9 +1,10 @@
+import { printable } from '../../primitives/printable.ts'
 import type { ProtocolAnswer } from '../../session/answers.ts'
 import { PROTOCOL_KINDS } from '../messages/protocol-kinds.ts'
-import { table } from './render.ts'
+import { table, widthOf } from './render.ts'
 
-/** Formats protocols as a table that fits the width, in columns; only the IDs if nothing else is known. */
-export function protocolTable(protocols: ProtocolAnswer[], width?: number): string {
+/** Formats protocols as a table, or in lines if the table does not fit the width, in columns; only the IDs if nothing else is known. */
+export function protocolTable(protocols: ProtocolAnswer[], width = Number.POSITIVE_INFINITY): string {
   if (protocols.every(({ kind }) => kind == null)) {
     return table(protocols.map(({ id }) => [id]))
   }
@@ -13,7 +14,15 @@ export function protocolTable(protocols: ProtocolAnswer[], width?: number): stri
     lastName(requestType),
     lastName(responseType),
   ])
-  return table([['PROTOCOL', 'GIVES', 'REQUEST', 'RESPONSE'], ...rows], width)
+  const whole = table([['PROTOCOL', 'GIVES', 'REQUEST', 'RESPONSE'], ...rows])
+  return whole.split('\n').every((line) => widthOf(line) <= width) ? whole : rows.map(inLines).join('\n')
+}
+
+/** The ID, and what is known in a second line. */
+function inLines(row: string[]): string {
+  const [id, kind, request, response] = row.map(printable)
+  const types = request === '-' && response === '-' ? '' : `: ${request} -> ${response}`
+  return [id, ...(kind === '-' ? [] : [`  ${kind}${types}`])].join('\n')
 }
 
 function lastName(type: string | null): string {

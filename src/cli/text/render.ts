@@ -35,7 +35,8 @@ export function cut(text: string, width: number): string {
 
 /**
  * Wraps a text between words, to lines of at most `width` columns. Without a width, as off a terminal, the text is unchanged. The first
- * line starts after `indent` columns, and later lines start with that many blanks.
+ * line starts after `indent` columns, and later lines start with that many blanks: a longer word, such as an address, then continues
+ * after a slash. Without `indent` the terminal breaks it, and it can be copied.
  */
 export function wrapped(text: string, width: number | undefined, indent = 0): string {
   if (width == null) {
@@ -43,12 +44,12 @@ export function wrapped(text: string, width: number | undefined, indent = 0): st
   }
   return text
     .split('\n')
-    .map((line) => wrappedLine(line, Math.max(1, width - indent)).join(`\n${' '.repeat(indent)}`))
+    .map((line) => wrappedLine(line, Math.max(1, width - indent), indent > 0).join(`\n${' '.repeat(indent)}`))
     .join('\n')
 }
 
 /** Keeps all blanks except at line breaks. A word wider than the line gets a separate line. */
-function wrappedLine(text: string, width: number): string[] {
+function wrappedLine(text: string, width: number, atSlashes: boolean): string[] {
   const lines: string[] = []
   let line = ''
   for (const part of text.match(/[^\S\u00a0]*(?:\S|\u00a0)+|\s+$/g) ?? []) {
@@ -58,8 +59,26 @@ function wrappedLine(text: string, width: number): string[] {
     } else {
       line += part
     }
+    if (atSlashes && line.includes('/') && widthOf(line) > width) {
+      lines.push(...splitAtSlashes(line, width))
+      line = lines.pop() ?? ''
+    }
   }
   return [...lines, line]
+}
+
+function splitAtSlashes(word: string, width: number): string[] {
+  const [first = '', ...rest] = word.split(/(?<=\/)/)
+  const lines = [first]
+  for (const part of rest) {
+    const longer = `${lines.at(-1)}${part}`
+    if (widthOf(longer) <= width) {
+      lines[lines.length - 1] = longer
+    } else {
+      lines.push(part)
+    }
+  }
+  return lines
 }
 
 /** The columns that a text takes on a terminal. */

@@ -38,7 +38,10 @@ export function peerPage(state: TopState, columns: number, height: number): stri
       ? ['  none']
       : failures.map((each) => {
           const text = `  ${humanMs(Math.max(0, atMs - each.atMs))} ago, ${each.direction === 'inbound' ? 'in' : 'out'}`
-          return cell(`${text}, ${each.reason}: ${each.taskId} ${each.detail}`, columns).trimEnd()
+          return cell(
+            `${text}, ${each.reason}: ${[each.detail, each.taskId].filter((part) => part !== '').join('; task ')}`,
+            columns,
+          ).trimEnd()
         })),
   ].slice(0, height)
 }

@@ -1,7 +1,7 @@
 import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
 import type { ActivityAnswer, StatusAnswer } from '../../session/answers.ts'
-import { shortPeerId, widthOf } from '../text/render.ts'
+import { cut, shortPeerId, widthOf } from '../text/render.ts'
 import { type PeerFigures, type Rates, rateHistory, ratesNow, type Snapshot, SORTS, shownBytes, shownCount, sparkline } from './figures.ts'
 import { cell, ends, heading, nameOf } from './lines.ts'
 import { peerPage } from './peer-page.ts'
@@ -22,6 +22,8 @@ const REASON_WIDTH = 15
 const MAX_ALIAS_WIDTH = 24
 const ID_WIDTH = 15
 const FIGURES_WIDTH = 55
+/** The columns of a task's ID beside the cause of a failure, on the smallest screen. */
+const FAILED_ID_WIDTH = 9
 const MS_PER_S = 1_000
 
 const HELP = [
@@ -207,8 +209,8 @@ function failureLines({ failures, peers, connections }: ActivityAnswer, nowMs: n
   const aliases = new Map([...peers, ...connections].map(({ peerId, alias }) => [peerId, alias]))
   const lines = failures.slice(0, count).map(({ atMs, direction, taskId, peerId, reason, detail }) => {
     const age = cell(nowMs - atMs < MS_PER_S ? 'now' : humanMs(nowMs - atMs), 6, 'right')
-    const who = `${direction === 'inbound' ? 'of' : 'to'} ${nameOf({ peerId, alias: aliases.get(peerId) ?? null })}`
-    const text = ` ${taskId === '' ? 'a task' : taskId} ${who}: ${detail}`
+    const who = `${direction === 'inbound' ? 'of' : 'to'} ${cut(nameOf({ peerId, alias: aliases.get(peerId) ?? null }), ID_WIDTH)}`
+    const text = ` ${taskId === '' ? 'a task' : cut(taskId, FAILED_ID_WIDTH + columns - MIN_SIZE.columns)} ${who}: ${detail}`
     return `${age} ${chalk.red(cell(reason, REASON_WIDTH))}${cell(text, columns - REASON_WIDTH - 7)}`.trimEnd()
   })
   return [heading('failed', 'tasks in and out, the newest first', columns), ...(lines.length === 0 ? ['  none'] : lines)]

@@ -20,7 +20,7 @@ export default class ChainShow extends BaseCommand {
     const { args } = await this.parse(ChainShow)
     const peer = args.peer == null ? undefined : await this.peerNamed(args.peer)
     const found = await (await this.session()).chain.show(peer, this.callOptions)
-    this.log(describeChainPeer(found))
+    this.log(describeChainPeer(found, process.stdout.columns))
     return found
   }
 }

@@ -2,6 +2,7 @@ import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { forceFlag, keyFlag } from '../../cli/flags.ts'
 import { type KeyAnswer, putKey } from '../../cli/key-file.ts'
+import { wrapped } from '../../cli/text/render.ts'
 import { ensureHome } from '../../node/home/home.ts'
 import { loadIdentity } from '../../node/home/identity.ts'
 import { UsageError } from '../../primitives/errors.ts'
@@ -28,7 +29,7 @@ export default class KeyExport extends BaseCommand {
     }
     const privateKey = await loadIdentity(home, this.settings.key, this.callOptions)
     const exported = await putKey(privateKey, args.file, { home, force: flags.force, confirm })
-    this.log(`${exported.peerId}  ${exported.type}  ${exported.file}`)
+    this.log(wrapped(`${exported.peerId}  ${exported.type}  ${exported.file}`, process.stdout.columns))
     return exported
   }
 }

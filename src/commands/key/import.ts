@@ -4,6 +4,7 @@ import { BaseCommand } from '../../cli/base-command.ts'
 import { forceFlag } from '../../cli/flags.ts'
 import { type KeyAnswer, putKey } from '../../cli/key-file.ts'
 import { readInput } from '../../cli/payload.ts'
+import { wrapped } from '../../cli/text/render.ts'
 import { readKey, readKeyFile } from '../../node/home/identity.ts'
 
 export default class KeyImport extends BaseCommand {
@@ -26,7 +27,7 @@ export default class KeyImport extends BaseCommand {
     const privateKey =
       args.file === '-' ? await readKey(readInput('-', 'key', this.callOptions), 'the key') : await readKeyFile(args.file, this.callOptions)
     const imported = await putKey(privateKey, this.settings.key ?? home.identityFile, { home, force: flags.force, confirm })
-    this.log(`${imported.peerId}  ${imported.type}  ${imported.file}`)
+    this.log(wrapped(`${imported.peerId}  ${imported.type}  ${imported.file}`, process.stdout.columns))
     if (imported.file === home.identityFile) {
       await this.tellOfRestart()
     }

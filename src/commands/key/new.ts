@@ -2,6 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../../cli/base-command.ts'
 import { forceFlag } from '../../cli/flags.ts'
 import { type KeyAnswer, putKey } from '../../cli/key-file.ts'
+import { wrapped } from '../../cli/text/render.ts'
 import { newKey } from '../../node/home/identity.ts'
 
 export default class KeyNew extends BaseCommand {
@@ -17,7 +18,7 @@ export default class KeyNew extends BaseCommand {
     const { flags } = await this.parse(KeyNew)
     const { home, confirm } = this
     const made = await putKey(await newKey(), this.settings.key ?? home.identityFile, { home, force: flags.force, confirm })
-    this.log(`${made.peerId}  ${made.type}  ${made.file}`)
+    this.log(wrapped(`${made.peerId}  ${made.type}  ${made.file}`, process.stdout.columns))
     if (made.file === home.identityFile) {
       await this.tellOfRestart()
     }

@@ -1,6 +1,7 @@
 import { BaseCommand } from '../../cli/base-command.ts'
 import { keyFlag } from '../../cli/flags.ts'
 import { describeKey, type KeyAnswer } from '../../cli/key-file.ts'
+import { wrapped } from '../../cli/text/render.ts'
 import { ensureHome } from '../../node/home/home.ts'
 import { loadIdentity } from '../../node/home/identity.ts'
 
@@ -18,7 +19,7 @@ export default class KeyShow extends BaseCommand {
       await loadIdentity(this.home, this.settings.key, this.callOptions),
       this.settings.key ?? this.home.identityFile,
     )
-    this.log(`${shown.peerId}  ${shown.type}  ${shown.file}`)
+    this.log(wrapped(`${shown.peerId}  ${shown.type}  ${shown.file}`, process.stdout.columns))
     return shown
   }
 }

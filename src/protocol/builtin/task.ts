@@ -2,7 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { PeerId } from '@libp2p/interface'
 import { type TaskRequest, TaskRequestSchema, type TaskResponse, TaskResponseSchema } from '../../gen/task_protocol_pb.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { SubnetError, textOf, UsageError } from '../../primitives/errors.ts'
+import { framesOf, SubnetError, textOf, UsageError } from '../../primitives/errors.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { LimitError, type ProtocolError } from '../api/errors.ts'
 import type { Destination, ProtocolHost } from '../api/host.ts'
@@ -185,7 +185,9 @@ export class TaskProtocol extends ProtocolBase<
     if (size != null && error == null) {
       event.resultBytes = size
     }
-    this.#tell(error == null ? event : { ...event, ...rejectionOf(error.thrown, 'handler-failed', context.signal) }, context.callId)
+    const rejection = error == null ? undefined : rejectionOf(error.thrown, 'handler-failed', context.signal)
+    const stack = rejection?.reason === 'handler-failed' ? framesOf(error?.thrown) : undefined
+    this.#tell({ ...event, ...rejection }, context.callId, stack)
     return response
   }
 
@@ -207,7 +209,7 @@ export class TaskProtocol extends ProtocolBase<
     this.#tell({ taskId: '', peerId: peerId.toString(), accepted: false, ms: 0, ...rejectionOf(error, 'limit') })
   }
 
-  #tell(event: TaskEvent, call?: number): void {
+  #tell(event: TaskEvent, call?: number, stack?: string): void {
     const { peerId: peer, taskId: task, reason, detail } = event
     if (reason != null) {
       const level = this.#tellings.take(reason, REJECTIONS_TOLD) ? 'info' : 'debug'
@@ -215,8 +217,9 @@ export class TaskProtocol extends ProtocolBase<
         rejection: reason,
         peer,
         protocol: this.id,
-        ...(call == null ? {} : { call }),
+        call,
         task,
+        stack,
       })
     }
     this.#options.onTask?.(event)

@@ -1,5 +1,7 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import type { LogFields } from '../../observe/log-format.ts'
 import { Cancellation } from '../../primitives/cancellation.ts'
+import { framesOf, textOf } from '../../primitives/errors.ts'
 import { Roster } from '../../primitives/roster.ts'
 import { TokenBuckets } from '../../primitives/token-bucket.ts'
 import { LimitError, ProtocolError } from '../api/errors.ts'
@@ -15,6 +17,7 @@ import type { Codec } from '../message/codec.ts'
 import { collect, discard } from '../message/collect.ts'
 import { IncomingRequest, ownRequest, type RequestContext } from './incoming-request.ts'
 import { MeasuredStream } from './measured-stream.ts'
+import { onlyOf } from './only-of.ts'
 
 /** Rate limit of logged handler failures: ten at once, then one every ten seconds. */
 const FAILURES_TOLD = { burst: 10, refillMs: 10_000 }
@@ -159,8 +162,14 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
       leave()
       measured?.ended(error)
     }
-    this.#serve(stream, peerId).then(over, (error) => {
-      log.debug('a request ended without an answer', error, { peer: peerId, protocol: this.id })
+    const startedAtMs = performance.now()
+    const about = (): LogFields => ({ peer: peerId, protocol: this.id, ms: Math.round(performance.now() - startedAtMs) })
+    const answered = (call: number): void => {
+      log.debug('a request was answered', undefined, { ...about(), call })
+      over()
+    }
+    this.#serve(stream, peerId).then(answered, (error) => {
+      log.debug('a request ended without an answer', error, about())
       stream.abort(error instanceof Error ? error : new Error(String(error)))
       if (error instanceof LimitError) {
         this.#protocol.onRefused?.(peerId, error)
@@ -169,7 +178,8 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
     })
   }
 
-  async #serve(stream: MessageStream, peerId: PeerId): Promise<void> {
+  /** @returns the number of the request */
+  async #serve(stream: MessageStream, peerId: PeerId): Promise<number> {
     // reading and writing fail with the stream by themselves: only the handler needs the cancellation
     const cancellation = new Cancellation()
     stream.onClosed((error) => cancellation.cancel(error ?? CLOSED))
@@ -199,6 +209,7 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
         await discard(rest).catch(() => undefined)
       }
       await stream.close({ timeoutMs: patienceMs })
+      return request.callId
     } catch (error) {
       // a limit exceeded by the response or the handler is not one of the request, which may have been acted on
       throw error instanceof LimitError ? new Error(error.message, { cause: error }) : error
@@ -255,8 +266,8 @@ export class Responder<Request, ResponseInit> implements ProtocolHandler {
   /** Logs a handler failure for the handler's author. The rate is limited, because peers can provoke failures. */
   #tell({ peerId, signal }: RequestContext, error: unknown): void {
     if (!signal.aborted && this.#tellings.take('', FAILURES_TOLD)) {
-      this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, error, { peer: peerId, protocol: this.id })
-      this.#host.log.debug(error instanceof Error ? (error.stack ?? '') : String(error))
+      const reason = `${textOf(error)} ${framesOf(error)}`.trim()
+      this.#host.log.warn(`${this.id}: the handler failed for ${peerId.toString()}`, reason, { peer: peerId, protocol: this.id })
     }
   }
 
@@ -330,19 +341,4 @@ async function* noting(request: IncomingRequest, messages: AsyncIterable<unknown
     request.thrown = error
     throw error
   }
-}
-
-/** Returns the only response, after ensuring that no further one and no error follows. */
-async function onlyOf<Message>(messages: AsyncIterable<Message>): Promise<Message> {
-  let only: { message: Message } | undefined
-  for await (const message of messages) {
-    if (only != null) {
-      throw new Error('more than one answer')
-    }
-    only = { message }
-  }
-  if (only == null) {
-    throw new Error('no answer')
-  }
-  return only.message
 }

@@ -28,7 +28,7 @@ after(async () => {
 
 test('a peer answers', async () => {
   const { text } = await protocol.call(server.multiaddrs, 'Ada')
-  assert.ok(text.length > 0)
+  assert.equal(text, `Hello Ada, you are ${client.peerId.toString()}`)
 })
 
 test('a call that is given up ends with the reason for it', async () => {

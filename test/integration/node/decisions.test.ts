@@ -56,7 +56,10 @@ describe('a debug log has a line, with its reason, of', function () {
     const line = await told.first({ message: 'a task was rejected' })
     const said = { level: 'info', scope: 'subnet:call', message: 'a task was rejected' }
     const expected = { ...said, reason: 'out of paint', rejection: 'handler-failed' }
-    assert.deepEqual(about(line, caller), { ...expected, protocol: TASKS, task: 'paint' })
+    const { stack, ...rest } = about(line, caller)
+    assert.deepEqual(rest, { ...expected, protocol: TASKS, task: 'paint' })
+    // the line of the handler, for its author
+    assert.match(String(stack), /^at refuse \(.*decisions\.test\.ts:\d+:\d+\) at /)
     assert.ok(Number.isSafeInteger(line['call']))
   })
 
@@ -91,6 +94,14 @@ describe('a debug log has a line, with its reason, of', function () {
     const { reason, ...rest } = about(failed, node)
     assert.equal(reason, 'the peer handles no more than 1 requests at a time')
     assert.deepEqual(rest, { level: 'debug', scope: 'subnet:call', message: 'a call failed', protocol: OneAtATime.id, step: 'wait' })
+  })
+
+  it('a request that is answered', async () => {
+    const [{ node, told }, caller] = [await logged({ handler: ({ payload }) => payload }), await lab.node()]
+    await caller.tasks.sendTask(addressOf(node), 'paint', new Uint8Array(1))
+    const line = await told.first({ message: 'a request was answered', protocol: TASKS })
+    assert.ok(Number.isSafeInteger(line['call']) && Number.isSafeInteger(line['ms']))
+    assert.deepEqual(about(line, caller), { level: 'debug', scope: 'subnet:call', message: 'a request was answered', protocol: TASKS })
   })
 
   it('an address query that is refused', async () => {

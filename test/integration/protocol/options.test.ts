@@ -127,7 +127,13 @@ describe('a handler that fails', () => {
         await assert.rejects(caller.call(server.multiaddrs, 'x'), { code: 'REMOTE_FAILED' })
       }
       const told = lines.filter((line) => line.includes(ID))
-      assert.equal(told[0], `warn: ${ID}: the handler failed for ${client.peerId.toString()}: no such luck\n`)
+      const [first = '', ...others] = (told[0] ?? '').split(' at ')
+      assert.equal(first, `warn: ${ID}: the handler failed for ${client.peerId.toString()}: no such luck`)
+      // the line of the handler, for its author
+      assert.ok(
+        others.some((frame) => /options\.test\.ts:\d+:\d+/.test(frame)),
+        told[0],
+      )
       assert.equal(told.length, 10)
     } finally {
       process.stderr.write = write

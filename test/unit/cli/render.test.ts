@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { describeAttempts, describeEvent } from '../../../src/cli/repl/events.ts'
+import { describeAttempts, describeEvent, eventLine } from '../../../src/cli/repl/events.ts'
+import { clockOf } from '../../../src/cli/text/clock.ts'
 import { jsonText } from '../../../src/cli/text/json.ts'
 import { peerTable } from '../../../src/cli/text/peer-table.ts'
+import { protocolTable } from '../../../src/cli/text/protocol-table.ts'
 import { cut, shortPeerId, table, wrapped } from '../../../src/cli/text/render.ts'
 import { durationText, humanMs } from '../../../src/primitives/human-ms.ts'
 import { printable, printableLines } from '../../../src/primitives/printable.ts'
-import type { PeerRow } from '../../../src/session/answers.ts'
+import type { PeerRow, ProtocolAnswer } from '../../../src/session/answers.ts'
 import { PEER_ID } from '../../support/seeds.ts'
 
 describe('text for a terminal', () => {
@@ -115,6 +117,55 @@ describe('text for a terminal', () => {
     assert.match(native ?? '', / native +agent/)
     assert.match(template ?? '', / template +-/)
     assert.equal(peerTable([]), 'PEER  STATE  LATENCY  HEARTBEAT  AGENT  ADDRESS')
+  })
+
+  it('wraps between words; beside a name, a longer address continues after a slash', () => {
+    const address = `/ip4/127.0.0.1/tcp/35165/p2p/${PEER_ID}`
+    assert.equal(wrapped(`one two ${address}`, 60), `one two\n${address}`)
+    assert.equal(
+      wrapped(`at ${address}: reached`, 80, 22).replaceAll(`\n${' '.repeat(22)}`, '|'),
+      `at|/ip4/127.0.0.1/tcp/35165/p2p/|${PEER_ID}:|reached`,
+    )
+    assert.equal(wrapped(address, undefined, 22), address)
+  })
+
+  it('lists protocols in a table where it fits, and otherwise in lines, nothing cut', () => {
+    const listed = [
+      { id: '/subnet/merkle_dag_sync_protocol/1.0.0', kind: 'unary', requestType: 'a.b.SyncRequest', responseType: 'a.b.SyncResponse' },
+      { id: '/greet/1.0.0\n', kind: 'server-streaming', requestType: null, responseType: null },
+      { id: '/other/1.0.0', kind: null, requestType: null, responseType: null },
+    ] as ProtocolAnswer[]
+    const [header, first] = protocolTable(listed, 85).split('\n')
+    assert.match(header ?? '', /^PROTOCOL +GIVES +REQUEST +RESPONSE$/)
+    assert.match(first ?? '', /^\/subnet\/merkle_dag_sync_protocol\/1\.0\.0 {2}one answer +SyncRequest +SyncResponse$/)
+    assert.deepEqual(protocolTable(listed, 78).split('\n'), [
+      '/subnet/merkle_dag_sync_protocol/1.0.0',
+      '  one answer: SyncRequest -> SyncResponse',
+      '/greet/1.0.0 ',
+      '  many answers',
+      '/other/1.0.0',
+    ])
+  })
+
+  it('shows the time of an event as a person reads it, with the day if it is another', () => {
+    const atMs = new Date(2026, 10, 29, 7, 5, 9).getTime()
+    assert.equal(clockOf(atMs), '07:05:09')
+    assert.equal(clockOf(atMs, atMs + 86_400_000), '2026-11-29 07:05:09')
+    const event = {
+      event: 'task',
+      atMs: Date.now(),
+      peerId: PEER_ID,
+      taskId: 't',
+      accepted: true,
+      ms: 4_000,
+      payloadBytes: 300_000_000,
+      resultBytes: 5,
+    }
+    assert.match(eventLine(event), /^\d{4}-\d\d-\d\dT[\d:.]+Z task t of \S+: accepted in 4 s, payload 300 MB, result 5 B$/)
+    assert.match(
+      eventLine(event, () => 'x'.repeat(75), 80),
+      /^\d\d:\d\d:\d\d task t of\nx{75}:\naccepted in 4 s, payload 300 MB, result 5 B$/,
+    )
   })
 
   it('tells events, and how an address was found, in a line each', () => {

@@ -136,6 +136,25 @@ describe('the live view of a node', () => {
     assert.match(lineWith(/^relayed/, BUSY), /- in ╌╌▶ node ╌╌▶ out ○ 1$/)
   })
 
+  it('shows the cause of a failure beside an ID and a name of any length, and its whole help, on the smallest screen', () => {
+    const taskId = 'b053724e-4628-4a05-9d3b-6bf17e856bf1'
+    const failed = {
+      atMs: NOW_MS,
+      direction: 'inbound' as const,
+      taskId,
+      peerId: PEER_ID,
+      reason: 'exit-code',
+      detail: 'exited with 4: paint',
+    }
+    const state = stateOf(activityAt(0, { peers: [peer(PEER_ID)], failures: [failed] }))
+    assert.match(lineWith(/exit-code/, state), /exit-code +b053724e… of 12D3KooW…\w{6}: exited with 4: paint$/)
+    assert.match(lineWith(/exit-code/, state, LARGE), new RegExp(` ${taskId} of 12D3KooW…\\w{6}: exited with 4: paint$`))
+    const named = stateOf(activityAt(0, { peers: [peer(PEER_ID, { alias: 'a'.repeat(60) })], failures: [failed] }))
+    assert.match(lineWith(/exit-code/, named), /b053724e… of a+…: exited with 4: paint$/)
+    assert.match(lineWith(/exit-code/, key(state, 'return')), /in, exit-code: exited with 4: paint; task b053724e/)
+    assert.doesNotMatch(lines(key(state, '?')).join('\n'), /…/)
+  })
+
   it('sorts, and goes on from the last order to the first', () => {
     const orders = SORTS.map((_, index) => shownPeers(key(BUSY, ...Array.from({ length: index }, () => 's'))).map(({ peerId }) => peerId))
     const [bob, other] = [
@@ -176,7 +195,7 @@ describe('the live view of a node', () => {
       assert.match(text, expected)
     }
     assert.match(text, /outbound, relayed, for 61 s, 1\.0 ms, \/ip4\/127\.0\.0\.1\/tcp\/1$/m)
-    assert.match(text, /10 s ago, out, TIMEOUT: t1 late$/m)
+    assert.match(text, /10 s ago, out, TIMEOUT: late; task t1$/m)
     assert.match(text, /^until now +0 tasks in, 2 out, 1 failed; 0 B sent, 0 B received$/m)
     assert.deepEqual([key(opened, 'escape').page, key(opened, '?').page, key(opened, '?', 'escape').page], ['peers', 'help', 'peers'])
   })
