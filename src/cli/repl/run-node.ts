@@ -100,7 +100,7 @@ function follow(node: RunningNode, json: boolean, sink: NodeJS.WriteStream, quie
   const labels = new PeerLabels(node.session.aliases, ALIASES_EVERY_MS)
   const print = (event: NodeEvent, labelOf?: (peerId: string) => string): void => {
     if (json || !quiet.muted) {
-      sink.write(`${json ? jsonText(event) : eventLine(event, labelOf, sink.columns)}\n`)
+      sink.write(`${json ? jsonText(event) : eventLine(event, labelOf)}\n`)
     }
   }
   print(node.ready)
