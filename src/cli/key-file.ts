@@ -4,6 +4,7 @@ import { ensureHome, type Home, reasonOf } from '../node/home/home.ts'
 import { writeKeyFile } from '../node/home/identity.ts'
 import { KnownKeys } from '../node/home/known-keys.ts'
 import { UsageError } from '../primitives/errors.ts'
+import { Declined } from './text/report.ts'
 
 /** The printed answer of a key command; never contains the key itself. */
 export interface KeyAnswer {
@@ -41,7 +42,7 @@ export async function putKey(privateKey: PrivateKey, file: string, { home, force
       })
     }
     if (!(await confirm(`Replace ${file}? The peer ID of a key in it is then lost for ever.`))) {
-      throw new UsageError(`${file} was left as it is`, { cause })
+      throw new Declined(`${file} was left as it is`, { cause })
     }
     await write(true).catch((error) => Promise.reject(cannotWrite(file, error)))
   })

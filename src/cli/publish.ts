@@ -17,6 +17,7 @@ import { publishCommand } from '../session/publish-command.ts'
 import { leftOut, publishable } from '../session/publishable.ts'
 import type { Session } from '../session/session.ts'
 import { describePlan } from './text/publish-plan.ts'
+import { Declined } from './text/report.ts'
 
 /** The questions for a person at a terminal; undefined without a terminal. */
 export interface PublishQuestions {
@@ -91,7 +92,11 @@ export async function publish(init: PublishInit): Promise<PublishAnswer> {
       init.tell(describePlan(plan))
       checkUnasked(init, plan)
       // the deadline does not run while a person decides
-      return init.yes || clock.stopped(async () => init.questions?.confirm(`Sign and send this for ${plan.to.peerId}?`) ?? false)
+      const yes = init.yes || (await clock.stopped(async () => init.questions?.confirm(`Sign and send this for ${plan.to.peerId}?`)))
+      if (yes === false) {
+        throw new Declined('nothing was published')
+      }
+      return yes === true
     }
     const onSent = ({ extrinsicHash, nonce }: { extrinsicHash: string; nonce: number }): void => {
       init.tell(`submitted transaction ${extrinsicHash}, nonce ${nonce}; waiting for its block`)

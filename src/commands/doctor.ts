@@ -31,7 +31,7 @@ export default class Doctor extends BaseCommand {
     const { examineMachine } = await import('../cli/doctor/machine-checks.ts')
     const { examineNode } = await import('../cli/doctor/node-checks.ts')
     yield* examineMachine({ home, signal: this.interrupted.signal })
-    yield* examineNode({ session: await this.session(), agent, settings, options: () => this.callOptions })
+    yield* examineNode({ session: await this.session(), home, agent, settings, options: () => this.callOptions })
   }
 
   async *#examinePeer(peer: string): AsyncGenerator<Finding> {

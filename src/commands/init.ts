@@ -5,6 +5,7 @@ import { flagsOf } from '../cli/flags.ts'
 import { INIT_SETTINGS } from '../cli/init-settings.ts'
 import { describeKey } from '../cli/key-file.ts'
 import { describeNext, nextCommands } from '../cli/next-commands.ts'
+import { Declined, Interrupted } from '../cli/text/report.ts'
 import type { RawSettings } from '../node/home/config.ts'
 import { shownSettings, updateConfigFile } from '../node/home/config-file.ts'
 import { ensureHome } from '../node/home/home.ts'
@@ -30,22 +31,37 @@ export default class Init extends BaseCommand {
       await this.#mayChange(home.configFile, asks)
     }
     const { askSettings, checkUse, handlerNotice } = await import('../cli/init-questions.ts')
+    const { HIDDEN, isHidden, isSharedLedger } = await import('../cli/findable.ts')
     const loaded = { settings: this.settings, sources: this.sources }
-    const settings = asks ? await this.ask(async () => askSettings(loaded, this.interrupted.signal)) : this.settings
+    const settings = asks ? await this.ask(async () => askSettings(loaded, home, this.interrupted.signal)) : this.settings
     await checkUse(settings)
     this.notice(await handlerNotice(settings))
     const { peerId } = describeKey(await loadIdentity(home, settings.key, { timeoutMs: settings.timeout }), home.identityFile)
     const written = shownSettings(await updateConfigFile(home, settings, INIT_SETTINGS))
-    this.log(`${home.configFile}  ${JSON.stringify(written)}`)
+    // a line of JSON has no blanks to wrap at
+    this.log(
+      process.stdout.isTTY
+        ? `${home.configFile}\n${JSON.stringify(written, undefined, 2)}`
+        : `${home.configFile}  ${JSON.stringify(written)}`,
+    )
     this.logToStderr(`this peer is ${peerId}; "subnet start" runs its node, "subnet config" shows all settings`)
+    this.notice(isHidden(settings, home) ? `warning: ${HIDDEN.message}; ${HIDDEN.hint}` : undefined)
     await this.tellOfRestart()
     if (this.canAsk && this.shell == null) {
       // a flag must be repeated in the next commands; an environment variable still applies
       const named = flags.home == null ? undefined : home.path
+      const byId = settings.publish && isSharedLedger(settings.chain, home)
       // a command that is copied must not be wrapped
-      process.stderr.write(`${describeNext(nextCommands({ bin: this.config.bin, home: named, settings, peerId }))}\n`)
+      process.stderr.write(`${describeNext(nextCommands({ bin: this.config.bin, home: named, settings, peerId, byId }))}\n`)
     }
     return { home: home.path, config: home.configFile, peerId, settings: written }
+  }
+
+  protected override async catch(error: Error): Promise<void> {
+    if (error instanceof Interrupted) {
+      this.tell('cancelled: no setting was written')
+    }
+    await super.catch(error)
   }
 
   /** @throws UsageError if an existing config must stay */
@@ -59,7 +75,7 @@ export default class Init extends BaseCommand {
       })
     }
     if (!(await this.confirm(`Change ${file}? Settings without a question keep their values.`))) {
-      throw new UsageError(`${file} was left as it is`)
+      throw new Declined(`${file} was left as it is`)
     }
   }
 }

@@ -41,6 +41,7 @@ import { Aliases } from './home/aliases.ts'
 import type { Settings } from './home/config.ts'
 import type { Home } from './home/home.ts'
 import { openHomeDatabase } from './home/home-database.ts'
+import { ownLedgerHint } from './home/own-ledger.ts'
 import { localPeersOf } from './local-peers-of.ts'
 import { neighbourSource, neighboursBudgetMs } from './neighbour-answers.ts'
 import { OtherNetwork } from './network/other-network.ts'
@@ -240,7 +241,7 @@ export async function composeNode(init: ComposeInit): Promise<SubnetNode> {
     {
       refuted: refutedIn({ book, note }),
       ...observer.resolutions,
-      hint: () => otherNetwork.hint,
+      hint: () => otherNetwork.hint ?? (init.registry == null ? ownLedgerHint(settings.chain, home) : undefined),
       refusal: () => (libp2p.getPeers().length === 0 ? bootstrap.refusals[0] : undefined),
     },
   )

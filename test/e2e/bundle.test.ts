@@ -49,8 +49,11 @@ describe('the bundled command line', function () {
     const options = { env: { NODE_OPTIONS: `--import "${older}"` } }
     const home = await cli.home()
     const said = await cli.run(home, ['peers'], options)
-    assert.match(said.stderr, /^error: subnet needs Node 24\.15 or newer, this is v[\d.]+; [^\n]+\n$/)
+    const [, hint = ''] = /^error: subnet needs Node 24\.15 or newer, this is v[\d.]+\nhint: ([^\n]+)\n$/.exec(said.stderr) ?? []
     assert.deepEqual([said.code, said.stdout], [2, ''])
+    const [, command] = /^this starts it on the Node that npm ci installed: (.*)$/.exec(hint) ?? []
+    const started = await cli.shell(home, `cd / && ${command} --version`)
+    assert.deepEqual([started.code, started.stderr], [0, ''], hint)
     const { code, stdout, stderr } = await cli.run(home, ['peers', '--json'], options)
     assert.deepEqual([code, stderr], [2, ''])
     assert.equal(JSON.parse(stdout).error.code, 'USAGE')

@@ -173,6 +173,14 @@ describe('protocols of a peer', function () {
         })
       }
 
+      it('are not called with a field that the running peer does not serve: perhaps it runs an older protocol', async () => {
+        const { hint } = await failed(['call', 'bob', GREET, '--data', '{"nam": "Ada"}'], 'USAGE', 2)
+        assert.match(
+          hint ?? '',
+          /^did you mean name\? fields of .*; this is what the running peer serves; restart it after a change of its protocol$/,
+        )
+      })
+
       it('are not called with what is not JSON', async () => {
         const { message, hint } = await failed(['call', 'bob', GREET, '--data', '{name: Ada}'], 'USAGE', 2)
         assert.match(message, /^--data is not JSON: /)

@@ -417,6 +417,22 @@ describe('every command', function () {
     assert.equal(connect.stdout, `connected to ${node.peerId} at ${node.address}\n`)
   })
 
+  it('tells who did not find a peer that the ledger of the home is read by no other node', async () => {
+    const [own, shared] = [await cli.home(), await cli.folder()]
+    for (const [chain, isOwn] of [
+      [[], true],
+      [['--chain', `ledger:${join(own, 'ledger.db')}`], true],
+      [['--chain', `ledger:${join(shared, 'ledger.db')}`], false],
+    ] as Array<[string[], boolean]>) {
+      const { hint } = jsonError(await cli.run(own, ['resolve', OTHER_PEER_ID, ...chain, '--json']))
+      assert.equal(
+        hint?.startsWith('the chain of this node is the ledger in its home, which no other node reads: use --chain'),
+        isOwn,
+        hint,
+      )
+    }
+  })
+
   it('is in the help of the whole, but for those that no person needs', async () => {
     const home = await cli.home()
     const [help, show, version] = await Promise.all([

@@ -53,6 +53,19 @@ describe('subnet doctor', function () {
     assert.match(findings.find(({ check }) => check === 'bootstrap')?.message ?? '', /is in subnet 1: this node is in 7/)
   })
 
+  it('warns of a node that no peer can find by its ID, until it publishes on a ledger that others read', async () => {
+    const [alone, published] = [await cli.home(), await cli.home()]
+    const ledger = ['--chain', `ledger:${await cli.folder()}/ledger.db`]
+    await cli.start(alone, ['--publish', '--listen', LOOPBACK])
+    const node = await cli.start(published, ['--publish', '--listen', LOOPBACK, ...ledger])
+    await cli.json(await cli.home(), ['resolve', node.peerId, ...ledger])
+    const messages = await Promise.all([alone, published].map(async (at) => (await examine(at)).findings.map(({ message }) => message)))
+    assert.deepEqual(
+      messages.map((all) => all.some((message) => message.startsWith('no peer can find this node by its ID: '))),
+      [true, false],
+    )
+  })
+
   it('says what no node can tell: that the chain is away', async () => {
     const { code, findings } = await examine(await cli.home(), ['--chain', 'hypertensor:ws://127.0.0.1:1'])
     assert.equal(code, 10)

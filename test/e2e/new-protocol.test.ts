@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { shellWords } from '../../src/primitives/shell-words.ts'
 import { Cli, jsonError } from '../support/cli.ts'
 import { linkedProject, runIn } from '../support/linked-project.ts'
 
@@ -11,6 +12,13 @@ const FILES = [
 
 async function replaceIn(file: string, text: string, by: string): Promise<void> {
   await writeFile(file, (await readFile(file, 'utf8')).replace(text, by))
+}
+
+/** The words of a printed command after `npx subnet`. */
+function wordsOf(line: string): string[] {
+  const [npx, subnet, ...words] = shellWords(line).map(({ text }) => text)
+  assert.deepEqual([npx, subnet], ['npx', 'subnet'])
+  return words
 }
 
 describe('subnet protocol new', function () {
@@ -73,12 +81,18 @@ describe('subnet protocol new', function () {
     assert.equal(tested.code, 0, `${tested.stdout}${tested.stderr}`)
     assert.match(tested.stdout, /pass 2\b/)
 
-    const ledger = ['--chain', `ledger:${join(cwd, 'ledger.db')}`]
-    const node = await cli.start(home, ['--protocol', './dist/index.js', '--publish', ...ledger], { cwd: folder })
-    const caller = await cli.home()
-    const call = ['call', node.peerId, '/key-value/1.0.0', '--data', '{"name": "Ada"}', ...ledger]
+    const printed = await cli.run(home, ['protocol', 'new', 'other'], { cwd, env: { TMPDIR: cwd } })
+    assert.equal(printed.stdout, `${join(cwd, 'other')}\n`)
+    const [build = '', start = '', call = ''] = [...printed.stderr.replaceAll('other', 'key-value').matchAll(/^ {2}(\S.*)$/gm)].map(
+      ([, line]) => line,
+    )
+    assert.equal(build, 'cd key-value && npm install && npm test')
+    const ledger = ['--chain', `ledger:${join(cwd, 'key-value.db')}`]
+    const caller = join(cwd, 'key-value-caller')
+    const node = await cli.start(home, wordsOf(start).slice(1), { cwd: folder })
+    const answer = await cli.json(caller, wordsOf(call.replace('PEER_ID', node.peerId)), { cwd: folder })
     const { peerId } = await cli.json<{ peerId: string }>(caller, ['id'])
-    assert.deepEqual(await cli.json(caller, call), { text: `Welcome Ada, you are ${peerId}` })
+    assert.deepEqual(answer, { text: `Welcome Ada, you are ${peerId}` })
     const described = await cli.run(caller, ['protocol', 'describe', node.peerId, '/key-value/1.0.0', ...ledger])
     assert.ok(described.stdout.includes('message KeyValueRequest {\n  string name = 1;\n}'), described.stdout)
   })

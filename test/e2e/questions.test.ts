@@ -28,36 +28,79 @@ describe('a person at a terminal is asked', function () {
   it('what a node needs to know first, each with a default: init', async () => {
     const home = await cli.home()
     const terminal = open(home, ['init', '--chain', 'ledger:/shared.db'])
+    const ofSubnet = /not valid; expected a whole number/
     await terminal.shows(/Where to listen .*\(\/ip4\/0\.0\.0\.0\/tcp\/38960\)/)
     terminal.type('nonsense\r')
     await terminal.shows(/not a multiaddr: "nonsense"/)
     terminal.type(`${'\b'.repeat('nonsense'.length)}\r`)
     await terminal.shows(/Which subnet \(1\)/)
-    terminal.type('7\r')
+    terminal.type('x\r')
+    await terminal.shows(ofSubnet)
+    terminal.type('\b7\r')
     await terminal.shows(/Which network .*\(native\)/)
     terminal.type('template\r')
+    await terminal.shows(/Publish the addresses of this node on the chain\? \(Y\/n\)/)
+    terminal.type('\r')
     await terminal.shows(/Peers to connect to first .*\(none\)/)
     terminal.type('\r')
-    await terminal.shows(/Find peers on the local network .*\(false\)/)
-    terminal.type('true\r')
+    await terminal.shows(/Find peers on the local network\? \(y\/N\)/)
+    terminal.type('perhaps\r')
+    await terminal.shows(/expected yes or no/)
+    terminal.type(`${'\b'.repeat('perhaps'.length)}true\r`)
     await terminal.shows(/What answers tasks/)
     terminal.type('echo\r')
     await terminal.shows(/this peer is 12D3KooW/)
     assert.equal(await terminal.ended, 0)
     assert.ok(!terminal.screen.text.includes('Which chain'), 'a flag said it')
+    assert.ok(!terminal.screen.text.includes('--subnet-id:'), 'no flag was given')
+    assert.ok(!terminal.screen.text.includes('no peer can find this node'))
     const written = JSON.parse(await readFile(join(home, 'config.json'), 'utf8'))
-    assert.deepEqual(written, { subnetId: 7, network: 'template', chain: 'ledger:/shared.db', mdns: true, handler: 'echo' })
+    assert.deepEqual(written, { subnetId: 7, network: 'template', chain: 'ledger:/shared.db', publish: true, mdns: true, handler: 'echo' })
   })
 
-  for (const columns of [80, 120]) {
-    it(`and init ends with three commands that work as they are: ${columns} columns`, async () => {
+  it('in lines whose words are whole, and asks of publishing only where others read the chain: init', async () => {
+    const home = await cli.home()
+    const asked = open(home, ['init'], { columns: 60 })
+    for (const question of [
+      /Which subnet \(1\)/,
+      /Which network \(native, or template: of Hypertensor's\n +template\) \(native\)/,
+      /Which chain \(ledger:, ledger:\/path\/file\.db or\n +hypertensor:ws:\/\/host:port\) \(ledger:\)/,
+      /Peers to connect to first \(multiaddrs, separated by\n +commas\) \(none\)/,
+      /Find peers on the local network\? \(y\/N\)/,
+      /What answers tasks \(echo, upper, exec:COMMAND, sh:COMMAND\n +or a module file\) \(none\)/,
+    ]) {
+      asked.type('\r')
+      await asked.shows(question)
+    }
+    asked.type('echo\r')
+    assert.equal(await asked.ended, 0)
+    assert.match(asked.screen.text, /config\.json\n\{\n {2}"handler": "echo"\n\}\n/)
+    assert.match(asked.screen.text, /Find peers on the local network\? no\n/)
+    assert.match(asked.screen.text, /^warning: no peer can find this node by its ID:/m)
+  })
+
+  it('and Ctrl-C is told to have written nothing: init', async () => {
+    const home = await cli.home()
+    const terminal = open(home, ['init'])
+    await terminal.shows(/Where to listen/)
+    terminal.type('\u0003')
+    await terminal.shows(/^cancelled: no setting was written$/m)
+    assert.equal(await terminal.ended, INTERRUPTED)
+  })
+
+  for (const [columns, publishes] of [
+    [80, false],
+    [120, true],
+  ] as const) {
+    it(`and init ends with three commands that work as they are: ${columns} columns${publishes ? ', by ID' : ''}`, async () => {
       const home = join(await cli.folder(), 'a home')
       const TMPDIR = await cli.folder()
       const server = createServer().listen(0, '127.0.0.1')
       await once(server, 'listening')
       const { port } = server.address() as AddressInfo
       server.close()
-      const args = ['init', '--yes', '--home', home, '--listen', `/ip4/0.0.0.0/tcp/${port}`]
+      const chain = publishes ? ['--publish', '--chain', `ledger:${join(TMPDIR, 'ledger.db')}`] : []
+      const args = ['init', '--yes', '--home', home, '--listen', `/ip4/0.0.0.0/tcp/${port}`, ...chain]
       const terminal = open(await cli.home(), args, { columns, env: { TMPDIR } })
       assert.equal(await terminal.ended, 0)
       const [start = '', status = '', task = '', ...more] = [...terminal.output.matchAll(/^ {2}(subnet [^\r]*)\r$/gm)].map(
@@ -69,6 +112,7 @@ describe('a person at a terminal is asked', function () {
       assert.equal(healthy.code, 0, healthy.stderr)
       const answer = await cli.shell(await cli.home(), task)
       assert.deepEqual([answer.code, answer.stdout, answer.stderr], [0, 'hello', ''])
+      assert.match(task, publishes ? /^subnet send-task 12D3KooW\w+ --text hello/ : /^subnet send-task \/ip4\/127\.0\.0\.1/)
       assert.equal((await cli.run(home, ['stop'])).code, 0)
       assert.equal((await node).code, 0)
       assert.ok((await stat(join(TMPDIR, 'subnet-try'))).isDirectory())
@@ -82,7 +126,7 @@ describe('a person at a terminal is asked', function () {
     const no = open(home, ['init'])
     await no.shows(/Change .*config\.json\?/)
     no.type('\r')
-    await no.shows(/^error: .*config\.json was left as it is/m)
+    await no.shows(/^\/.*config\.json was left as it is/m)
     assert.equal(await no.ended, 2)
     const yes = open(home, [
       'init',

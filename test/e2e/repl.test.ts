@@ -49,7 +49,7 @@ describe('the shell of a node, in a terminal', function () {
     await terminal.shows(/^two words$/m)
     await terminal.prompt()
     terminal.type('nonsense\r')
-    await terminal.shows(/^error: unknown command "nonsense"$/m)
+    await terminal.shows(/^error: unknown command "nonsense"\nhint: "help" lists the commands$/m)
     terminal.type('id --nonsense\r')
     await terminal.shows(/^error: unknown flag --nonsense$/m)
     terminal.type('start\r')

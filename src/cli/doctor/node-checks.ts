@@ -1,12 +1,15 @@
+import type { Home } from '../../node/home/home.ts'
+import { isOwnLedger } from '../../node/home/own-ledger.ts'
 import type { Network } from '../../node/network/network.ts'
 import { parseMultiaddr, peerIdOf } from '../../primitives/address.ts'
 import { isRelayed, kindOf } from '../../primitives/address-kind.ts'
 import { humanMs } from '../../primitives/human-ms.ts'
 
 import { TASK_PROTOCOL_ID } from '../../protocol/builtin/task.ts'
-import type { PeerRow, StatusAnswer } from '../../session/answers.ts'
+import type { ChainMiss, ChainPeerAnswer, PeerRow, StatusAnswer } from '../../session/answers.ts'
 import { ChainLookupError } from '../../session/chain-lookup-error.ts'
-import type { Session, SessionOptions } from '../../session/session.ts'
+import type { NodeSettingsAnswer, Session, SessionOptions } from '../../session/session.ts'
+import { HIDDEN } from '../findable.ts'
 import { reportOf } from '../text/report.ts'
 import { describePortMapping } from '../text/status-text.ts'
 import { examine, type Finding, inOrder, ok, problem, skipped, warning } from './finding.ts'
@@ -15,6 +18,7 @@ export interface NodeInit {
   session: Session
   /** The name and version of this program, as a node announces them to peers. */
   agent: string
+  home: Home
   /** The settings of the command, used when no node is running. */
   settings: { bootstrap: readonly string[]; network: Network; subnetId: number }
   /** The deadline and signal for each call. */
@@ -37,9 +41,17 @@ export async function* examineNode(init: NodeInit): AsyncGenerator<Finding> {
   } else {
     yield problem({ check: 'node' }, status)
   }
-  const settings = (await session.settings(options()).catch(() => undefined)) ?? init.settings
+  const running = await session.settings(options()).catch(() => undefined)
+  const settings = running ?? init.settings
   yield* examineBootstraps({ ...init, settings })
-  yield await examine({ check: 'chain' }, options().signal, async () => judgeChain(session, options()))
+  let known: ChainPeerAnswer | ChainMiss | undefined
+  yield await examine({ check: 'chain' }, options().signal, async () => {
+    known = await readChain(session, options())
+    return judgeChain(known)
+  })
+  if (running != null && known != null && 'healthy' in status && isHidden(status, running, known, init.home)) {
+    yield warning({ check: 'node' }, HIDDEN.message, HIDDEN.hint)
+  }
 }
 
 function* judgeStatus(status: StatusAnswer, agent: string): Generator<Finding> {
@@ -174,14 +186,29 @@ function judgeProtocols(
   return ok(about, protocols.includes(TASK_PROTOCOL_ID) ? answers : `${answers}; it takes no tasks`)
 }
 
-async function judgeChain(session: Session, options: SessionOptions): Promise<Finding> {
-  const about = { check: 'chain' }
-  const shown = await session.chain.show(undefined, options).catch((error: unknown) => {
+/** True if a running node has no peer, and neither a bootstrap nor an address that other nodes read. */
+function isHidden(
+  { connections }: StatusAnswer,
+  { bootstrap, chain }: NodeSettingsAnswer,
+  known: ChainPeerAnswer | ChainMiss,
+  home: Home,
+): boolean {
+  const published = 'multiaddrs' in known && known.multiaddrs.length > 0 && !isOwnLedger(chain, home)
+  return bootstrap.length + connections.inbound + connections.outbound === 0 && !published
+}
+
+/** The chain's answer about this peer. */
+async function readChain(session: Session, options: SessionOptions): Promise<ChainPeerAnswer | ChainMiss> {
+  return session.chain.show(undefined, options).catch((error: unknown) => {
     if (error instanceof ChainLookupError) {
       return error.details
     }
     throw error
   })
+}
+
+function judgeChain(shown: ChainPeerAnswer | ChainMiss): Finding {
+  const about = { check: 'chain' }
   const read = `block ${shown.block}, read ${humanMs(Math.max(0, Date.now() - shown.readAtMs))} ago`
   if (shown.stale) {
     return problem(about, {

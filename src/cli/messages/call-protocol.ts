@@ -35,7 +35,13 @@ export interface ProtoFlags {
   stream: boolean
 }
 
-export type KnownProtocol = DynamicSchemas & { kind: ProtocolKind }
+export interface KnownProtocol extends DynamicSchemas {
+  kind: ProtocolKind
+  /** True if the peer described the messages. */
+  isDescribed?: true
+}
+
+const SERVED = 'this is what the running peer serves; restart it after a change of its protocol'
 
 /** Base64 and names make JSON longer than the message. */
 const JSON_PER_MESSAGE = 4
@@ -82,7 +88,7 @@ export function toKnown({ peerId, protocol, fileDescriptorSet }: DescribedAnswer
     })
   }
   try {
-    return { ...readSchemas(fileDescriptorSet, requestType, responseType), kind }
+    return { ...readSchemas(fileDescriptorSet, requestType, responseType), kind, isDescribed: true }
   } catch (cause) {
     throw new ProtocolError('REMOTE_FAILED', `${peerId} sent an invalid description of the messages of ${id}: ${describeError(cause)}`, {
       cause,
@@ -97,7 +103,7 @@ export async function* callProtocol(
   known: KnownProtocol,
   options: SessionOptions,
 ): AsyncGenerator<JsonValue> {
-  const request = encodeRequest(data, known)
+  const request = encodeRequest(data, known, known.isDescribed ? SERVED : undefined)
   const pieces = piecesOf(request)
   const sent = transfer?.sending(pieces, request.byteLength) ?? pieces
   const answers = session.protocols.call(peer, { protocolId, kind: known.kind, request: sent }, options)

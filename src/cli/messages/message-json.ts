@@ -16,9 +16,10 @@ const MAX_EXAMPLE_FIELDS = 500
 
 /**
  * Encodes protobuf JSON without changing any value.
+ * @param about a note on the origin of the fields, for a hint that names them
  * @throws UsageError that names the path of the field and the expected type
  */
-export function encodeRequest(text: string, { request, registry }: DynamicSchemas): Uint8Array {
+export function encodeRequest(text: string, { request, registry }: DynamicSchemas, about?: string): Uint8Array {
   const hint = `--data is a ${request.typeName} in protobuf JSON`
   let typed: TypedJson
   try {
@@ -35,7 +36,8 @@ export function encodeRequest(text: string, { request, registry }: DynamicSchema
     const tooDeep = cause instanceof RangeError || problem.includes('maximum recursion depth')
     const finder = new FaultFinder(registry, typed)
     const fault = tooDeep ? { problem: 'nested too deeply' } : (finder.inMessage(request, typed.json, '') ?? { problem })
-    throw new UsageError(`--data: ${fault.problem}`, { cause, hint: fault.hint ?? hint })
+    const fields = [fault.hint, about].filter((part) => part != null).join('; ')
+    throw new UsageError(`--data: ${fault.problem}`, { cause, hint: fault.hint == null ? hint : fields })
   }
   const change = new ChangeFinder(registry, typed).inMessage(request, typed.json, '')
   if (change != null) {

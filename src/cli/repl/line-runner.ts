@@ -45,7 +45,7 @@ export class LineRunner {
       }
     } catch (error) {
       if (!(error instanceof Interrupted)) {
-        printError(error instanceof SubnetError ? error : toUsageError(error, this.#init.config), json)
+        printError(error instanceof SubnetError ? error : toUsageError(error, this.#init.config, '', true), json)
       }
     }
     // a line that stops the node must be the last line, and the node reports the stop in the next turn

@@ -28,6 +28,9 @@ export class Interrupted extends Error {
   }
 }
 
+/** The user answered No. The command fails like a usage error, but the answer is not shown as an error. */
+export class Declined extends UsageError {}
+
 export function reportOf(error: unknown): ErrorReport {
   if (error instanceof SubnetError) {
     const attempts = 'attempts' in error ? { attempts: error.attempts as unknown[] } : {}
@@ -55,7 +58,8 @@ export function printError(error: unknown, json: boolean, stack = false, reword 
     process.stdout.write(`${jsonText({ error: found })}\n`)
   } else {
     const { columns } = process.stderr
-    process.stderr.write(`${wrapped(`${chalkStderr.red('error:')} ${printable(reword(found.message))}`, columns)}\n`)
+    const mark = error instanceof Declined ? '' : `${chalkStderr.red('error:')} `
+    process.stderr.write(`${wrapped(`${mark}${printable(reword(found.message))}`, columns)}\n`)
     if (found.hint != null) {
       process.stderr.write(`${wrapped(`${chalkStderr.dim('hint:')} ${printable(found.hint)}`, columns)}\n`)
     }

@@ -2,6 +2,7 @@ import type { Config } from '@oclif/core/config'
 import * as Errors from '@oclif/core/errors'
 import { UsageError } from '../../primitives/errors.ts'
 import { withShownUrls } from '../../primitives/shown-url.ts'
+import { BUILTINS } from '../repl/builtins.ts'
 import { closest } from './closest.ts'
 
 /** Commands that end or remove something. They are suggested only if the typed text has the same first letter. */
@@ -15,12 +16,12 @@ interface ParserError extends Error {
 }
 
 /** Describes a wrong command line in one line and a hint, in place of oclif's texts. Other errors are returned unchanged. */
-export function toUsageError(error: unknown, config: Config, commandId = ''): unknown {
+export function toUsageError(error: unknown, config: Config, commandId = '', inShell = false): unknown {
   if (!(error instanceof Errors.CLIError) && !(error instanceof Error && 'oclif' in error)) {
     return error
   }
   const help = helpOf(config, commandId)
-  return describe(error, help) ?? unknownCommand(error, config) ?? new UsageError(withShownUrls(firstLine(error)), { hint: help })
+  return describe(error, help) ?? unknownCommand(error, config, inShell) ?? new UsageError(withShownUrls(firstLine(error)), { hint: help })
 }
 
 /** A hint to a command's help. */
@@ -78,14 +79,14 @@ function unexpected(words: string[], help: string): UsageError {
 }
 
 /** In oclif's error, the words of an unknown command are joined with colons. */
-function unknownCommand(error: Error, config: Config): UsageError | undefined {
+function unknownCommand(error: Error, config: Config, inShell: boolean): UsageError | undefined {
   const id = /^[Cc]ommand (.*) not found\.?$/s.exec(error.message)?.[1]
   if (id == null) {
     return undefined
   }
   if (id.startsWith('-')) {
     return new UsageError(`no command before ${id.replace(/=.*/s, '')}`, {
-      hint: `flags come after the command; "${config.bin} --help" lists the commands`,
+      hint: `flags come after the command; ${listOf(config, inShell)}`,
     })
   }
   const words = withShownUrls(id).split(':')
@@ -94,30 +95,48 @@ function unknownCommand(error: Error, config: Config): UsageError | undefined {
     const isTopic = config.findTopic(head.join(':')) != null
     const meant = isTopic ? commandMeant(words.slice(0, length + 1), config) : undefined
     if (config.findCommand(head.join(':')) != null && meant == null) {
-      return unexpected(words.slice(length), helpOf(config, head.join(':')))
+      const help = head.join() === 'alias' ? aliasHint(config, words[length]) : helpOf(config, head.join(':'))
+      return unexpected(words.slice(length), help)
     }
     if (isTopic) {
-      return noSuchCommand(words.slice(0, length + 1).join(' '), config, head.join(' '))
+      return noSuchCommand(words.slice(0, length + 1), config, listOf(config, inShell, head.join(' ')))
     }
   }
-  return noSuchCommand(words[0] ?? '', config)
+  return noSuchCommand(words.slice(0, 1), config, listOf(config, inShell))
+}
+
+/** A name after `alias` was meant for one of its commands. */
+function aliasHint({ bin }: Config, name = ''): string {
+  return `"${bin} alias list" lists the aliases, "${bin} alias set ${/^[\w.-]+$/.test(name) ? name : 'NAME'} PEER" makes one`
 }
 
 /** The command of the same topic that was probably meant. */
 function commandMeant(words: string[], config: Config): string | undefined {
-  const topic = words.slice(0, -1).join(':')
-  const commands = config.commandIDs.filter((command) => command.startsWith(`${topic}:`)).map((command) => command.replaceAll(':', ' '))
-  return closest(words.join(' '), commands)
+  const topic = words.slice(0, -1)
+  const meant = closest(words.at(-1) ?? '', commandsOf(topic.join(':'), config))
+  return meant == null ? undefined : [...topic, meant].join(' ')
 }
 
-function noSuchCommand(words: string, config: Config, topic?: string): UsageError {
-  const commands = config.commandIDs.map((command) => command.replaceAll(':', ' '))
-  const harmless = (name: string): boolean => !ENDS_SOMETHING.test(name) || name[0] === words[0]
-  const meant = closest(words, [...commands, ...config.topics.map(({ name }) => name)].filter(harmless))
-  const list = `"${[config.bin, topic, '--help'].filter((word) => word != null).join(' ')}" lists the commands`
-  return new UsageError(`unknown command ${JSON.stringify(withShownUrls(words))}`, {
-    hint: meant == null ? list : `did you mean "${meant}"? ${list}`,
-  })
+/** A hint to the list of commands, of all or of one topic. */
+function listOf({ bin }: Config, inShell: boolean, topic?: string): string {
+  const words = inShell ? ['help', topic] : [bin, topic, '--help']
+  return `"${words.filter((word) => word != null).join(' ')}" lists the commands`
+}
+
+/** The last words of the commands of a topic. */
+function commandsOf(topic: string, { commandIDs }: Config): string[] {
+  return commandIDs.filter((command) => command.startsWith(`${topic}:`)).map((command) => command.slice(topic.length + 1))
+}
+
+function noSuchCommand(words: string[], config: Config, list: string): UsageError {
+  const typed = words.join(' ')
+  const harmless = (name: string): boolean => !ENDS_SOMETHING.test(name) || name[0] === typed[0]
+  const names = [...config.commandIDs.map((id) => id.replaceAll(':', ' ')), ...config.topics.map(({ name }) => name)]
+  const meant = words.length > 1 ? commandMeant(words, config) : closest(typed, names.filter(harmless))
+  const hint = BUILTINS.includes(typed)
+    ? `${typed} is a word of the shell that "${config.bin} start" and "${config.bin} attach" open on a terminal`
+    : `${meant == null ? '' : `did you mean "${meant}"? `}${list}`
+  return new UsageError(`unknown command ${JSON.stringify(withShownUrls(typed))}`, { hint })
 }
 
 /** An error for a topic without a command, if flags of a command follow. Without such flags, the topic shows its help. */
@@ -128,9 +147,8 @@ export function topicWithoutCommand(argv: string[], config: Config): UsageError 
   if (flags < 0 || help || config.findTopic(id) == null || config.findCommand(id) != null) {
     return undefined
   }
-  const commands = config.commandIDs.filter((command) => command.startsWith(`${id}:`)).map((command) => command.slice(id.length + 1))
   return new UsageError(`${JSON.stringify(id.replaceAll(':', ' '))} needs a subcommand`, {
-    hint: `expected one of ${commands.sort().join(', ')}, then flags`,
+    hint: `expected one of ${commandsOf(id, config).sort().join(', ')}, then flags`,
   })
 }
 

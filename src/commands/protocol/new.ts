@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../../cli/base-command.ts'
 import type { NewProtocol, OwnPackage } from '../../cli/new-protocol.ts'
+import { describeNext, protocolCommands } from '../../cli/next-commands.ts'
 
 export default class ProtocolNew extends BaseCommand {
   static override summary = 'Create a small, complete project with a protocol of your own.'
@@ -16,14 +17,11 @@ export default class ProtocolNew extends BaseCommand {
     const { pjson, root, version } = this.config
     const made = await newProtocol(args.name, { ...(pjson as Partial<OwnPackage>), root, version })
     this.log(made.folder)
-    this.logToStderr(
-      [
-        `${made.files.length} files; src/handler.ts has the line to change. Then`,
-        `  cd ${made.name} && npm install && npm test`,
-        '  npx subnet start --protocol ./dist/index.js',
-        `  npx subnet call PEER_ID ${made.protocolId} --data '{"name": "Ada"}' --home OTHER_HOME`,
-      ].join('\n'),
-    )
+    this.logToStderr(`${made.files.length} files; src/handler.ts has the line to change`)
+    if (!this.jsonEnabled()) {
+      // a command that is copied must not be wrapped
+      process.stderr.write(`${describeNext(protocolCommands(made))}\n`)
+    }
     return made
   }
 }

@@ -108,13 +108,14 @@ export interface Setting<T> extends SettingKind<T> {
 const MULTIADDRS = { value: 'MULTIADDR' } as const
 const DURATION = { value: 'DUR' } as const
 const NUMBER = { value: 'N' } as const
+const CHAIN_HELP = 'ledger: in the home, ledger:/path/file.db or hypertensor:ws://host:port {default}'
 const TIMEOUT = `${DEFAULT_TIMEOUT_MS / 1_000}s`
 
 /** All settings, in the order of help and `config`. docs/settings.md has a row for each. */
 export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   bootstrap: { ...list(parsePeerMultiaddr), flag: { on: 'NODE', ...MULTIADDRS, help: 'a peer to connect to first; may be repeated' } },
   subnetId: { ...integer(1, 0, 2 ** 32 - 1), flag: { on: 'CHAIN', ...NUMBER, help: 'the subnet {default}' } },
-  chain: { ...text('ledger:'), flag: { on: 'CHAIN', value: 'URL', help: 'ledger:, ledger:/path/file.db or hypertensor:ws://host:port' } },
+  chain: { ...text('ledger:'), flag: { on: 'CHAIN', value: 'URL', help: CHAIN_HELP } },
   key: { ...text(undefined), shown: 'identity.key in the home', flag: { on: 'CHAIN', value: 'FILE', help: 'the identity key {default}' } },
   network: {
     ...oneOf(NETWORKS, 'native'),
@@ -163,7 +164,7 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   allowPrivate: { ...onOff(false), flag: { on: 'SERVING', help: 'dial private and loopback addresses from any source' } },
   relayService: {
     ...oneOf(RELAY_SERVICE, 'auto'),
-    flag: { on: 'SERVING', value: 'WHEN', help: 'relay for peers of the subnet: auto (while public), on or off' },
+    flag: { on: 'SERVING', value: 'WHEN', help: 'relay for peers of the subnet: auto (while public), on or off {default}' },
   },
   reflection: { ...onOff(true), flag: { on: 'SERVING', help: 'describe the protocols of this node to peers {default}' } },
   ownerKey: {
@@ -198,7 +199,7 @@ export const SETTINGS: { [Name in SettingName]: Setting<Settings[Name]> } = {
   },
   logLevel: {
     ...oneOf(LOG_LEVELS, 'warn'),
-    flag: { on: 'GLOBAL', value: 'LEVEL', help: 'silent, error, warn, info, debug or trace' },
+    flag: { on: 'GLOBAL', value: 'LEVEL', help: 'silent, error, warn, info, debug or trace {default}' },
   },
   logFormat: {
     ...oneOf(LOG_FORMATS, 'text'),

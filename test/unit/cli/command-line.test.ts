@@ -37,6 +37,30 @@ describe('a command line', () => {
     }
   })
 
+  it('with a word of the shell, or a name after alias, is told where that belongs; in a shell, how help is asked for there', () => {
+    const told = (id: string, inShell = false): string[] => {
+      const { message, hint } = toUsageError(
+        Object.assign(new Error(`Command ${id} not found.`), { oclif: {} }),
+        config,
+        '',
+        inShell,
+      ) as UsageError
+      return [message, hint ?? '']
+    }
+    const shell = 'is a word of the shell that "subnet start" and "subnet attach" open on a terminal'
+    assert.deepEqual(told('quit'), ['unknown command "quit"', `quit ${shell}`])
+    assert.deepEqual(told('exit:3'), ['unknown command "exit"', `exit ${shell}`])
+    const alias = '"subnet alias list" lists the aliases, "subnet alias set bob PEER" makes one'
+    assert.deepEqual(told('alias:bob'), ['unexpected argument "bob"', alias])
+    assert.deepEqual(told('protocol:bob'), ['unknown command "protocol bob"', '"subnet protocol --help" lists the commands'])
+    assert.deepEqual(told('chain:lst'), [
+      'unknown command "chain lst"',
+      'did you mean "chain list"? "subnet chain --help" lists the commands',
+    ])
+    assert.deepEqual(told('nonsense', true), ['unknown command "nonsense"', '"help" lists the commands'])
+    assert.deepEqual(told('protocol:bob', true), ['unknown command "protocol bob"', '"help protocol" lists the commands'])
+  })
+
   it('with an unknown command gets no suggestion that ends something, unless that was begun', () => {
     const hint = (typed: string): string | undefined =>
       (toUsageError(Object.assign(new Error(`Command ${typed} not found.`), { oclif: {} }), config) as UsageError).hint
