@@ -15,7 +15,10 @@ import { UsageError } from '../primitives/errors.ts'
 export default class Init extends BaseCommand {
   static override summary = 'Ask for the first settings of a node and write them to config.json.'
   static override description = 'Each question has a default and a flag; a given flag skips its question. Also creates the identity key.'
-  static override examples = ['<%= config.bin %> init', '<%= config.bin %> init --yes --chain ledger:/tmp/subnet.db --publish --handler echo']
+  static override examples = [
+    '<%= config.bin %> init',
+    '<%= config.bin %> init --yes --chain ledger:/tmp/subnet.db --publish --handler echo',
+  ]
   static override flags = {
     ...flagsOf(INIT_SETTINGS),
     yes: Flags.boolean({ char: 'y', description: 'ask nothing; use defaults where no flag is given' }),

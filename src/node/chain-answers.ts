@@ -8,6 +8,8 @@ import type { ChainSource } from '../resolve/tiers/chain.ts'
 import { MAX_ADDRESSES, type Memory } from './book-answers.ts'
 import type { DialPolicy } from './dial/dial-policy.ts'
 import type { Whereabouts } from './dial/meeting.ts'
+import type { Home } from './home/home.ts'
+import { isOwnLedger } from './home/own-ledger.ts'
 
 /** Answers the chain tier from the registry. Signed records are stored in the address book. */
 export function chainSource(registry: ChainRegistry, { book, note }: Memory): ChainSource {
@@ -36,6 +38,14 @@ export function chainSource(registry: ChainRegistry, { book, note }: Memory): Ch
       return { multiaddrs, namedOver, source: 'chain', verified, seq, ageMs, detail: whenRead(record) }
     },
   }
+}
+
+/** Advice if a peer was not found; undefined for a chain that other nodes may read. */
+export function ownLedgerHint(chain: string, home: Pick<Home, 'ledgerFile'>): string | undefined {
+  return isOwnLedger(chain, home)
+    ? 'the chain of this node is the ledger in its home, which no other node reads: use --chain to name one that nodes share, or --bootstrap to ' +
+        'name a peer that may know it'
+    : undefined
 }
 
 /** Text for the trace. Block 0 means that the endpoint does not report its block. */
