@@ -5,13 +5,14 @@ import type { SubnetNode } from '../node/subnet-node.ts'
 import { isRelayed } from '../primitives/address-kind.ts'
 import type { TaskEvent } from '../protocol/builtin/task.ts'
 import type { ActivityAnswer } from './answers.ts'
+import { isGivenUp, keepFailure } from './given-up.ts'
 import { roundMs } from './round-ms.ts'
 import type { SentTask, TaskCalls } from './task-calls.ts'
 
 type Failure = ActivityAnswer['failures'][number]
 type Tier = ActivityAnswer['tiers'][number]
 type Traffic = Omit<ActivityAnswer['peers'][number], 'alias'>
-type Sums = Pick<ActivityAnswer['inbound'], 'accepted' | 'rejected' | 'failed' | 'bytesSent' | 'bytesReceived'>
+type Sums = Pick<ActivityAnswer['inbound'], 'accepted' | 'rejected' | 'givenUp' | 'failed' | 'bytesSent' | 'bytesReceived'>
 
 /** The maximum number of peers with counts. A further peer displaces the peer whose last task is oldest. */
 const MAX_PEERS = 1_000
@@ -85,8 +86,10 @@ export class Activity {
       sums.bytesSent += resultBytes
     }
     if (!accepted) {
+      const failure = { direction: 'inbound' as const, taskId, peerId, reason: reason ?? 'rejected', detail }
       peer.failed++
-      this.#fail({ direction: 'inbound', taskId, peerId, reason: reason ?? 'rejected', detail })
+      this.#inbound.givenUp += Number(isGivenUp(failure))
+      this.#fail(failure)
     }
   }
 
@@ -111,13 +114,13 @@ export class Activity {
   }
 
   #fail(failure: Omit<Failure, 'atMs'>): void {
-    this.#failures.push({ ...failure, atMs: Date.now(), detail: failure.detail.slice(0, MAX_DETAIL_CHARACTERS) })
-    this.#failures.splice(0, this.#failures.length - MAX_FAILURES)
+    const detail = failure.detail.slice(0, MAX_DETAIL_CHARACTERS)
+    keepFailure(this.#failures, { ...failure, atMs: Date.now(), detail }, MAX_FAILURES)
   }
 }
 
 function noSums(): Sums {
-  return { accepted: 0, rejected: 0, failed: 0, bytesSent: 0, bytesReceived: 0 }
+  return { accepted: 0, rejected: 0, givenUp: 0, failed: 0, bytesSent: 0, bytesReceived: 0 }
 }
 
 function toldConnection(

@@ -1,6 +1,7 @@
 import type { TaskEvent } from '../protocol/builtin/task.ts'
 import type { RejectionReason } from '../protocol/builtin/task-rejection.ts'
 import type { StatusAnswer } from './answers.ts'
+import { keepFailure } from './given-up.ts'
 
 type Counted = Pick<StatusAnswer['tasks'], 'accepted' | 'rejected' | 'rejections' | 'lastRejections'>
 
@@ -19,8 +20,7 @@ export class TaskCounts {
       return
     }
     this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1)
-    this.#last.push({ atMs: Date.now(), taskId, peerId, reason, detail })
-    this.#last.splice(0, this.#last.length - MAX_KEPT)
+    keepFailure(this.#last, { atMs: Date.now(), taskId, peerId, reason, detail }, MAX_KEPT)
   }
 
   get state(): Counted {

@@ -2,6 +2,7 @@ import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
 import { printable } from '../../primitives/printable.ts'
 import type { StatusAnswer } from '../../session/answers.ts'
+import { givenUpLast, isGivenUp } from '../../session/given-up.ts'
 import { shortPeerId, widthOf, wrapped } from './render.ts'
 
 /** The share of the places from which their holder is named. */
@@ -31,7 +32,7 @@ export function describeStatus(status: StatusAnswer, columns?: number): string {
     ['connections', `${connections.inbound} inbound, ${connections.outbound} outbound`],
     ['places', describePlaces(places)],
     ['heartbeats', `${heartbeats.sent} sent, one every ${humanMs(heartbeats.intervalMs)}, ${heartbeats.received} received${last}`],
-    ['tasks', `${tasks.accepted} accepted, ${tasks.rejected} rejected, ${tasks.running} running, ${tasks.queued} of them waiting`],
+    ['tasks', describeTasks(tasks)],
     ...describeRejections(tasks).map((line): [string, WithPeers] => ['rejected', line]),
     ['tasks sent', `${tasks.sent}: ${tasks.sentAccepted} accepted, ${tasks.sentRejected} rejected, ${tasks.sentFailed} failed`],
     ['book', `${book.peers} of ${book.capacity} peers`],
@@ -50,13 +51,26 @@ function fitting(line: WithPeers, room: number): string {
   return widthOf(printable(whole)) <= room ? whole : line(shortPeerId)
 }
 
+function describeTasks({ accepted, rejected, rejections, running, queued }: StatusAnswer['tasks']): string {
+  const givenUp = rejections.find(isGivenUp)?.count ?? 0
+  return [
+    `${accepted} accepted`,
+    `${rejected - givenUp} rejected`,
+    ...(givenUp === 0 ? [] : [`${givenUp} given up by their callers`]),
+    `${running} running`,
+    `${queued} of them waiting`,
+  ].join(', ')
+}
+
 /** The reasons in one line, and the newest rejections with their details. */
 function describeRejections({ rejections, lastRejections }: StatusAnswer['tasks']): WithPeers[] {
-  const counts = rejections.map(({ reason, count }) => `${count} ${reason}`)
-  const last = lastRejections.slice(0, SHOWN_REJECTIONS).map(({ atMs, taskId, peerId, reason, detail }): WithPeers => {
-    const which = taskId === '' ? 'a task' : `task ${taskId}`
-    return (write) => `${humanMs(Date.now() - atMs)} ago, ${which} of ${write(peerId)}: ${reason}, ${detail}`
-  })
+  const counts = rejections.filter((each) => !isGivenUp(each)).map(({ reason, count }) => `${count} ${reason}`)
+  const last = givenUpLast(lastRejections)
+    .slice(0, SHOWN_REJECTIONS)
+    .map(({ atMs, taskId, peerId, reason, detail }): WithPeers => {
+      const which = taskId === '' ? 'a task' : `task ${taskId}`
+      return (write) => `${humanMs(Date.now() - atMs)} ago, ${which} of ${write(peerId)}: ${reason}, ${detail}`
+    })
   return [...(counts.length === 0 ? [] : [() => counts.join(', ')]), ...last]
 }
 

@@ -1,5 +1,6 @@
 import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
+import { givenUpLast } from '../../session/given-up.ts'
 import { rateHistory, type Snapshot, shownBytes, shownCount, sparkline, trafficOf } from './figures.ts'
 import { cell, heading } from './lines.ts'
 import { shownSnapshots, type TopState } from './top-state.ts'
@@ -14,7 +15,7 @@ export function peerPage(state: TopState, columns: number, height: number): stri
   const { selected: peerId = '', opened } = state
   const traffic = trafficOf(activity, peerId)
   const connections = activity.connections.filter((each) => each.peerId === peerId)
-  const failures = activity.failures.filter((each) => each.peerId === peerId)
+  const failures = givenUpLast(activity.failures.filter((each) => each.peerId === peerId))
   const fact = (name: string, value: string): string => `${chalk.dim(cell(name, 11))}${cell(value, columns - 11).trimEnd()}`
   const bars = (name: string, direction: 'inbound' | 'outbound'): string => {
     const history = rateHistory(snapshots, direction, peerId)

@@ -1,6 +1,7 @@
 import chalk from 'chalk'
 import { humanMs } from '../../primitives/human-ms.ts'
 import type { ActivityAnswer, StatusAnswer } from '../../session/answers.ts'
+import { givenUpLast } from '../../session/given-up.ts'
 import { cut, shortPeerId, widthOf } from '../text/render.ts'
 import { type PeerFigures, type Rates, rateHistory, ratesNow, type Snapshot, SORTS, shownBytes, shownCount, sparkline } from './figures.ts'
 import { cell, ends, heading, nameOf } from './lines.ts'
@@ -40,7 +41,7 @@ const HELP = [
   '',
   'IN/s, OUT/s     tasks of the peer, and tasks to the peer',
   'SENT/s, RECV/s  bytes of payloads and results, by this node and to it',
-  'FAILED          tasks that were rejected or failed, since the node started',
+  'FAILED          tasks rejected, failed or given up, since the node started',
   'TIERS           hits of a tier, in percent of the resolutions that asked it',
 ]
 
@@ -126,7 +127,7 @@ function rateLines(snapshots: readonly Snapshot[], columns: number): string[] {
 }
 
 function totals({ inbound, outbound }: ActivityAnswer, { bytesSent, bytesReceived }: Rates): string {
-  const rejected = inbound.rejected + outbound.rejected
+  const rejected = inbound.rejected - inbound.givenUp + outbound.rejected
   const bytes = `received ${shownBytes(bytesReceived)}/s, sent ${shownBytes(bytesSent)}/s`
   return `${bytes}; tasks ${shownCount(inbound.accepted + outbound.accepted)} accepted, ${shownCount(rejected)} rejected, ${shownCount(outbound.failed)} failed`
 }
@@ -205,15 +206,17 @@ function viaOf({ connections: [connection] }: PeerFigures): string {
   return connection == null ? '-' : `${connection.relayed ? 'relay ' : ''}${connection.direction === 'inbound' ? 'in' : 'out'}`
 }
 
-function failureLines({ failures, peers, connections }: ActivityAnswer, nowMs: number, columns: number, count: number): string[] {
+function failureLines({ failures, inbound, peers, connections }: ActivityAnswer, nowMs: number, columns: number, count: number): string[] {
   const aliases = new Map([...peers, ...connections].map(({ peerId, alias }) => [peerId, alias]))
-  const lines = failures.slice(0, count).map(({ atMs, direction, taskId, peerId, reason, detail }) => {
+  const shown = givenUpLast(failures).slice(0, count)
+  const lines = shown.map(({ atMs, direction, taskId, peerId, reason, detail }) => {
     const age = cell(nowMs - atMs < MS_PER_S ? 'now' : humanMs(nowMs - atMs), 6, 'right')
     const who = `${direction === 'inbound' ? 'of' : 'to'} ${cut(nameOf({ peerId, alias: aliases.get(peerId) ?? null }), ID_WIDTH)}`
     const text = ` ${taskId === '' ? 'a task' : cut(taskId, FAILED_ID_WIDTH + columns - MIN_SIZE.columns)} ${who}: ${detail}`
     return `${age} ${chalk.red(cell(reason, REASON_WIDTH))}${cell(text, columns - REASON_WIDTH - 7)}`.trimEnd()
   })
-  return [heading('failed', 'tasks in and out, the newest first', columns), ...(lines.length === 0 ? ['  none'] : lines)]
+  const givenUp = inbound.givenUp === 0 ? '' : `; ${shownCount(inbound.givenUp)} given up by callers, at the end`
+  return [heading('failed', `tasks in and out, the newest first${givenUp}`, columns), ...(lines.length === 0 ? ['  none'] : lines)]
 }
 
 function footer({ isTyping, filter, sort, page, paused }: TopState, columns: number): string {

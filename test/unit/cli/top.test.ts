@@ -10,7 +10,7 @@ import { OTHER_PEER_ID, PEER_ID } from '../../support/seeds.ts'
 const NOW_MS = 1_800_000_000_000
 const SMALL = { columns: 80, rows: 24 }
 const LARGE = { columns: 120, rows: 40 }
-const NO_TASKS = { accepted: 0, rejected: 0, failed: 0, running: 0, queued: 0, bytesSent: 0, bytesReceived: 0 }
+const NO_TASKS = { accepted: 0, rejected: 0, givenUp: 0, failed: 0, running: 0, queued: 0, bytesSent: 0, bytesReceived: 0 }
 const HOSTILE = '\u001b[2J\u001b]0;gone\u0007wide 名前\r\nline\u202e\u0000 end'
 
 type Traffic = ActivityAnswer['peers'][number]
@@ -153,6 +153,22 @@ describe('the live view of a node', () => {
     assert.match(lineWith(/exit-code/, named), /b053724e… of a+…: exited with 4: paint$/)
     assert.match(lineWith(/exit-code/, key(state, 'return')), /in, exit-code: exited with 4: paint; task b053724e/)
     assert.doesNotMatch(lines(key(state, '?')).join('\n'), /…/)
+  })
+
+  it('shows tasks that their callers gave up behind those that failed, and counts them apart', () => {
+    const failure = { direction: 'inbound' as const, peerId: PEER_ID, detail: 'why' }
+    const failures = [
+      ...Array.from({ length: 16 }, (_, index) => ({ ...failure, atMs: NOW_MS - index, taskId: `g${index}`, reason: 'abandoned' })),
+      { ...failure, atMs: NOW_MS - 9_000, taskId: 't1', reason: 'exit-code' },
+    ]
+    const peers = [peer(PEER_ID, { inbound: 21, failed: 21 })]
+    const state = stateOf(activityAt(1_000, { inbound: { ...NO_TASKS, rejected: 21, givenUp: 16 }, peers, failures }))
+    assert.match(lineWith(/^received/, state), / 0 accepted, 5 rejected, 0 failed$/)
+    assert.match(lineWith(/^failed/, state), /^failed {2}tasks in and out, the newest first; 16 given up by callers, at the end$/)
+    for (const page of [state, key(state, 'return')]) {
+      const reasons = lines(page).flatMap((line) => line.match(/exit-code|abandoned/g) ?? [])
+      assert.deepEqual(reasons.slice(0, 2), ['exit-code', 'abandoned'])
+    }
   })
 
   it('sorts, and goes on from the last order to the first', () => {

@@ -42,8 +42,8 @@ describe('the activity of a node', () => {
     activity.onSent({ ...SENT, outcome: 'failed', peerId: OTHER_PEER_ID, reason: 'TIMEOUT', detail: 'late' })
     const { inbound, outbound, peers, failures, uptimeMs } = answer({ sent: 5, sentAccepted: 1, sentRejected: 1, sentFailed: 1 })
     assert.equal(uptimeMs, 5)
-    assert.deepEqual(inbound, { accepted: 1, rejected: 1, failed: 0, running: 3, queued: 1, bytesSent: 20, bytesReceived: 11 })
-    assert.deepEqual(outbound, { accepted: 1, rejected: 1, failed: 1, running: 2, queued: 0, bytesSent: 12, bytesReceived: 8 })
+    assert.deepEqual(inbound, { accepted: 1, rejected: 1, givenUp: 0, failed: 0, running: 3, queued: 1, bytesSent: 20, bytesReceived: 11 })
+    assert.deepEqual(outbound, { accepted: 1, rejected: 1, givenUp: 0, failed: 1, running: 2, queued: 0, bytesSent: 12, bytesReceived: 8 })
     const [other, bob] = peers.map(({ lastAtMs: _, ...peer }) => peer)
     assert.deepEqual(bob, { peerId: PEER_ID, alias: 'bob', inbound: 2, outbound: 2, failed: 2, bytesSent: 28, bytesReceived: 19 })
     assert.deepEqual([other?.peerId, other?.alias, other?.failed], [OTHER_PEER_ID, null, 1])
@@ -108,7 +108,8 @@ describe('the activity of a node', () => {
   it('is made of the status and the peers of a node that does not tell it', () => {
     const tasks = {
       accepted: 4,
-      rejected: 1,
+      rejected: 3,
+      rejections: [{ reason: 'abandoned', count: 2 }],
       running: 2,
       queued: 1,
       sent: 9,
@@ -123,7 +124,7 @@ describe('the activity of a node', () => {
       { ...row, connected: false },
     ]
     const { inbound, outbound, connections: told, peers: traffic, tiers } = olderActivity({ uptimeMs: 9, tasks } as never, peers as never)
-    assert.deepEqual([inbound.accepted, inbound.rejected, inbound.running, inbound.queued], [4, 1, 2, 1])
+    assert.deepEqual([inbound.accepted, inbound.rejected, inbound.givenUp, inbound.running, inbound.queued], [4, 3, 2, 2, 1])
     assert.deepEqual([outbound.accepted, outbound.rejected, outbound.failed, outbound.running], [5, 2, 1, 1])
     assert.deepEqual([told.length, told[0]?.relayed, traffic, tiers], [1, false, [], []])
   })
