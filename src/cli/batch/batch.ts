@@ -10,9 +10,10 @@ import type { Session } from '../../session/session.ts'
 import { readInput } from '../payload.ts'
 import { jsonText } from '../text/json.ts'
 import { type Progress, type ProgressState, rate, showProgress } from '../text/progress.ts'
-import { type ErrorReport, reportOf } from '../text/report.ts'
+import { wrapped } from '../text/render.ts'
+import { type ErrorReport, Interrupted, reportOf } from '../text/report.ts'
 import { isBlank, type LineFields, readLine, toBatchLine } from './batch-line.ts'
-import { ResultsFile } from './results-file.ts'
+import { type BatchCounts, type BatchFailure, ResultsFile } from './results-file.ts'
 import { toTaskJson } from './task-json.ts'
 
 export interface BatchOptions {
@@ -48,16 +49,13 @@ export interface BatchInit extends Omit<BatchOptions, 'session' | 'resume'> {
   progress: ((state: () => ProgressState) => Progress | undefined) | undefined
 }
 
-/** The outcome of a batch. `total` is the sum of the next four numbers. */
-export interface BatchSummary {
+/** The outcome of a batch. `total` is the sum of the counts. */
+export interface BatchSummary extends BatchCounts {
   total: number
-  accepted: number
-  rejected: number
-  failed: number
   /** Tasks that were running when the batch was ended. Their peers may have acted on them. */
   cancelled: number
   /** The first task in the input that was not accepted. */
-  firstFailure: { index: number; exit: number } | undefined
+  firstFailure: BatchFailure | undefined
   /** Why the input was not read to its end: the signal's reason, or a read or write error. */
   stopped: { reason: unknown } | undefined
   ms: number
@@ -95,25 +93,49 @@ export async function sendBatch(file: string, options: BatchOptions): Promise<nu
       progress: showProgress,
     })
   const summary = await run().finally(async () => results?.close())
-  if (summary.total > 0 || summary.stopped == null) {
-    process.stderr.write(`${describeSummary(summary)}${before == null ? '' : `; ${before.count} before`}\n`)
+  const isInterrupted = summary.stopped?.reason instanceof Interrupted
+  if (summary.total > 0 || summary.stopped == null || isInterrupted) {
+    tell(describeSummary(summary, before?.counts))
+  }
+  if (isInterrupted && resume != null) {
+    tell(`run the same command again to continue${summary.cancelled === 0 ? '' : '; it sends the cancelled tasks again'}`)
   }
   if (summary.stopped != null) {
     throw summary.stopped.reason
   }
   const failures = [summary.firstFailure, before?.firstFailure].filter((each) => each != null).sort((a, b) => a.index - b.index)
-  return failures[0]?.exit ?? SUCCESS
+  const [first] = failures
+  if (first != null) {
+    tell(`exit code ${first.exit}: index ${first.index} is the first task that was not accepted`)
+  }
+  if (results == null && process.stdout.isTTY === true && summary.total > 1) {
+    tell(`hint: ${file === '-' ? '"> RESULTS"' : '--resume RESULTS'} writes the results to a file instead of the terminal`)
+  }
+  return first?.exit ?? SUCCESS
 }
 
-/** `10000 tasks: 9990 accepted, 4 rejected, 6 failed in 12.3 s (813/s)` */
-export function describeSummary({ total, accepted, rejected, failed, cancelled, stopped, ms }: BatchSummary): string {
-  const unread = stopped == null ? '' : '; the rest of the batch was not sent'
+function tell(line: string): void {
+  process.stderr.write(`${wrapped(line, process.stderr.columns)}\n`)
+}
+
+/**
+ * `10000 tasks: 9990 accepted, 4 rejected, 6 failed (18 of them before) in 12.3 s (813/s)`
+ * @param before the results of earlier runs
+ */
+export function describeSummary({ cancelled, stopped, ms, ...now }: BatchSummary, before?: BatchCounts): string {
+  const [accepted, rejected, failed] = (['accepted', 'rejected', 'failed'] as const).map(
+    (outcome) => now[outcome] + (before?.[outcome] ?? 0),
+  )
+  const earlier = before == null ? 0 : before.accepted + before.rejected + before.failed
+  const total = now.total + earlier
+  const rest = stopped == null ? '' : '; the rest of the batch was not sent'
   if (total === 0) {
-    return `0 tasks${unread}`
+    return `0 tasks${rest}`
   }
-  const counts = [`${accepted} accepted`, `${rejected} rejected`, `${failed} failed`, ...(cancelled > 0 ? [`${cancelled} cancelled`] : [])]
-  const took = `in ${durationText(ms)} (${rate(total - cancelled, ms)})`
-  return `${total} task${total === 1 ? '' : 's'}: ${counts.join(', ')} ${took}${unread}`
+  const sum = `${total} task${total === 1 ? '' : 's'}: ${accepted} accepted, ${rejected} rejected, ${failed} failed`
+  const [aborted, acted] = cancelled === 0 ? ['', ''] : [`, ${cancelled} cancelled`, '; the peers may have acted on the cancelled tasks']
+  const took = now.total === 0 ? '' : ` in ${durationText(ms)} (${rate(now.total - cancelled, ms)})`
+  return `${sum}${aborted}${earlier === 0 ? '' : ` (${earlier} of them before)`}${took}${acted}${rest}`
 }
 
 /** Sends the task of every line, and writes a result line as each task ends. Never throws: see `stopped` in the summary. */
@@ -286,7 +308,8 @@ class Batch {
     const done = total - this.#running
     return {
       done,
-      failed: rejected + failed,
+      rejected,
+      failed,
       inFlight: this.#running,
       elapsedMs: this.#elapsedMs,
       // a file may grow while it is read

@@ -1,7 +1,7 @@
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
 import { NodeError } from '../../node/home/errors.ts'
 import { DatabaseError } from '../../primitives/database-error.ts'
-import { reasonOf, UsageError } from '../../primitives/errors.ts'
+import { EXIT_CODES, reasonOf, UsageError } from '../../primitives/errors.ts'
 import { type Line, splitLines } from '../../primitives/lines.ts'
 import { readInput } from '../payload.ts'
 import { type BatchLine, isBlank, readLine, toBatchLine } from './batch-line.ts'
@@ -15,6 +15,19 @@ export interface ResultsFileInit {
   /** Limit for a line of the batch and of the results. */
   maxLineBytes: number
   signal: AbortSignal
+}
+
+/** Tasks by their outcome. */
+export interface BatchCounts {
+  accepted: number
+  rejected: number
+  failed: number
+}
+
+/** A task that was not accepted, and its exit code. */
+export interface BatchFailure {
+  index: number
+  exit: number
 }
 
 /** The content of a results file, and the length of its complete lines. */
@@ -71,16 +84,20 @@ export class ResultsFile {
     return this.#told.get(index)?.isDone === true
   }
 
-  /** The number of skipped lines, and the first failure among them. */
-  get before(): { count: number; firstFailure: { index: number; exit: number } | undefined } {
-    const done = [...this.#told.values()].filter(({ isDone }) => isDone)
-    let firstFailure: { index: number; exit: number } | undefined
-    for (const { index, exit } of done) {
+  /** The outcomes of the skipped lines, and the first failure among them. */
+  get before(): { counts: BatchCounts; firstFailure: BatchFailure | undefined } {
+    const counts = { accepted: 0, rejected: 0, failed: 0 }
+    let firstFailure: BatchFailure | undefined
+    for (const { index, exit, isDone } of this.#told.values()) {
+      if (!isDone) {
+        continue
+      }
+      counts[exit == null ? 'accepted' : exit === EXIT_CODES.TASK_REJECTED ? 'rejected' : 'failed']++
       if (exit != null && index < (firstFailure?.index ?? Number.POSITIVE_INFINITY)) {
         firstFailure = { index, exit }
       }
     }
-    return { count: done.length, firstFailure }
+    return { counts, firstFailure }
   }
 
   /** Appends a line. Lines are written in order, so only the last can be incomplete. @throws UsageError */

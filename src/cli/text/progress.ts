@@ -8,7 +8,8 @@ export interface ProgressState {
   /** The name of the running part, if the parts have names. */
   what?: string
   done: number
-  /** The number of failures among the done parts. */
+  /** The numbers of rejections and of other failures among the done parts. */
+  rejected?: number
   failed?: number
   inFlight?: number
   elapsedMs: number
@@ -24,10 +25,10 @@ export interface Progress {
 type Terminal = Pick<WriteStream, 'columns' | 'write'>
 
 const REDRAW_MS = 100
-export const BAR_WIDTH = 20
+const BAR_WIDTH = 20
 const MIN_BAR_WIDTH = 5
-/** Minimum columns for a bar beside the figures. */
-const MIN_COLUMNS_FOR_BAR = 80
+/** The columns around a bar: its ends, and the share. */
+const AROUND_BAR = 10
 /** Removes the line. */
 export const BLANK = '\r\u001b[K'
 
@@ -75,11 +76,14 @@ export function drawLine(line: (columns: number) => string | undefined, terminal
   }
 }
 
-/** `[=====>     ] 41 %, 4100 done, 813/s, 64 in flight, 3 failed, 7 s left` */
-export function describeProgress({ what, done, failed, inFlight, elapsedMs, share }: ProgressState, columns: number): string {
+/** `[=====>     ] 41 %, 4100 done, 813/s, 64 in flight, 2 rejected, 3 failed, 7 s left` */
+export function describeProgress({ what, done, rejected, failed, inFlight, elapsedMs, share }: ProgressState, columns: number): string {
   const parts = [...(what == null ? [] : [what]), `${done} done`, rate(done, elapsedMs)]
   if (inFlight != null) {
     parts.push(`${inFlight} in flight`)
+  }
+  if (rejected != null) {
+    parts.push(`${rejected} rejected`)
   }
   if (failed != null) {
     parts.push(`${failed} failed`)
@@ -87,9 +91,7 @@ export function describeProgress({ what, done, failed, inFlight, elapsedMs, shar
   if (share != null && share > 0 && done > 0) {
     parts.push(`${humanTime((elapsedMs * (1 - share)) / share)} left`)
   }
-  const figures = parts.join(', ')
-  // some terminals wrap a line of the full width
-  return cut(share == null ? figures : `${bar(share, columns < MIN_COLUMNS_FOR_BAR ? 0 : BAR_WIDTH)}${figures}`, columns - 1)
+  return withBar(share, parts.join(', '), columns)
 }
 
 /** `813/s`, `0.4/s` */
@@ -98,8 +100,15 @@ export function rate(count: number, ms: number): string {
   return `${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond)}/s`
 }
 
+/** Figures behind a bar, as wide as their line has room. */
+export function withBar(share: number | undefined, figures: string, columns: number): string {
+  const width = Math.min(BAR_WIDTH, columns - 1 - figures.length - AROUND_BAR)
+  // some terminals wrap a line of the full width
+  return cut(share == null ? figures : `${bar(share, width)}${figures}`, columns - 1)
+}
+
 /** `[=====>     ] 41 %, `; without the bar if `width`, in characters, is too small. */
-export function bar(share: number, width: number): string {
+function bar(share: number, width: number): string {
   const percent = `${String(Math.floor(share * 100)).padStart(3)} %, `
   if (width < MIN_BAR_WIDTH) {
     return percent.trimStart()

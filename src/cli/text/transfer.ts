@@ -1,7 +1,6 @@
 import { durationText } from '../../primitives/human-ms.ts'
 import { humanBytes } from './bytes.ts'
-import { BAR_WIDTH, bar, humanTime, type Progress, showLine } from './progress.ts'
-import { cut } from './render.ts'
+import { humanTime, type Progress, showLine, withBar } from './progress.ts'
 
 /** The sent and received bytes of one call. */
 export interface TransferState {
@@ -18,8 +17,6 @@ export interface TransferState {
 /** A call below both limits shows nothing. */
 const SHOWN_BYTES = 1024 * 1024
 const SHOWN_MS = 1_000
-/** The columns around a bar: its ends, and the share. */
-const AROUND_BAR = 10
 
 /** The progress of one call: a line on a terminal while it runs, and a closing line. Off a terminal, nothing is shown. */
 export class Transfer {
@@ -66,9 +63,18 @@ export class Transfer {
     }
   }
 
+  /** How far the call came: `97 of 300 MB`, `12 of 300 MB of the answer`; for a small call the time, `2 s`. */
+  get howFar(): string {
+    return describeReached(this.state)
+  }
+
   /** Removes the line permanently. May be called at any time. */
   stop(): void {
     this.#progress?.stop()
+  }
+
+  [Symbol.dispose](): void {
+    this.stop()
   }
 
   /** Prints the closing line, only on a terminal. @param file the file with the answer */
@@ -87,7 +93,7 @@ export function describeTransfer(state: TransferState, columns: number): string 
     return undefined
   }
   const { sent, sentSize, received, receivedSize, elapsedMs, receivingMs } = state
-  const isSending = sentSize == null ? received === 0 : sent < sentSize
+  const isSending = isStillSending(state)
   const parts = movesMuch(state) ? [`${partOf(sent, sentSize)} sent`] : []
   if (received > 0) {
     parts.push(`${partOf(received, receivedSize)} received`)
@@ -98,10 +104,7 @@ export function describeTransfer(state: TransferState, columns: number): string 
   const [done, size, ms] = isSending ? [sent, sentSize, elapsedMs] : [received, receivedSize, receivingMs]
   const share = size == null || size === 0 || done === 0 ? undefined : Math.min(1, done / size)
   parts.push(share == null ? humanTime(elapsedMs) : `${humanTime((ms * (1 - share)) / share)} left`)
-  const figures = parts.join(', ')
-  const width = Math.min(BAR_WIDTH, columns - 1 - figures.length - AROUND_BAR)
-  // some terminals wrap a line of the full width
-  return cut(share == null ? figures : `${bar(share, width)}${figures}`, columns - 1)
+  return withBar(share, parts.join(', '), columns)
 }
 
 /** `300 MB sent, 300 MB → big.out, 7.5 s, 80 MB/s`: the rate is for both directions together. */
@@ -109,6 +112,19 @@ export function transferSummary(state: TransferState, file?: string): string {
   const { sent, received, elapsedMs } = state
   const answer = `${humanBytes(received)} ${file == null ? 'received' : `→ ${file}`}`
   return [`${humanBytes(sent)} sent`, answer, durationText(elapsedMs), ...(movesMuch(state) ? [bytesPerSecond(state)] : [])].join(', ')
+}
+
+/** The sent part of a payload, then the received part of its answer; for a small call the time. */
+export function describeReached(state: TransferState): string {
+  const { sent, sentSize, received, receivedSize, elapsedMs } = state
+  if (!movesMuch(state) || (received === 0 && !isStillSending(state))) {
+    return durationText(elapsedMs)
+  }
+  return isStillSending(state) ? partOf(sent, sentSize) : `${partOf(received, receivedSize)} of the answer`
+}
+
+function isStillSending({ sent, sentSize, received }: TransferState): boolean {
+  return sentSize == null ? received === 0 : sent < sentSize
 }
 
 function isWorthALine(state: TransferState): boolean {

@@ -482,7 +482,7 @@ describe('a batch of tasks', () => {
     assert.equal(stopped?.reason, reason)
     assert.match(
       describeSummary(summary),
-      /^4 tasks: 1 accepted, 0 rejected, 0 failed, 3 cancelled in .*; the rest of the batch was not sent$/,
+      /^4 tasks: 1 accepted, 0 rejected, 0 failed, 3 cancelled in .* s \(.*\); the peers may have acted on the cancelled tasks; the rest of the batch was not sent$/,
     )
   })
 
@@ -525,11 +525,11 @@ describe('a batch of tasks', () => {
     await held.until(5)
     const { elapsedMs, ...before } = state?.() ?? assert.fail()
     assert.ok(elapsedMs > 0)
-    assert.deepEqual(before, { done: 0, failed: 0, inFlight: 5, share: 0 })
+    assert.deepEqual(before, { done: 0, rejected: 0, failed: 0, inFlight: 5, share: 0 })
     held.started[0]?.end(Promise.reject(new ProtocolError('TIMEOUT', 'too late')))
     await held.until(6)
     const { elapsedMs: _, ...after } = state?.() ?? assert.fail()
-    assert.deepEqual(after, { done: 1, failed: 1, inFlight: 5, share: 0.6 * (1 / 6) })
+    assert.deepEqual(after, { done: 1, rejected: 0, failed: 1, inFlight: 5, share: 0.6 * (1 / 6) })
     assert.equal(stopped, false)
     for (let i = 0; i < 10; i++) {
       await held.until(i + 1)
@@ -554,6 +554,23 @@ describe('the summary of a batch', () => {
     assert.equal(
       describeSummary({ ...none, total: 10_000, accepted: 9_990, rejected: 4, failed: 6, ms: 12_300 }),
       '10000 tasks: 9990 accepted, 4 rejected, 6 failed in 12.3 s (813/s)',
+    )
+  })
+
+  it('adds up the whole file where results are from before', () => {
+    const [before, noneBefore] = [
+      { accepted: 16, rejected: 2, failed: 0 },
+      { accepted: 0, rejected: 0, failed: 0 },
+    ]
+    assert.equal(describeSummary(none, noneBefore), '0 tasks')
+    assert.equal(describeSummary(none, before), '18 tasks: 16 accepted, 2 rejected, 0 failed (18 of them before)')
+    assert.equal(
+      describeSummary({ ...none, total: 82, accepted: 81, rejected: 1, ms: 2_000 }, before),
+      '100 tasks: 97 accepted, 3 rejected, 0 failed (18 of them before) in 2.0 s (41/s)',
+    )
+    assert.equal(
+      describeSummary({ ...none, total: 1, accepted: 1, ms: 2_000 }, noneBefore),
+      '1 task: 1 accepted, 0 rejected, 0 failed in 2.0 s (0.5/s)',
     )
   })
 

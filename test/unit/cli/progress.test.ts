@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { WriteStream } from 'node:tty'
 import { describeProgress, drawLine, type ProgressState, rate } from '../../../src/cli/text/progress.ts'
 
-const STATE: ProgressState = { done: 4_100, failed: 3, inFlight: 64, elapsedMs: 5_000, share: 0.41 }
+const STATE: ProgressState = { done: 4_100, rejected: 2, failed: 3, inFlight: 64, elapsedMs: 5_000, share: 0.41 }
 
 /** As much of a terminal as one line needs. */
 class Screen {
@@ -36,11 +36,18 @@ class Screen {
 
 describe('the progress of a batch', () => {
   it('tells how much is done, how fast, what runs, what failed, and how long it still takes', () => {
-    assert.equal(describeProgress(STATE, 100), '[========>           ]  41 %, 4100 done, 820/s, 64 in flight, 3 failed, 7 s left')
+    assert.equal(
+      describeProgress(STATE, 100),
+      '[========>           ]  41 %, 4100 done, 820/s, 64 in flight, 2 rejected, 3 failed, 7 s left',
+    )
   })
 
   it('has no share and no end where the whole is not known', () => {
-    assert.equal(describeProgress({ ...STATE, share: undefined }, 100), '4100 done, 820/s, 64 in flight, 3 failed')
+    assert.equal(describeProgress({ ...STATE, share: undefined }, 100), '4100 done, 820/s, 64 in flight, 2 rejected, 3 failed')
+  })
+
+  it('has a narrower bar at 80 columns', () => {
+    assert.equal(describeProgress(STATE, 80), '[==>    ]  41 %, 4100 done, 820/s, 64 in flight, 2 rejected, 3 failed, 7 s left')
   })
 
   it('tells which part of the work runs, and only what is known of it', () => {

@@ -64,23 +64,23 @@ describe('the results of a batch in a file', () => {
     assert.deepEqual((await readdir(folder)).sort(), ['batch', 'link', 'results'])
   })
 
-  const failures: Record<string, [error: object, isDone: boolean]> = {
-    'was not reached': [{ code: 'UNREACHABLE', exit: 4, message: 'gone' }, false],
-    'was not found': [{ code: 'PEER_NOT_FOUND', exit: 3, message: 'nowhere' }, false],
-    'had no time to begin': [{ code: 'TIMEOUT', exit: 6, message: 'no connection; the peer has not acted on it' }, false],
-    'may have acted': [{ code: 'TIMEOUT', exit: 6, message: 'no answer; the peer may have acted on the request' }, true],
-    'broke the stream': [{ code: 'REMOTE_FAILED', exit: 8, message: 'the peer reset the stream' }, true],
-    'said no, in these words': [{ code: 'TASK_REJECTED', message: 'nothing was sent' }, true],
+  const failures: Record<string, [error: object, done: 'rejected' | 'failed' | undefined]> = {
+    'was not reached': [{ code: 'UNREACHABLE', exit: 4, message: 'gone' }, undefined],
+    'was not found': [{ code: 'PEER_NOT_FOUND', exit: 3, message: 'nowhere' }, undefined],
+    'had no time to begin': [{ code: 'TIMEOUT', exit: 6, message: 'no connection; the peer has not acted on it' }, undefined],
+    'may have acted': [{ code: 'TIMEOUT', exit: 6, message: 'no answer; the peer may have acted on the request' }, 'failed'],
+    'broke the stream': [{ code: 'REMOTE_FAILED', exit: 8, message: 'the peer reset the stream' }, 'failed'],
+    'said no, in these words': [{ code: 'TASK_REJECTED', message: 'nothing was sent' }, 'rejected'],
   }
-  for (const [what, [error, isDone]] of Object.entries(failures)) {
-    it(`${isDone ? 'leaves out' : 'sends again'} a task whose peer ${what}`, async () => {
+  for (const [what, [error, done]] of Object.entries(failures)) {
+    it(`${done != null ? 'leaves out' : 'sends again'} a task whose peer ${what}`, async () => {
       const path = join(folder, 'results')
       await writeFile(path, `${JSON.stringify({ index: 1, peer: 'bob', taskId: 't1', accepted: false, error })}\n`)
       const results = await open(path)
-      assert.equal(results.holds(1), isDone)
+      assert.equal(results.holds(1), done != null)
       assert.deepEqual(results.before, {
-        count: isDone ? 1 : 0,
-        firstFailure: isDone ? { index: 1, exit: 'exit' in error ? error.exit : 7 } : undefined,
+        counts: { accepted: 0, rejected: done === 'rejected' ? 1 : 0, failed: done === 'failed' ? 1 : 0 },
+        firstFailure: done != null ? { index: 1, exit: 'exit' in error ? error.exit : 7 } : undefined,
       })
       await results.close()
     })

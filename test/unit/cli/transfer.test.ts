@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { humanBytes } from '../../../src/cli/text/bytes.ts'
-import { describeTransfer, type TransferState, transferSummary } from '../../../src/cli/text/transfer.ts'
+import { describeReached, describeTransfer, type TransferState, transferSummary } from '../../../src/cli/text/transfer.ts'
 
 const MB = 1_000_000
 const STATE: TransferState = { sent: 0, sentSize: 300 * MB, received: 0, receivedSize: undefined, elapsedMs: 1_500, receivingMs: 0 }
@@ -33,6 +33,14 @@ describe('the progress of one payload', () => {
         assert.ok((describeTransfer(state, columns) ?? '').length < columns, `${columns} columns`)
       }
     }
+  })
+
+  it('that is cancelled says how far it came', () => {
+    const small = { ...STATE, sent: 5, sentSize: 5, elapsedMs: 2_300 }
+    assert.deepEqual(
+      [SENDING, { ...SENDING, sentSize: undefined }, BOTH, RECEIVING, { ...RECEIVING, received: 0 }, small].map(describeReached),
+      ['120 of 300 MB', '120 MB', '240 of 300 MB', '75 of 300 MB of the answer', '5.0 s', '2.3 s'],
+    )
   })
 
   it('has no share where the size is not known', () => {
