@@ -1,6 +1,6 @@
 import { Command } from '@oclif/core/command'
 import type { Config } from '@oclif/core/config'
-import type { RawSettings, SettingName, SettingSource, Settings } from '../node/home/config.ts'
+import type { SettingName, SettingSource, Settings } from '../node/home/config.ts'
 import { HOME_HINT, type Home, homeAt, userFolder } from '../node/home/home.ts'
 import { loadSettings, withFlags } from '../node/home/load-settings.ts'
 import { logFilterOf, stderrLogger } from '../node/home/stderr-logger.ts'
@@ -14,7 +14,7 @@ import { openSession } from '../session/open-session.ts'
 import type { Session, SessionOptions } from '../session/session.ts'
 import { checkNodeSettings } from './check-node-settings.ts'
 import { choosePeer } from './choose-peer.ts'
-import { commonFlags } from './flags.ts'
+import { commonFlags, settingsOf } from './flags.ts'
 import { aliasInMessages, type NamedPeerInit, namedPeer, namedPeerId } from './named-peer.ts'
 import type { PublishQuestions } from './publish.ts'
 import { type ShellContext, shellContext } from './shell-context.ts'
@@ -44,6 +44,8 @@ export abstract class BaseCommand extends Command {
   protected readonly needsNode: boolean = false
   /** The default time limit of the whole command, in milliseconds. */
   protected defaultTimeoutMs = DEFAULT_TIMEOUT_MS
+  /** Says how far a call came. Printed if Ctrl-C or a signal ends the command. */
+  protected cancelled: (() => string) | undefined
   readonly #startedAtMs = performance.now()
   #session: Promise<Session> | undefined
   #signal: NodeJS.Signals | undefined
@@ -231,10 +233,14 @@ export abstract class BaseCommand extends Command {
   }
 
   protected override async catch(error: Error): Promise<void> {
+    const { aborted, reason } = this.interrupted.signal
     if (error instanceof Interrupted) {
       // Ctrl-C in a question is a key, not a signal
       this.#signal ??= error.signal
-    } else if (!this.interrupted.signal.aborted || (error instanceof SubnetError && error === this.interrupted.signal.reason)) {
+    }
+    if (error instanceof Interrupted || reason instanceof Interrupted) {
+      this.tell(this.cancelled?.())
+    } else if (!aborted || (error instanceof SubnetError && error === reason)) {
       const json = this.jsonEnabled()
       const reword = json ? undefined : await this.#rewording()
       printError(toUsageError(error, this.config, this.id), json, ['debug', 'trace'].includes(this.settings?.logLevel), reword)
@@ -271,7 +277,7 @@ export abstract class BaseCommand extends Command {
   }
 
   async #readSettings(flags: Record<string, unknown>, home: string | undefined): Promise<void> {
-    const given = camelCased(flags)
+    const given = settingsOf(flags)
     if (this.shell == null) {
       this.home = homeAt(home ?? (process.env.SUBNET_HOME || defaultHome(this.config)))
       Object.assign(this, await loadSettings({ flags: given, env: process.env, home: this.home }))
@@ -337,12 +343,4 @@ function defaultHome({ dataDir, windows }: Config): string {
     throw new UsageError('this user has no home directory for the home of a node', { hint: HOME_HINT })
   }
   return dataDir
-}
-
-function camelCased(flags: Record<string, unknown>): RawSettings {
-  const entries = Object.entries(flags).map(([name, value]) => [
-    name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-    value,
-  ])
-  return Object.fromEntries(entries)
 }

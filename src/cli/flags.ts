@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
 import type { FlagInput } from '@oclif/core/interfaces'
-import { kebab, SETTING_NAMES, SETTINGS, type SettingName, shownDefault } from '../node/home/config.ts'
+import { kebab, type RawSettings, SETTING_NAMES, SETTINGS, type SettingName, shownDefault } from '../node/home/config.ts'
 
 /** The argument for a peer. Without it, the command asks. */
 export const peerArg = Args.string({
@@ -44,6 +44,15 @@ function flagOf(name: SettingName, grouped = true): FlagInput[string] {
 
 function flagsOn(group: FlagGroup): FlagInput {
   return flagsOf(SETTING_NAMES.filter((name) => SETTINGS[name].flag?.on === group))
+}
+
+/** Settings from the flags of a command line. */
+export function settingsOf(flags: Record<string, unknown>): RawSettings {
+  const entries = Object.entries(flags).map(([name, value]) => [
+    name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    value,
+  ])
+  return Object.fromEntries(entries)
 }
 
 /** Flags of every command. */

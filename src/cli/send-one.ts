@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { basename } from 'node:path'
 import { EXIT_CODES } from '../primitives/errors.ts'
 import { ProtocolError } from '../protocol/api/errors.ts'
 import type { TaskAnswer } from '../session/answers.ts'
 import type { Session } from '../session/session.ts'
 import { type TaskJson, toTaskJson } from './batch/task-json.ts'
-import { openOutput } from './output-file.ts'
+import { type OutputFile, openOutput } from './output-file.ts'
 import { payloadOf, payloadSizeOf } from './payload.ts'
 import { showResult } from './shown-result.ts'
 import { humanBytes } from './text/bytes.ts'
@@ -30,62 +29,73 @@ export interface SendOneInit {
   folders: readonly string[]
   /** Prints a line for the user. */
   notice(text: string): void
+  /** Sets the text that is printed if Ctrl-C or a signal ends the command. */
+  onCancel(text: () => string): void
   /** Writes to stdout. */
   write(bytes: Uint8Array | string): Promise<void>
 }
 
 /** Sends one task. Returns the JSON to print; undefined if the result was printed or kept. @throws ProtocolError; UsageError */
 export async function sendOne(flags: OneTaskFlags, init: SendOneInit): Promise<TaskJson | undefined> {
-  const { options, json } = init
+  const { options } = init
   const over = new AbortController()
   const payload = payloadOf(flags, { signal: AbortSignal.any([options.signal, over.signal]) })
+  const taskId = flags['task-id'] ?? randomUUID()
+  init.onCancel(() => 'cancelled: the task was not sent')
   const peer = await init.peer()
   const output = flags.output == null || flags.output === '-' ? undefined : await openOutput(flags.output, options)
-  let transfer: Transfer | undefined
   try {
     const size = await payloadSizeOf(flags)
     const session = await init.session()
-    transfer = new Transfer()
-    const task = { taskId: flags['task-id'] ?? randomUUID(), payload: transfer.sending(payload, size), size }
-    const answer = await session.sendTask(peer, task, options)
-    const result = transfer.receiving(answer.result, answer.bytesReceived)
-    if (!answer.accepted) {
-      process.exitCode = EXIT_CODES.TASK_REJECTED
-      if (!json) {
-        throw new ProtocolError('TASK_REJECTED', `the peer rejected the task: ${answer.error?.message ?? ''}`)
-      }
-    } else if (output != null) {
-      await output.finish(result)
-    } else if (!json) {
-      transfer.tell(await print(answer, result, { ...init, transfer }))
-      return undefined
-    }
-    const told = await toTaskJson(answer, answer.accepted ? flags.output : undefined, result)
-    transfer.tell(answer.accepted && output != null ? flags.output : undefined)
-    return told
+    using transfer = new Transfer()
+    init.onCancel(() => `cancelled after ${transfer.howFar}: the peer may have acted on the task ${taskId}`)
+    const answer = await session.sendTask(peer, { taskId, payload: transfer.sending(payload, size), size }, options)
+    return await deliver(answer, { ...init, flags, output: answer.accepted ? output : undefined, transfer })
   } finally {
-    transfer?.stop()
     // ends the reading of a payload that may never end
     over.abort()
     await output?.discard()
   }
 }
 
+/** @param init `output` is the file for the result, if there is one */
+async function deliver(
+  answer: TaskAnswer,
+  init: SendOneInit & { flags: OneTaskFlags; output: OutputFile | undefined; transfer: Transfer },
+): Promise<TaskJson | undefined> {
+  const { flags, output, transfer, json, notice } = init
+  const result = transfer.receiving(answer.result, answer.bytesReceived)
+  if (!answer.accepted) {
+    process.exitCode = EXIT_CODES.TASK_REJECTED
+    if (!json) {
+      throw new ProtocolError('TASK_REJECTED', `the peer rejected the task: ${answer.error?.message ?? ''}`, {
+        hint: `the peer's log and events name this task by its ID, ${answer.taskId}`,
+      })
+    }
+  }
+  await (output != null ? output.finish(result) : json ? undefined : print(answer, result, init))
+  const told = output == null && !json ? undefined : await toTaskJson(answer, answer.accepted ? flags.output : undefined, result)
+  transfer.tell(output == null ? undefined : flags.output)
+  if (!json && transfer.state.received === 0 && process.stderr.isTTY === true) {
+    notice('the result is empty')
+  }
+  return told
+}
+
 /**
- * Writes a result unchanged. A terminal shows only text, without control characters; any other result is kept in a file. Returns the name
- * of that file.
+ * Writes a result unchanged. A terminal shows only text, without control characters; any other result is kept in a file.
  * @throws UsageError if the file cannot be written
  */
 async function print(
   { taskId, bytesReceived: size }: TaskAnswer,
   result: AsyncIterable<Uint8Array>,
   { transfer, write, folders, notice }: SendOneInit & { transfer: Transfer },
-): Promise<string | undefined> {
+): Promise<void> {
   if (process.stdout.isTTY !== true) {
     for await (const bytes of result) {
       await write(bytes)
     }
-    return undefined
+    return
   }
   const kept = await showResult(result, {
     size,
@@ -98,10 +108,9 @@ async function print(
     },
   })
   if (kept == null) {
-    return undefined
+    return
   }
   transfer.stop()
   const what = kept.from === 0 ? 'the result is not text' : `the result is text only up to byte ${kept.from}, as shown`
   notice(`${what}: ${kept.from === 0 ? '' : 'the rest is '}kept in ${kept.file} (${humanBytes(kept.bytes)})`)
-  return basename(kept.file)
 }

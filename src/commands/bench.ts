@@ -28,6 +28,7 @@ export default class Bench extends BaseCommand {
     this.defaultTimeoutMs += plan.durationMs
     const peer = await this.peerArgument(args.peer)
     const session = await this.session()
+    this.cancelled = () => 'cancelled: the measurement is not complete'
     const answer = await showBench(session.bench(peer, plan, this.callOptions), plan, (text) => this.log(text))
     this.notice(rejectionNotice(answer))
     return answer

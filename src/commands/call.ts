@@ -23,6 +23,7 @@ export default class Call extends BaseCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Call)
+    this.cancelled = () => 'cancelled: the request was not sent'
     const { peer, protocolId } = await this.protocolArguments(args)
     const { callProtocol, findProtocol, readData } = await import('../cli/messages/call-protocol.ts')
     const data = await readData(flags.data, this.settings.maxFrameBytes, this.callOptions)
@@ -40,15 +41,15 @@ export default class Call extends BaseCommand {
     const pretty = !many && !this.jsonEnabled()
     const { Transfer } = await import('../cli/text/transfer.ts')
     // several answers already show the progress
-    const transfer = many ? undefined : new Transfer()
-    try {
-      for await (const answer of callProtocol(session, { ...words, ...(transfer == null ? {} : { transfer }) }, known, this.callOptions)) {
-        const text = JSON.stringify(answer, undefined, pretty ? 2 : undefined)
-        await this.writeStdout(`${process.stdout.isTTY ? printableLines(text) : text}\n`)
-      }
-      transfer?.tell()
-    } finally {
-      transfer?.stop()
+    using transfer = many ? undefined : new Transfer()
+    let answers = 0
+    this.cancelled = () =>
+      `cancelled after ${transfer?.howFar ?? `${answers} answer${answers === 1 ? '' : 's'}`}: the peer may have acted on the request`
+    for await (const answer of callProtocol(session, { ...words, ...(transfer == null ? {} : { transfer }) }, known, this.callOptions)) {
+      answers++
+      const text = JSON.stringify(answer, undefined, pretty ? 2 : undefined)
+      await this.writeStdout(`${process.stdout.isTTY ? printableLines(text) : text}\n`)
     }
+    transfer?.tell()
   }
 }

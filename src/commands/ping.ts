@@ -18,23 +18,29 @@ export default class Ping extends BaseCommand {
     const { args, flags } = await this.parse(Ping)
     const count = parseCountFlag('count', flags.count, 10_000) ?? 1
     const peer = await this.peerArgument(args.peer)
+    const roundTripsMs: number[] = []
+    this.cancelled = () => [`cancelled after ${roundTripsMs.length} of ${count} pings`, ...summaryOf(roundTripsMs)].join('; ')
     const session = await this.session()
     let { roundTripMs, ...first } = await session.ping(peer, this.callOptions)
-    const roundTripsMs = [roundTripMs]
+    roundTripsMs.push(roundTripMs)
     this.log(`${first.peerId}: ${humanMs(roundTripMs)}`)
     while (roundTripsMs.length < count) {
       roundTripMs = (await session.ping(peer, this.callOptions)).roundTripMs
       roundTripsMs.push(roundTripMs)
       this.log(`${first.peerId}: ${humanMs(roundTripMs)}`)
     }
-    if (count > 1) {
-      this.logToStderr(summaryOf(roundTripsMs))
-    }
+    this.notice(summaryOf(roundTripsMs)[0])
     return { ...first, roundTripsMs }
   }
 }
 
-function summaryOf(ms: number[]): string {
+/** Empty unless there are several. */
+function summaryOf(ms: number[]): string[] {
+  if (ms.length < 2) {
+    return []
+  }
   const mean = ms.reduce((sum, one) => sum + one, 0) / ms.length
-  return `${ms.length} round trips: ${humanMs(Math.min(...ms))} at least, ${humanMs(mean)} on average, ${humanMs(Math.max(...ms))} at most`
+  return [
+    `${ms.length} round trips: ${humanMs(Math.min(...ms))} at least, ${humanMs(mean)} on average, ${humanMs(Math.max(...ms))} at most`,
+  ]
 }

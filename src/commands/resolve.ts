@@ -3,6 +3,7 @@ import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { describeAttempts } from '../cli/repl/events.ts'
 import { parseDurationFlag } from '../cli/text/duration.ts'
+import { humanMs } from '../primitives/human-ms.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
 import type { ResolveAnswer } from '../session/answers.ts'
 
@@ -28,6 +29,8 @@ export default class Resolve extends BaseCommand {
     const { args, flags } = await this.parse(Resolve)
     const tiers = flags.tier as TierName[] | undefined
     const peer = await this.peerArgument(args.peer)
+    const startedAtMs = performance.now()
+    this.cancelled = () => `cancelled after ${humanMs(performance.now() - startedAtMs)}: the search had not ended`
     const found = await (await this.session()).resolve(peer, {
       ...this.callOptions,
       tiers,

@@ -63,6 +63,9 @@ export default class SendTask extends BaseCommand {
       json: this.jsonEnabled(),
       folders: ['.', this.home.path],
       notice: (text) => this.tell(text),
+      onCancel: (text) => {
+        this.cancelled = text
+      },
       write: async (bytes) => this.writeStdout(bytes),
     })
   }

@@ -3,6 +3,7 @@ import { DEFAULT_TIMEOUT_MS } from '../primitives/deadline.ts'
 import { describeError, SubnetError } from '../primitives/errors.ts'
 import { type Destination, peerOf, type Reached, readDestination } from '../protocol/api/host.ts'
 import type { Body } from '../protocol/api/message-in-parts.ts'
+import type { RejectionReason } from '../protocol/builtin/task-rejection.ts'
 import type { CallReport } from '../protocol/call/call-options.ts'
 import { bodyOf, collectBody } from '../protocol/message/body-bytes.ts'
 import { type Attempt, ResolveError } from '../resolve/errors.ts'
@@ -16,6 +17,9 @@ import type { SessionOptions, TaskInput } from './session.ts'
 const SMALL_BYTES = 256 * 1024
 /** The maximum length of a tier's detail in an event. */
 const MAX_DETAIL_CHARACTERS = 300
+
+/** Describes a task whose sender did not wait for its end, with the word that the peer uses for it. */
+const GIVEN_UP = { reason: 'abandoned' satisfies RejectionReason, detail: 'the command that sent the task ended first' }
 
 /** A finished task of this node. */
 export interface SentTask {
@@ -34,7 +38,7 @@ export interface SentTask {
   retries: number
   /** The steps of the address lookup, if there was a lookup. */
   attempts?: Attempt[]
-  /** The error code of a failure. */
+  /** The error code of a failure; `abandoned` if the sender did not wait for the end. */
   reason?: string
   /** The reason why the peer rejected the task, or why the call failed. */
   detail?: string
@@ -110,6 +114,7 @@ export class TaskCalls {
         count(report.error != null ? 'sentFailed' : accepted ? 'sentAccepted' : 'sentRejected')
         this.#onSent?.({
           ...sentTask(to, taskId, report, accepted ? undefined : rejection),
+          ...(report.error != null && signal?.aborted === true ? GIVEN_UP : {}),
           payloadBytes: sent(),
           ...(accepted ? { resultBytes: told?.bytesReceived ?? size ?? bytes.received } : {}),
         })

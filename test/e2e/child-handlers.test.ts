@@ -45,7 +45,8 @@ describe('a handler that is a program', function () {
     const args = ['send-task', shell.address, '--text', script, '--task-id', 'refused', '--output', join(folder, 'result')]
     const [words, json] = await Promise.all([cli.run(home, args), cli.run(home, [...args, '--json'])])
     assert.deepEqual({ code: words.code, stdout: words.stdout }, { code: 7, stdout: '' })
-    assert.equal(words.stderr, 'error: the peer rejected the task: the handler exited with 3: not this way\n')
+    const hint = "hint: the peer's log and events name this task by its ID, refused"
+    assert.equal(words.stderr, `error: the peer rejected the task: the handler exited with 3: not this way\n${hint}\n`)
     assert.equal(json.code, 7)
     const { taskId, accepted, error, resultBase64, bytesReceived } = onlyJson(json)
     assert.deepEqual(
@@ -61,7 +62,7 @@ describe('a handler that is a program', function () {
     const node = await cli.start(await cli.home(), ['--handler', `exec:sleep ${mark}`, '--task-timeout', '500ms'])
     const outcome = await cli.run(home, ['send-task', node.address, '--text', ''])
     assert.equal(outcome.code, 7)
-    assert.equal(outcome.stderr, 'error: the peer rejected the task: the handler ran longer than 500 ms\n')
+    assert.match(outcome.stderr, /^error: the peer rejected the task: the handler ran longer than 500 ms\nhint: .*\n$/)
     await gone(mark)
     await node.stop()
   })
@@ -137,7 +138,10 @@ describe('other handlers', function () {
   it('are none: then tasks are rejected, saying so', async () => {
     const node = await cli.start(await cli.home())
     const { code, stderr } = await cli.run(home, ['send-task', node.address, '--text', 'x'])
-    assert.deepEqual({ code, stderr }, { code: 7, stderr: 'error: the peer rejected the task: this node has no task handler\n' })
+    assert.equal(code, 7)
+    const { taskId } = await node.running.event('task')
+    const hint = `hint: the peer's log and events name this task by its ID, ${taskId}`
+    assert.equal(stderr, `error: the peer rejected the task: this node has no task handler\n${hint}\n`)
     await node.stop()
   })
 

@@ -77,6 +77,40 @@ describe('one task on a terminal', function () {
     assert.match(terminal.screen.text, /^\{\n[\s\S]*"result": "ZG9uZQ=="\n\}\n3 B sent, 8 B received, \d+\.\d s\n?$/)
   })
 
+  it('whose large result is not text names the file once', async () => {
+    await writeFile(join(folder, 'big'), Buffer.alloc(SIZE))
+    const terminal = open(['send-task', node.peerId, '--payload', 'big', '--task-id', 't'], { columns: 200 })
+    assert.equal(await terminal.ended, 0)
+    assert.match(
+      terminal.screen.text,
+      /^the result is not text: kept in \S+result-t\.bin \(24 MB\)\n24 MB sent, 24 MB received, \d+\.\d s, [\d.]+ [kM]B\/s\n?$/,
+    )
+  })
+
+  it('whose result is empty says so', async () => {
+    for (const args of [[], ['--output', 'none']]) {
+      const terminal = open(['send-task', node.peerId, '--text', '', ...args])
+      assert.equal(await terminal.ended, 0)
+      assert.equal(terminal.output, 'the result is empty\r\n')
+    }
+    const off = await cli.run(home, ['send-task', node.peerId, '--text', ''])
+    assert.deepEqual([off.code, off.stdout, off.stderr], [0, '', ''])
+  })
+
+  it('of a batch is one of many lines, which can go to a file instead', async () => {
+    const batch = [1, 2].map((text) => `{"text":"${text}"}\n`).join('')
+    await writeFile(join(folder, 'batch'), batch)
+    for (const [args, hint] of [
+      [['--batch', 'batch'], 'hint: --resume RESULTS writes the results to a file instead of the terminal\n'],
+      [['--batch', 'batch', '--resume', 'results'], ''],
+    ] as const) {
+      const terminal = open(['send-task', node.peerId, ...args], { columns: 200 })
+      assert.equal(await terminal.ended, 0)
+      const [, after] = terminal.screen.text.split(/2 tasks: 2 accepted, 0 rejected, 0 failed in .*\n/)
+      assert.equal(`${after?.trimEnd()}\n`.trimStart(), hint)
+    }
+  })
+
   it('that is small and fast shows its result and nothing else, on a line of its own', async () => {
     const terminal = open(['send-task', node.peerId, '--text', 'hello'])
     assert.equal(await terminal.ended, 0)
