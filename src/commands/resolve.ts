@@ -3,7 +3,7 @@ import { BaseCommand } from '../cli/base-command.ts'
 import { nodeFlags, peerArg } from '../cli/flags.ts'
 import { describeAttempts } from '../cli/repl/events.ts'
 import { parseDurationFlag } from '../cli/text/duration.ts'
-import { humanMs } from '../primitives/human-ms.ts'
+import { durationText } from '../primitives/human-ms.ts'
 import { TIER_NAMES, type TierName } from '../resolve/tier.ts'
 import type { ResolveAnswer } from '../session/answers.ts'
 
@@ -30,7 +30,7 @@ export default class Resolve extends BaseCommand {
     const tiers = flags.tier as TierName[] | undefined
     const peer = await this.peerArgument(args.peer)
     const startedAtMs = performance.now()
-    this.cancelled = () => `cancelled after ${humanMs(performance.now() - startedAtMs)}: the search had not ended`
+    this.cancelled = () => `cancelled after ${durationText(performance.now() - startedAtMs)}: the search had not ended`
     const found = await (await this.session()).resolve(peer, {
       ...this.callOptions,
       tiers,
