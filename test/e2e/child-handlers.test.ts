@@ -86,7 +86,7 @@ describe('a handler that is a program', function () {
     const mark = endless()
     const outcome = await cli.run(home, ['send-task', shell.address, '--text', `yes ${mark}`])
     assert.equal(outcome.code, 7)
-    assert.match(outcome.stderr, /: the handler printed more than 100000 bytes, this node's limit for a result\n$/)
+    assert.match(outcome.stderr, /: the handler printed more than 100000 bytes, this node's limit for a result$/m)
     await gone(mark)
   })
 
@@ -94,7 +94,7 @@ describe('a handler that is a program', function () {
     const node = await cli.start(await cli.home(), ['--handler', 'exec:no-such-program --fast'])
     const outcome = await cli.run(home, ['send-task', node.address, '--text', 'x'])
     assert.equal(outcome.code, 7)
-    assert.match(outcome.stderr, /: the task handler cannot be run\n$/)
+    assert.match(outcome.stderr, /: the task handler cannot be run$/m)
     const { stderr } = await node.stop()
     assert.match(stderr, /^warn: a task was rejected: the handler's command no-such-program cannot be run: it is not installed here$/m)
   })

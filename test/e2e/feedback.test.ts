@@ -83,7 +83,7 @@ describe('one task on a terminal', function () {
     assert.equal(await terminal.ended, 0)
     assert.match(
       terminal.screen.text,
-      /^the result is not text: kept in \S+result-t\.bin \(24 MB\)\n24 MB sent, 24 MB received, \d+\.\d s, [\d.]+ [kM]B\/s\n?$/,
+      /^the result is not text: kept in \S+result-t\.bin \(24 MB\)\n24 MB sent, 24 MB received, \S+ m?s, [\d.]+ [kM]B\/s\n?$/,
     )
   })
 
