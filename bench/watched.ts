@@ -1,7 +1,7 @@
 // node bench/watched.ts metrics|events|top|both [PAIRS] [TASKS A SECOND]: what it costs a node that answers tasks to be watched, in CPU time and in its rate. Needs npm run build.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -24,7 +24,7 @@ const PAIRS = Number(pairs)
 const RATE = Number(rate)
 const TASKS = RATE === 0 ? 30_000 : RATE * 5
 const STEP_MS = 10
-const TICK_MS = 10
+const NS_PER_MS = 1e6
 const BIN = join(import.meta.dirname, '../bin/run.js')
 const TASK = '{"text":"a small task of sixty-four bytes, as bench sends many of them.."}\n'
 
@@ -60,10 +60,11 @@ async function start(name: string, args: string[]): Promise<Worker> {
   }
 }
 
-/** User and system time of a process. */
+/** Time on a CPU of all threads of a process. `/proc/PID/stat` counts in ticks of 10 ms. */
 async function cpuMs(pid: number): Promise<number> {
-  const fields = (await readFile(`/proc/${pid}/stat`, 'latin1')).replace(/^.*\) /s, '').split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+  const threads = await readdir(`/proc/${pid}/task`)
+  const times = await Promise.all(threads.map(async (thread) => readFile(`/proc/${pid}/task/${thread}/schedstat`, 'latin1')))
+  return times.reduce((sum, time) => sum + Number(time.split(' ')[0]), 0) / NS_PER_MS
 }
 
 async function* batch(): AsyncGenerator<string> {
