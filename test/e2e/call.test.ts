@@ -267,7 +267,7 @@ describe('protocols of a peer', function () {
           }
           const outcome = await running.signal('SIGINT')
           assert.deepEqual([outcome.code, outcome.signal], [null, 'SIGINT'])
-          assert.match(outcome.stderr, /^cancelled after (1 answer|\d+ m?s): the peer may have acted on the request\n$/)
+          assert.match(outcome.stderr, /^cancelled after (1 answer|\S+ m?s): the peer may have acted on the request\n$/)
           assert.equal(outcome.stdout, protocol === COUNT ? '{"text":"wait","count":"1"}\n' : '')
           assert.ok(outcome.ms < 10_000, `${outcome.ms} ms`)
           await fresh('left')
