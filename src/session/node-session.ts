@@ -197,14 +197,24 @@ export class NodeSession implements Session {
   async *watchPeers(options: SessionOptions & { all?: boolean } = {}): AsyncGenerator<PeerRow[]> {
     const { signal } = options
     let changed = Promise.withResolvers<void>()
+    const left = new Set<string>()
     const onChange = (): void => changed.resolve()
+    const onLeft = ({ peerId }: { peerId: string }): unknown => left.add(peerId)
+    this.#node.on('peer:disconnect', onLeft)
     for (const event of CHANGES) {
       this.#node.on(event, onChange)
     }
     try {
       while (signal?.aborted !== true) {
         changed = Promise.withResolvers()
-        yield await this.peers(options)
+        const peers = await this.peers(options)
+        const returned = peers.filter(({ connected, peerId }) => connected && left.has(peerId))
+        left.clear()
+        if (returned.length > 0) {
+          // a peer that left and came back between two states would seem to have stayed
+          yield peers.filter((peer) => !returned.includes(peer))
+        }
+        yield peers
         const [pause, enough] = [timer(WATCH.atMostEveryMs), timer(WATCH.atLeastEveryMs)]
         const news = Promise.race([changed.promise, enough.over])
         await raceSignal(Promise.all([pause.over, news]), signal).finally(() => {
@@ -213,6 +223,7 @@ export class NodeSession implements Session {
         })
       }
     } finally {
+      this.#node.off('peer:disconnect', onLeft)
       for (const event of CHANGES) {
         this.#node.off(event, onChange)
       }

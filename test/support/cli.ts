@@ -188,7 +188,7 @@ export class Running {
   /** Waits until stdout matches. */
   async prints(text: RegExp): Promise<void> {
     while (!text.test(Buffer.concat(this.#stdout).toString())) {
-      assert.ok(!this.#over, `the process ended without printing ${text}: ${this.stderr}`)
+      assert.ok(!this.#over, `the process ended without printing ${text}: ${this.stderr} ${Buffer.concat(this.#stdout)}`)
       await Promise.race([once(this.child.stdout as Readable, 'data'), this.ended])
     }
   }

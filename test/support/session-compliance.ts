@@ -667,6 +667,11 @@ export function sessionCompliance(name: string, open: () => Promise<SessionWorld
         await until(false)
         await session.connect(world.multiaddr)
         await until(true)
+        // between two states
+        await session.disconnect(world.peerId)
+        await session.connect(world.multiaddr)
+        await until(false)
+        await until(true)
       }
       enough.abort(new Error('seen'))
       await assert.rejects(async () => {

@@ -139,7 +139,7 @@ describe('a connection over QUIC', function () {
     for (let count = 0; count < 512; count++) {
       opened.push(await connection.newStream(ID, MANY))
     }
-    await assert.rejects(connection.newStream(ID, MANY), { name: 'TooManyStreamsError', message: /there are 512 streams/ })
+    await assert.rejects(connection.newStream(ID, MANY), { name: 'TooManyStreamsError', message: /limit of 512 streams/ })
     // the other side allows more once an eighth of them has ended
     for (const stream of opened.slice(0, 100)) {
       stream.abort(new Error('enough'))

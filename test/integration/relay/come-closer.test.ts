@@ -65,7 +65,7 @@ describe('a peer that is called over a relay', function () {
     await open(true)
     const from = await caller()
     const running = way(from, 'wait')
-    await eventually(() => ways(from, hidden).join() === 'direct,relayed', 'there is a direct connection too')
+    await eventually(() => ways(from, hidden).join() === 'direct,relayed', 'there is a direct connection too', 30_000)
     assert.equal(await way(from), 'direct')
     assert.deepEqual(ways(from, hidden), ['direct', 'relayed'])
     over.dispatchEvent(new Event('over'))
